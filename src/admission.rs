@@ -1,0 +1,40 @@
+//! From payload to verdict: the whole policy, in the order in which it happens.
+
+use crate::managers::{self, Context};
+use crate::pod;
+use crate::requests::{self, ANNOTATION_PREFIX};
+use crate::review::{self, Review, LABEL};
+use crate::settings;
+use crate::store::Cluster;
+use crate::verdict::{Rejection, Verdict};
+
+/// Answers an admission request: the payload of Kubewarden's `validate`, `{"request": …, "settings": …}`.
+pub fn validate(payload: &[u8], cluster: &dyn Cluster) -> Verdict {
+    decide(payload, cluster).unwrap_or_else(|rejection| Verdict::Reject(Box::new(rejection)))
+}
+
+fn decide(payload: &[u8], cluster: &dyn Cluster) -> Result<Verdict, Rejection> {
+    let Some(Review { pod: view, namespace, labelled, settings }) = review::read(payload)? else {
+        return Ok(Verdict::Accept { warnings: Vec::new() });
+    };
+    let annotations = view.annotations(ANNOTATION_PREFIX)?;
+    if !labelled {
+        let asks = annotations.iter().any(|(key, _)| requests::number_of(key).is_some());
+        let (label, value) = LABEL;
+        let warning = format!("the pod asks for secrets but gets none: it lacks the label {label}: \"{value}\"");
+        return Ok(Verdict::Accept { warnings: asks.then_some(warning).into_iter().collect() });
+    }
+    let found = requests::read(annotations.iter().map(|(key, value)| (&**key, &**value)))?;
+    let ignored = found.ignored.iter();
+    let mut warnings: Vec<String> =
+        ignored.map(|key| format!("annotation {key:?} is no secret request: s and a number are wanted")).collect();
+    if found.requests.is_empty() {
+        return Ok(Verdict::Accept { warnings });
+    }
+    let settings = settings::parse(settings)?;
+    let context = Context { view: &view, namespace: &namespace, settings: &settings, cluster };
+    let outcome = managers::inject(&found.requests, context)?;
+    warnings.extend(outcome.warnings);
+    let pod = pod::apply(&view, &outcome.plan)?;
+    Ok(Verdict::Mutate { pod, injected: outcome.injected, warnings })
+}

@@ -1,0 +1,97 @@
+//! Azure Key Vault through an init-container that runs az.
+
+use super::sidecar::{shell, Pull, SidecarManager};
+use super::{needed, refused, Reason};
+use crate::pod::SECRETS_DIR;
+use crate::requests::SecretRequest;
+use crate::settings::Sidecar;
+
+/// Arguments: the secret's URI with its version, and the file. Workload identity sets the variables; the token is read
+/// with backquotes because Kubernetes would take `$(` for a variable of its own.
+const SCRIPT: &str = "\
+az login --service-principal -u \"$AZURE_CLIENT_ID\" -t \"$AZURE_TENANT_ID\" \
+--federated-token \"`cat \"$AZURE_FEDERATED_TOKEN_FILE\"`\" > /dev/null
+mkdir -p \"${2%/*}\"
+az keyvault secret show --id \"$1\" --query \"value\" -o tsv > \"$2\"
+chmod +r \"$2\"";
+
+/// The hosts of Key Vault in Azure's clouds: a token goes to no other.
+const HOSTS: [&str; 4] =
+    [".vault.azure.net", ".vault.azure.cn", ".vault.usgovcloudapi.net", ".vault.microsoftazure.de"];
+
+pub(super) fn manager(settings: &Sidecar) -> SidecarManager<'_> {
+    SidecarManager {
+        settings,
+        default_image: "mcr.microsoft.com/azure-cli:cbl-mariner2.0",
+        volume: "azure-secret-vol",
+        container_prefix: "azure-pull-secret-",
+        mount_path: SECRETS_DIR,
+        pull,
+    }
+}
+
+fn pull(request: &SecretRequest) -> Result<Pull, Reason> {
+    let group = needed("group", &request.group)?;
+    let (uri, name, in_uri) = parse(group).ok_or_else(|| {
+        refused("group", group, "a secret's URI in Azure Key Vault: https://VAULT.vault.azure.net/secrets/NAME")
+    })?;
+    let version = match (in_uri, request.group_version.as_str()) {
+        (Some(version), "") => version,
+        (None, version) => version,
+        (Some(version), same) if version == same => version,
+        (Some(_), other) => return Err(refused("group_version", other, "the version that the URI names already")),
+    };
+    if !version.bytes().all(|c| c.is_ascii_alphanumeric()) {
+        return Err(refused("group_version", version, "a version in Azure Key Vault: letters and digits"));
+    }
+    let mut path = [SECRETS_DIR, "/", name].concat().to_ascii_lowercase();
+    if !version.is_empty() {
+        path = [&path, "/", version].concat().to_ascii_lowercase();
+    }
+    let id = [uri, "/", version].concat();
+    Ok(Pull { command: shell(SCRIPT, &[&id, &path]), variables: Vec::new(), path, source: id })
+}
+
+/// A secret's URI as the URI without version, the secret's name, and the version if there is one.
+fn parse(uri: &str) -> Option<(&str, &str, Option<&str>)> {
+    let trimmed = uri.trim_end_matches('/');
+    let parts: Vec<&str> = trimmed.splitn(7, '/').collect();
+    let (host, name, version) = match parts.as_slice() {
+        ["https:", "", host, "secrets", name] => (host, name, None),
+        ["https:", "", host, "secrets", name, version] => (host, name, Some(*version)),
+        _ => return None,
+    };
+    let host = host.to_ascii_lowercase();
+    let vault = HOSTS.iter().find_map(|cloud| host.strip_suffix(cloud))?;
+    let word = |text: &str| !text.is_empty() && text.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-');
+    let valid = word(vault) && word(name) && name.len() <= 127 && version.is_none_or(word);
+    let unversioned = trimmed.strip_suffix(version.unwrap_or_default())?.trim_end_matches('/');
+    valid.then_some((unversioned, name, version))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uris() {
+        let uri = "https://my-vault.vault.azure.net/secrets/My-Secret";
+        let table = [
+            (uri.to_owned(), Some((uri, "My-Secret", None))),
+            (format!("{uri}/"), Some((uri, "My-Secret", None))),
+            (format!("{uri}/0f"), Some((uri, "My-Secret", Some("0f")))),
+            (format!("{uri}/0f/x"), None),
+            (format!("{uri};x"), None),
+            (uri.replace("secrets", "keys"), None),
+            (uri.replace("https", "http"), None),
+            (uri.replace(".vault.azure.net", ".example.com"), None),
+            (uri.replace("my-vault", "my.vault"), None),
+            (uri.replace("my-vault", ""), None),
+            (uri.replace("My-Secret", ""), None),
+            (uri.replace("My-Secret", ".."), None),
+        ];
+        for (text, parsed) in &table {
+            assert_eq!(parse(text), *parsed, "{text}");
+        }
+    }
+}

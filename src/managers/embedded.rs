@@ -1,0 +1,216 @@
+//! Secrets fetched at admission: looked up scope by scope, then written into the pod as a variable or a file.
+
+use std::borrow::Cow;
+
+use base64::engine::general_purpose::STANDARD;
+use base64::Engine;
+
+use super::{
+    file_variables, literal, named_variable, needed, path_variable, refused, variable_name, Context, Injection, Reason,
+    SecretManager, ENV_PREFIX,
+};
+use crate::names::{kubernetes, Scope};
+use crate::pod::{ContainerName, File, InitContainer, Mount, Plan, Source, Variable, SECRETS_DIR};
+use crate::requests::{MountRequirement, SecretRequest};
+use crate::store::{self, SecretValue};
+use crate::tenancy;
+
+/// The volume in memory that files are written to.
+const VOLUME: &str = "embedded-secret-vol";
+
+/// The init-container's variable: a line `key=base64` for each file.
+const SECRETS: &str = "SECRETS";
+
+/// Writes each line of `SECRETS` to a file. Plain `sh`, for busybox and dash alike; keys have been checked, and are
+/// never read as anything but a file's name. No `$(`, which Kubernetes would take for one of its own variables.
+const SCRIPT: &str = "\
+printf '%s' \"$SECRETS\" | while IFS= read -r line; do
+printf '%s' \"${line#*=}\" | base64 -d > \"/etc/flyte/secrets/${line%%=*}\"
+done";
+
+/// The longest string that Linux hands to a process, with its end (`MAX_ARG_STRLEN`); a variable is one, name and all.
+const VARIABLE_LIMIT: usize = 128 * 1024 - 1;
+
+pub(super) struct Embedded<'a> {
+    pub context: Context<'a>,
+}
+
+impl SecretManager for Embedded<'_> {
+    fn inject(&self, request: &SecretRequest, plan: &Plan) -> Result<Injection, Reason> {
+        let key = needed("key", &request.key)?;
+        let labels = self.labels()?;
+        let scope = labels.scope();
+        let Context { settings, namespace, view, .. } = self.context;
+        tenancy::check(&settings.tenancy, scope, namespace, &view.service_account()?)?;
+        // What can be refused without the value is refused before anything is fetched.
+        let variable = self.variable_for(request)?;
+        let found = self.look_up(scope, key)?;
+        let mut injection = match variable {
+            Some(name) => self.as_variable(name, &found.value)?,
+            None => self.as_file(request, &found.value, plan)?,
+        };
+        injection.source = found.location;
+        if settings.embedded_secret_manager_config.image_pull_secrets.enabled {
+            self.pull_images(found.scope, key, &mut injection)?;
+        }
+        Ok(injection)
+    }
+}
+
+/// The labels that say whose secrets a pod may see.
+struct Labels<'a> {
+    organization: Cow<'a, str>,
+    domain: Cow<'a, str>,
+    project: Cow<'a, str>,
+}
+
+impl Labels<'_> {
+    fn scope(&self) -> Scope<'_> {
+        Scope { organization: &self.organization, domain: &self.domain, project: &self.project }
+    }
+}
+
+/// A value, and where it was found.
+struct Found<'a> {
+    value: SecretValue,
+    scope: Scope<'a>,
+    location: String,
+}
+
+impl Embedded<'_> {
+    fn labels(&self) -> Result<Labels<'_>, Reason> {
+        let label = |name: &'static str| {
+            let value = self.context.view.label(name)?.unwrap_or_default();
+            match &*value {
+                "" => Err(Reason::MissingLabel(name)),
+                text if is_label_value(text) && !text.contains("__") => Ok(value),
+                text => Err(Reason::Label { name, value: text.to_owned() }),
+            }
+        };
+        Ok(Labels { organization: label("organization")?, project: label("project")?, domain: label("domain")? })
+    }
+
+    /// The variable that gets the value, or `None` if a file does.
+    fn variable_for(&self, request: &SecretRequest) -> Result<Option<String>, Reason> {
+        let named = named_variable(request)?;
+        match (request.mount_requirement, named) {
+            (MountRequirement::Any | MountRequirement::EnvVar, Some(name)) => Ok(Some(name.to_owned())),
+            (MountRequirement::Any | MountRequirement::EnvVar, None) => {
+                let prefix = &self.context.settings.secret_env_var_prefix;
+                let name = [prefix, request.key.to_ascii_uppercase().as_str()].concat();
+                Ok(Some(variable_name("key", &name)?.to_owned()))
+            }
+            (MountRequirement::File, _) if is_file_name(&request.key) => Ok(None),
+            (MountRequirement::File, _) => {
+                Err(refused("key", &request.key, "a file's name: a-z, A-Z, 0-9, '-', '_' and '.', and not '.' or '..'"))
+            }
+            (MountRequirement::Unknown(number), _) => {
+                Err(Reason::MountRequirement(MountRequirement::Unknown(number), "ANY, ENV_VAR or FILE"))
+            }
+        }
+    }
+
+    /// The first value that is found, nearest scope first.
+    fn look_up<'s>(&self, scope: Scope<'s>, key: &str) -> Result<Found<'s>, Reason> {
+        let store = store::open(&self.context.settings.embedded_secret_manager_config, self.context.cluster)?;
+        let mut looked_up = Vec::new();
+        for scope in scope.cascade() {
+            let names = match store.names(scope, key) {
+                Ok(names) => names,
+                // A name that is too long for the store can be short enough in a broader scope.
+                Err(no_name) => {
+                    looked_up.push(format!("nothing in the scope of the {scope} ({no_name})"));
+                    continue;
+                }
+            };
+            for name in names {
+                match store.fetch(&name) {
+                    Ok(value) => return Ok(Found { value, scope, location: store.location(&name) }),
+                    Err(store::Error::NotFound) => looked_up.push(store.location(&name)),
+                    Err(failure) => return Err(failure.into()),
+                }
+            }
+        }
+        Err(Reason::NotFound(looked_up))
+    }
+
+    fn as_variable(&self, name: String, value: &SecretValue) -> Result<Injection, Reason> {
+        let text = std::str::from_utf8(value.bytes()).ok().filter(|text| !text.contains('\0')).ok_or(Reason::NotText)?;
+        let length = name.len() + 1 + text.len();
+        if length > VARIABLE_LIMIT {
+            return Err(Reason::VariableTooLarge(text.len(), VARIABLE_LIMIT - name.len() - 1));
+        }
+        let prefix = literal(ENV_PREFIX, self.context.settings.secret_env_var_prefix.as_str());
+        let variables = vec![prefix, Variable { name, source: Source::Literal(text.to_owned()) }];
+        Ok(Injection { plan: Plan { variables, ..Plan::default() }, ..Injection::default() })
+    }
+
+    fn as_file(&self, request: &SecretRequest, value: &SecretValue, plan: &Plan) -> Result<Injection, Reason> {
+        let settings = &self.context.settings.embedded_secret_manager_config.file_mount_init_container;
+        let name = ContainerName::Shared(settings.container_name.clone());
+        let key = &request.key;
+        let path = [SECRETS_DIR, "/", key].concat();
+        let known = plan.init_containers.iter().find(|container| container.name == name);
+        let lines = known.and_then(|container| container.variables.first()).map_or("", |variable| match &variable.source {
+            Source::Literal(lines) => lines,
+            Source::SecretKey { .. } => "",
+        });
+        // The same key has the same value, so one line is enough.
+        let there = lines.lines().any(|line| line.split_once('=').is_some_and(|(file, _)| file == key));
+        let line = if there { String::new() } else { [key, "=", &STANDARD.encode(value.bytes()), "\n"].concat() };
+        let all = lines.len() + line.len();
+        let limit = VARIABLE_LIMIT - SECRETS.len() - 1;
+        if all > limit {
+            return Err(Reason::FilesTooLarge { file: value.bytes().len(), all, limit });
+        }
+        // The first file leads the task to the folder; later ones do not move these variables to the front.
+        let mut variables = if known.is_none() { file_variables() } else { Vec::new() };
+        variables.extend(path_variable(request, &path)?);
+        let container = InitContainer {
+            name,
+            image: settings.image.clone(),
+            command: ["sh", "-ec", SCRIPT].map(str::to_owned).to_vec(),
+            variables: vec![literal(SECRETS, line)],
+            mount_path: SECRETS_DIR,
+            resources: settings.resources.clone(),
+        };
+        let plan = Plan {
+            variables,
+            mounts: vec![Mount { volume: None, path: SECRETS_DIR.to_owned() }],
+            memory_volume: Some(VOLUME.to_owned()),
+            init_containers: vec![container],
+            files: vec![File { path, contents: ["Embedded ", key].concat() }],
+            ..Plan::default()
+        };
+        Ok(Injection { plan, ..Injection::default() })
+    }
+
+    /// Lets the pod pull images with the secret's twin, if there is one in its namespace. Flyte copies the twin there;
+    /// a policy cannot write, so it says what to copy.
+    fn pull_images(&self, scope: Scope, key: &str, injection: &mut Injection) -> Result<(), Reason> {
+        let Context { cluster, namespace, settings, .. } = self.context;
+        let home = &settings.embedded_secret_manager_config.k8s_config.namespace;
+        let twin = kubernetes::image_pull_name(scope, key);
+        if store::has_secret(cluster, namespace, &twin)? {
+            injection.plan.image_pull_secrets.push(twin);
+        } else if home != namespace && store::has_secret(cluster, home, &twin)? {
+            injection.warnings.push(format!(
+                "secret {key:?} can serve to pull images once Secret {home}/{twin} is copied to namespace {namespace}"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// A label's value as Kubernetes wants it (`IsValidLabelValue` of apimachinery), but not empty.
+fn is_label_value(value: &str) -> bool {
+    let ends = |c: char| !c.is_ascii_alphanumeric();
+    value.len() <= 63
+        && value.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'))
+        && !value.starts_with(ends)
+        && !value.ends_with(ends)
+}
+
+fn is_file_name(key: &str) -> bool {
+    key.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.')) && key != "." && key != ".."
+}

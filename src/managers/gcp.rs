@@ -1,0 +1,81 @@
+//! GCP Secret Manager through an init-container that runs gcloud.
+
+use super::sidecar::{shell, Pull, SidecarManager};
+use super::{needed, refused, Reason};
+use crate::names::kubernetes::is_dns_subdomain;
+use crate::pod::SECRETS_DIR;
+use crate::requests::SecretRequest;
+use crate::settings::Sidecar;
+
+/// Arguments: the secret, its version, the file. A secret is tried as a full resource path first, then as a short name
+/// in gcloud's own project. gcloud writes files that only its own user can read; tasks run as another.
+const SCRIPT: &str = "\
+mkdir -p \"${3%/*}\"
+gcloud secrets versions access \"$1/versions/$2\" --out-file=\"$3\" ||
+gcloud secrets versions access \"$2\" --secret=\"$1\" --out-file=\"$3\"
+chmod +rX \"${3%/*}\" \"$3\"";
+
+pub(super) fn manager(settings: &Sidecar) -> SidecarManager<'_> {
+    SidecarManager {
+        settings,
+        default_image: "gcr.io/google.com/cloudsdktool/cloud-sdk:alpine",
+        volume: "gcp-secret-vol",
+        container_prefix: "gcp-pull-secret-",
+        mount_path: SECRETS_DIR,
+        pull,
+    }
+}
+
+fn pull(request: &SecretRequest) -> Result<Pull, Reason> {
+    let group = needed("group", &request.group)?;
+    let version = needed("group_version", &request.group_version)?;
+    if !is_secret(group) {
+        return Err(refused("group", group, "a secret in GCP: projects/PROJECT/secrets/NAME, or NAME of a-z, A-Z, 0-9, '_', '-'"));
+    }
+    if !is_name(version) {
+        return Err(refused("group_version", version, "a version in GCP: a number, latest, or an alias"));
+    }
+    let source = [group, "/versions/", version].concat();
+    let path = [SECRETS_DIR, "/", group, "/", version].concat().to_ascii_lowercase();
+    Ok(Pull { command: shell(SCRIPT, &[group, version, &path]), variables: Vec::new(), path, source })
+}
+
+fn is_secret(group: &str) -> bool {
+    let parts: Vec<&str> = group.split('/').collect();
+    match parts.as_slice() {
+        [name] => is_name(name),
+        ["projects", project, "secrets", name] => is_project(project) && is_name(name),
+        ["projects", project, "locations", location, "secrets", name] => {
+            is_project(project) && is_dns_subdomain(location) && is_name(name)
+        }
+        _ => false,
+    }
+}
+
+/// A project's id or number; old ones have a domain and a colon in front.
+fn is_project(project: &str) -> bool {
+    project.split(':').all(is_dns_subdomain)
+}
+
+/// Secrets, versions and their aliases: up to 255 letters, digits, hyphens and underscores. A hyphen in front would be
+/// an option of gcloud's.
+fn is_name(name: &str) -> bool {
+    (1..=255).contains(&name.len())
+        && name.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_'))
+        && !name.starts_with('-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_gcp_reach_the_shell() {
+        for good in ["token", "Db_Password-1", "projects/p-1/secrets/x", "projects/example.com:p/secrets/x", "projects/1/locations/europe-west1/secrets/x"] {
+            assert!(is_secret(good), "{good}");
+        }
+        for bad in ["", "-x", "a b", "a;b", "$(a)", "a/b", "../x", "projects//secrets/x", "projects/p/secrets/..", "projects/p/secrets/x/versions/1", "é"] {
+            assert!(!is_secret(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! The secret managers, and the chain in which each request asks them.
+//!
+//! A manager says what is to be added to the pod for one request, or why it cannot. It never sees JSON, and what it
+//! fails at it has not begun.
+
+mod aws;
+mod azure;
+mod embedded;
+mod gcp;
+mod k8s;
+mod sidecar;
+mod vault;
+
+use crate::json::Malformed;
+use crate::pod::{Clash, Merged, Plan, Source, Variable, View, SECRETS_DIR};
+use crate::requests::{Annotated, MountRequirement, SecretRequest};
+use crate::settings::{self, ManagerType, Settings};
+use crate::store::{self, Cluster};
+use crate::tenancy;
+
+/// Everything a manager may look at.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// The pod that comes in.
+    pub view: &'a View<'a>,
+    /// The namespace that it is created in, as the API server has it.
+    pub namespace: &'a str,
+    /// The policy's settings.
+    pub settings: &'a Settings,
+    /// Where objects are read.
+    pub cluster: &'a dyn Cluster,
+}
+
+/// A way to bring secrets into pods.
+trait SecretManager {
+    /// What is to be added for `request`, after what is in `plan` already.
+    fn inject(&self, request: &SecretRequest, plan: &Plan) -> Result<Injection, Reason>;
+}
+
+/// What a manager does for one request.
+#[derive(Debug, Default)]
+struct Injection {
+    plan: Plan,
+    /// The name under which the secret is found; for the audit annotation.
+    source: String,
+    warnings: Vec<String>,
+}
+
+/// How bad a reason is, and for whom; the worst decides the answer's code.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Severity {
+    /// The author of the pod must change something.
+    Invalid,
+    /// The author of the pod may not have it.
+    Forbidden,
+    /// It may pass on a retry, or when the operator acts.
+    Unavailable,
+}
+
+/// Why a manager does not inject a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum Reason {
+    /// It cannot do variables, or does not know what is asked.
+    #[error("cannot do mount_requirement {0}; ask for {1}")]
+    MountRequirement(MountRequirement, &'static str),
+    /// A field of the request that it needs is empty.
+    #[error("needs {0}")]
+    Missing(&'static str),
+    /// A field of the request is nothing that it could look up or write safely.
+    #[error("{field} {value:?} is not {wanted}")]
+    Field {
+        /// The request's field.
+        field: &'static str,
+        /// What it holds.
+        value: String,
+        /// What it should.
+        wanted: &'static str,
+    },
+    /// `env_var` is a variable that tells the task where its secrets are.
+    #[error("env_var {0} is one of the variables that say where secrets are; choose another name")]
+    Reserved(String),
+    /// A label that Embedded needs.
+    #[error("needs the pod's label {0}, which is missing or empty; Flyte sets it")]
+    MissingLabel(&'static str),
+    /// A label that could make the name of another tenant's secret.
+    #[error("the pod's label {name} is {value:?}, which is no label's value or holds '__'; secrets' names are made of it")]
+    Label {
+        /// The label.
+        name: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// Looked up everywhere.
+    #[error("not found; looked up {}; store it under one of these names", .0.join(", "))]
+    NotFound(Vec<String>),
+    /// The store does not have it, or has something else.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// Not for this pod.
+    #[error(transparent)]
+    Tenancy(#[from] tenancy::Error),
+    /// The settings do not say where to look.
+    #[error(transparent)]
+    Settings(#[from] settings::Error),
+    /// The pod cannot be read.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// A variable holds text.
+    #[error("the value is not text, which a variable must hold; ask for a file")]
+    NotText,
+    /// What a process may be handed in one variable.
+    #[error("the value has {0} bytes, more than the {1} that a variable may hold; ask for a file")]
+    VariableTooLarge(usize, usize),
+    /// What the init-container may be handed.
+    #[error("with this file of {file} bytes all files take {all} bytes in base64, more than the {limit} that the \
+             init-container can be handed; use fewer or smaller files")]
+    FilesTooLarge {
+        /// Size of this file.
+        file: usize,
+        /// Size of all, encoded.
+        all: usize,
+        /// The limit.
+        limit: usize,
+    },
+}
+
+impl Reason {
+    /// How bad it is.
+    pub fn severity(&self) -> Severity {
+        match self {
+            Self::Tenancy(_) => Severity::Forbidden,
+            Self::Store(store::Error::Host { .. }) | Self::Settings(_) => Severity::Unavailable,
+            _ => Severity::Invalid,
+        }
+    }
+}
+
+/// A pod that is refused.
+#[derive(Debug)]
+pub enum Refusal {
+    /// No manager injects this request.
+    Request {
+        /// The request.
+        request: Annotated,
+        /// Each manager that was asked, and why it did not.
+        tried: Vec<(ManagerType, Reason)>,
+    },
+    /// Two requests get in each other's way.
+    Clash {
+        /// The one that came first.
+        first: Annotated,
+        /// The one that came second.
+        second: Annotated,
+        /// What both want.
+        clash: Clash,
+    },
+}
+
+/// What became of one request.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Injected {
+    /// The annotation that holds the request.
+    pub annotation: String,
+    /// The manager that took it.
+    pub manager: ManagerType,
+    /// The name under which the secret is found.
+    pub source: String,
+}
+
+/// What is to be added for all requests.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// The additions.
+    pub plan: Plan,
+    /// What became of each request.
+    pub injected: Vec<Injected>,
+    /// What the pod's author should know.
+    pub warnings: Vec<String>,
+}
+
+/// Asks the managers, in the order of the settings, for each request in turn.
+///
+/// # Errors
+/// The first request that nobody injects, or that gets in another's way.
+pub fn inject(requests: &[Annotated], context: Context) -> Result<Outcome, Box<Refusal>> {
+    let chain: Vec<(ManagerType, Box<dyn SecretManager + '_>)> =
+        context.settings.managers().map(|manager| (manager, open(manager, context))).collect();
+    let mut merged = Merged::default();
+    let mut outcome = Outcome::default();
+    for (number, annotated) in requests.iter().enumerate() {
+        let (manager, injection) = ask(&chain, annotated, merged.plan())?;
+        merged.add(number, injection.plan).map_err(|clash| {
+            let first = requests.get(clash.first).unwrap_or(annotated).clone();
+            Refusal::Clash { first, second: annotated.clone(), clash }
+        })?;
+        let annotation = annotated.annotation.clone();
+        outcome.injected.push(Injected { annotation, manager, source: injection.source });
+        outcome.warnings.extend(injection.warnings);
+    }
+    outcome.plan = merged.into_plan();
+    Ok(outcome)
+}
+
+fn ask(
+    chain: &[(ManagerType, Box<dyn SecretManager + '_>)],
+    annotated: &Annotated,
+    plan: &Plan,
+) -> Result<(ManagerType, Injection), Refusal> {
+    let mut tried = Vec::new();
+    for (name, manager) in chain {
+        match manager.inject(&annotated.request, plan) {
+            Ok(injection) => return Ok((*name, injection)),
+            Err(reason) => {
+                // An outage must not let a less preferred manager win.
+                let outage = reason.severity() == Severity::Unavailable;
+                tried.push((*name, reason));
+                if outage {
+                    break;
+                }
+            }
+        }
+    }
+    Err(Refusal::Request { request: annotated.clone(), tried })
+}
+
+fn open<'a>(manager: ManagerType, context: Context<'a>) -> Box<dyn SecretManager + 'a> {
+    let settings = context.settings;
+    match manager {
+        ManagerType::K8s => Box::new(k8s::K8s { settings }),
+        ManagerType::Vault => Box::new(vault::Vault { settings: &settings.vault_secret_manager }),
+        ManagerType::Aws => Box::new(aws::manager(&settings.aws_secret_manager)),
+        ManagerType::Gcp => Box::new(gcp::manager(&settings.gcp_secret_manager)),
+        ManagerType::Azure => Box::new(azure::manager(&settings.azure_secret_manager)),
+        // Settings leave Global out.
+        ManagerType::Embedded | ManagerType::Global => Box::new(embedded::Embedded { context }),
+    }
+}
+
+/// Says where files are (`FLYTE_SECRETS_DEFAULT_DIR` of flytekit).
+const DEFAULT_DIR: &str = "FLYTE_SECRETS_DEFAULT_DIR";
+/// Says what files' names start with.
+const FILE_PREFIX: &str = "FLYTE_SECRETS_FILE_PREFIX";
+/// Says what variables' names start with.
+const ENV_PREFIX: &str = "FLYTE_SECRETS_ENV_PREFIX";
+
+fn literal(name: &str, value: impl Into<String>) -> Variable {
+    Variable { name: name.to_owned(), source: Source::Literal(value.into()) }
+}
+
+/// The variables that lead a task to its files.
+fn file_variables() -> Vec<Variable> {
+    vec![literal(DEFAULT_DIR, SECRETS_DIR), literal(FILE_PREFIX, "")]
+}
+
+/// The variable that a request names, if it names one.
+///
+/// Which names a cluster allows depends on its version; control characters, `=` and what is not ASCII none does
+/// (`IsRelaxedEnvVarName` of apimachinery).
+fn named_variable(request: &SecretRequest) -> Result<Option<&str>, Reason> {
+    match request.env_var.as_str() {
+        "" => Ok(None),
+        DEFAULT_DIR | FILE_PREFIX | ENV_PREFIX => Err(Reason::Reserved(request.env_var.clone())),
+        name => variable_name("env_var", name).map(Some),
+    }
+}
+
+fn variable_name<'a>(field: &'static str, name: &'a str) -> Result<&'a str, Reason> {
+    match name.bytes().all(|c| matches!(c, b' '..=b'~') && c != b'=') {
+        true => Ok(name),
+        false => {
+            Err(refused(field, name, "part of a variable's name, which has no '=' and only ASCII characters; set env_var"))
+        }
+    }
+}
+
+/// The variable that leads to a file, if the request names one.
+fn path_variable(request: &SecretRequest, path: &str) -> Result<Option<Variable>, Reason> {
+    Ok(named_variable(request)?.map(|name| literal(name, path)))
+}
+
+fn refused(field: &'static str, value: &str, wanted: &'static str) -> Reason {
+    Reason::Field { field, value: value.to_owned(), wanted }
+}
+
+/// A field that must not be empty.
+fn needed<'a>(field: &'static str, value: &'a str) -> Result<&'a str, Reason> {
+    match value {
+        "" => Err(Reason::Missing(field)),
+        value => Ok(value),
+    }
+}
+
+/// What managers of files alone take: `FILE` and `ANY`.
+fn file_only(request: &SecretRequest) -> Result<(), Reason> {
+    match request.mount_requirement {
+        MountRequirement::File | MountRequirement::Any => Ok(()),
+        other => Err(Reason::MountRequirement(other, "FILE or ANY")),
+    }
+}
+
+/// A path of which no part leads anywhere else: nothing empty, `.` or `..` between slashes, no control characters.
+fn is_plain_path(path: &str) -> bool {
+    !path.split('/').any(|part| matches!(part, "" | "." | "..")) && !path.contains(|c: char| c.is_control())
+}

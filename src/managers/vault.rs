@@ -1,0 +1,141 @@
+//! Annotations for the Vault Agent Injector, a webhook that runs after this policy and writes files from Vault.
+//!
+//! Source: <https://developer.hashicorp.com/vault/docs/platform/k8s/injector/annotations>.
+
+use uuid::Uuid;
+
+use super::{file_only, file_variables, is_plain_path, needed, path_variable, refused, Injection, Reason, SecretManager};
+use crate::pod::{Annotation, File, Plan, SECRETS_DIR};
+use crate::requests::SecretRequest;
+use crate::settings::{KvVersion, VaultSecretManager};
+
+/// All annotations of the injector start so.
+const PREFIX: &str = "vault.hashicorp.com/";
+
+/// Namespace of the ids: version 5 of `https://github.com/hashicorp/vault-k8s` in the namespace of URLs.
+const ID_NAMESPACE: Uuid = Uuid::from_u128(0x907d_6b9f_3428_53da_b2e6_e147_4401_d5ef);
+
+pub(super) struct Vault<'a> {
+    pub settings: &'a VaultSecretManager,
+}
+
+impl SecretManager for Vault<'_> {
+    fn inject(&self, request: &SecretRequest, _: &Plan) -> Result<Injection, Reason> {
+        let group = needed("group", &request.group)?;
+        let key = needed("key", &request.key)?;
+        file_only(request)?;
+        let file = [group.trim_matches('/'), "/", key].concat();
+        if !is_plain_path(&file) {
+            return Err(refused("group/key", &file, "a path in Vault: no empty part, no '.' or '..', no control characters"));
+        }
+        let path = [SECRETS_DIR, "/", &file].concat();
+        let mut variables = file_variables();
+        variables.extend(path_variable(request, &path)?);
+        let contents = ["Vault ", group, " ", &request.group_version, " ", key].concat();
+        let plan = Plan {
+            variables,
+            annotations: self.annotations(request),
+            files: vec![File { path, contents }],
+            foreign_mount: Some(SECRETS_DIR.to_owned()),
+            ..Plan::default()
+        };
+        let known = matches!(request.group_version.as_str(), "" | "kv1" | "kv2" | "db");
+        let warnings = (!known).then(|| {
+            format!("group_version {:?} of secret {file} is none of kv1, kv2 and db; taken as the default engine", request.group_version)
+        });
+        Ok(Injection { plan, source: file, warnings: warnings.into_iter().collect() })
+    }
+}
+
+impl Vault<'_> {
+    /// The request's, the common ones, and those of the settings: of one key, the last one counts.
+    fn annotations(&self, request: &SecretRequest) -> Vec<Annotation> {
+        let SecretRequest { group, key, .. } = request;
+        let id = id(request);
+        let mut own = vec![
+            (format!("agent-inject-secret-{id}"), group.clone()),
+            (format!("agent-inject-file-{id}"), [group, "/", key].concat()),
+        ];
+        own.extend(self.template(request).map(|template| (format!("agent-inject-template-{id}"), template)));
+        let common = [
+            ("agent-inject", "true"),
+            ("secret-volume-path", SECRETS_DIR),
+            ("role", &self.settings.role),
+            ("agent-pre-populate-only", "true"),
+        ];
+        let common = common.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let lock = self.settings.lock_annotations;
+        let ours = own.into_iter().chain(common).map(|(name, value)| {
+            let replaces = lock && name == "role";
+            Annotation { key: [PREFIX, &name].concat(), value, replaces }
+        });
+        let set = &self.settings.annotations;
+        let from_settings = set.iter().map(|(key, value)| Annotation { key: key.clone(), value: value.clone(), replaces: lock });
+        ours.filter(|annotation| !set.contains_key(&annotation.key)).chain(from_settings).collect()
+    }
+
+    /// The template that renders one key of what Vault answers; none for engines whose answer is no map.
+    fn template(&self, request: &SecretRequest) -> Option<String> {
+        let query = match (request.group_version.as_str(), self.settings.kv_version) {
+            ("kv1", _) => ".Data",
+            ("kv2", _) => ".Data.data",
+            ("db", _) => return None,
+            (_, KvVersion::V1) => ".Data",
+            (_, KvVersion::V2) => ".Data.data",
+        };
+        let value = match is_go_identifier(&request.key) {
+            true => [query, ".", &request.key].concat(),
+            false => format!("index {query} {}", go_quoted(&request.key)),
+        };
+        let path = go_quoted(&request.group);
+        Some(format!("{{{{- with secret {path} -}}}}{{{{ {value} }}}}{{{{- end -}}}}"))
+    }
+}
+
+/// The same request has the same id, in every pass and every pod.
+fn id(request: &SecretRequest) -> Uuid {
+    let SecretRequest { group, group_version, key, mount_requirement, env_var } = request;
+    let number = mount_requirement.number().to_string();
+    let whole = [group.as_str(), group_version, key, &number, env_var].join("\0");
+    Uuid::new_v5(&ID_NAMESPACE, whole.as_bytes())
+}
+
+/// Whether a key can follow a dot in a template. Letters beyond ASCII could as well; `index` reads them too.
+fn is_go_identifier(key: &str) -> bool {
+    key.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_') && !key.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// A string constant of a Go template; control characters have been refused.
+fn go_quoted(text: &str) -> String {
+    ["\"", &text.replace('\\', "\\\\").replace('"', "\\\""), "\""].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_survive_any_key_and_path() {
+        let settings = VaultSecretManager::default();
+        let template = |group: &str, version: &str, key: &str| {
+            let request = SecretRequest {
+                group: group.into(),
+                group_version: version.into(),
+                key: key.into(),
+                ..SecretRequest::default()
+            };
+            Vault { settings: &settings }.template(&request)
+        };
+        let table = [
+            ("a/b", "kv1", "k_1", Some(r#"{{- with secret "a/b" -}}{{ .Data.k_1 }}{{- end -}}"#)),
+            ("a/b", "", "k", Some(r#"{{- with secret "a/b" -}}{{ .Data.data.k }}{{- end -}}"#)),
+            ("a/b", "kv2", "my-key", Some(r#"{{- with secret "a/b" -}}{{ index .Data.data "my-key" }}{{- end -}}"#)),
+            ("a/b", "kv1", "1st", Some(r#"{{- with secret "a/b" -}}{{ index .Data "1st" }}{{- end -}}"#)),
+            ("a\"}}b", "kv1", "\\", Some(r#"{{- with secret "a\"}}b" -}}{{ index .Data "\\" }}{{- end -}}"#)),
+            ("a/b", "db", "k", None),
+        ];
+        for (group, version, key, wanted) in table {
+            assert_eq!(template(group, version, key).as_deref(), wanted, "{group} {version} {key}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Names in Azure Key Vault, which allows letters, digits and hyphens, 127 of them.
+//!
+//! Source: `EncodeAzureSecretName` of Flyte's webhook; the limit is Key Vault's.
+
+use base32::Alphabet;
+
+use super::{Decoded, Error, Scope};
+
+/// RFC 4648, without padding.
+const KEY_ALPHABET: Alphabet = Alphabet::Rfc4648 { padding: false };
+
+/// Key Vault's limit for a secret's name, in characters.
+const LIMIT: usize = 127;
+
+/// `1-O-D-P-B32(K)`: in O, D and P, `0` stands as `00` and `-` as `01`.
+///
+/// # Errors
+/// The name is longer than Key Vault allows.
+pub fn encode(scope: Scope, key: &str) -> Result<String, Error> {
+    let mut name = String::from("1");
+    for part in [scope.organization, scope.domain, scope.project] {
+        name.push('-');
+        for character in part.chars() {
+            match character {
+                '0' => name.push_str("00"),
+                '-' => name.push_str("01"),
+                other => name.push(other),
+            }
+        }
+    }
+    name.push('-');
+    name.push_str(&base32::encode(KEY_ALPHABET, key.as_bytes()));
+    match name.len() {
+        length if length > LIMIT => Err(Error::TooLongForAzure(length)),
+        _ => Ok(name),
+    }
+}
+
+/// The inverse of [`encode`].
+///
+/// # Errors
+/// Not a name that [`encode`] writes.
+pub fn decode(name: &str) -> Result<Decoded, Error> {
+    let refused = || Error::NotAzure(name.to_owned());
+    let parts: Vec<&str> = name.split('-').collect();
+    let ["1", organization, domain, project, key] = parts.as_slice() else { return Err(refused()) };
+    let part = |part: &str| unescape(part).ok_or_else(refused);
+    // The crate also reads lower case, and lengths that lose their tail.
+    let written = key.bytes().all(|c| matches!(c, b'A'..=b'Z' | b'2'..=b'7')) && !matches!(key.len() % 8, 1 | 3 | 6);
+    let bytes = base32::decode(KEY_ALPHABET, key).filter(|_| written);
+    Ok(Decoded {
+        organization: part(organization)?,
+        domain: part(domain)?,
+        project: part(project)?,
+        key: bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(refused)?,
+    })
+}
+
+/// A `0` at the very end stands for itself, as in Flyte's decoder.
+fn unescape(part: &str) -> Option<String> {
+    let mut plain = String::with_capacity(part.len());
+    let mut characters = part.chars();
+    while let Some(character) = characters.next() {
+        plain.push(match (character, characters.clone().next()) {
+            ('0', Some('0')) => '0',
+            ('0', Some('1')) => '-',
+            ('0', Some(_)) => return None,
+            (other, _) => {
+                plain.push(other);
+                continue;
+            }
+        });
+        characters.next();
+    }
+    Some(plain)
+}

@@ -1,0 +1,58 @@
+//! Names of Kubernetes' objects: what they may be, and hashes of the names that may not be theirs.
+
+use md5::Md5;
+use sha2::{Digest, Sha256};
+
+use super::Scope;
+
+/// The Secret that holds the value stored under `name`: MD5 in hex, a short name and no protection.
+///
+/// Source: `EncodeK8sSecretName` of Flyte's webhook.
+pub fn secret_name(name: &str) -> String {
+    hex(&Md5::digest(name.as_bytes()))
+}
+
+/// The image-pull twin of a secret: `img-pull-` and 16 hex digits.
+///
+/// Source: `ToImagePullK8sName` of Flyte's webhook.
+pub fn image_pull_name(scope: Scope, key: &str) -> String {
+    let components = [scope.organization, scope.domain, scope.project, key].join(":");
+    let mut name = hex(&Sha256::digest(components.as_bytes()));
+    name.truncate(16);
+    name.insert_str(0, "img-pull-");
+    name
+}
+
+/// A volume's name, which Kubernetes limits to 63 characters: longer ones, and only those, are hashed.
+pub fn volume_name(name: String) -> String {
+    if name.len() <= 63 {
+        return name;
+    }
+    let mut hashed = hex(&Sha256::digest(name.as_bytes()));
+    hashed.truncate(63);
+    hashed
+}
+
+/// A DNS label as Kubernetes wants it for namespaces and containers: 1 to 63 of `a-z0-9-`, no hyphen at the ends
+/// (`IsDNS1123Label` of apimachinery).
+pub fn is_dns_label(name: &str) -> bool {
+    name.len() <= 63 && is_dns_part(name)
+}
+
+/// A DNS subdomain as Kubernetes wants it for most names: parts of `a-z0-9-`, joined by dots, 253 characters in all
+/// (`IsDNS1123Subdomain` of apimachinery).
+pub fn is_dns_subdomain(name: &str) -> bool {
+    name.len() <= 253 && name.split('.').all(is_dns_part)
+}
+
+fn is_dns_part(part: &str) -> bool {
+    !part.is_empty()
+        && part.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')
+        && !part.starts_with('-')
+        && !part.ends_with('-')
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or_default();
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}

@@ -1,0 +1,115 @@
+//! Under which name a secret is stored: scopes, and the schemes of each store. Pure functions and their inverses.
+//!
+//! Knows no store and no pod: a scope comes in, names go out.
+
+pub mod azure;
+pub mod flyte;
+pub mod kubernetes;
+
+use std::fmt;
+
+/// How the names of the broader scopes are written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NameScheme {
+    /// As Flyte's webhook looks them up.
+    Canonical,
+    /// As Flyte's page on AWS documents them.
+    Documented,
+}
+
+/// Whose secret it is: a project's in a domain, a domain's, or an organization's (Flyte's cascade).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Scope<'a> {
+    /// Label `organization`.
+    pub organization: &'a str,
+    /// Label `domain`; empty in the organization's scope.
+    pub domain: &'a str,
+    /// Label `project`; empty in the scopes of domain and organization.
+    pub project: &'a str,
+}
+
+impl<'a> Scope<'a> {
+    /// The scopes that a pod of this project sees, nearest first.
+    pub fn cascade(self) -> [Self; 3] {
+        [self, Self { project: "", ..self }, Self { project: "", domain: "", ..self }]
+    }
+
+    /// The names under which `key` may be stored in this scope, in the order in which they are tried.
+    pub fn candidates(self, key: &str, schemes: &[NameScheme]) -> Vec<String> {
+        let mut names = Vec::with_capacity(2);
+        for scheme in schemes {
+            let name = match scheme {
+                NameScheme::Canonical => flyte::encode(self, key),
+                NameScheme::Documented => flyte::encode_documented(self, key),
+            };
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+}
+
+impl fmt::Display for Scope<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match (self.project, self.domain) {
+            ("", "") => "organization",
+            ("", _) => "domain",
+            _ => "project",
+        })
+    }
+}
+
+/// A scope and a key, read back from a name.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Decoded {
+    /// Organization.
+    pub organization: String,
+    /// Domain, or empty.
+    pub domain: String,
+    /// Project, or empty.
+    pub project: String,
+    /// The secret's key.
+    pub key: String,
+}
+
+impl Decoded {
+    /// The scope part.
+    pub fn scope(&self) -> Scope<'_> {
+        Scope { organization: &self.organization, domain: &self.domain, project: &self.project }
+    }
+}
+
+/// Why there is no such name, or why a name is not one of ours.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// Not `u__org__O__domain__D__project__P__key__K`.
+    #[error("{0:?} is not a name of Flyte's: u__org__O__domain__D__project__P__key__K wanted")]
+    NotFlyte(String),
+    /// Not `1-O-D-P-B32(K)`.
+    #[error("{0:?} is not a name of Flyte's in Azure Key Vault: 1-O-D-P-BASE32(K) wanted")]
+    NotAzure(String),
+    /// Key Vault's limit.
+    #[error("the name has {0} characters in Azure Key Vault, whose limit is 127; shorten the key")]
+    TooLongForAzure(usize),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOTH: [NameScheme; 2] = [NameScheme::Canonical, NameScheme::Documented];
+
+    #[test]
+    fn broader_scopes_have_two_names_each() {
+        let scope = Scope { organization: "o", domain: "d", project: "p" };
+        let names = scope.cascade().map(|scope| (scope.to_string(), scope.candidates("k", &BOTH)));
+        let table = [
+            ("project", vec!["u__org__o__domain__d__project__p__key__k"]),
+            ("domain", vec!["u__org__o__domain__d__project____key__k", "u__org__o__domain__d__key__k"]),
+            ("organization", vec!["u__org__o__domain____project____key__k", "u__org__o__key__k"]),
+        ]
+        .map(|(scope, names)| (scope.to_owned(), names.into_iter().map(str::to_owned).collect()));
+        assert_eq!(names, table);
+    }
+}

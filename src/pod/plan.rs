@@ -1,0 +1,314 @@
+//! What is to be added to a pod, as plain data: the same for every container, so small and independent of the pod.
+//!
+//! Managers each yield a plan for one request; [`Merged`] puts them together in the order of the requests and decides
+//! whether two of them get in each other's way.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use super::SECRETS_DIR;
+
+/// Additions to a pod. Lists are in the order in which things are to be named.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// For every container that is not ours. The last one named ends up first.
+    pub variables: Vec<Variable>,
+    /// For every container that is not ours.
+    pub mounts: Vec<Mount>,
+    /// Volumes of Kubernetes Secrets.
+    pub secret_volumes: Vec<SecretVolume>,
+    /// The volume in memory that all init-containers of ours fill, if there is one; the first to name it wins.
+    pub memory_volume: Option<String>,
+    /// Init-containers of ours.
+    pub init_containers: Vec<InitContainer>,
+    /// Annotations.
+    pub annotations: Vec<Annotation>,
+    /// Names of Secrets that serve to pull images.
+    pub image_pull_secrets: Vec<String>,
+    /// Files that will be there; two requests may name a path only if they mean the same.
+    pub files: Vec<File>,
+    /// A path at which a later webhook mounts a volume of its own.
+    pub foreign_mount: Option<String>,
+}
+
+/// An environment variable.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Variable {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub source: Source,
+}
+
+/// Where a variable's value comes from.
+#[derive(Clone, Eq, PartialEq)]
+pub enum Source {
+    /// The value itself; what Kubernetes would expand in it is escaped when it is written.
+    Literal(String),
+    /// A key of a Secret in the pod's namespace.
+    SecretKey {
+        /// The Secret.
+        secret: String,
+        /// The key in it.
+        key: String,
+        /// Whether the pod starts without it.
+        optional: bool,
+    },
+}
+
+impl std::fmt::Debug for Source {
+    /// A literal may be a secret's value.
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            Self::Literal(_) => f.write_str("Literal(…)"),
+            Self::SecretKey { secret, key, .. } => write!(f, "SecretKey({secret}/{key})"),
+        }
+    }
+}
+
+/// A mount, always read-only.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Mount {
+    /// The volume, or `None` for the one in memory.
+    pub volume: Option<String>,
+    /// Where.
+    pub path: String,
+}
+
+/// A volume of some keys of a Secret.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SecretVolume {
+    /// The volume's name.
+    pub name: String,
+    /// The Secret, which has at most one volume of ours.
+    pub secret: String,
+    /// Its keys, as files.
+    pub items: Vec<SecretItem>,
+    /// Whether the pod starts without it.
+    pub optional: bool,
+}
+
+/// One key of a Secret as a file (`KeyToPath`).
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct SecretItem {
+    /// The key.
+    pub key: String,
+    /// The file, relative to the mount.
+    pub path: String,
+}
+
+/// An init-container of ours, which writes into the volume in memory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InitContainer {
+    /// How it is called.
+    pub name: ContainerName,
+    /// Its image.
+    pub image: String,
+    /// Its command; empty for the image's own.
+    pub command: Vec<String>,
+    /// Its variables, in order. Values may be secrets; see [`Source`].
+    pub variables: Vec<Variable>,
+    /// Where it mounts the volume in memory, writable.
+    pub mount_path: &'static str,
+    /// Requests and limits.
+    pub resources: Resources,
+}
+
+/// Amounts by resource, as Kubernetes writes them.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct Resources {
+    /// Limits.
+    pub limits: BTreeMap<String, String>,
+    /// Requests.
+    pub requests: BTreeMap<String, String>,
+}
+
+/// How an init-container of ours is called.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum ContainerName {
+    /// This prefix and the number of init-containers before it, or the next one that is free: one for each request.
+    Numbered(&'static str),
+    /// This name, or with `-1`, `-2`, … behind it if a container of the user's has it: one for all requests, and the
+    /// values of their variables are joined.
+    Shared(String),
+}
+
+/// An annotation.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Annotation {
+    /// Its key.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+    /// Whether it replaces one that the pod has; otherwise the pod's own stays.
+    pub replaces: bool,
+}
+
+/// A file that a plan brings into being.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct File {
+    /// Its absolute path.
+    pub path: String,
+    /// Says where its contents come from: the same for two requests that mean the same.
+    pub contents: String,
+}
+
+/// Two requests that cannot both have what they ask for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Clash {
+    /// The one that came first, as it was numbered.
+    pub first: usize,
+    /// The one that came second.
+    pub second: usize,
+    /// What both want.
+    pub over: Contested,
+}
+
+/// What two requests want in different ways.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Contested {
+    /// Two values for one variable.
+    #[error("both set the variable {0}; give one of them an env_var of its own")]
+    Variable(String),
+    /// Two contents for one file.
+    #[error("both write the file {0}, where names are in lower case; rename one of them")]
+    File(String),
+    /// One's file is the other's folder.
+    #[error("one needs {0} as a file, the other as a folder; rename one of them")]
+    Folder(String),
+    /// A volume of ours, and one that a later webhook mounts.
+    #[error("each needs a volume of its own at {0}; Vault's agent mounts one there itself")]
+    Mount(String),
+}
+
+/// The plans of several requests, put together.
+#[derive(Clone, Debug, Default)]
+pub struct Merged {
+    plan: Plan,
+    variables: BTreeMap<String, (usize, Source)>,
+    files: BTreeMap<String, (usize, String)>,
+    memory_volume: Option<usize>,
+    foreign_mount: Option<usize>,
+}
+
+impl Merged {
+    /// What has been put together so far.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// All of it.
+    pub fn into_plan(self) -> Plan {
+        self.plan
+    }
+
+    /// Adds the plan of request number `request` after what is here.
+    ///
+    /// # Errors
+    /// It gets in the way of an earlier request; then neither can be had, and nothing here is of use any more.
+    pub fn add(&mut self, request: usize, plan: Plan) -> Result<(), Clash> {
+        let clash = |first, over| Err(Clash { first, second: request, over });
+        for variable in &plan.variables {
+            match self.variables.get(&variable.name) {
+                Some((first, source)) if *source != variable.source && *first != request => {
+                    return clash(*first, Contested::Variable(variable.name.clone()));
+                }
+                _ => self.variables.insert(variable.name.clone(), (request, variable.source.clone())),
+            };
+        }
+        for File { path, contents } in &plan.files {
+            match self.files.get(path) {
+                Some((first, known)) if known != contents => return clash(*first, Contested::File(path.clone())),
+                _ => {}
+            }
+            if let Some((folder, first)) = self.file_and_folder(path) {
+                return clash(first, Contested::Folder(folder));
+            }
+            self.files.insert(path.clone(), (request, contents.clone()));
+        }
+        self.memory_volume = self.memory_volume.or(plan.memory_volume.is_some().then_some(request));
+        self.foreign_mount = self.foreign_mount.or(plan.foreign_mount.is_some().then_some(request));
+        match (self.memory_volume, self.foreign_mount) {
+            (Some(ours), Some(foreign)) if [&self.plan, &plan].iter().any(|plan| plan.foreign_mount.as_deref() == Some(SECRETS_DIR)) => {
+                return clash(ours.min(foreign), Contested::Mount(SECRETS_DIR.to_owned()));
+            }
+            _ => self.plan.extend(plan),
+        }
+        Ok(())
+    }
+
+    /// A file above or below `path`.
+    fn file_and_folder(&self, path: &str) -> Option<(String, usize)> {
+        let mut above = path;
+        while let Some((folder, _)) = above.rsplit_once('/') {
+            if let Some((first, _)) = self.files.get(folder) {
+                return Some((folder.to_owned(), *first));
+            }
+            above = folder;
+        }
+        let inside = [path, "/"].concat();
+        let (below, (first, _)) = self.files.range(inside.clone()..).next()?;
+        below.starts_with(&inside).then(|| (path.to_owned(), *first))
+    }
+}
+
+impl Plan {
+    fn extend(&mut self, other: Self) {
+        self.variables.extend(other.variables);
+        for mount in other.mounts {
+            if !self.mounts.contains(&mount) {
+                self.mounts.push(mount);
+            }
+        }
+        for volume in other.secret_volumes {
+            match self.secret_volumes.iter_mut().find(|known| known.secret == volume.secret) {
+                Some(known) => {
+                    let items = volume.items.into_iter().filter(|item| !known.items.contains(item));
+                    let new: Vec<SecretItem> = items.collect();
+                    known.items.extend(new);
+                }
+                None => self.secret_volumes.push(volume),
+            }
+        }
+        if self.memory_volume.is_none() {
+            self.memory_volume = other.memory_volume;
+        }
+        if self.foreign_mount.is_none() {
+            self.foreign_mount = other.foreign_mount;
+        }
+        for container in other.init_containers {
+            let same = |known: &&mut InitContainer| {
+                matches!(known.name, ContainerName::Shared(_)) && known.name == container.name
+            };
+            match self.init_containers.iter_mut().find(same) {
+                Some(known) => known.join(container.variables),
+                None => self.init_containers.push(container),
+            }
+        }
+        for annotation in other.annotations {
+            if !self.annotations.iter().any(|known| known.key == annotation.key) {
+                self.annotations.push(annotation);
+            }
+        }
+        self.image_pull_secrets.extend(other.image_pull_secrets);
+    }
+
+    /// The variables as they are to stand in a container: the last one named first, each name once.
+    pub(super) fn variables_in_place(&self) -> Vec<&Variable> {
+        let mut seen = BTreeSet::new();
+        self.variables.iter().rev().filter(|variable| seen.insert(variable.name.as_str())).collect()
+    }
+}
+
+impl InitContainer {
+    fn join(&mut self, variables: Vec<Variable>) {
+        for variable in variables {
+            let known = self.variables.iter_mut().find(|known| known.name == variable.name);
+            match (known.map(|known| &mut known.source), &variable.source) {
+                (Some(Source::Literal(value)), Source::Literal(more)) => value.push_str(more),
+                _ => self.variables.push(variable),
+            }
+        }
+    }
+}

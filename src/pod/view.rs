@@ -1,0 +1,217 @@
+//! What the policy reads of a pod, borrowed from the text it came in, in one walk.
+//!
+//! Lists that only matter when something is added to them (variables, mounts, volumes) are noted by their place and
+//! looked into by [`super::apply`].
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::json::{Cursor, Malformed, Text};
+
+/// A place in the text.
+pub(super) type Span = Range<usize>;
+
+/// A member that may be missing, or `null`, which means the same.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Field {
+    /// Where its value stands, if there is one.
+    pub span: Option<Span>,
+    /// Whether that value is `null`.
+    pub null: bool,
+}
+
+/// An object to which members may be added.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Object {
+    pub span: Span,
+    pub empty: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Container {
+    pub object: Object,
+    pub name: Option<Span>,
+    pub command: Field,
+    pub env: Field,
+    pub volume_mounts: Field,
+}
+
+/// A pod as it came in.
+#[derive(Clone, Debug)]
+pub struct View<'a> {
+    pub(super) text: &'a [u8],
+    pub(super) pod: Object,
+    pub(super) metadata: Object,
+    pub(super) annotations_field: Field,
+    pub(super) spec: Object,
+    pub(super) containers: Vec<Container>,
+    pub(super) init_containers: Vec<Container>,
+    pub(super) init_containers_field: Field,
+    pub(super) volumes: Field,
+    pub(super) image_pull_secrets: Field,
+    service_account: Option<Text<'a>>,
+    labels: Vec<(Text<'a>, Text<'a>)>,
+    annotations: Vec<(Text<'a>, Text<'a>)>,
+}
+
+impl<'a> View<'a> {
+    /// Reads the pod that stands at `span` of `text`.
+    ///
+    /// # Errors
+    /// A field that the policy reads is not of the type that Kubernetes gives it.
+    pub fn read(text: &'a [u8], span: &Range<usize>) -> Result<Self, Malformed> {
+        let mut view = Self {
+            text,
+            pod: Object::default(),
+            metadata: Object::default(),
+            annotations_field: Field::default(),
+            spec: Object::default(),
+            containers: Vec::new(),
+            init_containers: Vec::new(),
+            init_containers_field: Field::default(),
+            volumes: Field::default(),
+            image_pull_secrets: Field::default(),
+            service_account: None,
+            labels: Vec::new(),
+            annotations: Vec::new(),
+        };
+        let mut cursor = Cursor::at(text, span);
+        view.pod = object(&mut cursor, |cursor, key| match &*key.bytes() {
+            b"metadata" => view.read_metadata(cursor),
+            b"spec" => view.read_spec(cursor),
+            _ => cursor.skip().map(drop),
+        })?;
+        Ok(view)
+    }
+
+    fn read_metadata(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Malformed> {
+        self.metadata = object(cursor, |cursor, key| {
+            match &*key.bytes() {
+                b"labels" => self.labels = strings(cursor)?.0,
+                b"annotations" => (self.annotations, self.annotations_field) = strings(cursor)?,
+                _ => drop(cursor.skip()?),
+            }
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    fn read_spec(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Malformed> {
+        self.spec = object(cursor, |cursor, key| {
+            match &*key.bytes() {
+                b"containers" => self.containers = containers(cursor)?.0,
+                b"initContainers" => (self.init_containers, self.init_containers_field) = containers(cursor)?,
+                b"volumes" => self.volumes = field(cursor)?,
+                b"imagePullSecrets" => self.image_pull_secrets = field(cursor)?,
+                b"serviceAccountName" => self.service_account = string_or_null(cursor)?,
+                _ => drop(cursor.skip()?),
+            }
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    /// A label's value.
+    ///
+    /// # Errors
+    /// It is no string of Unicode characters.
+    pub fn label(&self, name: &str) -> Result<Option<Cow<'a, str>>, Malformed> {
+        self.labels.iter().rev().find(|(key, _)| key.is(name)).map(|(_, value)| value.read()).transpose()
+    }
+
+    /// The annotations whose keys start with `prefix`, in the order in which they stand.
+    ///
+    /// # Errors
+    /// One of them is no string of Unicode characters.
+    pub fn annotations(&self, prefix: &str) -> Result<Vec<(Cow<'a, str>, Cow<'a, str>)>, Malformed> {
+        let mut found = Vec::new();
+        for (key, value) in &self.annotations {
+            let other = key.plain().is_some_and(|plain| !plain.starts_with(prefix.as_bytes()));
+            if other {
+                continue;
+            }
+            let key = key.read()?;
+            if key.starts_with(prefix) {
+                found.push((key, value.read()?));
+            }
+        }
+        Ok(found)
+    }
+
+    pub(super) fn annotation(&self, name: &str) -> Option<&Text<'a>> {
+        self.annotations.iter().rev().find(|(key, _)| key.is(name)).map(|(_, value)| value)
+    }
+
+    /// The service account that the pod runs as; Kubernetes' default is `default`.
+    ///
+    /// # Errors
+    /// It is no string of Unicode characters.
+    pub fn service_account(&self) -> Result<Cow<'a, str>, Malformed> {
+        match &self.service_account {
+            Some(name) => name.read(),
+            None => Ok(Cow::Borrowed("default")),
+        }
+    }
+}
+
+fn object<'a>(
+    cursor: &mut Cursor<'a>,
+    mut visit: impl FnMut(&mut Cursor<'a>, Text<'a>) -> Result<(), Malformed>,
+) -> Result<Object, Malformed> {
+    let mut empty = true;
+    let span = cursor.object(|cursor, key| {
+        empty = false;
+        visit(cursor, key)
+    })?;
+    Ok(Object { span, empty })
+}
+
+fn field(cursor: &mut Cursor) -> Result<Field, Malformed> {
+    let null = cursor.clone().null();
+    Ok(Field { span: Some(cursor.skip()?), null })
+}
+
+fn string_or_null<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Text<'a>>, Malformed> {
+    match cursor.null() {
+        true => Ok(None),
+        false => cursor.string().map(Some),
+    }
+}
+
+type Pairs<'a> = Vec<(Text<'a>, Text<'a>)>;
+
+/// A map of strings, such as labels and annotations.
+fn strings<'a>(cursor: &mut Cursor<'a>) -> Result<(Pairs<'a>, Field), Malformed> {
+    let mut pairs = Vec::new();
+    if cursor.clone().null() {
+        return Ok((pairs, field(cursor)?));
+    }
+    let span = cursor.object(|cursor, key| {
+        pairs.push((key, cursor.string()?));
+        Ok::<(), Malformed>(())
+    })?;
+    Ok((pairs, Field { span: Some(span), null: false }))
+}
+
+fn containers(cursor: &mut Cursor) -> Result<(Vec<Container>, Field), Malformed> {
+    let mut list = Vec::new();
+    if cursor.clone().null() {
+        return Ok((list, field(cursor)?));
+    }
+    let span = cursor.array(|cursor| {
+        let mut container = Container::default();
+        container.object = object(cursor, |cursor, key| {
+            match &*key.bytes() {
+                b"name" => container.name = Some(cursor.skip()?),
+                b"command" => container.command = field(cursor)?,
+                b"env" => container.env = field(cursor)?,
+                b"volumeMounts" => container.volume_mounts = field(cursor)?,
+                _ => drop(cursor.skip()?),
+            }
+            Ok(())
+        })?;
+        list.push(container);
+        Ok::<(), Malformed>(())
+    })?;
+    Ok((list, Field { span: Some(span), null: false }))
+}

@@ -1,0 +1,212 @@
+//! From a pod's annotations to the secrets it asks for.
+//!
+//! Each annotation `flyte.secrets/s<n>` holds one request: a `Secret` message in protobuf's text format, in base32.
+//! Knows annotations as pairs of strings, and nothing else of Kubernetes.
+
+pub mod base32;
+pub mod text_format;
+
+use std::fmt;
+
+/// The annotations that Flyte's webhook looks at start so; what follows must be `s` and a number.
+pub const ANNOTATION_PREFIX: &str = "flyte.secrets/";
+
+/// Every annotation that holds a request starts so.
+pub const REQUEST_PREFIX: &str = "flyte.secrets/s";
+
+/// How the task wants to see the secret (`Secret.MountType` of flyteidl).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum MountRequirement {
+    /// Whatever the manager does best: a file, but a variable in Embedded.
+    #[default]
+    Any,
+    /// An environment variable.
+    EnvVar,
+    /// A file.
+    File,
+    /// A number that flyteidl does not define; Go's decoder lets it pass, no manager serves it.
+    Unknown(i32),
+}
+
+impl MountRequirement {
+    /// From its number in flyteidl.
+    pub fn from_number(number: i32) -> Self {
+        match number {
+            0 => Self::Any,
+            1 => Self::EnvVar,
+            2 => Self::File,
+            other => Self::Unknown(other),
+        }
+    }
+
+    /// Its number in flyteidl.
+    pub fn number(self) -> i32 {
+        match self {
+            Self::Any => 0,
+            Self::EnvVar => 1,
+            Self::File => 2,
+            Self::Unknown(number) => number,
+        }
+    }
+}
+
+impl fmt::Display for MountRequirement {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("ANY"),
+            Self::EnvVar => f.write_str("ENV_VAR"),
+            Self::File => f.write_str("FILE"),
+            Self::Unknown(number) => number.fmt(f),
+        }
+    }
+}
+
+/// One secret that a task asks for (`flyteidl.core.Secret`). Empty strings are absent fields.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct SecretRequest {
+    /// The store's object: Secret, Vault path, ARN, GCP secret, Key Vault URI.
+    pub group: String,
+    /// Version of the group, or Vault's engine: `kv1`, `kv2`, `db`.
+    pub group_version: String,
+    /// The key in the group.
+    pub key: String,
+    /// Variable or file.
+    pub mount_requirement: MountRequirement,
+    /// The variable that gets the value or, with a file, its path.
+    pub env_var: String,
+}
+
+impl fmt::Display for SecretRequest {
+    /// As messages name it: `group/key`, and the version where there is one.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match (self.group.as_str(), self.key.as_str()) {
+            ("", "") => f.write_str("without group and key")?,
+            ("", key) => write!(f, "{key:?}")?,
+            (group, "") => write!(f, "{group:?}")?,
+            (group, key) => write!(f, "{:?}", format_args!("{group}/{key}").to_string())?,
+        }
+        match self.group_version.as_str() {
+            "" => Ok(()),
+            version => write!(f, " version {version:?}"),
+        }
+    }
+}
+
+/// A request, and the annotation that holds it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Annotated {
+    /// The annotation's key.
+    pub annotation: String,
+    /// What it asks for.
+    pub request: SecretRequest,
+}
+
+/// An annotation that holds no request.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// Its value is not base32.
+    #[error("annotation {0} holds no secret request: {1}; let flytekit write it")]
+    Base32(String, base32::Error),
+    /// What the base32 holds is not a `Secret` message.
+    #[error("annotation {0} holds no secret request: {1}; let flytekit write it")]
+    TextFormat(String, text_format::Error),
+}
+
+/// What a pod's annotations ask for.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Requests {
+    /// In the order of their numbers, each once.
+    pub requests: Vec<Annotated>,
+    /// Annotations that start as requests do but have no number; Flyte's webhook refuses such pods.
+    pub ignored: Vec<String>,
+}
+
+/// Reads the requests among `annotations`, pairs of key and value. Others are passed over.
+///
+/// # Errors
+/// The first annotation, by number, that holds no request.
+pub fn read<'a>(annotations: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Requests, Error> {
+    let mut found = Vec::new();
+    let mut ignored = Vec::new();
+    for (key, value) in annotations {
+        if !key.starts_with(ANNOTATION_PREFIX) {
+            continue;
+        }
+        match number_of(key) {
+            Some(number) => {
+                let significant = number.trim_start_matches('0');
+                // By number, however long, then by how it is written: s2 before s10, s1 after s01.
+                found.push(((significant.len(), significant, number), key, value));
+            }
+            None => ignored.push(key.to_owned()),
+        }
+    }
+    found.sort_unstable();
+    let mut requests: Vec<Annotated> = Vec::with_capacity(found.len());
+    for (_, annotation, value) in found {
+        let annotated = decode(annotation, value)?;
+        if !requests.iter().any(|known| known.request == annotated.request) {
+            requests.push(annotated);
+        }
+    }
+    Ok(Requests { requests, ignored })
+}
+
+/// The digits of a request's annotation; `None` if the annotation is not one.
+pub fn number_of(annotation: &str) -> Option<&str> {
+    annotation
+        .strip_prefix(REQUEST_PREFIX)
+        .filter(|number| !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit()))
+}
+
+fn decode(annotation: &str, value: &str) -> Result<Annotated, Error> {
+    let text = base32::decode(value.as_bytes()).map_err(|wrong| Error::Base32(annotation.to_owned(), wrong))?;
+    let request = text_format::parse(&text).map_err(|wrong| Error::TextFormat(annotation.to_owned(), wrong))?;
+    Ok(Annotated { annotation: annotation.to_owned(), request })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn annotation(text: &str) -> String {
+        base32::encode(text.as_bytes())
+    }
+
+    #[test]
+    fn requests_come_in_the_order_of_their_numbers_and_once() {
+        let (a, b) = (annotation("key:'a'"), annotation("key:'b'"));
+        let annotations = [
+            ("flyte.secrets/s10", a.as_str()),
+            ("flyte.secrets/s2", b.as_str()),
+            ("flyte.secrets/s99999999999999999999999", b.as_str()),
+            ("flyte.secrets/source", "x"),
+            ("flyte.secrets/s", a.as_str()),
+            ("flyte.secrets/s-1", a.as_str()),
+            ("other", "x"),
+        ];
+        let found = read(annotations.into_iter());
+        let request = |key: &str| SecretRequest { key: key.to_owned(), ..SecretRequest::default() };
+        assert_eq!(
+            found,
+            Ok(Requests {
+                requests: vec![
+                    Annotated { annotation: "flyte.secrets/s2".into(), request: request("b") },
+                    Annotated { annotation: "flyte.secrets/s10".into(), request: request("a") },
+                ],
+                ignored: vec!["flyte.secrets/source".into(), "flyte.secrets/s".into(), "flyte.secrets/s-1".into()],
+            })
+        );
+    }
+
+    #[test]
+    fn a_malformed_annotation_is_named() {
+        let bad = annotation("key:k");
+        let found = read([("flyte.secrets/s0", "?"), ("flyte.secrets/s1", bad.as_str())].into_iter());
+        assert_eq!(
+            found.map_err(|wrong| wrong.to_string()),
+            Err("annotation flyte.secrets/s0 holds no secret request: base32: character 0 is not one of a-z and 1-6; \
+                 let flytekit write it".to_owned())
+        );
+    }
+}

@@ -1,0 +1,109 @@
+//! Reading what the host hands over, and which pods are ours to look at.
+//!
+//! Knows admission requests; knows nothing of managers.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::json::{may_hold, Cursor, Malformed, Text};
+use crate::pod::View;
+use crate::requests::REQUEST_PREFIX;
+
+/// Flyte's propeller puts this label on pods that ask for secrets.
+pub const LABEL: (&str, &str) = ("inject-flyte-secrets", "true");
+
+/// An admission request with a pod that asks for secrets.
+#[derive(Debug)]
+pub struct Review<'a> {
+    /// The pod.
+    pub pod: View<'a>,
+    /// The namespace that it is created in.
+    pub namespace: Cow<'a, str>,
+    /// Whether the pod has the label, without which Flyte's webhook does not see it.
+    pub labelled: bool,
+    /// The policy's settings, as JSON.
+    pub settings: &'a [u8],
+}
+
+/// Reads the payload of `validate`; `None` if there is nothing in it for this policy.
+///
+/// # Errors
+/// The payload is not an admission request, or its pod not a pod.
+pub fn read(payload: &[u8]) -> Result<Option<Review<'_>>, Malformed> {
+    if !may_hold(payload, REQUEST_PREFIX.as_bytes()) {
+        return Ok(None);
+    }
+    let mut request = Request::default();
+    let mut settings = None;
+    Cursor::new(payload).object(|cursor, key| {
+        match &*key.bytes() {
+            b"request" => request = Request::read(cursor)?,
+            b"settings" => settings = Some(cursor.skip()?),
+            _ => drop(cursor.skip()?),
+        }
+        Ok::<(), Malformed>(())
+    })?;
+    let Some(object) = request.object.as_ref().filter(|_| request.creates_pod()) else { return Ok(None) };
+    let pod = View::read(payload, object)?;
+    let (label, value) = LABEL;
+    Ok(Some(Review {
+        labelled: pod.label(label)?.is_some_and(|found| found == value),
+        pod,
+        namespace: request.namespace.map(|namespace| namespace.read()).transpose()?.unwrap_or_default(),
+        settings: settings.and_then(|span| payload.get(span)).unwrap_or(b"null"),
+    }))
+}
+
+/// An `AdmissionRequest`, as far as it is read.
+#[derive(Default)]
+struct Request<'a> {
+    group: Option<Text<'a>>,
+    version: Option<Text<'a>>,
+    kind: Option<Text<'a>>,
+    operation: Option<Text<'a>>,
+    sub_resource: Option<Text<'a>>,
+    namespace: Option<Text<'a>>,
+    object: Option<Range<usize>>,
+}
+
+impl<'a> Request<'a> {
+    fn read(cursor: &mut Cursor<'a>) -> Result<Self, Malformed> {
+        let mut request = Self::default();
+        cursor.object(|cursor, key| {
+            match &*key.bytes() {
+                b"kind" => drop(cursor.object(|cursor, key| {
+                    match &*key.bytes() {
+                        b"group" => request.group = text(cursor)?,
+                        b"version" => request.version = text(cursor)?,
+                        b"kind" => request.kind = text(cursor)?,
+                        _ => drop(cursor.skip()?),
+                    }
+                    Ok::<(), Malformed>(())
+                })?),
+                b"operation" => request.operation = text(cursor)?,
+                b"subResource" => request.sub_resource = text(cursor)?,
+                b"namespace" => request.namespace = text(cursor)?,
+                b"object" if cursor.peek() == Some(b'{') => request.object = Some(cursor.skip()?),
+                _ => drop(cursor.skip()?),
+            }
+            Ok::<(), Malformed>(())
+        })?;
+        Ok(request)
+    }
+
+    fn creates_pod(&self) -> bool {
+        let is = |text: &Option<Text>, wanted: &str| text.as_ref().map_or(wanted.is_empty(), |text| text.is(wanted));
+        is(&self.group, "")
+            && is(&self.version, "v1")
+            && is(&self.kind, "Pod")
+            && is(&self.operation, "CREATE")
+            && is(&self.sub_resource, "")
+    }
+}
+
+fn text<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Text<'a>>, Malformed> {
+    match cursor.null() {
+        true => Ok(None),
+        false => cursor.string().map(Some),
+    }
+}

@@ -1,0 +1,644 @@
+//! The policy's settings: Flyte's `webhook` section as users have it, with Flyte's defaults, and ours beside it.
+//!
+//! [`parse`] reads them leniently for each request; [`validate`] is the strict look at the start, which also names
+//! keys that nobody knows. Nothing else in the crate reads settings as JSON.
+
+mod quantity;
+mod schema;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{self, Deserializer, MapAccess, Unexpected, Visitor};
+use serde::Deserialize;
+
+pub use schema::nearest;
+
+use crate::names::kubernetes::{is_dns_label, is_dns_subdomain};
+use crate::names::NameScheme;
+use crate::pod::Resources;
+use crate::tenancy::NamespaceTemplate;
+
+/// Settings that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Not the type that the key wants; serde says where.
+    #[error("settings: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A key that neither Flyte nor this policy knows.
+    #[error("settings: {path} is unknown{}", .nearest.map(|name| format!("; {name} was perhaps meant")).unwrap_or_default())]
+    UnknownKey {
+        /// Keys from the top, joined by dots.
+        path: String,
+        /// The known key that is written most alike.
+        nearest: Option<&'static str>,
+    },
+    /// The value is of the right type, and still wrong.
+    #[error("settings: {path}: {problem}")]
+    Value {
+        /// Keys from the top, joined by dots.
+        path: &'static str,
+        /// The fact and the way out.
+        problem: String,
+    },
+}
+
+/// Reads settings from the JSON that the host hands over; none at all are the defaults.
+///
+/// # Errors
+/// A value is not of its key's type.
+pub fn parse(json: &[u8]) -> Result<Settings, Error> {
+    Ok(serde_json::from_slice::<Option<Settings>>(json)?.unwrap_or_default())
+}
+
+/// Reads settings and looks at all of them: unknown keys, and everything that would make each pod fail. The second
+/// part of the answer is what the operator should know although it is no error.
+///
+/// # Errors
+/// The first thing that is wrong, with its path and the way out.
+pub fn validate(json: &[u8]) -> Result<(Settings, Vec<String>), Error> {
+    schema::check_keys(json)?;
+    let settings = parse(json)?;
+    let warnings = settings.check()?;
+    Ok((settings, warnings))
+}
+
+/// Flyte's `webhook` section, as far as it has a meaning in a policy, and our own keys. Key names and defaults:
+/// `flyteplugins/go/tasks/pluginmachinery/secret/config/config.go`.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Settings {
+    /// Deprecated by Flyte: one manager, used without [`Self::secret_manager_types`].
+    pub secret_manager_type: ManagerType,
+    /// Managers in order of preference.
+    pub secret_manager_types: Vec<ManagerType>,
+    /// Prefix of the variables that K8s and Embedded name.
+    pub secret_env_var_prefix: String,
+    /// Ours: what K8s does beyond Flyte's.
+    pub k8s_secret_manager: K8sSecretManager,
+    /// The AWS sidecar.
+    pub aws_secret_manager: Sidecar,
+    /// The GCP sidecar.
+    pub gcp_secret_manager: Sidecar,
+    /// The Azure sidecar.
+    pub azure_secret_manager: Sidecar,
+    /// Annotations for the Vault Agent Injector.
+    pub vault_secret_manager: VaultSecretManager,
+    /// Secrets fetched at admission.
+    pub embedded_secret_manager_config: EmbeddedSecretManager,
+    /// Ours: who may have what.
+    pub tenancy: Tenancy,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            secret_manager_type: ManagerType::Embedded,
+            secret_manager_types: Vec::new(),
+            secret_env_var_prefix: "_UNION_".to_owned(),
+            k8s_secret_manager: K8sSecretManager::default(),
+            aws_secret_manager: Sidecar::default(),
+            gcp_secret_manager: Sidecar::default(),
+            azure_secret_manager: Sidecar::default(),
+            vault_secret_manager: VaultSecretManager::default(),
+            embedded_secret_manager_config: EmbeddedSecretManager::default(),
+            tenancy: Tenancy::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// The managers to ask, in order. `Global` is left out: a policy has no environment and no files of its own.
+    pub fn managers(&self) -> impl Iterator<Item = ManagerType> + '_ {
+        self.named_managers().iter().copied().filter(|manager| *manager != ManagerType::Global)
+    }
+
+    fn named_managers(&self) -> &[ManagerType] {
+        match self.secret_manager_types.as_slice() {
+            [] => std::slice::from_ref(&self.secret_manager_type),
+            types => types,
+        }
+    }
+
+    fn check(&self) -> Result<Vec<String>, Error> {
+        let mut warnings = Vec::new();
+        if self.named_managers().contains(&ManagerType::Global) {
+            warnings.push(
+                "secretManagerTypes: Global is skipped: the environment and the files of Flyte's webhook do not exist \
+                 in a policy"
+                    .to_owned(),
+            );
+        }
+        if self.managers().next().is_none() {
+            return Err(Error::Value {
+                path: "secretManagerTypes",
+                problem: "only Global is named, which does not exist in a policy; name K8s, AWS, GCP, Azure, Vault or \
+                          Embedded"
+                    .to_owned(),
+            });
+        }
+        check_prefix(&self.secret_env_var_prefix)?;
+        for (image, resources, sidecar) in [
+            ("awsSecretManager.sidecarImage", "awsSecretManager.resources", &self.aws_secret_manager),
+            ("gcpSecretManager.sidecarImage", "gcpSecretManager.resources", &self.gcp_secret_manager),
+            ("azureSecretManager.sidecarImage", "azureSecretManager.resources", &self.azure_secret_manager),
+        ] {
+            check_image(image, sidecar.sidecar_image.as_deref())?;
+            check_resources(resources, &sidecar.resources)?;
+        }
+        self.embedded_secret_manager_config.check()?;
+        Ok(warnings)
+    }
+}
+
+fn check_prefix(prefix: &str) -> Result<(), Error> {
+    let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if prefix.chars().all(name) && !prefix.starts_with(|c: char| c.is_ascii_digit()) {
+        return Ok(());
+    }
+    Err(Error::Value {
+        path: "secretEnvVarPrefix",
+        problem: format!("{prefix:?} starts no variable's name; letters, digits, _, - and . may stand in it, and no \
+                          digit in front"),
+    })
+}
+
+fn check_image(path: &'static str, image: Option<&str>) -> Result<(), Error> {
+    if let Some(image) = image.filter(|image| image.is_empty() || image.contains([' ', '\t', '\n', '\r'])) {
+        let problem = format!("{image:?} is no image; leave the key out for Flyte's default");
+        return Err(Error::Value { path, problem });
+    }
+    Ok(())
+}
+
+/// A secret manager, under Flyte's name for it; any case is read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ManagerType {
+    /// The webhook's own environment and files; skipped.
+    Global,
+    /// References to Kubernetes Secrets of the pod's namespace.
+    K8s,
+    /// AWS Secrets Manager through a sidecar.
+    Aws,
+    /// GCP Secret Manager through a sidecar.
+    Gcp,
+    /// Azure Key Vault through a sidecar.
+    Azure,
+    /// HashiCorp Vault through the Vault Agent Injector.
+    Vault,
+    /// Fetched at admission.
+    Embedded,
+}
+
+impl ManagerType {
+    const NAMES: [(&'static str, Self); 7] = [
+        ("K8s", Self::K8s),
+        ("AWS", Self::Aws),
+        ("GCP", Self::Gcp),
+        ("Azure", Self::Azure),
+        ("Vault", Self::Vault),
+        ("Embedded", Self::Embedded),
+        ("Global", Self::Global),
+    ];
+}
+
+impl fmt::Display for ManagerType {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(name_of(&Self::NAMES, *self))
+    }
+}
+
+impl<'de> Deserialize<'de> for ManagerType {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        named(deserializer, &Self::NAMES)
+    }
+}
+
+/// Where Embedded fetches.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Provider {
+    /// AWS Secrets Manager, through the secret gateway.
+    Aws,
+    /// GCP Secret Manager, through the secret gateway.
+    Gcp,
+    /// Azure Key Vault, through the secret gateway.
+    Azure,
+    /// Kubernetes Secrets of one namespace.
+    K8s,
+}
+
+impl Provider {
+    const NAMES: [(&'static str, Self); 4] =
+        [("AWS", Self::Aws), ("GCP", Self::Gcp), ("Azure", Self::Azure), ("K8s", Self::K8s)];
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(name_of(&Self::NAMES, *self))
+    }
+}
+
+impl<'de> Deserialize<'de> for Provider {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        named(deserializer, &Self::NAMES)
+    }
+}
+
+/// The settings' names for the schemes.
+const NAME_SCHEMES: [(&str, NameScheme); 2] =
+    [("canonical", NameScheme::Canonical), ("documented", NameScheme::Documented)];
+
+impl<'de> Deserialize<'de> for NameScheme {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        named(deserializer, &NAME_SCHEMES)
+    }
+}
+
+fn name_of<T: PartialEq>(names: &[(&'static str, T)], value: T) -> &'static str {
+    names.iter().find(|(_, named)| *named == value).map_or("", |(name, _)| name)
+}
+
+/// One of a few names, in any case.
+fn named<'de, D: Deserializer<'de>, T: Copy>(deserializer: D, names: &'static [(&'static str, T)]) -> Result<T, D::Error> {
+    let found = String::deserialize(deserializer)?;
+    names.iter().find(|(name, _)| name.eq_ignore_ascii_case(&found)).map(|(_, value)| *value).ok_or_else(|| {
+        let known: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
+        let meant = nearest(&found, known.iter().copied()).map(|name| format!(" ({name} was perhaps meant)"));
+        de::Error::custom(format!("{found:?} is none of {}{}", known.join(", "), meant.unwrap_or_default()))
+    })
+}
+
+/// `k8sSecretManager`, ours.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, rename_all = "camelCase")]
+pub struct K8sSecretManager {
+    /// Whether a pod may start while its Secret is missing, as Flyte has it.
+    pub optional: bool,
+}
+
+impl Default for K8sSecretManager {
+    fn default() -> Self {
+        Self { optional: true }
+    }
+}
+
+/// `awsSecretManager`, `gcpSecretManager` and `azureSecretManager`.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Sidecar {
+    /// Image of the init-container; without it, the manager's own default.
+    pub sidecar_image: Option<String>,
+    /// Its resources; 200m CPU and 500Mi memory by default.
+    #[serde(deserialize_with = "over_sidecar")]
+    pub resources: Resources,
+}
+
+impl Default for Sidecar {
+    fn default() -> Self {
+        Self { sidecar_image: None, resources: resources("200m", "500Mi") }
+    }
+}
+
+/// `vaultSecretManager`.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, rename_all = "camelCase")]
+pub struct VaultSecretManager {
+    /// The Vault role of the agent.
+    pub role: String,
+    /// Deprecated by Flyte: the engine of requests that name none.
+    pub kv_version: KvVersion,
+    /// Annotations added to each pod; they win over the common ones.
+    pub annotations: BTreeMap<String, String>,
+    /// Ours: a pod's own annotations override neither `role` nor what `annotations` sets.
+    pub lock_annotations: bool,
+}
+
+impl Default for VaultSecretManager {
+    fn default() -> Self {
+        Self {
+            role: "flyte".to_owned(),
+            kv_version: KvVersion::V2,
+            annotations: BTreeMap::new(),
+            lock_annotations: false,
+        }
+    }
+}
+
+/// Version of Vault's key-value engine.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum KvVersion {
+    /// Plain values under `.Data`.
+    V1,
+    /// Versioned values under `.Data.data`.
+    V2,
+}
+
+impl<'de> Deserialize<'de> for KvVersion {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrTwo;
+        impl Visitor<'_> for OneOrTwo {
+            type Value = KvVersion;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("1 or 2")
+            }
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<KvVersion, E> {
+                match number {
+                    1 => Ok(KvVersion::V1),
+                    2 => Ok(KvVersion::V2),
+                    _ => Err(E::invalid_value(Unexpected::Unsigned(number), &self)),
+                }
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<KvVersion, E> {
+                match text {
+                    "1" => Ok(KvVersion::V1),
+                    "2" => Ok(KvVersion::V2),
+                    _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
+                }
+            }
+        }
+        deserializer.deserialize_any(OneOrTwo)
+    }
+}
+
+/// `embeddedSecretManagerConfig`.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, rename_all = "camelCase")]
+pub struct EmbeddedSecretManager {
+    /// The provider, if named; see [`Self::provider`].
+    pub r#type: Option<Provider>,
+    /// For AWS.
+    pub aws_config: AwsConfig,
+    /// For GCP.
+    pub gcp_config: GcpConfig,
+    /// For Azure.
+    pub azure_config: AzureConfig,
+    /// For K8s.
+    pub k8s_config: K8sConfig,
+    /// The init-container that writes files.
+    pub file_mount_init_container: FileMountInitContainer,
+    /// Whether secrets that have an image-pull twin also serve to pull images.
+    pub image_pull_secrets: ImagePullSecrets,
+    /// Ours: which names are tried in the broader scopes, in this order.
+    pub name_schemes: Vec<NameScheme>,
+}
+
+impl Default for EmbeddedSecretManager {
+    fn default() -> Self {
+        Self {
+            r#type: None,
+            aws_config: AwsConfig::default(),
+            gcp_config: GcpConfig::default(),
+            azure_config: AzureConfig::default(),
+            k8s_config: K8sConfig::default(),
+            file_mount_init_container: FileMountInitContainer::default(),
+            image_pull_secrets: ImagePullSecrets::default(),
+            name_schemes: vec![NameScheme::Canonical, NameScheme::Documented],
+        }
+    }
+}
+
+/// `embeddedSecretManagerConfig.awsConfig`.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default)]
+pub struct AwsConfig {
+    /// Region of Secrets Manager, such as `eu-west-1`.
+    pub region: String,
+}
+
+/// `embeddedSecretManagerConfig.gcpConfig`.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default)]
+pub struct GcpConfig {
+    /// Project of Secret Manager.
+    pub project: String,
+}
+
+/// `embeddedSecretManagerConfig.azureConfig`.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default)]
+pub struct AzureConfig {
+    /// URI of the Key Vault, such as `https://name.vault.azure.net/`.
+    #[serde(rename = "vaultURI")]
+    pub vault_uri: String,
+}
+
+impl AzureConfig {
+    /// The vault's host, if the URI is one: `https://`, a host of letters, digits, hyphens and dots, and no path.
+    pub fn host(&self) -> Option<&str> {
+        let host = self.vault_uri.strip_prefix("https://")?;
+        let host = host.strip_suffix('/').unwrap_or(host);
+        is_dns_subdomain(&host.to_ascii_lowercase()).then_some(host)
+    }
+}
+
+/// `embeddedSecretManagerConfig.k8sConfig`.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default)]
+pub struct K8sConfig {
+    /// The namespace of the Secrets that hold the values.
+    pub namespace: String,
+}
+
+impl Default for K8sConfig {
+    fn default() -> Self {
+        Self { namespace: "flyte".to_owned() }
+    }
+}
+
+/// `embeddedSecretManagerConfig.fileMountInitContainer`.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, rename_all = "camelCase")]
+pub struct FileMountInitContainer {
+    /// An image with `sh` and `base64`.
+    pub image: String,
+    /// Resources; 100m CPU and 100Mi memory by default.
+    #[serde(deserialize_with = "over_file_mount")]
+    pub resources: Resources,
+    /// The container's name.
+    pub container_name: String,
+}
+
+impl Default for FileMountInitContainer {
+    fn default() -> Self {
+        Self {
+            image: "public.ecr.aws/docker/library/busybox:latest".to_owned(),
+            resources: resources("100m", "100Mi"),
+            container_name: "init-embedded-secret".to_owned(),
+        }
+    }
+}
+
+/// `embeddedSecretManagerConfig.imagePullSecrets`.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default)]
+pub struct ImagePullSecrets {
+    /// Off by default, as in Flyte.
+    pub enabled: bool,
+}
+
+impl EmbeddedSecretManager {
+    /// The provider: the one that is named or, without a name, the only one that is configured; K8s with none.
+    ///
+    /// # Errors
+    /// Several are configured and none is named, or the named one lacks its region, project or vault.
+    pub fn provider(&self) -> Result<Provider, Error> {
+        let configured: Vec<Provider> = [
+            (Provider::Aws, &self.aws_config.region),
+            (Provider::Gcp, &self.gcp_config.project),
+            (Provider::Azure, &self.azure_config.vault_uri),
+        ]
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(provider, _)| provider)
+        .collect();
+        match (self.r#type, configured.as_slice()) {
+            (Some(named), _) => Ok(named),
+            (None, []) => Ok(Provider::K8s),
+            (None, [one]) => Ok(*one),
+            (None, several) => {
+                let several: Vec<String> = several.iter().map(ToString::to_string).collect();
+                Err(Error::Value {
+                    path: "embeddedSecretManagerConfig.type",
+                    problem: format!("{} are configured; name the one that is meant", several.join(" and ")),
+                })
+            }
+        }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let refused = |path, problem: String| Err(Error::Value { path, problem });
+        match self.provider()? {
+            Provider::Aws if !is_aws_region(&self.aws_config.region) => refused(
+                "embeddedSecretManagerConfig.awsConfig.region",
+                format!("{:?} is no region; AWS wants one such as eu-west-1", self.aws_config.region),
+            )?,
+            Provider::Gcp if !is_gcp_project(&self.gcp_config.project) => refused(
+                "embeddedSecretManagerConfig.gcpConfig.project",
+                format!("{:?} is no project; GCP wants its id, such as acme-prod", self.gcp_config.project),
+            )?,
+            Provider::Azure if self.azure_config.host().is_none() => refused(
+                "embeddedSecretManagerConfig.azureConfig.vaultURI",
+                format!("{:?} is no vault; Azure wants one such as https://name.vault.azure.net/", self.azure_config.vault_uri),
+            )?,
+            _ => {}
+        }
+        if !is_dns_label(&self.k8s_config.namespace) {
+            refused(
+                "embeddedSecretManagerConfig.k8sConfig.namespace",
+                format!("{:?} is no namespace", self.k8s_config.namespace),
+            )?;
+        }
+        if self.name_schemes.is_empty() {
+            refused(
+                "embeddedSecretManagerConfig.nameSchemes",
+                "is empty; name canonical, documented or both, or leave the key out".to_owned(),
+            )?;
+        }
+        let container = &self.file_mount_init_container;
+        if !is_dns_label(&container.container_name) {
+            refused(
+                "embeddedSecretManagerConfig.fileMountInitContainer.containerName",
+                format!("{:?} is no container's name: up to 63 of a-z, 0-9 and -", container.container_name),
+            )?;
+        }
+        check_image("embeddedSecretManagerConfig.fileMountInitContainer.image", Some(&container.image))?;
+        check_resources("embeddedSecretManagerConfig.fileMountInitContainer.resources", &container.resources)
+    }
+}
+
+fn is_aws_region(region: &str) -> bool {
+    region.contains('-') && is_dns_label(region)
+}
+
+fn is_gcp_project(project: &str) -> bool {
+    // Old projects have a domain in front, and a colon.
+    project.split(':').all(is_dns_subdomain)
+}
+
+/// `tenancy`, ours: off by default, as Flyte has it; on in the manifests that are shipped.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Tenancy {
+    /// The namespace that a pod must be in to have what its labels claim.
+    pub namespace_template: Option<NamespaceTemplate>,
+    /// Service accounts whose pods Embedded serves: `name`, or `namespace/name`. All of them without this key.
+    pub service_accounts: Option<Vec<String>>,
+}
+
+/// The same amounts as requests and limits.
+fn resources(cpu: &str, memory: &str) -> Resources {
+    let both = BTreeMap::from([("cpu".to_owned(), cpu.to_owned()), ("memory".to_owned(), memory.to_owned())]);
+    Resources { limits: both.clone(), requests: both }
+}
+
+fn over_sidecar<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Resources, D::Error> {
+    merged(Sidecar::default().resources, deserializer)
+}
+
+fn over_file_mount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Resources, D::Error> {
+    merged(FileMountInitContainer::default().resources, deserializer)
+}
+
+/// What is given, merged over `defaults` key by key.
+fn merged<'de, D: Deserializer<'de>>(mut defaults: Resources, deserializer: D) -> Result<Resources, D::Error> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Given {
+        limits: BTreeMap<String, Amount>,
+        requests: BTreeMap<String, Amount>,
+    }
+    let given = Option::<Given>::deserialize(deserializer)?.unwrap_or_default();
+    for (ours, given) in [(&mut defaults.limits, given.limits), (&mut defaults.requests, given.requests)] {
+        ours.extend(given.into_iter().map(|(name, Amount(amount))| (name, amount)));
+    }
+    Ok(defaults)
+}
+
+fn check_resources(path: &'static str, resources: &Resources) -> Result<(), Error> {
+    let amount = |name: &str, text: &str| {
+        quantity::parse(text).ok_or_else(|| Error::Value {
+            path,
+            problem: format!("{name}: {text:?} is no quantity such as 200m or 500Mi"),
+        })
+    };
+    for (name, limit) in &resources.limits {
+        amount(name, limit)?;
+    }
+    for (name, request) in &resources.requests {
+        let asked = amount(name, request)?;
+        let Some(limit) = resources.limits.get(name) else { continue };
+        if asked > amount(name, limit)? {
+            let problem = format!("the request of {request} {name} is over the limit of {limit}; raise the limit too");
+            return Err(Error::Value { path, problem });
+        }
+    }
+    Ok(())
+}
+
+/// A quantity as Kubernetes reads it: a string, or a bare number.
+struct Amount(String);
+
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Quantity;
+        impl<'de> Visitor<'de> for Quantity {
+            type Value = Amount;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a quantity such as 200m or 500Mi")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Amount, E> {
+                Ok(Amount(text.to_owned()))
+            }
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Amount, E> {
+                Ok(Amount(number.to_string()))
+            }
+            fn visit_f64<E: de::Error>(self, number: f64) -> Result<Amount, E> {
+                Ok(Amount(number.to_string()))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<Amount, A::Error> {
+                Err(de::Error::invalid_type(Unexpected::Map, &self))
+            }
+        }
+        deserializer.deserialize_any(Quantity)
+    }
+}

@@ -1,0 +1,77 @@
+//! Kubernetes quantities, as far as settings need them: whether one is valid, and which of two is larger.
+//!
+//! Source: the grammar in apimachinery's `pkg/api/resource/quantity.go`. Negative ones are refused: no container's
+//! resource may be negative.
+
+/// An amount, to be compared with others: its value in billionths, which is the finest that Kubernetes keeps,
+/// rounded up as there.
+pub type Nano = u128;
+
+/// Reads `200m`, `1.5`, `500Mi`, `1e3`, …; `None` if Kubernetes would refuse it, or if it is absurdly large.
+pub fn parse(text: &str) -> Option<Nano> {
+    let unsigned = text.strip_prefix('+').unwrap_or(text);
+    let end = unsigned.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(unsigned.len());
+    let (number, suffix) = unsigned.split_at_checked(end)?;
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
+        return None;
+    }
+    let (factor, exponent) = factor(suffix)?;
+    let digits: u128 = [whole, fraction].concat().parse().ok()?;
+    let scaled = digits.checked_mul(factor)?;
+    let power = exponent.checked_add(9)?.checked_sub(i32::try_from(fraction.len()).ok()?)?;
+    let ten = 10_u128.checked_pow(power.unsigned_abs());
+    match power {
+        0.. => scaled.checked_mul(ten?),
+        _ => Some(ten.map_or(u128::from(scaled > 0), |ten| scaled.div_ceil(ten))),
+    }
+}
+
+/// A suffix as a factor and a power of ten.
+fn factor(suffix: &str) -> Option<(u128, i32)> {
+    let binary = |power: u32| Some((1024_u128.pow(power), 0));
+    match suffix {
+        "" => Some((1, 0)),
+        "n" => Some((1, -9)),
+        "u" => Some((1, -6)),
+        "m" => Some((1, -3)),
+        "k" => Some((1, 3)),
+        "M" => Some((1, 6)),
+        "G" => Some((1, 9)),
+        "T" => Some((1, 12)),
+        "P" => Some((1, 15)),
+        "E" => Some((1, 18)),
+        "Ki" => binary(1),
+        "Mi" => binary(2),
+        "Gi" => binary(3),
+        "Ti" => binary(4),
+        "Pi" => binary(5),
+        "Ei" => binary(6),
+        _ => {
+            let exponent = suffix.strip_prefix(['e', 'E'])?;
+            let digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+            let plain = (1..=3).contains(&digits.len()) && digits.bytes().all(|c| c.is_ascii_digit());
+            plain.then(|| exponent.parse().ok()).flatten().map(|exponent| (1, exponent))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_kubernetes_reads() {
+        const ONE: Nano = 1_000_000_000;
+        let table = [
+            ("1", Some(ONE)), ("0", Some(0)), ("+1", Some(ONE)), ("200m", Some(ONE / 5)), ("1.5", Some(ONE + ONE / 2)),
+            (".5", Some(ONE / 2)), ("5.", Some(5 * ONE)), ("1Ki", Some(1024 * ONE)), ("1.5Ki", Some(1536 * ONE)),
+            ("1e3", Some(1000 * ONE)), ("1E-3", Some(ONE / 1000)), ("1E", Some(ONE * 10_u128.pow(18))), ("1n", Some(1)),
+            ("0.1n", Some(1)), ("", None), (".", None), ("1.2.3", None), ("-1", None), ("1 ", None), ("500MB", None),
+            ("1mi", None), ("m", None), ("1e", None), ("1e+", None), ("0x1", None), ("1e999", None), ("1e-999", Some(1)),
+        ];
+        for (text, amount) in table {
+            assert_eq!(parse(text), amount, "{text:?}");
+        }
+    }
+}

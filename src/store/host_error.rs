@@ -1,0 +1,96 @@
+//! What kind of failure a host's error text stands for. The text itself goes no further: it may hold a stack trace.
+//!
+//! Sources: `callback_handler/kubernetes` and `runtimes/callback.rs` of Kubewarden's policy-evaluator, and the texts
+//! of kube's errors.
+
+use super::GetResource;
+
+/// A failure of the cluster, or of the way to it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum HostError {
+    /// The object does not exist; the only failure that says something of the secret.
+    #[error("it does not exist")]
+    NotFound,
+    /// The API server does not know the kind.
+    #[error("the API server does not serve this kind; the operator must install the secret gateway and its APIService")]
+    UnknownKind,
+    /// RBAC.
+    #[error("the policy server's service account may not get it; the operator must grant the verb get on it")]
+    Forbidden,
+    /// Kubewarden's own gate: host capabilities, or the list of context-aware resources.
+    #[error("the policy has not been granted access to it; the operator must allow the host capability \
+             kubernetes/get_resource and name the resource in contextAwareResources")]
+    NotGranted,
+    /// Status 429.
+    #[error("the server throttles; try again later")]
+    Throttled,
+    /// Too slow.
+    #[error("the server did not answer in time; try again later")]
+    Timeout,
+    /// Status 400 or 422.
+    #[error("the server refuses the request; the operator finds the reason in its log")]
+    Refused,
+    /// All else.
+    #[error("the server could not be reached or failed; try again later")]
+    Unavailable,
+}
+
+impl HostError {
+    /// The kind of failure that `text` stands for, given what was asked.
+    pub fn classify(text: &str, request: &GetResource) -> Self {
+        let GetResource { api_version, kind, name, .. } = request;
+        let holds = |part: &str| text.contains(part);
+        let status = |code: u16| holds(&format!("code: {code}"));
+        if holds(&format!("Cannot find {api_version}/{kind} named '{name}'")) {
+            Self::NotFound
+        } else if holds("Policy has not been granted access to") || holds("has not been granted access") {
+            Self::NotGranted
+        } else if holds(&format!("Cannot find resource {api_version}/{kind}")) {
+            Self::UnknownKind
+        } else if status(403) || status(401) {
+            Self::Forbidden
+        } else if status(429) {
+            Self::Throttled
+        } else if status(504) || holds("timed out") || holds("deadline") {
+            Self::Timeout
+        } else if status(400) || status(422) {
+            Self::Refused
+        } else {
+            Self::Unavailable
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_word_for_this_object_means_not_found() {
+        let request = GetResource {
+            api_version: "v1",
+            kind: "Secret",
+            name: "abc",
+            namespace: Some("flyte"),
+            disable_cache: true,
+            field_masks: &[],
+        };
+        let table = [
+            ("Host error: Cannot find v1/Secret named 'abc' inside of namespace 'Some(\"flyte\")'", HostError::NotFound),
+            ("x: Cannot find v1/Secret named 'abc' inside of namespace\n\nStack backtrace:\n 0: std", HostError::NotFound),
+            ("Cannot find v1/Secret named 'abcd' inside of namespace", HostError::Unavailable),
+            ("Cannot find resource v1/Secret", HostError::UnknownKind),
+            ("Policy has not been granted access to the 'kubernetes/get_resource' host capability.", HostError::NotGranted),
+            ("Policy has not been granted access to Kubernetes v1/Secret resources.", HostError::NotGranted),
+            ("ApiError: secrets \"abc\" is forbidden: (ErrorResponse { code: 403 })", HostError::Forbidden),
+            ("ApiError: too many requests (ErrorResponse { code: 429 })", HostError::Throttled),
+            ("ApiError: (ErrorResponse { code: 504 })", HostError::Timeout),
+            ("ApiError: (ErrorResponse { code: 400 })", HostError::Refused),
+            ("ServiceError: client error (Connect)", HostError::Unavailable),
+            ("", HostError::Unavailable),
+        ];
+        for (text, kind) in table {
+            assert_eq!(HostError::classify(text, &request), kind, "{text}");
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Where Embedded's values come from: one Kubernetes object for each secret, read through the cluster.
+//!
+//! [`SecretStore`] is what the manager asks; [`open`] chooses the store that the settings name. All of them read
+//! through [`Cluster`], which is the host capability in the policy and plain data in tests, the command line and the
+//! playground. A host's error text ends in [`host_error`]: only its kind goes on.
+
+pub mod azure_value;
+mod gateway;
+pub mod host_error;
+mod kubernetes;
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::names::Scope;
+use crate::settings::{EmbeddedSecretManager, Provider};
+use host_error::HostError;
+
+/// What reads one object of a cluster: the host capability `kubernetes/get_resource`, or something like it.
+pub trait Cluster {
+    /// The object as JSON.
+    ///
+    /// # Errors
+    /// The text of the failure, in the host's words; it goes no further than [`host_error`].
+    fn get_resource(&self, request: &GetResource) -> Result<Vec<u8>, String>;
+}
+
+/// The request of the host capability, in its JSON.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct GetResource<'a> {
+    /// `v1`, or group and version.
+    pub api_version: &'a str,
+    /// The object's kind.
+    pub kind: &'a str,
+    /// The object's name, checked before.
+    pub name: &'a str,
+    /// Its namespace, if it has one.
+    pub namespace: Option<&'a str>,
+    /// Always true: policy-server holds one lock across all calls that it answers from its cache.
+    pub disable_cache: bool,
+    /// The fields that are wanted.
+    pub field_masks: &'a [&'a str],
+}
+
+/// A secret's value. Its `Debug` shows nothing of it.
+#[derive(Clone, Eq, PartialEq)]
+pub struct SecretValue(Vec<u8>);
+
+impl SecretValue {
+    /// The bytes, for the pod and nowhere else.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretValue {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("SecretValue(…)")
+    }
+}
+
+/// Why a store has no value for a name.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// No such object: the next name may have it.
+    #[error("not found")]
+    NotFound,
+    /// The name cannot be asked for.
+    #[error("{0:?} cannot be a secret's name in this store; keys are made of letters, digits, '.', '_' and '-'")]
+    Name(String),
+    /// The scope has no name in this store.
+    #[error(transparent)]
+    NoName(#[from] crate::names::Error),
+    /// The object is there and holds no such value.
+    #[error("{object} holds no value under {key:?}; store it there")]
+    NoValue {
+        /// What was read.
+        object: String,
+        /// Where the value should be.
+        key: String,
+    },
+    /// The object is there and what it holds is not a value as Flyte stores it.
+    #[error("{object} holds {problem}; store the secret anew")]
+    BadValue {
+        /// What was read.
+        object: String,
+        /// The fact.
+        problem: &'static str,
+    },
+    /// The cluster did not answer the question.
+    #[error("{object} could not be read: {problem}")]
+    Host {
+        /// What was asked for.
+        object: String,
+        /// The kind of failure.
+        problem: HostError,
+    },
+}
+
+/// A store of secret values, by the names of [`crate::names`].
+pub trait SecretStore {
+    /// The names under which a key may be stored in a scope, in the order in which they are tried.
+    ///
+    /// # Errors
+    /// The scope has no name for it.
+    fn names(&self, scope: Scope, key: &str) -> Result<Vec<String>, Error>;
+
+    /// Where a name is looked up, in words.
+    fn location(&self, name: &str) -> String;
+
+    /// The value that is stored under a name.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is none; the others end the search.
+    fn fetch(&self, name: &str) -> Result<SecretValue, Error>;
+}
+
+/// The store that the settings name.
+///
+/// # Errors
+/// The settings name several, in words.
+pub fn open<'a>(
+    settings: &'a EmbeddedSecretManager,
+    cluster: &'a dyn Cluster,
+) -> Result<Box<dyn SecretStore + 'a>, crate::settings::Error> {
+    let schemes = settings.name_schemes.as_slice();
+    let azure_host = || settings.azure_config.host().unwrap_or_default();
+    Ok(match settings.provider()? {
+        Provider::K8s => Box::new(kubernetes::Secrets { cluster, namespace: &settings.k8s_config.namespace, schemes }),
+        Provider::Aws => Box::new(gateway::aws(cluster, &settings.aws_config.region, schemes)),
+        Provider::Gcp => Box::new(gateway::gcp(cluster, &settings.gcp_config.project, schemes)),
+        Provider::Azure => Box::new(gateway::azure(cluster, azure_host())),
+    })
+}
+
+/// Whether `namespace` holds a Secret of this name; its contents are not asked for.
+///
+/// # Errors
+/// The question could not be asked or was not answered.
+pub fn has_secret(cluster: &dyn Cluster, namespace: &str, name: &str) -> Result<bool, Error> {
+    let request = secret_request(name, namespace, &["metadata.name"]);
+    match read(cluster, &request) {
+        Ok(_) => Ok(true),
+        Err(Error::NotFound) => Ok(false),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn secret_request<'a>(name: &'a str, namespace: &'a str, field_masks: &'a [&'a str]) -> GetResource<'a> {
+    GetResource { api_version: "v1", kind: "Secret", name, namespace: Some(namespace), disable_cache: true, field_masks }
+}
+
+/// Reads one object. Names are looked at first: kube's client puts them into the URL as they are.
+fn read(cluster: &dyn Cluster, request: &GetResource) -> Result<Vec<u8>, Error> {
+    for name in [Some(request.name), request.namespace].into_iter().flatten() {
+        if !is_safe(name) {
+            return Err(Error::Name(name.to_owned()));
+        }
+    }
+    cluster.get_resource(request).map_err(|text| match HostError::classify(&text, request) {
+        HostError::NotFound => Error::NotFound,
+        problem => Error::Host { object: describe(request), problem },
+    })
+}
+
+fn is_safe(name: &str) -> bool {
+    !matches!(name, "" | "." | "..")
+        && name.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b':' | b'-'))
+}
+
+/// An object, as messages name it.
+fn describe(request: &GetResource) -> String {
+    let namespace = request.namespace.map(|namespace| format!("{namespace}/")).unwrap_or_default();
+    format!("{} {namespace}{}", request.kind, request.name)
+}
+
+fn decode_base64(text: &str, object: impl Fn() -> String) -> Result<Vec<u8>, Error> {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD
+        .decode(text)
+        .map_err(|_| Error::BadValue { object: object(), problem: "a value that is not base64" })
+}
+
+fn not_empty(bytes: Vec<u8>, object: impl Fn() -> String) -> Result<SecretValue, Error> {
+    match bytes.as_slice() {
+        [] => Err(Error::BadValue { object: object(), problem: "an empty value" }),
+        _ => Ok(SecretValue(bytes)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_travel_are_never_asked_for() {
+        struct Nobody;
+        impl Cluster for Nobody {
+            fn get_resource(&self, request: &GetResource) -> Result<Vec<u8>, String> {
+                Err(format!("asked for {}", request.name))
+            }
+        }
+        for name in ["", ".", "..", "../../nodes", "a/b", "a?b", "a#b", "a%2fb", "a b", "é", "a\n"] {
+            assert_eq!(
+                read(&Nobody, &secret_request(name, "flyte", &[])),
+                Err(Error::Name(name.to_owned())),
+                "{name:?}"
+            );
+        }
+        assert_eq!(read(&Nobody, &secret_request("a", "..", &[])), Err(Error::Name("..".to_owned())));
+        assert!(is_safe("us-west-2:u__org__acme__domain____project____key__a.b"));
+    }
+
+    #[test]
+    fn a_value_shows_nothing() {
+        assert_eq!(format!("{:?}", SecretValue(b"hunter2".to_vec())), "SecretValue(…)");
+    }
+}

@@ -1,0 +1,156 @@
+//! The answer: accepted, changed or refused, with its code, in the words that a user sees, as the host wants it.
+//!
+//! Errors become text here and nowhere else.
+
+use serde::Serialize;
+
+use crate::json::Malformed;
+use crate::managers::{Injected, Reason, Refusal, Severity};
+use crate::pod::Conflict;
+use crate::requests;
+use crate::settings;
+
+/// The policy's answer to an admission request.
+#[derive(Debug)]
+pub enum Verdict {
+    /// The pod stays as it is.
+    Accept {
+        /// What the pod's author should know.
+        warnings: Vec<String>,
+    },
+    /// The pod is changed.
+    Mutate {
+        /// The text of the pod as it is to be.
+        pod: Vec<u8>,
+        /// What became of each request.
+        injected: Vec<Injected>,
+        /// What the pod's author should know.
+        warnings: Vec<String>,
+    },
+    /// The pod is refused.
+    Reject(Box<Rejection>),
+}
+
+/// Why a pod is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Rejection {
+    /// The payload is not what the API server sends.
+    #[error("the pod cannot be read: {0}")]
+    Malformed(#[from] Malformed),
+    /// An annotation holds no request.
+    #[error(transparent)]
+    Request(#[from] requests::Error),
+    /// The settings cannot be used.
+    #[error("{0}; the operator must correct the policy's settings")]
+    Settings(#[from] settings::Error),
+    /// Something in the pod is in the way.
+    #[error("secrets cannot be injected: {0}")]
+    Conflict(#[from] Conflict),
+    /// A request cannot be served, or two get in each other's way.
+    #[error("{}", describe(.0))]
+    Refusal(Box<Refusal>),
+}
+
+impl From<Box<Refusal>> for Rejection {
+    fn from(refusal: Box<Refusal>) -> Self {
+        Self::Refusal(refusal)
+    }
+}
+
+fn describe(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::Request { request, tried } => {
+            let mut text = format!("secret {} (annotation {}) cannot be injected", request.request, request.annotation);
+            for (manager, reason) in tried {
+                text.push_str(&format!("\n{manager}: {reason}"));
+            }
+            text
+        }
+        Refusal::Clash { first, second, clash } => format!(
+            "secrets {} (annotation {}) and {} (annotation {}) cannot both be injected: {}",
+            first.request, first.annotation, second.request, second.annotation, clash.over
+        ),
+    }
+}
+
+impl Rejection {
+    /// The HTTP status that the API server answers with: 400 for what the author of the pod must change, 403 for what
+    /// they may not have, 503 for what may pass on a retry or when the operator acts.
+    pub fn code(&self) -> u16 {
+        let severity = match self {
+            Self::Settings(_) => Severity::Unavailable,
+            Self::Refusal(refusal) => match refusal.as_ref() {
+                Refusal::Request { tried, .. } => {
+                    tried.iter().map(|(_, reason)| Reason::severity(reason)).max().unwrap_or(Severity::Invalid)
+                }
+                Refusal::Clash { .. } => Severity::Invalid,
+            },
+            _ => Severity::Invalid,
+        };
+        match severity {
+            Severity::Invalid => 400,
+            Severity::Forbidden => 403,
+            Severity::Unavailable => 503,
+        }
+    }
+}
+
+impl Verdict {
+    /// The answer as the host wants it: Kubewarden's `ValidationResponse`, in JSON.
+    pub fn into_json(self) -> Vec<u8> {
+        let mut response = Response::default();
+        let mut mutated = Vec::new();
+        match self {
+            Self::Accept { warnings } => {
+                response.accepted = true;
+                response.warnings = warnings;
+            }
+            Self::Mutate { pod, injected, warnings } => {
+                response.accepted = true;
+                response.warnings = warnings;
+                response.audit_annotations = Some(Audit { secrets: audit(&injected) });
+                mutated = pod;
+            }
+            Self::Reject(rejection) => {
+                response.code = Some(rejection.code());
+                response.message = Some(rejection.to_string());
+            }
+        }
+        // Strings into memory: nothing that could fail.
+        let mut json = serde_json::to_vec(&response).unwrap_or_default();
+        if !mutated.is_empty() {
+            // The pod is JSON already. The SDK's own response would have it parsed first.
+            json.pop();
+            json.extend_from_slice(b",\"mutated_object\":");
+            json.append(&mut mutated);
+            json.push(b'}');
+        }
+        json
+    }
+}
+
+/// Which manager took each request, and under which name it finds the secret.
+fn audit(injected: &[Injected]) -> String {
+    let entry = |it: &Injected| format!("{}: {} {}", it.annotation, it.manager, it.source);
+    injected.iter().map(entry).collect::<Vec<_>>().join("; ")
+}
+
+/// Kubewarden's `ValidationResponse`, without the changed object.
+#[derive(Default, Serialize)]
+struct Response {
+    accepted: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit_annotations: Option<Audit>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
+
+/// One audit annotation; the API server puts the webhook's name in front of its key.
+#[derive(Serialize)]
+struct Audit {
+    secrets: String,
+}
