@@ -3,6 +3,7 @@
 use kubewarden_policy_sdk::settings::SettingsValidationResponse;
 use kubewarden_policy_sdk::wapc_guest::{self, CallResult};
 use kubewarden_policy_sdk::{protocol_version_guest, wapc_guest::register_function};
+use serde::Serialize;
 
 use crate::store::{Cluster, GetResource};
 use crate::{admission, settings};
@@ -32,8 +33,14 @@ fn validate_settings(payload: &[u8]) -> CallResult {
 
 /// A line in the host's log. That the host does not take it is no reason to fail.
 fn log_warning(message: &str) {
-    let event = serde_json::json!({ "level": "warning", "message": message });
-    let _ = wapc_guest::host_call("kubewarden", "tracing", "log", event.to_string().as_bytes());
+    let event = serde_json::to_vec(&LogEvent { level: "warning", message }).unwrap_or_default();
+    let _ = wapc_guest::host_call("kubewarden", "tracing", "log", &event);
+}
+
+#[derive(Serialize)]
+struct LogEvent<'a> {
+    level: &'a str,
+    message: &'a str,
 }
 
 /// The cluster behind the host capability `kubernetes/get_resource`.

@@ -23,73 +23,87 @@ pub struct Malformed {
 }
 
 /// A walk through a text of JSON, from value to value.
+///
+/// An object is walked by [`Self::object`], then [`Self::member`] until it yields no key, a list by [`Self::list`] and
+/// [`Self::element`]; after each key and in each element exactly one value must be consumed.
 #[derive(Clone, Debug)]
 pub struct Cursor<'a> {
     text: &'a [u8],
     at: usize,
+    /// Whether an object or a list has just been opened, so that no comma stands before what comes.
+    opened: bool,
 }
 
 impl<'a> Cursor<'a> {
     /// Starts at the beginning of `text`.
     pub fn new(text: &'a [u8]) -> Self {
-        Self { text, at: 0 }
+        Self { text, at: 0, opened: false }
     }
 
     /// Starts at the value that stands at `span` of `text`; positions stay those of the whole text.
     pub fn at(text: &'a [u8], span: &Range<usize>) -> Self {
-        Self { text: text.get(..span.end).unwrap_or(text), at: span.start }
+        Self { text: text.get(..span.end).unwrap_or(text), at: span.start, opened: false }
     }
 
-    /// Walks the members of an object. `visit` gets each key and must consume its value: exactly one of
-    /// [`Self::object`], [`Self::array`], [`Self::string`] or [`Self::skip`].
-    pub fn object<E: From<Malformed>>(
-        &mut self,
-        mut visit: impl FnMut(&mut Self, Text<'a>) -> Result<(), E>,
-    ) -> Result<Range<usize>, E> {
-        self.list(b'{', b'}', "an object", |cursor| {
-            let key = cursor.string()?;
-            if cursor.peek() != Some(b':') {
-                return Err(cursor.malformed("a colon").into());
-            }
-            cursor.at += 1;
-            visit(cursor, key)
-        })
+    /// Where the walk has come to.
+    pub fn position(&self) -> usize {
+        self.at
     }
 
-    /// Walks the elements of an array; `visit` must consume one value each time, as for [`Self::object`].
-    pub fn array<E: From<Malformed>>(
-        &mut self,
-        visit: impl FnMut(&mut Self) -> Result<(), E>,
-    ) -> Result<Range<usize>, E> {
-        self.list(b'[', b']', "a list", visit)
+    /// Enters an object and says where it starts.
+    pub fn object(&mut self) -> Result<usize, Malformed> {
+        self.open(b'{', "an object")
     }
 
-    fn list<E: From<Malformed>>(
-        &mut self,
-        open: u8,
-        close: u8,
-        wanted: &'static str,
-        mut visit: impl FnMut(&mut Self) -> Result<(), E>,
-    ) -> Result<Range<usize>, E> {
-        if self.peek() != Some(open) {
-            return Err(self.malformed(wanted).into());
+    /// Enters a list and says where it starts.
+    pub fn list(&mut self) -> Result<usize, Malformed> {
+        self.open(b'[', "a list")
+    }
+
+    /// The key of the next member of an object, whose value comes next; `None` at its end, which is left.
+    pub fn member(&mut self) -> Result<Option<Text<'a>>, Malformed> {
+        if !self.next(b'}')? {
+            return Ok(None);
         }
-        let start = self.at;
+        let key = self.string()?;
+        match self.peek() {
+            Some(b':') => self.at += 1,
+            _ => return Err(self.malformed("a colon")),
+        }
+        Ok(Some(key))
+    }
+
+    /// Whether another element of a list comes next; if not, the list is left.
+    pub fn element(&mut self) -> Result<bool, Malformed> {
+        self.next(b']')
+    }
+
+    fn open(&mut self, bracket: u8, wanted: &'static str) -> Result<usize, Malformed> {
+        if self.peek() != Some(bracket) {
+            return Err(self.malformed(wanted));
+        }
+        self.opened = true;
         self.at += 1;
-        if self.peek() == Some(close) {
-            self.at += 1;
-            return Ok(start..self.at);
-        }
-        loop {
-            visit(self)?;
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                Some(found) if found == close => break,
-                _ => return Err(self.malformed("a comma or the end of the list").into()),
+        Ok(self.at - 1)
+    }
+
+    fn next(&mut self, close: u8) -> Result<bool, Malformed> {
+        let opened = std::mem::take(&mut self.opened);
+        match self.peek() {
+            Some(found) if found == close => {
+                self.at += 1;
+                Ok(false)
             }
+            Some(_) if opened => Ok(true),
+            Some(b',') => {
+                self.at += 1;
+                match self.peek() {
+                    Some(found) if found == close => Err(self.malformed("what the comma promises")),
+                    _ => Ok(true),
+                }
+            }
+            _ => Err(self.malformed("a comma or the end")),
         }
-        self.at += 1;
-        Ok(start..self.at)
     }
 
     /// Reads a string.
@@ -103,6 +117,27 @@ impl<'a> Cursor<'a> {
             Some(quoted) => Ok(Text { quoted, start, escaped }),
             None => Err(self.malformed("a string")),
         }
+    }
+
+    /// Reads a string, or `null` as none.
+    pub fn string_or_null(&mut self) -> Result<Option<Text<'a>>, Malformed> {
+        match self.null() {
+            true => Ok(None),
+            false => self.string().map(Some),
+        }
+    }
+
+    /// A number, `true`, `false` or `null` as it is written.
+    pub fn scalar(&mut self) -> Result<&'a [u8], Malformed> {
+        self.peek();
+        let start = self.at;
+        self.pass_scalar()?;
+        Ok(self.text.get(start..self.at).unwrap_or_default())
+    }
+
+    /// Passes over one value of any kind.
+    pub fn pass(&mut self) -> Result<(), Malformed> {
+        self.skip().map(drop)
     }
 
     /// Passes over one value of any kind and says where it stands.
@@ -232,11 +267,58 @@ impl<'a> Text<'a> {
     /// The string that is meant. Fails on escapes that JSON does not have, lone surrogates, and bytes that are not
     /// UTF-8.
     pub fn read(&self) -> Result<Cow<'a, str>, Malformed> {
-        let wanted = "a string of Unicode characters";
-        match self.plain().map(std::str::from_utf8) {
-            Some(Ok(text)) => Ok(Cow::Borrowed(text)),
-            Some(Err(_)) => Err(Malformed { at: self.start, wanted }),
-            None => serde_json::from_slice(self.quoted).map(Cow::Owned).map_err(|_| Malformed { at: self.start, wanted }),
+        let text = match self.plain() {
+            Some(plain) => std::str::from_utf8(plain).ok().map(Cow::Borrowed),
+            None => unescape(self.quoted).and_then(|bytes| String::from_utf8(bytes).ok()).map(Cow::Owned),
+        };
+        text.ok_or(Malformed { at: self.start, wanted: "a string of Unicode characters" })
+    }
+}
+
+/// What a quoted string with escapes means. serde_json could say so as well; its parser would be a tenth of the wasm.
+fn unescape(quoted: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(quoted.len());
+    let mut rest = quoted.get(1..quoted.len().saturating_sub(1))?;
+    while let Some(found) = memchr(b'\\', rest) {
+        let (plain, escape) = rest.split_at_checked(found)?;
+        bytes.extend_from_slice(plain);
+        let (kind, tail) = escape.get(1..)?.split_first()?;
+        rest = tail;
+        bytes.push(match kind {
+            b'"' | b'\\' | b'/' => *kind,
+            b'b' => 0x08,
+            b'f' => 0x0c,
+            b'n' => b'\n',
+            b'r' => b'\r',
+            b't' => b'\t',
+            b'u' => {
+                let (character, tail) = unicode(rest)?;
+                bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                rest = tail;
+                continue;
+            }
+            _ => return None,
+        });
+    }
+    bytes.extend_from_slice(rest);
+    Some(bytes)
+}
+
+/// The character after `\u`, which two escapes make if it is beyond the basic plane.
+fn unicode(text: &[u8]) -> Option<(char, &[u8])> {
+    let unit = |text: &[u8]| {
+        let digits = text.get(..4)?.iter().map(|digit| char::from(*digit).to_digit(16));
+        digits.into_iter().try_fold(0, |unit, digit| Some(unit << 4 | digit?))
+    };
+    let (first, tail) = (unit(text)?, text.get(4..)?);
+    match char::from_u32(first) {
+        Some(character) => Some((character, tail)),
+        None => {
+            let second = unit(tail.strip_prefix(b"\\u")?)?;
+            char::decode_utf16([u16::try_from(first).ok()?, u16::try_from(second).ok()?])
+                .next()?
+                .ok()
+                .zip(tail.get(6..))
         }
     }
 }
@@ -270,20 +352,33 @@ mod tests {
         }
     }
 
+    fn keys(text: &str) -> Result<Vec<String>, Malformed> {
+        let mut cursor = Cursor::new(text.as_bytes());
+        let mut keys = Vec::new();
+        cursor.object()?;
+        while let Some(key) = cursor.member()? {
+            keys.push(key.read()?.into_owned());
+            cursor.skip()?;
+        }
+        Ok(keys)
+    }
+
     #[test]
     fn says_what_is_wrong_and_where() {
-        let table: [(&str, Malformed); 6] = [
+        let table: [(&str, Malformed); 7] = [
             ("", Malformed { at: 0, wanted: "an object" }),
             ("[", Malformed { at: 0, wanted: "an object" }),
             ("{\"a\" 1}", Malformed { at: 5, wanted: "a colon" }),
-            ("{\"a\":1 \"b\"", Malformed { at: 7, wanted: "a comma or the end of the list" }),
+            ("{\"a\":1 \"b\"", Malformed { at: 7, wanted: "a comma or the end" }),
             ("{\"a\":[1", Malformed { at: 7, wanted: "the end of a list or an object" }),
-            ("{\"a\":1,}", Malformed { at: 7, wanted: "a string" }),
+            ("{\"a\":1,}", Malformed { at: 7, wanted: "what the comma promises" }),
+            ("{,\"a\":1}", Malformed { at: 1, wanted: "a string" }),
         ];
         for (text, wrong) in table {
-            let found = Cursor::new(text.as_bytes()).object(|cursor, _| cursor.skip().map(drop));
-            assert_eq!(found, Err(wrong), "{text}");
+            assert_eq!(keys(text), Err(wrong), "{text}");
         }
+        assert_eq!(keys(" { \"a\" : {} , \"b\":[ ]}"), Ok(vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!(keys("{}"), Ok(vec![]));
     }
 
     #[test]
@@ -293,17 +388,23 @@ mod tests {
     }
 
     #[test]
+    fn strings_mean_what_serde_json_says() {
+        for quoted in [
+            r#""""#, r#""a""#, r#""\"\\\/\b\f\n\r\t""#, r#""\u00e9\u4e2d\ud83d\ude00x""#, r#""\ud83d""#, r#""\ud83dx""#,
+            r#""\ud83d\u0041""#, r#""\ude00\ud83d""#, r#""\u12""#, r#""\u+123""#, r#""\x41""#, r#""a\u0000b""#, r#""é\n""#,
+        ] {
+            let read = Cursor::new(quoted.as_bytes()).string().and_then(|text| text.read());
+            assert_eq!(read.ok().map(Cow::into_owned), serde_json::from_str::<String>(quoted).ok(), "{quoted}");
+        }
+    }
+
+    #[test]
     fn escapes_hide_nothing() {
         let table =
             [("{\"flyte\"}", true), ("{\"fly\\u0074e\"}", true), ("\"\\\\flyt\\n\"", false), ("\"a\\/b\"", true)];
         for (text, held) in table {
             assert_eq!(may_hold(text.as_bytes(), b"flyte"), held, "{text}");
         }
-        let mut seen = Vec::new();
-        let _ = Cursor::new(br#"{"\u0061":1,"b":2}"#).object(|cursor, key| {
-            seen.push((key.is("a"), key.is("b")));
-            cursor.skip().map(drop)
-        });
-        assert_eq!(seen, [(true, false), (false, true)]);
+        assert_eq!(keys(r#"{"\u0061":1,"b":2}"#), Ok(vec!["a".to_owned(), "b".to_owned()]));
     }
 }

@@ -35,14 +35,15 @@ pub fn read(payload: &[u8]) -> Result<Option<Review<'_>>, Malformed> {
     }
     let mut request = Request::default();
     let mut settings = None;
-    Cursor::new(payload).object(|cursor, key| {
+    let mut cursor = Cursor::new(payload);
+    cursor.object()?;
+    while let Some(key) = cursor.member()? {
         match &*key.bytes() {
-            b"request" => request = Request::read(cursor)?,
+            b"request" => request = Request::read(&mut cursor)?,
             b"settings" => settings = Some(cursor.skip()?),
-            _ => drop(cursor.skip()?),
+            _ => cursor.pass()?,
         }
-        Ok::<(), Malformed>(())
-    })?;
+    }
     let Some(object) = request.object.as_ref().filter(|_| request.creates_pod()) else { return Ok(None) };
     let pod = View::read(payload, object)?;
     let (label, value) = LABEL;
@@ -69,26 +70,31 @@ struct Request<'a> {
 impl<'a> Request<'a> {
     fn read(cursor: &mut Cursor<'a>) -> Result<Self, Malformed> {
         let mut request = Self::default();
-        cursor.object(|cursor, key| {
+        cursor.object()?;
+        while let Some(key) = cursor.member()? {
             match &*key.bytes() {
-                b"kind" => drop(cursor.object(|cursor, key| {
-                    match &*key.bytes() {
-                        b"group" => request.group = text(cursor)?,
-                        b"version" => request.version = text(cursor)?,
-                        b"kind" => request.kind = text(cursor)?,
-                        _ => drop(cursor.skip()?),
-                    }
-                    Ok::<(), Malformed>(())
-                })?),
-                b"operation" => request.operation = text(cursor)?,
-                b"subResource" => request.sub_resource = text(cursor)?,
-                b"namespace" => request.namespace = text(cursor)?,
+                b"kind" => request.read_kind(cursor)?,
+                b"operation" => request.operation = cursor.string_or_null()?,
+                b"subResource" => request.sub_resource = cursor.string_or_null()?,
+                b"namespace" => request.namespace = cursor.string_or_null()?,
                 b"object" if cursor.peek() == Some(b'{') => request.object = Some(cursor.skip()?),
-                _ => drop(cursor.skip()?),
+                _ => cursor.pass()?,
             }
-            Ok::<(), Malformed>(())
-        })?;
+        }
         Ok(request)
+    }
+
+    fn read_kind(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Malformed> {
+        cursor.object()?;
+        while let Some(key) = cursor.member()? {
+            match &*key.bytes() {
+                b"group" => self.group = cursor.string_or_null()?,
+                b"version" => self.version = cursor.string_or_null()?,
+                b"kind" => self.kind = cursor.string_or_null()?,
+                _ => cursor.pass()?,
+            }
+        }
+        Ok(())
     }
 
     fn creates_pod(&self) -> bool {
@@ -98,12 +104,5 @@ impl<'a> Request<'a> {
             && is(&self.kind, "Pod")
             && is(&self.operation, "CREATE")
             && is(&self.sub_resource, "")
-    }
-}
-
-fn text<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Text<'a>>, Malformed> {
-    match cursor.null() {
-        true => Ok(None),
-        false => cursor.string().map(Some),
     }
 }

@@ -3,8 +3,6 @@
 //! Flyte trusts a pod's own labels. With `tenancy` set, the namespace, which the author of a pod needs rights in, must
 //! bear them out. Knows neither managers nor stores.
 
-use serde::de::{self, Deserialize, Deserializer};
-
 use crate::names::Scope;
 use crate::settings::Tenancy;
 
@@ -93,13 +91,6 @@ impl NamespaceTemplate {
             Piece::Project => scope.project.to_owned(),
         };
         self.0.iter().map(piece).collect()
-    }
-}
-
-impl<'de> Deserialize<'de> for NamespaceTemplate {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::parse(&String::deserialize(deserializer)?)
-            .map_err(|problem| de::Error::custom(format!("tenancy.namespaceTemplate: {problem}")))
     }
 }
 

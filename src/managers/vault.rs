@@ -36,7 +36,7 @@ impl SecretManager for Vault<'_> {
             variables,
             annotations: self.annotations(request),
             files: vec![File { path, contents }],
-            foreign_mount: Some(SECRETS_DIR.to_owned()),
+            foreign_mount: true,
             ..Plan::default()
         };
         let known = matches!(request.group_version.as_str(), "" | "kv1" | "kv2" | "db");

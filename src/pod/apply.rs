@@ -6,10 +6,10 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::plan::{ContainerName, InitContainer, Plan, Resources, SecretItem, SecretVolume, Source, Variable};
-use super::view::{Container, Field, Object, Span, View};
+use super::view::{Container, Field, Span, View};
 use crate::json::{Cursor, Malformed};
 
 /// Something in the pod stands in the plan's way, or is not what Kubernetes has there.
@@ -39,7 +39,7 @@ pub enum Conflict {
 /// Something in the pod stands in the plan's way.
 pub fn apply(view: &View, plan: &Plan) -> Result<Vec<u8>, Conflict> {
     let mut edits = Edits { text: view.text, list: Vec::new() };
-    let mut spec = view.spec.clone();
+    let mut spec = Owner::of(view.text, &view.spec);
     let ours = init_containers(view, plan, &mut spec, &mut edits)?;
     let additions = Additions::of(plan);
     let users = view.init_containers.iter().enumerate().filter(|(at, _)| !ours.contains(at)).map(|(_, user)| user);
@@ -49,13 +49,29 @@ pub fn apply(view: &View, plan: &Plan) -> Result<Vec<u8>, Conflict> {
     volumes(view, plan, &mut spec, &mut edits)?;
     annotations(view, plan, &mut edits);
     image_pull_secrets(view, plan, &mut spec, &mut edits)?;
-    Ok(edits.splice(&view.pod.span))
+    Ok(edits.splice(&view.pod))
 }
 
-/// Replacements of places in the text; an empty place is an insertion.
+/// Replacements of places in the text, in the order in which these stand; an empty place is an insertion.
 struct Edits<'a> {
     text: &'a [u8],
     list: Vec<(Span, Vec<u8>)>,
+}
+
+/// An object to which members are added.
+struct Owner {
+    /// Where its closing bracket stands.
+    close: usize,
+    /// Whether it has no members yet.
+    empty: bool,
+}
+
+impl Owner {
+    fn of(text: &[u8], span: &Span) -> Self {
+        let close = span.end.saturating_sub(1);
+        let inner = text.get(span.start + 1..close).unwrap_or_default();
+        Self { close, empty: inner.trim_ascii().is_empty() }
+    }
 }
 
 impl<'a> Edits<'a> {
@@ -63,43 +79,42 @@ impl<'a> Edits<'a> {
         self.text.get(span.clone()).unwrap_or_default()
     }
 
-    fn replace(&mut self, span: &Span, with: Vec<u8>) {
-        self.list.push((span.clone(), with));
+    fn replace(&mut self, span: Span, with: Vec<u8>) {
+        let after = self.list.partition_point(|(place, _)| place.start <= span.start);
+        self.list.insert(after, (span, with));
     }
 
     /// Sets a member of `owner` to `value`, whether it is there or not.
-    fn set(&mut self, owner: &mut Object, name: &str, field: &Field, value: Vec<u8>) {
+    fn set(&mut self, owner: &mut Owner, name: &str, field: &Field, value: &[u8]) {
         match &field.span {
-            Some(span) => self.replace(span, value),
+            Some(span) => self.replace(span.clone(), value.to_vec()),
             None => {
                 let comma: &[u8] = if owner.empty { b"" } else { b"," };
                 owner.empty = false;
-                let end = owner.span.end.saturating_sub(1);
-                self.replace(&(end..end), [comma, b"\"", name.as_bytes(), b"\":", &value].concat());
+                self.replace(owner.close..owner.close, [comma, b"\"", name.as_bytes(), b"\":", value].concat());
             }
         }
     }
 
     /// Adds `items` at the end of the list or object in `field`; `brackets` are its own.
-    fn append(&mut self, owner: &mut Object, name: &str, field: &Field, brackets: [&[u8]; 2], items: Vec<u8>) {
+    fn append(&mut self, owner: &mut Owner, name: &str, field: &Field, brackets: [&[u8]; 2], items: &[u8]) {
         if items.is_empty() {
             return;
         }
-        let inner = field.span.as_ref().filter(|_| !field.null).map(|span| span.start + 1..span.end.saturating_sub(1));
-        match inner {
-            Some(inner) => {
-                let comma: &[u8] = if self.at(&inner).trim_ascii().is_empty() { b"" } else { b"," };
-                self.replace(&(inner.end..inner.end), [comma, &items].concat());
+        match &field.span {
+            Some(span) if !field.null => {
+                let Owner { close, empty } = Owner::of(self.text, span);
+                let comma: &[u8] = if empty { b"" } else { b"," };
+                self.replace(close..close, [comma, items].concat());
             }
-            None => {
+            _ => {
                 let [open, close] = brackets;
-                self.set(owner, name, field, [open, &items, close].concat());
+                self.set(owner, name, field, &[open, items, close].concat());
             }
         }
     }
 
-    fn splice(mut self, span: &Span) -> Vec<u8> {
-        self.list.sort_by_key(|(place, _)| place.start);
+    fn splice(&self, span: &Span) -> Vec<u8> {
         let more: usize = self.list.iter().map(|(_, with)| with.len()).sum();
         let mut spliced = Vec::with_capacity(span.len() + more);
         let mut from = span.start;
@@ -116,89 +131,111 @@ impl<'a> Edits<'a> {
 const LIST: [&[u8]; 2] = [b"[", b"]"];
 const OBJECT: [&[u8]; 2] = [b"{", b"}"];
 
-/// Items as JSON, with commas between them and no brackets.
-fn joined<T: Serialize>(items: impl IntoIterator<Item = T>) -> Vec<u8> {
-    let mut text = Vec::new();
-    for item in items {
-        if !text.is_empty() {
-            text.push(b',');
-        }
-        write_json(&item, &mut text);
+/// Adds an item to others, as JSON, with a comma between them.
+fn push_json(items: &mut Vec<u8>, item: &impl Serialize) {
+    if !items.is_empty() {
+        items.push(b',');
     }
-    text
+    // Strings and maps of strings, into memory: nothing that could fail.
+    let _ = serde_json::to_writer(items, item);
 }
 
-fn write_json(value: &impl Serialize, text: &mut Vec<u8>) {
-    // Strings and maps of strings, into memory: nothing that could fail.
-    let _ = serde_json::to_writer(text, value);
+fn push_raw(items: &mut Vec<u8>, item: &[u8]) {
+    if !items.is_empty() {
+        items.push(b',');
+    }
+    items.extend_from_slice(item);
+}
+
+/// An element of a list in which names count: variables, mounts, volumes, Secrets to pull images with.
+struct Element<'a> {
+    name: Cow<'a, str>,
+    /// Of mounts alone.
+    mount_path: Cow<'a, str>,
+    /// Of variables alone.
+    value: Cow<'a, str>,
+    span: Span,
+}
+
+/// The elements of a list that may be missing.
+fn elements<'a>(text: &'a [u8], field: &Field) -> Result<Vec<Element<'a>>, Malformed> {
+    let mut found = Vec::new();
+    let Some(span) = field.span.as_ref().filter(|_| !field.null) else { return Ok(found) };
+    let mut cursor = Cursor::at(text, span);
+    cursor.list()?;
+    while cursor.element()? {
+        let mut element = Element {
+            name: Cow::Borrowed(""),
+            mount_path: Cow::Borrowed(""),
+            value: Cow::Borrowed(""),
+            span: Span::default(),
+        };
+        let start = cursor.object()?;
+        while let Some(key) = cursor.member()? {
+            match &*key.bytes() {
+                b"name" => element.name = cursor.string()?.read()?,
+                b"mountPath" => element.mount_path = cursor.string()?.read()?,
+                b"value" if cursor.peek() == Some(b'"') => element.value = cursor.string()?.read()?,
+                _ => cursor.pass()?,
+            }
+        }
+        element.span = start..cursor.position();
+        found.push(element);
+    }
+    Ok(found)
 }
 
 /// What every container that is not ours gets, rendered once.
 struct Additions<'a> {
     variables: Vec<u8>,
     names: BTreeSet<&'a str>,
-    mounts: Vec<(MountJson<'a>, Vec<u8>)>,
+    mounts: Vec<MountJson<'a>>,
 }
 
 impl<'a> Additions<'a> {
     fn of(plan: &'a Plan) -> Self {
-        let variables = plan.variables_in_place();
-        let mounts = plan.mounts.iter().filter_map(|mount| {
-            let name = mount.volume.as_deref().or(plan.memory_volume.as_deref())?;
-            let json = MountJson { name, read_only: true, mount_path: &mount.path };
-            Some((json, joined([json])))
-        });
-        Self {
-            names: variables.iter().map(|variable| variable.name.as_str()).collect(),
-            variables: joined(variables.into_iter().map(VariableJson::of)),
-            mounts: mounts.collect(),
+        let memory = plan.memory_volume.as_deref();
+        let mut additions = Self { variables: Vec::new(), names: BTreeSet::new(), mounts: Vec::new() };
+        // The last one named ends up first, and each name once.
+        for variable in plan.variables.iter().rev() {
+            if additions.names.insert(&variable.name) {
+                push_json(&mut additions.variables, &VariableJson::of(variable));
+            }
         }
+        for mount in &plan.mounts {
+            if let Some(name) = mount.volume.as_deref().or(memory) {
+                additions.mounts.push(MountJson { name, read_only: true, mount_path: &mount.path });
+            }
+        }
+        additions
     }
 
     fn edit(&self, container: &Container, edits: &mut Edits) -> Result<(), Conflict> {
-        let mut owner = container.object.clone();
+        let mut owner = Owner::of(edits.text, &container.object);
         if !self.names.is_empty() {
-            let env = with_variables(edits, &container.env, &self.variables, |name| self.names.contains(name))?;
-            edits.set(&mut owner, "env", &container.env, env);
+            set_variables(container, &mut owner, &self.variables, &self.names, edits)?;
         }
         if !self.mounts.is_empty() {
             let missing = self.missing_mounts(container, edits)?;
-            edits.append(&mut owner, "volumeMounts", &container.volume_mounts, LIST, missing);
+            edits.append(&mut owner, "volumeMounts", &container.volume_mounts, LIST, &missing);
         }
         Ok(())
     }
 
     fn missing_mounts(&self, container: &Container, edits: &Edits) -> Result<Vec<u8>, Conflict> {
-        let mut found: Vec<(Cow<str>, Cow<str>)> = Vec::new();
-        elements(edits.text, &container.volume_mounts, |cursor| {
-            let (mut name, mut path) = (Cow::Borrowed(""), Cow::Borrowed(""));
-            cursor.object(|cursor, key| {
-                match &*key.bytes() {
-                    b"name" => name = cursor.string()?.read()?,
-                    b"mountPath" => path = cursor.string()?.read()?,
-                    _ => drop(cursor.skip()?),
-                }
-                Ok::<(), Malformed>(())
-            })?;
-            found.push((name, path));
-            Ok(())
-        })?;
+        let found = elements(edits.text, &container.volume_mounts)?;
         let mut missing = Vec::new();
-        for (mount, text) in &self.mounts {
-            let there = |path: &str| path.trim_end_matches('/') == mount.mount_path.trim_end_matches('/');
-            match found.iter().find(|(_, path)| there(path)) {
-                Some((name, _)) if name == mount.name => {}
-                Some((name, path)) => {
+        for mount in &self.mounts {
+            let path = mount.mount_path.trim_end_matches('/');
+            match found.iter().find(|there| there.mount_path.trim_end_matches('/') == path) {
+                None => push_json(&mut missing, mount),
+                Some(there) if there.name == mount.name => {}
+                Some(there) => {
                     return Err(Conflict::Mount {
-                        container: container_name(container, edits).unwrap_or_default(),
-                        volume: name.clone().into_owned(),
-                        path: path.clone().into_owned(),
+                        container: container.name(edits.text),
+                        volume: there.name.clone().into_owned(),
+                        path: there.mount_path.clone().into_owned(),
                     })
-                }
-                None => {
-                    let comma: &[u8] = if missing.is_empty() { b"" } else { b"," };
-                    missing.extend_from_slice(comma);
-                    missing.extend_from_slice(text);
                 }
             }
         }
@@ -206,87 +243,113 @@ impl<'a> Additions<'a> {
     }
 }
 
-/// Walks the elements of a list that may be missing.
-fn elements<'a>(
-    text: &'a [u8],
-    field: &Field,
-    visit: impl FnMut(&mut Cursor<'a>) -> Result<(), Malformed>,
-) -> Result<(), Malformed> {
-    match &field.span {
-        Some(span) if !field.null => Cursor::at(text, span).array(visit).map(drop),
-        _ => Ok(()),
+/// Puts the variables `new`, which have these `names`, in front of a container's own; others of these names go.
+fn set_variables(
+    container: &Container,
+    owner: &mut Owner,
+    new: &[u8],
+    names: &BTreeSet<&str>,
+    edits: &mut Edits,
+) -> Result<(), Conflict> {
+    let mut env = new.to_vec();
+    for variable in elements(edits.text, &container.env)? {
+        if !names.contains(&*variable.name) {
+            push_raw(&mut env, edits.at(&variable.span));
+        }
+    }
+    edits.set(owner, "env", &container.env, &[b"[", env.as_slice(), b"]"].concat());
+    Ok(())
+}
+
+impl Container {
+    fn name(&self, text: &[u8]) -> String {
+        let name = self.name.as_ref().and_then(|span| Cursor::at(text, span).string().ok()?.read().ok());
+        name.unwrap_or_default().into_owned()
+    }
+
+    /// Its command, word by word.
+    fn command<'a>(&self, text: &'a [u8]) -> Result<Vec<Cow<'a, str>>, Malformed> {
+        let mut words = Vec::new();
+        let Some(span) = self.command.span.as_ref().filter(|_| !self.command.null) else { return Ok(words) };
+        let mut cursor = Cursor::at(text, span);
+        cursor.list()?;
+        while cursor.element()? {
+            words.push(cursor.string()?.read()?);
+        }
+        Ok(words)
     }
 }
 
-/// A list of variables with `new` in front, and without those that `replaced` names.
-fn with_variables(
-    edits: &Edits,
-    env: &Field,
-    new: &[u8],
-    replaced: impl Fn(&str) -> bool,
-) -> Result<Vec<u8>, Malformed> {
-    let mut list = [b"[", new].concat();
-    elements(edits.text, env, |cursor| {
-        let mut stays = true;
-        let span = cursor.object(|cursor, key| match &*key.bytes() {
-            b"name" => {
-                stays = !replaced(&cursor.string()?.read()?);
-                Ok(())
-            }
-            _ => cursor.skip().map(drop),
-        })?;
-        if stays {
-            list.push(b',');
-            list.extend_from_slice(edits.at(&span));
-        }
-        Ok(())
-    })?;
-    list.push(b']');
-    Ok(list)
-}
-
-fn container_name(container: &Container, edits: &Edits) -> Option<String> {
-    serde_json::from_slice(edits.at(container.name.as_ref()?)).ok()
-}
-
 /// Adds the init-containers that are not there yet, and says which of those that are there are ours.
-fn init_containers(
-    view: &View,
-    plan: &Plan,
-    spec: &mut Object,
-    edits: &mut Edits,
-) -> Result<BTreeSet<usize>, Conflict> {
-    let mut ours = BTreeSet::new();
+fn init_containers(view: &View, plan: &Plan, spec: &mut Owner, edits: &mut Edits) -> Result<Vec<usize>, Conflict> {
+    let mut ours = Vec::new();
     if plan.init_containers.is_empty() {
         return Ok(ours);
     }
     let volume = plan.memory_volume.as_deref().unwrap_or_default();
-    let mut names: Vec<String> =
-        view.init_containers.iter().map(|user| container_name(user, edits).unwrap_or_default()).collect();
-    // A container of the pod's own may have the name as well: Kubernetes wants names unique across both lists.
-    let taken: Vec<String> = view.containers.iter().filter_map(|user| container_name(user, edits)).collect();
+    let mut names: Vec<String> = view.init_containers.iter().map(|user| user.name(view.text)).collect();
+    // Kubernetes wants names unique across both lists.
+    let taken: Vec<String> = view.containers.iter().map(|user| user.name(view.text)).collect();
     let mut added = Vec::new();
     for planned in &plan.init_containers {
-        let mut there = None;
-        for (at, container) in view.init_containers.iter().enumerate() {
-            let named = names.get(at).is_some_and(|name| planned.name.covers(name));
-            if there.is_none() && named && !ours.contains(&at) && is_ours(container, planned, edits)? {
-                there = Some((at, container));
+        match find_ours(view, planned, &names, &ours)? {
+            Some(at) => {
+                ours.push(at);
+                if let (ContainerName::Shared(_), Some(there)) = (&planned.name, view.init_containers.get(at)) {
+                    refresh(there, planned, edits)?;
+                }
+            }
+            None => {
+                let name = planned.name.choose(&names, &taken);
+                push_json(&mut added, &ContainerJson::of(planned, &name, volume));
+                names.push(name);
             }
         }
-        if let Some((at, container)) = there {
-            ours.insert(at);
-            if matches!(planned.name, ContainerName::Shared(_)) {
-                refresh(container, planned, edits)?;
-            }
+    }
+    edits.append(spec, "initContainers", &view.init_containers_field, LIST, &added);
+    Ok(ours)
+}
+
+/// The init-container that is there from an earlier pass, if there is one: with the same command and variables. A
+/// shared one is known by its command, because its variables may have new values.
+fn find_ours(
+    view: &View,
+    planned: &InitContainer,
+    names: &[String],
+    ours: &[usize],
+) -> Result<Option<usize>, Malformed> {
+    for (at, (container, name)) in view.init_containers.iter().zip(names).enumerate() {
+        if ours.contains(&at) || !planned.name.covers(name) || container.command(view.text)? != planned.command {
             continue;
         }
-        let name = planned.name.choose(&names, &taken);
-        added.push(ContainerJson::of(planned, &name, volume));
-        names.push(name);
+        if matches!(planned.name, ContainerName::Shared(_)) {
+            return Ok(Some(at));
+        }
+        let found = elements(view.text, &container.env)?;
+        let has = |variable: &Variable| match &variable.source {
+            Source::Literal(value) => {
+                let value = escape_expansion(value);
+                found.iter().any(|there| there.name == variable.name && there.value == value)
+            }
+            Source::SecretKey { .. } => false,
+        };
+        if planned.variables.iter().all(has) {
+            return Ok(Some(at));
+        }
     }
-    edits.append(spec, "initContainers", &view.init_containers_field, LIST, joined(added));
-    Ok(ours)
+    Ok(None)
+}
+
+/// Gives the shared init-container that is there the variables as they are now.
+fn refresh(container: &Container, planned: &InitContainer, edits: &mut Edits) -> Result<(), Conflict> {
+    let mut variables = Vec::new();
+    let mut names = BTreeSet::new();
+    for variable in &planned.variables {
+        names.insert(variable.name.as_str());
+        push_json(&mut variables, &VariableJson::of(variable));
+    }
+    let mut owner = Owner::of(edits.text, &container.object);
+    set_variables(container, &mut owner, &variables, &names, edits)
 }
 
 impl ContainerName {
@@ -305,149 +368,110 @@ impl ContainerName {
 
     /// A free name for the container that follows the init-containers `names`.
     fn choose(&self, names: &[String], taken: &[String]) -> String {
-        let free = |name: &String| !names.contains(name) && !taken.contains(name);
-        let numbered = |from: usize, prefix: &str| {
-            (from..).map(|number| [prefix, &number.to_string()].concat()).find(free).unwrap_or_default()
+        let is_free = |name: &String| !names.contains(name) && !taken.contains(name);
+        let (prefix, from) = match self {
+            Self::Numbered(prefix) => ((*prefix).to_owned(), names.len()),
+            Self::Shared(base) if is_free(base) => return base.clone(),
+            Self::Shared(base) => ([base, "-"].concat(), 1),
         };
-        match self {
-            Self::Numbered(prefix) => numbered(names.len(), prefix),
-            Self::Shared(base) if free(base) => base.clone(),
-            Self::Shared(base) => numbered(1, &[base, "-"].concat()),
-        }
+        let numbered = |number: usize| [prefix.as_str(), &number.to_string()].concat();
+        (from..).map(numbered).find(is_free).unwrap_or_default()
     }
 }
 
-/// Whether an init-container that is there came from this plan in an earlier pass: the same command and variables. A
-/// shared one is recognised by its command, because its variables may have new values.
-fn is_ours(container: &Container, planned: &InitContainer, edits: &Edits) -> Result<bool, Conflict> {
-    let command: Vec<String> = match &container.command.span {
-        Some(span) => serde_json::from_slice::<Option<_>>(edits.at(span)).ok().flatten().unwrap_or_default(),
-        None => Vec::new(),
-    };
-    if command != planned.command {
-        return Ok(false);
+/// What a volume that is there is made of, as far as it matters whether it is ours.
+#[derive(Default)]
+struct VolumeSource<'a> {
+    secret: Option<Cow<'a, str>>,
+    items: Field,
+    medium: Option<Cow<'a, str>>,
+}
+
+impl<'a> VolumeSource<'a> {
+    fn read(text: &'a [u8], span: &Span) -> Result<Self, Malformed> {
+        let mut source = Self::default();
+        let mut cursor = Cursor::at(text, span);
+        cursor.object()?;
+        while let Some(key) = cursor.member()? {
+            match &*key.bytes() {
+                b"secret" | b"emptyDir" if cursor.peek() == Some(b'{') => source.read_inner(&mut cursor)?,
+                _ => cursor.pass()?,
+            }
+        }
+        Ok(source)
     }
-    if matches!(planned.name, ContainerName::Shared(_)) {
-        return Ok(true);
-    }
-    let mut found: Vec<Cow<[u8]>> = Vec::new();
-    elements(edits.text, &container.env, |cursor| {
-        found.push(Cow::Borrowed(edits.at(&cursor.skip()?)));
+
+    /// Secrets and `emptyDir`s have no member of one name that means different things.
+    fn read_inner(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Malformed> {
+        cursor.object()?;
+        while let Some(key) = cursor.member()? {
+            match &*key.bytes() {
+                b"secretName" => self.secret = Some(cursor.string()?.read()?),
+                b"items" if cursor.peek() == Some(b'[') => self.items.span = Some(cursor.skip()?),
+                b"medium" => self.medium = Some(cursor.string()?.read()?),
+                _ => cursor.pass()?,
+            }
+        }
         Ok(())
-    })?;
-    let pairs: Vec<LiteralJson> = found.iter().filter_map(|text| serde_json::from_slice(text).ok()).collect();
-    Ok(planned.variables.iter().all(|variable| match &variable.source {
-        Source::Literal(value) => {
-            let value = escape_expansion(value);
-            pairs.iter().any(|pair| pair.name == variable.name && pair.value == value)
+    }
+
+    /// The keys of its items, each with its path.
+    fn items(&self, text: &'a [u8]) -> Result<Vec<(Cow<'a, str>, Cow<'a, str>)>, Malformed> {
+        let mut items = Vec::new();
+        let Some(span) = &self.items.span else { return Ok(items) };
+        let mut cursor = Cursor::at(text, span);
+        cursor.list()?;
+        while cursor.element()? {
+            let (mut name, mut path) = Default::default();
+            cursor.object()?;
+            while let Some(key) = cursor.member()? {
+                match &*key.bytes() {
+                    b"key" => name = cursor.string()?.read()?,
+                    b"path" => path = cursor.string()?.read()?,
+                    _ => cursor.pass()?,
+                }
+            }
+            items.push((name, path));
         }
-        Source::SecretKey { .. } => false,
-    }))
-}
-
-/// Gives the shared init-container that is there its variables, if they are not the ones that it has.
-fn refresh(container: &Container, planned: &InitContainer, edits: &mut Edits) -> Result<(), Conflict> {
-    let variables = joined(planned.variables.iter().map(VariableJson::of));
-    let names: BTreeSet<&str> = planned.variables.iter().map(|variable| variable.name.as_str()).collect();
-    let env = with_variables(edits, &container.env, &variables, |name| names.contains(name))?;
-    edits.set(&mut container.object.clone(), "env", &container.env, env);
-    Ok(())
-}
-
-/// A volume that is there, as far as it matters whether it is ours.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct FoundVolume {
-    secret: Option<FoundSecret>,
-    empty_dir: Option<FoundEmptyDir>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct FoundSecret {
-    #[serde(default)]
-    secret_name: String,
-    items: Option<Vec<FoundItem>>,
-}
-
-#[derive(Deserialize)]
-struct FoundItem {
-    #[serde(default)]
-    key: String,
-    #[serde(default)]
-    path: String,
-}
-
-#[derive(Deserialize)]
-struct FoundEmptyDir {
-    #[serde(default)]
-    medium: String,
+        Ok(items)
+    }
 }
 
 /// Adds the volumes that are not there yet, and items to those of ours that are.
-fn volumes(view: &View, plan: &Plan, spec: &mut Object, edits: &mut Edits) -> Result<(), Conflict> {
+fn volumes(view: &View, plan: &Plan, spec: &mut Owner, edits: &mut Edits) -> Result<(), Conflict> {
     if plan.secret_volumes.is_empty() && plan.memory_volume.is_none() {
         return Ok(());
     }
-    let mut found: Vec<(Cow<str>, Span)> = Vec::new();
-    elements(view.text, &view.volumes, |cursor| {
-        let mut name = Cow::Borrowed("");
-        let span = cursor.object(|cursor, key| match &*key.bytes() {
-            b"name" => cursor.string()?.read().map(|text| name = text),
-            _ => cursor.skip().map(drop),
-        })?;
-        found.push((name, span));
-        Ok(())
-    })?;
-    let place = |name: &str| found.iter().find(|(known, _)| known == name).map(|(_, span)| span);
-    let taken = |name: &str| Conflict::Volume(name.to_owned());
+    let found = elements(view.text, &view.volumes)?;
+    let there = |name: &str| match found.iter().find(|volume| volume.name == name) {
+        Some(volume) => VolumeSource::read(view.text, &volume.span).map(Some),
+        None => Ok(None),
+    };
     let mut added = Vec::new();
     for volume in &plan.secret_volumes {
-        match place(&volume.name) {
-            None => added.push(VolumeJson::secret(volume)),
-            Some(span) => {
-                let there: FoundVolume =
-                    serde_json::from_slice(edits.at(span)).map_err(|_| taken(&volume.name))?;
-                let items = there.secret.filter(|secret| secret.secret_name == volume.secret).and_then(|it| it.items);
-                let items = items.ok_or_else(|| taken(&volume.name))?;
-                let known = |item: &&SecretItem| items.iter().any(|it| it.key == item.key && it.path == item.path);
-                let missing = joined(volume.items.iter().filter(|item| !known(item)));
-                add_items(view.text, span, missing, edits)?;
+        match there(&volume.name)? {
+            None => push_json(&mut added, &VolumeJson::secret(volume)),
+            Some(own) if own.secret.as_deref() == Some(&volume.secret) && own.items.span.is_some() => {
+                let items = own.items(view.text)?;
+                let mut missing = Vec::new();
+                for item in &volume.items {
+                    if !items.iter().any(|(key, path)| *key == item.key && *path == item.path) {
+                        push_json(&mut missing, item);
+                    }
+                }
+                edits.append(&mut Owner { close: 0, empty: true }, "items", &own.items, LIST, &missing);
             }
+            Some(_) => return Err(Conflict::Volume(volume.name.clone())),
         }
     }
     if let Some(name) = &plan.memory_volume {
-        match place(name) {
-            None => added.push(VolumeJson::memory(name)),
-            Some(span) => {
-                let there: Option<FoundVolume> = serde_json::from_slice(edits.at(span)).ok();
-                there
-                    .and_then(|volume| volume.empty_dir)
-                    .filter(|volume| volume.medium == "Memory")
-                    .ok_or_else(|| taken(name))?;
-            }
+        match there(name)? {
+            None => push_json(&mut added, &VolumeJson::memory(name)),
+            Some(own) if own.medium.as_deref() == Some("Memory") => {}
+            Some(_) => return Err(Conflict::Volume(name.clone())),
         }
     }
-    edits.append(spec, "volumes", &view.volumes, LIST, joined(added));
-    Ok(())
-}
-
-/// Adds items to the Secret volume that stands at `span`.
-fn add_items(text: &[u8], span: &Span, items: Vec<u8>, edits: &mut Edits) -> Result<(), Conflict> {
-    let mut list = Field::default();
-    Cursor::at(text, span).object(|cursor, key| match &*key.bytes() {
-        b"secret" => cursor
-            .object(|cursor, key| match &*key.bytes() {
-                b"items" => {
-                    list.span = Some(cursor.skip()?);
-                    Ok(())
-                }
-                _ => cursor.skip().map(drop),
-            })
-            .map(drop),
-        _ => cursor.skip().map(drop),
-    })?;
-    edits.append(&mut Object::default(), "items", &list, LIST, items);
+    edits.append(spec, "volumes", &view.volumes, LIST, &added);
     Ok(())
 }
 
@@ -455,53 +479,51 @@ fn add_items(text: &[u8], span: &Span, items: Vec<u8>, edits: &mut Edits) -> Res
 fn annotations(view: &View, plan: &Plan, edits: &mut Edits) {
     let mut added = Vec::new();
     for annotation in &plan.annotations {
+        let mut value = Vec::new();
         match view.annotation(&annotation.key) {
             None => {
-                if !added.is_empty() {
-                    added.push(b',');
-                }
-                write_json(&annotation.key, &mut added);
+                push_json(&mut added, &annotation.key);
+                push_json(&mut value, &annotation.value);
                 added.push(b':');
-                write_json(&annotation.value, &mut added);
+                added.append(&mut value);
             }
             Some(own) if annotation.replaces => {
-                let mut value = Vec::new();
-                write_json(&annotation.value, &mut value);
-                edits.replace(&own.span(), value);
+                push_json(&mut value, &annotation.value);
+                edits.replace(own.span(), value);
             }
             Some(_) => {}
         }
     }
-    edits.append(&mut view.metadata.clone(), "annotations", &view.annotations_field, OBJECT, added);
+    let mut metadata = Owner::of(view.text, &view.metadata);
+    edits.append(&mut metadata, "annotations", &view.annotations_field, OBJECT, &added);
 }
 
 /// Adds Secrets to pull images with; the list is sorted by name, as Flyte sorts it, when one is new.
-fn image_pull_secrets(view: &View, plan: &Plan, spec: &mut Object, edits: &mut Edits) -> Result<(), Conflict> {
-    if plan.image_pull_secrets.is_empty() {
+fn image_pull_secrets(view: &View, plan: &Plan, spec: &mut Owner, edits: &mut Edits) -> Result<(), Conflict> {
+    let found = elements(view.text, &view.image_pull_secrets)?;
+    let new = plan.image_pull_secrets.iter().filter(|name| !found.iter().any(|there| there.name == name.as_str()));
+    let new: BTreeSet<&str> = new.map(String::as_str).collect();
+    if new.is_empty() {
         return Ok(());
     }
-    let mut list: Vec<(Cow<str>, Cow<[u8]>)> = Vec::new();
-    elements(view.text, &view.image_pull_secrets, |cursor| {
-        let mut name = Cow::Borrowed("");
-        let span = cursor.object(|cursor, key| match &*key.bytes() {
-            b"name" => cursor.string()?.read().map(|text| name = text),
-            _ => cursor.skip().map(drop),
-        })?;
-        list.push((name, Cow::Borrowed(edits.at(&span))));
-        Ok(())
-    })?;
-    let there = list.len();
-    for name in &plan.image_pull_secrets {
-        if !list.iter().any(|(known, _)| known == name) {
-            list.push((Cow::Borrowed(name), Cow::Owned(joined([NameJson { name }]))));
-        }
+    let mut sorted: Vec<(&str, Cow<[u8]>)> = Vec::new();
+    let mut insert = |name, text| {
+        let after = sorted.partition_point(|(known, _)| *known <= name);
+        sorted.insert(after, (name, text));
+    };
+    for there in &found {
+        insert(&there.name, Cow::Borrowed(edits.at(&there.span)));
     }
-    if list.len() > there {
-        list.sort_by(|(one, _), (other, _)| one.cmp(other));
-        let items: Vec<&[u8]> = list.iter().map(|(_, text)| &**text).collect();
-        let value = [b"[", items.join(&b',').as_slice(), b"]"].concat();
-        edits.set(spec, "imagePullSecrets", &view.image_pull_secrets, value);
+    for name in new {
+        let mut text = Vec::new();
+        push_json(&mut text, &NameJson { name });
+        insert(name, Cow::Owned(text));
     }
+    let mut list = Vec::new();
+    for (_, text) in &sorted {
+        push_raw(&mut list, text);
+    }
+    edits.set(spec, "imagePullSecrets", &view.image_pull_secrets, &[b"[", list.as_slice(), b"]"].concat());
     Ok(())
 }
 
@@ -527,13 +549,6 @@ fn escape_expansion(value: &str) -> Cow<'_, str> {
 #[derive(Serialize)]
 struct NameJson<'a> {
     name: &'a str,
-}
-
-#[derive(Deserialize)]
-struct LiteralJson {
-    name: String,
-    #[serde(default)]
-    value: String,
 }
 
 /// `EnvVar`.
@@ -624,7 +639,7 @@ impl<'a> VolumeJson<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ContainerJson<'a> {
-    name: String,
+    name: &'a str,
     image: &'a str,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     command: &'a [String],
@@ -635,9 +650,9 @@ struct ContainerJson<'a> {
 }
 
 impl<'a> ContainerJson<'a> {
-    fn of(container: &'a InitContainer, name: &str, volume: &'a str) -> Self {
+    fn of(container: &'a InitContainer, name: &'a str, volume: &'a str) -> Self {
         Self {
-            name: name.to_owned(),
+            name,
             image: &container.image,
             command: &container.command,
             env: container.variables.iter().map(VariableJson::of).collect(),

@@ -3,7 +3,7 @@
 //! Managers each yield a plan for one request; [`Merged`] puts them together in the order of the requests and decides
 //! whether two of them get in each other's way.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
@@ -28,8 +28,8 @@ pub struct Plan {
     pub image_pull_secrets: Vec<String>,
     /// Files that will be there; two requests may name a path only if they mean the same.
     pub files: Vec<File>,
-    /// A path at which a later webhook mounts a volume of its own.
-    pub foreign_mount: Option<String>,
+    /// Whether a later webhook mounts a volume of its own where ours would be.
+    pub foreign_mount: bool,
 }
 
 /// An environment variable.
@@ -179,15 +179,20 @@ pub enum Contested {
     Folder(String),
     /// A volume of ours, and one that a later webhook mounts.
     #[error("each needs a volume of its own at {0}; Vault's agent mounts one there itself")]
-    Mount(String),
+    Mount(&'static str),
 }
 
 /// The plans of several requests, put together.
 #[derive(Clone, Debug, Default)]
 pub struct Merged {
     plan: Plan,
-    variables: BTreeMap<String, (usize, Source)>,
-    files: BTreeMap<String, (usize, String)>,
+    /// By name: the last of this name in the plan.
+    variables: BTreeMap<String, usize>,
+    /// By path: its place in the plan.
+    files: BTreeMap<String, usize>,
+    /// For each variable and each file of the plan: whose it is.
+    variable_requests: Vec<usize>,
+    file_requests: Vec<usize>,
     memory_volume: Option<usize>,
     foreign_mount: Option<usize>,
 }
@@ -209,47 +214,54 @@ impl Merged {
     /// It gets in the way of an earlier request; then neither can be had, and nothing here is of use any more.
     pub fn add(&mut self, request: usize, plan: Plan) -> Result<(), Clash> {
         let clash = |first, over| Err(Clash { first, second: request, over });
-        for variable in &plan.variables {
-            match self.variables.get(&variable.name) {
-                Some((first, source)) if *source != variable.source && *first != request => {
+        for (at, variable) in plan.variables.iter().enumerate() {
+            let known = self.variables.insert(variable.name.clone(), self.plan.variables.len() + at);
+            let known = known.and_then(|at| Some((self.plan.variables.get(at)?, self.variable_requests.get(at)?)));
+            match known {
+                Some((known, first)) if known.source != variable.source => {
                     return clash(*first, Contested::Variable(variable.name.clone()));
                 }
-                _ => self.variables.insert(variable.name.clone(), (request, variable.source.clone())),
-            };
-        }
-        for File { path, contents } in &plan.files {
-            match self.files.get(path) {
-                Some((first, known)) if known != contents => return clash(*first, Contested::File(path.clone())),
                 _ => {}
             }
+        }
+        for (at, File { path, contents }) in plan.files.iter().enumerate() {
             if let Some((folder, first)) = self.file_and_folder(path) {
                 return clash(first, Contested::Folder(folder));
             }
-            self.files.insert(path.clone(), (request, contents.clone()));
-        }
-        self.memory_volume = self.memory_volume.or(plan.memory_volume.is_some().then_some(request));
-        self.foreign_mount = self.foreign_mount.or(plan.foreign_mount.is_some().then_some(request));
-        match (self.memory_volume, self.foreign_mount) {
-            (Some(ours), Some(foreign)) if [&self.plan, &plan].iter().any(|plan| plan.foreign_mount.as_deref() == Some(SECRETS_DIR)) => {
-                return clash(ours.min(foreign), Contested::Mount(SECRETS_DIR.to_owned()));
+            let known = self.files.insert(path.clone(), self.plan.files.len() + at);
+            let known = known.and_then(|at| Some((self.plan.files.get(at)?, self.file_requests.get(at)?)));
+            match known {
+                Some((known, first)) if known.contents != *contents => {
+                    return clash(*first, Contested::File(path.clone()));
+                }
+                _ => {}
             }
-            _ => self.plan.extend(plan),
         }
-        Ok(())
+        self.variable_requests.resize(self.plan.variables.len() + plan.variables.len(), request);
+        self.file_requests.resize(self.plan.files.len() + plan.files.len(), request);
+        self.memory_volume = self.memory_volume.or(plan.memory_volume.is_some().then_some(request));
+        self.foreign_mount = self.foreign_mount.or(plan.foreign_mount.then_some(request));
+        match (self.memory_volume, self.foreign_mount) {
+            (Some(ours), Some(foreign)) => clash(ours.min(foreign), Contested::Mount(SECRETS_DIR)),
+            _ => {
+                self.plan.extend(plan);
+                Ok(())
+            }
+        }
     }
 
     /// A file above or below `path`.
     fn file_and_folder(&self, path: &str) -> Option<(String, usize)> {
         let mut above = path;
         while let Some((folder, _)) = above.rsplit_once('/') {
-            if let Some((first, _)) = self.files.get(folder) {
+            if let Some(first) = self.files.get(folder).and_then(|at| self.file_requests.get(*at)) {
                 return Some((folder.to_owned(), *first));
             }
             above = folder;
         }
         let inside = [path, "/"].concat();
-        let (below, (first, _)) = self.files.range(inside.clone()..).next()?;
-        below.starts_with(&inside).then(|| (path.to_owned(), *first))
+        let (below, at) = self.files.range(inside.clone()..).next()?;
+        below.starts_with(&inside).then_some((path.to_owned(), *self.file_requests.get(*at)?))
     }
 }
 
@@ -274,9 +286,6 @@ impl Plan {
         if self.memory_volume.is_none() {
             self.memory_volume = other.memory_volume;
         }
-        if self.foreign_mount.is_none() {
-            self.foreign_mount = other.foreign_mount;
-        }
         for container in other.init_containers {
             let same = |known: &&mut InitContainer| {
                 matches!(known.name, ContainerName::Shared(_)) && known.name == container.name
@@ -292,12 +301,8 @@ impl Plan {
             }
         }
         self.image_pull_secrets.extend(other.image_pull_secrets);
-    }
-
-    /// The variables as they are to stand in a container: the last one named first, each name once.
-    pub(super) fn variables_in_place(&self) -> Vec<&Variable> {
-        let mut seen = BTreeSet::new();
-        self.variables.iter().rev().filter(|variable| seen.insert(variable.name.as_str())).collect()
+        self.files.extend(other.files);
+        self.foreign_mount |= other.foreign_mount;
     }
 }
 

@@ -20,16 +20,10 @@ pub(super) struct Field {
     pub null: bool,
 }
 
-/// An object to which members may be added.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Object {
-    pub span: Span,
-    pub empty: bool,
-}
-
+/// A container or init-container. Places of its fields are noted, not looked into.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Container {
-    pub object: Object,
+    pub object: Span,
     pub name: Option<Span>,
     pub command: Field,
     pub env: Field,
@@ -40,10 +34,10 @@ pub(super) struct Container {
 #[derive(Clone, Debug)]
 pub struct View<'a> {
     pub(super) text: &'a [u8],
-    pub(super) pod: Object,
-    pub(super) metadata: Object,
+    pub(super) pod: Span,
+    pub(super) metadata: Span,
     pub(super) annotations_field: Field,
-    pub(super) spec: Object,
+    pub(super) spec: Span,
     pub(super) containers: Vec<Container>,
     pub(super) init_containers: Vec<Container>,
     pub(super) init_containers_field: Field,
@@ -62,10 +56,10 @@ impl<'a> View<'a> {
     pub fn read(text: &'a [u8], span: &Range<usize>) -> Result<Self, Malformed> {
         let mut view = Self {
             text,
-            pod: Object::default(),
-            metadata: Object::default(),
+            pod: span.clone(),
+            metadata: Span::default(),
             annotations_field: Field::default(),
-            spec: Object::default(),
+            spec: Span::default(),
             containers: Vec::new(),
             init_containers: Vec::new(),
             init_containers_field: Field::default(),
@@ -76,38 +70,43 @@ impl<'a> View<'a> {
             annotations: Vec::new(),
         };
         let mut cursor = Cursor::at(text, span);
-        view.pod = object(&mut cursor, |cursor, key| match &*key.bytes() {
-            b"metadata" => view.read_metadata(cursor),
-            b"spec" => view.read_spec(cursor),
-            _ => cursor.skip().map(drop),
-        })?;
+        cursor.object()?;
+        while let Some(key) = cursor.member()? {
+            match &*key.bytes() {
+                b"metadata" => view.read_metadata(&mut cursor)?,
+                b"spec" => view.read_spec(&mut cursor)?,
+                _ => cursor.pass()?,
+            }
+        }
         Ok(view)
     }
 
     fn read_metadata(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Malformed> {
-        self.metadata = object(cursor, |cursor, key| {
+        let start = cursor.object()?;
+        while let Some(key) = cursor.member()? {
             match &*key.bytes() {
                 b"labels" => self.labels = strings(cursor)?.0,
                 b"annotations" => (self.annotations, self.annotations_field) = strings(cursor)?,
-                _ => drop(cursor.skip()?),
+                _ => cursor.pass()?,
             }
-            Ok(())
-        })?;
+        }
+        self.metadata = start..cursor.position();
         Ok(())
     }
 
     fn read_spec(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Malformed> {
-        self.spec = object(cursor, |cursor, key| {
+        let start = cursor.object()?;
+        while let Some(key) = cursor.member()? {
             match &*key.bytes() {
                 b"containers" => self.containers = containers(cursor)?.0,
                 b"initContainers" => (self.init_containers, self.init_containers_field) = containers(cursor)?,
                 b"volumes" => self.volumes = field(cursor)?,
                 b"imagePullSecrets" => self.image_pull_secrets = field(cursor)?,
-                b"serviceAccountName" => self.service_account = string_or_null(cursor)?,
-                _ => drop(cursor.skip()?),
+                b"serviceAccountName" => self.service_account = cursor.string_or_null()?,
+                _ => cursor.pass()?,
             }
-            Ok(())
-        })?;
+        }
+        self.spec = start..cursor.position();
         Ok(())
     }
 
@@ -154,28 +153,9 @@ impl<'a> View<'a> {
     }
 }
 
-fn object<'a>(
-    cursor: &mut Cursor<'a>,
-    mut visit: impl FnMut(&mut Cursor<'a>, Text<'a>) -> Result<(), Malformed>,
-) -> Result<Object, Malformed> {
-    let mut empty = true;
-    let span = cursor.object(|cursor, key| {
-        empty = false;
-        visit(cursor, key)
-    })?;
-    Ok(Object { span, empty })
-}
-
 fn field(cursor: &mut Cursor) -> Result<Field, Malformed> {
     let null = cursor.clone().null();
     Ok(Field { span: Some(cursor.skip()?), null })
-}
-
-fn string_or_null<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Text<'a>>, Malformed> {
-    match cursor.null() {
-        true => Ok(None),
-        false => cursor.string().map(Some),
-    }
 }
 
 type Pairs<'a> = Vec<(Text<'a>, Text<'a>)>;
@@ -186,11 +166,11 @@ fn strings<'a>(cursor: &mut Cursor<'a>) -> Result<(Pairs<'a>, Field), Malformed>
     if cursor.clone().null() {
         return Ok((pairs, field(cursor)?));
     }
-    let span = cursor.object(|cursor, key| {
+    let start = cursor.object()?;
+    while let Some(key) = cursor.member()? {
         pairs.push((key, cursor.string()?));
-        Ok::<(), Malformed>(())
-    })?;
-    Ok((pairs, Field { span: Some(span), null: false }))
+    }
+    Ok((pairs, Field { span: Some(start..cursor.position()), null: false }))
 }
 
 fn containers(cursor: &mut Cursor) -> Result<(Vec<Container>, Field), Malformed> {
@@ -198,20 +178,27 @@ fn containers(cursor: &mut Cursor) -> Result<(Vec<Container>, Field), Malformed>
     if cursor.clone().null() {
         return Ok((list, field(cursor)?));
     }
-    let span = cursor.array(|cursor| {
-        let mut container = Container::default();
-        container.object = object(cursor, |cursor, key| {
+    let start = cursor.list()?;
+    while cursor.element()? {
+        list.push(Container::read(cursor)?);
+    }
+    Ok((list, Field { span: Some(start..cursor.position()), null: false }))
+}
+
+impl Container {
+    fn read(cursor: &mut Cursor) -> Result<Self, Malformed> {
+        let mut container = Self::default();
+        let start = cursor.object()?;
+        while let Some(key) = cursor.member()? {
             match &*key.bytes() {
-                b"name" => container.name = Some(cursor.skip()?),
+                b"name" => container.name = Some(cursor.string()?.span()),
                 b"command" => container.command = field(cursor)?,
                 b"env" => container.env = field(cursor)?,
                 b"volumeMounts" => container.volume_mounts = field(cursor)?,
-                _ => drop(cursor.skip()?),
+                _ => cursor.pass()?,
             }
-            Ok(())
-        })?;
-        list.push(container);
-        Ok::<(), Malformed>(())
-    })?;
-    Ok((list, Field { span: Some(span), null: false }))
+        }
+        container.object = start..cursor.position();
+        Ok(container)
+    }
 }

@@ -126,7 +126,7 @@ pub struct Requests {
 /// # Errors
 /// The first annotation, by number, that holds no request.
 pub fn read<'a>(annotations: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Requests, Error> {
-    let mut found = Vec::new();
+    let mut found: Vec<((usize, &str, &str), &str, &str)> = Vec::new();
     let mut ignored = Vec::new();
     for (key, value) in annotations {
         if !key.starts_with(ANNOTATION_PREFIX) {
@@ -136,12 +136,13 @@ pub fn read<'a>(annotations: impl Iterator<Item = (&'a str, &'a str)>) -> Result
             Some(number) => {
                 let significant = number.trim_start_matches('0');
                 // By number, however long, then by how it is written: s2 before s10, s1 after s01.
-                found.push(((significant.len(), significant, number), key, value));
+                let order = (significant.len(), significant, number);
+                let after = found.partition_point(|(known, _, _)| *known <= order);
+                found.insert(after, (order, key, value));
             }
             None => ignored.push(key.to_owned()),
         }
     }
-    found.sort_unstable();
     let mut requests: Vec<Annotated> = Vec::with_capacity(found.len());
     for (_, annotation, value) in found {
         let annotated = decode(annotation, value)?;

@@ -1,63 +1,37 @@
 //! The policy's settings: Flyte's `webhook` section as users have it, with Flyte's defaults, and ours beside it.
 //!
-//! [`parse`] reads them leniently for each request; [`validate`] is the strict look at the start, which also names
-//! keys that nobody knows. Nothing else in the crate reads settings as JSON.
+//! [`parse`] reads them for each request, [`validate`] also looks at what they say when the policy starts. Each type
+//! names its keys once, in its `read`; nothing else in the crate reads settings as JSON.
 
 mod quantity;
-mod schema;
+mod reader;
 
 use std::collections::BTreeMap;
 use std::fmt;
-
-use serde::de::{self, Deserializer, MapAccess, Unexpected, Visitor};
-use serde::Deserialize;
-
-pub use schema::nearest;
 
 use crate::names::kubernetes::{is_dns_label, is_dns_subdomain};
 use crate::names::NameScheme;
 use crate::pod::Resources;
 use crate::tenancy::NamespaceTemplate;
+pub use reader::Error;
+use reader::Reader;
 
-/// Settings that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Not the type that the key wants; serde says where.
-    #[error("settings: {0}")]
-    Json(#[from] serde_json::Error),
-    /// A key that neither Flyte nor this policy knows.
-    #[error("settings: {path} is unknown{}", .nearest.map(|name| format!("; {name} was perhaps meant")).unwrap_or_default())]
-    UnknownKey {
-        /// Keys from the top, joined by dots.
-        path: String,
-        /// The known key that is written most alike.
-        nearest: Option<&'static str>,
-    },
-    /// The value is of the right type, and still wrong.
-    #[error("settings: {path}: {problem}")]
-    Value {
-        /// Keys from the top, joined by dots.
-        path: &'static str,
-        /// The fact and the way out.
-        problem: String,
-    },
-}
-
-/// Reads settings from the JSON that the host hands over; none at all are the defaults.
+/// Reads settings from the JSON that the host hands over; `null` is the defaults.
 ///
 /// # Errors
-/// A value is not of its key's type.
+/// A key is unknown, or its value not of its type.
 pub fn parse(json: &[u8]) -> Result<Settings, Error> {
-    Ok(serde_json::from_slice::<Option<Settings>>(json)?.unwrap_or_default())
+    let mut settings = Settings::default();
+    settings.read(&mut Reader::new(json))?;
+    Ok(settings)
 }
 
-/// Reads settings and looks at all of them: unknown keys, and everything that would make each pod fail. The second
-/// part of the answer is what the operator should know although it is no error.
+/// Reads settings and looks for everything that would make each pod fail. The second part of the answer is what the
+/// operator should know although it is no error.
 ///
 /// # Errors
 /// The first thing that is wrong, with its path and the way out.
 pub fn validate(json: &[u8]) -> Result<(Settings, Vec<String>), Error> {
-    schema::check_keys(json)?;
     let settings = parse(json)?;
     let warnings = settings.check()?;
     Ok((settings, warnings))
@@ -65,8 +39,7 @@ pub fn validate(json: &[u8]) -> Result<(Settings, Vec<String>), Error> {
 
 /// Flyte's `webhook` section, as far as it has a meaning in a policy, and our own keys. Key names and defaults:
 /// `flyteplugins/go/tasks/pluginmachinery/secret/config/config.go`.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Deprecated by Flyte: one manager, used without [`Self::secret_manager_types`].
     pub secret_manager_type: ManagerType,
@@ -107,6 +80,33 @@ impl Default for Settings {
     }
 }
 
+/// The keys of the section. Those after `tenancy` are Flyte's and mean nothing in a policy.
+const KEYS: &[&str] = &[
+    "secretManagerType",
+    "secretManagerTypes",
+    "secretEnvVarPrefix",
+    "k8sSecretManager",
+    "awsSecretManager",
+    "gcpSecretManager",
+    "azureSecretManager",
+    "vaultSecretManager",
+    "embeddedSecretManagerConfig",
+    "tenancy",
+    "certDir",
+    "listenPort",
+    "serviceName",
+    "metrics-prefix",
+    "localCert",
+    "secretName",
+    "servicePort",
+    "cacheInvalidationPort",
+    "imageBuilderConfig",
+    "webhookTimeout",
+    "disableCreateMutatingWebhookConfig",
+    "namespaceSelector",
+    "kubeClientConfig",
+];
+
 impl Settings {
     /// The managers to ask, in order. `Global` is left out: a policy has no environment and no files of its own.
     pub fn managers(&self) -> impl Iterator<Item = ManagerType> + '_ {
@@ -120,6 +120,24 @@ impl Settings {
         }
     }
 
+    fn read(&mut self, reader: &mut Reader) -> Result<(), Error> {
+        reader.section(KEYS, &mut |reader, key| match key {
+            "secretManagerType" => reader.named(&ManagerType::NAMES).map(|it| self.secret_manager_type = it),
+            "secretManagerTypes" => {
+                reader.list(&mut |reader| reader.named(&ManagerType::NAMES)).map(|it| self.secret_manager_types = it)
+            }
+            "secretEnvVarPrefix" => reader.string().map(|it| self.secret_env_var_prefix = it),
+            "k8sSecretManager" => self.k8s_secret_manager.read(reader),
+            "awsSecretManager" => self.aws_secret_manager.read(reader),
+            "gcpSecretManager" => self.gcp_secret_manager.read(reader),
+            "azureSecretManager" => self.azure_secret_manager.read(reader),
+            "vaultSecretManager" => self.vault_secret_manager.read(reader),
+            "embeddedSecretManagerConfig" => self.embedded_secret_manager_config.read(reader),
+            "tenancy" => self.tenancy.read(reader),
+            _ => reader.ignore(),
+        })
+    }
+
     fn check(&self) -> Result<Vec<String>, Error> {
         let mut warnings = Vec::new();
         if self.named_managers().contains(&ManagerType::Global) {
@@ -131,7 +149,7 @@ impl Settings {
         }
         if self.managers().next().is_none() {
             return Err(Error::Value {
-                path: "secretManagerTypes",
+                path: "secretManagerTypes".to_owned(),
                 problem: "only Global is named, which does not exist in a policy; name K8s, AWS, GCP, Azure, Vault or \
                           Embedded"
                     .to_owned(),
@@ -157,16 +175,16 @@ fn check_prefix(prefix: &str) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::Value {
-        path: "secretEnvVarPrefix",
+        path: "secretEnvVarPrefix".to_owned(),
         problem: format!("{prefix:?} starts no variable's name; letters, digits, _, - and . may stand in it, and no \
                           digit in front"),
     })
 }
 
-fn check_image(path: &'static str, image: Option<&str>) -> Result<(), Error> {
+fn check_image(path: &str, image: Option<&str>) -> Result<(), Error> {
     if let Some(image) = image.filter(|image| image.is_empty() || image.contains([' ', '\t', '\n', '\r'])) {
         let problem = format!("{image:?} is no image; leave the key out for Flyte's default");
-        return Err(Error::Value { path, problem });
+        return Err(Error::Value { path: path.to_owned(), problem });
     }
     Ok(())
 }
@@ -208,12 +226,6 @@ impl fmt::Display for ManagerType {
     }
 }
 
-impl<'de> Deserialize<'de> for ManagerType {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        named(deserializer, &Self::NAMES)
-    }
-}
-
 /// Where Embedded fetches.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Provider {
@@ -238,42 +250,25 @@ impl fmt::Display for Provider {
     }
 }
 
-impl<'de> Deserialize<'de> for Provider {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        named(deserializer, &Self::NAMES)
-    }
-}
-
 /// The settings' names for the schemes.
 const NAME_SCHEMES: [(&str, NameScheme); 2] =
     [("canonical", NameScheme::Canonical), ("documented", NameScheme::Documented)];
-
-impl<'de> Deserialize<'de> for NameScheme {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        named(deserializer, &NAME_SCHEMES)
-    }
-}
 
 fn name_of<T: PartialEq>(names: &[(&'static str, T)], value: T) -> &'static str {
     names.iter().find(|(_, named)| *named == value).map_or("", |(name, _)| name)
 }
 
-/// One of a few names, in any case.
-fn named<'de, D: Deserializer<'de>, T: Copy>(deserializer: D, names: &'static [(&'static str, T)]) -> Result<T, D::Error> {
-    let found = String::deserialize(deserializer)?;
-    names.iter().find(|(name, _)| name.eq_ignore_ascii_case(&found)).map(|(_, value)| *value).ok_or_else(|| {
-        let known: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
-        let meant = nearest(&found, known.iter().copied()).map(|name| format!(" ({name} was perhaps meant)"));
-        de::Error::custom(format!("{found:?} is none of {}{}", known.join(", "), meant.unwrap_or_default()))
-    })
-}
-
 /// `k8sSecretManager`, ours.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq)]
 pub struct K8sSecretManager {
     /// Whether a pod may start while its Secret is missing, as Flyte has it.
     pub optional: bool,
+}
+
+impl K8sSecretManager {
+    fn read(&mut self, reader: &mut Reader) -> Result<(), Error> {
+        reader.section(&["optional"], &mut |reader, _| reader.boolean().map(|it| self.optional = it))
+    }
 }
 
 impl Default for K8sSecretManager {
@@ -283,14 +278,21 @@ impl Default for K8sSecretManager {
 }
 
 /// `awsSecretManager`, `gcpSecretManager` and `azureSecretManager`.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Sidecar {
     /// Image of the init-container; without it, the manager's own default.
     pub sidecar_image: Option<String>,
     /// Its resources; 200m CPU and 500Mi memory by default.
-    #[serde(deserialize_with = "over_sidecar")]
     pub resources: Resources,
+}
+
+impl Sidecar {
+    fn read(&mut self, reader: &mut Reader) -> Result<(), Error> {
+        reader.section(&["sidecarImage", "resources"], &mut |reader, key| match key {
+            "sidecarImage" => reader.string().map(|it| self.sidecar_image = Some(it)),
+            _ => read_resources(&mut self.resources, reader),
+        })
+    }
 }
 
 impl Default for Sidecar {
@@ -300,8 +302,7 @@ impl Default for Sidecar {
 }
 
 /// `vaultSecretManager`.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq)]
 pub struct VaultSecretManager {
     /// The Vault role of the agent.
     pub role: String,
@@ -311,6 +312,17 @@ pub struct VaultSecretManager {
     pub annotations: BTreeMap<String, String>,
     /// Ours: a pod's own annotations override neither `role` nor what `annotations` sets.
     pub lock_annotations: bool,
+}
+
+impl VaultSecretManager {
+    fn read(&mut self, reader: &mut Reader) -> Result<(), Error> {
+        reader.section(&["role", "kvVersion", "annotations", "lockAnnotations"], &mut |reader, key| match key {
+            "role" => reader.string().map(|it| self.role = it),
+            "kvVersion" => reader.named(&KvVersion::NAMES).map(|it| self.kv_version = it),
+            "annotations" => reader.map(&mut self.annotations, &mut Reader::string),
+            _ => reader.boolean().map(|it| self.lock_annotations = it),
+        })
+    }
 }
 
 impl Default for VaultSecretManager {
@@ -333,36 +345,12 @@ pub enum KvVersion {
     V2,
 }
 
-impl<'de> Deserialize<'de> for KvVersion {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OneOrTwo;
-        impl Visitor<'_> for OneOrTwo {
-            type Value = KvVersion;
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("1 or 2")
-            }
-            fn visit_u64<E: de::Error>(self, number: u64) -> Result<KvVersion, E> {
-                match number {
-                    1 => Ok(KvVersion::V1),
-                    2 => Ok(KvVersion::V2),
-                    _ => Err(E::invalid_value(Unexpected::Unsigned(number), &self)),
-                }
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<KvVersion, E> {
-                match text {
-                    "1" => Ok(KvVersion::V1),
-                    "2" => Ok(KvVersion::V2),
-                    _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
-                }
-            }
-        }
-        deserializer.deserialize_any(OneOrTwo)
-    }
+impl KvVersion {
+    const NAMES: [(&'static str, Self); 2] = [("1", Self::V1), ("2", Self::V2)];
 }
 
 /// `embeddedSecretManagerConfig`.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq)]
 pub struct EmbeddedSecretManager {
     /// The provider, if named; see [`Self::provider`].
     pub r#type: Option<Provider>,
@@ -398,27 +386,23 @@ impl Default for EmbeddedSecretManager {
 }
 
 /// `embeddedSecretManagerConfig.awsConfig`.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct AwsConfig {
     /// Region of Secrets Manager, such as `eu-west-1`.
     pub region: String,
 }
 
 /// `embeddedSecretManagerConfig.gcpConfig`.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct GcpConfig {
     /// Project of Secret Manager.
     pub project: String,
 }
 
 /// `embeddedSecretManagerConfig.azureConfig`.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct AzureConfig {
     /// URI of the Key Vault, such as `https://name.vault.azure.net/`.
-    #[serde(rename = "vaultURI")]
     pub vault_uri: String,
 }
 
@@ -432,8 +416,7 @@ impl AzureConfig {
 }
 
 /// `embeddedSecretManagerConfig.k8sConfig`.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(default)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct K8sConfig {
     /// The namespace of the Secrets that hold the values.
     pub namespace: String,
@@ -446,16 +429,24 @@ impl Default for K8sConfig {
 }
 
 /// `embeddedSecretManagerConfig.fileMountInitContainer`.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq)]
 pub struct FileMountInitContainer {
     /// An image with `sh` and `base64`.
     pub image: String,
     /// Resources; 100m CPU and 100Mi memory by default.
-    #[serde(deserialize_with = "over_file_mount")]
     pub resources: Resources,
     /// The container's name.
     pub container_name: String,
+}
+
+impl FileMountInitContainer {
+    fn read(&mut self, reader: &mut Reader) -> Result<(), Error> {
+        reader.section(&["image", "resources", "containerName"], &mut |reader, key| match key {
+            "image" => reader.string().map(|it| self.image = it),
+            "resources" => read_resources(&mut self.resources, reader),
+            _ => reader.string().map(|it| self.container_name = it),
+        })
+    }
 }
 
 impl Default for FileMountInitContainer {
@@ -469,14 +460,45 @@ impl Default for FileMountInitContainer {
 }
 
 /// `embeddedSecretManagerConfig.imagePullSecrets`.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ImagePullSecrets {
     /// Off by default, as in Flyte.
     pub enabled: bool,
 }
 
 impl EmbeddedSecretManager {
+    fn read(&mut self, reader: &mut Reader) -> Result<(), Error> {
+        reader.section(
+            &[
+                "type",
+                "awsConfig",
+                "gcpConfig",
+                "azureConfig",
+                "k8sConfig",
+                "fileMountInitContainer",
+                "imagePullSecrets",
+                "nameSchemes",
+            ],
+            &mut |reader, key| match key {
+                "type" => reader.named(&Provider::NAMES).map(|it| self.r#type = Some(it)),
+                "awsConfig" => reader
+                    .section(&["region"], &mut |reader, _| reader.string().map(|it| self.aws_config.region = it)),
+                "gcpConfig" => reader
+                    .section(&["project"], &mut |reader, _| reader.string().map(|it| self.gcp_config.project = it)),
+                "azureConfig" => reader
+                    .section(&["vaultURI"], &mut |reader, _| reader.string().map(|it| self.azure_config.vault_uri = it)),
+                "k8sConfig" => reader.section(&["namespace", "kubeClientConfig"], &mut |reader, key| match key {
+                    "namespace" => reader.string().map(|it| self.k8s_config.namespace = it),
+                    _ => reader.ignore(),
+                }),
+                "fileMountInitContainer" => self.file_mount_init_container.read(reader),
+                "imagePullSecrets" => reader
+                    .section(&["enabled"], &mut |reader, _| reader.boolean().map(|it| self.image_pull_secrets.enabled = it)),
+                _ => reader.list(&mut |reader| reader.named(&NAME_SCHEMES)).map(|it| self.name_schemes = it),
+            },
+        )
+    }
+
     /// The provider: the one that is named or, without a name, the only one that is configured; K8s with none.
     ///
     /// # Errors
@@ -498,7 +520,7 @@ impl EmbeddedSecretManager {
             (None, several) => {
                 let several: Vec<String> = several.iter().map(ToString::to_string).collect();
                 Err(Error::Value {
-                    path: "embeddedSecretManagerConfig.type",
+                    path: "embeddedSecretManagerConfig.type".to_owned(),
                     problem: format!("{} are configured; name the one that is meant", several.join(" and ")),
                 })
             }
@@ -506,7 +528,7 @@ impl EmbeddedSecretManager {
     }
 
     fn check(&self) -> Result<(), Error> {
-        let refused = |path, problem: String| Err(Error::Value { path, problem });
+        let refused = |path: &str, problem| Err(Error::Value { path: path.to_owned(), problem });
         match self.provider()? {
             Provider::Aws if !is_aws_region(&self.aws_config.region) => refused(
                 "embeddedSecretManagerConfig.awsConfig.region",
@@ -556,13 +578,26 @@ fn is_gcp_project(project: &str) -> bool {
 }
 
 /// `tenancy`, ours: off by default, as Flyte has it; on in the manifests that are shipped.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tenancy {
     /// The namespace that a pod must be in to have what its labels claim.
     pub namespace_template: Option<NamespaceTemplate>,
     /// Service accounts whose pods Embedded serves: `name`, or `namespace/name`. All of them without this key.
     pub service_accounts: Option<Vec<String>>,
+}
+
+impl Tenancy {
+    fn read(&mut self, reader: &mut Reader) -> Result<(), Error> {
+        reader.section(&["namespaceTemplate", "serviceAccounts"], &mut |reader, key| match key {
+            "namespaceTemplate" => {
+                let text = reader.string()?;
+                let template = NamespaceTemplate::parse(&text).map_err(|problem| reader.refused(problem))?;
+                self.namespace_template = Some(template);
+                Ok(())
+            }
+            _ => reader.list(&mut Reader::string).map(|it| self.service_accounts = Some(it)),
+        })
+    }
 }
 
 /// The same amounts as requests and limits.
@@ -571,33 +606,18 @@ fn resources(cpu: &str, memory: &str) -> Resources {
     Resources { limits: both.clone(), requests: both }
 }
 
-fn over_sidecar<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Resources, D::Error> {
-    merged(Sidecar::default().resources, deserializer)
+/// What is given goes over what is there, key by key.
+fn read_resources(resources: &mut Resources, reader: &mut Reader) -> Result<(), Error> {
+    reader.section(&["limits", "requests"], &mut |reader, key| {
+        let amounts = if key == "limits" { &mut resources.limits } else { &mut resources.requests };
+        reader.map(amounts, &mut Reader::string_or_number)
+    })
 }
 
-fn over_file_mount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Resources, D::Error> {
-    merged(FileMountInitContainer::default().resources, deserializer)
-}
-
-/// What is given, merged over `defaults` key by key.
-fn merged<'de, D: Deserializer<'de>>(mut defaults: Resources, deserializer: D) -> Result<Resources, D::Error> {
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Given {
-        limits: BTreeMap<String, Amount>,
-        requests: BTreeMap<String, Amount>,
-    }
-    let given = Option::<Given>::deserialize(deserializer)?.unwrap_or_default();
-    for (ours, given) in [(&mut defaults.limits, given.limits), (&mut defaults.requests, given.requests)] {
-        ours.extend(given.into_iter().map(|(name, Amount(amount))| (name, amount)));
-    }
-    Ok(defaults)
-}
-
-fn check_resources(path: &'static str, resources: &Resources) -> Result<(), Error> {
+fn check_resources(path: &str, resources: &Resources) -> Result<(), Error> {
     let amount = |name: &str, text: &str| {
         quantity::parse(text).ok_or_else(|| Error::Value {
-            path,
+            path: path.to_owned(),
             problem: format!("{name}: {text:?} is no quantity such as 200m or 500Mi"),
         })
     };
@@ -609,36 +629,8 @@ fn check_resources(path: &'static str, resources: &Resources) -> Result<(), Erro
         let Some(limit) = resources.limits.get(name) else { continue };
         if asked > amount(name, limit)? {
             let problem = format!("the request of {request} {name} is over the limit of {limit}; raise the limit too");
-            return Err(Error::Value { path, problem });
+            return Err(Error::Value { path: path.to_owned(), problem });
         }
     }
     Ok(())
-}
-
-/// A quantity as Kubernetes reads it: a string, or a bare number.
-struct Amount(String);
-
-impl<'de> Deserialize<'de> for Amount {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Quantity;
-        impl<'de> Visitor<'de> for Quantity {
-            type Value = Amount;
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a quantity such as 200m or 500Mi")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Amount, E> {
-                Ok(Amount(text.to_owned()))
-            }
-            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Amount, E> {
-                Ok(Amount(number.to_string()))
-            }
-            fn visit_f64<E: de::Error>(self, number: f64) -> Result<Amount, E> {
-                Ok(Amount(number.to_string()))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<Amount, A::Error> {
-                Err(de::Error::invalid_type(Unexpected::Map, &self))
-            }
-        }
-        deserializer.deserialize_any(Quantity)
-    }
 }

@@ -1,10 +1,11 @@
 //! How Flyte packs values into Azure Key Vault, which holds text only: JSON of a type and a value.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 
 use base64::engine::general_purpose::STANDARD;
 use base64::Engine;
-use serde_json::Value;
+
+use crate::json::{Cursor, Malformed};
 
 /// A value, unpacked.
 #[derive(Clone, Eq, PartialEq)]
@@ -33,22 +34,43 @@ impl AzureValue {
 /// # Errors
 /// What is there instead, in words that hold nothing of it.
 pub fn unpack(text: &str) -> Result<AzureValue, &'static str> {
-    let packed: BTreeMap<String, Value> =
-        serde_json::from_str(text).map_err(|_| "something else than Flyte's JSON of type and value")?;
-    let member = |name: &str| packed.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
-    let value = match member("value") {
-        Some(Value::String(value)) => value.as_str(),
-        None | Some(Value::Null) => "",
-        Some(_) => return Err("JSON whose value is no string"),
-    };
-    let text = || Ok(AzureValue::Text(value.to_owned()));
-    let binary = || STANDARD.decode(value).map(AzureValue::Binary).map_err(|_| "a value that is not base64");
-    match member("type") {
-        None => text(),
-        Some(Value::String(name)) if name == "STRING" => text(),
-        Some(Value::String(name)) if name == "BINARY" => binary(),
-        Some(Value::Number(number)) if number.as_u64() == Some(0) => text(),
-        Some(Value::Number(number)) if number.as_u64() == Some(1) => binary(),
+    let packed = Packed::read(text.as_bytes()).map_err(|_| "something else than Flyte's JSON of type and value")?;
+    let value = packed.value;
+    match packed.r#type {
+        None => Ok(AzureValue::Text(value.into_owned())),
+        Some(b"\"STRING\"" | b"0") => Ok(AzureValue::Text(value.into_owned())),
+        Some(b"\"BINARY\"" | b"1") => {
+            STANDARD.decode(&*value).map(AzureValue::Binary).map_err(|_| "a value that is not base64")
+        }
         Some(_) => Err("a value of a type that is neither STRING nor BINARY"),
+    }
+}
+
+#[derive(Default)]
+struct Packed<'a> {
+    /// As it is written.
+    r#type: Option<&'a [u8]>,
+    value: Cow<'a, str>,
+}
+
+impl<'a> Packed<'a> {
+    fn read(text: &'a [u8]) -> Result<Self, Malformed> {
+        let mut packed = Self::default();
+        let mut cursor = Cursor::new(text);
+        cursor.object()?;
+        while let Some(key) = cursor.member()? {
+            let key = key.bytes();
+            if key.eq_ignore_ascii_case(b"type") {
+                packed.r#type = text.get(cursor.skip()?);
+            } else if key.eq_ignore_ascii_case(b"value") {
+                packed.value = cursor.string_or_null()?.map(|text| text.read()).transpose()?.unwrap_or_default();
+            } else {
+                cursor.pass()?;
+            }
+        }
+        match cursor.peek() {
+            None => Ok(packed),
+            Some(_) => Err(Malformed { at: cursor.position(), wanted: "nothing more" }),
+        }
     }
 }

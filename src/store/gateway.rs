@@ -3,11 +3,13 @@
 //! The gateway answers with what the store holds, `{"stringValue"}` or `{"binaryValue"}`; what Flyte packed into it
 //! for Azure is unpacked by [`azure_value`].
 
-use serde::Deserialize;
+use std::borrow::Cow;
 
+use super::azure_value::{self, AzureValue};
 use super::{
-    azure_value, decode_base64, describe, not_empty, read, Cluster, Error, GetResource, SecretStore, SecretValue,
+    decode_base64, describe, not_empty, read, Cluster, Error, GetResource, SecretStore, SecretValue,
 };
+use crate::json::{Cursor, Malformed};
 use crate::names::{azure, NameScheme, Scope};
 
 /// The API that the gateway serves.
@@ -34,13 +36,6 @@ pub(super) fn azure<'a>(cluster: &'a dyn Cluster, vault_host: &'a str) -> Gatewa
     Gateway { cluster, kind: "AzureSecret", place: vault_host, schemes: &[] }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Answer {
-    string_value: Option<String>,
-    binary_value: Option<String>,
-}
-
 impl SecretStore for Gateway<'_> {
     fn names(&self, scope: Scope, key: &str) -> Result<Vec<String>, Error> {
         match self.schemes {
@@ -65,17 +60,39 @@ impl SecretStore for Gateway<'_> {
         };
         let object = || describe(&request);
         let answer = read(self.cluster, &request)?;
-        let answer: Answer = serde_json::from_slice(&answer)
-            .map_err(|_| Error::BadValue { object: object(), problem: "something else than a value" })?;
-        let text = answer.string_value.filter(|text| !text.is_empty());
-        let bytes = match (text, answer.binary_value) {
-            (Some(text), _) if self.schemes.is_empty() => azure_value::unpack(&text)
-                .map_err(|problem| Error::BadValue { object: object(), problem })?
-                .into_bytes(),
-            (Some(text), _) => text.into_bytes(),
-            (None, Some(encoded)) => decode_base64(&encoded, object)?,
-            (None, None) => Vec::new(),
-        };
+        let bytes = self.open(&answer, object)?;
         not_empty(bytes, object)
     }
+}
+
+impl Gateway<'_> {
+    /// The bytes in `{"stringValue": …}` or `{"binaryValue": …}`; an empty string hides no binary.
+    fn open(&self, answer: &[u8], object: impl Fn() -> String) -> Result<Vec<u8>, Error> {
+        let bad = |problem| Error::BadValue { object: object(), problem };
+        let (text, binary) = values(answer).map_err(|_| bad("something else than a value"))?;
+        match (text.filter(|text| !text.is_empty()), binary) {
+            (Some(text), _) if self.schemes.is_empty() => {
+                azure_value::unpack(&text).map(AzureValue::into_bytes).map_err(bad)
+            }
+            (Some(text), _) => Ok(text.into_owned().into_bytes()),
+            (None, Some(encoded)) => decode_base64(&encoded, &object),
+            (None, None) => Ok(Vec::new()),
+        }
+    }
+}
+
+type Value<'a> = Option<Cow<'a, str>>;
+
+fn values(answer: &[u8]) -> Result<(Value<'_>, Value<'_>), Malformed> {
+    let (mut text, mut binary) = (None, None);
+    let mut cursor = Cursor::new(answer);
+    cursor.object()?;
+    while let Some(key) = cursor.member()? {
+        match &*key.bytes() {
+            b"stringValue" => text = cursor.string_or_null()?.map(|text| text.read()).transpose()?,
+            b"binaryValue" => binary = cursor.string_or_null()?.map(|text| text.read()).transpose()?,
+            _ => cursor.pass()?,
+        }
+    }
+    Ok((text, binary))
 }

@@ -1,22 +1,16 @@
 //! Values in Kubernetes Secrets of one namespace, as Flyte 2 stores them: the Secret is named by a hash, and its
 //! `data` holds the value under the whole name.
 
-use std::collections::BTreeMap;
-
-use serde::Deserialize;
+use std::borrow::Cow;
 
 use super::{decode_base64, describe, not_empty, read, secret_request, Cluster, Error, SecretStore, SecretValue};
+use crate::json::{Cursor, Malformed};
 use crate::names::{kubernetes, NameScheme, Scope};
 
 pub(super) struct Secrets<'a> {
     pub cluster: &'a dyn Cluster,
     pub namespace: &'a str,
     pub schemes: &'a [NameScheme],
-}
-
-#[derive(Deserialize)]
-struct Secret {
-    data: Option<BTreeMap<String, Option<String>>>,
 }
 
 impl SecretStore for Secrets<'_> {
@@ -34,10 +28,30 @@ impl SecretStore for Secrets<'_> {
         let request = secret_request(&hashed, self.namespace, &["data"]);
         let object = || describe(&request);
         let answer = read(self.cluster, &request)?;
-        let secret: Secret = serde_json::from_slice(&answer)
-            .map_err(|_| Error::BadValue { object: object(), problem: "something else than a Secret's data" })?;
-        let encoded = secret.data.unwrap_or_default().remove(name).flatten();
-        let encoded = encoded.ok_or_else(|| Error::NoValue { object: object(), key: name.to_owned() })?;
+        let encoded = value(&answer, name)
+            .map_err(|_| Error::BadValue { object: object(), problem: "something else than a Secret's data" })?
+            .ok_or_else(|| Error::NoValue { object: object(), key: name.to_owned() })?;
         not_empty(decode_base64(&encoded, object)?, object)
     }
+}
+
+/// `data[name]` of a Secret.
+fn value<'a>(secret: &'a [u8], name: &str) -> Result<Option<Cow<'a, str>>, Malformed> {
+    let mut value = None;
+    let mut cursor = Cursor::new(secret);
+    cursor.object()?;
+    while let Some(key) = cursor.member()? {
+        if !key.is("data") {
+            cursor.pass()?;
+        } else if !cursor.null() {
+            cursor.object()?;
+            while let Some(key) = cursor.member()? {
+                match key.is(name) {
+                    true => value = cursor.string_or_null()?.map(|text| text.read()).transpose()?,
+                    false => cursor.pass()?,
+                }
+            }
+        }
+    }
+    Ok(value)
 }
