@@ -10,7 +10,7 @@ use super::{
     SecretManager, ENV_PREFIX,
 };
 use crate::names::{kubernetes, Scope};
-use crate::pod::{ContainerName, File, InitContainer, Mount, Plan, Source, Variable, SECRETS_DIR};
+use crate::pod::{ContainerName, File, InitContainer, Mount, Plan, Source, Variable, Volume, SECRETS_DIR};
 use crate::requests::{MountRequirement, SecretRequest};
 use crate::store::{self, SecretValue};
 use crate::tenancy;
@@ -177,7 +177,7 @@ impl Embedded<'_> {
         let plan = Plan {
             variables,
             mounts: vec![Mount { volume: None, path: SECRETS_DIR.to_owned() }],
-            memory_volume: Some(VOLUME.to_owned()),
+            volumes: vec![Volume::Memory(VOLUME.to_owned())],
             init_containers: vec![container],
             files: vec![File { path, contents: ["Embedded ", key].concat() }],
             ..Plan::default()

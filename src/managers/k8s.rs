@@ -5,7 +5,7 @@ use super::{
     SecretManager, ENV_PREFIX,
 };
 use crate::names::kubernetes;
-use crate::pod::{File, Mount, Plan, SecretItem, SecretVolume, Source, Variable, SECRETS_DIR};
+use crate::pod::{File, Mount, Plan, SecretItem, SecretVolume, Source, Variable, Volume, SECRETS_DIR};
 use crate::requests::{base32, MountRequirement, SecretRequest};
 use crate::settings::Settings;
 
@@ -55,7 +55,7 @@ impl K8s<'_> {
         let mut variables = file_variables();
         variables.extend(path_variable(request, &path)?);
         // A Secret has one volume of ours, whichever version its first request names.
-        let known = plan.secret_volumes.iter().find(|volume| volume.secret == group).map(|volume| volume.name.clone());
+        let known = plan.secret_volume(group).map(|volume| volume.name.clone());
         let name = known.unwrap_or_else(|| {
             let versioned = [group, "_", &request.group_version].concat();
             kubernetes::volume_name(base32::encode(versioned.as_bytes()))
@@ -70,7 +70,7 @@ impl K8s<'_> {
         Ok(Plan {
             variables,
             mounts: vec![Mount { volume: Some(name), path: folder }],
-            secret_volumes: vec![volume],
+            volumes: vec![Volume::Secret(volume)],
             files: vec![File { path, contents }],
             ..Plan::default()
         })

@@ -1,7 +1,7 @@
 //! What AWS, GCP and Azure share: one init-container for each request pulls the secret into a volume in memory.
 
 use super::{file_only, file_variables, path_variable, Injection, Reason, SecretManager};
-use crate::pod::{ContainerName, File, InitContainer, Mount, Plan, Variable, SECRETS_DIR};
+use crate::pod::{ContainerName, File, InitContainer, Mount, Plan, Variable, Volume, SECRETS_DIR};
 use crate::requests::SecretRequest;
 use crate::settings::Sidecar;
 
@@ -46,7 +46,7 @@ impl SecretManager for SidecarManager<'_> {
         let plan = Plan {
             variables,
             mounts: vec![Mount { volume: None, path: SECRETS_DIR.to_owned() }],
-            memory_volume: Some(self.volume.to_owned()),
+            volumes: vec![Volume::Memory(self.volume.to_owned())],
             init_containers: vec![container],
             files: vec![File { path, contents: [self.container_prefix, &source].concat() }],
             ..Plan::default()

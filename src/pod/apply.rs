@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::plan::{ContainerName, InitContainer, Plan, Resources, SecretItem, SecretVolume, Source, Variable};
+use super::plan::{ContainerName, InitContainer, Plan, Resources, SecretItem, SecretVolume, Source, Variable, Volume};
 use super::view::{Container, Field, Span, View};
 use crate::json::{Cursor, Malformed};
 
@@ -194,7 +194,7 @@ struct Additions<'a> {
 
 impl<'a> Additions<'a> {
     fn of(plan: &'a Plan) -> Self {
-        let memory = plan.memory_volume.as_deref();
+        let memory = plan.memory_volume();
         let mut additions = Self { variables: Vec::new(), names: BTreeSet::new(), mounts: Vec::new() };
         // The last one named ends up first, and each name once.
         for variable in plan.variables.iter().rev() {
@@ -286,7 +286,7 @@ fn init_containers(view: &View, plan: &Plan, spec: &mut Owner, edits: &mut Edits
     if plan.init_containers.is_empty() {
         return Ok(ours);
     }
-    let volume = plan.memory_volume.as_deref().unwrap_or_default();
+    let volume = plan.memory_volume().unwrap_or_default();
     let mut names: Vec<String> = view.init_containers.iter().map(|user| user.name(view.text)).collect();
     // Kubernetes wants names unique across both lists.
     let taken: Vec<String> = view.containers.iter().map(|user| user.name(view.text)).collect();
@@ -439,7 +439,7 @@ impl<'a> VolumeSource<'a> {
 
 /// Adds the volumes that are not there yet, and items to those of ours that are.
 fn volumes(view: &View, plan: &Plan, spec: &mut Owner, edits: &mut Edits) -> Result<(), Conflict> {
-    if plan.secret_volumes.is_empty() && plan.memory_volume.is_none() {
+    if plan.volumes.is_empty() {
         return Ok(());
     }
     let found = elements(view.text, &view.volumes)?;
@@ -448,30 +448,37 @@ fn volumes(view: &View, plan: &Plan, spec: &mut Owner, edits: &mut Edits) -> Res
         None => Ok(None),
     };
     let mut added = Vec::new();
-    for volume in &plan.secret_volumes {
-        match there(&volume.name)? {
-            None => push_json(&mut added, &VolumeJson::secret(volume)),
-            Some(own) if own.secret.as_deref() == Some(&volume.secret) && own.items.span.is_some() => {
-                let items = own.items(view.text)?;
-                let mut missing = Vec::new();
-                for item in &volume.items {
-                    if !items.iter().any(|(key, path)| *key == item.key && *path == item.path) {
-                        push_json(&mut missing, item);
-                    }
+    for volume in &plan.volumes {
+        match volume {
+            Volume::Secret(volume) => match there(&volume.name)? {
+                None => push_json(&mut added, &VolumeJson::secret(volume)),
+                Some(own) if own.secret.as_deref() == Some(&volume.secret) && own.items.span.is_some() => {
+                    add_items(&own, &volume.items, edits)?;
                 }
-                edits.append(&mut Owner { close: 0, empty: true }, "items", &own.items, LIST, &missing);
-            }
-            Some(_) => return Err(Conflict::Volume(volume.name.clone())),
-        }
-    }
-    if let Some(name) = &plan.memory_volume {
-        match there(name)? {
-            None => push_json(&mut added, &VolumeJson::memory(name)),
-            Some(own) if own.medium.as_deref() == Some("Memory") => {}
-            Some(_) => return Err(Conflict::Volume(name.clone())),
+                Some(_) => return Err(Conflict::Volume(volume.name.clone())),
+            },
+            Volume::Memory(name) => match there(name)? {
+                None => push_json(&mut added, &VolumeJson::memory(name)),
+                Some(own) if own.medium.as_deref() == Some("Memory") => {}
+                Some(_) => return Err(Conflict::Volume(name.clone())),
+            },
         }
     }
     edits.append(spec, "volumes", &view.volumes, LIST, &added);
+    Ok(())
+}
+
+/// Adds the items that a volume of ours does not have yet.
+fn add_items(own: &VolumeSource, items: &[SecretItem], edits: &mut Edits) -> Result<(), Conflict> {
+    let there = own.items(edits.text)?;
+    let mut missing = Vec::new();
+    for item in items {
+        if !there.iter().any(|(key, path)| *key == item.key && *path == item.path) {
+            push_json(&mut missing, item);
+        }
+    }
+    // The list is there, so nothing is added to an owner.
+    edits.append(&mut Owner { close: 0, empty: true }, "items", &own.items, LIST, &missing);
     Ok(())
 }
 

@@ -16,10 +16,8 @@ pub struct Plan {
     pub variables: Vec<Variable>,
     /// For every container that is not ours.
     pub mounts: Vec<Mount>,
-    /// Volumes of Kubernetes Secrets.
-    pub secret_volumes: Vec<SecretVolume>,
-    /// The volume in memory that all init-containers of ours fill, if there is one; the first to name it wins.
-    pub memory_volume: Option<String>,
+    /// Volumes.
+    pub volumes: Vec<Volume>,
     /// Init-containers of ours.
     pub init_containers: Vec<InitContainer>,
     /// Annotations.
@@ -76,12 +74,21 @@ pub struct Mount {
     pub path: String,
 }
 
+/// A volume of ours.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Volume {
+    /// Of some keys of a Secret; at most one for each Secret.
+    Secret(SecretVolume),
+    /// In memory, filled by init-containers of ours. There is at most one, and the first to name it wins.
+    Memory(String),
+}
+
 /// A volume of some keys of a Secret.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SecretVolume {
     /// The volume's name.
     pub name: String,
-    /// The Secret, which has at most one volume of ours.
+    /// The Secret.
     pub secret: String,
     /// Its keys, as files.
     pub items: Vec<SecretItem>,
@@ -239,7 +246,7 @@ impl Merged {
         }
         self.variable_requests.resize(self.plan.variables.len() + plan.variables.len(), request);
         self.file_requests.resize(self.plan.files.len() + plan.files.len(), request);
-        self.memory_volume = self.memory_volume.or(plan.memory_volume.is_some().then_some(request));
+        self.memory_volume = self.memory_volume.or(plan.memory_volume().map(|_| request));
         self.foreign_mount = self.foreign_mount.or(plan.foreign_mount.then_some(request));
         match (self.memory_volume, self.foreign_mount) {
             (Some(ours), Some(foreign)) => clash(ours.min(foreign), Contested::Mount(SECRETS_DIR)),
@@ -265,7 +272,40 @@ impl Merged {
     }
 }
 
+impl SecretVolume {
+    fn extend(&mut self, items: Vec<SecretItem>) {
+        for item in items {
+            if !self.items.contains(&item) {
+                self.items.push(item);
+            }
+        }
+    }
+}
+
 impl Plan {
+    /// The name of the volume in memory.
+    pub fn memory_volume(&self) -> Option<&str> {
+        self.volumes.iter().find_map(|volume| match volume {
+            Volume::Memory(name) => Some(name.as_str()),
+            Volume::Secret(_) => None,
+        })
+    }
+
+    /// The volume of a Secret.
+    pub fn secret_volume(&self, secret: &str) -> Option<&SecretVolume> {
+        self.volumes.iter().find_map(|volume| match volume {
+            Volume::Secret(volume) if volume.secret == secret => Some(volume),
+            _ => None,
+        })
+    }
+
+    fn secret_volume_mut(&mut self, secret: &str) -> Option<&mut SecretVolume> {
+        self.volumes.iter_mut().find_map(|volume| match volume {
+            Volume::Secret(volume) if volume.secret == secret => Some(volume),
+            _ => None,
+        })
+    }
+
     fn extend(&mut self, other: Self) {
         self.variables.extend(other.variables);
         for mount in other.mounts {
@@ -273,18 +313,15 @@ impl Plan {
                 self.mounts.push(mount);
             }
         }
-        for volume in other.secret_volumes {
-            match self.secret_volumes.iter_mut().find(|known| known.secret == volume.secret) {
-                Some(known) => {
-                    let items = volume.items.into_iter().filter(|item| !known.items.contains(item));
-                    let new: Vec<SecretItem> = items.collect();
-                    known.items.extend(new);
-                }
-                None => self.secret_volumes.push(volume),
+        for volume in other.volumes {
+            match volume {
+                Volume::Memory(_) if self.memory_volume().is_some() => {}
+                Volume::Secret(more) => match self.secret_volume_mut(&more.secret) {
+                    Some(known) => known.extend(more.items),
+                    None => self.volumes.push(Volume::Secret(more)),
+                },
+                memory => self.volumes.push(memory),
             }
-        }
-        if self.memory_volume.is_none() {
-            self.memory_volume = other.memory_volume;
         }
         for container in other.init_containers {
             let same = |known: &&mut InitContainer| {

@@ -1,1 +1,14 @@
+//! Runs the built policy as policy-server does: in the same engine, a fresh instance for each request, stopped after
+//! two seconds, with host capabilities answered from data or by a live API server.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`engine`] | the wasm, and what the host makes of its answers |
+//! | [`host`] | host capabilities: a store of secrets, a replay file, a live API server |
+//! | [`golden`] | the cases recorded from Flyte's own code |
+//! | [`show`] | what people see: diffs and patches |
 
+pub mod engine;
+pub mod golden;
+pub mod host;
+pub mod show;

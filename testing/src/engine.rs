@@ -1,0 +1,143 @@
+//! The built wasm in Kubewarden's engine.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{anyhow, Context, Result};
+use serde_json::{json, Value};
+use wapc::WapcHost;
+use wasmtime_provider::wasmtime::{Config, Engine, Module};
+use wasmtime_provider::{EpochDeadlines, WasmtimeEngineProviderBuilder, WasmtimeEngineProviderPre};
+
+use crate::host::Capabilities;
+
+/// How often the clock that stops a policy ticks.
+const TICK: Duration = Duration::from_millis(10);
+
+/// Ticks after which policy-server stops a policy: two seconds.
+const DEADLINE: u64 = 200;
+
+/// A policy, compiled once; each call runs in an instance of its own, as in policy-server.
+#[derive(Clone)]
+pub struct Policy {
+    pre: WasmtimeEngineProviderPre,
+}
+
+impl Policy {
+    /// Compiles the policy in a file.
+    pub fn load(path: &Path) -> Result<Self> {
+        let wasm = std::fs::read(path).with_context(|| format!("cannot read {}; `make policy.wasm` builds it", path.display()))?;
+        let mut config = Config::new();
+        config.epoch_interruption(true);
+        let engine = Engine::new(&config).map_err(|wrong| anyhow!("{wrong}"))?;
+        let module = Module::new(&engine, wasm).map_err(|wrong| anyhow!("{wrong}"))?;
+        let clock = engine.clone();
+        std::thread::spawn(move || loop {
+            std::thread::sleep(TICK);
+            clock.increment_epoch();
+        });
+        let pre = WasmtimeEngineProviderBuilder::new().engine(engine).module(module).build_pre()?;
+        Ok(Self { pre })
+    }
+
+    /// The policy that `make policy.wasm` leaves at the root of the repository.
+    pub fn built() -> Result<Self> {
+        Self::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../policy.wasm"))
+    }
+
+    /// Calls a function of the policy in a fresh instance.
+    pub fn call(&self, function: &str, payload: &[u8], capabilities: &Arc<dyn Capabilities>) -> Result<Vec<u8>> {
+        let deadlines = EpochDeadlines { wapc_init: DEADLINE, wapc_func: DEADLINE };
+        let provider = self.pre.rehydrate(Some(deadlines))?;
+        let capabilities = Arc::clone(capabilities);
+        let callback = move |_: u64, binding: &str, namespace: &str, operation: &str, payload: &[u8]| match binding {
+            "kubewarden" => capabilities.call(namespace, operation, payload).map_err(Into::into),
+            other => Err(format!("unknown binding: {other}").into()),
+        };
+        let host = WapcHost::new(Box::new(provider), Some(Box::new(callback)))?;
+        Ok(host.call(function, payload)?)
+    }
+
+    /// Calls `validate` with an admission request and settings.
+    pub fn validate(&self, request: &Value, settings: &Value, capabilities: &Arc<dyn Capabilities>) -> Result<Response> {
+        let payload = json!({ "request": request, "settings": settings }).to_string();
+        Response::parse(&self.call("validate", payload.as_bytes(), capabilities)?)
+    }
+
+    /// Calls `validate` with the creation of a pod.
+    pub fn create_pod(&self, pod: &Value, settings: &Value, capabilities: &Arc<dyn Capabilities>) -> Result<Response> {
+        self.validate(&creation(pod), settings, capabilities)
+    }
+
+    /// Calls `validate_settings`; an error is why they are refused, success holds what the operator is told.
+    pub fn validate_settings(&self, settings: &Value, capabilities: &Arc<dyn Capabilities>) -> Result<Result<String, String>> {
+        let answer = self.call("validate_settings", settings.to_string().as_bytes(), capabilities)?;
+        let answer: Value = serde_json::from_slice(&answer)?;
+        let message = answer["message"].as_str().unwrap_or_default().to_owned();
+        Ok(if answer["valid"] == json!(true) { Ok(message) } else { Err(message) })
+    }
+}
+
+/// The admission request that creates a pod.
+pub fn creation(pod: &Value) -> Value {
+    let kind = json!({ "group": "", "version": "v1", "kind": "Pod" });
+    let resource = json!({ "group": "", "version": "v1", "resource": "pods" });
+    json!({
+        "uid": "b1b7f3b8-2f0b-4a53-9a3f-3b1a6a1b7a77",
+        "kind": kind,
+        "resource": resource,
+        "requestKind": kind,
+        "requestResource": resource,
+        "name": pod["metadata"]["name"],
+        "namespace": pod["metadata"]["namespace"],
+        "operation": "CREATE",
+        "userInfo": { "username": "system:serviceaccount:flyte:flytepropeller" },
+        "object": pod,
+        "oldObject": null,
+        "dryRun": false,
+        "options": { "kind": "CreateOptions", "apiVersion": "meta.k8s.io/v1" },
+    })
+}
+
+/// The policy's answer, as it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Response(pub Value);
+
+impl Response {
+    fn parse(answer: &[u8]) -> Result<Self> {
+        let value = serde_json::from_slice(answer)
+            .with_context(|| format!("the answer is not JSON: {}", String::from_utf8_lossy(answer)))?;
+        Ok(Self(value))
+    }
+
+    /// Whether the pod is accepted.
+    pub fn accepted(&self) -> bool {
+        self.0["accepted"] == json!(true)
+    }
+
+    /// The pod as it is to be, if it is changed.
+    pub fn mutated(&self) -> Option<&Value> {
+        self.0.get("mutated_object")
+    }
+
+    /// The message of a refusal.
+    pub fn message(&self) -> &str {
+        self.0["message"].as_str().unwrap_or_default()
+    }
+
+    /// The code of a refusal.
+    pub fn code(&self) -> u64 {
+        self.0["code"].as_u64().unwrap_or_default()
+    }
+
+    /// The warnings.
+    pub fn warnings(&self) -> Vec<&str> {
+        self.0["warnings"].as_array().map(|list| list.iter().filter_map(Value::as_str).collect()).unwrap_or_default()
+    }
+
+    /// The patch that the host makes of a changed pod.
+    pub fn patch(&self, pod: &Value) -> json_patch::Patch {
+        self.mutated().map(|mutated| json_patch::diff(pod, mutated)).unwrap_or_default()
+    }
+}

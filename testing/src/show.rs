@@ -1,0 +1,37 @@
+//! What people see: JSON in lines, and differences between texts.
+
+use anstyle::{AnsiColor, Style};
+use serde_json::Value;
+use similar::{ChangeTag, TextDiff};
+
+/// JSON over several lines.
+pub fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
+}
+
+/// YAML, as people write pods.
+pub fn yaml(value: &Value) -> String {
+    serde_yaml::to_string(value).unwrap_or_default()
+}
+
+/// The differences between two texts, in colour, with three lines around each; the stream drops the colours where
+/// they are not wanted.
+pub fn diff(before: &str, after: &str) -> String {
+    let diff = TextDiff::from_lines(before, after);
+    let mut text = String::new();
+    for (number, group) in diff.grouped_ops(3).iter().enumerate() {
+        if number > 0 {
+            text.push_str("  ⋮\n");
+        }
+        for change in group.iter().flat_map(|operation| diff.iter_changes(operation)) {
+            let (sign, style) = match change.tag() {
+                ChangeTag::Delete => ('-', AnsiColor::Red.on_default()),
+                ChangeTag::Insert => ('+', AnsiColor::Green.on_default()),
+                ChangeTag::Equal => (' ', Style::new()),
+            };
+            let line = change.value().trim_end_matches('\n');
+            text.push_str(&format!("{style}{sign} {line}{style:#}\n"));
+        }
+    }
+    text
+}
