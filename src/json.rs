@@ -390,8 +390,19 @@ mod tests {
     #[test]
     fn strings_mean_what_serde_json_says() {
         for quoted in [
-            r#""""#, r#""a""#, r#""\"\\\/\b\f\n\r\t""#, r#""\u00e9\u4e2d\ud83d\ude00x""#, r#""\ud83d""#, r#""\ud83dx""#,
-            r#""\ud83d\u0041""#, r#""\ude00\ud83d""#, r#""\u12""#, r#""\u+123""#, r#""\x41""#, r#""a\u0000b""#, r#""é\n""#,
+            r#""""#,
+            r#""a""#,
+            r#""\"\\\/\b\f\n\r\t""#,
+            r#""\u00e9\u4e2d\ud83d\ude00x""#,
+            r#""\ud83d""#,
+            r#""\ud83dx""#,
+            r#""\ud83d\u0041""#,
+            r#""\ude00\ud83d""#,
+            r#""\u12""#,
+            r#""\u+123""#,
+            r#""\x41""#,
+            r#""a\u0000b""#,
+            r#""é\n""#,
         ] {
             let read = Cursor::new(quoted.as_bytes()).string().and_then(|text| text.read());
             assert_eq!(read.ok().map(Cow::into_owned), serde_json::from_str::<String>(quoted).ok(), "{quoted}");

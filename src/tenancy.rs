@@ -10,8 +10,10 @@ use crate::settings::Tenancy;
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Error {
     /// The namespace is not what the labels yield.
-    #[error("the pod is in namespace {found:?}, but secrets of its project, domain and organization are for pods in \
-             namespace {wanted:?}; correct the labels, or run the task where its project runs")]
+    #[error(
+        "the pod is in namespace {found:?}, but secrets of its project, domain and organization are for pods in \
+             namespace {wanted:?}; correct the labels, or run the task where its project runs"
+    )]
     Namespace {
         /// The pod's.
         found: String,
@@ -19,8 +21,10 @@ pub enum Error {
         wanted: String,
     },
     /// The service account is not one of those that the settings name.
-    #[error("the pod runs as service account {0:?}, which may have no secrets; the operator names those that may in \
-             tenancy.serviceAccounts")]
+    #[error(
+        "the pod runs as service account {0:?}, which may have no secrets; the operator names those that may in \
+             tenancy.serviceAccounts"
+    )]
     ServiceAccount(String),
 }
 

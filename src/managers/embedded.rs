@@ -135,7 +135,8 @@ impl Embedded<'_> {
     }
 
     fn as_variable(&self, name: String, value: &SecretValue) -> Result<Injection, Reason> {
-        let text = std::str::from_utf8(value.bytes()).ok().filter(|text| !text.contains('\0')).ok_or(Reason::NotText)?;
+        let text =
+            std::str::from_utf8(value.bytes()).ok().filter(|text| !text.contains('\0')).ok_or(Reason::NotText)?;
         let length = name.len() + 1 + text.len();
         if length > VARIABLE_LIMIT {
             return Err(Reason::VariableTooLarge(text.len(), VARIABLE_LIMIT - name.len() - 1));
@@ -151,10 +152,11 @@ impl Embedded<'_> {
         let key = &request.key;
         let path = [SECRETS_DIR, "/", key].concat();
         let known = plan.init_containers.iter().find(|container| container.name == name);
-        let lines = known.and_then(|container| container.variables.first()).map_or("", |variable| match &variable.source {
-            Source::Literal(lines) => lines,
-            Source::SecretKey { .. } => "",
-        });
+        let lines =
+            known.and_then(|container| container.variables.first()).map_or("", |variable| match &variable.source {
+                Source::Literal(lines) => lines,
+                Source::SecretKey { .. } => "",
+            });
         // The same key has the same value, so one line is enough.
         let there = lines.lines().any(|line| line.split_once('=').is_some_and(|(file, _)| file == key));
         let line = if there { String::new() } else { [key, "=", &STANDARD.encode(value.bytes()), "\n"].concat() };

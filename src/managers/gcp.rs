@@ -30,7 +30,11 @@ fn pull(request: &SecretRequest) -> Result<Pull, Reason> {
     let group = needed("group", &request.group)?;
     let version = needed("group_version", &request.group_version)?;
     if !is_secret(group) {
-        return Err(refused("group", group, "a secret in GCP: projects/PROJECT/secrets/NAME, or NAME of a-z, A-Z, 0-9, '_', '-'"));
+        return Err(refused(
+            "group",
+            group,
+            "a secret in GCP: projects/PROJECT/secrets/NAME, or NAME of a-z, A-Z, 0-9, '_', '-'",
+        ));
     }
     if !is_name(version) {
         return Err(refused("group_version", version, "a version in GCP: a number, latest, or an alias"));
@@ -71,10 +75,28 @@ mod tests {
 
     #[test]
     fn only_names_of_gcp_reach_the_shell() {
-        for good in ["token", "Db_Password-1", "projects/p-1/secrets/x", "projects/example.com:p/secrets/x", "projects/1/locations/europe-west1/secrets/x"] {
+        for good in [
+            "token",
+            "Db_Password-1",
+            "projects/p-1/secrets/x",
+            "projects/example.com:p/secrets/x",
+            "projects/1/locations/europe-west1/secrets/x",
+        ] {
             assert!(is_secret(good), "{good}");
         }
-        for bad in ["", "-x", "a b", "a;b", "$(a)", "a/b", "../x", "projects//secrets/x", "projects/p/secrets/..", "projects/p/secrets/x/versions/1", "é"] {
+        for bad in [
+            "",
+            "-x",
+            "a b",
+            "a;b",
+            "$(a)",
+            "a/b",
+            "../x",
+            "projects//secrets/x",
+            "projects/p/secrets/..",
+            "projects/p/secrets/x/versions/1",
+            "é",
+        ] {
             assert!(!is_secret(bad), "{bad}");
         }
     }

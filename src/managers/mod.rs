@@ -83,7 +83,9 @@ pub enum Reason {
     #[error("needs the pod's label {0}, which is missing or empty; Flyte sets it")]
     MissingLabel(&'static str),
     /// A label that could make the name of another tenant's secret.
-    #[error("the pod's label {name} is {value:?}, which is no label's value or holds '__'; secrets' names are made of it")]
+    #[error(
+        "the pod's label {name} is {value:?}, which is no label's value or holds '__'; secrets' names are made of it"
+    )]
     Label {
         /// The label.
         name: &'static str,
@@ -112,8 +114,10 @@ pub enum Reason {
     #[error("the value has {0} bytes, more than the {1} that a variable may hold; ask for a file")]
     VariableTooLarge(usize, usize),
     /// What the init-container may be handed.
-    #[error("with this file of {file} bytes all files take {all} bytes in base64, more than the {limit} that the \
-             init-container can be handed; use fewer or smaller files")]
+    #[error(
+        "with this file of {file} bytes all files take {all} bytes in base64, more than the {limit} that the \
+             init-container can be handed; use fewer or smaller files"
+    )]
     FilesTooLarge {
         /// Size of this file.
         file: usize,
@@ -267,9 +271,11 @@ fn named_variable(request: &SecretRequest) -> Result<Option<&str>, Reason> {
 fn variable_name<'a>(field: &'static str, name: &'a str) -> Result<&'a str, Reason> {
     match name.bytes().all(|c| matches!(c, b' '..=b'~') && c != b'=') {
         true => Ok(name),
-        false => {
-            Err(refused(field, name, "part of a variable's name, which has no '=' and only ASCII characters; set env_var"))
-        }
+        false => Err(refused(
+            field,
+            name,
+            "part of a variable's name, which has no '=' and only ASCII characters; set env_var",
+        )),
     }
 }
 

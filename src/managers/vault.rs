@@ -4,7 +4,9 @@
 
 use uuid::Uuid;
 
-use super::{file_only, file_variables, is_plain_path, needed, path_variable, refused, Injection, Reason, SecretManager};
+use super::{
+    file_only, file_variables, is_plain_path, needed, path_variable, refused, Injection, Reason, SecretManager,
+};
 use crate::pod::{Annotation, File, Plan, SECRETS_DIR};
 use crate::requests::SecretRequest;
 use crate::settings::{KvVersion, VaultSecretManager};
@@ -26,7 +28,11 @@ impl SecretManager for Vault<'_> {
         file_only(request)?;
         let file = [group.trim_matches('/'), "/", key].concat();
         if !is_plain_path(&file) {
-            return Err(refused("group/key", &file, "a path in Vault: no empty part, no '.' or '..', no control characters"));
+            return Err(refused(
+                "group/key",
+                &file,
+                "a path in Vault: no empty part, no '.' or '..', no control characters",
+            ));
         }
         let path = [SECRETS_DIR, "/", &file].concat();
         let mut variables = file_variables();
@@ -41,7 +47,10 @@ impl SecretManager for Vault<'_> {
         };
         let known = matches!(request.group_version.as_str(), "" | "kv1" | "kv2" | "db");
         let warnings = (!known).then(|| {
-            format!("group_version {:?} of secret {file} is none of kv1, kv2 and db; taken as the default engine", request.group_version)
+            format!(
+                "group_version {:?} of secret {file} is none of kv1, kv2 and db; taken as the default engine",
+                request.group_version
+            )
         });
         Ok(Injection { plan, source: file, warnings: warnings.into_iter().collect() })
     }
@@ -70,7 +79,8 @@ impl Vault<'_> {
             Annotation { key: [PREFIX, &name].concat(), value, replaces }
         });
         let set = &self.settings.annotations;
-        let from_settings = set.iter().map(|(key, value)| Annotation { key: key.clone(), value: value.clone(), replaces: lock });
+        let from_settings =
+            set.iter().map(|(key, value)| Annotation { key: key.clone(), value: value.clone(), replaces: lock });
         ours.filter(|annotation| !set.contains_key(&annotation.key)).chain(from_settings).collect()
     }
 

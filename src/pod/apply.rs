@@ -22,7 +22,9 @@ pub enum Conflict {
     #[error("the pod has a volume {0:?} of its own, a name that the secrets' volume needs; rename it")]
     Volume(String),
     /// A mount of the user's is where ours must be.
-    #[error("container {container:?} already mounts {volume:?} at {path}, where secrets are mounted; mount it elsewhere")]
+    #[error(
+        "container {container:?} already mounts {volume:?} at {path}, where secrets are mounted; mount it elsewhere"
+    )]
     Mount {
         /// The container.
         container: String,

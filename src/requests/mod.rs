@@ -207,7 +207,8 @@ mod tests {
         assert_eq!(
             found.map_err(|wrong| wrong.to_string()),
             Err("annotation flyte.secrets/s0 holds no secret request: base32: character 0 is not one of a-z and 1-6; \
-                 let flytekit write it".to_owned())
+                 let flytekit write it"
+                .to_owned())
         );
     }
 }

@@ -340,18 +340,40 @@ mod tests {
 
     #[test]
     fn strings_side_by_side_may_share_a_character() {
-        assert_eq!(key(r#"key:"\xc3" # half of it
-            '\251'"#), Ok("é".into()));
+        assert_eq!(
+            key(r#"key:"\xc3" # half of it
+            '\251'"#),
+            Ok("é".into())
+        );
         assert_eq!(key("key:\"\\xc3\""), Err(Error::NotUtf8("key")));
     }
 
     #[test]
     fn numbers_are_read_as_go_reads_them() {
         let table = [
-            ("0", Some(0)), ("-0", Some(0)), ("+2", Some(2)), ("0x2", Some(2)), ("0X_2", Some(2)), ("02", Some(2)),
-            ("0_2", Some(2)), ("0b10", Some(2)), ("0o2", Some(2)), ("1_0", Some(10)), ("-2147483648", Some(i32::MIN)),
-            ("2147483648", None), ("_1", None), ("1_", None), ("1__0", None), ("08", None), ("0x", None), ("--1", None),
-            ("1.0", None), ("1e0", None), ("-", None), ("0_", None), ("+-1", None),
+            ("0", Some(0)),
+            ("-0", Some(0)),
+            ("+2", Some(2)),
+            ("0x2", Some(2)),
+            ("0X_2", Some(2)),
+            ("02", Some(2)),
+            ("0_2", Some(2)),
+            ("0b10", Some(2)),
+            ("0o2", Some(2)),
+            ("1_0", Some(10)),
+            ("-2147483648", Some(i32::MIN)),
+            ("2147483648", None),
+            ("_1", None),
+            ("1_", None),
+            ("1__0", None),
+            ("08", None),
+            ("0x", None),
+            ("--1", None),
+            ("1.0", None),
+            ("1e0", None),
+            ("-", None),
+            ("0_", None),
+            ("+-1", None),
         ];
         for (word, number) in table {
             assert_eq!(go_int32(word.as_bytes()), number, "{word}");

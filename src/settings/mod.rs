@@ -176,8 +176,10 @@ fn check_prefix(prefix: &str) -> Result<(), Error> {
     }
     Err(Error::Value {
         path: "secretEnvVarPrefix".to_owned(),
-        problem: format!("{prefix:?} starts no variable's name; letters, digits, _, - and . may stand in it, and no \
-                          digit in front"),
+        problem: format!(
+            "{prefix:?} starts no variable's name; letters, digits, _, - and . may stand in it, and no \
+                          digit in front"
+        ),
     })
 }
 
@@ -481,19 +483,22 @@ impl EmbeddedSecretManager {
             ],
             &mut |reader, key| match key {
                 "type" => reader.named(&Provider::NAMES).map(|it| self.r#type = Some(it)),
-                "awsConfig" => reader
-                    .section(&["region"], &mut |reader, _| reader.string().map(|it| self.aws_config.region = it)),
+                "awsConfig" => {
+                    reader.section(&["region"], &mut |reader, _| reader.string().map(|it| self.aws_config.region = it))
+                }
                 "gcpConfig" => reader
                     .section(&["project"], &mut |reader, _| reader.string().map(|it| self.gcp_config.project = it)),
-                "azureConfig" => reader
-                    .section(&["vaultURI"], &mut |reader, _| reader.string().map(|it| self.azure_config.vault_uri = it)),
+                "azureConfig" => reader.section(&["vaultURI"], &mut |reader, _| {
+                    reader.string().map(|it| self.azure_config.vault_uri = it)
+                }),
                 "k8sConfig" => reader.section(&["namespace", "kubeClientConfig"], &mut |reader, key| match key {
                     "namespace" => reader.string().map(|it| self.k8s_config.namespace = it),
                     _ => reader.ignore(),
                 }),
                 "fileMountInitContainer" => self.file_mount_init_container.read(reader),
-                "imagePullSecrets" => reader
-                    .section(&["enabled"], &mut |reader, _| reader.boolean().map(|it| self.image_pull_secrets.enabled = it)),
+                "imagePullSecrets" => reader.section(&["enabled"], &mut |reader, _| {
+                    reader.boolean().map(|it| self.image_pull_secrets.enabled = it)
+                }),
                 _ => reader.list(&mut |reader| reader.named(&NAME_SCHEMES)).map(|it| self.name_schemes = it),
             },
         )
@@ -540,7 +545,10 @@ impl EmbeddedSecretManager {
             )?,
             Provider::Azure if self.azure_config.host().is_none() => refused(
                 "embeddedSecretManagerConfig.azureConfig.vaultURI",
-                format!("{:?} is no vault; Azure wants one such as https://name.vault.azure.net/", self.azure_config.vault_uri),
+                format!(
+                    "{:?} is no vault; Azure wants one such as https://name.vault.azure.net/",
+                    self.azure_config.vault_uri
+                ),
             )?,
             _ => {}
         }

@@ -64,11 +64,33 @@ mod tests {
     fn reads_what_kubernetes_reads() {
         const ONE: Nano = 1_000_000_000;
         let table = [
-            ("1", Some(ONE)), ("0", Some(0)), ("+1", Some(ONE)), ("200m", Some(ONE / 5)), ("1.5", Some(ONE + ONE / 2)),
-            (".5", Some(ONE / 2)), ("5.", Some(5 * ONE)), ("1Ki", Some(1024 * ONE)), ("1.5Ki", Some(1536 * ONE)),
-            ("1e3", Some(1000 * ONE)), ("1E-3", Some(ONE / 1000)), ("1E", Some(ONE * 10_u128.pow(18))), ("1n", Some(1)),
-            ("0.1n", Some(1)), ("", None), (".", None), ("1.2.3", None), ("-1", None), ("1 ", None), ("500MB", None),
-            ("1mi", None), ("m", None), ("1e", None), ("1e+", None), ("0x1", None), ("1e999", None), ("1e-999", Some(1)),
+            ("1", Some(ONE)),
+            ("0", Some(0)),
+            ("+1", Some(ONE)),
+            ("200m", Some(ONE / 5)),
+            ("1.5", Some(ONE + ONE / 2)),
+            (".5", Some(ONE / 2)),
+            ("5.", Some(5 * ONE)),
+            ("1Ki", Some(1024 * ONE)),
+            ("1.5Ki", Some(1536 * ONE)),
+            ("1e3", Some(1000 * ONE)),
+            ("1E-3", Some(ONE / 1000)),
+            ("1E", Some(ONE * 10_u128.pow(18))),
+            ("1n", Some(1)),
+            ("0.1n", Some(1)),
+            ("", None),
+            (".", None),
+            ("1.2.3", None),
+            ("-1", None),
+            ("1 ", None),
+            ("500MB", None),
+            ("1mi", None),
+            ("m", None),
+            ("1e", None),
+            ("1e+", None),
+            ("0x1", None),
+            ("1e999", None),
+            ("1e-999", Some(1)),
         ];
         for (text, amount) in table {
             assert_eq!(parse(text), amount, "{text:?}");

@@ -6,9 +6,7 @@
 use std::borrow::Cow;
 
 use super::azure_value::{self, AzureValue};
-use super::{
-    decode_base64, describe, not_empty, read, Cluster, Error, GetResource, SecretStore, SecretValue,
-};
+use super::{decode_base64, describe, not_empty, read, Cluster, Error, GetResource, SecretStore, SecretValue};
 use crate::json::{Cursor, Malformed};
 use crate::names::{azure, NameScheme, Scope};
 

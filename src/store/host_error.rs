@@ -12,14 +12,18 @@ pub enum HostError {
     #[error("it does not exist")]
     NotFound,
     /// The API server does not know the kind.
-    #[error("the API server does not serve this kind; the operator must install the secret gateway and its APIService")]
+    #[error(
+        "the API server does not serve this kind; the operator must install the secret gateway and its APIService"
+    )]
     UnknownKind,
     /// RBAC.
     #[error("the policy server's service account may not get it; the operator must grant the verb get on it")]
     Forbidden,
     /// Kubewarden's own gate: host capabilities, or the list of context-aware resources.
-    #[error("the policy has not been granted access to it; the operator must allow the host capability \
-             kubernetes/get_resource and name the resource in contextAwareResources")]
+    #[error(
+        "the policy has not been granted access to it; the operator must allow the host capability \
+             kubernetes/get_resource and name the resource in contextAwareResources"
+    )]
     NotGranted,
     /// Status 429.
     #[error("the server throttles; try again later")]
@@ -76,11 +80,20 @@ mod tests {
             field_masks: &[],
         };
         let table = [
-            ("Host error: Cannot find v1/Secret named 'abc' inside of namespace 'Some(\"flyte\")'", HostError::NotFound),
-            ("x: Cannot find v1/Secret named 'abc' inside of namespace\n\nStack backtrace:\n 0: std", HostError::NotFound),
+            (
+                "Host error: Cannot find v1/Secret named 'abc' inside of namespace 'Some(\"flyte\")'",
+                HostError::NotFound,
+            ),
+            (
+                "x: Cannot find v1/Secret named 'abc' inside of namespace\n\nStack backtrace:\n 0: std",
+                HostError::NotFound,
+            ),
             ("Cannot find v1/Secret named 'abcd' inside of namespace", HostError::Unavailable),
             ("Cannot find resource v1/Secret", HostError::UnknownKind),
-            ("Policy has not been granted access to the 'kubernetes/get_resource' host capability.", HostError::NotGranted),
+            (
+                "Policy has not been granted access to the 'kubernetes/get_resource' host capability.",
+                HostError::NotGranted,
+            ),
             ("Policy has not been granted access to Kubernetes v1/Secret resources.", HostError::NotGranted),
             ("ApiError: secrets \"abc\" is forbidden: (ErrorResponse { code: 403 })", HostError::Forbidden),
             ("ApiError: too many requests (ErrorResponse { code: 429 })", HostError::Throttled),

@@ -148,7 +148,14 @@ pub fn has_secret(cluster: &dyn Cluster, namespace: &str, name: &str) -> Result<
 }
 
 fn secret_request<'a>(name: &'a str, namespace: &'a str, field_masks: &'a [&'a str]) -> GetResource<'a> {
-    GetResource { api_version: "v1", kind: "Secret", name, namespace: Some(namespace), disable_cache: true, field_masks }
+    GetResource {
+        api_version: "v1",
+        kind: "Secret",
+        name,
+        namespace: Some(namespace),
+        disable_cache: true,
+        field_masks,
+    }
 }
 
 /// Reads one object. Names are looked at first: kube's client puts them into the URL as they are.

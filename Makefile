@@ -1,0 +1,76 @@
+# What a new machine lacks is installed by the targets that need it, once: rustup's target, and cargo-deny into cargo's
+# own folder. `make help` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
+TARGET := wasm32-wasip1
+BUILT := target/$(TARGET)/release/flyte_secrets_policy.wasm
+HARNESS := cargo run --quiet --package flyte-secrets-testing --bin harness --
+DENY_VERSION := 0.20.2
+SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock rust-toolchain.toml .cargo/config.toml
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 26
+
+.PHONY: demo
+demo: policy.wasm ## a Flyte task's pod before and after, with secrets from a bundled store
+	$(HARNESS) demo testing/demo/pod.yaml testing/demo/store.yaml
+
+.PHONY: test
+test: lint policy.wasm ## everything that needs no cluster: lints, unit tests, the built wasm in its engine
+	cargo test --workspace
+	$(MAKE) --no-print-directory golden CASES="$(wildcard tests/golden/*.jsonl)"
+
+CASES ?= tests/golden/pods.jsonl
+.PHONY: golden
+golden: policy.wasm ## CASES=FILE: cases recorded from Flyte's own code
+	$(HARNESS) golden $(CASES)
+
+.PHONY: run
+run: policy.wasm ## PAYLOAD=FILE [STORE=FILE]: one payload {"request", "settings"} through the policy
+	@$(HARNESS) run $(PAYLOAD) $(STORE)
+
+.PHONY: lint
+lint: cargo-deny ## formatting, clippy, licences and duplicates
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo deny --log-level error check bans licenses sources
+
+.PHONY: cargo-deny
+cargo-deny:
+	@command -v cargo-deny > /dev/null || cargo install --quiet --locked cargo-deny@$(DENY_VERSION)
+
+.PHONY: wasm-target
+wasm-target:
+	@rustup target list --installed | grep -qx $(TARGET) || rustup target add $(TARGET)
+
+$(BUILT): $(SOURCES) | wasm-target
+	cargo build --release --target $(TARGET) --package flyte-secrets-policy
+	@touch $@
+
+policy.wasm: $(BUILT) ## the policy, without its metadata
+	cp $< $@
+
+annotated-policy.wasm: policy.wasm policy-metadata.yml README.md | kwctl ## the policy as it is pushed; needs kwctl
+	kwctl annotate -m policy-metadata.yml -u README.md -o $@ policy.wasm
+
+artifacthub-pkg.yml: policy-metadata.yml | kwctl ## the package for Artifact Hub; needs kwctl
+	kwctl scaffold artifacthub -m policy-metadata.yml -o $@
+
+.PHONY: e2e-kwctl
+e2e-kwctl: annotated-policy.wasm ## bats tests with kwctl run; needs kwctl and bats
+	@command -v bats > /dev/null || { echo "bats is missing: apt-get install bats"; exit 1; }
+	bats e2e
+
+.PHONY: kwctl
+kwctl:
+	@command -v kwctl > /dev/null || { echo "kwctl is missing: https://github.com/kubewarden/kubewarden-controller/releases"; exit 1; }
+
+.PHONY: clean
+clean: ## what builds leave
+	cargo clean
+	rm -f policy.wasm annotated-policy.wasm
