@@ -1,0 +1,26 @@
+//! The policy through its public door: the built wasm, in Kubewarden's engine.
+//!
+//! | module | shows |
+//! |---|---|
+//! | [`golden`] | the cases recorded from Flyte's own code, each in two passes |
+//! | [`scope`] | which pods are touched at all |
+//! | [`better`] | where Flyte's webhook is wrong, and what we do: one test for each row of SPEC section 9 |
+//! | [`refusals`] | each bad input, with its code and its words |
+//! | [`embedded`] | scopes, names, host calls, image pull secrets, failures of the host |
+//! | [`settings`] | settings that are accepted and refused |
+//! | [`scripts`] | what the init-containers' scripts do, in a real shell |
+//! | [`splicing`] | what survives byte for byte |
+//! | [`metadata`] | what Kubewarden reads of the policy |
+//! | [`shipped`] | what shipped code must not hold |
+
+mod better;
+mod embedded;
+mod golden;
+mod metadata;
+mod refusals;
+mod scope;
+mod scripts;
+mod settings;
+mod shipped;
+mod splicing;
+mod support;
