@@ -27,7 +27,8 @@ pub struct Policy {
 impl Policy {
     /// Compiles the policy in a file.
     pub fn load(path: &Path) -> Result<Self> {
-        let wasm = std::fs::read(path).with_context(|| format!("cannot read {}; `make policy.wasm` builds it", path.display()))?;
+        let wasm = std::fs::read(path)
+            .with_context(|| format!("cannot read {}; `make policy.wasm` builds it", path.display()))?;
         let mut config = Config::new();
         config.epoch_interruption(true);
         let engine = Engine::new(&config).map_err(|wrong| anyhow!("{wrong}"))?;
@@ -60,7 +61,12 @@ impl Policy {
     }
 
     /// Calls `validate` with an admission request and settings.
-    pub fn validate(&self, request: &Value, settings: &Value, capabilities: &Arc<dyn Capabilities>) -> Result<Response> {
+    pub fn validate(
+        &self,
+        request: &Value,
+        settings: &Value,
+        capabilities: &Arc<dyn Capabilities>,
+    ) -> Result<Response> {
         let payload = json!({ "request": request, "settings": settings }).to_string();
         Response::parse(&self.call("validate", payload.as_bytes(), capabilities)?)
     }
@@ -71,7 +77,11 @@ impl Policy {
     }
 
     /// Calls `validate_settings`; an error is why they are refused, success holds what the operator is told.
-    pub fn validate_settings(&self, settings: &Value, capabilities: &Arc<dyn Capabilities>) -> Result<Result<String, String>> {
+    pub fn validate_settings(
+        &self,
+        settings: &Value,
+        capabilities: &Arc<dyn Capabilities>,
+    ) -> Result<Result<String, String>> {
         let answer = self.call("validate_settings", settings.to_string().as_bytes(), capabilities)?;
         let answer: Value = serde_json::from_slice(&answer)?;
         let message = answer["message"].as_str().unwrap_or_default().to_owned();

@@ -145,7 +145,8 @@ fn rename_vault_ids(pod: &mut Value) {
     let renamed: Map<String, Value> = std::mem::take(annotations)
         .into_iter()
         .map(|(key, value)| {
-            let id = ids.iter().find(|(id, _)| key.starts_with("vault.hashicorp.com/agent-inject-") && key.ends_with(id));
+            let id =
+                ids.iter().find(|(id, _)| key.starts_with("vault.hashicorp.com/agent-inject-") && key.ends_with(id));
             (id.map_or(key.clone(), |(id, number)| key.replace(id, &format!("id-{number}"))), value)
         })
         .collect();
@@ -240,8 +241,6 @@ fn azure_text(case: &Value) -> Result<()> {
         (true, Err(_)) => Ok(()),
         (true, Ok(_)) => bail!("unpacked, but Flyte refuses it"),
         (false, Err(wrong)) => bail!("refused: {wrong}"),
-        (false, Ok((text, binary))) => {
-            same(&json!([case["stringValue"], case["binaryValue"]]), &json!([text, binary]))
-        }
+        (false, Ok((text, binary))) => same(&json!([case["stringValue"], case["binaryValue"]]), &json!([text, binary])),
     }
 }
