@@ -1,10 +1,9 @@
 //! The policy as Kubewarden runs it: the functions that the host calls, and the host capability that it offers.
 
-use kubewarden_policy_sdk::settings::SettingsValidationResponse;
-use kubewarden_policy_sdk::wapc_guest::{self, CallResult};
-use kubewarden_policy_sdk::{protocol_version_guest, wapc_guest::register_function};
-use serde::Serialize;
+use kubewarden_policy_sdk::protocol_version_guest;
+use kubewarden_policy_sdk::wapc_guest::{self, register_function, CallResult};
 
+use crate::json::Writer;
 use crate::store::{Cluster, GetResource};
 use crate::{admission, settings};
 
@@ -22,25 +21,26 @@ fn validate(payload: &[u8]) -> CallResult {
 
 fn validate_settings(payload: &[u8]) -> CallResult {
     let (valid, message) = match settings::validate(payload) {
-        Ok((_, warnings)) => (true, (!warnings.is_empty()).then(|| warnings.join("\n"))),
-        Err(wrong) => (false, Some(wrong.to_string())),
+        Ok((_, warnings)) => (true, warnings.join("\n")),
+        Err(wrong) => (false, wrong.to_string()),
     };
-    if let (true, Some(warning)) = (valid, &message) {
-        log_warning(warning);
+    if valid && !message.is_empty() {
+        log_warning(&message);
     }
-    Ok(serde_json::to_vec(&SettingsValidationResponse { valid, message })?)
+    // Kubewarden's `SettingsValidationResponse`.
+    let mut json = Writer::default();
+    json.object().key("valid").boolean(valid);
+    if !message.is_empty() {
+        json.member("message", &message);
+    }
+    Ok(json.end_object().bytes().to_vec())
 }
 
 /// A line in the host's log. That the host does not take it is no reason to fail.
 fn log_warning(message: &str) {
-    let event = serde_json::to_vec(&LogEvent { level: "warning", message }).unwrap_or_default();
-    let _ = wapc_guest::host_call("kubewarden", "tracing", "log", &event);
-}
-
-#[derive(Serialize)]
-struct LogEvent<'a> {
-    level: &'a str,
-    message: &'a str,
+    let mut event = Writer::default();
+    event.object().member("level", "warning").member("message", message).end_object();
+    let _ = wapc_guest::host_call("kubewarden", "tracing", "log", event.bytes());
 }
 
 /// The cluster behind the host capability `kubernetes/get_resource`.
@@ -48,7 +48,7 @@ struct Host;
 
 impl Cluster for Host {
     fn get_resource(&self, request: &GetResource) -> Result<Vec<u8>, String> {
-        let request = serde_json::to_vec(request).map_err(|wrong| wrong.to_string())?;
-        wapc_guest::host_call("kubewarden", "kubernetes", "get_resource", &request).map_err(|wrong| wrong.to_string())
+        wapc_guest::host_call("kubewarden", "kubernetes", "get_resource", &request.to_json())
+            .map_err(|wrong| wrong.to_string())
     }
 }

@@ -2,9 +2,7 @@
 //!
 //! Errors become text here and nowhere else.
 
-use serde::Serialize;
-
-use crate::json::Malformed;
+use crate::json::{Malformed, Writer};
 use crate::managers::{Injected, Reason, Refusal, Severity};
 use crate::pod::Conflict;
 use crate::requests;
@@ -98,59 +96,34 @@ impl Rejection {
 impl Verdict {
     /// The answer as the host wants it: Kubewarden's `ValidationResponse`, in JSON.
     pub fn into_json(self) -> Vec<u8> {
-        let mut response = Response::default();
-        let mut mutated = Vec::new();
+        let mut json = Writer::default();
+        json.object().key("accepted").boolean(!matches!(self, Self::Reject(_)));
         match self {
-            Self::Accept { warnings } => {
-                response.accepted = true;
-                response.warnings = warnings;
-            }
+            Self::Accept { warnings } => write_warnings(&warnings, &mut json),
             Self::Mutate { pod, injected, warnings } => {
-                response.accepted = true;
-                response.warnings = warnings;
-                response.audit_annotations = Some(Audit { secrets: audit(&injected) });
-                mutated = pod;
+                json.key("audit_annotations").object().member("secrets", &audit(&injected)).end_object();
+                write_warnings(&warnings, &mut json);
+                // The SDK's own response would have the pod parsed first.
+                json.key("mutated_object").raw(&pod);
             }
             Self::Reject(rejection) => {
-                response.code = Some(rejection.code());
-                response.message = Some(rejection.to_string());
+                json.key("code").raw(rejection.code().to_string().as_bytes()).member("message", &rejection.to_string());
             }
         }
-        // Strings into memory: nothing that could fail.
-        let mut json = serde_json::to_vec(&response).unwrap_or_default();
-        if !mutated.is_empty() {
-            // The pod is JSON already. The SDK's own response would have it parsed first.
-            json.pop();
-            json.extend_from_slice(b",\"mutated_object\":");
-            json.append(&mut mutated);
-            json.push(b'}');
-        }
-        json
+        json.end_object();
+        json.into_bytes()
     }
 }
 
-/// Which manager took each request, and under which name it finds the secret.
+fn write_warnings(warnings: &[String], json: &mut Writer) {
+    if !warnings.is_empty() {
+        json.key("warnings").strings(warnings);
+    }
+}
+
+/// Which manager took each request, and under which name it finds the secret; the API server puts the webhook's name in
+/// front of the annotation's key.
 fn audit(injected: &[Injected]) -> String {
     let entry = |it: &Injected| format!("{}: {} {}", it.annotation, it.manager, it.source);
     injected.iter().map(entry).collect::<Vec<_>>().join("; ")
-}
-
-/// Kubewarden's `ValidationResponse`, without the changed object.
-#[derive(Default, Serialize)]
-struct Response {
-    accepted: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    audit_annotations: Option<Audit>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    warnings: Vec<String>,
-}
-
-/// One audit annotation; the API server puts the webhook's name in front of its key.
-#[derive(Serialize)]
-struct Audit {
-    secrets: String,
 }

@@ -81,7 +81,7 @@ impl Vault<'_> {
         let set = &self.settings.annotations;
         let from_settings =
             set.iter().map(|(key, value)| Annotation { key: key.clone(), value: value.clone(), replaces: lock });
-        ours.filter(|annotation| !set.contains_key(&annotation.key)).chain(from_settings).collect()
+        ours.filter(|annotation| !set.iter().any(|(key, _)| *key == annotation.key)).chain(from_settings).collect()
     }
 
     /// The template that renders one key of what Vault answers; none for engines whose answer is no map.

@@ -4,13 +4,10 @@
 //! byte for byte.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
-
-use serde::Serialize;
 
 use super::plan::{ContainerName, InitContainer, Plan, Resources, SecretItem, SecretVolume, Source, Variable, Volume};
 use super::view::{Container, Field, Span, View};
-use crate::json::{Cursor, Malformed};
+use crate::json::{Cursor, Malformed, Writer};
 
 /// Something in the pod stands in the plan's way, or is not what Kubernetes has there.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -133,22 +130,6 @@ impl<'a> Edits<'a> {
 const LIST: [&[u8]; 2] = [b"[", b"]"];
 const OBJECT: [&[u8]; 2] = [b"{", b"}"];
 
-/// Adds an item to others, as JSON, with a comma between them.
-fn push_json(items: &mut Vec<u8>, item: &impl Serialize) {
-    if !items.is_empty() {
-        items.push(b',');
-    }
-    // Strings and maps of strings, into memory: nothing that could fail.
-    let _ = serde_json::to_writer(items, item);
-}
-
-fn push_raw(items: &mut Vec<u8>, item: &[u8]) {
-    if !items.is_empty() {
-        items.push(b',');
-    }
-    items.extend_from_slice(item);
-}
-
 /// An element of a list in which names count: variables, mounts, volumes, Secrets to pull images with.
 struct Element<'a> {
     name: Cow<'a, str>,
@@ -189,24 +170,24 @@ fn elements<'a>(text: &'a [u8], field: &Field) -> Result<Vec<Element<'a>>, Malfo
 
 /// What every container that is not ours gets, rendered once.
 struct Additions<'a> {
-    variables: Vec<u8>,
-    names: BTreeSet<&'a str>,
-    mounts: Vec<MountJson<'a>>,
+    variables: Writer,
+    names: Names<'a>,
+    mounts: Vec<VolumeMount<'a>>,
 }
 
 impl<'a> Additions<'a> {
     fn of(plan: &'a Plan) -> Self {
         let memory = plan.memory_volume();
-        let mut additions = Self { variables: Vec::new(), names: BTreeSet::new(), mounts: Vec::new() };
+        let mut additions = Self { variables: Writer::default(), names: Names::default(), mounts: Vec::new() };
         // The last one named ends up first, and each name once.
         for variable in plan.variables.iter().rev() {
             if additions.names.insert(&variable.name) {
-                push_json(&mut additions.variables, &VariableJson::of(variable));
+                variable.render(&mut additions.variables);
             }
         }
         for mount in &plan.mounts {
             if let Some(name) = mount.volume.as_deref().or(memory) {
-                additions.mounts.push(MountJson { name, read_only: true, mount_path: &mount.path });
+                additions.mounts.push(VolumeMount { name, read_only: true, mount_path: &mount.path });
             }
         }
         additions
@@ -214,8 +195,8 @@ impl<'a> Additions<'a> {
 
     fn edit(&self, container: &Container, edits: &mut Edits) -> Result<(), Conflict> {
         let mut owner = Owner::of(edits.text, &container.object);
-        if !self.names.is_empty() {
-            set_variables(container, &mut owner, &self.variables, &self.names, edits)?;
+        if !self.names.0.is_empty() {
+            set_variables(container, &mut owner, self.variables.bytes(), &self.names, edits)?;
         }
         if !self.mounts.is_empty() {
             let missing = self.missing_mounts(container, edits)?;
@@ -226,11 +207,11 @@ impl<'a> Additions<'a> {
 
     fn missing_mounts(&self, container: &Container, edits: &Edits) -> Result<Vec<u8>, Conflict> {
         let found = elements(edits.text, &container.volume_mounts)?;
-        let mut missing = Vec::new();
+        let mut missing = Writer::default();
         for mount in &self.mounts {
             let path = mount.mount_path.trim_end_matches('/');
             match found.iter().find(|there| there.mount_path.trim_end_matches('/') == path) {
-                None => push_json(&mut missing, mount),
+                None => mount.render(&mut missing),
                 Some(there) if there.name == mount.name => {}
                 Some(there) => {
                     return Err(Conflict::Mount {
@@ -241,7 +222,28 @@ impl<'a> Additions<'a> {
                 }
             }
         }
-        Ok(missing)
+        Ok(missing.into_bytes())
+    }
+}
+
+/// Names that are looked up often.
+#[derive(Default)]
+struct Names<'a>(Vec<&'a str>);
+
+impl<'a> Names<'a> {
+    /// Adds a name; false if it is there already.
+    fn insert(&mut self, name: &'a str) -> bool {
+        match self.0.binary_search(&name) {
+            Ok(_) => false,
+            Err(place) => {
+                self.0.insert(place, name);
+                true
+            }
+        }
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.0.binary_search(&name).is_ok()
     }
 }
 
@@ -250,16 +252,17 @@ fn set_variables(
     container: &Container,
     owner: &mut Owner,
     new: &[u8],
-    names: &BTreeSet<&str>,
+    names: &Names,
     edits: &mut Edits,
 ) -> Result<(), Conflict> {
-    let mut env = new.to_vec();
+    let mut env = Writer::default();
+    env.list().raw(new);
     for variable in elements(edits.text, &container.env)? {
-        if !names.contains(&*variable.name) {
-            push_raw(&mut env, edits.at(&variable.span));
+        if !names.contains(&variable.name) {
+            env.raw(edits.at(&variable.span));
         }
     }
-    edits.set(owner, "env", &container.env, &[b"[", env.as_slice(), b"]"].concat());
+    edits.set(owner, "env", &container.env, env.end_list().bytes());
     Ok(())
 }
 
@@ -292,7 +295,7 @@ fn init_containers(view: &View, plan: &Plan, spec: &mut Owner, edits: &mut Edits
     let mut names: Vec<String> = view.init_containers.iter().map(|user| user.name(view.text)).collect();
     // Kubernetes wants names unique across both lists.
     let taken: Vec<String> = view.containers.iter().map(|user| user.name(view.text)).collect();
-    let mut added = Vec::new();
+    let mut added = Writer::default();
     for planned in &plan.init_containers {
         match find_ours(view, planned, &names, &ours)? {
             Some(at) => {
@@ -303,12 +306,12 @@ fn init_containers(view: &View, plan: &Plan, spec: &mut Owner, edits: &mut Edits
             }
             None => {
                 let name = planned.name.choose(&names, &taken);
-                push_json(&mut added, &ContainerJson::of(planned, &name, volume));
+                render_container(planned, &name, volume, &mut added);
                 names.push(name);
             }
         }
     }
-    edits.append(spec, "initContainers", &view.init_containers_field, LIST, &added);
+    edits.append(spec, "initContainers", &view.init_containers_field, LIST, added.bytes());
     Ok(ours)
 }
 
@@ -344,14 +347,14 @@ fn find_ours(
 
 /// Gives the shared init-container that is there the variables as they are now.
 fn refresh(container: &Container, planned: &InitContainer, edits: &mut Edits) -> Result<(), Conflict> {
-    let mut variables = Vec::new();
-    let mut names = BTreeSet::new();
+    let mut variables = Writer::default();
+    let mut names = Names::default();
     for variable in &planned.variables {
-        names.insert(variable.name.as_str());
-        push_json(&mut variables, &VariableJson::of(variable));
+        names.insert(&variable.name);
+        variable.render(&mut variables);
     }
     let mut owner = Owner::of(edits.text, &container.object);
-    set_variables(container, &mut owner, &variables, &names, edits)
+    set_variables(container, &mut owner, variables.bytes(), &names, edits)
 }
 
 impl ContainerName {
@@ -417,6 +420,11 @@ impl<'a> VolumeSource<'a> {
         Ok(())
     }
 
+    /// Whether it is a volume of chosen keys of this Secret.
+    fn is_of(&self, secret: &str) -> bool {
+        self.secret.as_deref() == Some(secret) && self.items.span.is_some()
+    }
+
     /// The keys of its items, each with its path.
     fn items(&self, text: &'a [u8]) -> Result<Vec<(Cow<'a, str>, Cow<'a, str>)>, Malformed> {
         let mut items = Vec::new();
@@ -449,90 +457,87 @@ fn volumes(view: &View, plan: &Plan, spec: &mut Owner, edits: &mut Edits) -> Res
         Some(volume) => VolumeSource::read(view.text, &volume.span).map(Some),
         None => Ok(None),
     };
-    let mut added = Vec::new();
+    let mut added = Writer::default();
     for volume in &plan.volumes {
-        match volume {
-            Volume::Secret(volume) => match there(&volume.name)? {
-                None => push_json(&mut added, &VolumeJson::secret(volume)),
-                Some(own) if own.secret.as_deref() == Some(&volume.secret) && own.items.span.is_some() => {
-                    add_items(&own, &volume.items, edits)?;
-                }
-                Some(_) => return Err(Conflict::Volume(volume.name.clone())),
-            },
-            Volume::Memory(name) => match there(name)? {
-                None => push_json(&mut added, &VolumeJson::memory(name)),
-                Some(own) if own.medium.as_deref() == Some("Memory") => {}
-                Some(_) => return Err(Conflict::Volume(name.clone())),
-            },
+        let name = match volume {
+            Volume::Secret(SecretVolume { name, .. }) | Volume::Memory(name) => name,
+        };
+        let own = there(name)?;
+        match (volume, own) {
+            (_, None) => volume.render(&mut added),
+            (Volume::Secret(volume), Some(own)) if own.is_of(&volume.secret) => {
+                add_items(&own, &volume.items, edits)?;
+            }
+            (Volume::Memory(_), Some(own)) if own.medium.as_deref() == Some("Memory") => {}
+            _ => return Err(Conflict::Volume(name.clone())),
         }
     }
-    edits.append(spec, "volumes", &view.volumes, LIST, &added);
+    edits.append(spec, "volumes", &view.volumes, LIST, added.bytes());
     Ok(())
 }
 
 /// Adds the items that a volume of ours does not have yet.
 fn add_items(own: &VolumeSource, items: &[SecretItem], edits: &mut Edits) -> Result<(), Conflict> {
     let there = own.items(edits.text)?;
-    let mut missing = Vec::new();
+    let mut missing = Writer::default();
     for item in items {
         if !there.iter().any(|(key, path)| *key == item.key && *path == item.path) {
-            push_json(&mut missing, item);
+            item.render(&mut missing);
         }
     }
     // The list is there, so nothing is added to an owner.
-    edits.append(&mut Owner { close: 0, empty: true }, "items", &own.items, LIST, &missing);
+    edits.append(&mut Owner { close: 0, empty: true }, "items", &own.items, LIST, missing.bytes());
     Ok(())
 }
 
 /// Adds annotations that the pod does not have; those that replace the pod's own do.
 fn annotations(view: &View, plan: &Plan, edits: &mut Edits) {
-    let mut added = Vec::new();
+    let mut added = Writer::default();
     for annotation in &plan.annotations {
-        let mut value = Vec::new();
         match view.annotation(&annotation.key) {
             None => {
-                push_json(&mut added, &annotation.key);
-                push_json(&mut value, &annotation.value);
-                added.push(b':');
-                added.append(&mut value);
+                added.member(&annotation.key, &annotation.value);
             }
             Some(own) if annotation.replaces => {
-                push_json(&mut value, &annotation.value);
-                edits.replace(own.span(), value);
+                let mut value = Writer::default();
+                value.string(&annotation.value);
+                edits.replace(own.span(), value.into_bytes());
             }
             Some(_) => {}
         }
     }
     let mut metadata = Owner::of(view.text, &view.metadata);
-    edits.append(&mut metadata, "annotations", &view.annotations_field, OBJECT, &added);
+    edits.append(&mut metadata, "annotations", &view.annotations_field, OBJECT, added.bytes());
 }
 
 /// Adds Secrets to pull images with; the list is sorted by name, as Flyte sorts it, when one is new.
 fn image_pull_secrets(view: &View, plan: &Plan, spec: &mut Owner, edits: &mut Edits) -> Result<(), Conflict> {
     let found = elements(view.text, &view.image_pull_secrets)?;
-    let new = plan.image_pull_secrets.iter().filter(|name| !found.iter().any(|there| there.name == name.as_str()));
-    let new: BTreeSet<&str> = new.map(String::as_str).collect();
-    if new.is_empty() {
-        return Ok(());
-    }
     let mut sorted: Vec<(&str, Cow<[u8]>)> = Vec::new();
     let mut insert = |name, text| {
         let after = sorted.partition_point(|(known, _)| *known <= name);
         sorted.insert(after, (name, text));
     };
+    let mut names = Names::default();
     for there in &found {
+        names.insert(&there.name);
         insert(&there.name, Cow::Borrowed(edits.at(&there.span)));
     }
-    for name in new {
-        let mut text = Vec::new();
-        push_json(&mut text, &NameJson { name });
-        insert(name, Cow::Owned(text));
+    let mut new = false;
+    for name in plan.image_pull_secrets.iter().filter(|name| names.insert(name)) {
+        let mut json = Writer::default();
+        json.object().member("name", name).end_object();
+        insert(name, Cow::Owned(json.into_bytes()));
+        new = true;
     }
-    let mut list = Vec::new();
-    for (_, text) in &sorted {
-        push_raw(&mut list, text);
+    if new {
+        let mut list = Writer::default();
+        list.list();
+        for (_, text) in &sorted {
+            list.raw(text);
+        }
+        edits.set(spec, "imagePullSecrets", &view.image_pull_secrets, list.end_list().bytes());
     }
-    edits.set(spec, "imagePullSecrets", &view.image_pull_secrets, &[b"[", list.as_slice(), b"]"].concat());
     Ok(())
 }
 
@@ -555,118 +560,96 @@ fn escape_expansion(value: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-#[derive(Serialize)]
-struct NameJson<'a> {
-    name: &'a str,
+/// What is added, in Kubernetes' own fields, as the API server writes them: members that are empty are left out.
+trait Render {
+    fn render(&self, json: &mut Writer);
 }
 
-/// `EnvVar`.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct VariableJson<'a> {
-    name: &'a str,
-    // As the API server stores it: an empty value is no member.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value_from: Option<ValueFromJson<'a>>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ValueFromJson<'a> {
-    secret_key_ref: SecretKeyJson<'a>,
-}
-
-#[derive(Serialize)]
-struct SecretKeyJson<'a> {
-    name: &'a str,
-    key: &'a str,
-    optional: bool,
-}
-
-impl<'a> VariableJson<'a> {
-    fn of(variable: &'a Variable) -> Self {
-        let (value, value_from) = match &variable.source {
-            Source::Literal(value) => (Some(escape_expansion(value)).filter(|value| !value.is_empty()), None),
-            Source::SecretKey { secret, key, optional } => {
-                let secret_key_ref = SecretKeyJson { name: secret, key, optional: *optional };
-                (None, Some(ValueFromJson { secret_key_ref }))
+impl Render for Variable {
+    /// `EnvVar`.
+    fn render(&self, json: &mut Writer) {
+        json.object().member("name", &self.name);
+        match &self.source {
+            Source::Literal(value) if value.is_empty() => {}
+            Source::Literal(value) => {
+                json.member("value", &escape_expansion(value));
             }
-        };
-        Self { name: &variable.name, value, value_from }
+            Source::SecretKey { secret, key, optional } => {
+                json.key("valueFrom").object().key("secretKeyRef").object();
+                json.member("name", secret).member("key", key).key("optional").boolean(*optional);
+                json.end_object().end_object();
+            }
+        }
+        json.end_object();
     }
 }
 
-/// `VolumeMount`.
-#[derive(Clone, Copy, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct MountJson<'a> {
+impl Render for SecretItem {
+    /// `KeyToPath`.
+    fn render(&self, json: &mut Writer) {
+        json.object().member("key", &self.key).member("path", &self.path).end_object();
+    }
+}
+
+impl Render for Volume {
+    fn render(&self, json: &mut Writer) {
+        json.object();
+        match self {
+            Self::Memory(name) => {
+                json.member("name", name).key("emptyDir").object().member("medium", "Memory").end_object();
+            }
+            Self::Secret(SecretVolume { name, secret, items, optional }) => {
+                json.member("name", name).key("secret").object().member("secretName", secret).key("items").list();
+                items.iter().for_each(|item| item.render(json));
+                json.end_list().key("optional").boolean(*optional).end_object();
+            }
+        }
+        json.end_object();
+    }
+}
+
+/// A mount whose volume has been settled.
+struct VolumeMount<'a> {
     name: &'a str,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
     read_only: bool,
     mount_path: &'a str,
 }
 
-/// `Volume`.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct VolumeJson<'a> {
-    name: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    secret: Option<SecretVolumeJson<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    empty_dir: Option<EmptyDirJson>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct SecretVolumeJson<'a> {
-    secret_name: &'a str,
-    items: &'a [SecretItem],
-    optional: bool,
-}
-
-#[derive(Serialize)]
-struct EmptyDirJson {
-    medium: &'static str,
-}
-
-impl<'a> VolumeJson<'a> {
-    fn secret(volume: &'a SecretVolume) -> Self {
-        let SecretVolume { name, secret, items, optional } = volume;
-        let secret = SecretVolumeJson { secret_name: secret, items, optional: *optional };
-        Self { name, secret: Some(secret), empty_dir: None }
+impl Render for VolumeMount<'_> {
+    fn render(&self, json: &mut Writer) {
+        json.object().member("name", self.name);
+        if self.read_only {
+            json.key("readOnly").boolean(true);
+        }
+        json.member("mountPath", self.mount_path).end_object();
     }
+}
 
-    fn memory(name: &'a str) -> Self {
-        Self { name, secret: None, empty_dir: Some(EmptyDirJson { medium: "Memory" }) }
+impl Render for Resources {
+    fn render(&self, json: &mut Writer) {
+        json.object();
+        for (name, amounts) in [("limits", &self.limits), ("requests", &self.requests)] {
+            json.key(name).object();
+            for (resource, amount) in amounts {
+                json.member(resource, amount);
+            }
+            json.end_object();
+        }
+        json.end_object();
     }
 }
 
 /// `Container`.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ContainerJson<'a> {
-    name: &'a str,
-    image: &'a str,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    command: &'a [String],
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    env: Vec<VariableJson<'a>>,
-    resources: &'a Resources,
-    volume_mounts: [MountJson<'a>; 1],
-}
-
-impl<'a> ContainerJson<'a> {
-    fn of(container: &'a InitContainer, name: &'a str, volume: &'a str) -> Self {
-        Self {
-            name,
-            image: &container.image,
-            command: &container.command,
-            env: container.variables.iter().map(VariableJson::of).collect(),
-            resources: &container.resources,
-            volume_mounts: [MountJson { name: volume, read_only: false, mount_path: container.mount_path }],
-        }
+fn render_container(container: &InitContainer, name: &str, volume: &str, json: &mut Writer) {
+    json.object().member("name", name).member("image", &container.image);
+    if !container.command.is_empty() {
+        json.key("command").strings(&container.command);
     }
+    json.key("env").list();
+    container.variables.iter().for_each(|variable| variable.render(json));
+    json.end_list().key("resources");
+    container.resources.render(json);
+    json.key("volumeMounts").list();
+    VolumeMount { name: volume, read_only: false, mount_path: container.mount_path }.render(json);
+    json.end_list().end_object();
 }

@@ -8,7 +8,7 @@ mod view;
 
 pub use apply::{apply, Conflict};
 pub use plan::{
-    Annotation, Clash, ContainerName, Contested, File, InitContainer, Merged, Mount, Plan, Resources, SecretItem,
+    Amounts, Annotation, Clash, ContainerName, Contested, File, InitContainer, Merged, Mount, Plan, Resources, SecretItem,
     SecretVolume, Source, Variable, Volume,
 };
 pub use view::View;

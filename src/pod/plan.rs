@@ -3,9 +3,7 @@
 //! Managers each yield a plan for one request; [`Merged`] puts them together in the order of the requests and decides
 //! whether two of them get in each other's way.
 
-use std::collections::BTreeMap;
-
-use serde::Serialize;
+use std::borrow::Cow;
 
 use super::SECRETS_DIR;
 
@@ -97,7 +95,7 @@ pub struct SecretVolume {
 }
 
 /// One key of a Secret as a file (`KeyToPath`).
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SecretItem {
     /// The key.
     pub key: String,
@@ -122,13 +120,16 @@ pub struct InitContainer {
     pub resources: Resources,
 }
 
+/// Amounts by resource.
+pub type Amounts = Vec<(Cow<'static, str>, Cow<'static, str>)>;
+
 /// Amounts by resource, as Kubernetes writes them.
-#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Resources {
     /// Limits.
-    pub limits: BTreeMap<String, String>,
+    pub limits: Amounts,
     /// Requests.
-    pub requests: BTreeMap<String, String>,
+    pub requests: Amounts,
 }
 
 /// How an init-container of ours is called.
@@ -194,9 +195,9 @@ pub enum Contested {
 pub struct Merged {
     plan: Plan,
     /// By name: the last of this name in the plan.
-    variables: BTreeMap<String, usize>,
+    variables: Index,
     /// By path: its place in the plan.
-    files: BTreeMap<String, usize>,
+    files: Index,
     /// For each variable and each file of the plan: whose it is.
     variable_requests: Vec<usize>,
     file_requests: Vec<usize>,
@@ -222,7 +223,7 @@ impl Merged {
     pub fn add(&mut self, request: usize, plan: Plan) -> Result<(), Clash> {
         let clash = |first, over| Err(Clash { first, second: request, over });
         for (at, variable) in plan.variables.iter().enumerate() {
-            let known = self.variables.insert(variable.name.clone(), self.plan.variables.len() + at);
+            let known = self.variables.insert(&variable.name, self.plan.variables.len() + at);
             let known = known.and_then(|at| Some((self.plan.variables.get(at)?, self.variable_requests.get(at)?)));
             match known {
                 Some((known, first)) if known.source != variable.source => {
@@ -235,7 +236,7 @@ impl Merged {
             if let Some((folder, first)) = self.file_and_folder(path) {
                 return clash(first, Contested::Folder(folder));
             }
-            let known = self.files.insert(path.clone(), self.plan.files.len() + at);
+            let known = self.files.insert(path, self.plan.files.len() + at);
             let known = known.and_then(|at| Some((self.plan.files.get(at)?, self.file_requests.get(at)?)));
             match known {
                 Some((known, first)) if known.contents != *contents => {
@@ -261,14 +262,45 @@ impl Merged {
     fn file_and_folder(&self, path: &str) -> Option<(String, usize)> {
         let mut above = path;
         while let Some((folder, _)) = above.rsplit_once('/') {
-            if let Some(first) = self.files.get(folder).and_then(|at| self.file_requests.get(*at)) {
+            if let Some(first) = self.files.get(folder).and_then(|at| self.file_requests.get(at)) {
                 return Some((folder.to_owned(), *first));
             }
             above = folder;
         }
         let inside = [path, "/"].concat();
-        let (below, at) = self.files.range(inside.clone()..).next()?;
-        below.starts_with(&inside).then_some((path.to_owned(), *self.file_requests.get(*at)?))
+        let at = self.files.first_with(&inside)?;
+        Some((path.to_owned(), *self.file_requests.get(at)?))
+    }
+}
+
+/// Where things of a name stand.
+#[derive(Clone, Debug, Default)]
+struct Index(Vec<(String, usize)>);
+
+impl Index {
+    fn search(&self, name: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(known, _)| known.as_str().cmp(name))
+    }
+
+    fn get(&self, name: &str) -> Option<usize> {
+        self.search(name).ok().and_then(|place| self.0.get(place)).map(|(_, at)| *at)
+    }
+
+    /// The first whose name starts so.
+    fn first_with(&self, prefix: &str) -> Option<usize> {
+        let (Ok(place) | Err(place)) = self.search(prefix);
+        self.0.get(place).filter(|(name, _)| name.starts_with(prefix)).map(|(_, at)| *at)
+    }
+
+    /// Sets a place, and says which it was before.
+    fn insert(&mut self, name: &str, at: usize) -> Option<usize> {
+        match self.search(name) {
+            Ok(place) => self.0.get_mut(place).map(|(_, known)| std::mem::replace(known, at)),
+            Err(place) => {
+                self.0.insert(place, (name.to_owned(), at));
+                None
+            }
+        }
     }
 }
 

@@ -6,12 +6,12 @@
 mod quantity;
 mod reader;
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::names::kubernetes::{is_dns_label, is_dns_subdomain};
 use crate::names::NameScheme;
-use crate::pod::Resources;
+use crate::pod::{Amounts, Resources};
 use crate::tenancy::NamespaceTemplate;
 pub use reader::Error;
 use reader::Reader;
@@ -311,7 +311,7 @@ pub struct VaultSecretManager {
     /// Deprecated by Flyte: the engine of requests that name none.
     pub kv_version: KvVersion,
     /// Annotations added to each pod; they win over the common ones.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Vec<(String, String)>,
     /// Ours: a pod's own annotations override neither `role` nor what `annotations` sets.
     pub lock_annotations: bool,
 }
@@ -321,7 +321,10 @@ impl VaultSecretManager {
         reader.section(&["role", "kvVersion", "annotations", "lockAnnotations"], &mut |reader, key| match key {
             "role" => reader.string().map(|it| self.role = it),
             "kvVersion" => reader.named(&KvVersion::NAMES).map(|it| self.kv_version = it),
-            "annotations" => reader.map(&mut self.annotations, &mut Reader::string),
+            "annotations" => reader.map(&mut |reader, key| {
+                self.annotations.push((key.to_owned(), reader.string()?));
+                Ok(())
+            }),
             _ => reader.boolean().map(|it| self.lock_annotations = it),
         })
     }
@@ -332,7 +335,7 @@ impl Default for VaultSecretManager {
         Self {
             role: "flyte".to_owned(),
             kv_version: KvVersion::V2,
-            annotations: BTreeMap::new(),
+            annotations: Vec::new(),
             lock_annotations: false,
         }
     }
@@ -609,8 +612,8 @@ impl Tenancy {
 }
 
 /// The same amounts as requests and limits.
-fn resources(cpu: &str, memory: &str) -> Resources {
-    let both = BTreeMap::from([("cpu".to_owned(), cpu.to_owned()), ("memory".to_owned(), memory.to_owned())]);
+fn resources(cpu: &'static str, memory: &'static str) -> Resources {
+    let both: Amounts = vec![(Cow::Borrowed("cpu"), Cow::Borrowed(cpu)), (Cow::Borrowed("memory"), Cow::Borrowed(memory))];
     Resources { limits: both.clone(), requests: both }
 }
 
@@ -618,7 +621,14 @@ fn resources(cpu: &str, memory: &str) -> Resources {
 fn read_resources(resources: &mut Resources, reader: &mut Reader) -> Result<(), Error> {
     reader.section(&["limits", "requests"], &mut |reader, key| {
         let amounts = if key == "limits" { &mut resources.limits } else { &mut resources.requests };
-        reader.map(amounts, &mut Reader::string_or_number)
+        reader.map(&mut |reader, resource| {
+            let amount = Cow::Owned(reader.string_or_number()?);
+            match amounts.iter_mut().find(|(known, _)| *known == resource) {
+                Some((_, known)) => *known = amount,
+                None => amounts.push((Cow::Owned(resource.to_owned()), amount)),
+            }
+            Ok(())
+        })
     })
 }
 
@@ -634,7 +644,8 @@ fn check_resources(path: &str, resources: &Resources) -> Result<(), Error> {
     }
     for (name, request) in &resources.requests {
         let asked = amount(name, request)?;
-        let Some(limit) = resources.limits.get(name) else { continue };
+        let limit = resources.limits.iter().find(|(limited, _)| limited == name);
+        let Some((_, limit)) = limit else { continue };
         if asked > amount(name, limit)? {
             let problem = format!("the request of {request} {name} is over the limit of {limit}; raise the limit too");
             return Err(Error::Value { path: path.to_owned(), problem });

@@ -2,8 +2,6 @@
 //!
 //! `null` leaves a key at its default, as in YAML where a key has nothing behind it.
 
-use std::collections::BTreeMap;
-
 use crate::json::{Cursor, Malformed};
 
 /// Settings that cannot be used.
@@ -52,25 +50,14 @@ impl<'a> Reader<'a> {
         known: &'static [&'static str],
         visit: &mut dyn FnMut(&mut Self, &str) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        self.members(&mut |reader, key| match known.contains(&key) {
+        self.map(&mut |reader, key| match known.contains(&key) {
             true => visit(reader, key),
             false => Err(Error::UnknownKey { path: reader.path(), nearest: nearest(key, known) }),
         })
     }
 
-    /// Reads an object of any keys onto what is there.
-    pub fn map(
-        &mut self,
-        onto: &mut BTreeMap<String, String>,
-        value: &mut dyn FnMut(&mut Self) -> Result<String, Error>,
-    ) -> Result<(), Error> {
-        self.members(&mut |reader, key| {
-            onto.insert(key.to_owned(), value(reader)?);
-            Ok(())
-        })
-    }
-
-    fn members(&mut self, visit: &mut dyn FnMut(&mut Self, &str) -> Result<(), Error>) -> Result<(), Error> {
+    /// Reads an object of any keys; `visit` reads the value of each that is not `null`.
+    pub fn map(&mut self, visit: &mut dyn FnMut(&mut Self, &str) -> Result<(), Error>) -> Result<(), Error> {
         if self.cursor.null() {
             return Ok(());
         }

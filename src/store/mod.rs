@@ -11,8 +11,7 @@ mod kubernetes;
 
 use std::fmt;
 
-use serde::Serialize;
-
+use crate::json::Writer;
 use crate::names::Scope;
 use crate::settings::{EmbeddedSecretManager, Provider};
 use host_error::HostError;
@@ -27,7 +26,7 @@ pub trait Cluster {
 }
 
 /// The request of the host capability, in its JSON.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct GetResource<'a> {
     /// `v1`, or group and version.
     pub api_version: &'a str,
@@ -41,6 +40,22 @@ pub struct GetResource<'a> {
     pub disable_cache: bool,
     /// The fields that are wanted.
     pub field_masks: &'a [&'a str],
+}
+
+impl GetResource<'_> {
+    /// The request as the host reads it.
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut json = Writer::default();
+        json.object().member("api_version", self.api_version).member("kind", self.kind).member("name", self.name);
+        json.key("namespace");
+        match self.namespace {
+            Some(namespace) => json.string(namespace),
+            None => json.raw(b"null"),
+        };
+        json.key("disable_cache").boolean(self.disable_cache);
+        json.key("field_masks").strings(self.field_masks).end_object();
+        json.into_bytes()
+    }
 }
 
 /// A secret's value. Its `Debug` shows nothing of it.

@@ -131,8 +131,7 @@ impl Capabilities for Store {
 /// The core without its wasm asks the same store.
 impl Cluster for Store {
     fn get_resource(&self, request: &GetResource) -> Result<Vec<u8>, String> {
-        let payload = serde_json::to_vec(request).map_err(|wrong| wrong.to_string())?;
-        self.call("kubernetes", "get_resource", &payload)
+        self.call("kubernetes", "get_resource", &request.to_json())
     }
 }
 
