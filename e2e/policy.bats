@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # The annotated policy in kwctl: what an API server gets to see, whole.
 #
-# data/ holds admission requests, whose pods ask for what stands above the tests; replay/ what the cluster answers, call by
-# call; patches/ the JSON patches that must come out. They are run by `make e2e-kwctl`.
+# data/ holds admission requests, whose pods ask for what stands above the tests; replay/ what the cluster answers, call
+# by call; patches/ the JSON patches that must come out. They are run by `make e2e-kwctl`.
 
 bats_require_minimum_version 1.5.0
 
@@ -27,8 +27,8 @@ run_policy() {
     annotated-policy.wasm
 }
 
-# admit REQUEST SETTINGS [REPLAY]: the policy's answer in $answer, its patch decoded. With a replay file, the policy must
-# make exactly the calls that are in it.
+# admit REQUEST SETTINGS [REPLAY]: the policy's answer in $answer, its patch decoded. With a replay file, the policy
+# must make exactly the calls that are in it.
 admit() {
   local flags=()
   [ -z "${3-}" ] || flags=(--allow-context-aware --replay-host-capabilities-interactions "e2e/replay/$3.yml")
@@ -37,8 +37,8 @@ admit() {
     echo "$stderr"
     return 1
   fi
-  answer=$(jq '{allowed, status, patch: (.patch | if . then @base64d | fromjson else . end), auditAnnotations, warnings}' \
-    <<< "$output")
+  answer=$(jq '.patch |= (if . then @base64d | fromjson else . end)
+    | {allowed, status, patch, auditAnnotations, warnings}' <<< "$output")
 }
 
 # is JSON: the whole answer; keys in any order.

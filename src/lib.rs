@@ -12,12 +12,14 @@
 //! | [`tenancy`] | who may have what |
 //! | [`pod`] | what is read of a pod, what is to be added to it, and the splicing |
 //! | [`verdict`] | the answer, its code and its words |
+//! | [`base32`] | Flyte's base32, of annotations and names |
 //! | [`json`] | where things are in a text of JSON |
 //! | `guest` | the waPC functions and the host capability (feature `policy`) |
 //!
 //! The core is pure: no clock, no randomness, no environment, no network. The same input gives the same bytes.
 
 pub mod admission;
+pub mod base32;
 #[cfg(feature = "policy")]
 mod guest;
 pub mod json;

@@ -3,7 +3,6 @@
 //! Knows admission requests; knows nothing of managers.
 
 use std::borrow::Cow;
-use std::ops::Range;
 
 use crate::json::{may_hold, Cursor, Malformed, Text};
 use crate::pod::View;
@@ -44,8 +43,8 @@ pub fn read(payload: &[u8]) -> Result<Option<Review<'_>>, Malformed> {
             _ => cursor.pass()?,
         }
     }
-    let Some(object) = request.object.as_ref().filter(|_| request.creates_pod()) else { return Ok(None) };
-    let pod = View::read(payload, object)?;
+    let creates_pod = request.creates_pod();
+    let Some(pod) = request.object.filter(|_| creates_pod).transpose()? else { return Ok(None) };
     let (label, value) = LABEL;
     Ok(Some(Review {
         labelled: pod.label(label)?.is_some_and(|found| found == value),
@@ -64,7 +63,8 @@ struct Request<'a> {
     operation: Option<Text<'a>>,
     sub_resource: Option<Text<'a>>,
     namespace: Option<Text<'a>>,
-    object: Option<Range<usize>>,
+    /// Read before it is known to be a pod: the payload is walked once, and its members come in any order.
+    object: Option<Result<View<'a>, Malformed>>,
 }
 
 impl<'a> Request<'a> {
@@ -77,7 +77,7 @@ impl<'a> Request<'a> {
                 b"operation" => request.operation = cursor.string_or_null()?,
                 b"subResource" => request.sub_resource = cursor.string_or_null()?,
                 b"namespace" => request.namespace = cursor.string_or_null()?,
-                b"object" if cursor.peek() == Some(b'{') => request.object = Some(cursor.skip()?),
+                b"object" if cursor.peek() == Some(b'{') => request.object = Some(read_object(cursor)?),
                 _ => cursor.pass()?,
             }
         }
@@ -105,4 +105,15 @@ impl<'a> Request<'a> {
             && is(&self.operation, "CREATE")
             && is(&self.sub_resource, "")
     }
+}
+
+/// Reads an object as a pod; if it is none, that is no error yet, and it is passed over.
+fn read_object<'a>(cursor: &mut Cursor<'a>) -> Result<Result<View<'a>, Malformed>, Malformed> {
+    let start = cursor.clone();
+    let pod = View::read(cursor);
+    if pod.is_err() {
+        *cursor = start;
+        cursor.pass()?;
+    }
+    Ok(pod)
 }

@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use base64::engine::general_purpose::STANDARD;
-use base64::Engine;
+use base64ct::{Base64, Encoding};
 
 use super::{
     file_variables, literal, named_variable, needed, path_variable, refused, variable_name, Context, Injection, Reason,
@@ -38,6 +37,10 @@ pub(super) struct Embedded<'a> {
 impl SecretManager for Embedded<'_> {
     fn inject(&self, request: &SecretRequest, plan: &Plan) -> Result<Injection, Reason> {
         let key = needed("key", &request.key)?;
+        if key.contains(|c: char| c.is_control()) {
+            // It would stand in messages and in the audit annotation, line by line.
+            return Err(refused("key", key, "a secret's key, which has no control characters"));
+        }
         let labels = self.labels()?;
         let scope = labels.scope();
         let Context { settings, namespace, view, .. } = self.context;
@@ -159,7 +162,7 @@ impl Embedded<'_> {
             });
         // The same key has the same value, so one line is enough.
         let there = lines.lines().any(|line| line.split_once('=').is_some_and(|(file, _)| file == key));
-        let line = if there { String::new() } else { [key, "=", &STANDARD.encode(value.bytes()), "\n"].concat() };
+        let line = if there { String::new() } else { [key, "=", &Base64::encode_string(value.bytes()), "\n"].concat() };
         let all = lines.len() + line.len();
         let limit = VARIABLE_LIMIT - SECRETS.len() - 1;
         if all > limit {

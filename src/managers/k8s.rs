@@ -4,9 +4,10 @@ use super::{
     file_variables, literal, named_variable, needed, path_variable, refused, variable_name, Injection, Reason,
     SecretManager, ENV_PREFIX,
 };
+use crate::base32::{self, Alphabet};
 use crate::names::kubernetes;
 use crate::pod::{File, Mount, Plan, SecretItem, SecretVolume, Source, Variable, Volume, SECRETS_DIR};
-use crate::requests::{base32, MountRequirement, SecretRequest};
+use crate::requests::{MountRequirement, SecretRequest};
 use crate::settings::Settings;
 
 pub(super) struct K8s<'a> {
@@ -58,7 +59,7 @@ impl K8s<'_> {
         let known = plan.secret_volume(group).map(|volume| volume.name.clone());
         let name = known.unwrap_or_else(|| {
             let versioned = [group, "_", &request.group_version].concat();
-            kubernetes::volume_name(base32::encode(versioned.as_bytes()))
+            kubernetes::volume_name(base32::encode(Alphabet::Flyte, versioned.as_bytes()))
         });
         let contents = ["K8s ", group, "/", &request.key].concat();
         let volume = SecretVolume {

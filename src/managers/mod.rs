@@ -76,8 +76,8 @@ pub enum Reason {
         /// What it should.
         wanted: &'static str,
     },
-    /// `env_var` is a variable that tells the task where its secrets are.
-    #[error("env_var {0} is one of the variables that say where secrets are; choose another name")]
+    /// The variable is one of those that tell the task where its secrets are.
+    #[error("{0} is one of the variables that say where secrets are; name another in env_var")]
     Reserved(String),
     /// A label that Embedded needs.
     #[error("needs the pod's label {0}, which is missing or empty; Flyte sets it")]
@@ -263,12 +263,14 @@ fn file_variables() -> Vec<Variable> {
 fn named_variable(request: &SecretRequest) -> Result<Option<&str>, Reason> {
     match request.env_var.as_str() {
         "" => Ok(None),
-        DEFAULT_DIR | FILE_PREFIX | ENV_PREFIX => Err(Reason::Reserved(request.env_var.clone())),
         name => variable_name("env_var", name).map(Some),
     }
 }
 
 fn variable_name<'a>(field: &'static str, name: &'a str) -> Result<&'a str, Reason> {
+    if [DEFAULT_DIR, FILE_PREFIX, ENV_PREFIX].contains(&name) {
+        return Err(Reason::Reserved(name.to_owned()));
+    }
     match name.bytes().all(|c| matches!(c, b' '..=b'~') && c != b'=') {
         true => Ok(name),
         false => Err(refused(

@@ -2,12 +2,8 @@
 //!
 //! Source: `EncodeAzureSecretName` of Flyte's webhook; the limit is Key Vault's.
 
-use base32::Alphabet;
-
 use super::{Decoded, Error, Scope};
-
-/// RFC 4648, without padding.
-const KEY_ALPHABET: Alphabet = Alphabet::Rfc4648 { padding: false };
+use crate::base32::{self, Alphabet};
 
 /// Key Vault's limit for a secret's name, in characters.
 const LIMIT: usize = 127;
@@ -29,7 +25,7 @@ pub fn encode(scope: Scope, key: &str) -> Result<String, Error> {
         }
     }
     name.push('-');
-    name.push_str(&base32::encode(KEY_ALPHABET, key.as_bytes()));
+    name.push_str(&base32::encode(Alphabet::Rfc4648, key.as_bytes()));
     match name.len() {
         length if length > LIMIT => Err(Error::TooLongForAzure(length)),
         _ => Ok(name),
@@ -45,14 +41,12 @@ pub fn decode(name: &str) -> Result<Decoded, Error> {
     let parts: Vec<&str> = name.split('-').collect();
     let ["1", organization, domain, project, key] = parts.as_slice() else { return Err(refused()) };
     let part = |part: &str| unescape(part).ok_or_else(refused);
-    // The crate also reads lower case, and lengths that lose their tail.
-    let written = key.bytes().all(|c| matches!(c, b'A'..=b'Z' | b'2'..=b'7')) && !matches!(key.len() % 8, 1 | 3 | 6);
-    let bytes = base32::decode(KEY_ALPHABET, key).filter(|_| written);
+    let key = base32::decode(Alphabet::Rfc4648, key.as_bytes()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     Ok(Decoded {
         organization: part(organization)?,
         domain: part(domain)?,
         project: part(project)?,
-        key: bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(refused)?,
+        key: key.ok_or_else(refused)?,
     })
 }
 

@@ -49,14 +49,14 @@ pub struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// Reads the pod that stands at `span` of `text`.
+    /// Reads the pod that comes next.
     ///
     /// # Errors
     /// A field that the policy reads is not of the type that Kubernetes gives it.
-    pub fn read(text: &'a [u8], span: &Range<usize>) -> Result<Self, Malformed> {
+    pub fn read(cursor: &mut Cursor<'a>) -> Result<Self, Malformed> {
         let mut view = Self {
-            text,
-            pod: span.clone(),
+            text: cursor.text(),
+            pod: Span::default(),
             metadata: Span::default(),
             annotations_field: Field::default(),
             spec: Span::default(),
@@ -69,15 +69,15 @@ impl<'a> View<'a> {
             labels: Vec::new(),
             annotations: Vec::new(),
         };
-        let mut cursor = Cursor::at(text, span);
-        cursor.object()?;
+        let start = cursor.object()?;
         while let Some(key) = cursor.member()? {
             match &*key.bytes() {
-                b"metadata" => view.read_metadata(&mut cursor)?,
-                b"spec" => view.read_spec(&mut cursor)?,
+                b"metadata" => view.read_metadata(cursor)?,
+                b"spec" => view.read_spec(cursor)?,
                 _ => cursor.pass()?,
             }
         }
+        view.pod = start..cursor.position();
         Ok(view)
     }
 
@@ -146,10 +146,8 @@ impl<'a> View<'a> {
     /// # Errors
     /// It is no string of Unicode characters.
     pub fn service_account(&self) -> Result<Cow<'a, str>, Malformed> {
-        match &self.service_account {
-            Some(name) => name.read(),
-            None => Ok(Cow::Borrowed("default")),
-        }
+        let named = self.service_account.map(|name| name.read()).transpose()?.filter(|name| !name.is_empty());
+        Ok(named.unwrap_or(Cow::Borrowed("default")))
     }
 }
 

@@ -3,10 +3,11 @@
 //! Each annotation `flyte.secrets/s<n>` holds one request: a `Secret` message in protobuf's text format, in base32.
 //! Knows annotations as pairs of strings, and nothing else of Kubernetes.
 
-pub mod base32;
 pub mod text_format;
 
 use std::fmt;
+
+use crate::base32::{self, Alphabet};
 
 /// The annotations that Flyte's webhook looks at start so; what follows must be `s` and a number.
 pub const ANNOTATION_PREFIX: &str = "flyte.secrets/";
@@ -161,7 +162,7 @@ pub fn number_of(annotation: &str) -> Option<&str> {
 }
 
 fn decode(annotation: &str, value: &str) -> Result<Annotated, Error> {
-    let text = base32::decode(value.as_bytes()).map_err(|wrong| Error::Base32(annotation.to_owned(), wrong))?;
+    let text = base32::decode(Alphabet::Flyte, value.as_bytes()).map_err(|wrong| Error::Base32(annotation.to_owned(), wrong))?;
     let request = text_format::parse(&text).map_err(|wrong| Error::TextFormat(annotation.to_owned(), wrong))?;
     Ok(Annotated { annotation: annotation.to_owned(), request })
 }
@@ -171,7 +172,7 @@ mod tests {
     use super::*;
 
     fn annotation(text: &str) -> String {
-        base32::encode(text.as_bytes())
+        base32::encode(Alphabet::Flyte, text.as_bytes())
     }
 
     #[test]
@@ -206,7 +207,7 @@ mod tests {
         let found = read([("flyte.secrets/s0", "?"), ("flyte.secrets/s1", bad.as_str())].into_iter());
         assert_eq!(
             found.map_err(|wrong| wrong.to_string()),
-            Err("annotation flyte.secrets/s0 holds no secret request: base32: character 0 is not one of a-z and 1-6; \
+            Err("annotation flyte.secrets/s0 holds no secret request: base32: character 0 is not in the alphabet; \
                  let flytekit write it"
                 .to_owned())
         );

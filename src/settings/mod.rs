@@ -82,8 +82,8 @@ impl Default for Settings {
 
 /// The keys of the section. Those after `tenancy` are Flyte's and mean nothing in a policy.
 const KEYS: &[&str] = &[
-    "secretManagerType",
     "secretManagerTypes",
+    "secretManagerType",
     "secretEnvVarPrefix",
     "k8sSecretManager",
     "awsSecretManager",
@@ -412,11 +412,12 @@ pub struct AzureConfig {
 }
 
 impl AzureConfig {
-    /// The vault's host, if the URI is one: `https://`, a host of letters, digits, hyphens and dots, and no path.
-    pub fn host(&self) -> Option<&str> {
-        let host = self.vault_uri.strip_prefix("https://")?;
+    /// The vault's host in lower case, if the URI is one: `https://`, a host, and no path.
+    pub fn host(&self) -> Option<String> {
+        let host = self.vault_uri.to_ascii_lowercase();
+        let host = host.strip_prefix("https://")?;
         let host = host.strip_suffix('/').unwrap_or(host);
-        is_dns_subdomain(&host.to_ascii_lowercase()).then_some(host)
+        is_dns_subdomain(host).then(|| host.to_owned())
     }
 }
 

@@ -147,5 +147,5 @@ fn nearest(found: &str, known: &[&'static str]) -> Option<&'static str> {
     let found = found.to_ascii_lowercase();
     let distance = |name: &str| strsim::levenshtein(&found, &name.to_ascii_lowercase());
     let near = known.iter().map(|name| (distance(name), *name)).min_by_key(|(distance, _)| *distance);
-    near.filter(|(distance, name)| *distance <= 1 + name.len() / 4).map(|(_, name)| name)
+    near.filter(|(distance, name)| distance * 4 <= name.len() + 2).map(|(_, name)| name)
 }

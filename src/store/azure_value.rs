@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use base64::engine::general_purpose::STANDARD;
-use base64::Engine;
+use base64ct::{Base64, Encoding};
 
 use crate::json::{Cursor, Malformed};
 
@@ -40,7 +39,7 @@ pub fn unpack(text: &str) -> Result<AzureValue, &'static str> {
         None => Ok(AzureValue::Text(value.into_owned())),
         Some(b"\"STRING\"" | b"0") => Ok(AzureValue::Text(value.into_owned())),
         Some(b"\"BINARY\"" | b"1") => {
-            STANDARD.decode(&*value).map(AzureValue::Binary).map_err(|_| "a value that is not base64")
+            Base64::decode_vec(&value).map(AzureValue::Binary).map_err(|_| "a value that is not base64")
         }
         Some(_) => Err("a value of a type that is neither STRING nor BINARY"),
     }

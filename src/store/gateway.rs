@@ -17,20 +17,20 @@ pub(super) struct Gateway<'a> {
     cluster: &'a dyn Cluster,
     kind: &'static str,
     /// Region, project or vault host: the part of an object's name before the colon.
-    place: &'a str,
+    place: String,
     /// Empty for Azure, which has a scheme of its own.
     schemes: &'a [NameScheme],
 }
 
-pub(super) fn aws<'a>(cluster: &'a dyn Cluster, region: &'a str, schemes: &'a [NameScheme]) -> Gateway<'a> {
+pub(super) fn aws<'a>(cluster: &'a dyn Cluster, region: String, schemes: &'a [NameScheme]) -> Gateway<'a> {
     Gateway { cluster, kind: "AWSSecret", place: region, schemes }
 }
 
-pub(super) fn gcp<'a>(cluster: &'a dyn Cluster, project: &'a str, schemes: &'a [NameScheme]) -> Gateway<'a> {
+pub(super) fn gcp<'a>(cluster: &'a dyn Cluster, project: String, schemes: &'a [NameScheme]) -> Gateway<'a> {
     Gateway { cluster, kind: "GCPSecret", place: project, schemes }
 }
 
-pub(super) fn azure<'a>(cluster: &'a dyn Cluster, vault_host: &'a str) -> Gateway<'a> {
+pub(super) fn azure<'a>(cluster: &'a dyn Cluster, vault_host: String) -> Gateway<'a> {
     Gateway { cluster, kind: "AzureSecret", place: vault_host, schemes: &[] }
 }
 
@@ -47,7 +47,7 @@ impl SecretStore for Gateway<'_> {
     }
 
     fn fetch(&self, name: &str) -> Result<SecretValue, Error> {
-        let name = [self.place, name].join(":");
+        let name = [&self.place, name].join(":");
         let request = GetResource {
             api_version: API_VERSION,
             kind: self.kind,

@@ -11,6 +11,8 @@ mod kubernetes;
 
 use std::fmt;
 
+use base64ct::{Base64, Encoding};
+
 use crate::json::Writer;
 use crate::names::Scope;
 use crate::settings::{EmbeddedSecretManager, Provider};
@@ -140,12 +142,11 @@ pub fn open<'a>(
     cluster: &'a dyn Cluster,
 ) -> Result<Box<dyn SecretStore + 'a>, crate::settings::Error> {
     let schemes = settings.name_schemes.as_slice();
-    let azure_host = || settings.azure_config.host().unwrap_or_default();
     Ok(match settings.provider()? {
         Provider::K8s => Box::new(kubernetes::Secrets { cluster, namespace: &settings.k8s_config.namespace, schemes }),
-        Provider::Aws => Box::new(gateway::aws(cluster, &settings.aws_config.region, schemes)),
-        Provider::Gcp => Box::new(gateway::gcp(cluster, &settings.gcp_config.project, schemes)),
-        Provider::Azure => Box::new(gateway::azure(cluster, azure_host())),
+        Provider::Aws => Box::new(gateway::aws(cluster, settings.aws_config.region.clone(), schemes)),
+        Provider::Gcp => Box::new(gateway::gcp(cluster, settings.gcp_config.project.clone(), schemes)),
+        Provider::Azure => Box::new(gateway::azure(cluster, settings.azure_config.host().unwrap_or_default())),
     })
 }
 
@@ -198,10 +199,7 @@ fn describe(request: &GetResource) -> String {
 }
 
 fn decode_base64(text: &str, object: impl Fn() -> String) -> Result<Vec<u8>, Error> {
-    use base64::Engine;
-    base64::engine::general_purpose::STANDARD
-        .decode(text)
-        .map_err(|_| Error::BadValue { object: object(), problem: "a value that is not base64" })
+    Base64::decode_vec(text).map_err(|_| Error::BadValue { object: object(), problem: "a value that is not base64" })
 }
 
 fn not_empty(bytes: Vec<u8>, object: impl Fn() -> String) -> Result<SecretValue, Error> {

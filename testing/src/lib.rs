@@ -6,9 +6,11 @@
 //! | [`engine`] | the wasm, and what the host makes of its answers |
 //! | [`host`] | host capabilities: a store of secrets, a replay file, a live API server |
 //! | [`golden`] | the cases recorded from Flyte's own code |
+//! | [`meter`] | what a call costs in fuel and memory |
 //! | [`show`] | what people see: diffs and patches |
 
 pub mod engine;
 pub mod golden;
 pub mod host;
+pub mod meter;
 pub mod show;

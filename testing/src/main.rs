@@ -9,6 +9,7 @@ use anstyle::{AnsiColor, Style};
 use anyhow::{bail, Context, Result};
 use flyte_secrets_testing::engine::{creation, Policy};
 use flyte_secrets_testing::host::{self, Capabilities, Replay, Store};
+use flyte_secrets_testing::meter::Meter;
 use flyte_secrets_testing::{golden, show};
 use serde_json::Value;
 
@@ -16,6 +17,7 @@ const USAGE: &str = "\
 usage: harness golden FILE...         run cases recorded from Flyte's code
        harness run PAYLOAD [STORE]    one payload {\"request\", \"settings\"} through the policy; prints its answer
        harness demo POD STORE         a pod before and after
+       harness bench FOLDER [WASM]    fuel and memory of each payload in a folder
 
 STORE is YAML or JSON as in tests/golden/README.md, or a replay file of kwctl's";
 
@@ -27,6 +29,8 @@ fn main() -> ExitCode {
         ["run", payload] => run(payload, None),
         ["run", payload, store] => run(payload, Some(store)),
         ["demo", pod, store] => demo(pod, store),
+        ["bench", payloads] => bench(payloads, "policy.wasm"),
+        ["bench", payloads, wasm] => bench(payloads, wasm),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -101,4 +105,26 @@ fn demo(pod: &str, store: &str) -> Result<bool> {
         println!("{entry}");
     }
     Ok(true)
+}
+
+fn bench(payloads: &str, wasm: &str) -> Result<bool> {
+    let meter = Meter::load(Path::new(wasm))?;
+    println!("{wasm}: {} bytes", std::fs::metadata(wasm)?.len());
+    let mut files: Vec<_> = std::fs::read_dir(payloads)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    files.retain(|file| file.extension().is_some_and(|it| it == "json"));
+    files.sort();
+    for file in files {
+        let payload = std::fs::read(&file)?;
+        // Whatever Embedded asks for is there, as the payloads' README wants it.
+        let any: Arc<dyn Capabilities> = Arc::new(any_secret);
+        let cost = meter.call("validate", &payload, &any)?;
+        let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        println!("{name:<20} {:>10} fuel {:>10} bytes", cost.fuel, cost.memory);
+    }
+    Ok(true)
+}
+
+fn any_secret(namespace: &str, operation: &str, payload: &[u8]) -> Result<Vec<u8>, String> {
+    let _ = (namespace, operation, payload);
+    Err("not yet".to_owned())
 }

@@ -1,1 +1,228 @@
-//! TODO
+//! What Kubewarden reads of the policy: `policy-metadata.yml`, as `kwctl annotate` wants it, and `artifacthub-pkg.yml`,
+//! which must be what `kwctl scaffold artifacthub` makes of it.
+//!
+//! Source: `policy_metadata.rs`, `policy_artifacthub.rs` and `constants.rs` of Kubewarden's policy-evaluator.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use flyte_secrets_testing::host::Capabilities;
+use serde_json::{json, Value};
+
+use crate::support::{kubernetes_store, pod, policy, project_name, repository};
+
+fn read(file: &str) -> Value {
+    let text = std::fs::read_to_string(repository(file)).expect("the file is there");
+    serde_yaml::from_str(&text).expect("the file is YAML")
+}
+
+fn metadata() -> Value {
+    read("policy-metadata.yml")
+}
+
+/// An annotation of the metadata.
+fn annotation<'a>(metadata: &'a Value, key: &str) -> &'a str {
+    metadata["annotations"][key].as_str().unwrap_or_else(|| panic!("no annotation {key}"))
+}
+
+/// `name <mail>` in its parts.
+fn author(metadata: &Value) -> (&str, &str) {
+    let author = annotation(metadata, "io.kubewarden.policy.author").strip_suffix('>');
+    author.and_then(|author| author.split_once(" <")).expect("the author is `name <mail>`")
+}
+
+/// Every call that the policy makes of its host, as `namespace/operation` and payload, whatever the settings.
+fn calls() -> Vec<(String, Value)> {
+    let calls: Arc<Mutex<Vec<(String, Value)>>> = Arc::default();
+    let log = Arc::clone(&calls);
+    // Found, so that its image-pull twin is asked for too.
+    let store = kubernetes_store(&[(&project_name("db"), b"value")]);
+    let host: Arc<dyn Capabilities> = Arc::new(move |namespace: &str, operation: &str, payload: &[u8]| {
+        let asked = serde_json::from_slice(payload).expect("the payload is JSON");
+        log.lock().expect("no call failed").push((format!("{namespace}/{operation}"), asked));
+        store.call(namespace, operation, payload)
+    });
+    let embedded = |config: Value| json!({ "embeddedSecretManagerConfig": config });
+    for settings in [
+        embedded(json!({ "imagePullSecrets": { "enabled": true } })),
+        embedded(json!({ "awsConfig": { "region": "us-west-2" } })),
+        embedded(json!({ "gcpConfig": { "project": "acme-prod" } })),
+        embedded(json!({ "azureConfig": { "vaultURI": "https://acme.vault.azure.net/" } })),
+        json!({ "secretManagerTypes": ["Global", "K8s"] }),
+        json!({ "secretManagerTypes": ["Vault"] }),
+        json!({ "secretManagerTypes": ["AWS"] }),
+        json!({ "secretManagerTypes": ["GCP"] }),
+        json!({ "secretManagerTypes": ["Azure"] }),
+    ] {
+        policy().validate_settings(&settings, &host).expect("the policy answers").expect("the settings are valid");
+        for mount in ["ENV_VAR", "FILE"] {
+            let asks = pod(&[&format!(r#"key: "db" mount_requirement: {mount}"#)]);
+            policy().create_pod(&asks, &settings, &host).expect("the policy answers");
+        }
+    }
+    let calls = calls.lock().expect("no call failed");
+    calls.clone()
+}
+
+#[test]
+fn the_metadata_is_what_kwctl_wants() {
+    let mut metadata = metadata();
+    let fields = metadata.as_object_mut().expect("an object");
+    fields.remove("annotations");
+    fields.remove("contextAwareResources");
+    fields.remove("hostCapabilities");
+    // All that is left, in the types of kwctl's schema, which passes over fields that it does not know.
+    let wanted = json!({
+        "protocolVersion": "v1",
+        "executionMode": "kubewarden-wapc",
+        "mutating": true,
+        "backgroundAudit": false,
+        "rules": [{ "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"] }],
+    });
+    assert_eq!(metadata, wanted);
+}
+
+#[test]
+fn the_protocol_version_is_the_policys() {
+    let host = flyte_secrets_testing::host::nothing();
+    let answer = policy().call("protocol_version", b"", &host).expect("the policy answers");
+    assert_eq!(serde_json::from_slice::<Value>(&answer).expect("JSON"), metadata()["protocolVersion"]);
+}
+
+#[test]
+fn what_the_policy_asks_of_its_host_is_declared_and_nothing_else() {
+    let calls = calls();
+    // Kubewarden grants the log to every policy.
+    let gated = calls.iter().filter(|(call, _)| call != "tracing/log");
+    let used: BTreeSet<&str> = gated.map(|(call, _)| call.as_str()).collect();
+    assert_eq!(json!(used), metadata()["hostCapabilities"]);
+
+    let resources = calls.iter().filter(|(call, _)| call == "kubernetes/get_resource");
+    let read = resources.map(|(_, request)| json!({ "apiVersion": request["api_version"], "kind": request["kind"] }));
+    assert_eq!(sorted(read), declared(&metadata()));
+}
+
+#[test]
+fn the_annotations_are_those_that_kwctl_knows() {
+    let metadata = metadata();
+    let annotations = metadata["annotations"].as_object().expect("an object");
+    let keys: BTreeSet<&str> = annotations.keys().map(String::as_str).collect();
+    let wanted = [
+        "io.artifacthub.displayName",
+        "io.artifacthub.keywords",
+        "io.artifacthub.resources",
+        "io.kubewarden.policy.author",
+        "io.kubewarden.policy.category",
+        "io.kubewarden.policy.description",
+        "io.kubewarden.policy.license",
+        "io.kubewarden.policy.ociUrl",
+        "io.kubewarden.policy.severity",
+        "io.kubewarden.policy.source",
+        "io.kubewarden.policy.title",
+        "io.kubewarden.policy.url",
+        "io.kubewarden.policy.usage",
+        "io.kubewarden.policy.version",
+    ];
+    assert_eq!(keys, BTreeSet::from(wanted));
+    for key in wanted {
+        // An unquoted version such as 1.0 would be a number, which kwctl refuses.
+        assert_ne!(annotation(&metadata, key), "", "{key}");
+    }
+
+    let severity = annotation(&metadata, "io.kubewarden.policy.severity");
+    assert!(["info", "low", "medium", "high", "critical"].contains(&severity), "{severity}");
+    let (name, mail) = author(&metadata);
+    assert!(
+        !name.is_empty() && mail.split('@').all(|part| !part.is_empty()) && mail.matches('@').count() == 1,
+        "{mail}"
+    );
+    let oci = annotation(&metadata, "io.kubewarden.policy.ociUrl");
+    assert!(!oci.contains("://") && !oci.contains(':'), "kwctl adds the tag to {oci}");
+}
+
+#[test]
+fn the_annotations_say_what_the_package_says() {
+    let metadata = metadata();
+    for (key, package) in [
+        ("version", env!("CARGO_PKG_VERSION")),
+        ("title", env!("CARGO_PKG_NAME")),
+        ("description", env!("CARGO_PKG_DESCRIPTION")),
+        ("license", env!("CARGO_PKG_LICENSE")),
+        ("url", env!("CARGO_PKG_REPOSITORY")),
+        ("source", env!("CARGO_PKG_REPOSITORY")),
+    ] {
+        assert_eq!(annotation(&metadata, &format!("io.kubewarden.policy.{key}")), package, "{key}");
+    }
+}
+
+#[test]
+fn the_package_for_artifact_hub_is_made_of_the_metadata() {
+    let metadata = metadata();
+    let mut package = read("artifacthub-pkg.yml");
+    let fields = package.as_object_mut().expect("an object");
+    let created = fields.remove("createdAt").unwrap_or_default();
+    assert!(is_utc_time(created.as_str().unwrap_or_default()), "{created}");
+    // Lists that stand in an annotation, as YAML; kwctl sorts the resources.
+    for key in ["kubewarden/rules", "kubewarden/contextAwareResources"] {
+        let text = fields["annotations"][key].as_str().expect("a string").to_owned();
+        fields["annotations"][key] = serde_yaml::from_str(&text).expect("YAML");
+    }
+
+    let policy = |key: &str| annotation(&metadata, &format!("io.kubewarden.policy.{key}"));
+    let (version, source) = (policy("version"), policy("source"));
+    let image = format!("{}:v{version}", policy("ociUrl"));
+    let keywords: Vec<&str> = annotation(&metadata, "io.artifacthub.keywords").split(',').map(str::trim).collect();
+    let (name, email) = author(&metadata);
+    let install = format!(
+        "The policy can be obtained using [kwctl](https://docs.kubewarden.io/howtos/install-kwctl):\n\
+         ```console\nkwctl pull {image}\n```\n\
+         Then, generate the policy manifest and tune it to your liking. For example:\n\
+         ```console\nkwctl scaffold manifest -t ClusterAdmissionPolicy registry://{image}\n```\n"
+    );
+    let wanted = json!({
+        "version": version,
+        "name": policy("title"),
+        "displayName": annotation(&metadata, "io.artifacthub.displayName"),
+        "description": policy("description"),
+        "license": policy("license"),
+        "homeURL": policy("url"),
+        "containersImages": [{ "name": "policy", "image": image }],
+        "keywords": keywords,
+        "links": [
+            { "name": "policy", "url": format!("{source}/releases/download/v{version}/policy.wasm") },
+            { "name": "source", "url": source },
+        ],
+        "install": install,
+        "maintainers": [{ "name": name, "email": email }],
+        "provider": { "name": "kubewarden" },
+        "recommendations": [{ "url": "https://artifacthub.io/packages/helm/kubewarden/kubewarden-controller" }],
+        "annotations": {
+            "kubewarden/contextAwareResources": declared(&metadata),
+            "kubewarden/mutation": metadata["mutating"].to_string(),
+            "kubewarden/resources": annotation(&metadata, "io.artifacthub.resources"),
+            "kubewarden/rules": metadata["rules"],
+        },
+    });
+    assert_eq!(package, wanted, "`kwctl scaffold artifacthub -m policy-metadata.yml` makes it anew");
+}
+
+/// `{"apiVersion", "kind"}` in kwctl's order, each once.
+fn sorted(resources: impl Iterator<Item = Value>) -> Value {
+    let mut resources: Vec<Value> = resources.collect();
+    resources.sort_by_key(Value::to_string);
+    resources.dedup();
+    Value::Array(resources)
+}
+
+/// The metadata's resources.
+fn declared(metadata: &Value) -> Value {
+    sorted(metadata["contextAwareResources"].as_array().expect("a list").iter().cloned())
+}
+
+/// Whether `text` is a time of RFC 3339, in UTC.
+fn is_utc_time(text: &str) -> bool {
+    let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    shape.strip_prefix("0000-00-00T00:00:00").and_then(|rest| rest.strip_suffix('Z')).is_some_and(|fraction| {
+        fraction.is_empty() || fraction.strip_prefix('.').is_some_and(|digits| digits.chars().all(|c| c == '0'))
+    })
+}

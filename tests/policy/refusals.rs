@@ -1,1 +1,838 @@
-//! TODO
+//! Each bad input, with its code and its words.
+//!
+//! Whole answers are compared: a refusal changes nothing, warns of nothing, and says nothing that is not here.
+
+use std::sync::Arc;
+
+use base64::engine::general_purpose::STANDARD;
+use base64::Engine;
+use flyte_secrets_policy::base32::{self, Alphabet};
+use flyte_secrets_policy::names::kubernetes::{image_pull_name, secret_name};
+use flyte_secrets_policy::names::Scope;
+use flyte_secrets_testing::engine::creation;
+use flyte_secrets_testing::host::{nothing, Capabilities, Request, Store};
+use serde_json::{json, Map, Value};
+
+use crate::support::{
+    annotation, create, create_with, kubernetes_store, managers, mutated, pod, policy, project_name, with,
+};
+
+/// The whole answer to a pod that is refused.
+fn refusal(code: u16, message: &str) -> Value {
+    json!({ "accepted": false, "code": code, "message": message })
+}
+
+/// The refusal of the first request of a pod: how it is named, and what each manager says.
+fn not_injected(code: u16, secret: &str, reasons: &str) -> Value {
+    let message = format!("secret {secret} (annotation flyte.secrets/s0) cannot be injected\n{reasons}");
+    refusal(code, &message)
+}
+
+/// What the policy answers to a payload.
+fn answer(payload: &[u8]) -> Result<Value, String> {
+    let answer = policy().call("validate", payload, &nothing()).map_err(|wrong| wrong.to_string())?;
+    serde_json::from_slice(&answer).map_err(|wrong| wrong.to_string())
+}
+
+/// What the policy answers where the host answers each read with `read`.
+fn with_host(
+    pod: &Value,
+    settings: &Value,
+    read: impl Fn(&Request) -> Result<Vec<u8>, String> + Send + Sync + 'static,
+) -> Result<Value, String> {
+    let host: Arc<dyn Capabilities> = Arc::new(move |namespace: &str, operation: &str, payload: &[u8]| {
+        let request: Request = serde_json::from_slice(payload).map_err(|wrong| wrong.to_string())?;
+        match (namespace, operation) {
+            ("kubernetes", "get_resource") => read(&request),
+            other => Err(format!("unknown operation: {other:?}")),
+        }
+    });
+    policy().create_pod(pod, settings, &host).map(|answer| answer.0).map_err(|wrong| wrong.to_string())
+}
+
+/// A pod with these annotations.
+fn annotated(annotations: &[(&str, &str)]) -> Value {
+    let annotations: Map<String, Value> =
+        annotations.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
+    with(pod(&[]), "/metadata/annotations", Value::Object(annotations))
+}
+
+#[test]
+fn annotations_that_hold_no_request() {
+    let fields = "a secret has group, group_version, key, mount_requirement and env_var";
+    let whole = annotation("key:'k'");
+    let cut = whole.get(..11).unwrap_or_default();
+    let texts: [(&[u8], String); 18] = [
+        (b"keys:'k'", format!("unknown field \"keys\"; {fields}")),
+        (b"'key':'k'", format!("unknown field \"a quoted string\"; {fields}")),
+        (b"{key:'k'}", format!("unknown field \"{{\"; {fields}")),
+        (b"Key:'k'", format!("unknown field \"Key\"; {fields}")),
+        (b"key:'a' key:'b'", "field key stands twice".into()),
+        (b"key 'k'", "field key is not followed by a colon".into()),
+        (b"key", "field key is not followed by a colon".into()),
+        (b"key:", "field key is not followed by a quoted string".into()),
+        (b"env_var:A", "field env_var is not followed by a quoted string".into()),
+        (
+            b"mount_requirement:env_var",
+            "mount_requirement \"env_var\" is none of ANY, ENV_VAR, FILE and no number".into(),
+        ),
+        (b"mount_requirement:", "mount_requirement \"nothing\" is none of ANY, ENV_VAR, FILE and no number".into()),
+        (b"mount_requirement:1.5", "mount_requirement \"1.5\" is none of ANY, ENV_VAR, FILE and no number".into()),
+        (b"key:'k", "a quoted string does not end on its line".into()),
+        (b"key:'k\n'", "a quoted string does not end on its line".into()),
+        (b"key:'\\q'", "\\q in field key is no escape sequence".into()),
+        (b"group:'\\x4'", "\\x4 in field group is no escape sequence".into()),
+        (b"key:'\xff'", "field key is not UTF-8".into()),
+        (b"\xef\xbb\xbfkey:'k'", "byte 0xef has no meaning here".into()),
+    ];
+    let texts = texts.map(|(text, wrong)| (base32::encode(Alphabet::Flyte, text), format!("text format: {wrong}")));
+    let encodings = [
+        ("?".to_owned(), "base32: character 0 is not in the alphabet".to_owned()),
+        ("nnsxsO".to_owned(), "base32: character 5 is not in the alphabet".to_owned()),
+        ("nnsxs7".to_owned(), "base32: character 5 is not in the alphabet".to_owned()),
+        ("mu======".to_owned(), "base32: character 2 is not in the alphabet".to_owned()),
+        ("nnsxsé".to_owned(), "base32: character 5 is not in the alphabet".to_owned()),
+        (
+            cut.to_owned(),
+            "base32: 11 characters encode no whole number of bytes, so the end is missing or there is too much".into(),
+        ),
+    ];
+    for (value, wrong) in texts.into_iter().chain(encodings) {
+        let message = format!("annotation flyte.secrets/s0 holds no secret request: {wrong}; let flytekit write it");
+        let found = create(&annotated(&[("flyte.secrets/s0", &value)]), &managers(&["K8s"]));
+        assert_eq!(found.0, refusal(400, &message), "{value}");
+    }
+}
+
+/// One bad annotation refuses the pod, whatever the others hold; of several bad ones the first by number is named.
+#[test]
+fn the_first_bad_annotation_by_number_is_named() {
+    let good = annotation("group:'db' key:'k'");
+    let asking = annotated(&[("flyte.secrets/s10", "?"), ("flyte.secrets/s2", "!"), ("flyte.secrets/s1", &good)]);
+    let message = "annotation flyte.secrets/s2 holds no secret request: base32: character 0 is not in the alphabet; \
+                   let flytekit write it";
+    assert_eq!(create(&asking, &managers(&["K8s"])).0, refusal(400, message));
+}
+
+#[test]
+fn payloads_that_are_no_admission_requests() {
+    let table = [
+        ("flyte.secrets/s0", "an object wanted at byte 0"),
+        ("[\"flyte.secrets/s0\"]", "an object wanted at byte 0"),
+        ("{\"request\":\"flyte.secrets/s0\"}", "an object wanted at byte 11"),
+        ("{\"request\":{\"kind\":\"flyte.secrets/s0\"}}", "an object wanted at byte 19"),
+        ("{\"request\":{\"x\":\"flyte.secrets/s0", "a string that ends wanted at byte 16"),
+        ("{\"a\":[1,\"flyte.secrets/s0\"", "the end of a list or an object wanted at byte 26"),
+        ("{\"a\":\"flyte.secrets/s0\"", "a comma or the end wanted at byte 23"),
+        ("{\"flyte.secrets/s0\" 1}", "a colon wanted at byte 20"),
+        ("{\"flyte.secrets/s0\":}", "a value wanted at byte 20"),
+        ("{\"flyte.secrets/s0\":1,}", "what the comma promises wanted at byte 22"),
+        ("{\"request\":{} \"flyte.secrets/s0\":1}", "a comma or the end wanted at byte 14"),
+        ("{\"request\":{\"operation\":1,\"x\":\"flyte.secrets/s0\"}}", "a string wanted at byte 24"),
+    ];
+    for (payload, wrong) in table {
+        let message = format!("the pod cannot be read: not the JSON that the Kubernetes API yields: {wrong}");
+        assert_eq!(answer(payload.as_bytes()), Ok(refusal(400, &message)), "{payload}");
+    }
+}
+
+/// Every truncation of a payload is answered, and none of them changes a pod.
+#[test]
+fn truncated_payloads() {
+    let request = creation(&pod(&["group:'db' key:'password' mount_requirement:FILE"]));
+    let payload = json!({ "request": request, "settings": managers(&["K8s"]) }).to_string();
+    for end in (0..payload.len()).step_by(7) {
+        let found = answer(payload.as_bytes().get(..end).unwrap_or_default());
+        let mutates = found.as_ref().map(|answer| answer.get("mutated_object").is_some());
+        assert_eq!(mutates, Ok(false), "the first {end} bytes: {found:?}");
+    }
+}
+
+#[test]
+fn pods_that_are_not_typed_as_kubernetes_types_them() {
+    let read = "the pod cannot be read";
+    let injected = "secrets cannot be injected";
+    // Where a value is wrong, what stands in the payload before it, what is wanted, and by whom.
+    let table = [
+        ("/metadata", json!([]), "\"object\":{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":", "an object", read),
+        ("/metadata/labels", json!(["x"]), "\"labels\":", "an object", read),
+        ("/metadata/labels/project", json!(1), "\"project\":", "a string", read),
+        ("/metadata/annotations", json!("flyte.secrets/s0"), "\"annotations\":", "an object", read),
+        ("/metadata/annotations", json!({ "flyte.secrets/s0": 1 }), "\"flyte.secrets/s0\":", "a string", read),
+        ("/metadata/annotations", json!({ "flyte.secrets/s0": ["k"] }), "\"flyte.secrets/s0\":", "a string", read),
+        ("/metadata/annotations", json!({ "flyte.secrets/s0": null }), "\"flyte.secrets/s0\":", "a string", read),
+        ("/spec", json!(null), "\"spec\":", "an object", read),
+        ("/spec/containers", json!({}), "\"containers\":", "a list", read),
+        ("/spec/containers", json!(["main"]), "\"containers\":[", "an object", read),
+        ("/spec/containers/0/name", json!(1), "\"containers\":[{\"name\":", "a string", read),
+        ("/spec/initContainers", json!("x"), "\"initContainers\":", "a list", read),
+        ("/spec/serviceAccountName", json!(1), "\"serviceAccountName\":", "a string", read),
+        ("/spec/containers/0/env", json!("A=b"), "\"env\":", "a list", injected),
+        ("/spec/containers/0/env", json!(["A=b"]), "\"env\":[", "an object", injected),
+        ("/spec/containers/0/env", json!([{ "name": 1 }]), "\"env\":[{\"name\":", "a string", injected),
+        ("/spec/containers/0/volumeMounts", json!({}), "\"volumeMounts\":", "a list", injected),
+        (
+            "/spec/containers/0/volumeMounts",
+            json!([{ "name": 1 }]),
+            "\"volumeMounts\":[{\"name\":",
+            "a string",
+            injected,
+        ),
+        ("/spec/volumes", json!({ "a": 1 }), "\"volumes\":", "a list", injected),
+        ("/spec/volumes", json!([1]), "\"volumes\":[", "an object", injected),
+        ("/spec/imagePullSecrets", json!("x"), "\"imagePullSecrets\":", "a list", injected),
+    ];
+    for (path, value, before, wanted, who) in table {
+        // The prefix stands there in any case: without it nothing is read.
+        let bad = with(pod(&["group:'db' key:'password' mount_requirement:FILE"]), "/note", json!("flyte.secrets/s0"));
+        let bad = with(bad, path, value.clone());
+        let payload = json!({ "request": creation(&bad), "settings": managers(&["K8s"]) }).to_string();
+        let at = payload.find(before).map(|start| start + before.len()).unwrap_or_default();
+        let message = format!("{who}: not the JSON that the Kubernetes API yields: {wanted} wanted at byte {at}");
+        assert_eq!(answer(payload.as_bytes()), Ok(refusal(400, &message)), "{path}: {value}");
+    }
+}
+
+/// What a user has in the pod where secrets must be.
+#[test]
+fn pods_that_are_in_the_way() {
+    let table = [
+        (
+            "/spec/volumes",
+            json!([{ "name": "mrrf5", "emptyDir": {} }]),
+            "the pod has a volume \"mrrf5\" of its own, a name that the secrets' volume needs; rename it",
+        ),
+        (
+            "/spec/containers/0/volumeMounts",
+            json!([{ "name": "data", "mountPath": "/etc/flyte/secrets/db/" }]),
+            "container \"main\" already mounts \"data\" at /etc/flyte/secrets/db/, where secrets are mounted; mount it \
+             elsewhere",
+        ),
+    ];
+    for (path, value, wrong) in table {
+        let bad = with(pod(&["group:'db' key:'password' mount_requirement:FILE"]), path, value);
+        let message = format!("secrets cannot be injected: {wrong}");
+        assert_eq!(create(&bad, &managers(&["K8s"])).0, refusal(400, &message), "{path}");
+    }
+}
+
+#[test]
+fn labels_that_embedded_cannot_use() {
+    let long = "a".repeat(64);
+    let mut table = Vec::new();
+    for name in ["organization", "project", "domain"] {
+        let missing = format!("needs the pod's label {name}, which is missing or empty; Flyte sets it");
+        table.push((name, None, missing.clone()));
+        table.push((name, Some(""), missing));
+        for bad in ["a__b", "__", "a/b", "a b", "é", "..", "-a", "a_", "{{", "a$b", &long] {
+            let wrong = "which is no label's value or holds '__'; secrets' names are made of it";
+            table.push((name, Some(bad), format!("the pod's label {name} is {bad:?}, {wrong}")));
+        }
+    }
+    for (name, value, wrong) in table {
+        let mut asking = pod(&["key:'k'"]);
+        if let Some(labels) = asking.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
+            match value {
+                Some(value) => drop(labels.insert(name.to_owned(), json!(value))),
+                None => drop(labels.shift_remove(name)),
+            }
+        }
+        let store = Store::new(json!({}));
+        let found = create_with(&asking, &json!({}), &store).0;
+        assert_eq!(found, not_injected(400, "\"k\"", &format!("Embedded: {wrong}")), "{name}: {value:?}");
+        assert_eq!(store.asked(), [], "{name}: {value:?}");
+    }
+}
+
+/// 63 characters are a label still.
+#[test]
+fn the_longest_label_serves() {
+    let long = "a".repeat(63);
+    let name = format!("u__org__{long}__domain__development__project__flytesnacks__key__k");
+    let asking = with(pod(&["key:'k'"]), "/metadata/labels/organization", json!(long));
+    mutated(&create_with(&asking, &json!({}), &kubernetes_store(&[(&name, b"v")])));
+}
+
+#[test]
+fn requests_that_a_manager_cannot_serve() {
+    let no_variable = "cannot do mount_requirement ENV_VAR; ask for FILE or ANY";
+    let all = "cannot do mount_requirement 7; ask for ANY, ENV_VAR or FILE";
+    let files = "cannot do mount_requirement 7; ask for FILE or ANY";
+    let name = "is not part of a variable's name, which has no '=' and only ASCII characters; set env_var";
+    let reserved = "is one of the variables that say where secrets are; name another in env_var";
+    let key = "is not a key of a Kubernetes Secret: up to 253 of a-z, A-Z, 0-9, '-', '_' and '.'";
+    let group = "is not the name of a Kubernetes Secret: up to 253 of a-z, 0-9, '-' and '.'";
+    let path = "is not a path in Vault: no empty part, no '.' or '..', no control characters";
+    let arn = "is not an ARN and a key that make a path: ASCII, no empty part, no '.' or '..', no control characters";
+    let gcp = "is not a secret in GCP: projects/PROJECT/secrets/NAME, or NAME of a-z, A-Z, 0-9, '_', '-'";
+    let gcp_version = "is not a version in GCP: a number, latest, or an alias";
+    let uri = "is not a secret's URI in Azure Key Vault: https://VAULT.vault.azure.net/secrets/NAME";
+    let azure_version = "is not a version in Azure Key Vault: letters and digits";
+    let file = "is not a file's name: a-z, A-Z, 0-9, '-', '_' and '.', and not '.' or '..'";
+    let long = "a".repeat(254);
+    let vault_uri = "https://v.vault.azure.net/secrets/x";
+    // Manager, request, how messages name it, reason.
+    let mut table: Vec<(&str, String, String, String)> = Vec::new();
+    let mut row = |manager: &'static str, request: &str, named: &str, reason: &str| {
+        table.push((manager, request.to_owned(), named.to_owned(), reason.to_owned()));
+    };
+
+    row("K8s", "", "without group and key", "needs key");
+    row("K8s", "group:'db'", "\"db\"", "needs key");
+    row("K8s", "group:'db' group_version:'2'", "\"db\" version \"2\"", "needs key");
+    row("K8s", "group:'My_Group' key:'k'", "\"My_Group/k\"", &format!("group \"My_Group\" {group}"));
+    row("K8s", "group:'a..b' key:'k'", "\"a..b/k\"", &format!("group \"a..b\" {group}"));
+    row("K8s", "group:'../x' key:'k'", "\"../x/k\"", &format!("group \"../x\" {group}"));
+    row("K8s", &format!("group:'{long}' key:'k'"), &format!("\"{long}/k\""), &format!("group {long:?} {group}"));
+    row("K8s", "group:'db' key:'a/b'", "\"db/a/b\"", &format!("key \"a/b\" {key}"));
+    row("K8s", "key:'a b'", "\"a b\"", &format!("key \"a b\" {key}"));
+    row("K8s", "key:'..x'", "\"..x\"", &format!("key \"..x\" {key}"));
+    row("K8s", "key:'.'", "\".\"", &format!("key \".\" {key}"));
+    row("K8s", &format!("key:'{long}'"), &format!("\"{long}\""), &format!("key {long:?} {key}"));
+    row("K8s", "key:'k' mount_requirement:7", "\"k\"", all);
+    for requirement in ["ENV_VAR", "FILE"] {
+        for variable in ["A=B", "é", "a\\nb"] {
+            let request = format!("key:'k' env_var:'{variable}' mount_requirement:{requirement}");
+            row("K8s", &request, "\"k\"", &format!("env_var \"{variable}\" {name}"));
+        }
+        for variable in ["FLYTE_SECRETS_DEFAULT_DIR", "FLYTE_SECRETS_FILE_PREFIX", "FLYTE_SECRETS_ENV_PREFIX"] {
+            let request = format!("key:'k' env_var:'{variable}' mount_requirement:{requirement}");
+            row("K8s", &request, "\"k\"", &format!("{variable} {reserved}"));
+            row("Embedded", &request, "\"k\"", &format!("{variable} {reserved}"));
+        }
+    }
+
+    row("Vault", "", "without group and key", "needs group");
+    row("Vault", "key:'k'", "\"k\"", "needs group");
+    row("Vault", "group:'kv/app'", "\"kv/app\"", "needs key");
+    row("Vault", "group:'kv' key:'k' mount_requirement:ENV_VAR", "\"kv/k\"", no_variable);
+    row("Vault", "group:'kv' key:'k' mount_requirement:7", "\"kv/k\"", files);
+    row("Vault", "group:'kv/../x' key:'k'", "\"kv/../x/k\"", &format!("group/key \"kv/../x/k\" {path}"));
+    row("Vault", "group:'kv' key:'../../k'", "\"kv/../../k\"", &format!("group/key \"kv/../../k\" {path}"));
+    row("Vault", "group:'kv' key:'.'", "\"kv/.\"", &format!("group/key \"kv/.\" {path}"));
+    row("Vault", "group:'kv//x' key:'k'", "\"kv//x/k\"", &format!("group/key \"kv//x/k\" {path}"));
+    row("Vault", "group:'kv' key:'k/'", "\"kv/k/\"", &format!("group/key \"kv/k/\" {path}"));
+    row("Vault", "group:'/' key:'k'", "\"//k\"", &format!("group/key \"/k\" {path}"));
+    row("Vault", "group:'kv' key:'a\\nb'", "\"kv/a\\nb\"", &format!("group/key \"kv/a\\nb\" {path}"));
+    row("Vault", "group:'kv' key:'k' env_var:'A=B'", "\"kv/k\"", &format!("env_var \"A=B\" {name}"));
+
+    row("AWS", "key:'k'", "\"k\"", "needs group");
+    row("AWS", "group:'arn:x'", "\"arn:x\"", "needs key");
+    row("AWS", "group:'arn:x' key:'k' mount_requirement:ENV_VAR", "\"arn:x/k\"", no_variable);
+    row("AWS", "group:'arn:x' key:'k' mount_requirement:7", "\"arn:x/k\"", files);
+    row("AWS", "group:'../X' key:'k'", "\"../X/k\"", &format!("group/key \"../X/k\" {arn}"));
+    row("AWS", "group:'arn:x' key:'../k'", "\"arn:x/../k\"", &format!("group/key \"arn:x/../k\" {arn}"));
+    row("AWS", "group:'a//b' key:'k'", "\"a//b/k\"", &format!("group/key \"a//b/k\" {arn}"));
+    row("AWS", "group:'/a' key:'k'", "\"/a/k\"", &format!("group/key \"/a/k\" {arn}"));
+    row("AWS", "group:'é' key:'k'", "\"é/k\"", &format!("group/key \"é/k\" {arn}"));
+    row("AWS", "group:'a' key:'k\\n'", "\"a/k\\n\"", &format!("group/key \"a/k\\n\" {arn}"));
+
+    row("GCP", "key:'k'", "\"k\"", "needs group");
+    row("GCP", "group:'token' key:'k'", "\"token/k\"", "needs group_version");
+    row("GCP", "group:'token' group_version:'1' mount_requirement:ENV_VAR", "\"token\" version \"1\"", no_variable);
+    for bad in ["a;b", "$(id)", "`id`", "a b", "a|b", "a'\"b", "-x", "../x", "a/b", "projects/p/secrets/x/versions/1"] {
+        let quoted = bad.replace('\'', "\\'");
+        let request = format!("group:'{quoted}' group_version:'1'");
+        row("GCP", &request, &format!("{bad:?} version \"1\""), &format!("group {bad:?} {gcp}"));
+    }
+    for bad in ["1;2", "../1", "$(id)", "-1"] {
+        let request = format!("group:'token' group_version:'{bad}'");
+        row("GCP", &request, &format!("\"token\" version {bad:?}"), &format!("group_version {bad:?} {gcp_version}"));
+    }
+
+    row("Azure", "key:'k'", "\"k\"", "needs group");
+    row("Azure", &format!("group:'{vault_uri}' mount_requirement:ENV_VAR"), &format!("{vault_uri:?}"), no_variable);
+    for bad in [
+        "token",
+        "http://v.vault.azure.net/secrets/x",
+        "https://v.vault.azure.net/keys/x",
+        "https://v.vault.azure.net/secrets/",
+        "https://v.vault.azure.net/secrets/..",
+        "https://v.vault.azure.net/secrets/x;id",
+        "https://v.vault.azure.net/secrets/x/1/2",
+        "https://v.vault.azure.net/secrets/x?y",
+        "https://v.example.com/secrets/x",
+        "https://v.vault.azure.net.example.com/secrets/x",
+        "https://user@v.vault.azure.net/secrets/x",
+    ] {
+        row("Azure", &format!("group:'{bad}'"), &format!("{bad:?}"), &format!("group {bad:?} {uri}"));
+    }
+    for bad in ["1;2", "../1", "$(id)", "a-b"] {
+        let request = format!("group:'{vault_uri}' group_version:'{bad}'");
+        let named = format!("{vault_uri:?} version {bad:?}");
+        row("Azure", &request, &named, &format!("group_version {bad:?} {azure_version}"));
+    }
+    row(
+        "Azure",
+        &format!("group:'{vault_uri}/0f' group_version:'1'"),
+        &format!("\"{vault_uri}/0f\" version \"1\""),
+        "group_version \"1\" is not the version that the URI names already",
+    );
+
+    row("Embedded", "", "without group and key", "needs key");
+    row("Embedded", "group:'db'", "\"db\"", "needs key");
+    row("Embedded", "key:'k' mount_requirement:7", "\"k\"", all);
+    row("Embedded", "key:'k' env_var:'A=B'", "\"k\"", &format!("env_var \"A=B\" {name}"));
+    row("Embedded", "key:'a=b'", "\"a=b\"", &format!("key \"_UNION_A=B\" {name}"));
+    row("Embedded", "key:'é' mount_requirement:ENV_VAR", "\"é\"", &format!("key \"_UNION_é\" {name}"));
+    for bad in ["../x", "a/b", "a;b", "x;touch y", "$(id)", "a=b", ".", "..", "é", "a b"] {
+        let request = format!("key:'{bad}' mount_requirement:FILE");
+        row("Embedded", &request, &format!("{bad:?}"), &format!("key {bad:?} {file}"));
+    }
+
+    for (manager, request, named, reason) in table {
+        let store = Store::new(json!({}));
+        let found = create_with(&pod(&[&request]), &managers(&[manager]), &store).0;
+        assert_eq!(found, not_injected(400, &named, &format!("{manager}: {reason}")), "{manager}: {request}");
+        // What can be refused without a value is refused before anything is fetched.
+        assert_eq!(store.asked(), [], "{manager}: {request}");
+    }
+}
+
+/// A key that may not stand in a URL is refused before the call.
+#[test]
+fn embedded_names_that_would_leave_their_place_in_the_url() {
+    let settings = json!({ "embeddedSecretManagerConfig": { "awsConfig": { "region": "eu-west-1" } } });
+    for key in ["../../x", "a/b", "a?b", "a#b", "a%2fb", "a b"] {
+        let store = Store::new(json!({}));
+        let name = format!("eu-west-1:{}", project_name(key));
+        let wrong = "cannot be a secret's name in this store; keys are made of letters, digits, '.', '_' and '-'";
+        let found = create_with(&pod(&[&format!("key:'{key}' env_var:'A'")]), &settings, &store).0;
+        assert_eq!(found, not_injected(400, &format!("{key:?}"), &format!("Embedded: {name:?} {wrong}")), "{key}");
+        assert_eq!(store.asked(), [], "{key}");
+    }
+}
+
+#[test]
+fn a_secret_that_nobody_has() {
+    let names = [
+        "u__org__acme__domain__development__project__flytesnacks__key__k",
+        "u__org__acme__domain__development__project____key__k",
+        "u__org__acme__domain__development__key__k",
+        "u__org__acme__domain____project____key__k",
+        "u__org__acme__key__k",
+    ];
+    let looked_up = names.map(|name| format!("{name} (Secret flyte/{})", secret_name(name))).join(", ");
+    let reason = format!("Embedded: not found; looked up {looked_up}; store it under one of these names");
+    assert_eq!(create(&pod(&["key:'k'"]), &json!({})).0, not_injected(400, "\"k\"", &reason));
+
+    let looked_up = names.map(|name| format!("{name} (GCPSecret in acme-prod)")).join(", ");
+    let reason = format!("Embedded: not found; looked up {looked_up}; store it under one of these names");
+    let settings = json!({ "embeddedSecretManagerConfig": { "gcpConfig": { "project": "acme-prod" } } });
+    assert_eq!(create(&pod(&["key:'k'"]), &settings).0, not_injected(400, "\"k\"", &reason));
+}
+
+#[test]
+fn values_that_a_variable_cannot_hold() {
+    let name = project_name("k");
+    let not_text = "the value is not text, which a variable must hold; ask for a file".to_owned();
+    let limit = 128 * 1024 - 1 - "_UNION_K=".len();
+    let over =
+        format!("the value has {} bytes, more than the {limit} that a variable may hold; ask for a file", limit + 1);
+    let table = [
+        (b"\xff\xfe".to_vec(), not_text.clone()),
+        ("é".as_bytes().get(..1).unwrap_or_default().to_vec(), not_text.clone()),
+        (b"a\0b".to_vec(), not_text),
+        (vec![b'v'; limit + 1], over),
+    ];
+    for (value, reason) in table {
+        let store = kubernetes_store(&[(&name, &value)]);
+        let refused = create_with(&pod(&["key:'k'"]), &json!({}), &store).0;
+        assert_eq!(refused, not_injected(400, "\"k\"", &format!("Embedded: {reason}")));
+        // The way out is one.
+        mutated(&create_with(
+            &pod(&["key:'k' mount_requirement:FILE"]),
+            &json!({}),
+            &kubernetes_store(&[(&name, b"\xff\0")]),
+        ));
+    }
+    let longest = vec![b'v'; limit];
+    mutated(&create_with(&pod(&["key:'k'"]), &json!({}), &kubernetes_store(&[(&name, &longest)])));
+}
+
+#[test]
+fn files_that_the_init_container_cannot_be_handed() {
+    let refused = |annotation: &str, key: &str, file: usize, all: usize| {
+        let message = format!(
+            "secret {key:?} (annotation flyte.secrets/{annotation}) cannot be injected\nEmbedded: with this file of \
+             {file} bytes all files take {all} bytes in base64, more than the 131063 that the init-container can be \
+             handed; use fewer or smaller files"
+        );
+        refusal(400, &message)
+    };
+    let file = |key: &str| format!("key:'{key}' mount_requirement:FILE");
+    // One file: `a=`, four characters for each three bytes, and the end of the line.
+    let most = vec![0; 98_295];
+    mutated(&create_with(&pod(&[&file("a")]), &json!({}), &kubernetes_store(&[(&project_name("a"), &most)])));
+    let more = vec![0; 98_296];
+    let found = create_with(&pod(&[&file("a")]), &json!({}), &kubernetes_store(&[(&project_name("a"), &more)]));
+    assert_eq!(found.0, refused("s0", "a", 98_296, 131_067));
+    // Two of which each would do.
+    let (a, b) = (vec![0; 60_000], vec![0; 45_000]);
+    let store = kubernetes_store(&[(&project_name("a"), &a), (&project_name("b"), &b)]);
+    let found = create_with(&pod(&[&file("a"), &file("b")]), &json!({}), &store);
+    assert_eq!(found.0, refused("s1", "b", 45_000, 140_006));
+    // The same file twice takes its room once.
+    let same = pod(&[&file("a"), "key:'a' mount_requirement:FILE env_var:'A'"]);
+    mutated(&create_with(&same, &json!({}), &store));
+}
+
+/// Each kind of failure of the host, in its words, and never the host's.
+#[test]
+fn failures_of_the_host() {
+    let forbidden = "the policy server's service account may not get it; the operator must grant the verb get on it";
+    let not_granted = "the policy has not been granted access to it; the operator must allow the host capability \
+                       kubernetes/get_resource and name the resource in contextAwareResources";
+    let unavailable = "the server could not be reached or failed; try again later";
+    let timeout = "the server did not answer in time; try again later";
+    let refuses = "the server refuses the request; the operator finds the reason in its log";
+    let table = [
+        ("ApiError: secrets \"x\" is forbidden: User cannot get (ErrorResponse { code: 403 })", forbidden),
+        ("ApiError: Unauthorized (ErrorResponse { code: 401 })", forbidden),
+        ("Policy has not been granted access to the 'kubernetes/get_resource' host capability.", not_granted),
+        ("Policy has not been granted access to Kubernetes v1/Secret resources.", not_granted),
+        ("ApiError: too many requests (ErrorResponse { code: 429 })", "the server throttles; try again later"),
+        ("ApiError: Timeout (ErrorResponse { code: 504 })", timeout),
+        ("HyperError: operation timed out", timeout),
+        ("callback: deadline has elapsed", timeout),
+        ("ApiError: bad request (ErrorResponse { code: 400 })", refuses),
+        ("ApiError: unprocessable (ErrorResponse { code: 422 })", refuses),
+        ("ApiError: internal (ErrorResponse { code: 500 })", unavailable),
+        ("ServiceError: client error (Connect)\n\nStack backtrace:\n   0: std::backtrace_rs::trace", unavailable),
+        // Another object's absence says nothing of this one.
+        ("Cannot find v1/Secret named 'other' inside of namespace 'Some(\"flyte\")'", unavailable),
+        ("", unavailable),
+    ];
+    let object = format!("Secret flyte/{}", secret_name(&project_name("k")));
+    for (text, problem) in table {
+        let found = with_host(&pod(&["key:'k'"]), &json!({}), |_| Err(text.to_owned()));
+        let reason = format!("Embedded: {object} could not be read: {problem}");
+        assert_eq!(found, Ok(not_injected(503, "\"k\"", &reason)), "{text}");
+    }
+}
+
+#[test]
+fn failures_of_the_gateway() {
+    let name = project_name("k");
+    let pod = pod(&["key:'k'"]);
+    let aws = json!({ "embeddedSecretManagerConfig": { "awsConfig": { "region": "eu-west-1" } } });
+    let object = format!("AWSSecret eu-west-1:{name}");
+    let reason =
+        |problem: &str| not_injected(503, "\"k\"", &format!("Embedded: {object} could not be read: {problem}"));
+
+    let unknown =
+        with_host(&pod, &aws, |asked| Err(format!("Cannot find resource {}/{}", asked.api_version, asked.kind)));
+    let problem = "the API server does not serve this kind; the operator must install the secret gateway and its \
+                   APIService";
+    assert_eq!(unknown, Ok(reason(problem)));
+
+    let store = Store::new(json!({ "AWS": { name: { "error": "InternalServiceError" } } }));
+    let problem = "the server could not be reached or failed; try again later";
+    assert_eq!(create_with(&pod, &aws, &store).0, reason(problem));
+    // No other scope is asked: what is there might be another secret.
+    assert_eq!(store.asked().len(), 1);
+}
+
+/// The twin of a secret that was found is asked for as well; that this fails is a failure like any other.
+#[test]
+fn a_twin_that_cannot_be_looked_for() {
+    let scope = Scope { organization: "acme", domain: "development", project: "flytesnacks" };
+    let twin = image_pull_name(scope, "k");
+    let store = kubernetes_store(&[(&project_name("k"), b"v")]);
+    let settings = json!({ "embeddedSecretManagerConfig": { "imagePullSecrets": { "enabled": true } } });
+    let found = with_host(&pod(&["key:'k'"]), &settings, move |asked| {
+        if asked.name.starts_with("img-pull-") {
+            return Err("ApiError: forbidden (ErrorResponse { code: 403 })".to_owned());
+        }
+        store.call("kubernetes", "get_resource", &serde_json::to_vec(&as_json(asked)).unwrap_or_default())
+    });
+    let reason = format!(
+        "Embedded: Secret flytesnacks-development/{twin} could not be read: the policy server's service account may \
+         not get it; the operator must grant the verb get on it"
+    );
+    assert_eq!(found, Ok(not_injected(503, "\"k\"", &reason)));
+}
+
+fn as_json(request: &Request) -> Value {
+    json!({
+        "api_version": request.api_version,
+        "kind": request.kind,
+        "name": request.name,
+        "namespace": request.namespace,
+    })
+}
+
+#[test]
+fn kubernetes_secrets_that_hold_no_value() {
+    let name = project_name("k");
+    let object = format!("Secret flyte/{}", secret_name(&name));
+    let no_value = format!("holds no value under {name:?}; store it there");
+    let no_data = "holds something else than a Secret's data; store the secret anew".to_owned();
+    let table = [
+        (json!({ "data": {} }), no_value.clone()),
+        (json!({ "data": { "k": "dg==" } }), no_value.clone()),
+        (json!({ "data": { &name: null } }), no_value.clone()),
+        (json!({ "data": null }), no_value.clone()),
+        (json!({}), no_value),
+        (json!({ "data": { &name: "%%%" } }), "holds a value that is not base64; store the secret anew".into()),
+        (json!({ "data": { &name: "dg" } }), "holds a value that is not base64; store the secret anew".into()),
+        (json!({ "data": { &name: "" } }), "holds an empty value; store the secret anew".into()),
+        (json!({ "data": { &name: 1 } }), no_data.clone()),
+        (json!({ "data": ["dg=="] }), no_data.clone()),
+        (json!([]), no_data.clone()),
+        (json!(null), no_data),
+    ];
+    for (secret, problem) in table {
+        let answer = secret.to_string().into_bytes();
+        let found = with_host(&pod(&["key:'k'"]), &json!({}), move |_| Ok(answer.clone()));
+        assert_eq!(found, Ok(not_injected(400, "\"k\"", &format!("Embedded: {object} {problem}"))), "{secret}");
+    }
+    let found = with_host(&pod(&["key:'k'"]), &json!({}), |_| Ok(b"\xff".to_vec()));
+    let reason = format!("Embedded: {object} holds something else than a Secret's data; store the secret anew");
+    assert_eq!(found, Ok(not_injected(400, "\"k\"", &reason)));
+}
+
+#[test]
+fn answers_of_the_gateway_that_are_no_values() {
+    let empty = "an empty value";
+    let no_value = "something else than a value";
+    let not_base64 = "a value that is not base64";
+    let not_flytes = "something else than Flyte's JSON of type and value";
+    let no_type = "a value of a type that is neither STRING nor BINARY";
+    let aws = json!({ "awsConfig": { "region": "eu-west-1" } });
+    let aws_object = format!("AWSSecret eu-west-1:{}", project_name("k"));
+    let azure = json!({ "azureConfig": { "vaultURI": "https://name.vault.azure.net/" } });
+    let azure_object = "AzureSecret name.vault.azure.net:1-acme-development-flytesnacks-NM";
+    let packed = |text: &str| json!({ "stringValue": text });
+    let mut table = Vec::new();
+    for (answer, problem) in [
+        (json!({}), empty),
+        (json!({ "stringValue": "" }), empty),
+        (json!({ "stringValue": null, "binaryValue": "" }), empty),
+        (json!({ "stringValue": 1 }), no_value),
+        (json!({ "stringValue": { "a": 1 } }), no_value),
+        (json!({ "binaryValue": ["dg=="] }), no_value),
+        (json!({ "binaryValue": "%" }), not_base64),
+        (json!([]), no_value),
+        (json!("v"), no_value),
+    ] {
+        table.push((&aws, aws_object.as_str(), answer, problem));
+    }
+    for (answer, problem) in [
+        (packed("v"), not_flytes),
+        (packed("[]"), not_flytes),
+        (packed("{\"type\":\"STRING\",\"value\":1}"), not_flytes),
+        (packed("{\"type\":\"STRING\",\"value\":\"v\"} x"), not_flytes),
+        (packed("{\"type\":\"TEXT\",\"value\":\"v\"}"), no_type),
+        (packed("{\"type\":2,\"value\":\"v\"}"), no_type),
+        (packed("{\"type\":\"BINARY\",\"value\":\"%\"}"), not_base64),
+        (packed("{\"type\":\"STRING\",\"value\":\"\"}"), empty),
+        (packed("{}"), empty),
+    ] {
+        table.push((&azure, azure_object, answer, problem));
+    }
+    for (settings, object, answer, problem) in table {
+        let text = answer.to_string().into_bytes();
+        let settings = json!({ "embeddedSecretManagerConfig": settings });
+        let found = with_host(&pod(&["key:'k'"]), &settings, move |_| Ok(text.clone()));
+        let reason = format!("Embedded: {object} holds {problem}; store the secret anew");
+        assert_eq!(found, Ok(not_injected(400, "\"k\"", &reason)), "{answer}");
+    }
+}
+
+#[test]
+fn pods_that_may_not_have_what_they_ask_for() {
+    let template = json!({ "tenancy": { "namespaceTemplate": "{{ project }}-{{ domain }}" } });
+    let organization = json!({ "tenancy": { "namespaceTemplate": "{{ organization }}-{{ project }}" } });
+    let accounts = json!({ "tenancy": { "serviceAccounts": ["trainer", "other-namespace/default"] } });
+    let nobody = json!({ "tenancy": { "serviceAccounts": [] } });
+    let elsewhere = with(pod(&["key:'k'"]), "/metadata/namespace", json!("elsewhere"));
+    let claims = with(pod(&["key:'k'"]), "/metadata/labels/project", json!("payroll"));
+    let other = with(pod(&["key:'k'"]), "/spec/serviceAccountName", json!("other"));
+    let namespace = |found: &str, wanted: &str| {
+        format!(
+            "the pod is in namespace {found:?}, but secrets of its project, domain and organization are for pods in \
+             namespace {wanted:?}; correct the labels, or run the task where its project runs"
+        )
+    };
+    let account = |name: &str| {
+        format!(
+            "the pod runs as service account {name:?}, which may have no secrets; the operator names those that may \
+             in tenancy.serviceAccounts"
+        )
+    };
+    let table = [
+        (&elsewhere, &template, namespace("elsewhere", "flytesnacks-development")),
+        (&claims, &template, namespace("flytesnacks-development", "payroll-development")),
+        (&elsewhere, &organization, namespace("elsewhere", "acme-flytesnacks")),
+        (&other, &accounts, account("other")),
+        // The account that Kubernetes gives a pod that names none.
+        (&elsewhere, &accounts, account("default")),
+        (&other, &nobody, account("other")),
+    ];
+    for (pod, settings, reason) in table {
+        let store = Store::new(json!({}));
+        let found = create_with(pod, settings, &store).0;
+        assert_eq!(found, not_injected(403, "\"k\"", &format!("Embedded: {reason}")), "{settings}");
+        assert_eq!(store.asked(), [], "{settings}");
+    }
+}
+
+/// The namespace is the API server's, not what the pod says of itself.
+#[test]
+fn the_pods_own_word_for_its_namespace_does_not_count() {
+    let settings = json!({ "tenancy": { "namespaceTemplate": "{{ project }}-{{ domain }}" } });
+    let request = with(creation(&pod(&["key:'k'"])), "/namespace", json!("elsewhere"));
+    let found = policy().validate(&request, &settings, &nothing()).map(|answer| answer.0).ok();
+    let reason =
+        "Embedded: the pod is in namespace \"elsewhere\", but secrets of its project, domain and organization \
+                  are for pods in namespace \"flytesnacks-development\"; correct the labels, or run the task where its \
+                  project runs";
+    assert_eq!(found, Some(not_injected(403, "\"k\"", reason)));
+}
+
+#[test]
+fn each_manager_gives_its_reason_on_a_line() {
+    let chain = managers(&["K8s", "Vault", "AWS", "GCP", "Azure", "Embedded"]);
+    let reasons = "K8s: needs key\n\
+                   Vault: needs key\n\
+                   AWS: cannot do mount_requirement ENV_VAR; ask for FILE or ANY\n\
+                   GCP: cannot do mount_requirement ENV_VAR; ask for FILE or ANY\n\
+                   Azure: cannot do mount_requirement ENV_VAR; ask for FILE or ANY\n\
+                   Embedded: needs key";
+    let asking = pod(&["group:'db' group_version:'1' mount_requirement:ENV_VAR"]);
+    assert_eq!(create(&asking, &chain).0, not_injected(400, "\"db\" version \"1\"", reasons));
+    // Global has nothing to say.
+    let chain = managers(&["Global", "Vault"]);
+    assert_eq!(create(&pod(&["key:'k'"]), &chain).0, not_injected(400, "\"k\"", "Vault: needs group"));
+}
+
+/// A line is a line, whatever stands in the request.
+#[test]
+fn a_request_cannot_forge_a_line() {
+    let asking = pod(&["group:'a\\nAWS: fine' key:'k\\r\\nx'"]);
+    let reasons =
+        "K8s: key \"k\\r\\nx\" is not a key of a Kubernetes Secret: up to 253 of a-z, A-Z, 0-9, '-', '_' and \
+                   '.'\n\
+                   GCP: needs group_version";
+    let found = create(&asking, &managers(&["K8s", "GCP"])).0;
+    assert_eq!(found, not_injected(400, "\"a\\nAWS: fine/k\\r\\nx\"", reasons));
+}
+
+/// Of a whole pod nothing is applied when its last request is refused, and the refused one is named.
+#[test]
+fn one_refused_request_refuses_the_pod() {
+    let asking = pod(&["group:'db' key:'a'", "group:'db' key:'b' mount_requirement:ENV_VAR", "group:'db'"]);
+    let message = "secret \"db\" (annotation flyte.secrets/s2) cannot be injected\nK8s: needs key";
+    assert_eq!(create(&asking, &managers(&["K8s"])).0, refusal(400, message));
+}
+
+const NOT_HERE: &str = "Embedded: the pod is in namespace \"elsewhere\", but secrets of its project, domain and \
+                        organization are for pods in namespace \"flytesnacks-development\"; correct the labels, or run \
+                        the task where its project runs";
+
+/// The worst of the reasons decides the code, wherever it stands.
+#[test]
+fn forbidden_beats_malformed() {
+    let elsewhere = with(pod(&["key:'k'"]), "/metadata/namespace", json!("elsewhere"));
+    let tenancy = json!({ "namespaceTemplate": "{{ project }}-{{ domain }}" });
+    for (chain, reasons) in [
+        (["Vault", "Embedded"], format!("Vault: needs group\n{NOT_HERE}")),
+        (["Embedded", "Vault"], format!("{NOT_HERE}\nVault: needs group")),
+    ] {
+        let settings = with(managers(&chain), "/tenancy", tenancy.clone());
+        assert_eq!(create(&elsewhere, &settings).0, not_injected(403, "\"k\"", &reasons), "{chain:?}");
+    }
+}
+
+/// An outage must not let a less preferred manager win, and must not ask it; what a more preferred one said stays.
+#[test]
+fn an_outage_ends_the_chain() {
+    let outage = format!(
+        "Embedded: Secret flyte/{} could not be read: the server could not be reached or failed; try again later",
+        secret_name(&project_name("k"))
+    );
+    let table = [
+        (vec!["Embedded", "K8s"], outage.clone()),
+        (vec!["Vault", "Embedded", "K8s"], format!("Vault: needs group\n{outage}")),
+    ];
+    for (chain, reasons) in table {
+        let found = with_host(&pod(&["key:'k'"]), &managers(&chain), |_| Err("connection refused".to_owned()));
+        assert_eq!(found, Ok(not_injected(503, "\"k\"", &reasons)), "{chain:?}");
+    }
+}
+
+/// What only the operator can mend is no fault of the pod's author.
+#[test]
+fn settings_that_cannot_be_used() {
+    let message = "settings: secretManagerTypes: \"Conjur\" is none of K8s, AWS, GCP, Azure, Vault, Embedded, Global; \
+                   the operator must correct the policy's settings";
+    assert_eq!(create(&pod(&["key:'k'"]), &managers(&["Conjur"])).0, refusal(503, message));
+
+    let several = json!({
+        "secretManagerTypes": ["Embedded", "K8s"],
+        "embeddedSecretManagerConfig": {
+            "awsConfig": { "region": "eu-west-1" },
+            "gcpConfig": { "project": "acme-prod" },
+        },
+    });
+    let reason = "Embedded: settings: embeddedSecretManagerConfig.type: AWS and GCP are configured; name the one that \
+                  is meant";
+    assert_eq!(create(&pod(&["key:'k'"]), &several).0, not_injected(503, "\"k\"", reason));
+}
+
+/// Whatever goes wrong around a value, neither it nor what the host says of itself comes out.
+#[test]
+fn no_answer_tells_a_value_or_a_stack_trace() {
+    const VALUE: &str = "hunter2-hunter2-hunter2";
+    let name = project_name("k");
+    let encoded = STANDARD.encode(VALUE);
+    let kubernetes = json!({});
+    let twins = json!({ "embeddedSecretManagerConfig": { "imagePullSecrets": { "enabled": true } } });
+    let aws = json!({ "embeddedSecretManagerConfig": { "awsConfig": { "region": "eu-west-1" } } });
+    let azure =
+        json!({ "embeddedSecretManagerConfig": { "azureConfig": { "vaultURI": "https://name.vault.azure.net" } } });
+    let data = |value: &str| Ok(json!({ "data": { &name: value } }).to_string());
+    let text = |value: &str| Ok(json!({ "stringValue": value }).to_string());
+    let too_large = STANDARD.encode(VALUE.repeat(9000));
+    let binary = STANDARD.encode([VALUE.as_bytes(), b"\xff"].concat());
+    let table: Vec<(&Value, &str, Result<String, String>)> = vec![
+        (&kubernetes, "key:'k'", data(&binary)),
+        (&kubernetes, "key:'k'", data(&too_large)),
+        (&kubernetes, "key:'k' mount_requirement:FILE", data(&too_large)),
+        (&kubernetes, "key:'k'", data(VALUE)),
+        (&kubernetes, "key:'k'", Ok(json!({ "data": { "k": &encoded } }).to_string())),
+        (&kubernetes, "key:'k'", Ok(json!({ "data": [VALUE, &encoded] }).to_string())),
+        (&kubernetes, "key:'k'", Ok(VALUE.to_owned())),
+        (&kubernetes, "key:'k'", Err(format!("{VALUE}\n\nStack backtrace:\n   0: std::backtrace_rs\n {encoded}"))),
+        (&aws, "key:'k'", Ok(json!({ "stringValue": { "value": VALUE } }).to_string())),
+        (&aws, "key:'k'", Ok(json!({ "binaryValue": VALUE }).to_string())),
+        (&azure, "key:'k'", text(VALUE)),
+        (&azure, "key:'k'", text(&json!({ "type": VALUE, "value": VALUE }).to_string())),
+        (&azure, "key:'k'", text(&json!({ "type": "BINARY", "value": VALUE }).to_string())),
+    ];
+    for (settings, request, reply) in table {
+        let shown = format!("{reply:.99?}");
+        let found = with_host(&pod(&[request]), settings, move |_| reply.clone().map(String::into_bytes));
+        let found = found.map(|answer| (answer["accepted"].clone(), answer.to_string()));
+        let tells = found.map(|(accepted, answer)| (accepted, tells(&answer, VALUE)));
+        assert_eq!(tells, Ok((json!(false), Vec::new())), "{request} {shown}");
+    }
+
+    // An accepted pod has the value where it belongs, and neither its warnings nor its audit annotation have it.
+    let scope = Scope { organization: "acme", domain: "development", project: "flytesnacks" };
+    let store = Store::new(json!({
+        "K8s": { "flyte": { secret_name(&name): { &name: encoded }, image_pull_name(scope, "k"): {} } },
+    }));
+    let mut answer = create_with(&pod(&["key:'k'"]), &twins, &store).0;
+    let mutated = answer.as_object_mut().and_then(|answer| answer.shift_remove("mutated_object"));
+    assert_eq!(mutated.map(|pod| tells(&pod.to_string(), VALUE)), Some(vec![VALUE.to_owned()]));
+    assert_eq!(answer["warnings"].as_array().map(Vec::len), Some(1));
+    assert_eq!(tells(&answer.to_string(), VALUE), Vec::<String>::new());
+}
+
+/// What of a value, plain or encoded, and of a stack trace stands in a text.
+fn tells(text: &str, value: &str) -> Vec<String> {
+    let told = [value.to_owned(), STANDARD.encode(value), "backtrace".to_owned()];
+    told.into_iter().filter(|secret| text.contains(secret)).collect()
+}

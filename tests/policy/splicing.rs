@@ -1,1 +1,261 @@
-//! TODO
+//! What survives byte for byte: everything that the policy does not add.
+//!
+//! Pods are written by hand as a text with marks in it. `‹old→new›` stands for `old` in the pod that comes in and for
+//! `new` in the one that goes out; what stands outside of marks must not change by a byte.
+
+use std::sync::Arc;
+
+use flyte_secrets_policy::names::kubernetes::{image_pull_name, secret_name};
+use flyte_secrets_policy::names::Scope;
+use flyte_secrets_testing::host::{Capabilities, Store};
+use serde_json::{json, Value};
+
+use crate::support::{annotation, kubernetes_store, policy, project_name};
+
+/// Both sides of a text with marks.
+fn sides(marked: &str) -> (String, String) {
+    let (mut before, mut after) = (String::new(), String::new());
+    for piece in marked.split('‹') {
+        let (mark, plain) = piece.split_once('›').unwrap_or(("→", piece));
+        let (old, new) = mark.split_once('→').unwrap_or_default();
+        before += old;
+        after += new;
+        before += plain;
+        after += plain;
+    }
+    (before, after)
+}
+
+/// The text of the pod in the answer, where it is the last member.
+fn answered(pod: &str, settings: &str, store: &Arc<Store>) -> Result<String, String> {
+    let capabilities: Arc<dyn Capabilities> = Arc::clone(store) as Arc<dyn Capabilities>;
+    let payload = format!(
+        "{{\"settings\":{settings} , \"request\" : {{\"uid\":\"\\u0031\",\"kind\":{{\"version\":\"v1\",\"kind\":\"Pod\",\
+         \"group\":\"\"}},\"object\":{pod} ,\"operation\":\"CREATE\",\"namespace\":\"flytesnacks-development\",\
+         \"oldObject\":null,\"options\":{{\"x\":1e5}}}},\"more\":[{pod}]}}"
+    );
+    let answer = policy().call("validate", payload.as_bytes(), &capabilities).map_err(|wrong| wrong.to_string())?;
+    let again = policy().call("validate", payload.as_bytes(), &capabilities).map_err(|wrong| wrong.to_string())?;
+    assert_eq!(answer, again, "the same payload has two answers");
+    let answer = String::from_utf8(answer).map_err(|wrong| wrong.to_string())?;
+    let mutated = answer.split_once(",\"mutated_object\":").and_then(|(_, pod)| pod.strip_suffix('}'));
+    mutated.map(str::to_owned).ok_or(answer)
+}
+
+/// A marked pod comes out as its marks say, and then stays so; `names` stand in it for longer texts.
+fn check(marked: &str, names: &[(&str, &str)], settings: &str, store: &Arc<Store>) {
+    let marked = names.iter().fold(marked.to_owned(), |marked, (name, text)| marked.replace(name, text));
+    let (before, after) = sides(&marked);
+    assert_ne!(before, after);
+    let is_json = |text: &str| serde_json::from_str::<Value>(text).map(drop).map_err(|wrong| wrong.to_string());
+    assert_eq!((is_json(&before), is_json(&after)), (Ok(()), Ok(())), "not JSON: {before} or {after}");
+    assert_eq!(answered(&before, settings, store), Ok(after.clone()));
+    assert_eq!(answered(&after, settings, store), Ok(after), "in the second pass");
+}
+
+/// Checks a pod that asks for a file and a variable from the Secret `db`: `@META` is its metadata, or `@S0` and `@S1` the
+/// two annotations; `@ENV`, `@MOUNT` and `@VOLUME` are what is added.
+fn kubernetes(marked: &str) {
+    let file = annotation("group:'db' key:'password' mount_requirement:FILE");
+    let variable = annotation("group:'db' key:'user' mount_requirement:ENV_VAR");
+    let names = [
+        (
+            "@META",
+            r#""metadata":{"labels":{"inject-flyte-secrets":"true"},"annotations":{"flyte.secrets/s0":"@S0","flyte.secrets/s1":"@S1"}}"#,
+        ),
+        ("@S0", file.as_str()),
+        ("@S1", variable.as_str()),
+        (
+            "@ENV",
+            r#"{"name":"FLYTE_SECRETS_ENV_PREFIX","value":"_UNION_"},{"name":"_UNION_DB_USER","valueFrom":{"secretKeyRef":{"name":"db","key":"user","optional":true}}},{"name":"FLYTE_SECRETS_FILE_PREFIX"},{"name":"FLYTE_SECRETS_DEFAULT_DIR","value":"/etc/flyte/secrets"}"#,
+        ),
+        ("@MOUNT", r#"{"name":"mrrf5","readOnly":true,"mountPath":"/etc/flyte/secrets/db"}"#),
+        (
+            "@VOLUME",
+            r#"{"name":"mrrf5","secret":{"secretName":"db","items":[{"key":"password","path":"password"}],"optional":true}}"#,
+        ),
+    ];
+    check(marked, &names, r#"{"secretManagerTypes":["K8s"]}"#, &Store::new(json!({})));
+}
+
+/// A whole pod with all that a JSON library would write anew: numbers, escapes, order, white space.
+#[test]
+fn what_is_not_touched_is_not_written_anew() {
+    kubernetes(
+        r#"{
+  "x-new": [1e5, 1.0, -0, -0.0, 1E+2, 12345678901234567890123, 0.1000, true, null, {}, [], [ ], ""],
+  "kind":"Pod" ,"apiVersion" : "v1",
+  "metadata": { "name":"task\u002d1", "labels":{"inject-flyte-secrets":"true","unknown\/label":"\u00e9é\ud83d\ude00😀"},
+    "annotations" : {"z":"\u007f\u2028 ","flyte.secrets/s1":"@S1","a":"\"mutated_object\":","flyte.secrets/s0":"@S0" , "b":"\\"},
+    "managedFields":[{"time":"2026-01-01T00:00:00Z","fieldsV1":{"f:spec":{"f:containers":{"k:{\"name\":\"main\"}":{".":{}}}}}}]},
+  "spec" :{"nodeSelector":{"b":"1","a":"2"}, "containers":[
+    {"image":"train:1\t2","env":[‹→@ENV,›{"value":"\/home","name":"HOME","x-new":{"n":1e300}}],"resources":{"limits":{"cpu":1.50}},"name":"main"‹→,"volumeMounts":[@MOUNT]›},
+    { "name" : "proxy" , "volumeMounts" : [ {"mountPath":"/data\/x","name":"data","x-new":1.0} ‹→,@MOUNT›] , "x-new":"env"‹→,"env":[@ENV]›}
+  ],"terminationGracePeriodSeconds":3.0e1,
+   "volumes":[{"name":"data","x-new":{"size":1e3}}‹→,@VOLUME›], "x-new":{"containers":[{"env":[{"name":"A"}]}]}, "schedulingGates" : [ ] }
+ , "status" : {"phase":"Pending","startTime":null}
+}"#,
+    );
+}
+
+/// Each way in which a list can be missing or empty.
+#[test]
+fn lists_that_are_not_there() {
+    for container in [
+        r#"{"name":"a"‹→,"env":[@ENV],"volumeMounts":[@MOUNT]›}"#,
+        r#"{‹→"env":[@ENV],"volumeMounts":[@MOUNT]›}"#,
+        r#"{ ‹→"env":[@ENV],"volumeMounts":[@MOUNT]›}"#,
+        r#"{"env":‹null→[@ENV]›,"volumeMounts":‹null→[@MOUNT]›,"name":"a"}"#,
+        r#"{"volumeMounts":‹null→[@MOUNT]›,"env":‹null→[@ENV]›,"name":"a"}"#,
+        r#"{"env":[‹→@ENV›],"volumeMounts":[‹→@MOUNT›],"name":"a"}"#,
+        r#"{"env":[‹ →@ENV›],"volumeMounts":[ ‹→@MOUNT›],"name":"a"}"#,
+        r#"{"env" : ‹null→[@ENV]› , "name":"a" ‹→,"volumeMounts":[@MOUNT]›}"#,
+        r#"{"\u0065nv":[‹→@ENV,›{"name":"A"}],"volume\u004dounts":[{"name":"b"}‹→,@MOUNT›]}"#,
+    ] {
+        let pod = |containers: &str| format!(r#"{{@META,"spec":{{{containers},"volumes":[‹→@VOLUME›]}}}}"#);
+        kubernetes(&pod(&format!(r#""containers":[{container}]"#)));
+        kubernetes(&pod(&format!(r#""initContainers":[{container},{container}],"containers":[{container}]"#)));
+    }
+    for volumes in [
+        r#""containers":[]‹→,"volumes":[@VOLUME]›"#,
+        r#""containers":[],"volumes":‹null→[@VOLUME]›"#,
+        r#""containers":[],"volumes":[ ‹→@VOLUME›]"#,
+        r#""volumes":[{"name":"data"}‹→,@VOLUME›],"containers":null,"initContainers":null"#,
+        r#"‹→"volumes":[@VOLUME]›"#,
+        r#" ‹→"volumes":[@VOLUME]›"#,
+    ] {
+        kubernetes(&format!(r#"{{"spec":{{{volumes}}},@META}}"#));
+    }
+}
+
+/// Ephemeral containers are debuggers: nobody gives them secrets.
+#[test]
+fn ephemeral_containers_are_left_alone() {
+    kubernetes(
+        r#"{@META,"spec":{"ephemeralContainers":[{"name":"debug","env":[{"name":"FLYTE_SECRETS_ENV_PREFIX","value":"x"}],"volumeMounts":null}],"containers":[{"name":"a"‹→,"env":[@ENV],"volumeMounts":[@MOUNT]›}],"volumes":[‹→@VOLUME›]}}"#,
+    );
+}
+
+/// A user's variables of our names go, wherever they stand; the others keep their order and their text.
+#[test]
+fn variables_of_our_names_are_removed() {
+    kubernetes(
+        r#"{@META,"spec":{"containers":[{"env":[‹{"name":"FLYTE_SECRETS_ENV_PREFIX","value":"x"}→@ENV›,{"name":"B","value":"$(_UNION_DB_USER)"},‹{"value":"y","name":"_UNION_DB_USER"},→›{"name":"_union_db_user","value":"1"}‹,{"name":"FLYTE_SECRETS_DEFAULT_DIR"},{"name":"FLYTE_SECRETS\u005fENV_PREFIX","valueFrom":{"fieldRef":{"fieldPath":"metadata.name"}}}→›],"volumeMounts":[‹→@MOUNT›]},{"env":[‹{"name":"FLYTE_SECRETS_FILE_PREFIX","value":"x"}→@ENV›],"volumeMounts":[‹→@MOUNT›]}],"volumes":[‹→@VOLUME›]}}"#,
+    );
+}
+
+/// A mount and a volume that are there already are not added again, whatever their text; their places keep their order.
+#[test]
+fn what_is_there_is_not_added_again() {
+    kubernetes(
+        r#"{@META,"spec":{"volumes":[{"secret":{"optional":true,"items":[{"path":"other","key":"other"}‹→,{"key":"password","path":"password"}›],"secretName":"db","defaultMode":256.0},"name":"mrrf5"},{"name":"z"}],"containers":[{"volumeMounts":[{"mountPath":"/etc/flyte/secrets/db/","name":"mrrf5"},{"name":"z","mountPath":"/z"}],"env":[‹→@ENV›]}]}}"#,
+    );
+}
+
+const META_OF_ONE: &str = r#""metadata":{"labels":{"inject-flyte-secrets":"true","organization":"acme","project":"flytesnacks","domain":"development"},"annotations":{"flyte.secrets/s0":"@S0"}}"#;
+
+/// Annotations are added at the end of the pod's own, which may be its last member.
+#[test]
+fn annotations_at_the_end() {
+    let request = annotation("group:'kv/app' group_version:'kv2' key:'k' mount_requirement:FILE");
+    let added = r#""vault.hashicorp.com/agent-inject-secret-ID":"kv/app","vault.hashicorp.com/agent-inject-file-ID":"kv/app/k","vault.hashicorp.com/agent-inject-template-ID":"{{- with secret \"kv/app\" -}}{{ .Data.data.k }}{{- end -}}","vault.hashicorp.com/agent-inject":"true","vault.hashicorp.com/secret-volume-path":"/etc/flyte/secrets","vault.hashicorp.com/agent-pre-populate-only":"true""#;
+    let added = added.replace("ID", "cdca0306-56a2-5e41-b9ba-e7c5b68c9d33");
+    let files =
+        r#"{"name":"FLYTE_SECRETS_FILE_PREFIX"},{"name":"FLYTE_SECRETS_DEFAULT_DIR","value":"/etc/flyte/secrets"}"#;
+    let names = [("@S0", request.as_str()), ("@ADDED", &added), ("@FILES", files)];
+    let marked = r#"{"spec":{"containers":[{"name":"a"‹→,"env":[@FILES]›}]},"metadata":{"labels":{"inject-flyte-secrets":"true"},"annotations":{"vault.hashicorp.com\/role":"\u006dine","flyte.secrets/s0":"@S0"‹→,@ADDED›}}}"#;
+    check(marked, &names, r#"{"secretManagerTypes":["Vault"]}"#, &Store::new(json!({})));
+}
+
+/// The locked role replaces the pod's own where it stands.
+#[test]
+fn a_locked_annotation_is_replaced_in_place() {
+    let request = annotation("group:'kv/app' group_version:'kv2' key:'k' mount_requirement:FILE");
+    let added = r#""vault.hashicorp.com/agent-inject-secret-ID":"kv/app","vault.hashicorp.com/agent-inject-file-ID":"kv/app/k","vault.hashicorp.com/agent-inject-template-ID":"{{- with secret \"kv/app\" -}}{{ .Data.data.k }}{{- end -}}","vault.hashicorp.com/agent-inject":"true","vault.hashicorp.com/agent-pre-populate-only":"true""#;
+    let added = added.replace("ID", "cdca0306-56a2-5e41-b9ba-e7c5b68c9d33");
+    let names = [("@S0", request.as_str()), ("@ADDED", &added)];
+    let marked = r#"{"metadata":{"labels":{"inject-flyte-secrets":"true"},"annotations":{"vault.hashicorp.com/role":‹"mine"→"flyte"› ,"vault.hashicorp.com/secret-volume-path":"/own","flyte.secrets/s0":"@S0" ‹→,@ADDED›}},"spec":{"containers":[]}}"#;
+    check(
+        marked,
+        &names,
+        r#"{"secretManagerTypes":["Vault"],"vaultSecretManager":{"lockAnnotations":true}}"#,
+        &Store::new(json!({})),
+    );
+}
+
+/// A list of init-containers that is missing, `null` or empty gets ours, and so does one with the user's.
+#[test]
+fn init_containers_are_appended() {
+    let request = annotation("group:'arn:x:' key:'K' mount_requirement:FILE");
+    let files =
+        r#"{"name":"FLYTE_SECRETS_FILE_PREFIX"},{"name":"FLYTE_SECRETS_DEFAULT_DIR","value":"/etc/flyte/secrets"}"#;
+    let mount = r#"{"name":"aws-secret-vol","readOnly":true,"mountPath":"/etc/flyte/secrets"}"#;
+    let volume = r#"{"name":"aws-secret-vol","emptyDir":{"medium":"Memory"}}"#;
+    let pull = |number: usize| {
+        let resources = r#"{"limits":{"cpu":"200m","memory":"500Mi"},"requests":{"cpu":"200m","memory":"500Mi"}}"#;
+        format!(
+            r#"{{"name":"aws-pull-secret-{number}","image":"docker.io/amazon/aws-secrets-manager-secret-sidecar:v0.1.4","env":[{{"name":"SECRET_ARN","value":"arn:x:K"}},{{"name":"SECRET_FILENAME","value":"/arn:x:/k"}}],"resources":{resources},"volumeMounts":[{{"name":"aws-secret-vol","mountPath":"/tmp"}}]}}"#
+        )
+    };
+    let (pull_0, pull_1) = (pull(0), pull(1));
+    let names = [
+        ("@META", META_OF_ONE),
+        ("@S0", request.as_str()),
+        ("@PULL0", &pull_0),
+        ("@PULL1", &pull_1),
+        ("@ADDED", r#""env":[@FILES],"volumeMounts":[@MOUNT]"#),
+        ("@FILES", files),
+        ("@MOUNT", mount),
+        ("@VOLUME", volume),
+    ];
+    for marked in [
+        r#"{@META,"spec":{"containers":[{"name":"a"‹→,@ADDED›}]‹→,"initContainers":[@PULL0],"volumes":[@VOLUME]›}}"#,
+        r#"{@META,"spec":{"initContainers":‹null→[@PULL0]›,"containers":[{"name":"a"‹→,@ADDED›}]‹→,"volumes":[@VOLUME]›}}"#,
+        r#"{@META,"spec":{"volumes":‹null→[@VOLUME]›,"initContainers":[ ‹→@PULL0›],"containers":[{"name":"a"‹→,@ADDED›}]}}"#,
+        r#"{"spec":{"containers":[{"name":"a"‹→,@ADDED›}],"initContainers":[{"restartPolicy":"Always","x-new":1.0,"name":"b"‹→,@ADDED›} ‹→,@PULL1›],"volumes":[{"x-new":1e2}‹→,@VOLUME›]},@META}"#,
+    ] {
+        check(marked, &names, r#"{"secretManagerTypes":["AWS"]}"#, &Store::new(json!({})));
+    }
+}
+
+/// Image pull secrets that are there keep their text when the list is sorted.
+#[test]
+fn image_pull_secrets_keep_their_text() {
+    let scope = Scope { organization: "acme", domain: "development", project: "flytesnacks" };
+    let (name, twin) = (project_name("k"), image_pull_name(scope, "k"));
+    let request = annotation("key:'k'");
+    let values =
+        r#"{"name":"_UNION_K","value":"\"\\\n\u0001é/"},{"name":"FLYTE_SECRETS_ENV_PREFIX","value":"_UNION_"}"#;
+    let names = [("@META", META_OF_ONE), ("@S0", request.as_str()), ("@VALUES", values), ("@TWIN", &twin)];
+    let store = Store::new(json!({ "K8s": {
+        "flyte": { secret_name(&name): { name: "IlwKAcOpLw==" } },
+        "flytesnacks-development": { twin.clone(): {} },
+    } }));
+    let settings = r#"{"embeddedSecretManagerConfig":{"imagePullSecrets":{"enabled":true}}}"#;
+    for marked in [
+        r#"{@META,"spec":{"containers":[{"name":"a"‹→,"env":[@VALUES]›}]‹→,"imagePullSecrets":[{"name":"@TWIN"}]›}}"#,
+        r#"{@META,"spec":{"imagePullSecrets":‹null→[{"name":"@TWIN"}]›,"containers":[{"name":"a"‹→,"env":[@VALUES]›}]}}"#,
+        r#"{@META,"spec":{"imagePullSecrets":[{"x-new":1.0,"name":"a\u002db"},‹→{"name":"@TWIN"},›{"name":"zzz" }],"containers":[{"name":"a"‹→,"env":[@VALUES]›}]}}"#,
+    ] {
+        check(marked, &names, settings, &store);
+    }
+}
+
+/// With every manager that writes something, the same payload yields the same bytes, in instances that share nothing.
+#[test]
+fn the_same_payload_yields_the_same_bytes() {
+    let store = kubernetes_store(&[(&project_name("k"), b"v"), (&project_name("l"), b"w")]);
+    let requests =
+        ["key:'k' mount_requirement:FILE env_var:'A'", "key:'l' mount_requirement:FILE", "key:'k'", "key:'m'"];
+    let annotations = requests.iter().enumerate();
+    let annotations: Vec<String> =
+        annotations.map(|(at, text)| format!(r#""flyte.secrets/s{at}":"{}""#, annotation(text))).collect();
+    let all = META_OF_ONE.replace(r#""flyte.secrets/s0":"@S0""#, &annotations.join(","));
+    let pod = format!(r#"{{{all},"spec":{{"containers":[{{"name":"a"}},{{"name":"b"}}]}}}}"#);
+    let settings = r#"{"secretManagerTypes":["Embedded","K8s"]}"#;
+    let once = answered(&pod, settings, &store);
+    assert_eq!(once.as_ref().map(|pod| pod.contains("initContainers")), Ok(true));
+    for _ in 0..3 {
+        assert_eq!(answered(&pod, settings, &store), once);
+    }
+}

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use flyte_secrets_policy::requests::base32;
+use flyte_secrets_policy::base32::{self, Alphabet};
 use flyte_secrets_testing::engine::{Policy, Response};
 use flyte_secrets_testing::host::{Capabilities, Store};
 use serde_json::{json, Value};
@@ -21,7 +21,7 @@ pub fn repository(path: &str) -> PathBuf {
 
 /// A request in the text format, as flytekit writes it into an annotation.
 pub fn annotation(request: &str) -> String {
-    base32::encode(request.as_bytes())
+    base32::encode(Alphabet::Flyte, request.as_bytes())
 }
 
 /// A task's pod with one container, in `flytesnacks-development`, that asks for `requests` in the text format.

@@ -1,17 +1,32 @@
-//! The base32 of Flyte's annotations: its own alphabet, no padding.
+//! Base32 without padding, in the two alphabets that Flyte uses.
 //!
-//! A port of what Go's `encoding/base32` does with that alphabet, because no crate passes over line breaks as it
-//! does. One deviation: a text whose length is 1, 3 or 6 modulo 8 encodes no whole number of bytes; Go drops its tail
-//! silently, we refuse it.
+//! A port of what Go's `encoding/base32` does, because no crate passes over line breaks as it does. One deviation: a
+//! text whose length is 1, 3 or 6 modulo 8 encodes no whole number of bytes; Go drops its tail silently, we refuse it.
 
-/// `abcdefghijklmnopqrstuvwxyz123456`: Flyte's `encoding.Base32Encoder`.
-const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz123456";
+/// Which characters stand for 0 to 31.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Alphabet {
+    /// `a` to `z`, `1` to `6`: Flyte's `encoding.Base32Encoder`, of annotations and of volumes' names.
+    Flyte,
+    /// `A` to `Z`, `2` to `7`: RFC 4648, of names in Azure Key Vault.
+    Rfc4648,
+}
+
+impl Alphabet {
+    /// The first letter and the first digit.
+    fn starts(self) -> (u8, u8) {
+        match self {
+            Self::Flyte => (b'a', b'1'),
+            Self::Rfc4648 => (b'A', b'2'),
+        }
+    }
+}
 
 /// Why a text is not base32.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Error {
     /// A character outside the alphabet, with its position in the text.
-    #[error("base32: character {at} is not one of a-z and 1-6")]
+    #[error("base32: character {at} is not in the alphabet")]
     Character {
         /// Byte offset into the text.
         at: usize,
@@ -28,14 +43,15 @@ pub enum Error {
 ///
 /// # Errors
 /// A character outside the alphabet, or a length that no encoder writes.
-pub fn decode(text: &[u8]) -> Result<Vec<u8>, Error> {
+pub fn decode(alphabet: Alphabet, text: &[u8]) -> Result<Vec<u8>, Error> {
+    let (letter, digit) = alphabet.starts();
     let mut bytes = Vec::with_capacity(text.len() * 5 / 8);
     let (mut buffer, mut bits, mut length) = (0_u32, 0_u32, 0_usize);
     for (at, character) in text.iter().enumerate() {
-        let value = match character {
-            b'a'..=b'z' => character - b'a',
-            b'1'..=b'6' => character - b'1' + 26,
-            b'\r' | b'\n' => continue,
+        let value = match (character.wrapping_sub(letter), character.wrapping_sub(digit)) {
+            (value @ 0..26, _) => value,
+            (_, value @ 0..6) => value + 26,
+            _ if matches!(character, b'\r' | b'\n') => continue,
             _ => return Err(Error::Character { at }),
         };
         length += 1;
@@ -53,10 +69,14 @@ pub fn decode(text: &[u8]) -> Result<Vec<u8>, Error> {
 }
 
 /// Encodes `bytes`.
-pub fn encode(bytes: &[u8]) -> String {
+pub fn encode(alphabet: Alphabet, bytes: &[u8]) -> String {
+    let (letter, digit) = alphabet.starts();
     let mut text = String::with_capacity(bytes.len() * 8 / 5 + 1);
     let (mut buffer, mut bits) = (0_u32, 0_u32);
-    let mut push = |five: u32| text.extend(ALPHABET.get((five & 31) as usize).map(|c| char::from(*c)));
+    let mut push = |bits: u32| {
+        let value = (bits & 31) as u8;
+        text.push(char::from(if value < 26 { letter + value } else { digit + value - 26 }));
+    };
     for byte in bytes {
         buffer = buffer << 8 | u32::from(*byte);
         bits += 8;
@@ -89,7 +109,7 @@ mod tests {
             ("MU", Err(Error::Character { at: 0 })),
         ];
         for (text, decoded) in table {
-            assert_eq!(decode(text.as_bytes()), decoded.map(<[u8]>::to_vec), "{text}");
+            assert_eq!(decode(Alphabet::Flyte, text.as_bytes()), decoded.map(<[u8]>::to_vec), "{text}");
         }
     }
 
@@ -98,7 +118,9 @@ mod tests {
         let bytes: Vec<u8> = (0..=255).collect();
         for length in 0..bytes.len() {
             let part: Vec<u8> = bytes.iter().copied().take(length).collect();
-            assert_eq!(decode(encode(&part).as_bytes()), Ok(part));
+            for alphabet in [Alphabet::Flyte, Alphabet::Rfc4648] {
+                assert_eq!(decode(alphabet, encode(alphabet, &part).as_bytes()).as_ref(), Ok(&part));
+            }
         }
     }
 }
