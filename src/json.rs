@@ -549,8 +549,15 @@ mod tests {
 
     #[test]
     fn escapes_hide_nothing() {
-        let table =
-            [("{\"a/b\"}", true), ("a/", false), ("/b", false), ("//a/a/b", true), ("{\"\\u0061/b\"}", true), ("\"\\\\a\\n/b\"", false), ("\"a\\/b\"", true)];
+        let table = [
+            ("{\"a/b\"}", true),
+            ("a/", false),
+            ("/b", false),
+            ("//a/a/b", true),
+            ("{\"\\u0061/b\"}", true),
+            ("\"\\\\a\\n/b\"", false),
+            ("\"a\\/b\"", true),
+        ];
         for (text, held) in table {
             assert_eq!(may_hold(text.as_bytes(), b"a/b"), held, "{text}");
         }

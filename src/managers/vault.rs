@@ -57,31 +57,31 @@ impl SecretManager for Vault<'_> {
 }
 
 impl Vault<'_> {
-    /// The request's, the common ones, and those of the settings: of one key, the last one counts.
+    /// The request's, the common ones, and those of the settings, which win.
     fn annotations(&self, request: &SecretRequest) -> Vec<Annotation> {
         let SecretRequest { group, key, .. } = request;
-        let id = id(request);
-        let mut own = vec![
-            (format!("agent-inject-secret-{id}"), group.clone()),
-            (format!("agent-inject-file-{id}"), [group, "/", key].concat()),
-        ];
-        own.extend(self.template(request).map(|template| (format!("agent-inject-template-{id}"), template)));
-        let common = [
-            ("agent-inject", "true"),
-            ("secret-volume-path", SECRETS_DIR),
-            ("role", &self.settings.role),
-            ("agent-pre-populate-only", "true"),
-        ];
-        let common = common.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let lock = self.settings.lock_annotations;
-        let ours = own.into_iter().chain(common).map(|(name, value)| {
-            let replaces = lock && name == "role";
-            Annotation { key: [PREFIX, &name].concat(), value, replaces }
-        });
-        let set = &self.settings.annotations;
-        let from_settings =
-            set.iter().map(|(key, value)| Annotation { key: key.clone(), value: value.clone(), replaces: lock });
-        ours.filter(|annotation| !set.iter().any(|(key, _)| *key == annotation.key)).chain(from_settings).collect()
+        let VaultSecretManager { role, annotations: set, lock_annotations: lock, .. } = self.settings;
+        let mut all: Vec<Annotation> = Vec::new();
+        let mut add = |name: &str, value: String, replaces: bool| {
+            let key = [PREFIX, name].concat();
+            if !set.iter().any(|(known, _)| *known == key) {
+                all.push(Annotation { key, value, replaces });
+            }
+        };
+        let id = id(request).to_string();
+        add(&["agent-inject-secret-", &id].concat(), group.clone(), false);
+        add(&["agent-inject-file-", &id].concat(), [group, "/", key].concat(), false);
+        if let Some(template) = self.template(request) {
+            add(&["agent-inject-template-", &id].concat(), template, false);
+        }
+        add("agent-inject", "true".to_owned(), false);
+        add("secret-volume-path", SECRETS_DIR.to_owned(), false);
+        add("role", role.clone(), *lock);
+        add("agent-pre-populate-only", "true".to_owned(), false);
+        for (key, value) in set {
+            all.push(Annotation { key: key.clone(), value: value.clone(), replaces: *lock });
+        }
+        all
     }
 
     /// The template that renders one key of what Vault answers; none for engines whose answer is no map.
@@ -95,10 +95,10 @@ impl Vault<'_> {
         };
         let value = match is_go_identifier(&request.key) {
             true => [query, ".", &request.key].concat(),
-            false => format!("index {query} {}", go_quoted(&request.key)),
+            false => ["index ", query, " ", &go_quoted(&request.key)].concat(),
         };
         let path = go_quoted(&request.group);
-        Some(format!("{{{{- with secret {path} -}}}}{{{{ {value} }}}}{{{{- end -}}}}"))
+        Some(["{{- with secret ", &path, " -}}{{ ", &value, " }}{{- end -}}"].concat())
     }
 }
 
@@ -117,7 +117,15 @@ fn is_go_identifier(key: &str) -> bool {
 
 /// A string constant of a Go template; control characters have been refused.
 fn go_quoted(text: &str) -> String {
-    ["\"", &text.replace('\\', "\\\\").replace('"', "\\\""), "\""].concat()
+    let mut quoted = String::from("\"");
+    for character in text.chars() {
+        if matches!(character, '"' | '\\') {
+            quoted.push('\\');
+        }
+        quoted.push(character);
+    }
+    quoted.push('"');
+    quoted
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ mod view;
 
 pub use apply::{apply, Conflict};
 pub use plan::{
-    Amounts, Annotation, Clash, ContainerName, Contested, File, InitContainer, Merged, Mount, Plan, Resources, SecretItem,
-    SecretVolume, Source, Variable, Volume,
+    Amounts, Annotation, Clash, ContainerName, Contested, File, InitContainer, Merged, Mount, Plan, Resources,
+    SecretItem, SecretVolume, Source, Variable, Volume,
 };
 pub use view::View;
 

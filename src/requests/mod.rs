@@ -162,7 +162,8 @@ pub fn number_of(annotation: &str) -> Option<&str> {
 }
 
 fn decode(annotation: &str, value: &str) -> Result<Annotated, Error> {
-    let text = base32::decode(Alphabet::Flyte, value.as_bytes()).map_err(|wrong| Error::Base32(annotation.to_owned(), wrong))?;
+    let text = base32::decode(Alphabet::Flyte, value.as_bytes())
+        .map_err(|wrong| Error::Base32(annotation.to_owned(), wrong))?;
     let request = text_format::parse(&text).map_err(|wrong| Error::TextFormat(annotation.to_owned(), wrong))?;
     Ok(Annotated { annotation: annotation.to_owned(), request })
 }

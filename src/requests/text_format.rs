@@ -298,7 +298,7 @@ fn go_int32(word: &[u8]) -> Option<i32> {
     if digits.ends_with('_') || digits.contains("__") || (digits.starts_with('_') && !prefixed) {
         return None;
     }
-    let digits = digits.replace('_', "");
+    let digits: String = digits.chars().filter(|digit| *digit != '_').collect();
     if !digits.bytes().all(|digit| char::from(digit).is_digit(radix)) {
         return None;
     }

@@ -332,12 +332,7 @@ impl VaultSecretManager {
 
 impl Default for VaultSecretManager {
     fn default() -> Self {
-        Self {
-            role: "flyte".to_owned(),
-            kv_version: KvVersion::V2,
-            annotations: Vec::new(),
-            lock_annotations: false,
-        }
+        Self { role: "flyte".to_owned(), kv_version: KvVersion::V2, annotations: Vec::new(), lock_annotations: false }
     }
 }
 
@@ -614,7 +609,8 @@ impl Tenancy {
 
 /// The same amounts as requests and limits.
 fn resources(cpu: &'static str, memory: &'static str) -> Resources {
-    let both: Amounts = vec![(Cow::Borrowed("cpu"), Cow::Borrowed(cpu)), (Cow::Borrowed("memory"), Cow::Borrowed(memory))];
+    let both: Amounts =
+        vec![(Cow::Borrowed("cpu"), Cow::Borrowed(cpu)), (Cow::Borrowed("memory"), Cow::Borrowed(memory))];
     Resources { limits: both.clone(), requests: both }
 }
 

@@ -89,7 +89,8 @@ mod tests {
             ("1e", None),
             ("1e+", None),
             ("0x1", None),
-            ("1e999", None), ("64Gi", Some(ONE << 36)),
+            ("1e999", None),
+            ("64Gi", Some(ONE << 36)),
             ("1e-999", Some(1)),
         ];
         for (text, amount) in table {

@@ -71,11 +71,10 @@ impl Meter {
             capabilities: Arc::clone(capabilities),
         };
         let mut store = Store::new(&self.engine, state);
-        self.run(&mut store).map_err(|wrong| anyhow!("{wrong:#}"))
-            .and_then(|(fuel, memory)| {
-                let answer = std::mem::replace(&mut store.data_mut().answer, Ok(Vec::new()));
-                Ok(Cost { fuel, memory, answer: answer.map_err(|wrong| anyhow!(wrong))? })
-            })
+        self.run(&mut store).map_err(|wrong| anyhow!("{wrong:#}")).and_then(|(fuel, memory)| {
+            let answer = std::mem::replace(&mut store.data_mut().answer, Ok(Vec::new()));
+            Ok(Cost { fuel, memory, answer: answer.map_err(|wrong| anyhow!(wrong))? })
+        })
     }
 
     fn run(&self, store: &mut Store<State>) -> wasmtime_provider::wasmtime::Result<(u64, u64)> {

@@ -371,6 +371,8 @@ fn requests_that_a_manager_cannot_serve() {
 
     row("Embedded", "", "without group and key", "needs key");
     row("Embedded", "group:'db'", "\"db\"", "needs key");
+    let one_line = "is not a secret's key, which has no control characters";
+    row("Embedded", "key:'a\\nb' env_var:'A'", "\"a\\nb\"", &format!("key \"a\\nb\" {one_line}"));
     row("Embedded", "key:'k' mount_requirement:7", "\"k\"", all);
     row("Embedded", "key:'k' env_var:'A=B'", "\"k\"", &format!("env_var \"A=B\" {name}"));
     row("Embedded", "key:'a=b'", "\"a=b\"", &format!("key \"_UNION_A=B\" {name}"));

@@ -174,8 +174,8 @@ fn refused() {
         ),
         // Names that nobody has.
         (
-            json!({ "secretManagerTypes": ["K8s", "Valut"] }),
-            format!("secretManagerTypes: \"Valut\" {managers}; Vault was perhaps meant"),
+            json!({ "secretManagerTypes": ["K8s", "Vaut"] }),
+            format!("secretManagerTypes: \"Vaut\" {managers}; Vault was perhaps meant"),
         ),
         (json!({ "secretManagerType": "Conjur" }), format!("secretManagerType: \"Conjur\" {managers}")),
         (
@@ -190,7 +190,7 @@ fn refused() {
         ),
         (
             json!({ "vaultSecretManager": { "kvVersion": 3 } }),
-            "vaultSecretManager.kvVersion: \"3\" is none of 1, 2; 1 was perhaps meant".into(),
+            "vaultSecretManager.kvVersion: \"3\" is none of 1, 2".into(),
         ),
         (json!({ "secretManagerTypes": ["Global"] }), only_global.into()),
         (json!({ "secretManagerType": "global" }), only_global.into()),
