@@ -48,6 +48,9 @@ cargo-deny:
 wasm-target:
 	@rustup target list --installed | grep -qx $(TARGET) || rustup target add $(TARGET)
 
+# Paths of the machine that builds would stand in the wasm, and make it another one on each.
+CARGO_HOME ?= $(HOME)/.cargo
+$(BUILT): export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS = --remap-path-prefix=$(CARGO_HOME)=cargo --remap-path-prefix=$(CURDIR)=.
 $(BUILT): $(SOURCES) | wasm-target
 	cargo build --release --target $(TARGET) --package flyte-secrets-policy
 	@touch $@

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use base64ct::{Base64, Encoding};
 
 use super::{
-    file_variables, literal, named_variable, needed, path_variable, refused, variable_name, Context, Injection, Reason,
-    SecretManager, ENV_PREFIX,
+    derived_variable, file_variables, literal, named_variable, needed, path_variable, refused, Context, Injection,
+    Reason, SecretManager, ENV_PREFIX,
 };
 use crate::names::{kubernetes, Scope};
 use crate::pod::{ContainerName, File, InitContainer, Mount, Plan, Source, Variable, Volume, SECRETS_DIR};
@@ -100,8 +100,7 @@ impl Embedded<'_> {
             (MountRequirement::Any | MountRequirement::EnvVar, Some(name)) => Ok(Some(name.to_owned())),
             (MountRequirement::Any | MountRequirement::EnvVar, None) => {
                 let prefix = &self.context.settings.secret_env_var_prefix;
-                let name = [prefix, request.key.to_ascii_uppercase().as_str()].concat();
-                Ok(Some(variable_name("key", &name)?.to_owned()))
+                derived_variable([prefix, request.key.to_ascii_uppercase().as_str()].concat()).map(Some)
             }
             (MountRequirement::File, _) if is_file_name(&request.key) => Ok(None),
             (MountRequirement::File, _) => {
@@ -122,7 +121,7 @@ impl Embedded<'_> {
                 Ok(names) => names,
                 // A name that is too long for the store can be short enough in a broader scope.
                 Err(no_name) => {
-                    looked_up.push(format!("nothing in the scope of the {scope} ({no_name})"));
+                    looked_up.push(format!("no name in the scope of the {scope} ({no_name})"));
                     continue;
                 }
             };

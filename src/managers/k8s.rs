@@ -1,7 +1,7 @@
 //! References to Kubernetes Secrets of the pod's own namespace: a variable, or a volume for each Secret.
 
 use super::{
-    file_variables, literal, named_variable, needed, path_variable, refused, variable_name, Injection, Reason,
+    derived_variable, file_variables, literal, named_variable, needed, path_variable, refused, Injection, Reason,
     SecretManager, ENV_PREFIX,
 };
 use crate::base32::{self, Alphabet};
@@ -35,8 +35,7 @@ impl SecretManager for K8s<'_> {
 impl K8s<'_> {
     fn variable(&self, request: &SecretRequest, group: &str) -> Result<Plan, Reason> {
         let prefix = &self.settings.secret_env_var_prefix;
-        let derived = [prefix, group, "_", &request.key].concat().to_ascii_uppercase();
-        variable_name("key", &derived)?;
+        let derived = derived_variable([prefix, group, "_", &request.key].concat().to_ascii_uppercase())?;
         let source = Source::SecretKey {
             secret: group.to_owned(),
             key: request.key.clone(),

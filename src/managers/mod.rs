@@ -76,6 +76,9 @@ pub enum Reason {
         /// What it should.
         wanted: &'static str,
     },
+    /// The key does not make a variable's name.
+    #[error("its key makes the variable {0:?}, which cannot be; name another in env_var")]
+    Derived(String),
     /// The variable is one of those that tell the task where its secrets are.
     #[error("{0} is one of the variables that say where secrets are; name another in env_var")]
     Reserved(String),
@@ -195,7 +198,7 @@ pub fn inject(requests: &[Annotated], context: Context) -> Result<Outcome, Box<R
         let (manager, injection) = ask(&chain, annotated, merged.plan())?;
         merged.add(number, injection.plan).map_err(|clash| {
             let first = requests.get(clash.first).unwrap_or(annotated).clone();
-            Refusal::Clash { first, second: annotated.clone(), clash }
+            Box::new(Refusal::Clash { first, second: annotated.clone(), clash })
         })?;
         let annotation = annotated.annotation.clone();
         outcome.injected.push(Injected { annotation, manager, source: injection.source });
@@ -209,7 +212,7 @@ fn ask(
     chain: &[(ManagerType, Box<dyn SecretManager + '_>)],
     annotated: &Annotated,
     plan: &Plan,
-) -> Result<(ManagerType, Injection), Refusal> {
+) -> Result<(ManagerType, Injection), Box<Refusal>> {
     let mut tried = Vec::new();
     for (name, manager) in chain {
         match manager.inject(&annotated.request, plan) {
@@ -224,7 +227,7 @@ fn ask(
             }
         }
     }
-    Err(Refusal::Request { request: annotated.clone(), tried })
+    Err(Box::new(Refusal::Request { request: annotated.clone(), tried }))
 }
 
 fn open<'a>(manager: ManagerType, context: Context<'a>) -> Box<dyn SecretManager + 'a> {
@@ -263,21 +266,27 @@ fn file_variables() -> Vec<Variable> {
 fn named_variable(request: &SecretRequest) -> Result<Option<&str>, Reason> {
     match request.env_var.as_str() {
         "" => Ok(None),
-        name => variable_name("env_var", name).map(Some),
+        name if is_variable_name(name) => not_reserved(name).map(Some),
+        name => Err(refused("env_var", name, "a variable's name: ASCII characters, and no '='")),
     }
 }
 
-fn variable_name<'a>(field: &'static str, name: &'a str) -> Result<&'a str, Reason> {
-    if [DEFAULT_DIR, FILE_PREFIX, ENV_PREFIX].contains(&name) {
-        return Err(Reason::Reserved(name.to_owned()));
+/// A variable's name that is made of a key.
+fn derived_variable(name: String) -> Result<String, Reason> {
+    match is_variable_name(&name) {
+        true => not_reserved(&name).map(str::to_owned),
+        false => Err(Reason::Derived(name)),
     }
-    match name.bytes().all(|c| matches!(c, b' '..=b'~') && c != b'=') {
-        true => Ok(name),
-        false => Err(refused(
-            field,
-            name,
-            "part of a variable's name, which has no '=' and only ASCII characters; set env_var",
-        )),
+}
+
+fn is_variable_name(name: &str) -> bool {
+    name.bytes().all(|c| matches!(c, b' '..=b'~') && c != b'=')
+}
+
+fn not_reserved(name: &str) -> Result<&str, Reason> {
+    match [DEFAULT_DIR, FILE_PREFIX, ENV_PREFIX].contains(&name) {
+        true => Err(Reason::Reserved(name.to_owned())),
+        false => Ok(name),
     }
 }
 

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::plan::{ContainerName, InitContainer, Plan, Resources, SecretItem, SecretVolume, Source, Variable, Volume};
-use super::view::{Container, Field, Span, View};
+use super::view::{Container, Field, Pair, Span, View};
 use crate::json::{Cursor, Malformed, Writer};
 
 /// Something in the pod stands in the plan's way, or is not what Kubernetes has there.
@@ -426,7 +426,7 @@ impl<'a> VolumeSource<'a> {
     }
 
     /// The keys of its items, each with its path.
-    fn items(&self, text: &'a [u8]) -> Result<Vec<(Cow<'a, str>, Cow<'a, str>)>, Malformed> {
+    fn items(&self, text: &'a [u8]) -> Result<Vec<Pair<'a>>, Malformed> {
         let mut items = Vec::new();
         let Some(span) = &self.items.span else { return Ok(items) };
         let mut cursor = Cursor::at(text, span);
@@ -541,20 +541,25 @@ fn image_pull_secrets(view: &View, plan: &Plan, spec: &mut Owner, edits: &mut Ed
     Ok(())
 }
 
-/// Doubles each `$` that Kubernetes would take for the start of `$(NAME)` or for an escaped `$`.
+/// Doubles each `$` that Kubernetes would take for the start of `$(NAME)` or for an escaped `$`, and those before a
+/// character beyond ASCII, of which Kubernetes before 1.36 carries over one byte alone (kubernetes/kubernetes#136325).
 ///
 /// Source: `third_party/forked/golang/expansion` of Kubernetes.
 fn escape_expansion(value: &str) -> Cow<'_, str> {
-    if !value.contains("$$") && !value.contains("$(") {
+    if !value.contains('$') {
         return Cow::Borrowed(value);
     }
+    let closed = value.rfind(')').unwrap_or_default();
     let mut escaped = String::with_capacity(value.len() + 8);
-    let mut rest = value.chars();
-    while let Some(character) = rest.next() {
+    let mut characters = value.char_indices().peekable();
+    while let Some((at, character)) = characters.next() {
         escaped.push(character);
-        let next = rest.as_str();
-        if character == '$' && (next.starts_with('$') || next.starts_with('(') && next.contains(')')) {
-            escaped.push('$');
+        let next = characters.peek().map(|(_, next)| *next).filter(|_| character == '$');
+        match next {
+            Some('$') => escaped.push('$'),
+            Some('(') if at < closed => escaped.push('$'),
+            Some(other) if !other.is_ascii() => escaped.push('$'),
+            _ => {}
         }
     }
     Cow::Owned(escaped)

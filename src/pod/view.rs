@@ -122,7 +122,7 @@ impl<'a> View<'a> {
     ///
     /// # Errors
     /// One of them is no string of Unicode characters.
-    pub fn annotations(&self, prefix: &str) -> Result<Vec<(Cow<'a, str>, Cow<'a, str>)>, Malformed> {
+    pub fn annotations(&self, prefix: &str) -> Result<Vec<Pair<'a>>, Malformed> {
         let mut found = Vec::new();
         for (key, value) in &self.annotations {
             let other = key.plain().is_some_and(|plain| !plain.starts_with(prefix.as_bytes()));
@@ -155,6 +155,9 @@ fn field(cursor: &mut Cursor) -> Result<Field, Malformed> {
     let null = cursor.clone().null();
     Ok(Field { span: Some(cursor.skip()?), null })
 }
+
+/// A key and its value, as they are meant.
+pub(super) type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
 
 type Pairs<'a> = Vec<(Text<'a>, Text<'a>)>;
 

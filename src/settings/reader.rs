@@ -50,14 +50,19 @@ impl<'a> Reader<'a> {
         known: &'static [&'static str],
         visit: &mut dyn FnMut(&mut Self, &str) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        self.map(&mut |reader, key| match known.contains(&key) {
-            true => visit(reader, key),
-            false => Err(Error::UnknownKey { path: reader.path(), nearest: nearest(key, known) }),
-        })
+        self.members(Some(known), visit)
     }
 
     /// Reads an object of any keys; `visit` reads the value of each that is not `null`.
     pub fn map(&mut self, visit: &mut dyn FnMut(&mut Self, &str) -> Result<(), Error>) -> Result<(), Error> {
+        self.members(None, visit)
+    }
+
+    fn members(
+        &mut self,
+        known: Option<&'static [&'static str]>,
+        visit: &mut dyn FnMut(&mut Self, &str) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         if self.cursor.null() {
             return Ok(());
         }
@@ -65,11 +70,11 @@ impl<'a> Reader<'a> {
         while let Some(key) = self.cursor.member().map_err(|wrong| self.wrong(wrong))? {
             let key = key.read().map_err(|wrong| self.wrong(wrong))?;
             self.path.push(key.clone().into_owned());
-            // An unknown key is wrong with any value.
-            if !self.cursor.clone().null() {
+            if let Some(known) = known.filter(|known| !known.contains(&&*key)) {
+                return Err(Error::UnknownKey { path: self.path(), nearest: nearest(&key, known) });
+            }
+            if !self.cursor.null() {
                 visit(self, &key)?;
-            } else {
-                self.cursor.null();
             }
             self.path.pop();
         }
@@ -147,5 +152,5 @@ fn nearest(found: &str, known: &[&'static str]) -> Option<&'static str> {
     let found = found.to_ascii_lowercase();
     let distance = |name: &str| strsim::levenshtein(&found, &name.to_ascii_lowercase());
     let near = known.iter().map(|name| (distance(name), *name)).min_by_key(|(distance, _)| *distance);
-    near.filter(|(distance, name)| distance * 4 <= name.len() + 2).map(|(_, name)| name)
+    near.filter(|(distance, name)| distance * 3 <= name.len() + 1).map(|(_, name)| name)
 }

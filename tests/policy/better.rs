@@ -1,1 +1,535 @@
-//! TODO
+//! Where Flyte's webhook is wrong, and what we do: a test for each row of that table.
+
+use std::collections::BTreeSet;
+
+use flyte_secrets_testing::engine::Response;
+use flyte_secrets_testing::host::Store;
+use serde_json::{json, Value};
+
+use crate::support::{
+    create, create_with, kubernetes_store, managers, mutated, mutated_twice, pod, project_name, with,
+};
+
+const ENV: &str = "mount_requirement:ENV_VAR";
+
+fn env(pod: &Value) -> &Value {
+    &pod["spec"]["containers"][0]["env"]
+}
+
+fn names(list: &Value) -> Vec<&str> {
+    list.as_array().into_iter().flatten().filter_map(|item| item["name"].as_str()).collect()
+}
+
+fn empty() -> std::sync::Arc<Store> {
+    Store::new(json!({}))
+}
+
+#[track_caller]
+fn refused(response: &Response, code: u64, message: &str) {
+    assert_eq!((response.code(), response.message()), (code, message));
+    assert_eq!(response.mutated(), None);
+}
+
+#[test]
+fn requests_are_handled_in_the_order_of_their_numbers() {
+    let requests: Vec<String> = (0..12).map(|n| format!("group:'g' key:'k{n}' {ENV}")).collect();
+    let requests: Vec<&str> = requests.iter().map(String::as_str).collect();
+    let out = create(&pod(&requests), &managers(&["K8s"]));
+    let mut wanted: Vec<String> = (0..12).map(|n| format!("_UNION_G_K{n}")).collect();
+    wanted.push("FLYTE_SECRETS_ENV_PREFIX".to_owned());
+    wanted.reverse();
+    assert_eq!(names(env(mutated(&out))), wanted);
+}
+
+#[test]
+fn an_annotation_that_is_no_request_passes_with_a_warning() {
+    let pod = with(pod(&[]), "/metadata/annotations/flyte.secrets~1source", json!("x"));
+    let mut pod = pod;
+    pod["metadata"]["annotations"] = json!({ "flyte.secrets/source": "x" });
+    let out = create(&pod, &managers(&["K8s"]));
+    let warning = "annotation \"flyte.secrets/source\" is no secret request: s and a number are wanted";
+    assert_eq!(out.0, json!({ "accepted": true, "warnings": [warning] }));
+}
+
+#[test]
+fn vault_ids_repeat() {
+    let pod = pod(&["group:'secret/data/a' key:'k'", "group:'secret/data/a' key:'l' group_version:'kv1'"]);
+    let once = mutated_twice(&pod, &managers(&["Vault"]), &empty());
+    let again = mutated_twice(&pod, &managers(&["Vault"]), &empty());
+    assert_eq!(once, again);
+    assert_eq!(
+        once["metadata"]["annotations"].as_object().map(|all| all.len()),
+        Some(2 + 4 + 2 * 3),
+        "the requests, the common ones, and three for each request"
+    );
+}
+
+#[test]
+fn a_base32_that_loses_its_tail_is_refused() {
+    let mut pod = pod(&[]);
+    pod["metadata"]["annotations"] = json!({ "flyte.secrets/s0": "nnsxsorcnmr" });
+    refused(
+        &create(&pod, &managers(&["K8s"])),
+        400,
+        "annotation flyte.secrets/s0 holds no secret request: base32: 11 characters encode no whole number of bytes, so \
+         the end is missing or there is too much; let flytekit write it",
+    );
+}
+
+#[test]
+fn a_second_pass_changes_nothing() {
+    let store = kubernetes_store(&[(&project_name("a"), b"1"), (&project_name("b"), b"2"), (&project_name("c"), b"3")]);
+    let cases = [
+        (
+            managers(&["K8s"]),
+            vec!["group:'g' key:'a'", "group:'g' key:'b'", "group:'h' key:'b' mount_requirement:ENV_VAR"],
+        ),
+        (managers(&["AWS"]), vec!["group:'arn' key:'a'", "group:'arn' key:'b'"]),
+        (managers(&["GCP"]), vec!["group:'a' group_version:'1'", "group:'b' group_version:'2' env_var:'B'"]),
+        (managers(&["Azure"]), vec!["group:'https://v.vault.azure.net/secrets/a'"]),
+        (managers(&["Vault"]), vec!["group:'secret/data/a' key:'k'"]),
+        (json!({}), vec!["key:'a' mount_requirement:FILE", "key:'b' mount_requirement:FILE env_var:'B'", "key:'c'"]),
+    ];
+    for (settings, requests) in cases {
+        mutated_twice(&pod(&requests), &settings, &store);
+    }
+}
+
+#[test]
+fn a_second_pass_knows_its_own_after_the_api_server_has_filled_in_defaults() {
+    let store = kubernetes_store(&[(&project_name("a"), b"1")]);
+    let settings = json!({ "secretManagerTypes": ["Embedded", "K8s"] });
+    let pod = pod(&["key:'a' mount_requirement:FILE", "group:'g' key:'b' mount_requirement:FILE"]);
+    let mut once = mutated(&create_with(&pod, &settings, &store)).clone();
+    once["spec"]["initContainers"][0]["terminationMessagePath"] = json!("/dev/termination-log");
+    once["spec"]["initContainers"][0]["imagePullPolicy"] = json!("Always");
+    once["spec"]["volumes"][1]["secret"]["defaultMode"] = json!(420);
+    let twice = create_with(&once, &settings, &store);
+    assert_eq!(twice.patch(&once).0, []);
+}
+
+#[test]
+fn a_second_pass_renews_what_the_init_container_writes() {
+    let pod = pod(&["key:'a' mount_requirement:FILE"]);
+    let before = kubernetes_store(&[(&project_name("a"), b"old")]);
+    let after = kubernetes_store(&[(&project_name("a"), b"new")]);
+    let once = mutated(&create_with(&pod, &json!({}), &before)).clone();
+    let twice = mutated(&create_with(&once, &json!({}), &after)).clone();
+    let wanted = with(once, "/spec/initContainers/0/env/0/value", json!("a=bmV3\n"));
+    assert_eq!(twice, wanted);
+}
+
+#[test]
+fn two_versions_of_a_group_share_the_volume_that_is_there() {
+    let pod = pod(&["group:'g' group_version:'1' key:'a'", "group:'g' group_version:'2' key:'b'"]);
+    let out = mutated_twice(&pod, &managers(&["K8s"]), &empty());
+    assert_eq!(
+        out["spec"]["volumes"],
+        json!([{ "name": "m4ptc", "secret": {
+            "secretName": "g",
+            "items": [{ "key": "a", "path": "a" }, { "key": "b", "path": "b" }],
+            "optional": true,
+        } }])
+    );
+    assert_eq!(
+        out["spec"]["containers"][0]["volumeMounts"],
+        json!([{ "name": "m4ptc", "readOnly": true, "mountPath": "/etc/flyte/secrets/g" }])
+    );
+}
+
+#[test]
+fn a_volume_of_the_users_own_stays_as_it_is() {
+    let own = json!({ "name": "mine", "secret": { "secretName": "g", "items": [{ "key": "x", "path": "x" }] } });
+    let pod = with(pod(&["group:'g' key:'a'"]), "/spec/volumes", json!([own]));
+    let out = mutated_twice(&pod, &managers(&["K8s"]), &empty());
+    let ours = json!({ "name": "m3pq", "secret": {
+        "secretName": "g", "items": [{ "key": "a", "path": "a" }], "optional": true,
+    } });
+    let ours = with(ours, "/name", out["spec"]["volumes"][1]["name"].clone());
+    assert_eq!(out["spec"]["volumes"], json!([own, ours]));
+}
+
+#[test]
+fn only_volume_names_that_are_too_long_are_hashed() {
+    // 38 bytes make 61 characters, 39 make 63, 40 make 64.
+    for (length, hashed) in [(37, false), (38, false), (39, true), (200, true)] {
+        let group = "g".repeat(length);
+        let out = create(&pod(&[&format!("group:'{group}' key:'a'")]), &managers(&["K8s"]));
+        let name = mutated(&out)["spec"]["volumes"][0]["name"].as_str().unwrap_or_default().to_owned();
+        assert!(name.len() <= 63, "{name}");
+        let plain = flyte_secrets_policy::base32::encode(
+            flyte_secrets_policy::base32::Alphabet::Flyte,
+            format!("{group}_").as_bytes(),
+        );
+        assert_eq!(name != plain, hashed, "{length}: {name}");
+        assert_eq!(plain.len() > 63, hashed);
+    }
+}
+
+#[test]
+fn keys_that_differ_in_case_alone_are_refused() {
+    let file = create(&pod(&["group:'g' key:'Tok'", "group:'g' key:'tok'"]), &managers(&["K8s"]));
+    refused(
+        &file,
+        400,
+        "secrets \"g/Tok\" (annotation flyte.secrets/s0) and \"g/tok\" (annotation flyte.secrets/s1) cannot both be \
+         injected: both write the file /etc/flyte/secrets/g/tok, where names are in lower case; rename one of them",
+    );
+    let requests = ["group:'g' key:'Tok' mount_requirement:ENV_VAR", "group:'g' key:'tok' mount_requirement:ENV_VAR"];
+    refused(
+        &create(&pod(&requests), &managers(&["K8s"])),
+        400,
+        "secrets \"g/Tok\" (annotation flyte.secrets/s0) and \"g/tok\" (annotation flyte.secrets/s1) cannot both be \
+         injected: both set the variable _UNION_G_TOK; give one of them an env_var of its own",
+    );
+}
+
+#[test]
+fn every_variable_of_a_name_gives_way() {
+    let own = json!([{ "name": "A", "value": "1" }, { "name": "B", "value": "2" }, { "name": "A", "value": "3" }]);
+    let pod = with(pod(&["group:'g' key:'k' env_var:'A' mount_requirement:ENV_VAR"]), "/spec/containers/0/env", own);
+    let out = mutated_twice(&pod, &managers(&["K8s"]), &empty());
+    assert_eq!(names(env(&out)), ["FLYTE_SECRETS_ENV_PREFIX", "A", "_UNION_G_K", "B"]);
+}
+
+#[test]
+fn a_volume_that_is_mounted_elsewhere_is_mounted_here_as_well() {
+    let mounts = json!([{ "name": "aws-secret-vol", "mountPath": "/elsewhere" }]);
+    let volumes = json!([{ "name": "aws-secret-vol", "emptyDir": { "medium": "Memory" } }]);
+    let pod = with(pod(&["group:'arn' key:'k'"]), "/spec/containers/0/volumeMounts", mounts);
+    let out = mutated_twice(&with(pod, "/spec/volumes", volumes), &managers(&["AWS"]), &empty());
+    assert_eq!(
+        out["spec"]["containers"][0]["volumeMounts"],
+        json!([
+            { "name": "aws-secret-vol", "mountPath": "/elsewhere" },
+            { "name": "aws-secret-vol", "readOnly": true, "mountPath": "/etc/flyte/secrets" },
+        ])
+    );
+}
+
+#[test]
+fn vault_keys_and_paths_are_quoted() {
+    let out = create(&pod(&["group:'secret/data/a\"b' key:'my-key'"]), &managers(&["Vault"]));
+    let annotations = mutated(&out)["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
+    let template = annotations.iter().find(|(key, _)| key.contains("template")).map(|(_, value)| value.clone());
+    let wanted = r#"{{- with secret "secret/data/a\"b" -}}{{ index .Data.data "my-key" }}{{- end -}}"#;
+    assert_eq!(template, Some(json!(wanted)));
+}
+
+#[test]
+fn an_unknown_vault_engine_is_the_default_with_a_warning() {
+    let out = create(&pod(&["group:'secret/data/a' group_version:'kv3' key:'k'"]), &managers(&["Vault"]));
+    assert!(out.accepted());
+    let warning =
+        "group_version \"kv3\" of secret secret/data/a/k is none of kv1, kv2 and db; taken as the default engine";
+    assert_eq!(out.warnings(), [warning]);
+}
+
+#[test]
+fn a_sidecar_takes_the_next_free_number() {
+    let init = json!([{ "name": "aws-pull-secret-2", "image": "x" }, { "name": "other", "image": "x" }]);
+    let pod = with(pod(&["group:'arn' key:'a'", "group:'arn' key:'b'"]), "/spec/initContainers", init);
+    let out = mutated_twice(&pod, &managers(&["AWS"]), &empty());
+    let wanted = ["aws-pull-secret-2", "other", "aws-pull-secret-3", "aws-pull-secret-4"];
+    assert_eq!(names(&out["spec"]["initContainers"]), wanted);
+}
+
+#[test]
+fn the_file_writer_takes_a_free_name() {
+    let store = kubernetes_store(&[(&project_name("a"), b"1")]);
+    let init = json!([{ "name": "init-embedded-secret", "image": "x" }]);
+    let pod = with(pod(&["key:'a' mount_requirement:FILE"]), "/spec/initContainers", init);
+    let out = mutated_twice(&pod, &json!({}), &store);
+    assert_eq!(names(&out["spec"]["initContainers"]), ["init-embedded-secret", "init-embedded-secret-1"]);
+}
+
+#[test]
+fn managers_share_one_volume_in_memory() {
+    let pod = pod(&["group:'arn' key:'k'", "group:'g' group_version:'1'"]);
+    let out = mutated_twice(&pod, &managers(&["AWS", "GCP"]), &empty());
+    assert_eq!(out["spec"]["volumes"], json!([{ "name": "aws-secret-vol", "emptyDir": { "medium": "Memory" } }]));
+    let mounts: Vec<&Value> = ["/spec/initContainers/0", "/spec/initContainers/1", "/spec/containers/0"]
+        .into_iter()
+        .filter_map(|path| out.pointer(&format!("{path}/volumeMounts")))
+        .collect();
+    assert_eq!(
+        mounts,
+        [
+            &json!([{ "name": "aws-secret-vol", "mountPath": "/tmp" }]),
+            &json!([{ "name": "aws-secret-vol", "mountPath": "/etc/flyte/secrets" }]),
+            &json!([{ "name": "aws-secret-vol", "readOnly": true, "mountPath": "/etc/flyte/secrets" }]),
+        ]
+    );
+}
+
+#[test]
+fn vault_and_a_volume_in_memory_do_not_meet() {
+    let pod = pod(&["group:'secret/data/a' key:'k'", "group:'g' group_version:'1'"]);
+    refused(
+        &create(&pod, &managers(&["Vault", "GCP"])),
+        400,
+        "secrets \"secret/data/a/k\" (annotation flyte.secrets/s0) and \"g\" version \"1\" (annotation \
+         flyte.secrets/s1) cannot both be injected: each needs a volume of its own at /etc/flyte/secrets; Vault's agent \
+         mounts one there itself",
+    );
+}
+
+#[test]
+fn a_pod_that_mounts_something_else_there_is_refused() {
+    let mounts = json!([{ "name": "mine", "mountPath": "/etc/flyte/secrets/" }]);
+    let pod = with(pod(&["group:'arn' key:'k'"]), "/spec/containers/0/volumeMounts", mounts);
+    refused(
+        &create(&pod, &managers(&["AWS"])),
+        400,
+        "secrets cannot be injected: container \"main\" already mounts \"mine\" at /etc/flyte/secrets/, where secrets are \
+         mounted; mount it elsewhere",
+    );
+}
+
+#[test]
+fn nothing_of_a_name_reaches_a_shell() {
+    for (manager, request) in [
+        ("GCP", "group:'a;touch x' group_version:'1'"),
+        ("GCP", "group:'a' group_version:'$(id)'"),
+        ("GCP", "group:'--help' group_version:'1'"),
+        ("Azure", "group:'https://v.vault.azure.net/secrets/a`id`'"),
+        ("Azure", "group:'https://v.vault.azure.net/secrets/a' group_version:'1;x'"),
+    ] {
+        let out = create(&pod(&[request]), &managers(&[manager]));
+        assert_eq!((out.code(), out.mutated()), (400, None), "{request}");
+    }
+}
+
+#[test]
+fn a_version_in_an_azure_uri_is_read_as_one() {
+    let whole = create(&pod(&["group:'https://v.vault.azure.net/secrets/Name/0F'"]), &managers(&["Azure"]));
+    let apart =
+        create(&pod(&["group:'https://v.vault.azure.net/secrets/Name' group_version:'0F'"]), &managers(&["Azure"]));
+    assert_eq!(mutated(&whole)["spec"], mutated(&apart)["spec"]);
+    let command = &mutated(&whole)["spec"]["initContainers"][0]["command"];
+    let arguments = [&command[4], &command[5]];
+    assert_eq!(arguments, ["https://v.vault.azure.net/secrets/Name/0F", "/etc/flyte/secrets/name/0f"]);
+}
+
+#[test]
+fn env_var_leads_to_the_file_in_every_manager() {
+    let store = kubernetes_store(&[(&project_name("Key.A"), b"1")]);
+    for (manager, request, path) in [
+        ("K8s", "group:'g' key:'Key.A'", "/etc/flyte/secrets/g/key.a"),
+        ("AWS", "group:'Arn' key:'Key.A'", "/etc/flyte/secrets/arn/key.a"),
+        ("GCP", "group:'G' group_version:'V1'", "/etc/flyte/secrets/g/v1"),
+        ("Azure", "group:'https://v.vault.azure.net/secrets/Name'", "/etc/flyte/secrets/name"),
+        ("Vault", "group:'secret/data/X' key:'Key.A'", "/etc/flyte/secrets/secret/data/X/Key.A"),
+        ("Embedded", "key:'Key.A'", "/etc/flyte/secrets/Key.A"),
+    ] {
+        let request = format!("{request} mount_requirement:FILE env_var:'WHERE'");
+        let out = mutated_twice(&pod(&[&request]), &managers(&[manager]), &store);
+        assert_eq!(
+            *env(&out),
+            json!([
+                { "name": "WHERE", "value": path },
+                { "name": "FLYTE_SECRETS_FILE_PREFIX" },
+                { "name": "FLYTE_SECRETS_DEFAULT_DIR", "value": "/etc/flyte/secrets" },
+            ]),
+            "{manager}"
+        );
+    }
+}
+
+#[test]
+fn our_init_containers_have_their_own_variables_alone() {
+    let store = kubernetes_store(&[(&project_name("a"), b"1"), (&project_name("b"), b"2")]);
+    let init = json!([{ "name": "users", "image": "x" }]);
+    let requests = ["key:'a' mount_requirement:FILE", "key:'b' env_var:'SECRETS'"];
+    let out = mutated_twice(&with(pod(&requests), "/spec/initContainers", init), &json!({}), &store);
+    // A variable named SECRETS is the task's, and not the list that our init-container reads.
+    assert_eq!(out["spec"]["initContainers"][1]["env"], json!([{ "name": "SECRETS", "value": "a=MQ==\n" }]));
+    let users = ["SECRETS", "FLYTE_SECRETS_ENV_PREFIX", "FLYTE_SECRETS_FILE_PREFIX", "FLYTE_SECRETS_DEFAULT_DIR"];
+    assert_eq!(names(&out["spec"]["initContainers"][0]["env"]), users);
+    assert_eq!(names(env(&out)), users);
+}
+
+#[test]
+fn an_outage_lets_no_other_manager_win() {
+    let store = Store::new(json!({ "AWS": { project_name("k"): { "error": "throttled" } } }));
+    let settings = json!({
+        "secretManagerTypes": ["Embedded", "K8s"],
+        "embeddedSecretManagerConfig": { "awsConfig": { "region": "eu-west-1" } },
+    });
+    let out = create_with(&pod(&["group:'g' key:'k' mount_requirement:ENV_VAR"]), &settings, &store);
+    refused(
+        &out,
+        503,
+        &format!(
+            "secret \"g/k\" (annotation flyte.secrets/s0) cannot be injected\nEmbedded: AWSSecret eu-west-1:{} could not \
+             be read: the server could not be reached or failed; try again later",
+            project_name("k")
+        ),
+    );
+}
+
+#[test]
+fn a_string_that_is_not_utf8_is_refused() {
+    refused(
+        &create(&pod(&[r#"group:"\xff" key:"k""#]), &managers(&["K8s"])),
+        400,
+        "annotation flyte.secrets/s0 holds no secret request: text format: field group is not UTF-8; let flytekit write it",
+    );
+}
+
+#[test]
+fn every_embedded_file_has_its_own_variable_with_its_real_path() {
+    let store = kubernetes_store(&[(&project_name("A"), b"1"), (&project_name("B"), b"2")]);
+    let requests = ["key:'A' mount_requirement:FILE env_var:'ONE'", "key:'B' mount_requirement:FILE env_var:'TWO'"];
+    let out = mutated_twice(&pod(&requests), &json!({}), &store);
+    assert_eq!(
+        *env(&out),
+        json!([
+            { "name": "TWO", "value": "/etc/flyte/secrets/B" },
+            { "name": "ONE", "value": "/etc/flyte/secrets/A" },
+            { "name": "FLYTE_SECRETS_FILE_PREFIX" },
+            { "name": "FLYTE_SECRETS_DEFAULT_DIR", "value": "/etc/flyte/secrets" },
+        ])
+    );
+}
+
+#[test]
+fn a_key_is_no_command_and_no_path() {
+    for key in ["x;touch y", "../x", ".", "..", "a/b", "$(id)", "a b", "é"] {
+        let store = kubernetes_store(&[(&project_name(key), b"1")]);
+        let out = create_with(&pod(&[&format!("key:'{key}' mount_requirement:FILE")]), &json!({}), &store);
+        assert_eq!((out.code(), out.mutated()), (400, None), "{key}");
+        assert_eq!(store.asked(), [], "nothing is fetched for {key}");
+    }
+}
+
+#[test]
+fn files_that_the_init_container_cannot_be_handed_are_refused() {
+    let big = vec![b'x'; 60_000];
+    let store = kubernetes_store(&[(&project_name("a"), &big), (&project_name("b"), &big)]);
+    let one = create_with(&pod(&["key:'a' mount_requirement:FILE"]), &json!({}), &store);
+    assert!(one.accepted());
+    let both = pod(&["key:'a' mount_requirement:FILE", "key:'b' mount_requirement:FILE"]);
+    refused(
+        &create_with(&both, &json!({}), &store),
+        400,
+        "secret \"b\" (annotation flyte.secrets/s1) cannot be injected\nEmbedded: with this file of 60000 bytes all files \
+         take 160006 bytes in base64, more than the 131063 that the init-container can be handed; use fewer or smaller \
+         files",
+    );
+}
+
+#[test]
+fn dollars_are_doubled_where_kubernetes_would_expand() {
+    for (value, written) in [
+        ("a$b", "a$b"),
+        ("$", "$"),
+        ("$$", "$$$"),
+        ("$(HOME)", "$$(HOME)"),
+        ("$(", "$("),
+        ("x$$(A)y", "x$$$$(A)y"),
+        ("$$$", "$$$$$"),
+        ("$(a$(b)", "$$(a$$(b)"),
+    ] {
+        let store = kubernetes_store(&[(&project_name("k"), value.as_bytes())]);
+        let out = create_with(&pod(&["key:'k' env_var:'V'"]), &json!({}), &store);
+        assert_eq!(env(mutated(&out))[0], json!({ "name": "V", "value": written }));
+        assert_eq!(expand(written), value, "as the task sees it");
+    }
+}
+
+/// What Kubernetes makes of a value when all variables are defined as `!`; a port of its expansion.
+fn expand(value: &str) -> String {
+    let bytes = value.as_bytes();
+    let (mut out, mut at) = (String::new(), 0);
+    while at < bytes.len() {
+        match (bytes[at], bytes.get(at + 1)) {
+            (b'$', Some(b'$')) => {
+                out.push('$');
+                at += 2;
+            }
+            (b'$', Some(b'(')) if value[at..].contains(')') => {
+                out.push('!');
+                at += value[at..].find(')').unwrap_or_default() + 1;
+            }
+            _ => {
+                out.push(char::from(bytes[at]));
+                at += 1;
+            }
+        }
+    }
+    out
+}
+
+#[test]
+fn labels_make_no_other_projects_name() {
+    let pod = with(pod(&["key:'k'"]), "/metadata/labels/project", json!("a__key__b"));
+    refused(
+        &create(&pod, &json!({})),
+        400,
+        "secret \"k\" (annotation flyte.secrets/s0) cannot be injected\nEmbedded: the pod's label project is \
+         \"a__key__b\", which is no label's value or holds '__'; secrets' names are made of it",
+    );
+}
+
+#[test]
+fn an_azure_name_that_is_too_long_stops_its_own_scope_alone() {
+    // 60 bytes are 96 characters; with organization, domain and project that is more than 127.
+    let key = "k".repeat(60);
+    let name = flyte_secrets_policy::names::azure::encode(
+        flyte_secrets_policy::names::Scope { organization: "acme", domain: "", project: "" },
+        &key,
+    )
+    .expect("the organization's name is short enough");
+    let store = Store::new(json!({ "Azure": { name: { "stringValue": "{\"type\":0,\"value\":\"found\"}" } } }));
+    let settings =
+        json!({ "embeddedSecretManagerConfig": { "azureConfig": { "vaultURI": "https://v.vault.azure.net/" } } });
+    let out = create_with(&pod(&[&format!("key:'{key}' env_var:'V'")]), &settings, &store);
+    assert_eq!(env(mutated(&out))[0], json!({ "name": "V", "value": "found" }));
+}
+
+#[test]
+fn an_empty_string_hides_no_binary() {
+    let stored = json!({ "stringValue": "", "binaryValue": "YmluYXJ5" });
+    let store = Store::new(json!({ "AWS": { project_name("k"): stored } }));
+    let settings = json!({ "embeddedSecretManagerConfig": { "awsConfig": { "region": "eu-west-1" } } });
+    let out = create_with(&pod(&["key:'k' env_var:'V'"]), &settings, &store);
+    assert_eq!(env(mutated(&out))[0], json!({ "name": "V", "value": "binary" }));
+}
+
+#[test]
+fn fields_that_no_library_knows_survive() {
+    let pod = with(pod(&["group:'g' key:'k'"]), "/spec/containers/0/brandNew", json!({ "a": [1.0, null] }));
+    let pod = with(pod, "/spec/futureField", json!(true));
+    let out = mutated_twice(&pod, &managers(&["K8s"]), &empty());
+    assert_eq!(out["spec"]["containers"][0]["brandNew"], json!({ "a": [1.0, null] }));
+    assert_eq!(out["spec"]["futureField"], json!(true));
+}
+
+#[test]
+fn failures_have_codes_of_their_own() {
+    let tenancy = json!({ "tenancy": { "namespaceTemplate": "{{ project }}-{{ domain }}" } });
+    let elsewhere = with(pod(&["key:'k'"]), "/metadata/namespace", json!("elsewhere"));
+    let broken = Store::new(json!({ "AWS": { project_name("k"): { "error": "down" } } }));
+    let aws = json!({ "embeddedSecretManagerConfig": { "awsConfig": { "region": "eu-west-1" } } });
+    let codes: BTreeSet<u64> = [
+        create(&pod(&["key:'k'"]), &json!({})).code(),
+        create(&elsewhere, &tenancy).code(),
+        create_with(&pod(&["key:'k'"]), &aws, &broken).code(),
+    ]
+    .into();
+    assert_eq!(codes, BTreeSet::from([400, 403, 503]));
+}
+
+#[test]
+fn the_reasons_of_all_managers_are_listed() {
+    let out = create(&pod(&["group:'g' key:'k' mount_requirement:ENV_VAR"]), &managers(&["Vault", "AWS", "GCP"]));
+    let reason = "cannot do mount_requirement ENV_VAR; ask for FILE or ANY";
+    refused(
+        &out,
+        400,
+        &format!(
+            "secret \"g/k\" (annotation flyte.secrets/s0) cannot be injected\nVault: {reason}\nAWS: {reason}\nGCP: {reason}"
+        ),
+    );
+}

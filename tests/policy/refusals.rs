@@ -258,7 +258,7 @@ fn requests_that_a_manager_cannot_serve() {
     let no_variable = "cannot do mount_requirement ENV_VAR; ask for FILE or ANY";
     let all = "cannot do mount_requirement 7; ask for ANY, ENV_VAR or FILE";
     let files = "cannot do mount_requirement 7; ask for FILE or ANY";
-    let name = "is not part of a variable's name, which has no '=' and only ASCII characters; set env_var";
+    let name = "is not a variable's name: ASCII characters, and no '='";
     let reserved = "is one of the variables that say where secrets are; name another in env_var";
     let key = "is not a key of a Kubernetes Secret: up to 253 of a-z, A-Z, 0-9, '-', '_' and '.'";
     let group = "is not the name of a Kubernetes Secret: up to 253 of a-z, 0-9, '-' and '.'";
@@ -375,8 +375,18 @@ fn requests_that_a_manager_cannot_serve() {
     row("Embedded", "key:'a\\nb' env_var:'A'", "\"a\\nb\"", &format!("key \"a\\nb\" {one_line}"));
     row("Embedded", "key:'k' mount_requirement:7", "\"k\"", all);
     row("Embedded", "key:'k' env_var:'A=B'", "\"k\"", &format!("env_var \"A=B\" {name}"));
-    row("Embedded", "key:'a=b'", "\"a=b\"", &format!("key \"_UNION_A=B\" {name}"));
-    row("Embedded", "key:'é' mount_requirement:ENV_VAR", "\"é\"", &format!("key \"_UNION_é\" {name}"));
+    row(
+        "Embedded",
+        "key:'a=b'",
+        "\"a=b\"",
+        "its key makes the variable \"_UNION_A=B\", which cannot be; name another in env_var",
+    );
+    row(
+        "Embedded",
+        "key:'é' mount_requirement:ENV_VAR",
+        "\"é\"",
+        "its key makes the variable \"_UNION_é\", which cannot be; name another in env_var",
+    );
     for bad in ["../x", "a/b", "a;b", "x;touch y", "$(id)", "a=b", ".", "..", "é", "a b"] {
         let request = format!("key:'{bad}' mount_requirement:FILE");
         row("Embedded", &request, &format!("{bad:?}"), &format!("key {bad:?} {file}"));
