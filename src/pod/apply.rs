@@ -650,9 +650,12 @@ fn render_container(container: &InitContainer, name: &str, volume: &str, json: &
     if !container.command.is_empty() {
         json.key("command").strings(&container.command);
     }
-    json.key("env").list();
-    container.variables.iter().for_each(|variable| variable.render(json));
-    json.end_list().key("resources");
+    if !container.variables.is_empty() {
+        json.key("env").list();
+        container.variables.iter().for_each(|variable| variable.render(json));
+        json.end_list();
+    }
+    json.key("resources");
     container.resources.render(json);
     json.key("volumeMounts").list();
     VolumeMount { name: volume, read_only: false, mount_path: container.mount_path }.render(json);

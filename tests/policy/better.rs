@@ -507,6 +507,12 @@ fn fields_that_no_library_knows_survive() {
 }
 
 #[test]
+fn nothing_is_added_that_the_api_server_would_leave_out() {
+    let out = mutated_twice(&pod(&["group:'g' group_version:'1'"]), &managers(&["GCP"]), &empty());
+    assert!(!out.to_string().contains("[]") && !out.to_string().contains("{}"), "{out:#}");
+}
+
+#[test]
 fn failures_have_codes_of_their_own() {
     let tenancy = json!({ "tenancy": { "namespaceTemplate": "{{ project }}-{{ domain }}" } });
     let elsewhere = with(pod(&["key:'k'"]), "/metadata/namespace", json!("elsewhere"));
