@@ -23,7 +23,16 @@ demo: policy.wasm ## a Flyte task's pod before and after, with secrets from a bu
 .PHONY: test
 test: lint policy.wasm ## everything that needs no cluster: lints, unit tests, the built wasm in its engine
 	cargo test --workspace
+	$(MAKE) --no-print-directory bench-check
 	$(MAKE) --no-print-directory golden CASES="$(wildcard tests/golden/*.jsonl)"
+
+.PHONY: bench
+bench: policy.wasm ## fuel, time, memory and size on benches/payloads, as a table and as target/bench.json
+	cargo run --quiet --release --package flyte-secrets-testing --bin harness -- bench benches/payloads target/bench.json
+
+.PHONY: bench-check
+bench-check: policy.wasm ## fuel, memory and size against benches/ceilings.json; no clock
+	$(HARNESS) bench-check benches/payloads benches/ceilings.json
 
 CASES ?= tests/golden/pods.jsonl
 .PHONY: golden

@@ -124,6 +124,12 @@ fn write_warnings(warnings: &[String], json: &mut Writer) {
 /// Which manager took each request, and under which name it finds the secret; the API server puts the webhook's name in
 /// front of the annotation's key.
 fn audit(injected: &[Injected]) -> String {
-    let entry = |it: &Injected| format!("{}: {} {}", it.annotation, it.manager, it.source);
-    injected.iter().map(entry).collect::<Vec<_>>().join("; ")
+    let mut text = String::new();
+    for Injected { annotation, manager, source } in injected {
+        if !text.is_empty() {
+            text.push_str("; ");
+        }
+        text.extend([annotation.as_str(), ": ", manager.name(), " ", source]);
+    }
+    text
 }

@@ -222,9 +222,16 @@ impl ManagerType {
     ];
 }
 
+impl ManagerType {
+    /// Flyte's name for it.
+    pub fn name(self) -> &'static str {
+        name_of(&Self::NAMES, self)
+    }
+}
+
 impl fmt::Display for ManagerType {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(name_of(&Self::NAMES, *self))
+        f.write_str(self.name())
     }
 }
 

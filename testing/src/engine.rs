@@ -29,6 +29,11 @@ impl Policy {
     pub fn load(path: &Path) -> Result<Self> {
         let wasm = std::fs::read(path)
             .with_context(|| format!("cannot read {}; `make policy.wasm` builds it", path.display()))?;
+        Self::compile(&wasm)
+    }
+
+    /// Compiles a policy, in wasm or its text format.
+    pub fn compile(wasm: &[u8]) -> Result<Self> {
         let mut config = Config::new();
         config.epoch_interruption(true);
         let engine = Engine::new(&config).map_err(|wrong| anyhow!("{wrong}"))?;
@@ -49,6 +54,11 @@ impl Policy {
 
     /// Calls a function of the policy in a fresh instance.
     pub fn call(&self, function: &str, payload: &[u8], capabilities: &Arc<dyn Capabilities>) -> Result<Vec<u8>> {
+        Ok(self.instance(capabilities)?.call(function, payload)?)
+    }
+
+    /// A fresh instance.
+    pub fn instance(&self, capabilities: &Arc<dyn Capabilities>) -> Result<WapcHost> {
         let deadlines = EpochDeadlines { wapc_init: DEADLINE, wapc_func: DEADLINE };
         let provider = self.pre.rehydrate(Some(deadlines))?;
         let capabilities = Arc::clone(capabilities);
@@ -56,8 +66,7 @@ impl Policy {
             "kubewarden" => capabilities.call(namespace, operation, payload).map_err(Into::into),
             other => Err(format!("unknown binding: {other}").into()),
         };
-        let host = WapcHost::new(Box::new(provider), Some(Box::new(callback)))?;
-        Ok(host.call(function, payload)?)
+        Ok(WapcHost::new(Box::new(provider), Some(Box::new(callback)))?)
     }
 
     /// Calls `validate` with an admission request and settings.

@@ -3,12 +3,14 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`bench`] | what the policy costs, and whether that has grown |
 //! | [`engine`] | the wasm, and what the host makes of its answers |
 //! | [`host`] | host capabilities: a store of secrets, a replay file, a live API server |
 //! | [`golden`] | the cases recorded from Flyte's own code |
 //! | [`meter`] | what a call costs in fuel and memory |
 //! | [`show`] | what people see: diffs and patches |
 
+pub mod bench;
 pub mod engine;
 pub mod golden;
 pub mod host;

@@ -9,15 +9,16 @@ use anstyle::{AnsiColor, Style};
 use anyhow::{bail, Context, Result};
 use flyte_secrets_testing::engine::{creation, Policy};
 use flyte_secrets_testing::host::{self, Capabilities, Replay, Store};
-use flyte_secrets_testing::meter::Meter;
-use flyte_secrets_testing::{golden, show};
+use flyte_secrets_testing::{bench, golden, show};
 use serde_json::Value;
 
 const USAGE: &str = "\
 usage: harness golden FILE...         run cases recorded from Flyte's code
        harness run PAYLOAD [STORE]    one payload {\"request\", \"settings\"} through the policy; prints its answer
        harness demo POD STORE         a pod before and after
-       harness bench FOLDER [WASM]    fuel and memory of each payload in a folder
+       harness bench FOLDER OUTPUT    what each payload in a folder costs, as a table and as JSON
+       harness bench-check FOLDER CEILINGS
+                                      fuel, memory and size against ceilings
 
 STORE is YAML or JSON as in tests/golden/README.md, or a replay file of kwctl's";
 
@@ -29,8 +30,8 @@ fn main() -> ExitCode {
         ["run", payload] => run(payload, None),
         ["run", payload, store] => run(payload, Some(store)),
         ["demo", pod, store] => demo(pod, store),
-        ["bench", payloads] => bench(payloads, "policy.wasm"),
-        ["bench", payloads, wasm] => bench(payloads, wasm),
+        ["bench", payloads, output] => bench(payloads, output),
+        ["bench-check", payloads, ceilings] => bench_check(payloads, ceilings),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -107,24 +108,33 @@ fn demo(pod: &str, store: &str) -> Result<bool> {
     Ok(true)
 }
 
-fn bench(payloads: &str, wasm: &str) -> Result<bool> {
-    let meter = Meter::load(Path::new(wasm))?;
-    println!("{wasm}: {} bytes", std::fs::metadata(wasm)?.len());
-    let mut files: Vec<_> = std::fs::read_dir(payloads)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
-    files.retain(|file| file.extension().is_some_and(|it| it == "json"));
-    files.sort();
-    for file in files {
-        let payload = std::fs::read(&file)?;
-        // Whatever Embedded asks for is there, as the payloads' README wants it.
-        let any: Arc<dyn Capabilities> = Arc::new(any_secret);
-        let cost = meter.call("validate", &payload, &any)?;
-        let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        println!("{name:<20} {:>10} fuel {:>10} bytes", cost.fuel, cost.memory);
+fn bench(payloads: &str, output: &str) -> Result<bool> {
+    let (wasm, payloads) = (Path::new("policy.wasm"), Path::new(payloads));
+    let mut report = bench::measure(wasm, payloads)?;
+    bench::time(&mut report, wasm, payloads)?;
+    let floor = report.floor_us.unwrap_or_default();
+    println!(
+        "{:<18} {:>10} {:>12} {:>9} {:>9} {:>9} {:>9}",
+        "payload", "fuel", "memory", "fresh µs", "p99 µs", "over", "warm µs"
+    );
+    for (name, cost) in &report.payloads {
+        let [fresh, p99, warm] = [cost.fresh_us, cost.fresh_p99_us, cost.warm_us].map(Option::unwrap_or_default);
+        let (fuel, memory, over) = (cost.fuel, cost.memory_bytes, fresh - floor);
+        println!("{name:<18} {fuel:>10} {memory:>12} {fresh:>9.1} {p99:>9.1} {over:>+9.1} {warm:>9.1}");
     }
+    println!("the host's floor: {floor:.1} µs; the wasm: {} bytes", report.wasm_bytes);
+    std::fs::write(output, show::pretty(&serde_json::to_value(&report)?))?;
     Ok(true)
 }
 
-fn any_secret(namespace: &str, operation: &str, payload: &[u8]) -> Result<Vec<u8>, String> {
-    let _ = (namespace, operation, payload);
-    Err("not yet".to_owned())
+fn bench_check(payloads: &str, ceilings: &str) -> Result<bool> {
+    let found = bench::measure(Path::new("policy.wasm"), Path::new(payloads))?;
+    let text = std::fs::read_to_string(ceilings).with_context(|| format!("cannot read {ceilings}"))?;
+    let over = bench::exceeds(&found, &serde_json::from_str(&text)?);
+    over.iter().for_each(|line| println!("{line}"));
+    if !over.is_empty() {
+        println!("the policy costs more than {ceilings} allows; if that is on purpose, these are its costs now:");
+        println!("{}", show::pretty(&serde_json::to_value(&found)?));
+    }
+    Ok(over.is_empty())
 }
