@@ -22,7 +22,7 @@ demo: policy.wasm ## a Flyte task's pod before and after, with secrets from a bu
 
 .PHONY: test
 test: lint policy.wasm ## everything that needs no cluster: lints, unit tests, the built wasm in its engine
-	cargo test --workspace
+	cargo test --workspace --all-features
 	$(MAKE) --no-print-directory bench-check
 	$(MAKE) --no-print-directory golden CASES="$(wildcard tests/golden/*.jsonl)"
 
@@ -46,7 +46,7 @@ run: policy.wasm ## PAYLOAD=FILE [STORE=FILE]: one payload {"request", "settings
 .PHONY: lint
 lint: cargo-deny ## formatting, clippy, licences and duplicates
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --workspace --all-targets --all-features -- -D warnings
 	cargo deny --log-level error check licenses sources
 	cargo deny --log-level error --exclude flyte-secrets-testing --exclude-dev check bans
 

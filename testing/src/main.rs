@@ -20,7 +20,7 @@ usage: harness golden FILE...         run cases recorded from Flyte's code
        harness bench-check FOLDER CEILINGS
                                       fuel, memory and size against ceilings
 
-STORE is YAML or JSON as in tests/golden/README.md, or a replay file of kwctl's";
+STORE is YAML or JSON as in tests/golden/README.md, a replay file of kwctl's, or live: the API server of KUBECONFIG";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -77,12 +77,27 @@ fn run(payload: &str, store: Option<&str>) -> Result<bool> {
     Ok(true)
 }
 
-/// A store, or a replay file, which is a list.
+/// A store, a replay file, which is a list, or `live` for the API server that kubectl talks to.
 fn open(path: &Path) -> Result<Arc<dyn Capabilities>> {
+    if path == Path::new("live") {
+        return live();
+    }
     match Replay::load(path) {
         Ok(replay) => Ok(replay),
         Err(_) => Ok(Store::load(path)?),
     }
+}
+
+#[cfg(feature = "live")]
+fn live() -> Result<Arc<dyn Capabilities>> {
+    Ok(host::live::Live::connect()?)
+}
+
+#[cfg(not(feature = "live"))]
+fn live() -> Result<Arc<dyn Capabilities>> {
+    bail!(
+        "a live API server needs the feature live: cargo run --package flyte-secrets-testing --features live -- run …"
+    )
 }
 
 fn demo(pod: &str, store: &str) -> Result<bool> {
