@@ -28,7 +28,7 @@ test: lint policy.wasm ## everything that needs no cluster: lints, unit tests, t
 
 .PHONY: bench
 bench: policy.wasm ## fuel, time, memory and size on benches/payloads, as a table and as target/bench.json
-	cargo run --quiet --release --package flyte-secrets-testing --bin harness -- bench benches/payloads target/bench.json
+	cargo run --quiet --profile harness --package flyte-secrets-testing --bin harness -- bench benches/payloads target/bench.json
 
 .PHONY: bench-check
 bench-check: policy.wasm ## fuel, memory and size against benches/ceilings.json; no clock
@@ -44,7 +44,7 @@ run: policy.wasm ## PAYLOAD=FILE [STORE=FILE]: one payload {"request", "settings
 	@$(HARNESS) run $(PAYLOAD) $(STORE)
 
 .PHONY: lint
-lint: cargo-deny ## formatting, clippy, licences and duplicates
+lint: toolchain cargo-deny ## formatting, clippy, licences and duplicates
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 	cargo deny --log-level error check licenses sources
@@ -54,14 +54,17 @@ lint: cargo-deny ## formatting, clippy, licences and duplicates
 cargo-deny:
 	@command -v cargo-deny > /dev/null || cargo install --quiet --locked cargo-deny@$(DENY_VERSION)
 
-.PHONY: wasm-target
-wasm-target:
+# What rust-toolchain.toml names; rustup does so by itself unless its automatic installs are off.
+.PHONY: toolchain
+toolchain:
+	@rustup show active-toolchain > /dev/null 2>&1 || rustup toolchain install
+	@rustup component list --installed | grep -q '^clippy' || rustup component add clippy rustfmt
 	@rustup target list --installed | grep -qx $(TARGET) || rustup target add $(TARGET)
 
 # Paths of the machine that builds would stand in the wasm, and make it another one on each.
 CARGO_HOME ?= $(HOME)/.cargo
 $(BUILT): export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS = --remap-path-prefix=$(CARGO_HOME)=cargo --remap-path-prefix=$(CURDIR)=.
-$(BUILT): $(SOURCES) | wasm-target
+$(BUILT): $(SOURCES) | toolchain
 	cargo build --release --target $(TARGET) --package flyte-secrets-policy
 	@touch $@
 

@@ -37,6 +37,9 @@ pub enum Conflict {
 /// # Errors
 /// Something in the pod stands in the plan's way.
 pub fn apply(view: &View, plan: &Plan) -> Result<Vec<u8>, Conflict> {
+    if view.spec.is_empty() || view.metadata.is_empty() {
+        return Err(Malformed { at: view.pod.start, wanted: "a pod with metadata and a spec" }.into());
+    }
     let mut edits = Edits { text: view.text, list: Vec::new() };
     let mut spec = Owner::of(view.text, &view.spec);
     let ours = init_containers(view, plan, &mut spec, &mut edits)?;

@@ -82,6 +82,10 @@ impl<'a> View<'a> {
     }
 
     fn read_metadata(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Malformed> {
+        // Of members of one name the last one counts, as for the host.
+        self.labels.clear();
+        self.annotations.clear();
+        self.annotations_field = Field::default();
         let start = cursor.object()?;
         while let Some(key) = cursor.member()? {
             match &*key.bytes() {
@@ -95,6 +99,12 @@ impl<'a> View<'a> {
     }
 
     fn read_spec(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Malformed> {
+        self.containers.clear();
+        self.init_containers.clear();
+        self.init_containers_field = Field::default();
+        self.volumes = Field::default();
+        self.image_pull_secrets = Field::default();
+        self.service_account = None;
         let start = cursor.object()?;
         while let Some(key) = cursor.member()? {
             match &*key.bytes() {

@@ -259,3 +259,35 @@ fn the_same_payload_yields_the_same_bytes() {
         assert_eq!(answered(&pod, settings, &store), once);
     }
 }
+
+/// Regression: the additions were put in front of the whole payload.
+#[test]
+fn a_pod_without_a_spec_is_refused() {
+    let mut asking = crate::support::pod(&["group:'arn' key:'k'"]);
+    asking.as_object_mut().expect("a pod").remove("spec");
+    let out = crate::support::create(&asking, &crate::support::managers(&["AWS"]));
+    assert_eq!((out.code(), out.mutated()), (400, None));
+    let message =
+        "secrets cannot be injected: not the JSON that the Kubernetes API yields: a pod with metadata and a spec \
+                   wanted at byte 434";
+    assert_eq!(out.message(), message);
+}
+
+/// Regression: of two specs, the additions went into the one that does not count.
+#[test]
+fn of_members_of_one_name_the_last_one_counts() {
+    let annotation = crate::support::annotation("group:'g' key:'k'");
+    let first = r#""spec":{"initContainers":[{"name":"a"}],"volumes":[],"containers":[]}"#;
+    let pod = format!(
+        r#"{{"metadata":{{"labels":{{"inject-flyte-secrets":"true"}},"annotations":{{"flyte.secrets/s0":"{annotation}"}}}},{first},"spec":{{"containers":[{{"name":"b"}}]}}}}"#
+    );
+    let payload = format!(
+        r#"{{"request":{{"kind":{{"group":"","version":"v1","kind":"Pod"}},"operation":"CREATE","object":{pod}}},"settings":{{"secretManagerTypes":["K8s"]}}}}"#
+    );
+    let host = flyte_secrets_testing::host::nothing();
+    let answer = crate::support::policy().call("validate", payload.as_bytes(), &host).expect("an answer");
+    let answer = String::from_utf8(answer).expect("text");
+    assert!(answer.contains(first), "{answer}");
+    let value: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+    assert_eq!(value["mutated_object"]["spec"]["volumes"][0]["secret"]["secretName"], "g");
+}
