@@ -276,7 +276,7 @@ fn a_pod_without_a_spec_is_refused() {
 /// Regression: of two specs, the additions went into the one that does not count.
 #[test]
 fn of_members_of_one_name_the_last_one_counts() {
-    let annotation = crate::support::annotation("group:'g' key:'k'");
+    let annotation = annotation("group:'g' key:'k'");
     let first = r#""spec":{"initContainers":[{"name":"a"}],"volumes":[],"containers":[]}"#;
     let pod = format!(
         r#"{{"metadata":{{"labels":{{"inject-flyte-secrets":"true"}},"annotations":{{"flyte.secrets/s0":"{annotation}"}}}},{first},"spec":{{"containers":[{{"name":"b"}}]}}}}"#
@@ -285,9 +285,9 @@ fn of_members_of_one_name_the_last_one_counts() {
         r#"{{"request":{{"kind":{{"group":"","version":"v1","kind":"Pod"}},"operation":"CREATE","object":{pod}}},"settings":{{"secretManagerTypes":["K8s"]}}}}"#
     );
     let host = flyte_secrets_testing::host::nothing();
-    let answer = crate::support::policy().call("validate", payload.as_bytes(), &host).expect("an answer");
+    let answer = policy().call("validate", payload.as_bytes(), &host).expect("an answer");
     let answer = String::from_utf8(answer).expect("text");
     assert!(answer.contains(first), "{answer}");
-    let value: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+    let value: Value = serde_json::from_str(&answer).expect("JSON");
     assert_eq!(value["mutated_object"]["spec"]["volumes"][0]["secret"]["secretName"], "g");
 }
