@@ -37,7 +37,8 @@ fn validate_settings(payload: &[u8]) -> CallResult {
     if !message.is_empty() {
         json.member("message", &message);
     }
-    Ok(json.end_object().bytes().to_vec())
+    json.end_object();
+    Ok(json.into_bytes())
 }
 
 /// A line in the host's log. That the host does not take it is no reason to fail.

@@ -53,7 +53,6 @@ impl SecretStore for Gateway<'_> {
             kind: self.kind,
             name: &name,
             namespace: None,
-            disable_cache: true,
             field_masks: &["stringValue", "binaryValue"],
         };
         let object = || describe(&request);

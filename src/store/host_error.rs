@@ -71,14 +71,8 @@ mod tests {
 
     #[test]
     fn only_the_word_for_this_object_means_not_found() {
-        let request = GetResource {
-            api_version: "v1",
-            kind: "Secret",
-            name: "abc",
-            namespace: Some("flyte"),
-            disable_cache: true,
-            field_masks: &[],
-        };
+        let request =
+            GetResource { api_version: "v1", kind: "Secret", name: "abc", namespace: Some("flyte"), field_masks: &[] };
         let table = [
             (
                 "Host error: Cannot find v1/Secret named 'abc' inside of namespace 'Some(\"flyte\")'",

@@ -38,8 +38,6 @@ pub struct GetResource<'a> {
     pub name: &'a str,
     /// Its namespace, if it has one.
     pub namespace: Option<&'a str>,
-    /// Always true: policy-server holds one lock across all calls that it answers from its cache.
-    pub disable_cache: bool,
     /// The fields that are wanted.
     pub field_masks: &'a [&'a str],
 }
@@ -54,7 +52,8 @@ impl GetResource<'_> {
             Some(namespace) => json.string(namespace),
             None => json.raw(b"null"),
         };
-        json.key("disable_cache").boolean(self.disable_cache);
+        // policy-server holds one lock across all calls that it answers from its cache.
+        json.key("disable_cache").boolean(true);
         json.key("field_masks").strings(self.field_masks).end_object();
         json.into_bytes()
     }
@@ -164,14 +163,7 @@ pub fn has_secret(cluster: &dyn Cluster, namespace: &str, name: &str) -> Result<
 }
 
 fn secret_request<'a>(name: &'a str, namespace: &'a str, field_masks: &'a [&'a str]) -> GetResource<'a> {
-    GetResource {
-        api_version: "v1",
-        kind: "Secret",
-        name,
-        namespace: Some(namespace),
-        disable_cache: true,
-        field_masks,
-    }
+    GetResource { api_version: "v1", kind: "Secret", name, namespace: Some(namespace), field_masks }
 }
 
 /// Reads one object. Names are looked at first: kube's client puts them into the URL as they are.
