@@ -6,14 +6,15 @@ use crate::requests::{self, ANNOTATION_PREFIX};
 use crate::review::{self, Review, LABEL};
 use crate::settings;
 use crate::store::Cluster;
-use crate::verdict::{Rejection, Verdict};
+use crate::texts::Texts;
+use crate::verdict::{audit, Rejection, Verdict};
 
 /// Answers an admission request: the payload of Kubewarden's `validate`, `{"request": …, "settings": …}`.
-pub fn validate(payload: &[u8], cluster: &dyn Cluster) -> Verdict {
+pub fn validate<'a>(payload: &'a [u8], cluster: &dyn Cluster) -> Verdict<'a> {
     decide(payload, cluster).unwrap_or_else(|rejection| Verdict::Reject(Box::new(rejection)))
 }
 
-fn decide(payload: &[u8], cluster: &dyn Cluster) -> Result<Verdict, Rejection> {
+fn decide<'a>(payload: &'a [u8], cluster: &dyn Cluster) -> Result<Verdict<'a>, Rejection> {
     let Some(Review { pod: view, namespace, labelled, settings }) = review::read(payload)? else {
         return Ok(Verdict::Accept { warnings: Vec::new() });
     };
@@ -32,9 +33,10 @@ fn decide(payload: &[u8], cluster: &dyn Cluster) -> Result<Verdict, Rejection> {
         return Ok(Verdict::Accept { warnings });
     }
     let settings = settings::parse(settings)?;
-    let context = Context { view: &view, namespace: &namespace, settings: &settings, cluster };
+    let texts = Texts::default();
+    let context = Context { view: &view, namespace: &namespace, settings: &settings, cluster, texts: &texts };
     let outcome = managers::inject(&found.requests, context)?;
     warnings.extend(outcome.warnings);
     let pod = pod::apply(&view, &outcome.plan)?;
-    Ok(Verdict::Mutate { pod, injected: outcome.injected, warnings })
+    Ok(Verdict::Mutate { pod, audit: audit(&outcome.injected), warnings })
 }

@@ -14,6 +14,8 @@
 //! | [`verdict`] | the answer, its code and its words |
 //! | [`base32`] | Flyte's base32, of annotations and names |
 //! | [`json`] | where things are in a text of JSON |
+//! | [`index`] | places by name |
+//! | [`texts`] | keeps the texts that are made for one pod |
 //! | `guest` | the waPC functions and the host capability (feature `policy`) |
 //!
 //! The core is pure: no clock, no randomness, no environment, no network. The same input gives the same bytes.
@@ -22,6 +24,7 @@ pub mod admission;
 pub mod base32;
 #[cfg(feature = "policy")]
 mod guest;
+pub mod index;
 pub mod json;
 pub mod managers;
 pub mod names;
@@ -31,4 +34,5 @@ pub mod review;
 pub mod settings;
 pub mod store;
 pub mod tenancy;
+pub mod texts;
 pub mod verdict;

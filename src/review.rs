@@ -35,14 +35,11 @@ pub fn read(payload: &[u8]) -> Result<Option<Review<'_>>, Malformed> {
     let mut request = Request::default();
     let mut settings = None;
     let mut cursor = Cursor::new(payload);
-    cursor.object()?;
-    while let Some(key) = cursor.member()? {
-        match &*key.bytes() {
-            b"request" => request = Request::read(&mut cursor)?,
-            b"settings" => settings = Some(cursor.skip()?),
-            _ => cursor.pass()?,
-        }
-    }
+    cursor.members(&mut |cursor, key| match key {
+        b"request" => Request::read(cursor).map(|it| request = it),
+        b"settings" => cursor.skip().map(|it| settings = Some(it)),
+        _ => cursor.pass(),
+    })?;
     let creates_pod = request.creates_pod();
     let Some(pod) = request.object.filter(|_| creates_pod).transpose()? else { return Ok(None) };
     let (label, value) = LABEL;
@@ -70,31 +67,25 @@ struct Request<'a> {
 impl<'a> Request<'a> {
     fn read(cursor: &mut Cursor<'a>) -> Result<Self, Malformed> {
         let mut request = Self::default();
-        cursor.object()?;
-        while let Some(key) = cursor.member()? {
-            match &*key.bytes() {
-                b"kind" => request.read_kind(cursor)?,
-                b"operation" => request.operation = cursor.string_or_null()?,
-                b"subResource" => request.sub_resource = cursor.string_or_null()?,
-                b"namespace" => request.namespace = cursor.string_or_null()?,
-                b"object" if cursor.peek() == Some(b'{') => request.object = Some(read_object(cursor)?),
-                _ => cursor.pass()?,
-            }
-        }
+        cursor.members(&mut |cursor, key| match key {
+            b"kind" => request.read_kind(cursor),
+            b"operation" => cursor.string_or_null().map(|it| request.operation = it),
+            b"subResource" => cursor.string_or_null().map(|it| request.sub_resource = it),
+            b"namespace" => cursor.string_or_null().map(|it| request.namespace = it),
+            b"object" if cursor.peek() == Some(b'{') => read_object(cursor).map(|it| request.object = Some(it)),
+            _ => cursor.pass(),
+        })?;
         Ok(request)
     }
 
     fn read_kind(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Malformed> {
-        cursor.object()?;
-        while let Some(key) = cursor.member()? {
-            match &*key.bytes() {
-                b"group" => self.group = cursor.string_or_null()?,
-                b"version" => self.version = cursor.string_or_null()?,
-                b"kind" => self.kind = cursor.string_or_null()?,
-                _ => cursor.pass()?,
-            }
-        }
-        Ok(())
+        let read = cursor.members(&mut |cursor, key| match key {
+            b"group" => cursor.string_or_null().map(|it| self.group = it),
+            b"version" => cursor.string_or_null().map(|it| self.version = it),
+            b"kind" => cursor.string_or_null().map(|it| self.kind = it),
+            _ => cursor.pass(),
+        });
+        read.map(drop)
     }
 
     fn creates_pod(&self) -> bool {

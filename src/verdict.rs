@@ -4,13 +4,13 @@
 
 use crate::json::{Malformed, Writer};
 use crate::managers::{Injected, Reason, Refusal, Severity};
-use crate::pod::Conflict;
+use crate::pod::{Conflict, Edited};
 use crate::requests;
 use crate::settings;
 
 /// The policy's answer to an admission request.
 #[derive(Debug)]
-pub enum Verdict {
+pub enum Verdict<'a> {
     /// The pod stays as it is.
     Accept {
         /// What the pod's author should know.
@@ -18,10 +18,10 @@ pub enum Verdict {
     },
     /// The pod is changed.
     Mutate {
-        /// The text of the pod as it is to be.
-        pod: Vec<u8>,
-        /// What became of each request.
-        injected: Vec<Injected>,
+        /// The pod as it is to be.
+        pod: Edited<'a>,
+        /// What became of each request, in words; see [`audit`].
+        audit: String,
         /// What the pod's author should know.
         warnings: Vec<String>,
     },
@@ -93,18 +93,21 @@ impl Rejection {
     }
 }
 
-impl Verdict {
+impl Verdict<'_> {
     /// The answer as the host wants it: Kubewarden's `ValidationResponse`, in JSON.
     pub fn into_json(self) -> Vec<u8> {
         let mut json = Writer::default();
+        if let Self::Mutate { pod, audit, .. } = &self {
+            json.reserve(pod.len() + audit.len() + 256);
+        }
         json.object().key("accepted").boolean(!matches!(self, Self::Reject(_)));
         match self {
             Self::Accept { warnings } => write_warnings(&warnings, &mut json),
-            Self::Mutate { pod, injected, warnings } => {
-                json.key("audit_annotations").object().member("secrets", &audit(&injected)).end_object();
+            Self::Mutate { pod, audit, warnings } => {
+                json.key("audit_annotations").object().member("secrets", &audit).end_object();
                 write_warnings(&warnings, &mut json);
                 // The SDK's own response would have the pod parsed first.
-                json.key("mutated_object").raw(&pod);
+                pod.write(json.key("mutated_object"));
             }
             Self::Reject(rejection) => {
                 json.key("code").raw(rejection.code().to_string().as_bytes()).member("message", &rejection.to_string());
@@ -123,13 +126,13 @@ fn write_warnings(warnings: &[String], json: &mut Writer) {
 
 /// Which manager took each request, and under which name it finds the secret; the API server puts the webhook's name in
 /// front of the annotation's key.
-fn audit(injected: &[Injected]) -> String {
+pub fn audit(injected: &[Injected]) -> String {
     let mut text = String::new();
     for Injected { annotation, manager, source } in injected {
         if !text.is_empty() {
             text.push_str("; ");
         }
-        text.extend([annotation.as_str(), ": ", manager.name(), " ", source]);
+        text.extend([annotation, ": ", manager.name(), " ", source]);
     }
     text
 }

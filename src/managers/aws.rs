@@ -1,14 +1,16 @@
 //! AWS Secrets Manager through Amazon's sidecar, which is told what to pull by two variables.
 
 use super::sidecar::{Pull, SidecarManager};
-use super::{is_plain_path, literal, needed, refused, Reason};
-use crate::pod::SECRETS_DIR;
+use super::{is_plain_path, needed, refused, Reason};
+use crate::pod::{OwnVariable, SECRETS_DIR};
 use crate::requests::SecretRequest;
 use crate::settings::Sidecar;
+use crate::texts::Texts;
 
-pub(super) fn manager(settings: &Sidecar) -> SidecarManager<'_> {
+pub(super) fn manager<'a>(settings: &'a Sidecar, texts: &'a Texts) -> SidecarManager<'a> {
     SidecarManager {
         settings,
+        texts,
         default_image: "docker.io/amazon/aws-secrets-manager-secret-sidecar:v0.1.4",
         volume: "aws-secret-vol",
         container_prefix: "aws-pull-secret-",
@@ -18,20 +20,22 @@ pub(super) fn manager(settings: &Sidecar) -> SidecarManager<'_> {
     }
 }
 
-fn pull(request: &SecretRequest) -> Result<Pull, Reason> {
+fn pull<'a>(request: &'a SecretRequest, texts: &'a Texts) -> Result<Pull<'a>, Reason> {
     let group = needed("group", &request.group)?;
     let key = needed("key", &request.key)?;
-    let file = [group, "/", key].concat().to_ascii_lowercase();
+    let mut file = [group, "/", key].concat();
+    file.make_ascii_lowercase();
     if !is_plain_path(&file) || !file.is_ascii() {
         let wanted = "an ARN and a key that make a path: ASCII, no empty part, no '.' or '..', no control characters";
         return Err(refused("group/key", &[group, "/", key].concat(), wanted));
     }
-    let arn = [group.trim_end_matches(':'), ":", key.trim_start_matches(':')].concat();
-    let relative = ["/", &file].concat();
+    let arn = texts.concat(&[group.trim_end_matches(':'), ":", key.trim_start_matches(':')]);
+    let relative = texts.concat(&["/", &file]);
+    let variable = |name, value| OwnVariable { name, parts: vec![value] };
     Ok(Pull {
         command: Vec::new(),
-        variables: vec![literal("SECRET_ARN", arn.as_str()), literal("SECRET_FILENAME", relative.as_str())],
-        path: [SECRETS_DIR, &relative].concat(),
+        variables: vec![variable("SECRET_ARN", arn), variable("SECRET_FILENAME", relative)],
+        path: texts.concat(&[SECRETS_DIR, relative]),
         source: arn,
     })
 }

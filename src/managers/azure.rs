@@ -5,6 +5,7 @@ use super::{needed, refused, Reason};
 use crate::pod::SECRETS_DIR;
 use crate::requests::SecretRequest;
 use crate::settings::Sidecar;
+use crate::texts::Texts;
 
 /// Arguments: the secret's URI with its version, and the file. Workload identity sets the variables; the token is read
 /// with backquotes because Kubernetes would take `$(` for a variable of its own.
@@ -19,9 +20,10 @@ chmod +r \"$2\"";
 const HOSTS: [&str; 4] =
     [".vault.azure.net", ".vault.azure.cn", ".vault.usgovcloudapi.net", ".vault.microsoftazure.de"];
 
-pub(super) fn manager(settings: &Sidecar) -> SidecarManager<'_> {
+pub(super) fn manager<'a>(settings: &'a Sidecar, texts: &'a Texts) -> SidecarManager<'a> {
     SidecarManager {
         settings,
+        texts,
         default_image: "mcr.microsoft.com/azure-cli:cbl-mariner2.0",
         volume: "azure-secret-vol",
         container_prefix: "azure-pull-secret-",
@@ -30,7 +32,7 @@ pub(super) fn manager(settings: &Sidecar) -> SidecarManager<'_> {
     }
 }
 
-fn pull(request: &SecretRequest) -> Result<Pull, Reason> {
+fn pull<'a>(request: &'a SecretRequest, texts: &'a Texts) -> Result<Pull<'a>, Reason> {
     let group = needed("group", &request.group)?;
     let (uri, name, in_uri) = parse(group).ok_or_else(|| {
         refused("group", group, "a secret's URI in Azure Key Vault: https://VAULT.vault.azure.net/secrets/NAME")
@@ -44,12 +46,11 @@ fn pull(request: &SecretRequest) -> Result<Pull, Reason> {
     if !version.bytes().all(|c| c.is_ascii_alphanumeric()) {
         return Err(refused("group_version", version, "a version in Azure Key Vault: letters and digits"));
     }
-    let mut path = [SECRETS_DIR, "/", name].concat().to_ascii_lowercase();
-    if !version.is_empty() {
-        path = [&path, "/", version].concat().to_ascii_lowercase();
-    }
-    let id = [uri, "/", version].concat();
-    Ok(Pull { command: shell(SCRIPT, &[&id, &path]), variables: Vec::new(), path, source: id })
+    let mut path = [SECRETS_DIR, "/", name, "/", version].concat();
+    path.make_ascii_lowercase();
+    let path = texts.keep(path).trim_end_matches('/');
+    let id = texts.concat(&[uri, "/", version]);
+    Ok(Pull { command: shell(SCRIPT, &[id, path]), variables: Vec::new(), path, source: id })
 }
 
 /// A secret's URI as the URI without version, the secret's name, and the version if there is one.

@@ -9,7 +9,7 @@ use super::{
     Reason, SecretManager, ENV_PREFIX,
 };
 use crate::names::{kubernetes, Scope};
-use crate::pod::{ContainerName, File, InitContainer, Mount, Plan, Source, Variable, Volume, SECRETS_DIR};
+use crate::pod::{ContainerName, File, InitContainer, Merged, Mount, OwnVariable, Plan, Volume, SECRETS_DIR};
 use crate::requests::{MountRequirement, SecretRequest};
 use crate::store::{self, SecretValue};
 use crate::tenancy;
@@ -34,8 +34,8 @@ pub(super) struct Embedded<'a> {
     pub context: Context<'a>,
 }
 
-impl SecretManager for Embedded<'_> {
-    fn inject(&self, request: &SecretRequest, plan: &Plan) -> Result<Injection, Reason> {
+impl<'a> SecretManager<'a> for Embedded<'a> {
+    fn inject(&self, request: &'a SecretRequest, merged: &Merged<'a>) -> Result<Injection<'a>, Reason> {
         let key = needed("key", &request.key)?;
         if key.contains(|c: char| c.is_control()) {
             // It would stand in messages and in the audit annotation, line by line.
@@ -50,9 +50,9 @@ impl SecretManager for Embedded<'_> {
         let found = self.look_up(scope, key)?;
         let mut injection = match variable {
             Some(name) => self.as_variable(name, &found.value)?,
-            None => self.as_file(request, &found.value, plan)?,
+            None => self.as_file(request, &found.value, merged)?,
         };
-        injection.source = found.location;
+        injection.source = self.context.texts.keep(found.location);
         if settings.embedded_secret_manager_config.image_pull_secrets.enabled {
             self.pull_images(found.scope, key, &mut injection)?;
         }
@@ -80,7 +80,7 @@ struct Found<'a> {
     location: String,
 }
 
-impl Embedded<'_> {
+impl<'a> Embedded<'a> {
     fn labels(&self) -> Result<Labels<'_>, Reason> {
         let label = |name: &'static str| {
             let value = self.context.view.label(name)?.unwrap_or_default();
@@ -94,13 +94,14 @@ impl Embedded<'_> {
     }
 
     /// The variable that gets the value, or `None` if a file does.
-    fn variable_for(&self, request: &SecretRequest) -> Result<Option<String>, Reason> {
+    fn variable_for(&self, request: &'a SecretRequest) -> Result<Option<&'a str>, Reason> {
         let named = named_variable(request)?;
         match (request.mount_requirement, named) {
-            (MountRequirement::Any | MountRequirement::EnvVar, Some(name)) => Ok(Some(name.to_owned())),
+            (MountRequirement::Any | MountRequirement::EnvVar, Some(name)) => Ok(Some(name)),
             (MountRequirement::Any | MountRequirement::EnvVar, None) => {
                 let prefix = &self.context.settings.secret_env_var_prefix;
-                derived_variable([prefix, request.key.to_ascii_uppercase().as_str()].concat()).map(Some)
+                let name = [prefix, request.key.to_ascii_uppercase().as_str()].concat();
+                derived_variable(self.context.texts.keep(name)).map(Some)
             }
             (MountRequirement::File, _) if is_file_name(&request.key) => Ok(None),
             (MountRequirement::File, _) => {
@@ -136,54 +137,59 @@ impl Embedded<'_> {
         Err(Reason::NotFound(looked_up))
     }
 
-    fn as_variable(&self, name: String, value: &SecretValue) -> Result<Injection, Reason> {
+    fn as_variable(&self, name: &'a str, value: &SecretValue) -> Result<Injection<'a>, Reason> {
         let text =
             std::str::from_utf8(value.bytes()).ok().filter(|text| !text.contains('\0')).ok_or(Reason::NotText)?;
         let length = name.len() + 1 + text.len();
         if length > VARIABLE_LIMIT {
             return Err(Reason::VariableTooLarge(text.len(), VARIABLE_LIMIT - name.len() - 1));
         }
-        let prefix = literal(ENV_PREFIX, self.context.settings.secret_env_var_prefix.as_str());
-        let variables = vec![prefix, Variable { name, source: Source::Literal(text.to_owned()) }];
+        let prefix = literal(ENV_PREFIX, &self.context.settings.secret_env_var_prefix);
+        let variables = vec![prefix, literal(name, self.context.texts.keep(text.to_owned()))];
         Ok(Injection { plan: Plan { variables, ..Plan::default() }, ..Injection::default() })
     }
 
-    fn as_file(&self, request: &SecretRequest, value: &SecretValue, plan: &Plan) -> Result<Injection, Reason> {
-        let settings = &self.context.settings.embedded_secret_manager_config.file_mount_init_container;
-        let name = ContainerName::Shared(settings.container_name.clone());
+    fn as_file(
+        &self,
+        request: &'a SecretRequest,
+        value: &SecretValue,
+        merged: &Merged<'a>,
+    ) -> Result<Injection<'a>, Reason> {
+        let Context { settings, texts, .. } = self.context;
+        let settings = &settings.embedded_secret_manager_config.file_mount_init_container;
+        let name = ContainerName::Shared(&settings.container_name);
         let key = &request.key;
-        let path = [SECRETS_DIR, "/", key].concat();
-        let known = plan.init_containers.iter().find(|container| container.name == name);
-        let lines =
-            known.and_then(|container| container.variables.first()).map_or("", |variable| match &variable.source {
-                Source::Literal(lines) => lines,
-                Source::SecretKey { .. } => "",
-            });
+        let path = texts.concat(&[SECRETS_DIR, "/", key]);
+        let known = merged.init_container(name);
+        let lines = known.and_then(|container| container.variables.first()).map_or(&[][..], |secrets| &secrets.parts);
         // The same key has the same value, so one line is enough.
-        let there = lines.lines().any(|line| line.split_once('=').is_some_and(|(file, _)| file == key));
-        let line = if there { String::new() } else { [key, "=", &Base64::encode_string(value.bytes()), "\n"].concat() };
-        let all = lines.len() + line.len();
+        let there = lines.iter().any(|line| line.split_once('=').is_some_and(|(file, _)| file == key));
+        let line = match there {
+            true => "",
+            false => texts.concat(&[key, "=", &Base64::encode_string(value.bytes()), "\n"]),
+        };
+        let all = lines.iter().map(|line| line.len()).sum::<usize>() + line.len();
         let limit = VARIABLE_LIMIT - SECRETS.len() - 1;
         if all > limit {
             return Err(Reason::FilesTooLarge { file: value.bytes().len(), all, limit });
         }
         // The first file leads the task to the folder; later ones do not move these variables to the front.
         let mut variables = if known.is_none() { file_variables() } else { Vec::new() };
-        variables.extend(path_variable(request, &path)?);
+        variables.extend(path_variable(request, path)?);
         let container = InitContainer {
             name,
-            image: settings.image.clone(),
-            command: ["sh", "-ec", SCRIPT].map(str::to_owned).to_vec(),
-            variables: vec![literal(SECRETS, line)],
+            image: &settings.image,
+            command: vec!["sh", "-ec", SCRIPT],
+            variables: vec![OwnVariable { name: SECRETS, parts: vec![line] }],
             mount_path: SECRETS_DIR,
-            resources: settings.resources.clone(),
+            resources: &settings.resources,
         };
         let plan = Plan {
             variables,
-            mounts: vec![Mount { volume: None, path: SECRETS_DIR.to_owned() }],
-            volumes: vec![Volume::Memory(VOLUME.to_owned())],
+            mounts: vec![Mount { volume: None, path: SECRETS_DIR }],
+            volumes: vec![Volume::Memory(VOLUME)],
             init_containers: vec![container],
-            files: vec![File { path, contents: ["Embedded ", key].concat() }],
+            files: vec![File { path, contents: texts.concat(&["Embedded ", key]) }],
             ..Plan::default()
         };
         Ok(Injection { plan, ..Injection::default() })
@@ -191,12 +197,12 @@ impl Embedded<'_> {
 
     /// Lets the pod pull images with the secret's twin, if there is one in its namespace. Flyte copies the twin there;
     /// a policy cannot write, so it says what to copy.
-    fn pull_images(&self, scope: Scope, key: &str, injection: &mut Injection) -> Result<(), Reason> {
+    fn pull_images(&self, scope: Scope, key: &str, injection: &mut Injection<'a>) -> Result<(), Reason> {
         let Context { cluster, namespace, settings, .. } = self.context;
         let home = &settings.embedded_secret_manager_config.k8s_config.namespace;
         let twin = kubernetes::image_pull_name(scope, key);
         if store::has_secret(cluster, namespace, &twin)? {
-            injection.plan.image_pull_secrets.push(twin);
+            injection.plan.image_pull_secrets.push(self.context.texts.keep(twin));
         } else if home != namespace && store::has_secret(cluster, home, &twin)? {
             injection.warnings.push(format!(
                 "secret {key:?} can serve to pull images once Secret {home}/{twin} is copied to namespace {namespace}"

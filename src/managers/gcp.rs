@@ -6,6 +6,7 @@ use crate::names::kubernetes::is_dns_subdomain;
 use crate::pod::SECRETS_DIR;
 use crate::requests::SecretRequest;
 use crate::settings::Sidecar;
+use crate::texts::Texts;
 
 /// Arguments: the secret, its version, the file. A secret is tried as a full resource path first, then as a short name
 /// in gcloud's own project. gcloud writes files that only its own user can read; tasks run as another.
@@ -15,9 +16,10 @@ gcloud secrets versions access \"$1/versions/$2\" --out-file=\"$3\" ||
 gcloud secrets versions access \"$2\" --secret=\"$1\" --out-file=\"$3\"
 chmod +rX \"${3%/*}\" \"$3\"";
 
-pub(super) fn manager(settings: &Sidecar) -> SidecarManager<'_> {
+pub(super) fn manager<'a>(settings: &'a Sidecar, texts: &'a Texts) -> SidecarManager<'a> {
     SidecarManager {
         settings,
+        texts,
         default_image: "gcr.io/google.com/cloudsdktool/cloud-sdk:alpine",
         volume: "gcp-secret-vol",
         container_prefix: "gcp-pull-secret-",
@@ -26,7 +28,7 @@ pub(super) fn manager(settings: &Sidecar) -> SidecarManager<'_> {
     }
 }
 
-fn pull(request: &SecretRequest) -> Result<Pull, Reason> {
+fn pull<'a>(request: &'a SecretRequest, texts: &'a Texts) -> Result<Pull<'a>, Reason> {
     let group = needed("group", &request.group)?;
     let version = needed("group_version", &request.group_version)?;
     if !is_secret(group) {
@@ -39,9 +41,11 @@ fn pull(request: &SecretRequest) -> Result<Pull, Reason> {
     if !is_name(version) {
         return Err(refused("group_version", version, "a version in GCP: a number, latest, or an alias"));
     }
-    let source = [group, "/versions/", version].concat();
-    let path = [SECRETS_DIR, "/", group, "/", version].concat().to_ascii_lowercase();
-    Ok(Pull { command: shell(SCRIPT, &[group, version, &path]), variables: Vec::new(), path, source })
+    let source = texts.concat(&[group, "/versions/", version]);
+    let mut path = [SECRETS_DIR, "/", group, "/", version].concat();
+    path.make_ascii_lowercase();
+    let path = texts.keep(path);
+    Ok(Pull { command: shell(SCRIPT, &[group, version, path]), variables: Vec::new(), path, source })
 }
 
 fn is_secret(group: &str) -> bool {

@@ -6,65 +6,64 @@ use super::{
 };
 use crate::base32::{self, Alphabet};
 use crate::names::kubernetes;
-use crate::pod::{File, Mount, Plan, SecretItem, SecretVolume, Source, Variable, Volume, SECRETS_DIR};
+use crate::pod::{File, Merged, Mount, Plan, SecretItem, SecretVolume, Source, Variable, Volume, SECRETS_DIR};
 use crate::requests::{MountRequirement, SecretRequest};
 use crate::settings::Settings;
+use crate::texts::Texts;
 
 pub(super) struct K8s<'a> {
     pub settings: &'a Settings,
+    pub texts: &'a Texts,
 }
 
-impl SecretManager for K8s<'_> {
-    fn inject(&self, request: &SecretRequest, plan: &Plan) -> Result<Injection, Reason> {
+impl<'a> SecretManager<'a> for K8s<'a> {
+    fn inject(&self, request: &'a SecretRequest, merged: &Merged<'a>) -> Result<Injection<'a>, Reason> {
         let key = secret_key(needed("key", &request.key)?)?;
         let group = match request.group.as_str() {
             // As Flyte's secret service names the Secrets that it creates.
-            "" => kubernetes::secret_name(key),
-            group => secret_name(group)?.to_owned(),
+            "" => self.texts.keep(kubernetes::secret_name(key)),
+            group => secret_name(group)?,
         };
         let plan = match request.mount_requirement {
-            MountRequirement::EnvVar => self.variable(request, &group),
-            MountRequirement::Any | MountRequirement::File => self.file(request, &group, plan),
+            MountRequirement::EnvVar => self.variable(request, group),
+            MountRequirement::Any | MountRequirement::File => self.file(request, group, merged),
             other => Err(Reason::MountRequirement(other, "ANY, ENV_VAR or FILE")),
         }?;
-        let source = [&group, "/", key].concat();
+        let source = self.texts.concat(&[group, "/", key]);
         Ok(Injection { plan, source, ..Injection::default() })
     }
 }
 
-impl K8s<'_> {
-    fn variable(&self, request: &SecretRequest, group: &str) -> Result<Plan, Reason> {
+impl<'a> K8s<'a> {
+    fn variable(&self, request: &'a SecretRequest, group: &'a str) -> Result<Plan<'a>, Reason> {
         let prefix = &self.settings.secret_env_var_prefix;
-        let derived = derived_variable([prefix, group, "_", &request.key].concat().to_ascii_uppercase())?;
-        let source = Source::SecretKey {
-            secret: group.to_owned(),
-            key: request.key.clone(),
-            optional: self.settings.k8s_secret_manager.optional,
-        };
-        let named = named_variable(request)?.map(|name| Variable { name: name.to_owned(), source: source.clone() });
-        let mut variables = vec![Variable { name: derived, source }];
-        variables.extend(named);
+        let mut derived = [prefix, group, "_", &request.key].concat();
+        derived.make_ascii_uppercase();
+        let optional = self.settings.k8s_secret_manager.optional;
+        let source = Source::SecretKey { secret: group, key: &request.key, optional };
+        let mut variables = vec![Variable { name: derived_variable(self.texts.keep(derived))?, source }];
+        variables.extend(named_variable(request)?.map(|name| Variable { name, source }));
         variables.push(literal(ENV_PREFIX, prefix));
         Ok(Plan { variables, ..Plan::default() })
     }
 
-    fn file(&self, request: &SecretRequest, group: &str, plan: &Plan) -> Result<Plan, Reason> {
-        let file = request.key.to_ascii_lowercase();
-        let folder = [SECRETS_DIR, "/", group].concat();
-        let path = [&folder, "/", &file].concat();
+    fn file(&self, request: &'a SecretRequest, group: &'a str, merged: &Merged<'a>) -> Result<Plan<'a>, Reason> {
+        let file = self.texts.keep(request.key.to_ascii_lowercase());
+        let folder = self.texts.concat(&[SECRETS_DIR, "/", group]);
+        let path = self.texts.concat(&[folder, "/", file]);
         let mut variables = file_variables();
-        variables.extend(path_variable(request, &path)?);
+        variables.extend(path_variable(request, path)?);
         // A Secret has one volume of ours, whichever version its first request names.
-        let known = plan.secret_volume(group).map(|volume| volume.name.clone());
+        let known = merged.secret_volume(group).map(|volume| volume.name);
         let name = known.unwrap_or_else(|| {
             let versioned = [group, "_", &request.group_version].concat();
-            kubernetes::volume_name(base32::encode(Alphabet::Flyte, versioned.as_bytes()))
+            self.texts.keep(kubernetes::volume_name(base32::encode(Alphabet::Flyte, versioned.as_bytes())))
         });
-        let contents = ["K8s ", group, "/", &request.key].concat();
+        let contents = self.texts.concat(&["K8s ", group, "/", &request.key]);
         let volume = SecretVolume {
-            name: name.clone(),
-            secret: group.to_owned(),
-            items: vec![SecretItem { key: request.key.clone(), path: file }],
+            name,
+            secret: group,
+            items: vec![SecretItem { key: &request.key, path: file }],
             optional: self.settings.k8s_secret_manager.optional,
         };
         Ok(Plan {

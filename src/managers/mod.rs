@@ -17,8 +17,9 @@ use crate::requests::{Annotated, MountRequirement, SecretRequest};
 use crate::settings::{self, ManagerType, Settings};
 use crate::store::{self, Cluster};
 use crate::tenancy;
+use crate::texts::Texts;
 
-/// Everything a manager may look at.
+/// Everything a manager may look at, and where it keeps the texts that it makes.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
     /// The pod that comes in.
@@ -29,20 +30,22 @@ pub struct Context<'a> {
     pub settings: &'a Settings,
     /// Where objects are read.
     pub cluster: &'a dyn Cluster,
+    /// Texts that live until the pod is answered.
+    pub texts: &'a Texts,
 }
 
 /// A way to bring secrets into pods.
-trait SecretManager {
-    /// What is to be added for `request`, after what is in `plan` already.
-    fn inject(&self, request: &SecretRequest, plan: &Plan) -> Result<Injection, Reason>;
+trait SecretManager<'a> {
+    /// What is to be added for `request`, after what is in `merged` already.
+    fn inject(&self, request: &'a SecretRequest, merged: &Merged<'a>) -> Result<Injection<'a>, Reason>;
 }
 
 /// What a manager does for one request.
 #[derive(Debug, Default)]
-struct Injection {
-    plan: Plan,
+struct Injection<'a> {
+    plan: Plan<'a>,
     /// The name under which the secret is found; for the audit annotation.
-    source: String,
+    source: &'a str,
     warnings: Vec<String>,
 }
 
@@ -164,23 +167,23 @@ pub enum Refusal {
 }
 
 /// What became of one request.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Injected {
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Injected<'a> {
     /// The annotation that holds the request.
-    pub annotation: String,
+    pub annotation: &'a str,
     /// The manager that took it.
     pub manager: ManagerType,
     /// The name under which the secret is found.
-    pub source: String,
+    pub source: &'a str,
 }
 
 /// What is to be added for all requests.
 #[derive(Debug, Default)]
-pub struct Outcome {
+pub struct Outcome<'a> {
     /// The additions.
-    pub plan: Plan,
+    pub plan: Plan<'a>,
     /// What became of each request.
-    pub injected: Vec<Injected>,
+    pub injected: Vec<Injected<'a>>,
     /// What the pod's author should know.
     pub warnings: Vec<String>,
 }
@@ -189,18 +192,17 @@ pub struct Outcome {
 ///
 /// # Errors
 /// The first request that nobody injects, or that gets in another's way.
-pub fn inject(requests: &[Annotated], context: Context) -> Result<Outcome, Box<Refusal>> {
-    let chain: Vec<(ManagerType, Box<dyn SecretManager + '_>)> =
-        context.settings.managers().map(|manager| (manager, open(manager, context))).collect();
+pub fn inject<'a>(requests: &'a [Annotated], context: Context<'a>) -> Result<Outcome<'a>, Box<Refusal>> {
+    let chain: Vec<Link> = context.settings.managers().map(|manager| (manager, open(manager, context))).collect();
     let mut merged = Merged::default();
     let mut outcome = Outcome::default();
     for (number, annotated) in requests.iter().enumerate() {
-        let (manager, injection) = ask(&chain, annotated, merged.plan())?;
+        let (manager, injection) = ask(&chain, annotated, &merged)?;
         merged.add(number, injection.plan).map_err(|clash| {
             let first = requests.get(clash.first).unwrap_or(annotated).clone();
             Box::new(Refusal::Clash { first, second: annotated.clone(), clash })
         })?;
-        let annotation = annotated.annotation.clone();
+        let annotation = annotated.annotation.as_str();
         outcome.injected.push(Injected { annotation, manager, source: injection.source });
         outcome.warnings.extend(injection.warnings);
     }
@@ -208,14 +210,17 @@ pub fn inject(requests: &[Annotated], context: Context) -> Result<Outcome, Box<R
     Ok(outcome)
 }
 
-fn ask(
-    chain: &[(ManagerType, Box<dyn SecretManager + '_>)],
-    annotated: &Annotated,
-    plan: &Plan,
-) -> Result<(ManagerType, Injection), Box<Refusal>> {
+/// A manager in the chain.
+type Link<'a> = (ManagerType, Box<dyn SecretManager<'a> + 'a>);
+
+fn ask<'a>(
+    chain: &[Link<'a>],
+    annotated: &'a Annotated,
+    merged: &Merged<'a>,
+) -> Result<(ManagerType, Injection<'a>), Box<Refusal>> {
     let mut tried = Vec::new();
     for (name, manager) in chain {
-        match manager.inject(&annotated.request, plan) {
+        match manager.inject(&annotated.request, merged) {
             Ok(injection) => return Ok((*name, injection)),
             Err(reason) => {
                 // An outage must not let a less preferred manager win.
@@ -230,14 +235,14 @@ fn ask(
     Err(Box::new(Refusal::Request { request: annotated.clone(), tried }))
 }
 
-fn open<'a>(manager: ManagerType, context: Context<'a>) -> Box<dyn SecretManager + 'a> {
-    let settings = context.settings;
+fn open<'a>(manager: ManagerType, context: Context<'a>) -> Box<dyn SecretManager<'a> + 'a> {
+    let Context { settings, texts, .. } = context;
     match manager {
-        ManagerType::K8s => Box::new(k8s::K8s { settings }),
-        ManagerType::Vault => Box::new(vault::Vault { settings: &settings.vault_secret_manager }),
-        ManagerType::Aws => Box::new(aws::manager(&settings.aws_secret_manager)),
-        ManagerType::Gcp => Box::new(gcp::manager(&settings.gcp_secret_manager)),
-        ManagerType::Azure => Box::new(azure::manager(&settings.azure_secret_manager)),
+        ManagerType::K8s => Box::new(k8s::K8s { settings, texts }),
+        ManagerType::Vault => Box::new(vault::Vault { settings: &settings.vault_secret_manager, texts }),
+        ManagerType::Aws => Box::new(aws::manager(&settings.aws_secret_manager, texts)),
+        ManagerType::Gcp => Box::new(gcp::manager(&settings.gcp_secret_manager, texts)),
+        ManagerType::Azure => Box::new(azure::manager(&settings.azure_secret_manager, texts)),
         // Settings leave Global out.
         ManagerType::Embedded | ManagerType::Global => Box::new(embedded::Embedded { context }),
     }
@@ -250,12 +255,12 @@ const FILE_PREFIX: &str = "FLYTE_SECRETS_FILE_PREFIX";
 /// Says what variables' names start with.
 const ENV_PREFIX: &str = "FLYTE_SECRETS_ENV_PREFIX";
 
-fn literal(name: &str, value: impl Into<String>) -> Variable {
-    Variable { name: name.to_owned(), source: Source::Literal(value.into()) }
+fn literal<'a>(name: &'a str, value: &'a str) -> Variable<'a> {
+    Variable { name, source: Source::Literal(value) }
 }
 
 /// The variables that lead a task to its files.
-fn file_variables() -> Vec<Variable> {
+fn file_variables<'a>() -> Vec<Variable<'a>> {
     vec![literal(DEFAULT_DIR, SECRETS_DIR), literal(FILE_PREFIX, "")]
 }
 
@@ -272,10 +277,10 @@ fn named_variable(request: &SecretRequest) -> Result<Option<&str>, Reason> {
 }
 
 /// A variable's name that is made of a key.
-fn derived_variable(name: String) -> Result<String, Reason> {
-    match is_variable_name(&name) {
-        true => not_reserved(&name).map(str::to_owned),
-        false => Err(Reason::Derived(name)),
+fn derived_variable(name: &str) -> Result<&str, Reason> {
+    match is_variable_name(name) {
+        true => not_reserved(name),
+        false => Err(Reason::Derived(name.to_owned())),
     }
 }
 
@@ -291,7 +296,7 @@ fn not_reserved(name: &str) -> Result<&str, Reason> {
 }
 
 /// The variable that leads to a file, if the request names one.
-fn path_variable(request: &SecretRequest, path: &str) -> Result<Option<Variable>, Reason> {
+fn path_variable<'a>(request: &'a SecretRequest, path: &'a str) -> Result<Option<Variable<'a>>, Reason> {
     Ok(named_variable(request)?.map(|name| literal(name, path)))
 }
 

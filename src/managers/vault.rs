@@ -7,9 +7,10 @@ use uuid::Uuid;
 use super::{
     file_only, file_variables, is_plain_path, needed, path_variable, refused, Injection, Reason, SecretManager,
 };
-use crate::pod::{Annotation, File, Plan, SECRETS_DIR};
+use crate::pod::{Annotation, File, Merged, Plan, SECRETS_DIR};
 use crate::requests::SecretRequest;
 use crate::settings::{KvVersion, VaultSecretManager};
+use crate::texts::Texts;
 
 /// All annotations of the injector start so.
 const PREFIX: &str = "vault.hashicorp.com/";
@@ -19,25 +20,26 @@ const ID_NAMESPACE: Uuid = Uuid::from_u128(0x907d_6b9f_3428_53da_b2e6_e147_4401_
 
 pub(super) struct Vault<'a> {
     pub settings: &'a VaultSecretManager,
+    pub texts: &'a Texts,
 }
 
-impl SecretManager for Vault<'_> {
-    fn inject(&self, request: &SecretRequest, _: &Plan) -> Result<Injection, Reason> {
+impl<'a> SecretManager<'a> for Vault<'a> {
+    fn inject(&self, request: &'a SecretRequest, _: &Merged<'a>) -> Result<Injection<'a>, Reason> {
         let group = needed("group", &request.group)?;
         let key = needed("key", &request.key)?;
         file_only(request)?;
-        let file = [group.trim_matches('/'), "/", key].concat();
-        if !is_plain_path(&file) {
+        let file = self.texts.concat(&[group.trim_matches('/'), "/", key]);
+        if !is_plain_path(file) {
             return Err(refused(
                 "group/key",
-                &file,
+                file,
                 "a path in Vault: no empty part, no '.' or '..', no control characters",
             ));
         }
-        let path = [SECRETS_DIR, "/", &file].concat();
+        let path = self.texts.concat(&[SECRETS_DIR, "/", file]);
         let mut variables = file_variables();
-        variables.extend(path_variable(request, &path)?);
-        let contents = ["Vault ", group, " ", &request.group_version, " ", key].concat();
+        variables.extend(path_variable(request, path)?);
+        let contents = self.texts.concat(&["Vault ", group, " ", &request.group_version, " ", key]);
         let plan = Plan {
             variables,
             annotations: self.annotations(request),
@@ -56,30 +58,30 @@ impl SecretManager for Vault<'_> {
     }
 }
 
-impl Vault<'_> {
+impl<'a> Vault<'a> {
     /// The request's, the common ones, and those of the settings, which win.
-    fn annotations(&self, request: &SecretRequest) -> Vec<Annotation> {
+    fn annotations(&self, request: &'a SecretRequest) -> Vec<Annotation<'a>> {
         let SecretRequest { group, key, .. } = request;
         let VaultSecretManager { role, annotations: set, lock_annotations: lock, .. } = self.settings;
-        let mut all: Vec<Annotation> = Vec::new();
-        let mut add = |name: &str, value: String, replaces: bool| {
-            let key = [PREFIX, name].concat();
-            if !set.iter().any(|(known, _)| *known == key) {
+        let mut all = Vec::new();
+        let mut add = |name: &[&str], value: &'a str, replaces: bool| {
+            let key = self.texts.concat(&[PREFIX, &name.concat()]);
+            if !set.iter().any(|(known, _)| known == key) {
                 all.push(Annotation { key, value, replaces });
             }
         };
         let id = id(request).to_string();
-        add(&["agent-inject-secret-", &id].concat(), group.clone(), false);
-        add(&["agent-inject-file-", &id].concat(), [group, "/", key].concat(), false);
+        add(&["agent-inject-secret-", &id], group, false);
+        add(&["agent-inject-file-", &id], self.texts.concat(&[group, "/", key]), false);
         if let Some(template) = self.template(request) {
-            add(&["agent-inject-template-", &id].concat(), template, false);
+            add(&["agent-inject-template-", &id], self.texts.keep(template), false);
         }
-        add("agent-inject", "true".to_owned(), false);
-        add("secret-volume-path", SECRETS_DIR.to_owned(), false);
-        add("role", role.clone(), *lock);
-        add("agent-pre-populate-only", "true".to_owned(), false);
+        add(&["agent-inject"], "true", false);
+        add(&["secret-volume-path"], SECRETS_DIR, false);
+        add(&["role"], role, *lock);
+        add(&["agent-pre-populate-only"], "true", false);
         for (key, value) in set {
-            all.push(Annotation { key: key.clone(), value: value.clone(), replaces: *lock });
+            all.push(Annotation { key, value, replaces: *lock });
         }
         all
     }
@@ -142,7 +144,7 @@ mod tests {
                 key: key.into(),
                 ..SecretRequest::default()
             };
-            Vault { settings: &settings }.template(&request)
+            Vault { settings: &settings, texts: &Texts::default() }.template(&request)
         };
         let table = [
             ("a/b", "kv1", "k_1", Some(r#"{{- with secret "a/b" -}}{{ .Data.k_1 }}{{- end -}}"#)),

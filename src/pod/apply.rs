@@ -5,8 +5,11 @@
 
 use std::borrow::Cow;
 
-use super::plan::{ContainerName, InitContainer, Plan, Resources, SecretItem, SecretVolume, Source, Variable, Volume};
+use super::plan::{
+    ContainerName, InitContainer, OwnVariable, Plan, Resources, SecretItem, SecretVolume, Source, Variable, Volume,
+};
 use super::view::{Container, Field, Pair, Span, View};
+use crate::index::{compare, Index};
 use crate::json::{Cursor, Malformed, Writer};
 
 /// Something in the pod stands in the plan's way, or is not what Kubernetes has there.
@@ -32,15 +35,15 @@ pub enum Conflict {
     },
 }
 
-/// The text of the pod with the plan in it.
+/// The pod with the plan in it.
 ///
 /// # Errors
 /// Something in the pod stands in the plan's way.
-pub fn apply(view: &View, plan: &Plan) -> Result<Vec<u8>, Conflict> {
+pub fn apply<'a>(view: &View<'a>, plan: &Plan) -> Result<Edited<'a>, Conflict> {
     if view.spec.is_empty() || view.metadata.is_empty() {
         return Err(Malformed { at: view.pod.start, wanted: "a pod with metadata and a spec" }.into());
     }
-    let mut edits = Edits { text: view.text, list: Vec::new() };
+    let mut edits = Edited { text: view.text, pod: view.pod.clone(), edits: Vec::new() };
     let mut spec = Owner::of(view.text, &view.spec);
     let ours = init_containers(view, plan, &mut spec, &mut edits)?;
     let additions = Additions::of(plan);
@@ -51,13 +54,16 @@ pub fn apply(view: &View, plan: &Plan) -> Result<Vec<u8>, Conflict> {
     volumes(view, plan, &mut spec, &mut edits)?;
     annotations(view, plan, &mut edits);
     image_pull_secrets(view, plan, &mut spec, &mut edits)?;
-    Ok(edits.splice(&view.pod))
+    Ok(edits)
 }
 
-/// Replacements of places in the text, in the order in which these stand; an empty place is an insertion.
-struct Edits<'a> {
+/// A pod and what is to be changed in it: replacements of places in its text, in the order in which these stand; an
+/// empty place is an insertion.
+#[derive(Debug)]
+pub struct Edited<'a> {
     text: &'a [u8],
-    list: Vec<(Span, Vec<u8>)>,
+    pod: Span,
+    edits: Vec<(Span, Vec<u8>)>,
 }
 
 /// An object to which members are added.
@@ -76,14 +82,14 @@ impl Owner {
     }
 }
 
-impl<'a> Edits<'a> {
+impl<'a> Edited<'a> {
     fn at(&self, span: &Span) -> &'a [u8] {
         self.text.get(span.clone()).unwrap_or_default()
     }
 
     fn replace(&mut self, span: Span, with: Vec<u8>) {
-        let after = self.list.partition_point(|(place, _)| place.start <= span.start);
-        self.list.insert(after, (span, with));
+        let after = self.edits.partition_point(|(place, _)| place.start <= span.start);
+        self.edits.insert(after, (span, with));
     }
 
     /// Sets a member of `owner` to `value`, whether it is there or not.
@@ -116,17 +122,19 @@ impl<'a> Edits<'a> {
         }
     }
 
-    fn splice(&self, span: &Span) -> Vec<u8> {
-        let more: usize = self.list.iter().map(|(_, with)| with.len()).sum();
-        let mut spliced = Vec::with_capacity(span.len() + more);
-        let mut from = span.start;
-        for (place, with) in &self.list {
-            spliced.extend_from_slice(self.at(&(from..place.start)));
-            spliced.extend_from_slice(with);
+    /// How long the text of the pod is at most.
+    pub fn len(&self) -> usize {
+        self.pod.len() + self.edits.iter().map(|(_, with)| with.len()).sum::<usize>()
+    }
+
+    /// Writes the pod as it is to be.
+    pub fn write(&self, json: &mut Writer) {
+        let mut from = self.pod.start;
+        for (place, with) in &self.edits {
+            json.fragment(self.at(&(from..place.start))).fragment(with);
             from = place.end;
         }
-        spliced.extend_from_slice(self.at(&(from..span.end)));
-        spliced
+        json.fragment(self.at(&(from..self.pod.end)));
     }
 }
 
@@ -134,6 +142,7 @@ const LIST: [&[u8]; 2] = [b"[", b"]"];
 const OBJECT: [&[u8]; 2] = [b"{", b"}"];
 
 /// An element of a list in which names count: variables, mounts, volumes, Secrets to pull images with.
+#[derive(Default)]
 struct Element<'a> {
     name: Cow<'a, str>,
     /// Of mounts alone.
@@ -148,57 +157,48 @@ fn elements<'a>(text: &'a [u8], field: &Field) -> Result<Vec<Element<'a>>, Malfo
     let mut found = Vec::new();
     let Some(span) = field.span.as_ref().filter(|_| !field.null) else { return Ok(found) };
     let mut cursor = Cursor::at(text, span);
-    cursor.list()?;
-    while cursor.element()? {
-        let mut element = Element {
-            name: Cow::Borrowed(""),
-            mount_path: Cow::Borrowed(""),
-            value: Cow::Borrowed(""),
-            span: Span::default(),
-        };
-        let start = cursor.object()?;
-        while let Some(key) = cursor.member()? {
-            match &*key.bytes() {
-                b"name" => element.name = cursor.string()?.read()?,
-                b"mountPath" => element.mount_path = cursor.string()?.read()?,
-                b"value" if cursor.peek() == Some(b'"') => element.value = cursor.string()?.read()?,
-                _ => cursor.pass()?,
-            }
-        }
-        element.span = start..cursor.position();
+    cursor.elements(&mut |cursor| {
+        let mut element = Element::default();
+        element.span = cursor.members(&mut |cursor, key| match key {
+            b"name" => cursor.text().map(|it| element.name = it),
+            b"mountPath" => cursor.text().map(|it| element.mount_path = it),
+            b"value" if cursor.peek() == Some(b'"') => cursor.text().map(|it| element.value = it),
+            _ => cursor.pass(),
+        })?;
         found.push(element);
-    }
+        Ok(())
+    })?;
     Ok(found)
 }
 
 /// What every container that is not ours gets, rendered once.
 struct Additions<'a> {
     variables: Writer,
-    names: Names<'a>,
+    names: Index<'a>,
     mounts: Vec<VolumeMount<'a>>,
 }
 
 impl<'a> Additions<'a> {
     fn of(plan: &'a Plan) -> Self {
         let memory = plan.memory_volume();
-        let mut additions = Self { variables: Writer::default(), names: Names::default(), mounts: Vec::new() };
+        let mut additions = Self { variables: Writer::default(), names: Index::default(), mounts: Vec::new() };
         // The last one named ends up first, and each name once.
         for variable in plan.variables.iter().rev() {
-            if additions.names.insert(&variable.name) {
+            if additions.names.insert(variable.name, 0).is_none() {
                 variable.render(&mut additions.variables);
             }
         }
         for mount in &plan.mounts {
-            if let Some(name) = mount.volume.as_deref().or(memory) {
-                additions.mounts.push(VolumeMount { name, read_only: true, mount_path: &mount.path });
+            if let Some(name) = mount.volume.or(memory) {
+                additions.mounts.push(VolumeMount { name, read_only: true, mount_path: mount.path });
             }
         }
         additions
     }
 
-    fn edit(&self, container: &Container, edits: &mut Edits) -> Result<(), Conflict> {
+    fn edit(&self, container: &Container, edits: &mut Edited) -> Result<(), Conflict> {
         let mut owner = Owner::of(edits.text, &container.object);
-        if !self.names.0.is_empty() {
+        if !self.names.is_empty() {
             set_variables(container, &mut owner, self.variables.bytes(), &self.names, edits)?;
         }
         if !self.mounts.is_empty() {
@@ -208,12 +208,12 @@ impl<'a> Additions<'a> {
         Ok(())
     }
 
-    fn missing_mounts(&self, container: &Container, edits: &Edits) -> Result<Vec<u8>, Conflict> {
+    fn missing_mounts(&self, container: &Container, edits: &Edited) -> Result<Vec<u8>, Conflict> {
         let found = elements(edits.text, &container.volume_mounts)?;
         let mut missing = Writer::default();
         for mount in &self.mounts {
             let path = mount.mount_path.trim_end_matches('/');
-            match found.iter().find(|there| there.mount_path.trim_end_matches('/') == path) {
+            match found.iter().find(|there| compare(there.mount_path.trim_end_matches('/'), path).is_eq()) {
                 None => mount.render(&mut missing),
                 Some(there) if there.name == mount.name => {}
                 Some(there) => {
@@ -229,39 +229,18 @@ impl<'a> Additions<'a> {
     }
 }
 
-/// Names that are looked up often.
-#[derive(Default)]
-struct Names<'a>(Vec<&'a str>);
-
-impl<'a> Names<'a> {
-    /// Adds a name; false if it is there already.
-    fn insert(&mut self, name: &'a str) -> bool {
-        match self.0.binary_search(&name) {
-            Ok(_) => false,
-            Err(place) => {
-                self.0.insert(place, name);
-                true
-            }
-        }
-    }
-
-    fn contains(&self, name: &str) -> bool {
-        self.0.binary_search(&name).is_ok()
-    }
-}
-
 /// Puts the variables `new`, which have these `names`, in front of a container's own; others of these names go.
 fn set_variables(
     container: &Container,
     owner: &mut Owner,
     new: &[u8],
-    names: &Names,
-    edits: &mut Edits,
+    names: &Index,
+    edits: &mut Edited,
 ) -> Result<(), Conflict> {
     let mut env = Writer::default();
     env.list().raw(new);
     for variable in elements(edits.text, &container.env)? {
-        if !names.contains(&variable.name) {
+        if names.get(&variable.name).is_none() {
             env.raw(edits.at(&variable.span));
         }
     }
@@ -280,16 +259,13 @@ impl Container {
         let mut words = Vec::new();
         let Some(span) = self.command.span.as_ref().filter(|_| !self.command.null) else { return Ok(words) };
         let mut cursor = Cursor::at(text, span);
-        cursor.list()?;
-        while cursor.element()? {
-            words.push(cursor.string()?.read()?);
-        }
+        cursor.elements(&mut |cursor| cursor.text().map(|it| words.push(it)))?;
         Ok(words)
     }
 }
 
 /// Adds the init-containers that are not there yet, and says which of those that are there are ours.
-fn init_containers(view: &View, plan: &Plan, spec: &mut Owner, edits: &mut Edits) -> Result<Vec<usize>, Conflict> {
+fn init_containers(view: &View, plan: &Plan, spec: &mut Owner, edits: &mut Edited) -> Result<Vec<usize>, Conflict> {
     let mut ours = Vec::new();
     if plan.init_containers.is_empty() {
         return Ok(ours);
@@ -334,12 +310,10 @@ fn find_ours(
             return Ok(Some(at));
         }
         let found = elements(view.text, &container.env)?;
-        let has = |variable: &Variable| match &variable.source {
-            Source::Literal(value) => {
-                let value = escape_expansion(value);
-                found.iter().any(|there| there.name == variable.name && there.value == value)
-            }
-            Source::SecretKey { .. } => false,
+        let has = |variable: &OwnVariable| {
+            let value = variable.value();
+            let value = escape_expansion(&value);
+            found.iter().any(|there| there.name == variable.name && there.value == value)
         };
         if planned.variables.iter().all(has) {
             return Ok(Some(at));
@@ -349,24 +323,24 @@ fn find_ours(
 }
 
 /// Gives the shared init-container that is there the variables as they are now.
-fn refresh(container: &Container, planned: &InitContainer, edits: &mut Edits) -> Result<(), Conflict> {
+fn refresh(container: &Container, planned: &InitContainer, edits: &mut Edited) -> Result<(), Conflict> {
     let mut variables = Writer::default();
-    let mut names = Names::default();
+    let mut names = Index::default();
     for variable in &planned.variables {
-        names.insert(&variable.name);
+        names.insert(variable.name, 0);
         variable.render(&mut variables);
     }
     let mut owner = Owner::of(edits.text, &container.object);
     set_variables(container, &mut owner, variables.bytes(), &names, edits)
 }
 
-impl ContainerName {
+impl ContainerName<'_> {
     /// Whether a container of ours may be called so.
     fn covers(&self, name: &str) -> bool {
         let number = |rest: &str| !rest.is_empty() && rest.bytes().all(|digit| digit.is_ascii_digit());
         match self {
             Self::Numbered(prefix) => name.strip_prefix(prefix).is_some_and(number),
-            Self::Shared(base) => match name.strip_prefix(base.as_str()) {
+            Self::Shared(base) => match name.strip_prefix(base) {
                 Some("") => true,
                 Some(rest) => rest.strip_prefix('-').is_some_and(number),
                 None => false,
@@ -376,14 +350,14 @@ impl ContainerName {
 
     /// A free name for the container that follows the init-containers `names`.
     fn choose(&self, names: &[String], taken: &[String]) -> String {
-        let is_free = |name: &String| !names.contains(name) && !taken.contains(name);
+        let is_free = |name: &str| !names.iter().chain(taken).any(|known| known == name);
         let (prefix, from) = match self {
             Self::Numbered(prefix) => ((*prefix).to_owned(), names.len()),
-            Self::Shared(base) if is_free(base) => return base.clone(),
+            Self::Shared(base) if is_free(base) => return (*base).to_owned(),
             Self::Shared(base) => ([base, "-"].concat(), 1),
         };
         let numbered = |number: usize| [prefix.as_str(), &number.to_string()].concat();
-        (from..).map(numbered).find(is_free).unwrap_or_default()
+        (from..).map(numbered).find(|name| is_free(name)).unwrap_or_default()
     }
 }
 
@@ -399,28 +373,22 @@ impl<'a> VolumeSource<'a> {
     fn read(text: &'a [u8], span: &Span) -> Result<Self, Malformed> {
         let mut source = Self::default();
         let mut cursor = Cursor::at(text, span);
-        cursor.object()?;
-        while let Some(key) = cursor.member()? {
-            match &*key.bytes() {
-                b"secret" | b"emptyDir" if cursor.peek() == Some(b'{') => source.read_inner(&mut cursor)?,
-                _ => cursor.pass()?,
-            }
-        }
+        cursor.members(&mut |cursor, key| match key {
+            b"secret" | b"emptyDir" if cursor.peek() == Some(b'{') => source.read_inner(cursor),
+            _ => cursor.pass(),
+        })?;
         Ok(source)
     }
 
     /// Secrets and `emptyDir`s have no member of one name that means different things.
     fn read_inner(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Malformed> {
-        cursor.object()?;
-        while let Some(key) = cursor.member()? {
-            match &*key.bytes() {
-                b"secretName" => self.secret = Some(cursor.string()?.read()?),
-                b"items" if cursor.peek() == Some(b'[') => self.items.span = Some(cursor.skip()?),
-                b"medium" => self.medium = Some(cursor.string()?.read()?),
-                _ => cursor.pass()?,
-            }
-        }
-        Ok(())
+        let read = cursor.members(&mut |cursor, key| match key {
+            b"secretName" => cursor.text().map(|it| self.secret = Some(it)),
+            b"items" if cursor.peek() == Some(b'[') => cursor.skip().map(|it| self.items.span = Some(it)),
+            b"medium" => cursor.text().map(|it| self.medium = Some(it)),
+            _ => cursor.pass(),
+        });
+        read.map(drop)
     }
 
     /// Whether it is a volume of chosen keys of this Secret.
@@ -433,30 +401,32 @@ impl<'a> VolumeSource<'a> {
         let mut items = Vec::new();
         let Some(span) = &self.items.span else { return Ok(items) };
         let mut cursor = Cursor::at(text, span);
-        cursor.list()?;
-        while cursor.element()? {
-            let (mut name, mut path) = Default::default();
-            cursor.object()?;
-            while let Some(key) = cursor.member()? {
-                match &*key.bytes() {
-                    b"key" => name = cursor.string()?.read()?,
-                    b"path" => path = cursor.string()?.read()?,
-                    _ => cursor.pass()?,
-                }
-            }
+        cursor.elements(&mut |cursor| {
+            let (mut name, mut path) = Pair::default();
+            cursor.members(&mut |cursor, key| match key {
+                b"key" => cursor.text().map(|it| name = it),
+                b"path" => cursor.text().map(|it| path = it),
+                _ => cursor.pass(),
+            })?;
             items.push((name, path));
-        }
+            Ok(())
+        })?;
         Ok(items)
     }
 }
 
 /// Adds the volumes that are not there yet, and items to those of ours that are.
-fn volumes(view: &View, plan: &Plan, spec: &mut Owner, edits: &mut Edits) -> Result<(), Conflict> {
+fn volumes(view: &View, plan: &Plan, spec: &mut Owner, edits: &mut Edited) -> Result<(), Conflict> {
     if plan.volumes.is_empty() {
         return Ok(());
     }
     let found = elements(view.text, &view.volumes)?;
-    let there = |name: &str| match found.iter().find(|volume| volume.name == name) {
+    let mut names = Index::default();
+    // Of two with one name the first counts.
+    for (at, volume) in found.iter().enumerate().rev() {
+        names.insert(&volume.name, at);
+    }
+    let there = |name| match names.get(name).and_then(|at| found.get(at)) {
         Some(volume) => VolumeSource::read(view.text, &volume.span).map(Some),
         None => Ok(None),
     };
@@ -468,11 +438,11 @@ fn volumes(view: &View, plan: &Plan, spec: &mut Owner, edits: &mut Edits) -> Res
         let own = there(name)?;
         match (volume, own) {
             (_, None) => volume.render(&mut added),
-            (Volume::Secret(volume), Some(own)) if own.is_of(&volume.secret) => {
+            (Volume::Secret(volume), Some(own)) if own.is_of(volume.secret) => {
                 add_items(&own, &volume.items, edits)?;
             }
             (Volume::Memory(_), Some(own)) if own.medium.as_deref() == Some("Memory") => {}
-            _ => return Err(Conflict::Volume(name.clone())),
+            _ => return Err(Conflict::Volume((*name).to_owned())),
         }
     }
     edits.append(spec, "volumes", &view.volumes, LIST, added.bytes());
@@ -480,7 +450,7 @@ fn volumes(view: &View, plan: &Plan, spec: &mut Owner, edits: &mut Edits) -> Res
 }
 
 /// Adds the items that a volume of ours does not have yet.
-fn add_items(own: &VolumeSource, items: &[SecretItem], edits: &mut Edits) -> Result<(), Conflict> {
+fn add_items(own: &VolumeSource, items: &[SecretItem], edits: &mut Edited) -> Result<(), Conflict> {
     let there = own.items(edits.text)?;
     let mut missing = Writer::default();
     for item in items {
@@ -494,16 +464,16 @@ fn add_items(own: &VolumeSource, items: &[SecretItem], edits: &mut Edits) -> Res
 }
 
 /// Adds annotations that the pod does not have; those that replace the pod's own do.
-fn annotations(view: &View, plan: &Plan, edits: &mut Edits) {
+fn annotations(view: &View, plan: &Plan, edits: &mut Edited) {
     let mut added = Writer::default();
     for annotation in &plan.annotations {
-        match view.annotation(&annotation.key) {
+        match view.annotation(annotation.key) {
             None => {
-                added.member(&annotation.key, &annotation.value);
+                added.member(annotation.key, annotation.value);
             }
             Some(own) if annotation.replaces => {
                 let mut value = Writer::default();
-                value.string(&annotation.value);
+                value.string(annotation.value);
                 edits.replace(own.span(), value.into_bytes());
             }
             Some(_) => {}
@@ -514,20 +484,23 @@ fn annotations(view: &View, plan: &Plan, edits: &mut Edits) {
 }
 
 /// Adds Secrets to pull images with; the list is sorted by name, as Flyte sorts it, when one is new.
-fn image_pull_secrets(view: &View, plan: &Plan, spec: &mut Owner, edits: &mut Edits) -> Result<(), Conflict> {
+fn image_pull_secrets(view: &View, plan: &Plan, spec: &mut Owner, edits: &mut Edited) -> Result<(), Conflict> {
     let found = elements(view.text, &view.image_pull_secrets)?;
     let mut sorted: Vec<(&str, Cow<[u8]>)> = Vec::new();
     let mut insert = |name, text| {
         let after = sorted.partition_point(|(known, _)| *known <= name);
         sorted.insert(after, (name, text));
     };
-    let mut names = Names::default();
+    let mut names = Index::default();
     for there in &found {
-        names.insert(&there.name);
+        names.insert(&there.name, 0);
         insert(&there.name, Cow::Borrowed(edits.at(&there.span)));
     }
     let mut new = false;
-    for name in plan.image_pull_secrets.iter().filter(|name| names.insert(name)) {
+    for name in &plan.image_pull_secrets {
+        if names.insert(name, 0).is_some() {
+            continue;
+        }
         let mut json = Writer::default();
         json.object().member("name", name).end_object();
         insert(name, Cow::Owned(json.into_bytes()));
@@ -573,18 +546,18 @@ trait Render {
     fn render(&self, json: &mut Writer);
 }
 
-impl Render for Variable {
+impl Render for Variable<'_> {
     /// `EnvVar`.
     fn render(&self, json: &mut Writer) {
-        json.object().member("name", &self.name);
-        match &self.source {
+        json.object().member("name", self.name);
+        match self.source {
             Source::Literal(value) if value.is_empty() => {}
             Source::Literal(value) => {
                 json.member("value", &escape_expansion(value));
             }
             Source::SecretKey { secret, key, optional } => {
                 json.key("valueFrom").object().key("secretKeyRef").object();
-                json.member("name", secret).member("key", key).key("optional").boolean(*optional);
+                json.member("name", secret).member("key", key).key("optional").boolean(optional);
                 json.end_object().end_object();
             }
         }
@@ -592,14 +565,14 @@ impl Render for Variable {
     }
 }
 
-impl Render for SecretItem {
+impl Render for SecretItem<'_> {
     /// `KeyToPath`.
     fn render(&self, json: &mut Writer) {
-        json.object().member("key", &self.key).member("path", &self.path).end_object();
+        json.object().member("key", self.key).member("path", self.path).end_object();
     }
 }
 
-impl Render for Volume {
+impl Render for Volume<'_> {
     fn render(&self, json: &mut Writer) {
         json.object();
         match self {
@@ -633,6 +606,13 @@ impl Render for VolumeMount<'_> {
     }
 }
 
+impl Render for OwnVariable<'_> {
+    /// `EnvVar`.
+    fn render(&self, json: &mut Writer) {
+        Variable { name: self.name, source: Source::Literal(&self.value()) }.render(json);
+    }
+}
+
 impl Render for Resources {
     fn render(&self, json: &mut Writer) {
         json.object();
@@ -649,7 +629,7 @@ impl Render for Resources {
 
 /// `Container`.
 fn render_container(container: &InitContainer, name: &str, volume: &str, json: &mut Writer) {
-    json.object().member("name", name).member("image", &container.image);
+    json.object().member("name", name).member("image", container.image);
     if !container.command.is_empty() {
         json.key("command").strings(&container.command);
     }

@@ -6,10 +6,10 @@ mod apply;
 mod plan;
 mod view;
 
-pub use apply::{apply, Conflict};
+pub use apply::{apply, Conflict, Edited};
 pub use plan::{
-    Amounts, Annotation, Clash, ContainerName, Contested, File, InitContainer, Merged, Mount, Plan, Resources,
-    SecretItem, SecretVolume, Source, Variable, Volume,
+    Amounts, Annotation, Clash, ContainerName, Contested, File, InitContainer, Merged, Mount, OwnVariable, Plan,
+    Resources, SecretItem, SecretVolume, Source, Variable, Volume,
 };
 pub use view::View;
 

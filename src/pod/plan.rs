@@ -6,54 +6,55 @@
 use std::borrow::Cow;
 
 use super::SECRETS_DIR;
+use crate::index::Index;
 
 /// Additions to a pod. Lists are in the order in which things are to be named.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Plan {
+pub struct Plan<'a> {
     /// For every container that is not ours. The last one named ends up first.
-    pub variables: Vec<Variable>,
+    pub variables: Vec<Variable<'a>>,
     /// For every container that is not ours.
-    pub mounts: Vec<Mount>,
+    pub mounts: Vec<Mount<'a>>,
     /// Volumes.
-    pub volumes: Vec<Volume>,
+    pub volumes: Vec<Volume<'a>>,
     /// Init-containers of ours.
-    pub init_containers: Vec<InitContainer>,
+    pub init_containers: Vec<InitContainer<'a>>,
     /// Annotations.
-    pub annotations: Vec<Annotation>,
+    pub annotations: Vec<Annotation<'a>>,
     /// Names of Secrets that serve to pull images.
-    pub image_pull_secrets: Vec<String>,
+    pub image_pull_secrets: Vec<&'a str>,
     /// Files that will be there; two requests may name a path only if they mean the same.
-    pub files: Vec<File>,
+    pub files: Vec<File<'a>>,
     /// Whether a later webhook mounts a volume of its own where ours would be.
     pub foreign_mount: bool,
 }
 
 /// An environment variable.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Variable {
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Variable<'a> {
     /// Its name.
-    pub name: String,
+    pub name: &'a str,
     /// Its value.
-    pub source: Source,
+    pub source: Source<'a>,
 }
 
 /// Where a variable's value comes from.
-#[derive(Clone, Eq, PartialEq)]
-pub enum Source {
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub enum Source<'a> {
     /// The value itself; what Kubernetes would expand in it is escaped when it is written.
-    Literal(String),
+    Literal(&'a str),
     /// A key of a Secret in the pod's namespace.
     SecretKey {
         /// The Secret.
-        secret: String,
+        secret: &'a str,
         /// The key in it.
-        key: String,
+        key: &'a str,
         /// Whether the pod starts without it.
         optional: bool,
     },
 }
 
-impl std::fmt::Debug for Source {
+impl std::fmt::Debug for Source<'_> {
     /// A literal may be a secret's value.
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         match self {
@@ -64,60 +65,82 @@ impl std::fmt::Debug for Source {
 }
 
 /// A mount, always read-only.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Mount {
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Mount<'a> {
     /// The volume, or `None` for the one in memory.
-    pub volume: Option<String>,
+    pub volume: Option<&'a str>,
     /// Where.
-    pub path: String,
+    pub path: &'a str,
 }
 
 /// A volume of ours.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Volume {
+pub enum Volume<'a> {
     /// Of some keys of a Secret; at most one for each Secret.
-    Secret(SecretVolume),
+    Secret(SecretVolume<'a>),
     /// In memory, filled by init-containers of ours. There is at most one, and the first to name it wins.
-    Memory(String),
+    Memory(&'a str),
 }
 
 /// A volume of some keys of a Secret.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct SecretVolume {
+pub struct SecretVolume<'a> {
     /// The volume's name.
-    pub name: String,
+    pub name: &'a str,
     /// The Secret.
-    pub secret: String,
+    pub secret: &'a str,
     /// Its keys, as files.
-    pub items: Vec<SecretItem>,
+    pub items: Vec<SecretItem<'a>>,
     /// Whether the pod starts without it.
     pub optional: bool,
 }
 
 /// One key of a Secret as a file (`KeyToPath`).
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct SecretItem {
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SecretItem<'a> {
     /// The key.
-    pub key: String,
+    pub key: &'a str,
     /// The file, relative to the mount.
-    pub path: String,
+    pub path: &'a str,
 }
 
 /// An init-container of ours, which writes into the volume in memory.
 #[derive(Clone, Debug, PartialEq)]
-pub struct InitContainer {
+pub struct InitContainer<'a> {
     /// How it is called.
-    pub name: ContainerName,
+    pub name: ContainerName<'a>,
     /// Its image.
-    pub image: String,
+    pub image: &'a str,
     /// Its command; empty for the image's own.
-    pub command: Vec<String>,
-    /// Its variables, in order. Values may be secrets; see [`Source`].
-    pub variables: Vec<Variable>,
+    pub command: Vec<&'a str>,
+    /// Its variables, in order.
+    pub variables: Vec<OwnVariable<'a>>,
     /// Where it mounts the volume in memory, writable.
     pub mount_path: &'static str,
     /// Requests and limits.
-    pub resources: Resources,
+    pub resources: &'a Resources,
+}
+
+/// A variable of an init-container of ours. Its value may be a secret.
+#[derive(Clone, Eq, PartialEq)]
+pub struct OwnVariable<'a> {
+    /// Its name.
+    pub name: &'static str,
+    /// Its value, in parts: what several requests hand to one init-container stands one after the other.
+    pub parts: Vec<&'a str>,
+}
+
+impl OwnVariable<'_> {
+    /// Its value.
+    pub fn value(&self) -> String {
+        self.parts.concat()
+    }
+}
+
+impl std::fmt::Debug for OwnVariable<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "{}=…", self.name)
+    }
 }
 
 /// Amounts by resource.
@@ -133,33 +156,33 @@ pub struct Resources {
 }
 
 /// How an init-container of ours is called.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum ContainerName {
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ContainerName<'a> {
     /// This prefix and the number of init-containers before it, or the next one that is free: one for each request.
     Numbered(&'static str),
     /// This name, or with `-1`, `-2`, … behind it if a container of the user's has it: one for all requests, and the
     /// values of their variables are joined.
-    Shared(String),
+    Shared(&'a str),
 }
 
 /// An annotation.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Annotation {
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Annotation<'a> {
     /// Its key.
-    pub key: String,
+    pub key: &'a str,
     /// Its value.
-    pub value: String,
+    pub value: &'a str,
     /// Whether it replaces one that the pod has; otherwise the pod's own stays.
     pub replaces: bool,
 }
 
 /// A file that a plan brings into being.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct File {
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct File<'a> {
     /// Its absolute path.
-    pub path: String,
+    pub path: &'a str,
     /// Says where its contents come from: the same for two requests that mean the same.
-    pub contents: String,
+    pub contents: &'a str,
 }
 
 /// Two requests that cannot both have what they ask for.
@@ -192,12 +215,20 @@ pub enum Contested {
 
 /// The plans of several requests, put together.
 #[derive(Clone, Debug, Default)]
-pub struct Merged {
-    plan: Plan,
+pub struct Merged<'a> {
+    plan: Plan<'a>,
     /// By name: the last of this name in the plan.
-    variables: Index,
+    variables: Index<'a>,
     /// By path: its place in the plan.
-    files: Index,
+    files: Index<'a>,
+    /// By path: the request whose file made it a folder.
+    folders: Index<'a>,
+    /// By path: its place in the plan.
+    mounts: Index<'a>,
+    /// By Secret: its place in the plan.
+    secret_volumes: Index<'a>,
+    /// By key: its place in the plan.
+    annotations: Index<'a>,
     /// For each variable and each file of the plan: whose it is.
     variable_requests: Vec<usize>,
     file_requests: Vec<usize>,
@@ -205,183 +236,141 @@ pub struct Merged {
     foreign_mount: Option<usize>,
 }
 
-impl Merged {
-    /// What has been put together so far.
-    pub fn plan(&self) -> &Plan {
-        &self.plan
+impl<'a> Merged<'a> {
+    /// All of it.
+    pub fn into_plan(self) -> Plan<'a> {
+        self.plan
     }
 
-    /// All of it.
-    pub fn into_plan(self) -> Plan {
-        self.plan
+    /// The volume of a Secret.
+    pub fn secret_volume(&self, secret: &str) -> Option<&SecretVolume<'a>> {
+        match self.plan.volumes.get(self.secret_volumes.get(secret)?)? {
+            Volume::Secret(volume) => Some(volume),
+            Volume::Memory(_) => None,
+        }
+    }
+
+    /// An init-container of ours.
+    pub fn init_container(&self, name: ContainerName) -> Option<&InitContainer<'a>> {
+        self.plan.init_containers.iter().find(|container| container.name == name)
     }
 
     /// Adds the plan of request number `request` after what is here.
     ///
     /// # Errors
     /// It gets in the way of an earlier request; then neither can be had, and nothing here is of use any more.
-    pub fn add(&mut self, request: usize, plan: Plan) -> Result<(), Clash> {
+    pub fn add(&mut self, request: usize, plan: Plan<'a>) -> Result<(), Clash> {
         let clash = |first, over| Err(Clash { first, second: request, over });
-        for (at, variable) in plan.variables.iter().enumerate() {
-            let known = self.variables.insert(&variable.name, self.plan.variables.len() + at);
+        for variable in plan.variables {
+            let known = self.variables.insert(variable.name, self.plan.variables.len());
             let known = known.and_then(|at| Some((self.plan.variables.get(at)?, self.variable_requests.get(at)?)));
             match known {
                 Some((known, first)) if known.source != variable.source => {
-                    return clash(*first, Contested::Variable(variable.name.clone()));
+                    return clash(*first, Contested::Variable(variable.name.to_owned()));
                 }
                 _ => {}
             }
+            self.plan.variables.push(variable);
+            self.variable_requests.push(request);
         }
-        for (at, File { path, contents }) in plan.files.iter().enumerate() {
-            if let Some((folder, first)) = self.file_and_folder(path) {
-                return clash(first, Contested::Folder(folder));
+        for file in plan.files {
+            if let Some((folder, first)) = self.file_and_folder(file.path, request) {
+                return clash(first, Contested::Folder(folder.to_owned()));
             }
-            let known = self.files.insert(path, self.plan.files.len() + at);
+            let known = self.files.insert(file.path, self.plan.files.len());
             let known = known.and_then(|at| Some((self.plan.files.get(at)?, self.file_requests.get(at)?)));
             match known {
-                Some((known, first)) if known.contents != *contents => {
-                    return clash(*first, Contested::File(path.clone()));
+                Some((known, first)) if known.contents != file.contents => {
+                    return clash(*first, Contested::File(file.path.to_owned()));
                 }
                 _ => {}
             }
+            self.plan.files.push(file);
+            self.file_requests.push(request);
         }
-        self.variable_requests.resize(self.plan.variables.len() + plan.variables.len(), request);
-        self.file_requests.resize(self.plan.files.len() + plan.files.len(), request);
-        self.memory_volume = self.memory_volume.or(plan.memory_volume().map(|_| request));
+        for mount in plan.mounts {
+            if self.mounts.insert(mount.path, self.plan.mounts.len()).is_none() {
+                self.plan.mounts.push(mount);
+            }
+        }
+        for volume in plan.volumes {
+            match volume {
+                Volume::Memory(_) if self.memory_volume.is_some() => {}
+                Volume::Memory(_) => {
+                    self.memory_volume = Some(request);
+                    self.plan.volumes.push(volume);
+                }
+                Volume::Secret(more) => self.add_secret_volume(more),
+            }
+        }
+        for container in plan.init_containers {
+            let shared = matches!(container.name, ContainerName::Shared(_));
+            match self.plan.init_containers.iter_mut().find(|known| shared && known.name == container.name) {
+                Some(known) => known.join(container.variables),
+                None => self.plan.init_containers.push(container),
+            }
+        }
+        for annotation in plan.annotations {
+            if self.annotations.insert(annotation.key, 0).is_none() {
+                self.plan.annotations.push(annotation);
+            }
+        }
+        self.plan.image_pull_secrets.extend(plan.image_pull_secrets);
         self.foreign_mount = self.foreign_mount.or(plan.foreign_mount.then_some(request));
         match (self.memory_volume, self.foreign_mount) {
             (Some(ours), Some(foreign)) => clash(ours.min(foreign), Contested::Mount(SECRETS_DIR)),
-            _ => {
-                self.plan.extend(plan);
-                Ok(())
-            }
+            _ => Ok(()),
         }
     }
 
-    /// A file above or below `path`.
-    fn file_and_folder(&self, path: &str) -> Option<(String, usize)> {
+    fn add_secret_volume(&mut self, more: SecretVolume<'a>) {
+        let known = self.secret_volumes.get(more.secret).and_then(|at| self.plan.volumes.get_mut(at));
+        if let Some(Volume::Secret(known)) = known {
+            for item in more.items {
+                if !known.items.contains(&item) {
+                    known.items.push(item);
+                }
+            }
+        } else {
+            self.secret_volumes.insert(more.secret, self.plan.volumes.len());
+            self.plan.volumes.push(Volume::Secret(more));
+        }
+    }
+
+    /// A file above `path`, or one below it; if there is none, the folders above become folders.
+    fn file_and_folder(&mut self, path: &'a str, request: usize) -> Option<(&'a str, usize)> {
         let mut above = path;
         while let Some((folder, _)) = above.rsplit_once('/') {
             if let Some(first) = self.files.get(folder).and_then(|at| self.file_requests.get(at)) {
-                return Some((folder.to_owned(), *first));
+                return Some((folder, *first));
+            }
+            if let Some(first) = self.folders.insert(folder, request) {
+                // What is above a known folder is known.
+                self.folders.insert(folder, first);
+                break;
             }
             above = folder;
         }
-        let inside = [path, "/"].concat();
-        let at = self.files.first_with(&inside)?;
-        Some((path.to_owned(), *self.file_requests.get(at)?))
+        self.folders.get(path).map(|first| (path, first))
     }
 }
 
-/// Where things of a name stand.
-#[derive(Clone, Debug, Default)]
-struct Index(Vec<(String, usize)>);
-
-impl Index {
-    fn search(&self, name: &str) -> Result<usize, usize> {
-        self.0.binary_search_by(|(known, _)| known.as_str().cmp(name))
-    }
-
-    fn get(&self, name: &str) -> Option<usize> {
-        self.search(name).ok().and_then(|place| self.0.get(place)).map(|(_, at)| *at)
-    }
-
-    /// The first whose name starts so.
-    fn first_with(&self, prefix: &str) -> Option<usize> {
-        let (Ok(place) | Err(place)) = self.search(prefix);
-        self.0.get(place).filter(|(name, _)| name.starts_with(prefix)).map(|(_, at)| *at)
-    }
-
-    /// Sets a place, and says which it was before.
-    fn insert(&mut self, name: &str, at: usize) -> Option<usize> {
-        match self.search(name) {
-            Ok(place) => self.0.get_mut(place).map(|(_, known)| std::mem::replace(known, at)),
-            Err(place) => {
-                self.0.insert(place, (name.to_owned(), at));
-                None
-            }
-        }
-    }
-}
-
-impl SecretVolume {
-    fn extend(&mut self, items: Vec<SecretItem>) {
-        for item in items {
-            if !self.items.contains(&item) {
-                self.items.push(item);
-            }
-        }
-    }
-}
-
-impl Plan {
+impl Plan<'_> {
     /// The name of the volume in memory.
     pub fn memory_volume(&self) -> Option<&str> {
         self.volumes.iter().find_map(|volume| match volume {
-            Volume::Memory(name) => Some(name.as_str()),
+            Volume::Memory(name) => Some(*name),
             Volume::Secret(_) => None,
         })
     }
-
-    /// The volume of a Secret.
-    pub fn secret_volume(&self, secret: &str) -> Option<&SecretVolume> {
-        self.volumes.iter().find_map(|volume| match volume {
-            Volume::Secret(volume) if volume.secret == secret => Some(volume),
-            _ => None,
-        })
-    }
-
-    fn secret_volume_mut(&mut self, secret: &str) -> Option<&mut SecretVolume> {
-        self.volumes.iter_mut().find_map(|volume| match volume {
-            Volume::Secret(volume) if volume.secret == secret => Some(volume),
-            _ => None,
-        })
-    }
-
-    fn extend(&mut self, other: Self) {
-        self.variables.extend(other.variables);
-        for mount in other.mounts {
-            if !self.mounts.contains(&mount) {
-                self.mounts.push(mount);
-            }
-        }
-        for volume in other.volumes {
-            match volume {
-                Volume::Memory(_) if self.memory_volume().is_some() => {}
-                Volume::Secret(more) => match self.secret_volume_mut(&more.secret) {
-                    Some(known) => known.extend(more.items),
-                    None => self.volumes.push(Volume::Secret(more)),
-                },
-                memory => self.volumes.push(memory),
-            }
-        }
-        for container in other.init_containers {
-            let same = |known: &&mut InitContainer| {
-                matches!(known.name, ContainerName::Shared(_)) && known.name == container.name
-            };
-            match self.init_containers.iter_mut().find(same) {
-                Some(known) => known.join(container.variables),
-                None => self.init_containers.push(container),
-            }
-        }
-        for annotation in other.annotations {
-            if !self.annotations.iter().any(|known| known.key == annotation.key) {
-                self.annotations.push(annotation);
-            }
-        }
-        self.image_pull_secrets.extend(other.image_pull_secrets);
-        self.files.extend(other.files);
-        self.foreign_mount |= other.foreign_mount;
-    }
 }
 
-impl InitContainer {
-    fn join(&mut self, variables: Vec<Variable>) {
+impl<'a> InitContainer<'a> {
+    fn join(&mut self, variables: Vec<OwnVariable<'a>>) {
         for variable in variables {
-            let known = self.variables.iter_mut().find(|known| known.name == variable.name);
-            match (known.map(|known| &mut known.source), &variable.source) {
-                (Some(Source::Literal(value)), Source::Literal(more)) => value.push_str(more),
-                _ => self.variables.push(variable),
+            match self.variables.iter_mut().find(|known| known.name == variable.name) {
+                Some(known) => known.parts.extend(variable.parts),
+                None => self.variables.push(variable),
             }
         }
     }

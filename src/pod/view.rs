@@ -55,7 +55,7 @@ impl<'a> View<'a> {
     /// A field that the policy reads is not of the type that Kubernetes gives it.
     pub fn read(cursor: &mut Cursor<'a>) -> Result<Self, Malformed> {
         let mut view = Self {
-            text: cursor.text(),
+            text: cursor.whole(),
             pod: Span::default(),
             metadata: Span::default(),
             annotations_field: Field::default(),
@@ -69,15 +69,11 @@ impl<'a> View<'a> {
             labels: Vec::new(),
             annotations: Vec::new(),
         };
-        let start = cursor.object()?;
-        while let Some(key) = cursor.member()? {
-            match &*key.bytes() {
-                b"metadata" => view.read_metadata(cursor)?,
-                b"spec" => view.read_spec(cursor)?,
-                _ => cursor.pass()?,
-            }
-        }
-        view.pod = start..cursor.position();
+        view.pod = cursor.members(&mut |cursor, key| match key {
+            b"metadata" => view.read_metadata(cursor),
+            b"spec" => view.read_spec(cursor),
+            _ => cursor.pass(),
+        })?;
         Ok(view)
     }
 
@@ -86,15 +82,11 @@ impl<'a> View<'a> {
         self.labels.clear();
         self.annotations.clear();
         self.annotations_field = Field::default();
-        let start = cursor.object()?;
-        while let Some(key) = cursor.member()? {
-            match &*key.bytes() {
-                b"labels" => self.labels = strings(cursor)?.0,
-                b"annotations" => (self.annotations, self.annotations_field) = strings(cursor)?,
-                _ => cursor.pass()?,
-            }
-        }
-        self.metadata = start..cursor.position();
+        self.metadata = cursor.members(&mut |cursor, key| match key {
+            b"labels" => strings(cursor).map(|(it, _)| self.labels = it),
+            b"annotations" => strings(cursor).map(|it| (self.annotations, self.annotations_field) = it),
+            _ => cursor.pass(),
+        })?;
         Ok(())
     }
 
@@ -105,18 +97,16 @@ impl<'a> View<'a> {
         self.volumes = Field::default();
         self.image_pull_secrets = Field::default();
         self.service_account = None;
-        let start = cursor.object()?;
-        while let Some(key) = cursor.member()? {
-            match &*key.bytes() {
-                b"containers" => self.containers = containers(cursor)?.0,
-                b"initContainers" => (self.init_containers, self.init_containers_field) = containers(cursor)?,
-                b"volumes" => self.volumes = field(cursor)?,
-                b"imagePullSecrets" => self.image_pull_secrets = field(cursor)?,
-                b"serviceAccountName" => self.service_account = cursor.string_or_null()?,
-                _ => cursor.pass()?,
+        self.spec = cursor.members(&mut |cursor, key| match key {
+            b"containers" => containers(cursor).map(|(it, _)| self.containers = it),
+            b"initContainers" => {
+                containers(cursor).map(|it| (self.init_containers, self.init_containers_field) = it)
             }
-        }
-        self.spec = start..cursor.position();
+            b"volumes" => field(cursor).map(|it| self.volumes = it),
+            b"imagePullSecrets" => field(cursor).map(|it| self.image_pull_secrets = it),
+            b"serviceAccountName" => cursor.string_or_null().map(|it| self.service_account = it),
+            _ => cursor.pass(),
+        })?;
         Ok(())
     }
 
@@ -189,27 +179,20 @@ fn containers(cursor: &mut Cursor) -> Result<(Vec<Container>, Field), Malformed>
     if cursor.clone().null() {
         return Ok((list, field(cursor)?));
     }
-    let start = cursor.list()?;
-    while cursor.element()? {
-        list.push(Container::read(cursor)?);
-    }
-    Ok((list, Field { span: Some(start..cursor.position()), null: false }))
+    let span = cursor.elements(&mut |cursor| Container::read(cursor).map(|it| list.push(it)))?;
+    Ok((list, Field { span: Some(span), null: false }))
 }
 
 impl Container {
     fn read(cursor: &mut Cursor) -> Result<Self, Malformed> {
         let mut container = Self::default();
-        let start = cursor.object()?;
-        while let Some(key) = cursor.member()? {
-            match &*key.bytes() {
-                b"name" => container.name = Some(cursor.string()?.span()),
-                b"command" => container.command = field(cursor)?,
-                b"env" => container.env = field(cursor)?,
-                b"volumeMounts" => container.volume_mounts = field(cursor)?,
-                _ => cursor.pass()?,
-            }
-        }
-        container.object = start..cursor.position();
+        container.object = cursor.members(&mut |cursor, key| match key {
+            b"name" => cursor.string().map(|it| container.name = Some(it.span())),
+            b"command" => field(cursor).map(|it| container.command = it),
+            b"env" => field(cursor).map(|it| container.env = it),
+            b"volumeMounts" => field(cursor).map(|it| container.volume_mounts = it),
+            _ => cursor.pass(),
+        })?;
         Ok(container)
     }
 }

@@ -5,9 +5,11 @@
 
 pub mod text_format;
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use crate::base32::{self, Alphabet};
+use crate::index::compare;
 
 /// The annotations that Flyte's webhook looks at start so; what follows must be `s` and a number.
 pub const ANNOTATION_PREFIX: &str = "flyte.secrets/";
@@ -75,6 +77,17 @@ pub struct SecretRequest {
     pub mount_requirement: MountRequirement,
     /// The variable that gets the value or, with a file, its path.
     pub env_var: String,
+}
+
+impl SecretRequest {
+    /// Some order, what differs most often first.
+    fn order(&self, other: &Self) -> Ordering {
+        compare(&self.key, &other.key)
+            .then_with(|| compare(&self.group, &other.group))
+            .then_with(|| compare(&self.env_var, &other.env_var))
+            .then_with(|| self.mount_requirement.number().cmp(&other.mount_requirement.number()))
+            .then_with(|| compare(&self.group_version, &other.group_version))
+    }
 }
 
 impl fmt::Display for SecretRequest {
@@ -145,10 +158,13 @@ pub fn read<'a>(annotations: impl Iterator<Item = (&'a str, &'a str)>) -> Result
         }
     }
     let mut requests: Vec<Annotated> = Vec::with_capacity(found.len());
+    let mut sorted: Vec<usize> = Vec::with_capacity(found.len());
     for (_, annotation, value) in found {
-        let annotated = decode(annotation, value)?;
-        if !requests.iter().any(|known| known.request == annotated.request) {
-            requests.push(annotated);
+        let new = decode(annotation, value)?;
+        let order = |at: &usize| requests.get(*at).map_or(Ordering::Less, |known| known.request.order(&new.request));
+        if let Err(free) = sorted.binary_search_by(order) {
+            sorted.insert(free, requests.len());
+            requests.push(new);
         }
     }
     Ok(Requests { requests, ignored })

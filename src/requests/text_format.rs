@@ -223,7 +223,7 @@ fn is_word(byte: u8) -> bool {
 /// What stands between two quotes, with its escapes resolved, onto the end of `joined`.
 fn unquote(inner: &[u8], field: &'static str, joined: &mut Vec<u8>) -> Result<(), Error> {
     // Go looks at the characters of a string only when there is an escape in it.
-    if memchr::memchr(b'\\', inner).is_some() && std::str::from_utf8(inner).is_err() {
+    if inner.contains(&b'\\') && std::str::from_utf8(inner).is_err() {
         return Err(Error::NotUtf8(field));
     }
     let mut rest = inner;

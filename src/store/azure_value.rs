@@ -56,17 +56,15 @@ impl<'a> Packed<'a> {
     fn read(text: &'a [u8]) -> Result<Self, Malformed> {
         let mut packed = Self::default();
         let mut cursor = Cursor::new(text);
-        cursor.object()?;
-        while let Some(key) = cursor.member()? {
-            let key = key.bytes();
+        cursor.members(&mut |cursor, key| {
             if key.eq_ignore_ascii_case(b"type") {
-                packed.r#type = text.get(cursor.skip()?);
+                cursor.skip().map(|span| packed.r#type = text.get(span))
             } else if key.eq_ignore_ascii_case(b"value") {
-                packed.value = cursor.string_or_null()?.map(|text| text.read()).transpose()?.unwrap_or_default();
+                cursor.text_or_null().map(|it| packed.value = it.unwrap_or_default())
             } else {
-                cursor.pass()?;
+                cursor.pass()
             }
-        }
+        })?;
         match cursor.peek() {
             None => Ok(packed),
             Some(_) => Err(Malformed { at: cursor.position(), wanted: "nothing more" }),

@@ -83,13 +83,10 @@ type Value<'a> = Option<Cow<'a, str>>;
 fn values(answer: &[u8]) -> Result<(Value<'_>, Value<'_>), Malformed> {
     let (mut text, mut binary) = (None, None);
     let mut cursor = Cursor::new(answer);
-    cursor.object()?;
-    while let Some(key) = cursor.member()? {
-        match &*key.bytes() {
-            b"stringValue" => text = cursor.string_or_null()?.map(|text| text.read()).transpose()?,
-            b"binaryValue" => binary = cursor.string_or_null()?.map(|text| text.read()).transpose()?,
-            _ => cursor.pass()?,
-        }
-    }
+    cursor.members(&mut |cursor, key| match key {
+        b"stringValue" => cursor.text_or_null().map(|it| text = it),
+        b"binaryValue" => cursor.text_or_null().map(|it| binary = it),
+        _ => cursor.pass(),
+    })?;
     Ok((text, binary))
 }

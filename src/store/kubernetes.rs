@@ -39,19 +39,15 @@ impl SecretStore for Secrets<'_> {
 fn value<'a>(secret: &'a [u8], name: &str) -> Result<Option<Cow<'a, str>>, Malformed> {
     let mut value = None;
     let mut cursor = Cursor::new(secret);
-    cursor.object()?;
-    while let Some(key) = cursor.member()? {
-        if !key.is("data") {
-            cursor.pass()?;
-        } else if !cursor.null() {
-            cursor.object()?;
-            while let Some(key) = cursor.member()? {
-                match key.is(name) {
-                    true => value = cursor.string_or_null()?.map(|text| text.read()).transpose()?,
-                    false => cursor.pass()?,
-                }
-            }
+    cursor.members(&mut |cursor, key| {
+        if key != b"data" || cursor.peek() == Some(b'n') {
+            return cursor.pass();
         }
-    }
+        let data = cursor.members(&mut |cursor, key| match key == name.as_bytes() {
+            true => cursor.text_or_null().map(|it| value = it),
+            false => cursor.pass(),
+        });
+        data.map(drop)
+    })?;
     Ok(value)
 }

@@ -152,7 +152,7 @@ fn percentile(times: &mut [f64], percent: usize) -> f64 {
 }
 
 /// Answers at once with all secrets that a payload's pod asks for, each under its name in the project's scope.
-fn secrets_of(payload: &[u8]) -> Result<Arc<dyn Capabilities>> {
+pub fn secrets_of(payload: &[u8]) -> Result<Arc<dyn Capabilities>> {
     let payload: Value = serde_json::from_slice(payload)?;
     let metadata = &payload["request"]["object"]["metadata"];
     let label = |name: &str| metadata["labels"][name].as_str().unwrap_or_default();

@@ -8,6 +8,7 @@
 //! | [`host`] | host capabilities: a store of secrets, a replay file, a live API server |
 //! | [`golden`] | the cases recorded from Flyte's own code |
 //! | [`meter`] | what a call costs in fuel and memory |
+//! | [`profile`] | where a call's fuel goes |
 //! | [`show`] | what people see: diffs and patches |
 
 pub mod bench;
@@ -15,4 +16,5 @@ pub mod engine;
 pub mod golden;
 pub mod host;
 pub mod meter;
+pub mod profile;
 pub mod show;

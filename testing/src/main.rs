@@ -9,7 +9,7 @@ use anstyle::{AnsiColor, Style};
 use anyhow::{bail, Context, Result};
 use flyte_secrets_testing::engine::{creation, Policy};
 use flyte_secrets_testing::host::{self, Capabilities, Replay, Store};
-use flyte_secrets_testing::{bench, golden, show};
+use flyte_secrets_testing::{bench, golden, profile, show};
 use serde_json::Value;
 
 const USAGE: &str = "\
@@ -19,6 +19,8 @@ usage: harness golden FILE...         run cases recorded from Flyte's code
        harness bench FOLDER OUTPUT    what each payload in a folder costs, as a table and as JSON
        harness bench-check FOLDER CEILINGS
                                       fuel, memory and size against ceilings
+       harness profile WASM PAYLOAD OUTPUT
+                                      fuel by function, and stacks for a flame graph
 
 STORE is YAML or JSON as in tests/golden/README.md, a replay file of kwctl's, or live: the API server of KUBECONFIG";
 
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         ["demo", pod, store] => demo(pod, store),
         ["bench", payloads, output] => bench(payloads, output),
         ["bench-check", payloads, ceilings] => bench_check(payloads, ceilings),
+        ["profile", wasm, payload, output] => profile_of(wasm, payload, output),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -152,4 +155,12 @@ fn bench_check(payloads: &str, ceilings: &str) -> Result<bool> {
         println!("{}", show::pretty(&serde_json::to_value(&found)?));
     }
     Ok(over.is_empty())
+}
+
+fn profile_of(wasm: &str, payload: &str, output: &str) -> Result<bool> {
+    let profile = profile::profile(Path::new(wasm), Path::new(payload))?;
+    print!("{}", profile.table(40));
+    println!("{} fuel; stacks for a flame graph: {output}", profile.fuel);
+    std::fs::write(output, profile.folded())?;
+    Ok(true)
 }

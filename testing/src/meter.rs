@@ -1,13 +1,17 @@
 //! What a call costs: fuel, which is the same on every machine, and the guest's memory.
 //!
 //! Kubewarden's engine gives no access to a call's fuel, so the few functions of waPC are linked here once more, to the
-//! same wasmtime.
+//! same wasmtime. Where the fuel goes is seen by running dry: a call whose tank is too small stops where it has come to,
+//! with its stack, and at the same place each time.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{anyhow, Context, Result};
-use wasmtime_provider::wasmtime::{Caller, Config, Engine, Extern, InstancePre, Linker, Memory, Module, Store};
+use wasmtime_provider::wasmtime::{
+    self, Caller, Config, Engine, Extern, FrameInfo, InstancePre, Linker, Memory, Module, Store, Trap, WasmBacktrace,
+    WasmBacktraceDetails,
+};
 use wasmtime_provider::wasmtime_wasi::p1::{self, WasiP1Ctx};
 use wasmtime_provider::wasmtime_wasi::WasiCtxBuilder;
 
@@ -53,6 +57,7 @@ impl Meter {
     pub fn compile(wasm: &[u8]) -> Result<Self> {
         let mut config = Config::new();
         config.consume_fuel(true);
+        config.wasm_backtrace_details(WasmBacktraceDetails::Enable);
         let engine = Engine::new(&config).map_err(|wrong| anyhow!("{wrong}"))?;
         let module = Module::new(&engine, wasm).map_err(|wrong| anyhow!("{wrong:#}"))?;
         let linker = linker(&engine).map_err(|wrong| anyhow!("{wrong:#}"))?;
@@ -62,6 +67,37 @@ impl Meter {
 
     /// Calls a function in a fresh instance.
     pub fn call(&self, function: &str, payload: &[u8], capabilities: &Arc<dyn Capabilities>) -> Result<Cost> {
+        let mut store = self.store(function, payload, capabilities);
+        let memory = self.run(&mut store, TANK).map_err(|wrong| anyhow!("{wrong:#}"))?;
+        let fuel = TANK - store.get_fuel().map_err(|wrong| anyhow!("{wrong:#}"))?;
+        let answer = std::mem::replace(&mut store.data_mut().answer, Ok(Vec::new()));
+        Ok(Cost { fuel, memory, answer: answer.map_err(|wrong| anyhow!(wrong))? })
+    }
+
+    /// The stack, innermost function first, after each so much fuel of a call. What is inlined has frames of its own
+    /// where the wasm has debug information; names are those of its name section otherwise.
+    pub fn stacks(
+        &self,
+        function: &str,
+        payload: &[u8],
+        capabilities: &Arc<dyn Capabilities>,
+        step: u64,
+    ) -> Result<Vec<Vec<String>>> {
+        let mut stacks = Vec::new();
+        for tank in (step..).step_by(step as usize) {
+            match self.run(&mut self.store(function, payload, capabilities), tank) {
+                Ok(_) => break,
+                Err(wrong) if wrong.downcast_ref() == Some(&Trap::OutOfFuel) => {
+                    let stack = wrong.downcast_ref::<WasmBacktrace>();
+                    stacks.push(stack.into_iter().flat_map(WasmBacktrace::frames).flat_map(functions).collect());
+                }
+                Err(wrong) => return Err(anyhow!("{wrong:#}")),
+            }
+        }
+        Ok(stacks)
+    }
+
+    fn store(&self, function: &str, payload: &[u8], capabilities: &Arc<dyn Capabilities>) -> Store<State> {
         let state = State {
             wasi: WasiCtxBuilder::new().build_p1(),
             function: function.as_bytes().to_vec(),
@@ -70,15 +106,12 @@ impl Meter {
             host_answer: Ok(Vec::new()),
             capabilities: Arc::clone(capabilities),
         };
-        let mut store = Store::new(&self.engine, state);
-        self.run(&mut store).map_err(|wrong| anyhow!("{wrong:#}")).and_then(|(fuel, memory)| {
-            let answer = std::mem::replace(&mut store.data_mut().answer, Ok(Vec::new()));
-            Ok(Cost { fuel, memory, answer: answer.map_err(|wrong| anyhow!(wrong))? })
-        })
+        Store::new(&self.engine, state)
     }
 
-    fn run(&self, store: &mut Store<State>) -> wasmtime_provider::wasmtime::Result<(u64, u64)> {
-        store.set_fuel(TANK)?;
+    /// Runs a call, and tells how much memory the guest has at its end.
+    fn run(&self, store: &mut Store<State>, tank: u64) -> wasmtime::Result<u64> {
+        store.set_fuel(tank)?;
         let instance = self.instance.instantiate(&mut *store)?;
         for start in ["_start", "_initialize", "wapc_init"] {
             if let Ok(start) = instance.get_typed_func::<(), ()>(&mut *store, start) {
@@ -88,9 +121,23 @@ impl Meter {
         let call = instance.get_typed_func::<(i32, i32), i32>(&mut *store, "__guest_call")?;
         let lengths = (store.data().function.len() as i32, store.data().payload.len() as i32);
         call.call(&mut *store, lengths)?;
-        let memory = instance.get_memory(&mut *store, "memory").map_or(0, |memory| memory.data_size(&*store) as u64);
-        Ok((TANK - store.get_fuel()?, memory))
+        Ok(instance.get_memory(&mut *store, "memory").map_or(0, |memory| memory.data_size(&*store) as u64))
     }
+}
+
+/// The functions of a frame, what was inlined first.
+fn functions(frame: &FrameInfo) -> Vec<String> {
+    let inlined: Vec<String> =
+        frame.symbols().iter().filter_map(|symbol| Some(plain(symbol.name()?))).collect();
+    match inlined.is_empty() {
+        true => vec![plain(frame.func_name().unwrap_or("?"))],
+        false => inlined,
+    }
+}
+
+/// A function's name without its hash.
+fn plain(name: &str) -> String {
+    format!("{:#}", rustc_demangle::demangle(name))
 }
 
 fn memory(caller: &mut Caller<'_, State>) -> Option<Memory> {
@@ -114,7 +161,7 @@ fn write(caller: &mut Caller<'_, State>, at: i32, bytes: &[u8]) {
 
 type Guest<'a> = Caller<'a, State>;
 
-fn linker(engine: &Engine) -> wasmtime_provider::wasmtime::Result<Linker<State>> {
+fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     p1::add_to_linker_sync(&mut linker, |state: &mut State| &mut state.wasi)?;
     linker.func_wrap("wapc", "__guest_request", |mut guest: Guest, function: i32, payload: i32| {

@@ -7,10 +7,14 @@
 //!
 //! Knows nothing of pods, requests or settings.
 
+mod scan;
+mod writer;
+
 use std::borrow::Cow;
 use std::ops::Range;
 
-use memchr::{memchr, memchr2};
+pub use scan::may_hold;
+pub use writer::Writer;
 
 /// The text is not the JSON that was expected.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -22,10 +26,16 @@ pub struct Malformed {
     pub wanted: &'static str,
 }
 
+/// What is called for each member of an object, with its key, and the cursor in front of its value.
+pub type MemberVisitor<'f, 'a> = &'f mut dyn FnMut(&mut Cursor<'a>, &[u8]) -> Result<(), Malformed>;
+
+/// What is called for each element of a list, with the cursor in front of it.
+pub type ElementVisitor<'f, 'a> = &'f mut dyn FnMut(&mut Cursor<'a>) -> Result<(), Malformed>;
+
 /// A walk through a text of JSON, from value to value.
 ///
-/// An object is walked by [`Self::object`], then [`Self::member`] until it yields no key, a list by [`Self::list`] and
-/// [`Self::element`]; after each key and in each element exactly one value must be consumed.
+/// An object is walked by [`Self::members`], a list by [`Self::elements`]; both call back for each value, which must be
+/// consumed.
 #[derive(Clone, Debug)]
 pub struct Cursor<'a> {
     text: &'a [u8],
@@ -45,8 +55,8 @@ impl<'a> Cursor<'a> {
         Self { text: text.get(..span.end).unwrap_or(text), at: span.start, opened: false }
     }
 
-    /// The whole text.
-    pub fn text(&self) -> &'a [u8] {
+    /// The text that is walked.
+    pub fn whole(&self) -> &'a [u8] {
         self.text
     }
 
@@ -55,14 +65,31 @@ impl<'a> Cursor<'a> {
         self.at
     }
 
-    /// Enters an object and says where it starts.
-    pub fn object(&mut self) -> Result<usize, Malformed> {
-        self.open(b'{', "an object")
+    /// Walks an object, says where it stands, and hands out each key when its value comes next. A key that cannot be
+    /// read is empty.
+    pub fn members(&mut self, visit: MemberVisitor<'_, 'a>) -> Result<Range<usize>, Malformed> {
+        let start = self.object()?;
+        while let Some(key) = self.member()? {
+            match key.plain() {
+                Some(plain) => visit(self, plain)?,
+                None => visit(self, key.read().unwrap_or_default().as_bytes())?,
+            }
+        }
+        Ok(start..self.at)
     }
 
-    /// Enters a list and says where it starts.
-    pub fn list(&mut self) -> Result<usize, Malformed> {
-        self.open(b'[', "a list")
+    /// Walks a list, says where it stands, and tells when an element comes next.
+    pub fn elements(&mut self, visit: ElementVisitor<'_, 'a>) -> Result<Range<usize>, Malformed> {
+        let start = self.list()?;
+        while self.element()? {
+            visit(self)?;
+        }
+        Ok(start..self.at)
+    }
+
+    /// Enters an object and says where it starts; [`Self::member`] yields its keys, and its end.
+    pub fn object(&mut self) -> Result<usize, Malformed> {
+        self.open(b'{', "an object")
     }
 
     /// The key of the next member of an object, whose value comes next; `None` at its end, which is left.
@@ -76,6 +103,11 @@ impl<'a> Cursor<'a> {
             _ => return Err(self.malformed("a colon")),
         }
         Ok(Some(key))
+    }
+
+    /// Enters a list and says where it starts.
+    pub fn list(&mut self) -> Result<usize, Malformed> {
+        self.open(b'[', "a list")
     }
 
     /// Whether another element of a list comes next; if not, the list is left.
@@ -122,6 +154,16 @@ impl<'a> Cursor<'a> {
             Some(quoted) => Ok(Text { quoted, start, escaped }),
             None => Err(self.malformed("a string")),
         }
+    }
+
+    /// Reads a string, and what it means.
+    pub fn text(&mut self) -> Result<Cow<'a, str>, Malformed> {
+        self.string()?.read()
+    }
+
+    /// Reads a string and what it means, or `null` as none.
+    pub fn text_or_null(&mut self) -> Result<Option<Cow<'a, str>>, Malformed> {
+        self.string_or_null()?.map(|text| text.read()).transpose()
     }
 
     /// Reads a string, or `null` as none.
@@ -184,37 +226,25 @@ impl<'a> Cursor<'a> {
         let mut escaped = false;
         let mut next = self.at + 1;
         loop {
-            let rest = self.text.get(next..).unwrap_or_default();
-            let Some(found) = memchr2(b'"', b'\\', rest) else {
+            let Some(found) = scan::quote_or_backslash(self.text, next) else {
                 return Err(self.malformed("a string that ends"));
             };
-            next += found + 1;
-            if rest.get(found) == Some(&b'"') {
-                self.at = next;
+            if self.text.get(found) == Some(&b'"') {
+                self.at = found + 1;
                 return Ok(escaped);
             }
             escaped = true;
-            next += 1;
+            next = found + 2;
         }
     }
 
     fn pass_nested(&mut self) -> Result<(), Malformed> {
-        let mut depth = 0_usize;
-        loop {
-            match self.text.get(self.at) {
-                Some(b'"') => {
-                    self.pass_string()?;
-                    continue;
-                }
-                Some(b'{' | b'[') => depth += 1,
-                Some(b'}' | b']') => depth -= 1,
-                Some(_) => {}
-                None => return Err(self.malformed("the end of a list or an object")),
+        match scan::end_of_nested(self.text, self.at) {
+            Some(end) => {
+                self.at = end;
+                Ok(())
             }
-            self.at += 1;
-            if depth == 0 {
-                return Ok(());
-            }
+            None => Err(Malformed { at: self.text.len(), wanted: "the end of a list or an object" }),
         }
     }
 
@@ -256,17 +286,12 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// The bytes that are meant; none if they cannot be read. For comparing with names that are known.
-    pub fn bytes(&self) -> Cow<'a, [u8]> {
-        match self.plain() {
-            Some(plain) => Cow::Borrowed(plain),
-            None => Cow::Owned(self.read().map(|text| text.into_owned().into_bytes()).unwrap_or_default()),
-        }
-    }
-
     /// Whether the string reads `other`.
     pub fn is(&self, other: &str) -> bool {
-        self.bytes() == other.as_bytes()
+        match self.plain() {
+            Some(plain) => plain == other.as_bytes(),
+            None => self.read().is_ok_and(|text| text == other),
+        }
     }
 
     /// The string that is meant. Fails on escapes that JSON does not have, lone surrogates, and bytes that are not
@@ -280,126 +305,11 @@ impl<'a> Text<'a> {
     }
 }
 
-/// Writes JSON, with commas where they belong.
-#[derive(Debug, Default)]
-pub struct Writer(Vec<u8>);
-
-impl Writer {
-    /// What has been written.
-    pub fn into_bytes(self) -> Vec<u8> {
-        self.0
-    }
-
-    /// What has been written so far.
-    pub fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// Opens an object.
-    pub fn object(&mut self) -> &mut Self {
-        self.separate();
-        self.0.push(b'{');
-        self
-    }
-
-    /// Opens a list.
-    pub fn list(&mut self) -> &mut Self {
-        self.separate();
-        self.0.push(b'[');
-        self
-    }
-
-    /// Ends an object.
-    pub fn end_object(&mut self) -> &mut Self {
-        self.0.push(b'}');
-        self
-    }
-
-    /// Ends a list.
-    pub fn end_list(&mut self) -> &mut Self {
-        self.0.push(b']');
-        self
-    }
-
-    /// A member's key; its value comes next.
-    pub fn key(&mut self, key: &str) -> &mut Self {
-        self.string(key);
-        self.0.push(b':');
-        self
-    }
-
-    /// A string.
-    pub fn string(&mut self, text: &str) -> &mut Self {
-        self.separate();
-        self.0.push(b'"');
-        let mut rest = text.as_bytes();
-        while let Some(at) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)) {
-            let (plain, special) = rest.split_at(at);
-            self.0.extend_from_slice(plain);
-            if let [byte, tail @ ..] = special {
-                self.escape(*byte);
-                rest = tail;
-            }
-        }
-        self.0.extend_from_slice(rest);
-        self.0.push(b'"');
-        self
-    }
-
-    /// A member whose value is a string.
-    pub fn member(&mut self, key: &str, value: &str) -> &mut Self {
-        self.key(key).string(value)
-    }
-
-    /// A list of strings.
-    pub fn strings(&mut self, texts: &[impl AsRef<str>]) -> &mut Self {
-        self.list();
-        for text in texts {
-            self.string(text.as_ref());
-        }
-        self.end_list()
-    }
-
-    /// `true` or `false`.
-    pub fn boolean(&mut self, value: bool) -> &mut Self {
-        self.raw(if value { b"true" } else { b"false" })
-    }
-
-    /// A value that is JSON already.
-    pub fn raw(&mut self, json: &[u8]) -> &mut Self {
-        self.separate();
-        self.0.extend_from_slice(json);
-        self
-    }
-
-    fn escape(&mut self, byte: u8) {
-        let short = match byte {
-            b'"' | b'\\' => byte,
-            b'\n' => b'n',
-            b'\r' => b'r',
-            b'\t' => b't',
-            _ => {
-                let digit = |half: u8| if half < 10 { b'0' + half } else { b'a' + half - 10 };
-                self.0.extend_from_slice(&[b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(byte & 15)]);
-                return;
-            }
-        };
-        self.0.extend_from_slice(&[b'\\', short]);
-    }
-
-    /// What came before tells whether a comma is due.
-    fn separate(&mut self) {
-        if !matches!(self.0.last(), None | Some(b'{' | b'[' | b':' | b',')) {
-            self.0.push(b',');
-        }
-    }
-}
-
 /// What a quoted string with escapes means. serde_json says the same; its parser would be a fifth of the wasm.
 fn unescape(quoted: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(quoted.len());
     let mut rest = quoted.get(1..quoted.len().saturating_sub(1))?;
-    while let Some(found) = memchr(b'\\', rest) {
+    while let Some(found) = rest.iter().position(|byte| *byte == b'\\') {
         let (plain, escape) = rest.split_at_checked(found)?;
         bytes.extend_from_slice(plain);
         let (kind, tail) = escape.get(1..)?.split_first()?;
@@ -441,31 +351,6 @@ fn unicode(text: &[u8]) -> Option<(char, &[u8])> {
                 .zip(tail.get(6..))
         }
     }
-}
-
-/// Whether `needle`, plain ASCII with a slash in it, can be part of a string in `text`. Never false when it is, however
-/// it is escaped.
-pub fn may_hold(text: &[u8], needle: &[u8]) -> bool {
-    // Slashes are rare in pods, and finding one byte is what SIMD does best.
-    let before = memchr(b'/', needle).unwrap_or_default();
-    let mut from = 0;
-    while let Some(found) = text.get(from..).and_then(|rest| memchr(b'/', rest)) {
-        let slash = from + found;
-        let start = slash.wrapping_sub(before);
-        if text.get(start..start.wrapping_add(needle.len())) == Some(needle) {
-            return true;
-        }
-        from = slash + 1;
-    }
-    // Only `\u…` and `\/` can stand for a character of a plain ASCII needle.
-    let mut rest = text;
-    while let Some(found) = memchr(b'\\', rest) {
-        match rest.get(found + 1) {
-            Some(b'u' | b'/') => return true,
-            _ => rest = rest.get(found + 2..).unwrap_or_default(),
-        }
-    }
-    false
 }
 
 #[cfg(test)]

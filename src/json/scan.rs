@@ -1,0 +1,189 @@
+//! Looking at thirty-two bytes at once: most of a payload is only asked where it ends.
+//!
+//! Knows quotes, escapes and brackets; knows nothing of values.
+
+use wide::u8x32;
+
+/// Thirty-two bytes of a text. Where it ends sooner, zeros stand for what is missing; nobody looks for those.
+#[derive(Clone, Copy)]
+struct Block(u8x32);
+
+/// One bit for each byte of a block, the lowest for the first.
+type Bits = u32;
+
+impl Block {
+    const WIDTH: usize = 32;
+    const LAST: Bits = 1 << (Self::WIDTH - 1);
+
+    /// The block that starts at a place; `None` at the end of the text.
+    #[inline(always)]
+    fn at(text: &[u8], at: usize) -> Option<Self> {
+        let rest = text.get(at..)?;
+        if let Some(full) = rest.first_chunk() {
+            return Some(Self(u8x32::new(*full)));
+        }
+        let mut padded = [0; Self::WIDTH];
+        padded.get_mut(..rest.len())?.copy_from_slice(rest);
+        (!rest.is_empty()).then(|| Self(u8x32::new(padded)))
+    }
+
+    #[inline(always)]
+    fn is(self, byte: u8) -> Hits {
+        Hits(self.0.simd_eq(u8x32::splat(byte)))
+    }
+
+    #[inline(always)]
+    fn either(self, one: u8, other: u8) -> Hits {
+        self.is(one).or(self.is(other))
+    }
+
+    /// `[` and `{`, `]` and `}` each differ in one bit, which is set here.
+    #[inline(always)]
+    fn folded(self) -> Self {
+        Self(self.0 | u8x32::splat(0x20))
+    }
+}
+
+/// The bytes of a block that were looked for.
+#[derive(Clone, Copy)]
+struct Hits(u8x32);
+
+impl Hits {
+    #[inline(always)]
+    fn any(self) -> bool {
+        self.0.any()
+    }
+
+    #[inline(always)]
+    fn bits(self) -> Bits {
+        self.0.to_bitmask()
+    }
+
+    #[inline(always)]
+    fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// The first quote or backslash from a place on.
+pub(super) fn quote_or_backslash(text: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        let hits = Block::at(text, at)?.either(b'"', b'\\').bits();
+        if hits != 0 {
+            return Some(at + hits.trailing_zeros() as usize);
+        }
+        at += Block::WIDTH;
+    }
+}
+
+/// Where the list or object that starts at a place ends: after its last bracket.
+pub(super) fn end_of_nested(text: &[u8], mut at: usize) -> Option<usize> {
+    let mut depth = 0;
+    let mut strings = Strings::default();
+    loop {
+        let block = Block::at(text, at)?;
+        let inside = strings.inside(block);
+        let brackets = block.folded();
+        let (opening, closing) = (brackets.is(b'{').bits() & !inside, brackets.is(b'}').bits() & !inside);
+        if closing.count_ones() < depth {
+            depth = depth + opening.count_ones() - closing.count_ones();
+        } else {
+            let mut both = opening | closing;
+            while both != 0 {
+                let bracket = both & both.wrapping_neg();
+                both ^= bracket;
+                match opening & bracket {
+                    0 if depth == 1 => return Some(at + bracket.trailing_zeros() as usize + 1),
+                    0 => depth -= 1,
+                    _ => depth += 1,
+                }
+            }
+        }
+        at += Block::WIDTH;
+    }
+}
+
+/// What goes on from one block to the next.
+#[derive(Default)]
+struct Strings {
+    /// Whether the next byte stands in a string.
+    open: bool,
+    /// Whether the next byte is escaped.
+    escape: bool,
+}
+
+impl Strings {
+    /// The bytes that stand in strings, their opening quotes too.
+    fn inside(&mut self, block: Block) -> Bits {
+        let quotes = block.is(b'"').bits() & !self.escaped(block.is(b'\\').bits());
+        // Each quote turns all bits from its own on.
+        let mut inside = quotes;
+        for distance in [1, 2, 4, 8, 16] {
+            inside ^= inside << distance;
+        }
+        if self.open {
+            inside = !inside;
+        }
+        self.open = inside & Block::LAST != 0;
+        inside
+    }
+
+    fn escaped(&mut self, mut backslashes: Bits) -> Bits {
+        let mut escaped = Bits::from(std::mem::take(&mut self.escape));
+        backslashes &= !escaped;
+        while backslashes != 0 {
+            let backslash = backslashes & backslashes.wrapping_neg();
+            self.escape = backslash == Block::LAST;
+            escaped |= backslash << 1;
+            backslashes &= !(backslash | backslash << 1);
+        }
+        escaped
+    }
+}
+
+/// Whether `needle`, plain ASCII with a slash in it, can be part of a string in `text`. Never false when it is, however
+/// it is escaped.
+pub fn may_hold(text: &[u8], needle: &[u8]) -> bool {
+    // Slashes are rare in pods, and so are escapes.
+    let slash = needle.iter().rposition(|byte| *byte == b'/').unwrap_or_default();
+    let (pairs, _) = text.as_chunks().0.as_chunks();
+    let mut last = [[0; Block::WIDTH]; 2];
+    let rest = text.get(pairs.as_flattened().as_flattened().len()..).unwrap_or_default();
+    if let Some(there) = last.as_flattened_mut().get_mut(..rest.len()) {
+        there.copy_from_slice(rest);
+    }
+    let mut start = 0;
+    for [left, right] in pairs.iter().chain([&last]) {
+        let left = Block(u8x32::new(*left)).either(b'/', b'\\');
+        let right = Block(u8x32::new(*right)).either(b'/', b'\\');
+        if left.or(right).any() {
+            let mut bits = u64::from(left.bits()) | u64::from(right.bits()) << Block::WIDTH;
+            while bits != 0 {
+                if holds(text, start + bits.trailing_zeros() as usize, needle, slash) {
+                    return true;
+                }
+                bits &= bits - 1;
+            }
+        }
+        start += 2 * Block::WIDTH;
+    }
+    false
+}
+
+/// Whether the slash or backslash at a place is part of the needle, or of an escape that could be.
+#[inline(always)]
+fn holds(text: &[u8], at: usize, needle: &[u8], slash: usize) -> bool {
+    match (text.get(at), text.get(at + 1)) {
+        // Most slashes come after something else.
+        (Some(b'/'), _) => {
+            text.get(at.wrapping_sub(1)) == needle.get(slash.wrapping_sub(1))
+                && text.get(at.wrapping_sub(slash)..).is_some_and(|rest| rest.starts_with(needle))
+        }
+        // Only these escapes can stand for a character of a plain ASCII needle.
+        (_, Some(b'u' | b'/')) => {
+            let before = text.get(..at).unwrap_or_default();
+            before.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 0
+        }
+        _ => false,
+    }
+}
