@@ -10,22 +10,24 @@ use crate::texts::Texts;
 use crate::verdict::{audit, Rejection, Verdict};
 
 /// Answers an admission request: the payload of Kubewarden's `validate`, `{"request": …, "settings": …}`.
-pub fn validate<'a>(payload: &'a [u8], cluster: &dyn Cluster) -> Verdict<'a> {
-    decide(payload, cluster).unwrap_or_else(|rejection| Verdict::Reject(Box::new(rejection)))
+///
+/// Everything that is made for the answer is kept in `texts`.
+pub fn validate<'a>(payload: &'a [u8], texts: &'a Texts, cluster: &dyn Cluster) -> Verdict<'a> {
+    decide(payload, texts, cluster).unwrap_or_else(|rejection| Verdict::Reject(Box::new(rejection)))
 }
 
-fn decide<'a>(payload: &'a [u8], cluster: &dyn Cluster) -> Result<Verdict<'a>, Rejection> {
+fn decide<'a>(payload: &'a [u8], texts: &'a Texts, cluster: &dyn Cluster) -> Result<Verdict<'a>, Rejection<'a>> {
     let Some(Review { pod: view, namespace, labelled, settings }) = review::read(payload)? else {
         return Ok(Verdict::Accept { warnings: Vec::new() });
     };
-    let annotations = view.annotations(ANNOTATION_PREFIX)?;
+    let annotations = view.annotations(ANNOTATION_PREFIX, texts)?;
     if !labelled {
         let asks = annotations.iter().any(|(key, _)| requests::number_of(key).is_some());
         let (label, value) = LABEL;
         let warning = format!("the pod asks for secrets but gets none: it lacks the label {label}: \"{value}\"");
         return Ok(Verdict::Accept { warnings: asks.then_some(warning).into_iter().collect() });
     }
-    let found = requests::read(annotations.iter().map(|(key, value)| (&**key, &**value)))?;
+    let found = requests::read(annotations.into_iter(), texts)?;
     let ignored = found.ignored.iter();
     let mut warnings: Vec<String> =
         ignored.map(|key| format!("annotation {key:?} is no secret request: s and a number are wanted")).collect();
@@ -33,10 +35,9 @@ fn decide<'a>(payload: &'a [u8], cluster: &dyn Cluster) -> Result<Verdict<'a>, R
         return Ok(Verdict::Accept { warnings });
     }
     let settings = settings::parse(settings)?;
-    let texts = Texts::default();
-    let context = Context { view: &view, namespace: &namespace, settings: &settings, cluster, texts: &texts };
+    let context = Context { view: &view, namespace: &namespace, settings: &settings, cluster, texts };
     let outcome = managers::inject(&found.requests, context)?;
     warnings.extend(outcome.warnings);
-    let pod = pod::apply(&view, &outcome.plan)?;
+    let pod = pod::apply(&view, &outcome.merged)?;
     Ok(Verdict::Mutate { pod, audit: audit(&outcome.injected), warnings })
 }

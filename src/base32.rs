@@ -14,12 +14,41 @@ pub enum Alphabet {
 
 impl Alphabet {
     /// The first letter and the first digit.
-    fn starts(self) -> (u8, u8) {
+    const fn starts(self) -> (u8, u8) {
         match self {
             Self::Flyte => (b'a', b'1'),
             Self::Rfc4648 => (b'A', b'2'),
         }
     }
+
+    /// What each character stands for.
+    fn values(self) -> &'static [u8; 256] {
+        match self {
+            Self::Flyte => &FLYTE,
+            Self::Rfc4648 => &RFC4648,
+        }
+    }
+
+}
+
+/// The value of characters that stand for nothing: no other values are it when they are joined by `|`.
+const NONE: u8 = u8::MAX;
+
+static FLYTE: [u8; 256] = values(Alphabet::Flyte);
+static RFC4648: [u8; 256] = values(Alphabet::Rfc4648);
+
+const fn values(alphabet: Alphabet) -> [u8; 256] {
+    let (letter, digit) = alphabet.starts();
+    let mut values = [NONE; 256];
+    let mut value = 0;
+    while value < 32 {
+        let character = if value < 26 { letter + value } else { digit + value - 26 };
+        if let Some((_, [place, ..])) = values.split_at_mut_checked(character as usize) {
+            *place = value;
+        }
+        value += 1;
+    }
+    values
 }
 
 /// Why a text is not base32.
@@ -44,28 +73,49 @@ pub enum Error {
 /// # Errors
 /// A character outside the alphabet, or a length that no encoder writes.
 pub fn decode(alphabet: Alphabet, text: &[u8]) -> Result<Vec<u8>, Error> {
-    let (letter, digit) = alphabet.starts();
-    let mut bytes = Vec::with_capacity(text.len() * 5 / 8);
-    let (mut buffer, mut bits, mut length) = (0_u32, 0_u32, 0_usize);
-    for (at, character) in text.iter().enumerate() {
-        let value = match (character.wrapping_sub(letter), character.wrapping_sub(digit)) {
-            (value @ 0..26, _) => value,
-            (_, value @ 0..6) => value + 26,
-            _ if matches!(character, b'\r' | b'\n') => continue,
-            _ => return Err(Error::Character { at }),
-        };
-        length += 1;
-        buffer = buffer << 5 | u32::from(value);
-        bits += 5;
-        if bits >= 8 {
-            bits -= 8;
-            bytes.extend((buffer >> bits).to_be_bytes().last());
-        }
+    let values = alphabet.values();
+    if let Some(bytes) = decode_plain(values, text) {
+        return whole(bytes, text.len());
     }
+    let is_break = |character: &u8| matches!(character, b'\r' | b'\n');
+    let wrong = |character: &u8| values.get(usize::from(*character)) == Some(&NONE) && !is_break(character);
+    if let Some(at) = text.iter().position(wrong) {
+        return Err(Error::Character { at });
+    }
+    let joined: Vec<u8> = text.iter().copied().filter(|character| !is_break(character)).collect();
+    whole(decode_plain(values, &joined).unwrap_or_default(), joined.len())
+}
+
+fn whole(bytes: Vec<u8>, length: usize) -> Result<Vec<u8>, Error> {
     match length % 8 {
         1 | 3 | 6 => Err(Error::Length { length }),
         _ => Ok(bytes),
     }
+}
+
+/// Decodes a text of characters of the alphabet; none if there are others.
+fn decode_plain(values: &[u8; 256], text: &[u8]) -> Option<Vec<u8>> {
+    let (groups, rest) = text.as_chunks::<8>();
+    let mut bytes = vec![0; groups.len() * 5];
+    let mut all = 0;
+    for (group, bytes) in groups.iter().zip(bytes.as_chunks_mut::<5>().0) {
+        let [_, _, _, decoded @ ..] = buffer(values, group, &mut all).to_be_bytes();
+        *bytes = decoded;
+    }
+    let last = buffer(values, rest, &mut all) << (5 * (8 - rest.len()));
+    bytes.extend(last.to_be_bytes().iter().skip(3).take(rest.len() * 5 / 8));
+    (all != NONE).then_some(bytes)
+}
+
+/// Up to eight characters, five bits each.
+fn buffer(values: &[u8; 256], group: &[u8], all: &mut u8) -> u64 {
+    let mut buffer = 0;
+    for character in group {
+        let value = values.get(usize::from(*character)).copied().unwrap_or(NONE);
+        buffer = buffer << 5 | u64::from(value);
+        *all |= value;
+    }
+    buffer
 }
 
 /// Encodes `bytes`.

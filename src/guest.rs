@@ -4,6 +4,7 @@ use kubewarden_policy_sdk::wapc_guest::{self, register_function, CallResult};
 
 use crate::json::Writer;
 use crate::store::{Cluster, GetResource};
+use crate::texts::Texts;
 use crate::{admission, settings};
 
 /// Called by the host when it has made an instance.
@@ -20,7 +21,7 @@ fn protocol_version(_: &[u8]) -> CallResult {
 }
 
 fn validate(payload: &[u8]) -> CallResult {
-    Ok(admission::validate(payload, &Host).into_json())
+    Ok(admission::validate(payload, &Texts::default(), &Host).into_json())
 }
 
 fn validate_settings(payload: &[u8]) -> CallResult {

@@ -7,7 +7,21 @@ use std::cmp::Ordering;
 
 /// Orders texts by their ends.
 pub fn compare(one: &str, other: &str) -> Ordering {
-    one.bytes().rev().cmp(other.bytes().rev())
+    let (mut one, mut other) = (one.as_bytes(), other.as_bytes());
+    // Read from the end, eight bytes are a number.
+    while let (Some((left, one_end)), Some((right, other_end))) = (last_eight(one), last_eight(other)) {
+        if one_end != other_end {
+            return one_end.cmp(&other_end);
+        }
+        (one, other) = (left, right);
+    }
+    one.iter().rev().cmp(other.iter().rev())
+}
+
+#[inline(always)]
+fn last_eight(text: &[u8]) -> Option<(&[u8], u64)> {
+    let (rest, end) = text.split_at_checked(text.len().wrapping_sub(8))?;
+    Some((rest, u64::from_le_bytes(*end.first_chunk()?)))
 }
 
 /// Places by name.
@@ -34,11 +48,6 @@ impl<'a> Index<'a> {
             }
         }
     }
-
-    /// Whether nothing is named.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
 #[cfg(test)]
@@ -46,9 +55,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn texts_are_ordered_by_their_ends() {
+        let texts = ["", "a", "aaaaaaa", "aaaaaaaa", "baaaaaaaa", "bbaaaaaaa", "ab", "zzzzzzzzb", "aaaaaaaba"];
+        for one in texts {
+            for other in texts {
+                let reversed = one.bytes().rev().collect::<Vec<u8>>().cmp(&other.bytes().rev().collect());
+                assert_eq!(compare(one, other), reversed, "{one:?} {other:?}");
+            }
+        }
+    }
+
+    #[test]
     fn the_last_place_of_a_name_counts() {
         let mut index = Index::default();
-        assert!(index.is_empty());
         let names = ["", "b", "ab", "aab", "ba", "a"];
         for (place, name) in names.into_iter().enumerate() {
             assert_eq!(index.insert(name, place), None, "{name}");

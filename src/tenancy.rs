@@ -61,6 +61,12 @@ enum Piece {
     Project,
 }
 
+/// What stands before and after the first two brackets.
+fn split_once(text: &str, brackets: [u8; 2]) -> Option<(&str, &str)> {
+    let at = text.as_bytes().windows(2).position(|pair| pair == brackets)?;
+    Some((text.get(..at)?, text.get(at + 2..)?))
+}
+
 impl NamespaceTemplate {
     /// Reads a template.
     ///
@@ -69,8 +75,8 @@ impl NamespaceTemplate {
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut pieces = Vec::new();
         let mut rest = text;
-        while let Some((literal, tail)) = rest.split_once("{{") {
-            let (name, after) = tail.split_once("}}").ok_or_else(|| format!("{text:?} has {{{{ without }}}}"))?;
+        while let Some((literal, tail)) = split_once(rest, *b"{{") {
+            let (name, after) = split_once(tail, *b"}}").ok_or_else(|| format!("{text:?} has {{{{ without }}}}"))?;
             pieces.push(Piece::Literal(literal.to_owned()));
             pieces.push(match name.trim() {
                 "project" => Piece::Project,

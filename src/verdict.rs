@@ -26,12 +26,12 @@ pub enum Verdict<'a> {
         warnings: Vec<String>,
     },
     /// The pod is refused.
-    Reject(Box<Rejection>),
+    Reject(Box<Rejection<'a>>),
 }
 
 /// Why a pod is refused.
 #[derive(Debug, thiserror::Error)]
-pub enum Rejection {
+pub enum Rejection<'a> {
     /// The payload is not what the API server sends.
     #[error("the pod cannot be read: {0}")]
     Malformed(#[from] Malformed),
@@ -46,11 +46,11 @@ pub enum Rejection {
     Conflict(#[from] Conflict),
     /// A request cannot be served, or two get in each other's way.
     #[error("{}", describe(.0))]
-    Refusal(Box<Refusal>),
+    Refusal(Box<Refusal<'a>>),
 }
 
-impl From<Box<Refusal>> for Rejection {
-    fn from(refusal: Box<Refusal>) -> Self {
+impl<'a> From<Box<Refusal<'a>>> for Rejection<'a> {
+    fn from(refusal: Box<Refusal<'a>>) -> Self {
         Self::Refusal(refusal)
     }
 }
@@ -71,7 +71,7 @@ fn describe(refusal: &Refusal) -> String {
     }
 }
 
-impl Rejection {
+impl Rejection<'_> {
     /// The HTTP status that the API server answers with: 400 for what the author of the pod must change, 403 for what
     /// they may not have, 503 for what may pass on a retry or when the operator acts.
     pub fn code(&self) -> u16 {

@@ -4,7 +4,7 @@
 
 use wide::u8x32;
 
-/// Thirty-two bytes of a text. Where it ends sooner, zeros stand for what is missing; nobody looks for those.
+/// Thirty-two bytes of a text. Where it ends sooner, spaces stand for what is missing; nobody looks for those.
 #[derive(Clone, Copy)]
 struct Block(u8x32);
 
@@ -22,7 +22,7 @@ impl Block {
         if let Some(full) = rest.first_chunk() {
             return Some(Self(u8x32::new(*full)));
         }
-        let mut padded = [0; Self::WIDTH];
+        let mut padded = [b' '; Self::WIDTH];
         padded.get_mut(..rest.len())?.copy_from_slice(rest);
         (!rest.is_empty()).then(|| Self(u8x32::new(padded)))
     }
@@ -35,6 +35,12 @@ impl Block {
     #[inline(always)]
     fn either(self, one: u8, other: u8) -> Hits {
         self.is(one).or(self.is(other))
+    }
+
+    /// Control characters of ASCII, from NUL to what comes before the space.
+    #[inline(always)]
+    fn control(self) -> Hits {
+        Self(self.0 & u8x32::splat(0xe0)).is(0)
     }
 
     /// `[` and `{`, `]` and `}` each differ in one bit, which is set here.
@@ -69,6 +75,18 @@ impl Hits {
 pub(super) fn quote_or_backslash(text: &[u8], mut at: usize) -> Option<usize> {
     loop {
         let hits = Block::at(text, at)?.either(b'"', b'\\').bits();
+        if hits != 0 {
+            return Some(at + hits.trailing_zeros() as usize);
+        }
+        at += Block::WIDTH;
+    }
+}
+
+/// The first byte from a place on that cannot stand in a string as it is: a quote, a backslash, a control character.
+pub(super) fn special(text: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        let block = Block::at(text, at)?;
+        let hits = block.either(b'"', b'\\').or(block.control()).bits();
         if hits != 0 {
             return Some(at + hits.trailing_zeros() as usize);
         }
@@ -147,7 +165,7 @@ pub fn may_hold(text: &[u8], needle: &[u8]) -> bool {
     // Slashes are rare in pods, and so are escapes.
     let slash = needle.iter().rposition(|byte| *byte == b'/').unwrap_or_default();
     let (pairs, _) = text.as_chunks().0.as_chunks();
-    let mut last = [[0; Block::WIDTH]; 2];
+    let mut last = [[b' '; Block::WIDTH]; 2];
     let rest = text.get(pairs.as_flattened().as_flattened().len()..).unwrap_or_default();
     if let Some(there) = last.as_flattened_mut().get_mut(..rest.len()) {
         there.copy_from_slice(rest);

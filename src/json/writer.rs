@@ -1,5 +1,7 @@
 //! Writing JSON.
 
+use super::scan;
+
 /// Writes JSON, with commas where they belong.
 #[derive(Debug, Default)]
 pub struct Writer(Vec<u8>);
@@ -46,10 +48,12 @@ impl Writer {
         self
     }
 
-    /// A member's key; its value comes next.
-    pub fn key(&mut self, key: &str) -> &mut Self {
-        self.string(key);
-        self.0.push(b':');
+    /// A member's key, a name of ours that needs no escape; its value comes next.
+    pub fn key(&mut self, key: &'static str) -> &mut Self {
+        self.separate();
+        self.0.push(b'"');
+        self.0.extend_from_slice(key.as_bytes());
+        self.0.extend_from_slice(b"\":");
         self
     }
 
@@ -58,13 +62,10 @@ impl Writer {
         self.separate();
         self.0.push(b'"');
         let mut rest = text.as_bytes();
-        while let Some(at) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)) {
-            let (plain, special) = rest.split_at(at);
+        while let Some((plain, [special, tail @ ..])) = scan::special(rest, 0).and_then(|at| rest.split_at_checked(at)) {
             self.0.extend_from_slice(plain);
-            if let [byte, tail @ ..] = special {
-                self.escape(*byte);
-                rest = tail;
-            }
+            self.escape(*special);
+            rest = tail;
         }
         self.0.extend_from_slice(rest);
         self.0.push(b'"');
@@ -72,8 +73,15 @@ impl Writer {
     }
 
     /// A member whose value is a string.
-    pub fn member(&mut self, key: &str, value: &str) -> &mut Self {
+    pub fn member(&mut self, key: &'static str, value: &str) -> &mut Self {
         self.key(key).string(value)
+    }
+
+    /// A member of a map: both its key and its value are any string.
+    pub fn entry(&mut self, key: &str, value: &str) -> &mut Self {
+        self.string(key);
+        self.0.push(b':');
+        self.string(value)
     }
 
     /// A list of strings.

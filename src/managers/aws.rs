@@ -20,17 +20,16 @@ pub(super) fn manager<'a>(settings: &'a Sidecar, texts: &'a Texts) -> SidecarMan
     }
 }
 
-fn pull<'a>(request: &'a SecretRequest, texts: &'a Texts) -> Result<Pull<'a>, Reason> {
-    let group = needed("group", &request.group)?;
-    let key = needed("key", &request.key)?;
-    let mut file = [group, "/", key].concat();
-    file.make_ascii_lowercase();
-    if !is_plain_path(&file) || !file.is_ascii() {
+fn pull<'a>(request: &SecretRequest<'a>, texts: &'a Texts) -> Result<Pull<'a>, Reason> {
+    let group = needed("group", request.group)?;
+    let key = needed("key", request.key)?;
+    let file = texts.lower(&[group, "/", key]);
+    if !is_plain_path(file) || !file.is_ascii() {
         let wanted = "an ARN and a key that make a path: ASCII, no empty part, no '.' or '..', no control characters";
         return Err(refused("group/key", &[group, "/", key].concat(), wanted));
     }
     let arn = texts.concat(&[group.trim_end_matches(':'), ":", key.trim_start_matches(':')]);
-    let relative = texts.concat(&["/", &file]);
+    let relative = texts.concat(&["/", file]);
     let variable = |name, value| OwnVariable { name, parts: vec![value] };
     Ok(Pull {
         command: Vec::new(),

@@ -32,12 +32,12 @@ pub(super) fn manager<'a>(settings: &'a Sidecar, texts: &'a Texts) -> SidecarMan
     }
 }
 
-fn pull<'a>(request: &'a SecretRequest, texts: &'a Texts) -> Result<Pull<'a>, Reason> {
-    let group = needed("group", &request.group)?;
+fn pull<'a>(request: &SecretRequest<'a>, texts: &'a Texts) -> Result<Pull<'a>, Reason> {
+    let group = needed("group", request.group)?;
     let (uri, name, in_uri) = parse(group).ok_or_else(|| {
         refused("group", group, "a secret's URI in Azure Key Vault: https://VAULT.vault.azure.net/secrets/NAME")
     })?;
-    let version = match (in_uri, request.group_version.as_str()) {
+    let version = match (in_uri, request.group_version) {
         (Some(version), "") => version,
         (None, version) => version,
         (Some(version), same) if version == same => version,
@@ -46,9 +46,7 @@ fn pull<'a>(request: &'a SecretRequest, texts: &'a Texts) -> Result<Pull<'a>, Re
     if !version.bytes().all(|c| c.is_ascii_alphanumeric()) {
         return Err(refused("group_version", version, "a version in Azure Key Vault: letters and digits"));
     }
-    let mut path = [SECRETS_DIR, "/", name, "/", version].concat();
-    path.make_ascii_lowercase();
-    let path = texts.keep(path).trim_end_matches('/');
+    let path = texts.lower(&[SECRETS_DIR, "/", name, "/", version]).trim_end_matches('/');
     let id = texts.concat(&[uri, "/", version]);
     Ok(Pull { command: shell(SCRIPT, &[id, path]), variables: Vec::new(), path, source: id })
 }

@@ -8,11 +8,14 @@ use super::{
     derived_variable, file_variables, literal, named_variable, needed, path_variable, refused, Context, Injection,
     Reason, SecretManager, ENV_PREFIX,
 };
-use crate::names::{kubernetes, Scope};
+use crate::names::{flyte, kubernetes, Scope};
 use crate::pod::{ContainerName, File, InitContainer, Merged, Mount, OwnVariable, Plan, Volume, SECRETS_DIR};
 use crate::requests::{MountRequirement, SecretRequest};
 use crate::store::{self, SecretValue};
 use crate::tenancy;
+
+/// What stands between the parts of secrets' names, and so in no label.
+const SEPARATOR: &[u8] = flyte::SEPARATOR.as_bytes();
 
 /// The volume in memory that files are written to.
 const VOLUME: &str = "embedded-secret-vol";
@@ -35,8 +38,13 @@ pub(super) struct Embedded<'a> {
 }
 
 impl<'a> SecretManager<'a> for Embedded<'a> {
-    fn inject(&self, request: &'a SecretRequest, merged: &Merged<'a>) -> Result<Injection<'a>, Reason> {
-        let key = needed("key", &request.key)?;
+    fn inject(
+        &self,
+        request: &'a SecretRequest<'a>,
+        merged: &Merged<'a>,
+        injection: &mut Injection<'a>,
+    ) -> Result<(), Reason> {
+        let key = needed("key", request.key)?;
         if key.contains(|c: char| c.is_control()) {
             // It would stand in messages and in the audit annotation, line by line.
             return Err(refused("key", key, "a secret's key, which has no control characters"));
@@ -48,15 +56,15 @@ impl<'a> SecretManager<'a> for Embedded<'a> {
         // What can be refused without the value is refused before anything is fetched.
         let variable = self.variable_for(request)?;
         let found = self.look_up(scope, key)?;
-        let mut injection = match variable {
-            Some(name) => self.as_variable(name, &found.value)?,
-            None => self.as_file(request, &found.value, merged)?,
-        };
-        injection.source = self.context.texts.keep(found.location);
-        if settings.embedded_secret_manager_config.image_pull_secrets.enabled {
-            self.pull_images(found.scope, key, &mut injection)?;
+        match variable {
+            Some(name) => self.as_variable(name, &found.value, &mut injection.plan)?,
+            None => self.as_file(request, &found.value, merged, &mut injection.plan)?,
         }
-        Ok(injection)
+        injection.source = self.context.texts.keep(found.location.into());
+        if settings.embedded_secret_manager_config.image_pull_secrets.enabled {
+            self.pull_images(found.scope, key, injection)?;
+        }
+        Ok(())
     }
 }
 
@@ -86,7 +94,7 @@ impl<'a> Embedded<'a> {
             let value = self.context.view.label(name)?.unwrap_or_default();
             match &*value {
                 "" => Err(Reason::MissingLabel(name)),
-                text if is_label_value(text) && !text.contains("__") => Ok(value),
+                text if is_label_value(text) && !text.as_bytes().windows(2).any(|pair| pair == SEPARATOR) => Ok(value),
                 text => Err(Reason::Label { name, value: text.to_owned() }),
             }
         };
@@ -94,18 +102,18 @@ impl<'a> Embedded<'a> {
     }
 
     /// The variable that gets the value, or `None` if a file does.
-    fn variable_for(&self, request: &'a SecretRequest) -> Result<Option<&'a str>, Reason> {
+    fn variable_for(&self, request: &SecretRequest<'a>) -> Result<Option<&'a str>, Reason> {
         let named = named_variable(request)?;
         match (request.mount_requirement, named) {
             (MountRequirement::Any | MountRequirement::EnvVar, Some(name)) => Ok(Some(name)),
             (MountRequirement::Any | MountRequirement::EnvVar, None) => {
                 let prefix = &self.context.settings.secret_env_var_prefix;
-                let name = [prefix, request.key.to_ascii_uppercase().as_str()].concat();
-                derived_variable(self.context.texts.keep(name)).map(Some)
+                let key = request.key.to_ascii_uppercase();
+                derived_variable(self.context.texts.concat(&[prefix, &key])).map(Some)
             }
-            (MountRequirement::File, _) if is_file_name(&request.key) => Ok(None),
+            (MountRequirement::File, _) if is_file_name(request.key) => Ok(None),
             (MountRequirement::File, _) => {
-                Err(refused("key", &request.key, "a file's name: a-z, A-Z, 0-9, '-', '_' and '.', and not '.' or '..'"))
+                Err(refused("key", request.key, "a file's name: a-z, A-Z, 0-9, '-', '_' and '.', and not '.' or '..'"))
             }
             (MountRequirement::Unknown(number), _) => {
                 Err(Reason::MountRequirement(MountRequirement::Unknown(number), "ANY, ENV_VAR or FILE"))
@@ -137,28 +145,29 @@ impl<'a> Embedded<'a> {
         Err(Reason::NotFound(looked_up))
     }
 
-    fn as_variable(&self, name: &'a str, value: &SecretValue) -> Result<Injection<'a>, Reason> {
+    fn as_variable(&self, name: &'a str, value: &SecretValue, plan: &mut Plan<'a>) -> Result<(), Reason> {
         let text =
             std::str::from_utf8(value.bytes()).ok().filter(|text| !text.contains('\0')).ok_or(Reason::NotText)?;
         let length = name.len() + 1 + text.len();
         if length > VARIABLE_LIMIT {
             return Err(Reason::VariableTooLarge(text.len(), VARIABLE_LIMIT - name.len() - 1));
         }
-        let prefix = literal(ENV_PREFIX, &self.context.settings.secret_env_var_prefix);
-        let variables = vec![prefix, literal(name, self.context.texts.keep(text.to_owned()))];
-        Ok(Injection { plan: Plan { variables, ..Plan::default() }, ..Injection::default() })
+        plan.variables.push(literal(ENV_PREFIX, &self.context.settings.secret_env_var_prefix));
+        plan.variables.push(literal(name, self.context.texts.concat(&[text])));
+        Ok(())
     }
 
     fn as_file(
         &self,
-        request: &'a SecretRequest,
+        request: &'a SecretRequest<'a>,
         value: &SecretValue,
         merged: &Merged<'a>,
-    ) -> Result<Injection<'a>, Reason> {
+        plan: &mut Plan<'a>,
+    ) -> Result<(), Reason> {
         let Context { settings, texts, .. } = self.context;
         let settings = &settings.embedded_secret_manager_config.file_mount_init_container;
         let name = ContainerName::Shared(&settings.container_name);
-        let key = &request.key;
+        let key = request.key;
         let path = texts.concat(&[SECRETS_DIR, "/", key]);
         let known = merged.init_container(name);
         let lines = known.and_then(|container| container.variables.first()).map_or(&[][..], |secrets| &secrets.parts);
@@ -174,25 +183,22 @@ impl<'a> Embedded<'a> {
             return Err(Reason::FilesTooLarge { file: value.bytes().len(), all, limit });
         }
         // The first file leads the task to the folder; later ones do not move these variables to the front.
-        let mut variables = if known.is_none() { file_variables() } else { Vec::new() };
-        variables.extend(path_variable(request, path)?);
-        let container = InitContainer {
+        if known.is_none() {
+            plan.variables.extend(file_variables());
+        }
+        plan.variables.extend(path_variable(request, path)?);
+        plan.mounts.push(Mount { volume: None, path: SECRETS_DIR });
+        plan.volumes.push(Volume::Memory(VOLUME));
+        plan.files.push(File { path, contents: texts.concat(&["Embedded ", key]) });
+        plan.init_containers.push(InitContainer {
             name,
             image: &settings.image,
             command: vec!["sh", "-ec", SCRIPT],
             variables: vec![OwnVariable { name: SECRETS, parts: vec![line] }],
             mount_path: SECRETS_DIR,
             resources: &settings.resources,
-        };
-        let plan = Plan {
-            variables,
-            mounts: vec![Mount { volume: None, path: SECRETS_DIR }],
-            volumes: vec![Volume::Memory(VOLUME)],
-            init_containers: vec![container],
-            files: vec![File { path, contents: texts.concat(&["Embedded ", key]) }],
-            ..Plan::default()
-        };
-        Ok(Injection { plan, ..Injection::default() })
+        });
+        Ok(())
     }
 
     /// Lets the pod pull images with the secret's twin, if there is one in its namespace. Flyte copies the twin there;
@@ -202,7 +208,7 @@ impl<'a> Embedded<'a> {
         let home = &settings.embedded_secret_manager_config.k8s_config.namespace;
         let twin = kubernetes::image_pull_name(scope, key);
         if store::has_secret(cluster, namespace, &twin)? {
-            injection.plan.image_pull_secrets.push(self.context.texts.keep(twin));
+            injection.plan.image_pull_secrets.push(self.context.texts.keep(twin.into()));
         } else if home != namespace && store::has_secret(cluster, home, &twin)? {
             injection.warnings.push(format!(
                 "secret {key:?} can serve to pull images once Secret {home}/{twin} is copied to namespace {namespace}"

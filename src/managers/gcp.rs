@@ -28,9 +28,9 @@ pub(super) fn manager<'a>(settings: &'a Sidecar, texts: &'a Texts) -> SidecarMan
     }
 }
 
-fn pull<'a>(request: &'a SecretRequest, texts: &'a Texts) -> Result<Pull<'a>, Reason> {
-    let group = needed("group", &request.group)?;
-    let version = needed("group_version", &request.group_version)?;
+fn pull<'a>(request: &SecretRequest<'a>, texts: &'a Texts) -> Result<Pull<'a>, Reason> {
+    let group = needed("group", request.group)?;
+    let version = needed("group_version", request.group_version)?;
     if !is_secret(group) {
         return Err(refused(
             "group",
@@ -42,9 +42,7 @@ fn pull<'a>(request: &'a SecretRequest, texts: &'a Texts) -> Result<Pull<'a>, Re
         return Err(refused("group_version", version, "a version in GCP: a number, latest, or an alias"));
     }
     let source = texts.concat(&[group, "/versions/", version]);
-    let mut path = [SECRETS_DIR, "/", group, "/", version].concat();
-    path.make_ascii_lowercase();
-    let path = texts.keep(path);
+    let path = texts.lower(&[SECRETS_DIR, "/", group, "/", version]);
     Ok(Pull { command: shell(SCRIPT, &[group, version, path]), variables: Vec::new(), path, source })
 }
 

@@ -17,62 +17,67 @@ pub(super) struct K8s<'a> {
 }
 
 impl<'a> SecretManager<'a> for K8s<'a> {
-    fn inject(&self, request: &'a SecretRequest, merged: &Merged<'a>) -> Result<Injection<'a>, Reason> {
-        let key = secret_key(needed("key", &request.key)?)?;
-        let group = match request.group.as_str() {
+    fn inject(
+        &self,
+        request: &'a SecretRequest<'a>,
+        merged: &Merged<'a>,
+        injection: &mut Injection<'a>,
+    ) -> Result<(), Reason> {
+        let key = secret_key(needed("key", request.key)?)?;
+        let group = match request.group {
             // As Flyte's secret service names the Secrets that it creates.
-            "" => self.texts.keep(kubernetes::secret_name(key)),
+            "" => self.texts.keep(kubernetes::secret_name(key).into()),
             group => secret_name(group)?,
         };
-        let plan = match request.mount_requirement {
-            MountRequirement::EnvVar => self.variable(request, group),
-            MountRequirement::Any | MountRequirement::File => self.file(request, group, merged),
+        injection.source = self.texts.concat(&[group, "/", key]);
+        match request.mount_requirement {
+            MountRequirement::EnvVar => self.variable(request, group, &mut injection.plan),
+            MountRequirement::Any | MountRequirement::File => self.file(request, group, merged, &mut injection.plan),
             other => Err(Reason::MountRequirement(other, "ANY, ENV_VAR or FILE")),
-        }?;
-        let source = self.texts.concat(&[group, "/", key]);
-        Ok(Injection { plan, source, ..Injection::default() })
+        }
     }
 }
 
 impl<'a> K8s<'a> {
-    fn variable(&self, request: &'a SecretRequest, group: &'a str) -> Result<Plan<'a>, Reason> {
+    fn variable(&self, request: &'a SecretRequest<'a>, group: &'a str, plan: &mut Plan<'a>) -> Result<(), Reason> {
         let prefix = &self.settings.secret_env_var_prefix;
-        let mut derived = [prefix, group, "_", &request.key].concat();
-        derived.make_ascii_uppercase();
+        let derived = self.texts.upper(&[prefix, group, "_", request.key]);
         let optional = self.settings.k8s_secret_manager.optional;
-        let source = Source::SecretKey { secret: group, key: &request.key, optional };
-        let mut variables = vec![Variable { name: derived_variable(self.texts.keep(derived))?, source }];
-        variables.extend(named_variable(request)?.map(|name| Variable { name, source }));
-        variables.push(literal(ENV_PREFIX, prefix));
-        Ok(Plan { variables, ..Plan::default() })
+        let source = Source::SecretKey { secret: group, key: request.key, optional };
+        plan.variables.push(Variable { name: derived_variable(derived)?, source });
+        plan.variables.extend(named_variable(request)?.map(|name| Variable { name, source }));
+        plan.variables.push(literal(ENV_PREFIX, prefix));
+        Ok(())
     }
 
-    fn file(&self, request: &'a SecretRequest, group: &'a str, merged: &Merged<'a>) -> Result<Plan<'a>, Reason> {
-        let file = self.texts.keep(request.key.to_ascii_lowercase());
+    fn file(
+        &self,
+        request: &'a SecretRequest<'a>,
+        group: &'a str,
+        merged: &Merged<'a>,
+        plan: &mut Plan<'a>,
+    ) -> Result<(), Reason> {
+        let file = self.texts.lower(&[request.key]);
         let folder = self.texts.concat(&[SECRETS_DIR, "/", group]);
         let path = self.texts.concat(&[folder, "/", file]);
-        let mut variables = file_variables();
-        variables.extend(path_variable(request, path)?);
+        plan.variables.extend(file_variables());
+        plan.variables.extend(path_variable(request, path)?);
         // A Secret has one volume of ours, whichever version its first request names.
         let known = merged.secret_volume(group).map(|volume| volume.name);
         let name = known.unwrap_or_else(|| {
-            let versioned = [group, "_", &request.group_version].concat();
-            self.texts.keep(kubernetes::volume_name(base32::encode(Alphabet::Flyte, versioned.as_bytes())))
+            let versioned = [group, "_", request.group_version].concat();
+            self.texts.keep(kubernetes::volume_name(base32::encode(Alphabet::Flyte, versioned.as_bytes())).into())
         });
-        let contents = self.texts.concat(&["K8s ", group, "/", &request.key]);
-        let volume = SecretVolume {
+        let contents = self.texts.concat(&["K8s ", group, "/", request.key]);
+        plan.volumes.push(Volume::Secret(SecretVolume {
             name,
             secret: group,
-            items: vec![SecretItem { key: &request.key, path: file }],
+            items: vec![SecretItem { key: request.key, path: file }],
             optional: self.settings.k8s_secret_manager.optional,
-        };
-        Ok(Plan {
-            variables,
-            mounts: vec![Mount { volume: Some(name), path: folder }],
-            volumes: vec![Volume::Secret(volume)],
-            files: vec![File { path, contents }],
-            ..Plan::default()
-        })
+        }));
+        plan.mounts.push(Mount { volume: Some(name), path: folder });
+        plan.files.push(File { path, contents });
+        Ok(())
     }
 }
 

@@ -36,8 +36,14 @@ pub struct Context<'a> {
 
 /// A way to bring secrets into pods.
 trait SecretManager<'a> {
-    /// What is to be added for `request`, after what is in `merged` already.
-    fn inject(&self, request: &'a SecretRequest, merged: &Merged<'a>) -> Result<Injection<'a>, Reason>;
+    /// Puts into `injection` what is to be added for `request`, after what is in `merged` already. If it fails, what
+    /// it has put there counts for nothing.
+    fn inject(
+        &self,
+        request: &'a SecretRequest<'a>,
+        merged: &Merged<'a>,
+        injection: &mut Injection<'a>,
+    ) -> Result<(), Reason>;
 }
 
 /// What a manager does for one request.
@@ -147,20 +153,20 @@ impl Reason {
 
 /// A pod that is refused.
 #[derive(Debug)]
-pub enum Refusal {
+pub enum Refusal<'a> {
     /// No manager injects this request.
     Request {
         /// The request.
-        request: Annotated,
+        request: Annotated<'a>,
         /// Each manager that was asked, and why it did not.
         tried: Vec<(ManagerType, Reason)>,
     },
     /// Two requests get in each other's way.
     Clash {
         /// The one that came first.
-        first: Annotated,
+        first: Annotated<'a>,
         /// The one that came second.
-        second: Annotated,
+        second: Annotated<'a>,
         /// What both want.
         clash: Clash,
     },
@@ -181,7 +187,7 @@ pub struct Injected<'a> {
 #[derive(Debug, Default)]
 pub struct Outcome<'a> {
     /// The additions.
-    pub plan: Plan<'a>,
+    pub merged: Merged<'a>,
     /// What became of each request.
     pub injected: Vec<Injected<'a>>,
     /// What the pod's author should know.
@@ -192,36 +198,38 @@ pub struct Outcome<'a> {
 ///
 /// # Errors
 /// The first request that nobody injects, or that gets in another's way.
-pub fn inject<'a>(requests: &'a [Annotated], context: Context<'a>) -> Result<Outcome<'a>, Box<Refusal>> {
+pub fn inject<'r, 'a: 'r>(
+    requests: &'r [Annotated<'a>],
+    context: Context<'r>,
+) -> Result<Outcome<'r>, Box<Refusal<'a>>> {
     let chain: Vec<Link> = context.settings.managers().map(|manager| (manager, open(manager, context))).collect();
-    let mut merged = Merged::default();
     let mut outcome = Outcome::default();
     for (number, annotated) in requests.iter().enumerate() {
-        let (manager, injection) = ask(&chain, annotated, &merged)?;
-        merged.add(number, injection.plan).map_err(|clash| {
-            let first = requests.get(clash.first).unwrap_or(annotated).clone();
-            Box::new(Refusal::Clash { first, second: annotated.clone(), clash })
+        let (manager, injection) = ask(&chain, annotated, &outcome.merged)?;
+        outcome.merged.add(number, injection.plan).map_err(|clash| {
+            let first = *requests.get(clash.first).unwrap_or(annotated);
+            Box::new(Refusal::Clash { first, second: *annotated, clash })
         })?;
-        let annotation = annotated.annotation.as_str();
+        let annotation = annotated.annotation;
         outcome.injected.push(Injected { annotation, manager, source: injection.source });
         outcome.warnings.extend(injection.warnings);
     }
-    outcome.plan = merged.into_plan();
     Ok(outcome)
 }
 
 /// A manager in the chain.
 type Link<'a> = (ManagerType, Box<dyn SecretManager<'a> + 'a>);
 
-fn ask<'a>(
-    chain: &[Link<'a>],
-    annotated: &'a Annotated,
-    merged: &Merged<'a>,
-) -> Result<(ManagerType, Injection<'a>), Box<Refusal>> {
+fn ask<'r, 'a: 'r>(
+    chain: &[Link<'r>],
+    annotated: &'r Annotated<'a>,
+    merged: &Merged<'r>,
+) -> Result<(ManagerType, Injection<'r>), Box<Refusal<'a>>> {
     let mut tried = Vec::new();
     for (name, manager) in chain {
-        match manager.inject(&annotated.request, merged) {
-            Ok(injection) => return Ok((*name, injection)),
+        let mut injection = Injection::default();
+        match manager.inject(&annotated.request, merged, &mut injection) {
+            Ok(()) => return Ok((*name, injection)),
             Err(reason) => {
                 // An outage must not let a less preferred manager win.
                 let outage = reason.severity() == Severity::Unavailable;
@@ -232,7 +240,7 @@ fn ask<'a>(
             }
         }
     }
-    Err(Box::new(Refusal::Request { request: annotated.clone(), tried }))
+    Err(Box::new(Refusal::Request { request: *annotated, tried }))
 }
 
 fn open<'a>(manager: ManagerType, context: Context<'a>) -> Box<dyn SecretManager<'a> + 'a> {
@@ -260,16 +268,16 @@ fn literal<'a>(name: &'a str, value: &'a str) -> Variable<'a> {
 }
 
 /// The variables that lead a task to its files.
-fn file_variables<'a>() -> Vec<Variable<'a>> {
-    vec![literal(DEFAULT_DIR, SECRETS_DIR), literal(FILE_PREFIX, "")]
+fn file_variables<'a>() -> [Variable<'a>; 2] {
+    [literal(DEFAULT_DIR, SECRETS_DIR), literal(FILE_PREFIX, "")]
 }
 
 /// The variable that a request names, if it names one.
 ///
 /// Which names a cluster allows depends on its version; control characters, `=` and what is not ASCII none does
 /// (`IsRelaxedEnvVarName` of apimachinery).
-fn named_variable(request: &SecretRequest) -> Result<Option<&str>, Reason> {
-    match request.env_var.as_str() {
+fn named_variable<'a>(request: &SecretRequest<'a>) -> Result<Option<&'a str>, Reason> {
+    match request.env_var {
         "" => Ok(None),
         name if is_variable_name(name) => not_reserved(name).map(Some),
         name => Err(refused("env_var", name, "a variable's name: ASCII characters, and no '='")),
@@ -296,7 +304,7 @@ fn not_reserved(name: &str) -> Result<&str, Reason> {
 }
 
 /// The variable that leads to a file, if the request names one.
-fn path_variable<'a>(request: &'a SecretRequest, path: &'a str) -> Result<Option<Variable<'a>>, Reason> {
+fn path_variable<'a>(request: &SecretRequest<'a>, path: &'a str) -> Result<Option<Variable<'a>>, Reason> {
     Ok(named_variable(request)?.map(|name| literal(name, path)))
 }
 

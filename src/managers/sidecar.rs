@@ -1,7 +1,7 @@
 //! What AWS, GCP and Azure share: one init-container for each request pulls the secret into a volume in memory.
 
 use super::{file_only, file_variables, path_variable, Injection, Reason, SecretManager};
-use crate::pod::{ContainerName, File, InitContainer, Merged, Mount, OwnVariable, Plan, Volume, SECRETS_DIR};
+use crate::pod::{ContainerName, File, InitContainer, Merged, Mount, OwnVariable, Volume, SECRETS_DIR};
 use crate::requests::SecretRequest;
 use crate::settings::Sidecar;
 use crate::texts::Texts;
@@ -28,32 +28,29 @@ pub(super) struct SidecarManager<'a> {
     /// Where the init-container mounts the volume.
     pub mount_path: &'static str,
     /// Reads a request, or says why it cannot be pulled.
-    pub pull: fn(&'a SecretRequest, &'a Texts) -> Result<Pull<'a>, Reason>,
+    pub pull: fn(&SecretRequest<'a>, &'a Texts) -> Result<Pull<'a>, Reason>,
 }
 
 impl<'a> SecretManager<'a> for SidecarManager<'a> {
-    fn inject(&self, request: &'a SecretRequest, _: &Merged<'a>) -> Result<Injection<'a>, Reason> {
+    fn inject(&self, request: &'a SecretRequest<'a>, _: &Merged<'a>, injection: &mut Injection<'a>) -> Result<(), Reason> {
         file_only(request)?;
-        let Pull { command, variables: own, path, source } = (self.pull)(request, self.texts)?;
-        let mut variables = file_variables();
-        variables.extend(path_variable(request, path)?);
-        let container = InitContainer {
+        let Pull { command, variables, path, source } = (self.pull)(request, self.texts)?;
+        let Injection { plan, .. } = injection;
+        plan.variables.extend(file_variables());
+        plan.variables.extend(path_variable(request, path)?);
+        plan.mounts.push(Mount { volume: None, path: SECRETS_DIR });
+        plan.volumes.push(Volume::Memory(self.volume));
+        plan.files.push(File { path, contents: self.texts.concat(&[self.container_prefix, source]) });
+        plan.init_containers.push(InitContainer {
             name: ContainerName::Numbered(self.container_prefix),
             image: self.settings.sidecar_image.as_deref().unwrap_or(self.default_image),
             command,
-            variables: own,
+            variables,
             mount_path: self.mount_path,
             resources: &self.settings.resources,
-        };
-        let plan = Plan {
-            variables,
-            mounts: vec![Mount { volume: None, path: SECRETS_DIR }],
-            volumes: vec![Volume::Memory(self.volume)],
-            init_containers: vec![container],
-            files: vec![File { path, contents: self.texts.concat(&[self.container_prefix, source]) }],
-            ..Plan::default()
-        };
-        Ok(Injection { plan, source, ..Injection::default() })
+        });
+        injection.source = source;
+        Ok(())
     }
 }
 

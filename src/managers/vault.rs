@@ -24,9 +24,9 @@ pub(super) struct Vault<'a> {
 }
 
 impl<'a> SecretManager<'a> for Vault<'a> {
-    fn inject(&self, request: &'a SecretRequest, _: &Merged<'a>) -> Result<Injection<'a>, Reason> {
-        let group = needed("group", &request.group)?;
-        let key = needed("key", &request.key)?;
+    fn inject(&self, request: &'a SecretRequest<'a>, _: &Merged<'a>, injection: &mut Injection<'a>) -> Result<(), Reason> {
+        let group = needed("group", request.group)?;
+        let key = needed("key", request.key)?;
         file_only(request)?;
         let file = self.texts.concat(&[group.trim_matches('/'), "/", key]);
         if !is_plain_path(file) {
@@ -37,69 +37,64 @@ impl<'a> SecretManager<'a> for Vault<'a> {
             ));
         }
         let path = self.texts.concat(&[SECRETS_DIR, "/", file]);
-        let mut variables = file_variables();
-        variables.extend(path_variable(request, path)?);
-        let contents = self.texts.concat(&["Vault ", group, " ", &request.group_version, " ", key]);
-        let plan = Plan {
-            variables,
-            annotations: self.annotations(request),
-            files: vec![File { path, contents }],
-            foreign_mount: true,
-            ..Plan::default()
-        };
-        let known = matches!(request.group_version.as_str(), "" | "kv1" | "kv2" | "db");
-        let warnings = (!known).then(|| {
-            format!(
+        let Injection { plan, warnings, .. } = injection;
+        plan.variables.extend(file_variables());
+        plan.variables.extend(path_variable(request, path)?);
+        let contents = self.texts.concat(&["Vault ", group, " ", request.group_version, " ", key]);
+        plan.files.push(File { path, contents });
+        plan.foreign_mount = true;
+        self.annotate(request, plan);
+        if !matches!(request.group_version, "" | "kv1" | "kv2" | "db") {
+            warnings.push(format!(
                 "group_version {:?} of secret {file} is none of kv1, kv2 and db; taken as the default engine",
                 request.group_version
-            )
-        });
-        Ok(Injection { plan, source: file, warnings: warnings.into_iter().collect() })
+            ));
+        }
+        injection.source = file;
+        Ok(())
     }
 }
 
 impl<'a> Vault<'a> {
-    /// The request's, the common ones, and those of the settings, which win.
-    fn annotations(&self, request: &'a SecretRequest) -> Vec<Annotation<'a>> {
+    /// Adds the request's annotations, the common ones, and those of the settings, which win.
+    fn annotate(&self, request: &'a SecretRequest<'a>, plan: &mut Plan<'a>) {
         let SecretRequest { group, key, .. } = request;
         let VaultSecretManager { role, annotations: set, lock_annotations: lock, .. } = self.settings;
-        let mut all = Vec::new();
         let mut add = |name: &[&str], value: &'a str, replaces: bool| {
-            let key = self.texts.concat(&[PREFIX, &name.concat()]);
+            let key = self.texts.concat(&[&[PREFIX], name].concat());
             if !set.iter().any(|(known, _)| known == key) {
-                all.push(Annotation { key, value, replaces });
+                plan.annotations.push(Annotation { key, value, replaces });
             }
         };
         let id = id(request).to_string();
         add(&["agent-inject-secret-", &id], group, false);
         add(&["agent-inject-file-", &id], self.texts.concat(&[group, "/", key]), false);
         if let Some(template) = self.template(request) {
-            add(&["agent-inject-template-", &id], self.texts.keep(template), false);
+            add(&["agent-inject-template-", &id], self.texts.keep(template.into()), false);
         }
         add(&["agent-inject"], "true", false);
         add(&["secret-volume-path"], SECRETS_DIR, false);
         add(&["role"], role, *lock);
         add(&["agent-pre-populate-only"], "true", false);
         for (key, value) in set {
-            all.push(Annotation { key, value, replaces: *lock });
+            plan.annotations.push(Annotation { key, value, replaces: *lock });
         }
-        all
     }
 
     /// The template that renders one key of what Vault answers; none for engines whose answer is no map.
     fn template(&self, request: &SecretRequest) -> Option<String> {
-        let query = match (request.group_version.as_str(), self.settings.kv_version) {
+        let query = match (request.group_version, self.settings.kv_version) {
             ("kv1", _) => ".Data",
             ("kv2", _) => ".Data.data",
             ("db", _) => return None,
             (_, KvVersion::V1) => ".Data",
             (_, KvVersion::V2) => ".Data.data",
         };
-        let value = match is_go_identifier(&request.key) {
-            true => [query, ".", &request.key].concat(),
-            false => ["index ", query, " ", &go_quoted(&request.key)].concat(),
+        let value = match is_go_identifier(request.key) {
+            true => [query, ".", request.key].concat(),
+            false => ["index ", query, " ", &go_quoted(request.key)].concat(),
         };
-        let path = go_quoted(&request.group);
+        let path = go_quoted(request.group);
         Some(["{{- with secret ", &path, " -}}{{ ", &value, " }}{{- end -}}"].concat())
     }
 }
@@ -108,7 +103,7 @@ impl<'a> Vault<'a> {
 fn id(request: &SecretRequest) -> Uuid {
     let SecretRequest { group, group_version, key, mount_requirement, env_var } = request;
     let number = mount_requirement.number().to_string();
-    let whole = [group.as_str(), group_version, key, &number, env_var].join("\0");
+    let whole = [*group, group_version, key, &number, env_var].join("\0");
     Uuid::new_v5(&ID_NAMESPACE, whole.as_bytes())
 }
 
@@ -139,9 +134,9 @@ mod tests {
         let settings = VaultSecretManager::default();
         let template = |group: &str, version: &str, key: &str| {
             let request = SecretRequest {
-                group: group.into(),
-                group_version: version.into(),
-                key: key.into(),
+                group,
+                group_version: version,
+                key,
                 ..SecretRequest::default()
             };
             Vault { settings: &settings, texts: &Texts::default() }.template(&request)

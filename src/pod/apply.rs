@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::plan::{
-    ContainerName, InitContainer, OwnVariable, Plan, Resources, SecretItem, SecretVolume, Source, Variable, Volume,
+    ContainerName, InitContainer, Merged, OwnVariable, Plan, Resources, SecretItem, SecretVolume, Source, Variable, Volume,
 };
 use super::view::{Container, Field, Pair, Span, View};
 use crate::index::{compare, Index};
@@ -39,14 +39,15 @@ pub enum Conflict {
 ///
 /// # Errors
 /// Something in the pod stands in the plan's way.
-pub fn apply<'a>(view: &View<'a>, plan: &Plan) -> Result<Edited<'a>, Conflict> {
+pub fn apply<'a>(view: &View<'a>, merged: &Merged) -> Result<Edited<'a>, Conflict> {
+    let plan = merged.plan();
     if view.spec.is_empty() || view.metadata.is_empty() {
         return Err(Malformed { at: view.pod.start, wanted: "a pod with metadata and a spec" }.into());
     }
     let mut edits = Edited { text: view.text, pod: view.pod.clone(), edits: Vec::new() };
     let mut spec = Owner::of(view.text, &view.spec);
     let ours = init_containers(view, plan, &mut spec, &mut edits)?;
-    let additions = Additions::of(plan);
+    let additions = Additions::of(merged);
     let users = view.init_containers.iter().enumerate().filter(|(at, _)| !ours.contains(at)).map(|(_, user)| user);
     for container in view.containers.iter().chain(users) {
         additions.edit(container, &mut edits)?;
@@ -93,13 +94,13 @@ impl<'a> Edited<'a> {
     }
 
     /// Sets a member of `owner` to `value`, whether it is there or not.
-    fn set(&mut self, owner: &mut Owner, name: &str, field: &Field, value: &[u8]) {
+    fn set(&mut self, owner: &mut Owner, name: &str, field: &Field, value: Vec<u8>) {
         match &field.span {
-            Some(span) => self.replace(span.clone(), value.to_vec()),
+            Some(span) => self.replace(span.clone(), value),
             None => {
                 let comma: &[u8] = if owner.empty { b"" } else { b"," };
                 owner.empty = false;
-                self.replace(owner.close..owner.close, [comma, b"\"", name.as_bytes(), b"\":", value].concat());
+                self.replace(owner.close..owner.close, [comma, b"\"", name.as_bytes(), b"\":", &value].concat());
             }
         }
     }
@@ -117,7 +118,7 @@ impl<'a> Edited<'a> {
             }
             _ => {
                 let [open, close] = brackets;
-                self.set(owner, name, field, &[open, items, close].concat());
+                self.set(owner, name, field, [open, items, close].concat());
             }
         }
     }
@@ -174,21 +175,16 @@ fn elements<'a>(text: &'a [u8], field: &Field) -> Result<Vec<Element<'a>>, Malfo
 /// What every container that is not ours gets, rendered once.
 struct Additions<'a> {
     variables: Writer,
-    names: Index<'a>,
+    merged: &'a Merged<'a>,
     mounts: Vec<VolumeMount<'a>>,
 }
 
 impl<'a> Additions<'a> {
-    fn of(plan: &'a Plan) -> Self {
-        let memory = plan.memory_volume();
-        let mut additions = Self { variables: Writer::default(), names: Index::default(), mounts: Vec::new() };
-        // The last one named ends up first, and each name once.
-        for variable in plan.variables.iter().rev() {
-            if additions.names.insert(variable.name, 0).is_none() {
-                variable.render(&mut additions.variables);
-            }
-        }
-        for mount in &plan.mounts {
+    fn of(merged: &'a Merged<'a>) -> Self {
+        let memory = merged.plan().memory_volume();
+        let mut additions = Self { variables: Writer::default(), merged, mounts: Vec::new() };
+        merged.variables().for_each(|variable| variable.render(&mut additions.variables));
+        for mount in &merged.plan().mounts {
             if let Some(name) = mount.volume.or(memory) {
                 additions.mounts.push(VolumeMount { name, read_only: true, mount_path: mount.path });
             }
@@ -198,8 +194,9 @@ impl<'a> Additions<'a> {
 
     fn edit(&self, container: &Container, edits: &mut Edited) -> Result<(), Conflict> {
         let mut owner = Owner::of(edits.text, &container.object);
-        if !self.names.is_empty() {
-            set_variables(container, &mut owner, self.variables.bytes(), &self.names, edits)?;
+        if !self.merged.plan().variables.is_empty() {
+            let ours = |name: &str| self.merged.has_variable(name);
+            set_variables(container, &mut owner, self.variables.bytes(), &ours, edits)?;
         }
         if !self.mounts.is_empty() {
             let missing = self.missing_mounts(container, edits)?;
@@ -229,22 +226,23 @@ impl<'a> Additions<'a> {
     }
 }
 
-/// Puts the variables `new`, which have these `names`, in front of a container's own; others of these names go.
+/// Puts the variables `new` in front of a container's own; of these, the ones that are `ours` by name go.
 fn set_variables(
     container: &Container,
     owner: &mut Owner,
     new: &[u8],
-    names: &Index,
+    ours: &dyn Fn(&str) -> bool,
     edits: &mut Edited,
 ) -> Result<(), Conflict> {
     let mut env = Writer::default();
     env.list().raw(new);
     for variable in elements(edits.text, &container.env)? {
-        if names.get(&variable.name).is_none() {
+        if !ours(&variable.name) {
             env.raw(edits.at(&variable.span));
         }
     }
-    edits.set(owner, "env", &container.env, env.end_list().bytes());
+    env.end_list();
+    edits.set(owner, "env", &container.env, env.into_bytes());
     Ok(())
 }
 
@@ -325,13 +323,10 @@ fn find_ours(
 /// Gives the shared init-container that is there the variables as they are now.
 fn refresh(container: &Container, planned: &InitContainer, edits: &mut Edited) -> Result<(), Conflict> {
     let mut variables = Writer::default();
-    let mut names = Index::default();
-    for variable in &planned.variables {
-        names.insert(variable.name, 0);
-        variable.render(&mut variables);
-    }
+    planned.variables.iter().for_each(|variable| variable.render(&mut variables));
+    let ours = |name: &str| planned.variables.iter().any(|variable| variable.name == name);
     let mut owner = Owner::of(edits.text, &container.object);
-    set_variables(container, &mut owner, variables.bytes(), &names, edits)
+    set_variables(container, &mut owner, variables.bytes(), &ours, edits)
 }
 
 impl ContainerName<'_> {
@@ -469,7 +464,7 @@ fn annotations(view: &View, plan: &Plan, edits: &mut Edited) {
     for annotation in &plan.annotations {
         match view.annotation(annotation.key) {
             None => {
-                added.member(annotation.key, annotation.value);
+                added.entry(annotation.key, annotation.value);
             }
             Some(own) if annotation.replaces => {
                 let mut value = Writer::default();
@@ -512,7 +507,8 @@ fn image_pull_secrets(view: &View, plan: &Plan, spec: &mut Owner, edits: &mut Ed
         for (_, text) in &sorted {
             list.raw(text);
         }
-        edits.set(spec, "imagePullSecrets", &view.image_pull_secrets, list.end_list().bytes());
+        list.end_list();
+        edits.set(spec, "imagePullSecrets", &view.image_pull_secrets, list.into_bytes());
     }
     Ok(())
 }
@@ -619,7 +615,7 @@ impl Render for Resources {
         for (name, amounts) in [("limits", &self.limits), ("requests", &self.requests)] {
             json.key(name).object();
             for (resource, amount) in amounts {
-                json.member(resource, amount);
+                json.entry(resource, amount);
             }
             json.end_object();
         }

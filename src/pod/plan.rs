@@ -237,9 +237,22 @@ pub struct Merged<'a> {
 }
 
 impl<'a> Merged<'a> {
-    /// All of it.
-    pub fn into_plan(self) -> Plan<'a> {
-        self.plan
+    /// What has been put together so far.
+    pub fn plan(&self) -> &Plan<'a> {
+        &self.plan
+    }
+
+    /// The variables, each name once, the last one named first.
+    pub fn variables(&self) -> impl Iterator<Item = &Variable<'a>> {
+        self.plan.variables.iter().enumerate().rev().filter_map(|(at, variable)| {
+            let last = self.variables.get(variable.name) == Some(at);
+            last.then_some(variable)
+        })
+    }
+
+    /// Whether there is a variable of this name.
+    pub fn has_variable(&self, name: &str) -> bool {
+        self.variables.get(name).is_some()
     }
 
     /// The volume of a Secret.

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::json::{Cursor, Malformed, Text};
+use crate::texts::Texts;
 
 /// A place in the text.
 pub(super) type Span = Range<usize>;
@@ -122,16 +123,15 @@ impl<'a> View<'a> {
     ///
     /// # Errors
     /// One of them is no string of Unicode characters.
-    pub fn annotations(&self, prefix: &str) -> Result<Vec<Pair<'a>>, Malformed> {
+    pub fn annotations(&self, prefix: &str, texts: &'a Texts) -> Result<Vec<(&'a str, &'a str)>, Malformed> {
         let mut found = Vec::new();
         for (key, value) in &self.annotations {
-            let other = key.plain().is_some_and(|plain| !plain.starts_with(prefix.as_bytes()));
-            if other {
-                continue;
-            }
-            let key = key.read()?;
-            if key.starts_with(prefix) {
-                found.push((key, value.read()?));
+            let ours = match key.plain() {
+                Some(plain) => plain.starts_with(prefix.as_bytes()),
+                None => key.read()?.starts_with(prefix),
+            };
+            if ours {
+                found.push((texts.keep(key.read()?), texts.keep(value.read()?)));
             }
         }
         Ok(found)

@@ -10,6 +10,7 @@ use std::fmt;
 
 use crate::base32::{self, Alphabet};
 use crate::index::compare;
+use crate::texts::Texts;
 
 /// The annotations that Flyte's webhook looks at start so; what follows must be `s` and a number.
 pub const ANNOTATION_PREFIX: &str = "flyte.secrets/";
@@ -65,41 +66,41 @@ impl fmt::Display for MountRequirement {
 }
 
 /// One secret that a task asks for (`flyteidl.core.Secret`). Empty strings are absent fields.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct SecretRequest {
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct SecretRequest<'a> {
     /// The store's object: Secret, Vault path, ARN, GCP secret, Key Vault URI.
-    pub group: String,
+    pub group: &'a str,
     /// Version of the group, or Vault's engine: `kv1`, `kv2`, `db`.
-    pub group_version: String,
+    pub group_version: &'a str,
     /// The key in the group.
-    pub key: String,
+    pub key: &'a str,
     /// Variable or file.
     pub mount_requirement: MountRequirement,
     /// The variable that gets the value or, with a file, its path.
-    pub env_var: String,
+    pub env_var: &'a str,
 }
 
-impl SecretRequest {
+impl SecretRequest<'_> {
     /// Some order, what differs most often first.
     fn order(&self, other: &Self) -> Ordering {
-        compare(&self.key, &other.key)
-            .then_with(|| compare(&self.group, &other.group))
-            .then_with(|| compare(&self.env_var, &other.env_var))
+        compare(self.key, other.key)
+            .then_with(|| compare(self.group, other.group))
+            .then_with(|| compare(self.env_var, other.env_var))
             .then_with(|| self.mount_requirement.number().cmp(&other.mount_requirement.number()))
-            .then_with(|| compare(&self.group_version, &other.group_version))
+            .then_with(|| compare(self.group_version, other.group_version))
     }
 }
 
-impl fmt::Display for SecretRequest {
+impl fmt::Display for SecretRequest<'_> {
     /// As messages name it: `group/key`, and the version where there is one.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match (self.group.as_str(), self.key.as_str()) {
+        match (self.group, self.key) {
             ("", "") => f.write_str("without group and key")?,
             ("", key) => write!(f, "{key:?}")?,
             (group, "") => write!(f, "{group:?}")?,
             (group, key) => write!(f, "{:?}", format_args!("{group}/{key}").to_string())?,
         }
-        match self.group_version.as_str() {
+        match self.group_version {
             "" => Ok(()),
             version => write!(f, " version {version:?}"),
         }
@@ -107,12 +108,12 @@ impl fmt::Display for SecretRequest {
 }
 
 /// A request, and the annotation that holds it.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Annotated {
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Annotated<'a> {
     /// The annotation's key.
-    pub annotation: String,
+    pub annotation: &'a str,
     /// What it asks for.
-    pub request: SecretRequest,
+    pub request: SecretRequest<'a>,
 }
 
 /// An annotation that holds no request.
@@ -128,25 +129,27 @@ pub enum Error {
 
 /// What a pod's annotations ask for.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Requests {
+pub struct Requests<'a> {
     /// In the order of their numbers, each once.
-    pub requests: Vec<Annotated>,
+    pub requests: Vec<Annotated<'a>>,
     /// Annotations that start as requests do but have no number; Flyte's webhook refuses such pods.
-    pub ignored: Vec<String>,
+    pub ignored: Vec<&'a str>,
 }
 
-/// Reads the requests among `annotations`, pairs of key and value. Others are passed over.
+/// Reads the requests among `annotations`, pairs of key and value. Others are passed over. What is decoded is kept in
+/// `texts`.
 ///
 /// # Errors
 /// The first annotation, by number, that holds no request.
-pub fn read<'a>(annotations: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Requests, Error> {
+pub fn read<'a>(
+    annotations: impl Iterator<Item = (&'a str, &'a str)>,
+    texts: &'a Texts,
+) -> Result<Requests<'a>, Error> {
     let mut found: Vec<((usize, &str, &str), &str, &str)> = Vec::new();
     let mut ignored = Vec::new();
     for (key, value) in annotations {
-        if !key.starts_with(ANNOTATION_PREFIX) {
-            continue;
-        }
-        match number_of(key) {
+        let Some(name) = key.strip_prefix(ANNOTATION_PREFIX) else { continue };
+        match number_in(name) {
             Some(number) => {
                 let significant = number.trim_start_matches('0');
                 // By number, however long, then by how it is written: s2 before s10, s1 after s01.
@@ -154,13 +157,13 @@ pub fn read<'a>(annotations: impl Iterator<Item = (&'a str, &'a str)>) -> Result
                 let after = found.partition_point(|(known, _, _)| *known <= order);
                 found.insert(after, (order, key, value));
             }
-            None => ignored.push(key.to_owned()),
+            None => ignored.push(key),
         }
     }
     let mut requests: Vec<Annotated> = Vec::with_capacity(found.len());
     let mut sorted: Vec<usize> = Vec::with_capacity(found.len());
     for (_, annotation, value) in found {
-        let new = decode(annotation, value)?;
+        let new = decode(annotation, value, texts)?;
         let order = |at: &usize| requests.get(*at).map_or(Ordering::Less, |known| known.request.order(&new.request));
         if let Err(free) = sorted.binary_search_by(order) {
             sorted.insert(free, requests.len());
@@ -172,16 +175,20 @@ pub fn read<'a>(annotations: impl Iterator<Item = (&'a str, &'a str)>) -> Result
 
 /// The digits of a request's annotation; `None` if the annotation is not one.
 pub fn number_of(annotation: &str) -> Option<&str> {
-    annotation
-        .strip_prefix(REQUEST_PREFIX)
-        .filter(|number| !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit()))
+    annotation.strip_prefix(ANNOTATION_PREFIX).and_then(number_in)
 }
 
-fn decode(annotation: &str, value: &str) -> Result<Annotated, Error> {
+/// The digits that follow `s` behind the prefix.
+fn number_in(name: &str) -> Option<&str> {
+    name.strip_prefix('s').filter(|number| !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit()))
+}
+
+fn decode<'a>(annotation: &'a str, value: &str, texts: &'a Texts) -> Result<Annotated<'a>, Error> {
     let text = base32::decode(Alphabet::Flyte, value.as_bytes())
         .map_err(|wrong| Error::Base32(annotation.to_owned(), wrong))?;
-    let request = text_format::parse(&text).map_err(|wrong| Error::TextFormat(annotation.to_owned(), wrong))?;
-    Ok(Annotated { annotation: annotation.to_owned(), request })
+    let request = text_format::parse(texts.bytes(&text), texts)
+        .map_err(|wrong| Error::TextFormat(annotation.to_owned(), wrong))?;
+    Ok(Annotated { annotation, request })
 }
 
 #[cfg(test)]
@@ -204,16 +211,17 @@ mod tests {
             ("flyte.secrets/s-1", a.as_str()),
             ("other", "x"),
         ];
-        let found = read(annotations.into_iter());
-        let request = |key: &str| SecretRequest { key: key.to_owned(), ..SecretRequest::default() };
+        let texts = Texts::default();
+        let found = read(annotations.into_iter(), &texts);
+        let request = |key| SecretRequest { key, ..SecretRequest::default() };
         assert_eq!(
             found,
             Ok(Requests {
                 requests: vec![
-                    Annotated { annotation: "flyte.secrets/s2".into(), request: request("b") },
-                    Annotated { annotation: "flyte.secrets/s10".into(), request: request("a") },
+                    Annotated { annotation: "flyte.secrets/s2", request: request("b") },
+                    Annotated { annotation: "flyte.secrets/s10", request: request("a") },
                 ],
-                ignored: vec!["flyte.secrets/source".into(), "flyte.secrets/s".into(), "flyte.secrets/s-1".into()],
+                ignored: vec!["flyte.secrets/source", "flyte.secrets/s", "flyte.secrets/s-1"],
             })
         );
     }
@@ -221,7 +229,8 @@ mod tests {
     #[test]
     fn a_malformed_annotation_is_named() {
         let bad = annotation("key:k");
-        let found = read([("flyte.secrets/s0", "?"), ("flyte.secrets/s1", bad.as_str())].into_iter());
+        let texts = Texts::default();
+        let found = read([("flyte.secrets/s0", "?"), ("flyte.secrets/s1", bad.as_str())].into_iter(), &texts);
         assert_eq!(
             found.map_err(|wrong| wrong.to_string()),
             Err("annotation flyte.secrets/s0 holds no secret request: base32: character 0 is not in the alphabet; \

@@ -4,7 +4,10 @@
 //! than protobuf's own specification and less in places; no crate does the same. What it accepts is accepted here,
 //! except strings that are not UTF-8: proto3 has none, and Go would carry them into the pod mangled.
 
+use std::borrow::Cow;
+
 use super::{MountRequirement, SecretRequest};
+use crate::texts::Texts;
 
 /// Why a text is not a `Secret` message.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -38,12 +41,12 @@ pub enum Error {
     Byte(u8),
 }
 
-/// Reads a `Secret` message.
+/// Reads a `Secret` message. Strings that hold escapes are kept in `texts`.
 ///
 /// # Errors
 /// Whatever Go's `proto.UnmarshalText` refuses, and strings that are not UTF-8.
-pub fn parse(text: &[u8]) -> Result<SecretRequest, Error> {
-    let mut tokens = Tokens { rest: text };
+pub fn parse<'a>(text: &'a [u8], texts: &'a Texts) -> Result<SecretRequest<'a>, Error> {
+    let mut tokens = Tokens { rest: text, texts };
     let mut request = SecretRequest::default();
     let mut seen = [false; 5];
     while let Some(token) = tokens.next(FIELDS_ONLY)? {
@@ -107,7 +110,7 @@ enum Token<'a> {
     /// Letters, digits and `-+._`.
     Word(&'a [u8]),
     /// Quoted strings in a row, unquoted and joined.
-    Quoted(Vec<u8>),
+    Quoted(Cow<'a, [u8]>),
 }
 
 impl Token<'_> {
@@ -122,6 +125,7 @@ impl Token<'_> {
 
 struct Tokens<'a> {
     rest: &'a [u8],
+    texts: &'a Texts,
 }
 
 impl<'a> Tokens<'a> {
@@ -150,11 +154,13 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    fn string(&mut self, field: &'static str) -> Result<String, Error> {
-        match self.next(field)? {
-            Some(Token::Quoted(joined)) => String::from_utf8(joined).map_err(|_| Error::NotUtf8(field)),
-            _ => Err(Error::NotAString(field)),
-        }
+    fn string(&mut self, field: &'static str) -> Result<&'a str, Error> {
+        let bytes = match self.next(field)? {
+            Some(Token::Quoted(Cow::Borrowed(plain))) => plain,
+            Some(Token::Quoted(Cow::Owned(joined))) => self.texts.bytes(&joined),
+            _ => return Err(Error::NotAString(field)),
+        };
+        std::str::from_utf8(bytes).map_err(|_| Error::NotUtf8(field))
     }
 
     fn mount_requirement(&mut self) -> Result<MountRequirement, Error> {
@@ -195,8 +201,8 @@ impl<'a> Tokens<'a> {
     }
 
     /// Quoted strings that stand side by side are one.
-    fn quoted(&mut self, field: &'static str) -> Result<Vec<u8>, Error> {
-        let mut joined = Vec::new();
+    fn quoted(&mut self, field: &'static str) -> Result<Cow<'a, [u8]>, Error> {
+        let mut joined: Cow<[u8]> = Cow::default();
         while let [quote @ (b'"' | b'\''), tail @ ..] = self.rest {
             let mut length = 0;
             loop {
@@ -208,7 +214,10 @@ impl<'a> Tokens<'a> {
                 }
             }
             let (inner, rest) = tail.split_at(length);
-            unquote(inner, field, &mut joined)?;
+            match joined.is_empty() && !inner.contains(&b'\\') {
+                true => joined = Cow::Borrowed(inner),
+                false => unquote(inner, field, joined.to_mut())?,
+            }
             self.rest = rest.get(1..).unwrap_or_default();
             self.skip_blank();
         }
@@ -222,17 +231,17 @@ fn is_word(byte: u8) -> bool {
 
 /// What stands between two quotes, with its escapes resolved, onto the end of `joined`.
 fn unquote(inner: &[u8], field: &'static str, joined: &mut Vec<u8>) -> Result<(), Error> {
-    // Go looks at the characters of a string only when there is an escape in it.
-    if inner.contains(&b'\\') && std::str::from_utf8(inner).is_err() {
-        return Err(Error::NotUtf8(field));
-    }
     let mut rest = inner;
-    while let [byte, tail @ ..] = rest {
-        rest = tail;
-        if *byte != b'\\' {
-            joined.push(*byte);
-            continue;
-        }
+    loop {
+        let plain = rest.iter().position(|byte| *byte == b'\\').unwrap_or(rest.len());
+        let (plain, escape) = rest.split_at(plain);
+        joined.extend_from_slice(plain);
+        rest = match escape {
+            [] => return Ok(()),
+            // Go looks at the characters of a string only when there is an escape in it.
+            _ if std::str::from_utf8(inner).is_err() => return Err(Error::NotUtf8(field)),
+            [_, rest @ ..] => rest,
+        };
         let refused = |digits: &[u8]| Error::Escape(format!("\\{}", String::from_utf8_lossy(digits)), field);
         let [kind, tail @ ..] = rest else { return Err(refused(&[])) };
         let (length, radix) = match kind {
@@ -276,7 +285,6 @@ fn unquote(inner: &[u8], field: &'static str, joined: &mut Vec<u8>) -> Result<()
             (_, Err(_)) => return Err(refused(&written)),
         }
     }
-    Ok(())
 }
 
 /// Go's `strconv.ParseInt(word, 0, 32)`: signs, the prefixes 0x, 0o, 0b and 0, and underscores between digits.
@@ -295,7 +303,7 @@ fn go_int32(word: &[u8]) -> Option<i32> {
         _ => (10, lower.as_str(), false),
     };
     // An underscore must stand between digits; a base prefix counts as a digit.
-    if digits.ends_with('_') || digits.contains("__") || (digits.starts_with('_') && !prefixed) {
+    if digits.ends_with('_') || digits.as_bytes().windows(2).any(|pair| pair == b"__") || (digits.starts_with('_') && !prefixed) {
         return None;
     }
     let digits: String = digits.chars().filter(|digit| *digit != '_').collect();
@@ -311,7 +319,7 @@ mod tests {
     use super::*;
 
     fn key(text: &str) -> Result<String, Error> {
-        parse(text.as_bytes()).map(|request| request.key)
+        parse(text.as_bytes(), &Texts::default()).map(|request| request.key.to_owned())
     }
 
     #[test]
@@ -334,7 +342,7 @@ mod tests {
             (b"\xef\xbb\xbfkey:'a'", Error::Byte(0xef)),
         ];
         for (text, wrong) in table {
-            assert_eq!(parse(text), Err(wrong), "{}", text.escape_ascii());
+            assert_eq!(parse(text, &Texts::default()), Err(wrong), "{}", text.escape_ascii());
         }
     }
 

@@ -9,6 +9,7 @@ use std::time::Instant;
 use anyhow::{bail, Context, Result};
 use flyte_secrets_policy::names::{flyte, Scope};
 use flyte_secrets_policy::requests;
+use flyte_secrets_policy::texts::Texts;
 use serde::{Deserialize, Serialize};
 use serde_json::{json, Map, Value};
 
@@ -158,10 +159,12 @@ pub fn secrets_of(payload: &[u8]) -> Result<Arc<dyn Capabilities>> {
     let label = |name: &str| metadata["labels"][name].as_str().unwrap_or_default();
     let (organization, domain, project) = (label("organization"), label("domain"), label("project"));
     let annotations = metadata["annotations"].as_object().into_iter().flatten();
-    let found = requests::read(annotations.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?))))?;
+    let texts = Texts::default();
+    let annotations = annotations.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)));
+    let found = requests::read(annotations, &texts)?;
     let mut data = Map::new();
     for annotated in &found.requests {
-        let name = flyte::encode(Scope { organization, domain, project }, &annotated.request.key);
+        let name = flyte::encode(Scope { organization, domain, project }, annotated.request.key);
         data.insert(name, json!("c2VjcmV0"));
     }
     let secret = json!({ "apiVersion": "v1", "kind": "Secret", "data": data }).to_string();

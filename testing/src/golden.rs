@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use base64::Engine;
 use flyte_secrets_policy::names::{azure, flyte, kubernetes, Scope};
 use flyte_secrets_policy::requests::{self, Requests, SecretRequest};
+use flyte_secrets_policy::texts::Texts;
 use flyte_secrets_policy::store::azure_value::{self, AzureValue};
 use serde_json::{json, Map, Value};
 
@@ -130,13 +131,14 @@ fn rename_vault_ids(pod: &mut Value) {
     const FILE: &str = "vault.hashicorp.com/agent-inject-file-";
     let Some(annotations) = pod.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) else { return };
     let pairs = annotations.iter().filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)));
-    let Ok(Requests { requests, .. }) = requests::read(pairs) else { return };
+    let texts = Texts::default();
+    let Ok(Requests { requests, .. }) = requests::read(pairs, &texts) else { return };
     let mut ids: Vec<(String, usize)> = Vec::new();
     for (key, value) in annotations.iter() {
         let Some(id) = key.strip_prefix(FILE).filter(|id| !id.starts_with("id-")) else { continue };
         let file = |request: &SecretRequest| format!("{}/{}", request.group, request.key);
         let wanted = requests.iter().filter(|it| value.as_str() == Some(&file(&it.request)));
-        let number = wanted.filter_map(|it| requests::number_of(&it.annotation)?.parse().ok());
+        let number = wanted.filter_map(|it| requests::number_of(it.annotation)?.parse().ok());
         let taken: Vec<usize> = ids.iter().map(|(_, number)| *number).collect();
         if let Some(number) = number.into_iter().find(|number| !taken.contains(number)) {
             ids.push((id.to_owned(), number));
@@ -155,7 +157,8 @@ fn rename_vault_ids(pod: &mut Value) {
 
 fn request(case: &Value, annotation: &Value) -> Result<()> {
     let annotation = annotation.as_str().context("an annotation is a string")?;
-    let found = requests::read([("flyte.secrets/s0", annotation)].into_iter());
+    let texts = Texts::default();
+    let found = requests::read([("flyte.secrets/s0", annotation)].into_iter(), &texts);
     let found = found.map(|found| found.requests.first().map(|it| fields(&it.request)).unwrap_or_default());
     match (case["rejected"] == json!(true), found) {
         (true, Err(_)) => Ok(()),
