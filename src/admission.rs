@@ -34,7 +34,7 @@ fn decide<'a>(payload: &'a [u8], texts: &'a Texts, cluster: &dyn Cluster) -> Res
     if found.requests.is_empty() {
         return Ok(Verdict::Accept { warnings });
     }
-    let settings = settings::parse(settings)?;
+    let settings = settings::parse(settings, texts)?;
     let context = Context { view: &view, namespace: &namespace, settings: &settings, cluster, texts };
     let outcome = managers::inject(&found.requests, context)?;
     warnings.extend(outcome.warnings);

@@ -25,7 +25,7 @@ fn validate(payload: &[u8]) -> CallResult {
 }
 
 fn validate_settings(payload: &[u8]) -> CallResult {
-    let (valid, message) = match settings::validate(payload) {
+    let (valid, message) = match settings::validate(payload, &Texts::default()) {
         Ok((_, warnings)) => (true, warnings.join("\n")),
         Err(wrong) => (false, wrong.to_string()),
     };

@@ -41,7 +41,7 @@ pub fn check(tenancy: &Tenancy, scope: Scope, namespace: &str, service_account: 
     }
     if let Some(allowed) = &tenancy.service_accounts {
         let qualified = [namespace, service_account].join("/");
-        if !allowed.iter().any(|name| name == service_account || *name == qualified) {
+        if !allowed.iter().any(|name| *name == service_account || *name == qualified) {
             return Err(Error::ServiceAccount(service_account.to_owned()));
         }
     }
@@ -51,11 +51,11 @@ pub fn check(tenancy: &Tenancy, scope: Scope, namespace: &str, service_account: 
 /// A namespace with `{{ project }}`, `{{ domain }}` and `{{ organization }}` in it, as Flyte's `namespaceMapping` has
 /// it; `{{ org }}` is read as well.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct NamespaceTemplate(Vec<Piece>);
+pub struct NamespaceTemplate<'a>(Vec<Piece<'a>>);
 
-#[derive(Clone, Debug, Eq, PartialEq)]
-enum Piece {
-    Literal(String),
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Piece<'a> {
+    Literal(&'a str),
     Organization,
     Domain,
     Project,
@@ -67,17 +67,17 @@ fn split_once(text: &str, brackets: [u8; 2]) -> Option<(&str, &str)> {
     Some((text.get(..at)?, text.get(at + 2..)?))
 }
 
-impl NamespaceTemplate {
+impl<'a> NamespaceTemplate<'a> {
     /// Reads a template.
     ///
     /// # Errors
     /// What is wrong with it, in words.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &'a str) -> Result<Self, String> {
         let mut pieces = Vec::new();
         let mut rest = text;
         while let Some((literal, tail)) = split_once(rest, *b"{{") {
             let (name, after) = split_once(tail, *b"}}").ok_or_else(|| format!("{text:?} has {{{{ without }}}}"))?;
-            pieces.push(Piece::Literal(literal.to_owned()));
+            pieces.push(Piece::Literal(literal));
             pieces.push(match name.trim() {
                 "project" => Piece::Project,
                 "domain" => Piece::Domain,
@@ -86,19 +86,19 @@ impl NamespaceTemplate {
             });
             rest = after;
         }
-        pieces.push(Piece::Literal(rest.to_owned()));
+        pieces.push(Piece::Literal(rest));
         if pieces.len() == 1 {
             return Err(format!("{text:?} is the same for every project; use {{{{ project }}}}-{{{{ domain }}}}"));
         }
         Ok(Self(pieces))
     }
 
-    fn render(&self, scope: Scope) -> String {
-        let piece = |piece: &'_ Piece| match piece {
-            Piece::Literal(text) => text.clone(),
-            Piece::Organization => scope.organization.to_owned(),
-            Piece::Domain => scope.domain.to_owned(),
-            Piece::Project => scope.project.to_owned(),
+    fn render<'s>(&'s self, scope: Scope<'s>) -> String {
+        let piece = |piece: &Piece<'a>| match piece {
+            Piece::Literal(text) => *text,
+            Piece::Organization => scope.organization,
+            Piece::Domain => scope.domain,
+            Piece::Project => scope.project,
         };
         self.0.iter().map(piece).collect()
     }
@@ -129,7 +129,7 @@ mod tests {
     fn namespace_and_service_account_must_both_do() {
         let tenancy = Tenancy {
             namespace_template: NamespaceTemplate::parse("{{ project }}-{{ domain }}").ok(),
-            service_accounts: Some(vec!["default".into(), "flytesnacks-development/trainer".into()]),
+            service_accounts: Some(vec!["default", "flytesnacks-development/trainer"]),
         };
         let account = |name: &str| Err(Error::ServiceAccount(name.to_owned()));
         let table = [

@@ -7,7 +7,7 @@ use crate::requests::SecretRequest;
 use crate::settings::Sidecar;
 use crate::texts::Texts;
 
-pub(super) fn manager<'a>(settings: &'a Sidecar, texts: &'a Texts) -> SidecarManager<'a> {
+pub(super) fn manager<'a>(settings: &'a Sidecar<'a>, texts: &'a Texts) -> SidecarManager<'a> {
     SidecarManager {
         settings,
         texts,

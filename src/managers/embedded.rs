@@ -107,7 +107,7 @@ impl<'a> Embedded<'a> {
         match (request.mount_requirement, named) {
             (MountRequirement::Any | MountRequirement::EnvVar, Some(name)) => Ok(Some(name)),
             (MountRequirement::Any | MountRequirement::EnvVar, None) => {
-                let prefix = &self.context.settings.secret_env_var_prefix;
+                let prefix = self.context.settings.secret_env_var_prefix;
                 let key = request.key.to_ascii_uppercase();
                 derived_variable(self.context.texts.concat(&[prefix, &key])).map(Some)
             }
@@ -152,7 +152,7 @@ impl<'a> Embedded<'a> {
         if length > VARIABLE_LIMIT {
             return Err(Reason::VariableTooLarge(text.len(), VARIABLE_LIMIT - name.len() - 1));
         }
-        plan.variables.push(literal(ENV_PREFIX, &self.context.settings.secret_env_var_prefix));
+        plan.variables.push(literal(ENV_PREFIX, self.context.settings.secret_env_var_prefix));
         plan.variables.push(literal(name, self.context.texts.concat(&[text])));
         Ok(())
     }
@@ -166,7 +166,7 @@ impl<'a> Embedded<'a> {
     ) -> Result<(), Reason> {
         let Context { settings, texts, .. } = self.context;
         let settings = &settings.embedded_secret_manager_config.file_mount_init_container;
-        let name = ContainerName::Shared(&settings.container_name);
+        let name = ContainerName::Shared(settings.container_name);
         let key = request.key;
         let path = texts.concat(&[SECRETS_DIR, "/", key]);
         let known = merged.init_container(name);
@@ -192,7 +192,7 @@ impl<'a> Embedded<'a> {
         plan.files.push(File { path, contents: texts.concat(&["Embedded ", key]) });
         plan.init_containers.push(InitContainer {
             name,
-            image: &settings.image,
+            image: settings.image,
             command: vec!["sh", "-ec", SCRIPT],
             variables: vec![OwnVariable { name: SECRETS, parts: vec![line] }],
             mount_path: SECRETS_DIR,
@@ -205,7 +205,7 @@ impl<'a> Embedded<'a> {
     /// a policy cannot write, so it says what to copy.
     fn pull_images(&self, scope: Scope, key: &str, injection: &mut Injection<'a>) -> Result<(), Reason> {
         let Context { cluster, namespace, settings, .. } = self.context;
-        let home = &settings.embedded_secret_manager_config.k8s_config.namespace;
+        let home = settings.embedded_secret_manager_config.k8s_config.namespace;
         let twin = kubernetes::image_pull_name(scope, key);
         if store::has_secret(cluster, namespace, &twin)? {
             injection.plan.image_pull_secrets.push(self.context.texts.keep(twin.into()));

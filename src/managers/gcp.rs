@@ -16,7 +16,7 @@ gcloud secrets versions access \"$1/versions/$2\" --out-file=\"$3\" ||
 gcloud secrets versions access \"$2\" --secret=\"$1\" --out-file=\"$3\"
 chmod +rX \"${3%/*}\" \"$3\"";
 
-pub(super) fn manager<'a>(settings: &'a Sidecar, texts: &'a Texts) -> SidecarManager<'a> {
+pub(super) fn manager<'a>(settings: &'a Sidecar<'a>, texts: &'a Texts) -> SidecarManager<'a> {
     SidecarManager {
         settings,
         texts,

@@ -12,7 +12,7 @@ use crate::settings::Settings;
 use crate::texts::Texts;
 
 pub(super) struct K8s<'a> {
-    pub settings: &'a Settings,
+    pub settings: &'a Settings<'a>,
     pub texts: &'a Texts,
 }
 
@@ -40,7 +40,7 @@ impl<'a> SecretManager<'a> for K8s<'a> {
 
 impl<'a> K8s<'a> {
     fn variable(&self, request: &'a SecretRequest<'a>, group: &'a str, plan: &mut Plan<'a>) -> Result<(), Reason> {
-        let prefix = &self.settings.secret_env_var_prefix;
+        let prefix = self.settings.secret_env_var_prefix;
         let derived = self.texts.upper(&[prefix, group, "_", request.key]);
         let optional = self.settings.k8s_secret_manager.optional;
         let source = Source::SecretKey { secret: group, key: request.key, optional };

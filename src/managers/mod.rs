@@ -27,7 +27,7 @@ pub struct Context<'a> {
     /// The namespace that it is created in, as the API server has it.
     pub namespace: &'a str,
     /// The policy's settings.
-    pub settings: &'a Settings,
+    pub settings: &'a Settings<'a>,
     /// Where objects are read.
     pub cluster: &'a dyn Cluster,
     /// Texts that live until the pod is answered.

@@ -20,7 +20,7 @@ pub(super) struct Pull<'a> {
 
 /// A cloud's manager.
 pub(super) struct SidecarManager<'a> {
-    pub settings: &'a Sidecar,
+    pub settings: &'a Sidecar<'a>,
     pub texts: &'a Texts,
     pub default_image: &'static str,
     pub volume: &'static str,
@@ -43,7 +43,7 @@ impl<'a> SecretManager<'a> for SidecarManager<'a> {
         plan.files.push(File { path, contents: self.texts.concat(&[self.container_prefix, source]) });
         plan.init_containers.push(InitContainer {
             name: ContainerName::Numbered(self.container_prefix),
-            image: self.settings.sidecar_image.as_deref().unwrap_or(self.default_image),
+            image: self.settings.sidecar_image.unwrap_or(self.default_image),
             command,
             variables,
             mount_path: self.mount_path,

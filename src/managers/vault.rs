@@ -19,7 +19,7 @@ const PREFIX: &str = "vault.hashicorp.com/";
 const ID_NAMESPACE: Uuid = Uuid::from_u128(0x907d_6b9f_3428_53da_b2e6_e147_4401_d5ef);
 
 pub(super) struct Vault<'a> {
-    pub settings: &'a VaultSecretManager,
+    pub settings: &'a VaultSecretManager<'a>,
     pub texts: &'a Texts,
 }
 
@@ -62,7 +62,7 @@ impl<'a> Vault<'a> {
         let VaultSecretManager { role, annotations: set, lock_annotations: lock, .. } = self.settings;
         let mut add = |name: &[&str], value: &'a str, replaces: bool| {
             let key = self.texts.concat(&[&[PREFIX], name].concat());
-            if !set.iter().any(|(known, _)| known == key) {
+            if !set.iter().any(|(known, _)| *known == key) {
                 plan.annotations.push(Annotation { key, value, replaces });
             }
         };

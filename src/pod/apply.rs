@@ -609,7 +609,7 @@ impl Render for OwnVariable<'_> {
     }
 }
 
-impl Render for Resources {
+impl Render for Resources<'_> {
     fn render(&self, json: &mut Writer) {
         json.object();
         for (name, amounts) in [("limits", &self.limits), ("requests", &self.requests)] {

@@ -3,8 +3,6 @@
 //! Managers each yield a plan for one request; [`Merged`] puts them together in the order of the requests and decides
 //! whether two of them get in each other's way.
 
-use std::borrow::Cow;
-
 use super::SECRETS_DIR;
 use crate::index::Index;
 
@@ -118,7 +116,7 @@ pub struct InitContainer<'a> {
     /// Where it mounts the volume in memory, writable.
     pub mount_path: &'static str,
     /// Requests and limits.
-    pub resources: &'a Resources,
+    pub resources: &'a Resources<'a>,
 }
 
 /// A variable of an init-container of ours. Its value may be a secret.
@@ -144,15 +142,15 @@ impl std::fmt::Debug for OwnVariable<'_> {
 }
 
 /// Amounts by resource.
-pub type Amounts = Vec<(Cow<'static, str>, Cow<'static, str>)>;
+pub type Amounts<'a> = Vec<(&'a str, &'a str)>;
 
 /// Amounts by resource, as Kubernetes writes them.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Resources {
+pub struct Resources<'a> {
     /// Limits.
-    pub limits: Amounts,
+    pub limits: Amounts<'a>,
     /// Requests.
-    pub requests: Amounts,
+    pub requests: Amounts<'a>,
 }
 
 /// How an init-container of ours is called.

@@ -6,13 +6,13 @@
 mod quantity;
 mod reader;
 
-use std::borrow::Cow;
 use std::fmt;
 
 use crate::names::kubernetes::{is_dns_label, is_dns_subdomain};
 use crate::names::NameScheme;
-use crate::pod::{Amounts, Resources};
+use crate::pod::Resources;
 use crate::tenancy::NamespaceTemplate;
+use crate::texts::Texts;
 pub use reader::Error;
 use reader::Reader;
 
@@ -20,9 +20,9 @@ use reader::Reader;
 ///
 /// # Errors
 /// A key is unknown, or its value not of its type.
-pub fn parse(json: &[u8]) -> Result<Settings, Error> {
+pub fn parse<'a>(json: &'a [u8], texts: &'a Texts) -> Result<Settings<'a>, Error> {
     let mut settings = Settings::default();
-    settings.read(&mut Reader::new(json))?;
+    settings.read(&mut Reader::new(json, texts))?;
     Ok(settings)
 }
 
@@ -31,8 +31,8 @@ pub fn parse(json: &[u8]) -> Result<Settings, Error> {
 ///
 /// # Errors
 /// The first thing that is wrong, with its path and the way out.
-pub fn validate(json: &[u8]) -> Result<(Settings, Vec<String>), Error> {
-    let settings = parse(json)?;
+pub fn validate<'a>(json: &'a [u8], texts: &'a Texts) -> Result<(Settings<'a>, Vec<String>), Error> {
+    let settings = parse(json, texts)?;
     let warnings = settings.check()?;
     Ok((settings, warnings))
 }
@@ -40,35 +40,35 @@ pub fn validate(json: &[u8]) -> Result<(Settings, Vec<String>), Error> {
 /// Flyte's `webhook` section, as far as it has a meaning in a policy, and our own keys. Key names and defaults:
 /// `flyteplugins/go/tasks/pluginmachinery/secret/config/config.go`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Settings {
+pub struct Settings<'a> {
     /// Deprecated by Flyte: one manager, used without [`Self::secret_manager_types`].
     pub secret_manager_type: ManagerType,
     /// Managers in order of preference.
     pub secret_manager_types: Vec<ManagerType>,
     /// Prefix of the variables that K8s and Embedded name.
-    pub secret_env_var_prefix: String,
+    pub secret_env_var_prefix: &'a str,
     /// Ours: what K8s does beyond Flyte's.
     pub k8s_secret_manager: K8sSecretManager,
     /// The AWS sidecar.
-    pub aws_secret_manager: Sidecar,
+    pub aws_secret_manager: Sidecar<'a>,
     /// The GCP sidecar.
-    pub gcp_secret_manager: Sidecar,
+    pub gcp_secret_manager: Sidecar<'a>,
     /// The Azure sidecar.
-    pub azure_secret_manager: Sidecar,
+    pub azure_secret_manager: Sidecar<'a>,
     /// Annotations for the Vault Agent Injector.
-    pub vault_secret_manager: VaultSecretManager,
+    pub vault_secret_manager: VaultSecretManager<'a>,
     /// Secrets fetched at admission.
-    pub embedded_secret_manager_config: EmbeddedSecretManager,
+    pub embedded_secret_manager_config: EmbeddedSecretManager<'a>,
     /// Ours: who may have what.
-    pub tenancy: Tenancy,
+    pub tenancy: Tenancy<'a>,
 }
 
-impl Default for Settings {
+impl Default for Settings<'_> {
     fn default() -> Self {
         Self {
             secret_manager_type: ManagerType::Embedded,
             secret_manager_types: Vec::new(),
-            secret_env_var_prefix: "_UNION_".to_owned(),
+            secret_env_var_prefix: "_UNION_",
             k8s_secret_manager: K8sSecretManager::default(),
             aws_secret_manager: Sidecar::default(),
             gcp_secret_manager: Sidecar::default(),
@@ -107,7 +107,7 @@ const KEYS: &[&str] = &[
     "kubeClientConfig",
 ];
 
-impl Settings {
+impl<'a> Settings<'a> {
     /// The managers to ask, in order. `Global` is left out: a policy has no environment and no files of its own.
     pub fn managers(&self) -> impl Iterator<Item = ManagerType> + '_ {
         self.named_managers().iter().copied().filter(|manager| *manager != ManagerType::Global)
@@ -120,7 +120,7 @@ impl Settings {
         }
     }
 
-    fn read(&mut self, reader: &mut Reader) -> Result<(), Error> {
+    fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
         reader.section(KEYS, &mut |reader, key| match key {
             "secretManagerType" => reader.named(&ManagerType::NAMES).map(|it| self.secret_manager_type = it),
             "secretManagerTypes" => {
@@ -155,13 +155,13 @@ impl Settings {
                     .to_owned(),
             });
         }
-        check_prefix(&self.secret_env_var_prefix)?;
+        check_prefix(self.secret_env_var_prefix)?;
         for (image, resources, sidecar) in [
             ("awsSecretManager.sidecarImage", "awsSecretManager.resources", &self.aws_secret_manager),
             ("gcpSecretManager.sidecarImage", "gcpSecretManager.resources", &self.gcp_secret_manager),
             ("azureSecretManager.sidecarImage", "azureSecretManager.resources", &self.azure_secret_manager),
         ] {
-            check_image(image, sidecar.sidecar_image.as_deref())?;
+            check_image(image, sidecar.sidecar_image)?;
             check_resources(resources, &sidecar.resources)?;
         }
         self.embedded_secret_manager_config.check()?;
@@ -288,15 +288,15 @@ impl Default for K8sSecretManager {
 
 /// `awsSecretManager`, `gcpSecretManager` and `azureSecretManager`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Sidecar {
+pub struct Sidecar<'a> {
     /// Image of the init-container; without it, the manager's own default.
-    pub sidecar_image: Option<String>,
+    pub sidecar_image: Option<&'a str>,
     /// Its resources; 200m CPU and 500Mi memory by default.
-    pub resources: Resources,
+    pub resources: Resources<'a>,
 }
 
-impl Sidecar {
-    fn read(&mut self, reader: &mut Reader) -> Result<(), Error> {
+impl<'a> Sidecar<'a> {
+    fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
         reader.section(&["sidecarImage", "resources"], &mut |reader, key| match key {
             "sidecarImage" => reader.string().map(|it| self.sidecar_image = Some(it)),
             _ => read_resources(&mut self.resources, reader),
@@ -304,7 +304,7 @@ impl Sidecar {
     }
 }
 
-impl Default for Sidecar {
+impl Default for Sidecar<'_> {
     fn default() -> Self {
         Self { sidecar_image: None, resources: resources("200m", "500Mi") }
     }
@@ -312,24 +312,24 @@ impl Default for Sidecar {
 
 /// `vaultSecretManager`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct VaultSecretManager {
+pub struct VaultSecretManager<'a> {
     /// The Vault role of the agent.
-    pub role: String,
+    pub role: &'a str,
     /// Deprecated by Flyte: the engine of requests that name none.
     pub kv_version: KvVersion,
     /// Annotations added to each pod; they win over the common ones.
-    pub annotations: Vec<(String, String)>,
+    pub annotations: Vec<(&'a str, &'a str)>,
     /// Ours: a pod's own annotations override neither `role` nor what `annotations` sets.
     pub lock_annotations: bool,
 }
 
-impl VaultSecretManager {
-    fn read(&mut self, reader: &mut Reader) -> Result<(), Error> {
+impl<'a> VaultSecretManager<'a> {
+    fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
         reader.section(&["role", "kvVersion", "annotations", "lockAnnotations"], &mut |reader, key| match key {
             "role" => reader.string().map(|it| self.role = it),
             "kvVersion" => reader.named(&KvVersion::NAMES).map(|it| self.kv_version = it),
             "annotations" => reader.map(&mut |reader, key| {
-                self.annotations.push((key.to_owned(), reader.string()?));
+                self.annotations.push((key, reader.string()?));
                 Ok(())
             }),
             _ => reader.boolean().map(|it| self.lock_annotations = it),
@@ -337,9 +337,9 @@ impl VaultSecretManager {
     }
 }
 
-impl Default for VaultSecretManager {
+impl Default for VaultSecretManager<'_> {
     fn default() -> Self {
-        Self { role: "flyte".to_owned(), kv_version: KvVersion::V2, annotations: Vec::new(), lock_annotations: false }
+        Self { role: "flyte", kv_version: KvVersion::V2, annotations: Vec::new(), lock_annotations: false }
     }
 }
 
@@ -358,26 +358,26 @@ impl KvVersion {
 
 /// `embeddedSecretManagerConfig`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct EmbeddedSecretManager {
+pub struct EmbeddedSecretManager<'a> {
     /// The provider, if named; see [`Self::provider`].
     pub r#type: Option<Provider>,
     /// For AWS.
-    pub aws_config: AwsConfig,
+    pub aws_config: AwsConfig<'a>,
     /// For GCP.
-    pub gcp_config: GcpConfig,
+    pub gcp_config: GcpConfig<'a>,
     /// For Azure.
-    pub azure_config: AzureConfig,
+    pub azure_config: AzureConfig<'a>,
     /// For K8s.
-    pub k8s_config: K8sConfig,
+    pub k8s_config: K8sConfig<'a>,
     /// The init-container that writes files.
-    pub file_mount_init_container: FileMountInitContainer,
+    pub file_mount_init_container: FileMountInitContainer<'a>,
     /// Whether secrets that have an image-pull twin also serve to pull images.
     pub image_pull_secrets: ImagePullSecrets,
     /// Ours: which names are tried in the broader scopes, in this order.
     pub name_schemes: Vec<NameScheme>,
 }
 
-impl Default for EmbeddedSecretManager {
+impl Default for EmbeddedSecretManager<'_> {
     fn default() -> Self {
         Self {
             r#type: None,
@@ -394,26 +394,26 @@ impl Default for EmbeddedSecretManager {
 
 /// `embeddedSecretManagerConfig.awsConfig`.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct AwsConfig {
+pub struct AwsConfig<'a> {
     /// Region of Secrets Manager, such as `eu-west-1`.
-    pub region: String,
+    pub region: &'a str,
 }
 
 /// `embeddedSecretManagerConfig.gcpConfig`.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct GcpConfig {
+pub struct GcpConfig<'a> {
     /// Project of Secret Manager.
-    pub project: String,
+    pub project: &'a str,
 }
 
 /// `embeddedSecretManagerConfig.azureConfig`.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct AzureConfig {
+pub struct AzureConfig<'a> {
     /// URI of the Key Vault, such as `https://name.vault.azure.net/`.
-    pub vault_uri: String,
+    pub vault_uri: &'a str,
 }
 
-impl AzureConfig {
+impl<'a> AzureConfig<'a> {
     /// The vault's host in lower case, if the URI is one: `https://`, a host, and no path.
     pub fn host(&self) -> Option<String> {
         let host = self.vault_uri.to_ascii_lowercase();
@@ -425,30 +425,30 @@ impl AzureConfig {
 
 /// `embeddedSecretManagerConfig.k8sConfig`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct K8sConfig {
+pub struct K8sConfig<'a> {
     /// The namespace of the Secrets that hold the values.
-    pub namespace: String,
+    pub namespace: &'a str,
 }
 
-impl Default for K8sConfig {
+impl Default for K8sConfig<'_> {
     fn default() -> Self {
-        Self { namespace: "flyte".to_owned() }
+        Self { namespace: "flyte" }
     }
 }
 
 /// `embeddedSecretManagerConfig.fileMountInitContainer`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct FileMountInitContainer {
+pub struct FileMountInitContainer<'a> {
     /// An image with `sh` and `base64`.
-    pub image: String,
+    pub image: &'a str,
     /// Resources; 100m CPU and 100Mi memory by default.
-    pub resources: Resources,
+    pub resources: Resources<'a>,
     /// The container's name.
-    pub container_name: String,
+    pub container_name: &'a str,
 }
 
-impl FileMountInitContainer {
-    fn read(&mut self, reader: &mut Reader) -> Result<(), Error> {
+impl<'a> FileMountInitContainer<'a> {
+    fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
         reader.section(&["image", "resources", "containerName"], &mut |reader, key| match key {
             "image" => reader.string().map(|it| self.image = it),
             "resources" => read_resources(&mut self.resources, reader),
@@ -457,12 +457,12 @@ impl FileMountInitContainer {
     }
 }
 
-impl Default for FileMountInitContainer {
+impl Default for FileMountInitContainer<'_> {
     fn default() -> Self {
         Self {
-            image: "public.ecr.aws/docker/library/busybox:latest".to_owned(),
+            image: "public.ecr.aws/docker/library/busybox:latest",
             resources: resources("100m", "100Mi"),
-            container_name: "init-embedded-secret".to_owned(),
+            container_name: "init-embedded-secret",
         }
     }
 }
@@ -474,8 +474,8 @@ pub struct ImagePullSecrets {
     pub enabled: bool,
 }
 
-impl EmbeddedSecretManager {
-    fn read(&mut self, reader: &mut Reader) -> Result<(), Error> {
+impl<'a> EmbeddedSecretManager<'a> {
+    fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
         reader.section(
             &[
                 "type",
@@ -516,9 +516,9 @@ impl EmbeddedSecretManager {
     /// Several are configured and none is named, or the named one lacks its region, project or vault.
     pub fn provider(&self) -> Result<Provider, Error> {
         let configured: Vec<Provider> = [
-            (Provider::Aws, &self.aws_config.region),
-            (Provider::Gcp, &self.gcp_config.project),
-            (Provider::Azure, &self.azure_config.vault_uri),
+            (Provider::Aws, self.aws_config.region),
+            (Provider::Gcp, self.gcp_config.project),
+            (Provider::Azure, self.azure_config.vault_uri),
         ]
         .into_iter()
         .filter(|(_, value)| !value.is_empty())
@@ -541,11 +541,11 @@ impl EmbeddedSecretManager {
     fn check(&self) -> Result<(), Error> {
         let refused = |path: &str, problem| Err(Error::Value { path: path.to_owned(), problem });
         match self.provider()? {
-            Provider::Aws if !is_aws_region(&self.aws_config.region) => refused(
+            Provider::Aws if !is_aws_region(self.aws_config.region) => refused(
                 "embeddedSecretManagerConfig.awsConfig.region",
                 format!("{:?} is no region; AWS wants one such as eu-west-1", self.aws_config.region),
             )?,
-            Provider::Gcp if !is_gcp_project(&self.gcp_config.project) => refused(
+            Provider::Gcp if !is_gcp_project(self.gcp_config.project) => refused(
                 "embeddedSecretManagerConfig.gcpConfig.project",
                 format!("{:?} is no project; GCP wants its id, such as acme-prod", self.gcp_config.project),
             )?,
@@ -558,7 +558,7 @@ impl EmbeddedSecretManager {
             )?,
             _ => {}
         }
-        if !is_dns_label(&self.k8s_config.namespace) {
+        if !is_dns_label(self.k8s_config.namespace) {
             refused(
                 "embeddedSecretManagerConfig.k8sConfig.namespace",
                 format!("{:?} is no namespace", self.k8s_config.namespace),
@@ -571,13 +571,13 @@ impl EmbeddedSecretManager {
             )?;
         }
         let container = &self.file_mount_init_container;
-        if !is_dns_label(&container.container_name) {
+        if !is_dns_label(container.container_name) {
             refused(
                 "embeddedSecretManagerConfig.fileMountInitContainer.containerName",
                 format!("{:?} is no container's name: up to 63 of a-z, 0-9 and -", container.container_name),
             )?;
         }
-        check_image("embeddedSecretManagerConfig.fileMountInitContainer.image", Some(&container.image))?;
+        check_image("embeddedSecretManagerConfig.fileMountInitContainer.image", Some(container.image))?;
         check_resources("embeddedSecretManagerConfig.fileMountInitContainer.resources", &container.resources)
     }
 }
@@ -593,19 +593,19 @@ fn is_gcp_project(project: &str) -> bool {
 
 /// `tenancy`, ours: off by default, as Flyte has it; on in the manifests that are shipped.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Tenancy {
+pub struct Tenancy<'a> {
     /// The namespace that a pod must be in to have what its labels claim.
-    pub namespace_template: Option<NamespaceTemplate>,
+    pub namespace_template: Option<NamespaceTemplate<'a>>,
     /// Service accounts whose pods Embedded serves: `name`, or `namespace/name`. All of them without this key.
-    pub service_accounts: Option<Vec<String>>,
+    pub service_accounts: Option<Vec<&'a str>>,
 }
 
-impl Tenancy {
-    fn read(&mut self, reader: &mut Reader) -> Result<(), Error> {
+impl<'a> Tenancy<'a> {
+    fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
         reader.section(&["namespaceTemplate", "serviceAccounts"], &mut |reader, key| match key {
             "namespaceTemplate" => {
                 let text = reader.string()?;
-                let template = NamespaceTemplate::parse(&text).map_err(|problem| reader.refused(problem))?;
+                let template = NamespaceTemplate::parse(text).map_err(|problem| reader.refused(problem))?;
                 self.namespace_template = Some(template);
                 Ok(())
             }
@@ -615,21 +615,20 @@ impl Tenancy {
 }
 
 /// The same amounts as requests and limits.
-fn resources(cpu: &'static str, memory: &'static str) -> Resources {
-    let both: Amounts =
-        vec![(Cow::Borrowed("cpu"), Cow::Borrowed(cpu)), (Cow::Borrowed("memory"), Cow::Borrowed(memory))];
+fn resources<'a>(cpu: &'a str, memory: &'a str) -> Resources<'a> {
+    let both = vec![("cpu", cpu), ("memory", memory)];
     Resources { limits: both.clone(), requests: both }
 }
 
 /// What is given goes over what is there, key by key.
-fn read_resources(resources: &mut Resources, reader: &mut Reader) -> Result<(), Error> {
+fn read_resources<'a>(resources: &mut Resources<'a>, reader: &mut Reader<'a>) -> Result<(), Error> {
     reader.section(&["limits", "requests"], &mut |reader, key| {
         let amounts = if key == "limits" { &mut resources.limits } else { &mut resources.requests };
         reader.map(&mut |reader, resource| {
-            let amount = Cow::Owned(reader.string_or_number()?);
+            let amount = reader.string_or_number()?;
             match amounts.iter_mut().find(|(known, _)| *known == resource) {
                 Some((_, known)) => *known = amount,
-                None => amounts.push((Cow::Owned(resource.to_owned()), amount)),
+                None => amounts.push((resource, amount)),
             }
             Ok(())
         })

@@ -3,6 +3,7 @@
 //! `null` leaves a key at its default, as in YAML where a key has nothing behind it.
 
 use crate::json::{Cursor, Malformed};
+use crate::texts::Texts;
 
 /// Settings that cannot be used.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -33,48 +34,44 @@ pub enum Error {
     },
 }
 
-/// A walk through settings that knows its way back.
+/// A walk through settings that knows its way back. Texts are borrowed from the settings, or kept.
 pub(super) struct Reader<'a> {
     cursor: Cursor<'a>,
-    path: Vec<String>,
+    texts: &'a Texts,
+    path: Vec<&'a str>,
 }
 
+/// What reads the value that comes next, given its key.
+type Visitor<'f, 'a> = &'f mut dyn FnMut(&mut Reader<'a>, &'a str) -> Result<(), Error>;
+
 impl<'a> Reader<'a> {
-    pub fn new(json: &'a [u8]) -> Self {
-        Self { cursor: Cursor::new(json), path: Vec::new() }
+    pub fn new(json: &'a [u8], texts: &'a Texts) -> Self {
+        Self { cursor: Cursor::new(json), texts, path: Vec::new() }
     }
 
     /// Reads an object of `known` keys; `visit` reads the value of each that is there and not `null`.
-    pub fn section(
-        &mut self,
-        known: &'static [&'static str],
-        visit: &mut dyn FnMut(&mut Self, &str) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    pub fn section(&mut self, known: &'static [&'static str], visit: Visitor<'_, 'a>) -> Result<(), Error> {
         self.members(Some(known), visit)
     }
 
     /// Reads an object of any keys; `visit` reads the value of each that is not `null`.
-    pub fn map(&mut self, visit: &mut dyn FnMut(&mut Self, &str) -> Result<(), Error>) -> Result<(), Error> {
+    pub fn map(&mut self, visit: Visitor<'_, 'a>) -> Result<(), Error> {
         self.members(None, visit)
     }
 
-    fn members(
-        &mut self,
-        known: Option<&'static [&'static str]>,
-        visit: &mut dyn FnMut(&mut Self, &str) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    fn members(&mut self, known: Option<&'static [&'static str]>, visit: Visitor<'_, 'a>) -> Result<(), Error> {
         if self.cursor.null() {
             return Ok(());
         }
         self.cursor.object().map_err(|wrong| self.wrong(wrong))?;
         while let Some(key) = self.cursor.member().map_err(|wrong| self.wrong(wrong))? {
-            let key = key.read().map_err(|wrong| self.wrong(wrong))?;
-            self.path.push(key.clone().into_owned());
-            if let Some(known) = known.filter(|known| !known.contains(&&*key)) {
-                return Err(Error::UnknownKey { path: self.path(), nearest: nearest(&key, known) });
+            let key = self.texts.keep(key.read().map_err(|wrong| self.wrong(wrong))?);
+            self.path.push(key);
+            if let Some(known) = known.filter(|known| !known.contains(&key)) {
+                return Err(Error::UnknownKey { path: self.path(), nearest: nearest(key, known) });
             }
             if !self.cursor.null() {
-                visit(self, &key)?;
+                visit(self, key)?;
             }
             self.path.pop();
         }
@@ -90,17 +87,17 @@ impl<'a> Reader<'a> {
         Ok(items)
     }
 
-    pub fn string(&mut self) -> Result<String, Error> {
-        let text = self.cursor.string().and_then(|text| text.read());
-        text.map(|text| text.into_owned()).map_err(|wrong| self.wrong(wrong))
+    pub fn string(&mut self) -> Result<&'a str, Error> {
+        let text = self.cursor.text().map_err(|wrong| self.wrong(wrong))?;
+        Ok(self.texts.keep(text))
     }
 
     /// A string, or a number as it is written.
-    pub fn string_or_number(&mut self) -> Result<String, Error> {
+    pub fn string_or_number(&mut self) -> Result<&'a str, Error> {
         match self.cursor.peek() {
             Some(b'-' | b'0'..=b'9') => {
                 let digits = self.cursor.scalar().map_err(|wrong| self.wrong(wrong))?;
-                Ok(String::from_utf8_lossy(digits).into_owned())
+                Ok(std::str::from_utf8(digits).unwrap_or_default())
             }
             _ => self.string(),
         }
@@ -117,10 +114,10 @@ impl<'a> Reader<'a> {
     /// One of a few names, in any case; names that are digits may be numbers.
     pub fn named<T: Copy>(&mut self, names: &'static [(&'static str, T)]) -> Result<T, Error> {
         let found = self.string_or_number()?;
-        let value = names.iter().find(|(name, _)| name.eq_ignore_ascii_case(&found)).map(|(_, value)| *value);
+        let value = names.iter().find(|(name, _)| name.eq_ignore_ascii_case(found)).map(|(_, value)| *value);
         value.ok_or_else(|| {
             let known: Vec<&'static str> = names.iter().map(|(name, _)| *name).collect();
-            let meant = nearest(&found, &known).map(|name| format!("; {name} was perhaps meant"));
+            let meant = nearest(found, &known).map(|name| format!("; {name} was perhaps meant"));
             self.refused(format!("{found:?} is none of {}{}", known.join(", "), meant.unwrap_or_default()))
         })
     }

@@ -137,14 +137,14 @@ pub trait SecretStore {
 /// # Errors
 /// The settings name several, in words.
 pub fn open<'a>(
-    settings: &'a EmbeddedSecretManager,
+    settings: &'a EmbeddedSecretManager<'a>,
     cluster: &'a dyn Cluster,
 ) -> Result<Box<dyn SecretStore + 'a>, crate::settings::Error> {
     let schemes = settings.name_schemes.as_slice();
     Ok(match settings.provider()? {
-        Provider::K8s => Box::new(kubernetes::Secrets { cluster, namespace: &settings.k8s_config.namespace, schemes }),
-        Provider::Aws => Box::new(gateway::aws(cluster, settings.aws_config.region.clone(), schemes)),
-        Provider::Gcp => Box::new(gateway::gcp(cluster, settings.gcp_config.project.clone(), schemes)),
+        Provider::K8s => Box::new(kubernetes::Secrets { cluster, namespace: settings.k8s_config.namespace, schemes }),
+        Provider::Aws => Box::new(gateway::aws(cluster, settings.aws_config.region.to_owned(), schemes)),
+        Provider::Gcp => Box::new(gateway::gcp(cluster, settings.gcp_config.project.to_owned(), schemes)),
         Provider::Azure => Box::new(gateway::azure(cluster, settings.azure_config.host().unwrap_or_default())),
     })
 }
