@@ -1,5 +1,5 @@
-# What a new machine lacks is installed by the targets that need it, once: rustup's target, and cargo-deny into cargo's
-# own folder. `make help` lists the targets.
+# What a new machine lacks is installed by the targets that need it, once: rustup's target, cargo-deny into cargo's own
+# folder, and binaryen's wasm-opt, by npm, into a cache. `make help` lists the targets.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -8,8 +8,16 @@ SHELL := /bin/bash
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 TARGET := wasm32-wasip1
 BUILT := target/$(TARGET)/release/flyte_secrets_policy.wasm
+NAMED := target/named/$(TARGET)/release/flyte_secrets_policy.wasm
 HARNESS := cargo run --quiet --package flyte-secrets-testing --bin harness --
 DENY_VERSION := 0.20.2
+BINARYEN_VERSION := 132.0.0
+BINARYEN := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flyte-secrets-policy/binaryen-$(BINARYEN_VERSION)
+WASM_OPT := $(BINARYEN)/node_modules/.bin/wasm-opt
+# The features that rustc uses; all of them are on in Kubewarden's engine.
+SHRINK := $(WASM_OPT) --enable-bulk-memory --enable-bulk-memory-opt \
+	--enable-call-indirect-overlong --enable-multivalue --enable-mutable-globals --enable-nontrapping-float-to-int \
+	--enable-reference-types --enable-sign-ext --enable-simd -Oz
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock rust-toolchain.toml .cargo/config.toml
 
 .PHONY: help
@@ -17,8 +25,8 @@ help: ## this list
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 26
 
 .PHONY: demo
-demo: policy.wasm ## a Flyte task's pod before and after, with secrets from a bundled store
-	$(HARNESS) demo testing/demo/pod.yaml testing/demo/store.yaml
+demo: $(BUILT) ## a Flyte task's pod before and after, with secrets from a bundled store
+	POLICY_WASM=$(BUILT) $(HARNESS) demo testing/demo/pod.yaml testing/demo/store.yaml
 
 .PHONY: test
 test: lint policy.wasm ## everything that needs no cluster: lints, unit tests, the built wasm in its engine
@@ -33,6 +41,15 @@ bench: policy.wasm ## fuel, time, memory and size on benches/payloads, as a tabl
 .PHONY: bench-check
 bench-check: policy.wasm ## fuel, memory and size against benches/ceilings.json; no clock
 	$(HARNESS) bench-check benches/payloads benches/ceilings.json
+
+PAYLOAD ?= benches/payloads/k8s-mixed-5.json
+.PHONY: profile
+profile: $(NAMED) ## PAYLOAD=FILE: fuel by function, and target/profile.folded for a flame graph
+	cargo run --quiet --profile harness --package flyte-secrets-testing --bin harness -- profile $< $(PAYLOAD) target/profile.folded
+
+.PHONY: size
+size: policy.wasm $(NAMED) ## what the bytes of the policy are: by section, and by crate and room
+	$(HARNESS) size policy.wasm $(NAMED)
 
 CASES ?= tests/golden/pods.jsonl
 .PHONY: golden
@@ -63,13 +80,22 @@ toolchain:
 
 # Paths of the machine that builds would stand in the wasm, and make it another one on each.
 CARGO_HOME ?= $(HOME)/.cargo
-$(BUILT): export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS = --remap-path-prefix=$(CARGO_HOME)=cargo --remap-path-prefix=$(CURDIR)=.
+$(BUILT) $(NAMED): export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS = --remap-path-prefix=$(CARGO_HOME)=cargo --remap-path-prefix=$(CURDIR)=.
 $(BUILT): $(SOURCES) | toolchain
 	cargo build --release --target $(TARGET) --package flyte-secrets-policy
 	@touch $@
 
-policy.wasm: $(BUILT) ## the policy, without its metadata
-	cp $< $@
+# The same code, and the names of its functions.
+$(NAMED): $(SOURCES) | toolchain
+	CARGO_PROFILE_RELEASE_STRIP=none cargo build --release --target $(TARGET) --target-dir target/named --package flyte-secrets-policy
+	@touch $@
+
+$(WASM_OPT):
+	@command -v npm > /dev/null || { echo "npm is missing: wasm-opt comes from its package binaryen"; exit 1; }
+	npm install --silent --no-fund --no-audit --prefix $(BINARYEN) binaryen@$(BINARYEN_VERSION)
+
+policy.wasm: $(BUILT) | $(WASM_OPT) ## the policy, without its metadata
+	$(SHRINK) $< -o $@
 
 annotated-policy.wasm: policy.wasm policy-metadata.yml README.md | kwctl ## the policy as it is pushed; needs kwctl
 	kwctl annotate -m policy-metadata.yml -u README.md -o $@ policy.wasm

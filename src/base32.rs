@@ -28,7 +28,6 @@ impl Alphabet {
             Self::Rfc4648 => &RFC4648,
         }
     }
-
 }
 
 /// The value of characters that stand for nothing: no other values are it when they are joined by `|`.

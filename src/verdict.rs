@@ -98,7 +98,7 @@ impl Verdict<'_> {
     pub fn into_json(self) -> Vec<u8> {
         let mut json = Writer::default();
         if let Self::Mutate { pod, audit, .. } = &self {
-            json.reserve(pod.len() + audit.len() + 256);
+            json.reserve(pod.size() + audit.len() + 256);
         }
         json.object().key("accepted").boolean(!matches!(self, Self::Reject(_)));
         match self {

@@ -62,7 +62,8 @@ impl Writer {
         self.separate();
         self.0.push(b'"');
         let mut rest = text.as_bytes();
-        while let Some((plain, [special, tail @ ..])) = scan::special(rest, 0).and_then(|at| rest.split_at_checked(at)) {
+        while let Some((plain, [special, tail @ ..])) = scan::special(rest, 0).and_then(|at| rest.split_at_checked(at))
+        {
             self.0.extend_from_slice(plain);
             self.escape(*special);
             rest = tail;

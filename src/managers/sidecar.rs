@@ -32,7 +32,12 @@ pub(super) struct SidecarManager<'a> {
 }
 
 impl<'a> SecretManager<'a> for SidecarManager<'a> {
-    fn inject(&self, request: &'a SecretRequest<'a>, _: &Merged<'a>, injection: &mut Injection<'a>) -> Result<(), Reason> {
+    fn inject(
+        &self,
+        request: &'a SecretRequest<'a>,
+        _: &Merged<'a>,
+        injection: &mut Injection<'a>,
+    ) -> Result<(), Reason> {
         file_only(request)?;
         let Pull { command, variables, path, source } = (self.pull)(request, self.texts)?;
         let Injection { plan, .. } = injection;

@@ -24,7 +24,12 @@ pub(super) struct Vault<'a> {
 }
 
 impl<'a> SecretManager<'a> for Vault<'a> {
-    fn inject(&self, request: &'a SecretRequest<'a>, _: &Merged<'a>, injection: &mut Injection<'a>) -> Result<(), Reason> {
+    fn inject(
+        &self,
+        request: &'a SecretRequest<'a>,
+        _: &Merged<'a>,
+        injection: &mut Injection<'a>,
+    ) -> Result<(), Reason> {
         let group = needed("group", request.group)?;
         let key = needed("key", request.key)?;
         file_only(request)?;
@@ -133,12 +138,7 @@ mod tests {
     fn templates_survive_any_key_and_path() {
         let settings = VaultSecretManager::default();
         let template = |group: &str, version: &str, key: &str| {
-            let request = SecretRequest {
-                group,
-                group_version: version,
-                key,
-                ..SecretRequest::default()
-            };
+            let request = SecretRequest { group, group_version: version, key, ..SecretRequest::default() };
             Vault { settings: &settings, texts: &Texts::default() }.template(&request)
         };
         let table = [

@@ -6,7 +6,8 @@
 use std::borrow::Cow;
 
 use super::plan::{
-    ContainerName, InitContainer, Merged, OwnVariable, Plan, Resources, SecretItem, SecretVolume, Source, Variable, Volume,
+    ContainerName, InitContainer, Merged, OwnVariable, Plan, Resources, SecretItem, SecretVolume, Source, Variable,
+    Volume,
 };
 use super::view::{Container, Field, Pair, Span, View};
 use crate::index::{compare, Index};
@@ -124,7 +125,7 @@ impl<'a> Edited<'a> {
     }
 
     /// How long the text of the pod is at most.
-    pub fn len(&self) -> usize {
+    pub fn size(&self) -> usize {
         self.pod.len() + self.edits.iter().map(|(_, with)| with.len()).sum::<usize>()
     }
 
@@ -547,7 +548,7 @@ impl Render for Variable<'_> {
     fn render(&self, json: &mut Writer) {
         json.object().member("name", self.name);
         match self.source {
-            Source::Literal(value) if value.is_empty() => {}
+            Source::Literal("") => {}
             Source::Literal(value) => {
                 json.member("value", &escape_expansion(value));
             }

@@ -100,9 +100,7 @@ impl<'a> View<'a> {
         self.service_account = None;
         self.spec = cursor.members(&mut |cursor, key| match key {
             b"containers" => containers(cursor).map(|(it, _)| self.containers = it),
-            b"initContainers" => {
-                containers(cursor).map(|it| (self.init_containers, self.init_containers_field) = it)
-            }
+            b"initContainers" => containers(cursor).map(|it| (self.init_containers, self.init_containers_field) = it),
             b"volumes" => field(cursor).map(|it| self.volumes = it),
             b"imagePullSecrets" => field(cursor).map(|it| self.image_pull_secrets = it),
             b"serviceAccountName" => cursor.string_or_null().map(|it| self.service_account = it),

@@ -303,7 +303,10 @@ fn go_int32(word: &[u8]) -> Option<i32> {
         _ => (10, lower.as_str(), false),
     };
     // An underscore must stand between digits; a base prefix counts as a digit.
-    if digits.ends_with('_') || digits.as_bytes().windows(2).any(|pair| pair == b"__") || (digits.starts_with('_') && !prefixed) {
+    if digits.ends_with('_')
+        || digits.as_bytes().windows(2).any(|pair| pair == b"__")
+        || (digits.starts_with('_') && !prefixed)
+    {
         return None;
     }
     let digits: String = digits.chars().filter(|digit| *digit != '_').collect();

@@ -1,6 +1,6 @@
 //! The built wasm in Kubewarden's engine.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,9 +47,9 @@ impl Policy {
         Ok(Self { pre })
     }
 
-    /// The policy that `make policy.wasm` leaves at the root of the repository.
+    /// The policy that is there to be tested: see [`built`].
     pub fn built() -> Result<Self> {
-        Self::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../policy.wasm"))
+        Self::load(&built())
     }
 
     /// Calls a function of the policy in a fresh instance.
@@ -95,6 +95,15 @@ impl Policy {
         let answer: Value = serde_json::from_slice(&answer)?;
         let message = answer["message"].as_str().unwrap_or_default().to_owned();
         Ok(if answer["valid"] == json!(true) { Ok(message) } else { Err(message) })
+    }
+}
+
+/// Where the built policy is: what `make policy.wasm` leaves at the root of the repository, or the file that the
+/// variable `POLICY_WASM` names.
+pub fn built() -> PathBuf {
+    match std::env::var_os("POLICY_WASM") {
+        Some(path) => path.into(),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../policy.wasm"),
     }
 }
 

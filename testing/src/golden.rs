@@ -10,8 +10,8 @@ use base64::engine::general_purpose::STANDARD;
 use base64::Engine;
 use flyte_secrets_policy::names::{azure, flyte, kubernetes, Scope};
 use flyte_secrets_policy::requests::{self, Requests, SecretRequest};
-use flyte_secrets_policy::texts::Texts;
 use flyte_secrets_policy::store::azure_value::{self, AzureValue};
+use flyte_secrets_policy::texts::Texts;
 use serde_json::{json, Map, Value};
 
 use crate::engine::Policy;

@@ -9,6 +9,7 @@
 //! | [`golden`] | the cases recorded from Flyte's own code |
 //! | [`meter`] | what a call costs in fuel and memory |
 //! | [`profile`] | where a call's fuel goes |
+//! | [`size`] | what the wasm's bytes are |
 //! | [`show`] | what people see: diffs and patches |
 
 pub mod bench;
@@ -18,3 +19,4 @@ pub mod host;
 pub mod meter;
 pub mod profile;
 pub mod show;
+pub mod size;

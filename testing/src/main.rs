@@ -7,9 +7,9 @@ use std::sync::Arc;
 use anstream::{eprintln, println};
 use anstyle::{AnsiColor, Style};
 use anyhow::{bail, Context, Result};
-use flyte_secrets_testing::engine::{creation, Policy};
+use flyte_secrets_testing::engine::{self, creation, Policy};
 use flyte_secrets_testing::host::{self, Capabilities, Replay, Store};
-use flyte_secrets_testing::{bench, golden, profile, show};
+use flyte_secrets_testing::{bench, golden, profile, show, size};
 use serde_json::Value;
 
 const USAGE: &str = "\
@@ -21,7 +21,9 @@ usage: harness golden FILE...         run cases recorded from Flyte's code
                                       fuel, memory and size against ceilings
        harness profile WASM PAYLOAD OUTPUT
                                       fuel by function, and stacks for a flame graph
+       harness size WASM NAMED        what the bytes of a wasm are; NAMED is the same with names
 
+The policy is policy.wasm at the root of the repository, or the file that POLICY_WASM names.
 STORE is YAML or JSON as in tests/golden/README.md, a replay file of kwctl's, or live: the API server of KUBECONFIG";
 
 fn main() -> ExitCode {
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         ["demo", pod, store] => demo(pod, store),
         ["bench", payloads, output] => bench(payloads, output),
         ["bench-check", payloads, ceilings] => bench_check(payloads, ceilings),
+        ["size", wasm, named] => size_of(wasm, named),
         ["profile", wasm, payload, output] => profile_of(wasm, payload, output),
         _ => {
             eprintln!("{USAGE}");
@@ -127,9 +130,9 @@ fn demo(pod: &str, store: &str) -> Result<bool> {
 }
 
 fn bench(payloads: &str, output: &str) -> Result<bool> {
-    let (wasm, payloads) = (Path::new("policy.wasm"), Path::new(payloads));
-    let mut report = bench::measure(wasm, payloads)?;
-    bench::time(&mut report, wasm, payloads)?;
+    let (wasm, payloads) = (engine::built(), Path::new(payloads));
+    let mut report = bench::measure(&wasm, payloads)?;
+    bench::time(&mut report, &wasm, payloads)?;
     let floor = report.floor_us.unwrap_or_default();
     println!(
         "{:<18} {:>10} {:>12} {:>9} {:>9} {:>9} {:>9}",
@@ -140,13 +143,17 @@ fn bench(payloads: &str, output: &str) -> Result<bool> {
         let (fuel, memory, over) = (cost.fuel, cost.memory_bytes, fresh - floor);
         println!("{name:<18} {fuel:>10} {memory:>12} {fresh:>9.1} {p99:>9.1} {over:>+9.1} {warm:>9.1}");
     }
-    println!("the host's floor: {floor:.1} µs; the wasm: {} bytes", report.wasm_bytes);
+    println!(
+        "the host's floor: {floor:.1} µs; an instance that does nothing: {:.1} µs",
+        report.idle_us.unwrap_or_default()
+    );
+    println!("the wasm: {} bytes", report.wasm_bytes);
     std::fs::write(output, show::pretty(&serde_json::to_value(&report)?))?;
     Ok(true)
 }
 
 fn bench_check(payloads: &str, ceilings: &str) -> Result<bool> {
-    let found = bench::measure(Path::new("policy.wasm"), Path::new(payloads))?;
+    let found = bench::measure(&engine::built(), Path::new(payloads))?;
     let text = std::fs::read_to_string(ceilings).with_context(|| format!("cannot read {ceilings}"))?;
     let over = bench::exceeds(&found, &serde_json::from_str(&text)?);
     over.iter().for_each(|line| println!("{line}"));
@@ -162,5 +169,11 @@ fn profile_of(wasm: &str, payload: &str, output: &str) -> Result<bool> {
     print!("{}", profile.table(40));
     println!("{} fuel; stacks for a flame graph: {output}", profile.fuel);
     std::fs::write(output, profile.folded())?;
+    Ok(true)
+}
+
+fn size_of(wasm: &str, named: &str) -> Result<bool> {
+    println!("{}", size::account(Path::new(wasm))?.sections());
+    print!("{}", size::account(Path::new(named))?.functions());
     Ok(true)
 }

@@ -57,7 +57,8 @@ impl Meter {
     pub fn compile(wasm: &[u8]) -> Result<Self> {
         let mut config = Config::new();
         config.consume_fuel(true);
-        config.wasm_backtrace_details(WasmBacktraceDetails::Enable);
+        // Debug information would be read again for each stack.
+        config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
         let engine = Engine::new(&config).map_err(|wrong| anyhow!("{wrong}"))?;
         let module = Module::new(&engine, wasm).map_err(|wrong| anyhow!("{wrong:#}"))?;
         let linker = linker(&engine).map_err(|wrong| anyhow!("{wrong:#}"))?;
@@ -74,8 +75,8 @@ impl Meter {
         Ok(Cost { fuel, memory, answer: answer.map_err(|wrong| anyhow!(wrong))? })
     }
 
-    /// The stack, innermost function first, after each so much fuel of a call. What is inlined has frames of its own
-    /// where the wasm has debug information; names are those of its name section otherwise.
+    /// The stack, innermost function first, after each so much fuel of a call. Functions are called as the wasm's name
+    /// section has them.
     pub fn stacks(
         &self,
         function: &str,
@@ -89,7 +90,7 @@ impl Meter {
                 Ok(_) => break,
                 Err(wrong) if wrong.downcast_ref() == Some(&Trap::OutOfFuel) => {
                     let stack = wrong.downcast_ref::<WasmBacktrace>();
-                    stacks.push(stack.into_iter().flat_map(WasmBacktrace::frames).flat_map(functions).collect());
+                    stacks.push(stack.into_iter().flat_map(WasmBacktrace::frames).map(name_of).collect());
                 }
                 Err(wrong) => return Err(anyhow!("{wrong:#}")),
             }
@@ -125,19 +126,9 @@ impl Meter {
     }
 }
 
-/// The functions of a frame, what was inlined first.
-fn functions(frame: &FrameInfo) -> Vec<String> {
-    let inlined: Vec<String> =
-        frame.symbols().iter().filter_map(|symbol| Some(plain(symbol.name()?))).collect();
-    match inlined.is_empty() {
-        true => vec![plain(frame.func_name().unwrap_or("?"))],
-        false => inlined,
-    }
-}
-
-/// A function's name without its hash.
-fn plain(name: &str) -> String {
-    format!("{:#}", rustc_demangle::demangle(name))
+/// The name of a frame's function, without its hash.
+fn name_of(frame: &FrameInfo) -> String {
+    format!("{:#}", rustc_demangle::demangle(frame.func_name().unwrap_or("?")))
 }
 
 fn memory(caller: &mut Caller<'_, State>) -> Option<Memory> {
