@@ -205,3 +205,86 @@ fn holds(text: &[u8], at: usize, needle: &[u8], slash: usize) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Byte by byte, what [`end_of_nested`] does in blocks.
+    fn end_byte_by_byte(text: &[u8]) -> Option<usize> {
+        let (mut depth, mut in_string, mut escaped) = (0, false, false);
+        for (at, byte) in text.iter().enumerate() {
+            match byte {
+                _ if std::mem::take(&mut escaped) => {}
+                b'\\' => escaped = true,
+                b'"' => in_string = !in_string,
+                b'{' | b'[' if !in_string => depth += 1,
+                b'}' | b']' if !in_string => {
+                    depth -= 1;
+                    if depth == 0 {
+                        return Some(at + 1);
+                    }
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn nested_values_end_where_they_end_wherever_blocks_do() {
+        for value in [
+            r#"{"a":"}]","b":[{},[]],"c":"\"}"}"#,
+            r#"[["\\"],{"\\\"]":"\\\\"},"\u005d"]"#,
+            r#"{"a":{"b":{"c":[[[[]]]]}}}"#,
+            r#"["never ends\"]"#,
+        ] {
+            for fill in 0..2 * Block::WIDTH {
+                for (open, close) in [("", ""), ("[", "]"), ("\"", "\"")] {
+                    // The filling stands in front of the value, in it, or in a string in it.
+                    let filling = [open, &" ".repeat(fill), close].concat();
+                    let text = [&value[..1], &filling, if filling.is_empty() { "" } else { "," }, &value[1..], "]}"];
+                    let text = text.concat();
+                    assert_eq!(end_of_nested(text.as_bytes(), 0), end_byte_by_byte(text.as_bytes()), "{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn single_bytes_are_found_at_each_place() {
+        for length in 0..3 * Block::WIDTH {
+            for at in 0..length {
+                for (byte, quote, special_one) in [
+                    (b'"', true, true),
+                    (b'\\', true, true),
+                    (0x1f, false, true),
+                    (0, false, true),
+                    (0xff, false, false),
+                ] {
+                    let mut text = vec![b'a'; length];
+                    text[at] = byte;
+                    assert_eq!(quote_or_backslash(&text, 0), quote.then_some(at), "{byte} at {at} of {length}");
+                    assert_eq!(special(&text, 0), special_one.then_some(at), "{byte} at {at} of {length}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_needle_is_found_at_each_place_and_so_is_what_could_hide_it() {
+        let length = 5 * Block::WIDTH;
+        for at in 0..length - 4 {
+            let found = |part: &str| {
+                let mut text = "/".repeat(length);
+                text.replace_range(at..at + part.len(), part);
+                may_hold(text.as_bytes(), b"a/b")
+            };
+            let table =
+                [("a/b", true), ("a/c", false), (r"x\u", true), (r"\\ux", false), (r"\n\u", true), (r"\\\u", true)];
+            for (part, held) in table {
+                assert_eq!(found(part), held, "{part} at {at}");
+            }
+        }
+    }
+}
