@@ -243,8 +243,9 @@ mod tests {
                 for (open, close) in [("", ""), ("[", "]"), ("\"", "\"")] {
                     // The filling stands in front of the value, in it, or in a string in it.
                     let filling = [open, &" ".repeat(fill), close].concat();
-                    let text = [&value[..1], &filling, if filling.is_empty() { "" } else { "," }, &value[1..], "]}"];
-                    let text = text.concat();
+                    let comma = if filling.is_empty() { "" } else { "," };
+                    let (bracket, inner) = value.split_at(1);
+                    let text = [bracket, &filling, comma, inner, "]}"].concat();
                     assert_eq!(end_of_nested(text.as_bytes(), 0), end_byte_by_byte(text.as_bytes()), "{text}");
                 }
             }

@@ -10,12 +10,13 @@ use anyhow::{bail, Context, Result};
 use flyte_secrets_testing::engine::{self, creation, Policy};
 use flyte_secrets_testing::host::{self, Capabilities, Replay, Store};
 use flyte_secrets_testing::{bench, golden, profile, show, size};
-use serde_json::Value;
+use serde_json::{json, Value};
 
 const USAGE: &str = "\
 usage: harness golden FILE...         run cases recorded from Flyte's code
        harness run PAYLOAD [STORE]    one payload {\"request\", \"settings\"} through the policy; prints its answer
-       harness demo POD STORE         a pod before and after
+       harness demo POD STORE [SETTINGS]
+                                      a pod before and after
        harness bench FOLDER OUTPUT    what each payload in a folder costs, as a table and as JSON
        harness bench-check FOLDER CEILINGS
                                       fuel, memory and size against ceilings
@@ -33,7 +34,8 @@ fn main() -> ExitCode {
         ["golden", files @ ..] if !files.is_empty() => golden(files),
         ["run", payload] => run(payload, None),
         ["run", payload, store] => run(payload, Some(store)),
-        ["demo", pod, store] => demo(pod, store),
+        ["demo", pod, store] => demo(pod, store, None),
+        ["demo", pod, store, settings] => demo(pod, store, Some(settings)),
         ["bench", payloads, output] => bench(payloads, output),
         ["bench-check", payloads, ceilings] => bench_check(payloads, ceilings),
         ["size", wasm, named] => size_of(wasm, named),
@@ -106,17 +108,17 @@ fn live() -> Result<Arc<dyn Capabilities>> {
     )
 }
 
-fn demo(pod: &str, store: &str) -> Result<bool> {
+fn demo(pod: &str, store: &str, settings: Option<&str>) -> Result<bool> {
     let policy = Policy::built()?;
-    let text = std::fs::read_to_string(pod).with_context(|| format!("cannot read {pod}"))?;
-    let pod: Value = serde_yaml::from_str(&text)?;
-    let capabilities: Arc<dyn Capabilities> = Store::load(Path::new(store))?;
+    let pod = yaml(pod)?;
+    let settings = settings.map_or_else(|| Ok(json!({})), yaml)?;
+    let capabilities = open(Path::new(store))?;
     let heading = Style::new().bold().fg_color(Some(AnsiColor::Cyan.into()));
     let title = |title: &str| println!("{heading}── {title}{heading:#}\n");
 
     title("a task's pod as Flyte creates it; it asks for three secrets");
     println!("{}", show::yaml(&pod));
-    let response = policy.validate(&creation(&pod), &serde_json::json!({}), &capabilities)?;
+    let response = policy.validate(&creation(&pod), &settings, &capabilities)?;
     let Some(mutated) = response.mutated() else { bail!("the pod was not changed: {}", response.message()) };
     title("what the policy makes of it");
     println!("{}", show::diff(&show::yaml(&pod), &show::yaml(mutated)));
@@ -127,6 +129,11 @@ fn demo(pod: &str, store: &str) -> Result<bool> {
         println!("{entry}");
     }
     Ok(true)
+}
+
+fn yaml(path: &str) -> Result<Value> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    serde_yaml::from_str(&text).with_context(|| format!("{path} is not YAML"))
 }
 
 fn bench(payloads: &str, output: &str) -> Result<bool> {
