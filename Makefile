@@ -1,5 +1,5 @@
 # What a new machine lacks is installed by the targets that need it, once: rustup's target, cargo-deny into cargo's own
-# folder, and binaryen's wasm-opt, by npm, into a cache. `make help` lists the targets.
+# folder, and into a cache binaryen's wasm-opt, by npm, and moto, by pip. `make help` lists the targets.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -12,7 +12,10 @@ NAMED := target/named/$(TARGET)/release/flyte_secrets_policy.wasm
 HARNESS := cargo run --quiet --package flyte-secrets-testing --bin harness --
 DENY_VERSION := 0.20.2
 BINARYEN_VERSION := 132.0.0
-BINARYEN := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flyte-secrets-policy/binaryen-$(BINARYEN_VERSION)
+MOTO_VERSION := $(shell sed -n 's/.*"moto\[server\]==\(.*\)".*/\1/p' gateway/tests/providers/moto.rs)
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flyte-secrets-policy
+MOTO := $(CACHE)/moto-$(MOTO_VERSION)
+BINARYEN := $(CACHE)/binaryen-$(BINARYEN_VERSION)
 WASM_OPT := $(BINARYEN)/node_modules/.bin/wasm-opt
 # The features that rustc uses; all of them are on in Kubewarden's engine.
 SHRINK := $(WASM_OPT) --enable-bulk-memory --enable-bulk-memory-opt \
@@ -28,6 +31,12 @@ help: ## this list
 demo: $(BUILT) ## a Flyte task's pod before and after, with secrets from a bundled store
 	POLICY_WASM=$(BUILT) $(HARNESS) demo testing/demo/pod.yaml testing/demo/store.yaml
 
+.PHONY: demo-gateway
+demo-gateway: $(BUILT) $(MOTO)/bin/moto_server ## secrets from AWS, played by moto, through the gateway into a pod
+	cargo build --quiet --package flyte-secret-gateway --bin secret-gateway --example stand-in-cluster
+	cargo build --quiet --package flyte-secrets-testing --features live --bin harness
+	POLICY_WASM=$(BUILT) gateway/demo/run.sh target/debug $(MOTO)
+
 .PHONY: test
 test: lint policy.wasm ## everything that needs no cluster: lints, unit tests, the built wasm in its engine
 	cargo test --workspace --all-features
@@ -41,6 +50,10 @@ bench: policy.wasm ## fuel, time, memory and size on benches/payloads, as a tabl
 .PHONY: bench-check
 bench-check: policy.wasm ## fuel, memory and size against benches/ceilings.json; no clock
 	$(HARNESS) bench-check benches/payloads benches/ceilings.json
+
+.PHONY: gateway-bench
+gateway-bench: ## throughput, latency and memory of the gateway on loopback; fails under its goals
+	cargo run --quiet --profile harness --package flyte-secret-gateway --example gateway-bench
 
 PAYLOAD ?= benches/payloads/k8s-mixed-5.json
 .PHONY: profile
@@ -65,7 +78,7 @@ lint: toolchain cargo-deny ## formatting, clippy, licences and duplicates
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 	cargo deny --log-level error check licenses sources
-	cargo deny --log-level error --exclude flyte-secrets-testing --exclude-dev check bans
+	cargo deny --log-level error --exclude flyte-secrets-testing --exclude flyte-secret-gateway --exclude-dev check bans
 
 .PHONY: cargo-deny
 cargo-deny:
@@ -93,6 +106,10 @@ $(NAMED): $(SOURCES) | toolchain
 $(WASM_OPT):
 	@command -v npm > /dev/null || { echo "npm is missing: wasm-opt comes from its package binaryen"; exit 1; }
 	npm install --silent --no-fund --no-audit --prefix $(BINARYEN) binaryen@$(BINARYEN_VERSION)
+
+$(MOTO)/bin/moto_server:
+	python3 -m venv $(MOTO)
+	$(MOTO)/bin/pip install --quiet --disable-pip-version-check 'moto[server]==$(MOTO_VERSION)'
 
 policy.wasm: $(BUILT) | $(WASM_OPT) ## the policy, without its metadata
 	$(SHRINK) $< -o $@

@@ -1,0 +1,268 @@
+//! What the gateway does in a second on one core, over TLS on loopback: a server in a process of its own, with one
+//! worker, and clients that read as the API server does, on a few connections of HTTP/2 that stay.
+//!
+//! `cargo run --profile harness --package flyte-secret-gateway --example gateway-bench` takes about 20 seconds.
+
+#[path = "../tests/kit/mod.rs"]
+mod kit;
+
+use std::alloc::System;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use kit::authority::Authority;
+use kit::client::Client;
+use kit::cluster::Cluster;
+use kit::memory::{Memory, text};
+use secret_gateway::audit;
+use secret_gateway::config::Config;
+use secret_gateway::names::Kind;
+use secret_gateway::provider::Provider;
+use secret_gateway::server::{Parts, Server};
+use tempfile::TempDir;
+use zeroizing_alloc::ZeroAlloc;
+
+/// As in the server that is shipped.
+#[global_allocator]
+static MEMORY: ZeroAlloc<System> = ZeroAlloc(System);
+
+/// How long each kind of read is measured.
+const DURATION: Duration = Duration::from_secs(6);
+/// How many reads of a kind there are at most.
+const MOST: usize = 400_000;
+/// What a provider takes for an answer.
+const PROVIDER: Duration = Duration::from_millis(2);
+/// Names that are read from memory.
+const CACHED_NAMES: usize = 100;
+const CONNECTIONS: usize = 4;
+const READERS_PER_CONNECTION: usize = 4;
+/// Ticks of processor time in a second, as Linux counts them for everybody.
+const TICKS: f64 = 100.0;
+
+const GOAL_READS: f64 = 5000.0;
+const GOAL_P99: Duration = Duration::from_millis(5);
+const GOAL_MEMORY: f64 = 64.0;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => measure(),
+        ["serve", folder, cluster] => serve(Path::new(folder), cluster).map(|()| true),
+        _ => bail_usage(),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bail_usage() -> Result<bool> {
+    bail!("gateway-bench takes no arguments")
+}
+
+/// The server, in the child.
+fn serve(folder: &Path, cluster: &str) -> Result<()> {
+    let config = format!(
+        "listen: 127.0.0.1:0\ntls: {{ certFile: {0}/tls.crt, keyFile: {0}/tls.key }}\n\
+         access: {{ allowedTtl: 60s, timeout: 2s }}\nproviders: {{ aws: {{ regions: [us-east-2] }} }}\n\
+         cache: {{ ttl: 60s }}\n",
+        folder.display()
+    );
+    let (audit, _flushed) = audit::Log::stdout();
+    let cluster = kube::Config::new(cluster.parse()?);
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?.block_on(async {
+        let memory = Memory::forgetful();
+        memory.answer(PROVIDER, Ok(text(&"v".repeat(200))));
+        let server = Server::start(Parts {
+            config: Config::parse(&config)?,
+            providers: [(Kind::Aws, Arc::new(memory) as Arc<dyn Provider>)].into(),
+            cluster: kube::Client::try_from(cluster)?,
+            audit,
+        })
+        .await?;
+        let written = folder.join("address.new");
+        std::fs::write(&written, server.address.to_string())?;
+        std::fs::rename(written, address_file(folder))?;
+        std::future::pending::<()>().await;
+        Ok(())
+    })
+}
+
+fn address_file(folder: &Path) -> PathBuf {
+    folder.join("address")
+}
+
+/// A child that ends with its parent's interest in it.
+struct Serving(Child);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Serving {
+    /// Seconds of processor time that it has used.
+    fn processor_time(&self) -> Result<f64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
+        // The process's name is in parentheses and may hold anything.
+        let (_, fields) = stat.rsplit_once(')').context("no name in /proc/PID/stat")?;
+        let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>).sum::<Result<f64, _>>()?;
+        Ok(ticks / TICKS)
+    }
+
+    /// Resident memory now and at most, in MiB.
+    fn memory(&self) -> Result<(f64, f64)> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
+        let mebibytes = |key: &str| -> Result<f64> {
+            let line = status.lines().find_map(|line| line.strip_prefix(key)).context("no memory in /proc")?;
+            let kibibytes: f64 = line.split_whitespace().next().context("no number")?.parse()?;
+            Ok(kibibytes / 1024.0)
+        };
+        Ok((mebibytes("VmRSS:")?, mebibytes("VmHWM:")?))
+    }
+}
+
+struct Row {
+    what: &'static str,
+    reads_per_second: f64,
+    reads_per_core_second: f64,
+    p50: Duration,
+    p99: Duration,
+}
+
+fn measure() -> Result<bool> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(async {
+        let cluster = Cluster::start().await;
+        let (front_proxy, authority) = (Authority::new("front-proxy-ca"), Authority::new("gateway-ca"));
+        cluster.trust(&[&front_proxy], &[kit::FRONT_PROXY]);
+        let folder = TempDir::new()?;
+        let identity = authority.server();
+        std::fs::write(folder.path().join("tls.crt"), &identity.certificate)?;
+        std::fs::write(folder.path().join("tls.key"), &identity.key)?;
+
+        let serving = Serving(
+            Command::new(std::env::current_exe()?)
+                .args(["serve", &folder.path().to_string_lossy(), &format!("http://{}", cluster.address)])
+                .stdout(Stdio::null())
+                .spawn()?,
+        );
+        let address = address(folder.path()).await?;
+        let identity = front_proxy.client(kit::FRONT_PROXY);
+        let mut clients = Vec::new();
+        for _ in 0..CONNECTIONS {
+            let client = Client::connect(address, &authority, Some(&identity)).await?;
+            clients.push(client.user(kit::USER).with("x-remote-group", "system:authenticated"));
+        }
+        let idle = serving.memory()?.0;
+
+        read(&clients, CACHED_NAMES, Duration::from_secs(1), |number| number).await?;
+        let cached = row("cached", &serving, &clients, |number| number % CACHED_NAMES).await?;
+        let uncached = row("uncached", &serving, &clients, |number| CACHED_NAMES + number).await?;
+        let (resident, most) = serving.memory()?;
+
+        println!("{:<10} {:>9} {:>16} {:>9} {:>9}", "", "reads/s", "reads/s of core", "p50", "p99");
+        for row in [&cached, &uncached] {
+            println!(
+                "{:<10} {:>9.0} {:>16.0} {:>6.2} ms {:>6.2} ms",
+                row.what,
+                row.reads_per_second,
+                row.reads_per_core_second,
+                row.p50.as_secs_f64() * 1e3,
+                row.p99.as_secs_f64() * 1e3,
+            );
+        }
+        println!("\nresident memory: {idle:.1} MiB idle, {resident:.1} MiB at the end, {most:.1} MiB at most");
+        println!(
+            "{} readers on {CONNECTIONS} connections; the provider takes {} ms, and the cluster reviews each uncached \
+             read\n",
+            clients.len() * READERS_PER_CONNECTION,
+            PROVIDER.as_millis()
+        );
+        let goals = [
+            (cached.reads_per_core_second >= GOAL_READS, "5,000 cached reads a second on one core"),
+            (cached.p99 < GOAL_P99, "p99 of cached reads under 5 ms"),
+            (most < GOAL_MEMORY, "under 64 MiB resident"),
+        ];
+        for (met, goal) in &goals {
+            println!("{} {goal}", if *met { "met   " } else { "MISSED" });
+        }
+        Ok(goals.iter().all(|(met, _)| *met))
+    })
+}
+
+async fn address(folder: &Path) -> Result<SocketAddr> {
+    for _ in 0..200 {
+        if let Ok(text) = std::fs::read_to_string(address_file(folder)) {
+            return Ok(text.parse()?);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    bail!("the server did not start within ten seconds")
+}
+
+async fn row(what: &'static str, serving: &Serving, clients: &[Client], name: fn(usize) -> usize) -> Result<Row> {
+    let (start, before) = (Instant::now(), serving.processor_time()?);
+    let mut times = read(clients, MOST, DURATION, name).await?;
+    let (seconds, used) = (start.elapsed().as_secs_f64(), serving.processor_time()? - before);
+    times.sort_unstable();
+    #[allow(clippy::cast_precision_loss)] // of counts far below 2^52
+    let reads = times.len() as f64;
+    let percentile = |percent: usize| times.get(times.len() * percent / 100).copied().unwrap_or_default();
+    Ok(Row {
+        what,
+        reads_per_second: reads / seconds,
+        reads_per_core_second: reads / used.max(1.0 / TICKS),
+        p50: percentile(50),
+        p99: percentile(99),
+    })
+}
+
+/// Reads with all readers, until there are enough or the time is over, and says how long each read took.
+async fn read(
+    clients: &[Client],
+    most: usize,
+    duration: Duration,
+    name: impl Fn(usize) -> usize + Copy + Send + 'static,
+) -> Result<Vec<Duration>> {
+    let (next, end) = (Arc::new(AtomicUsize::new(0)), Instant::now() + duration);
+    let mut readers = tokio::task::JoinSet::new();
+    for client in clients.iter().flat_map(|client| std::iter::repeat_n(client, READERS_PER_CONNECTION)) {
+        let (client, next) = (client.clone(), Arc::clone(&next));
+        readers.spawn(async move {
+            let mut times = Vec::new();
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= most || Instant::now() >= end {
+                    return Ok(times);
+                }
+                let path = format!(
+                    "/apis/secret-gateway.flyte.org/v1alpha1/awssecrets/us-east-2:u__org__flyte__domain__development\
+                     __project__bench__key__{}",
+                    name(number)
+                );
+                let start = Instant::now();
+                let answer = client.get(&path).await;
+                times.push(start.elapsed());
+                if answer.status != 200 {
+                    bail!("an answer of {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
+                }
+            }
+        });
+    }
+    let mut times = Vec::new();
+    while let Some(done) = readers.join_next().await {
+        times.extend(done??);
+    }
+    Ok(times)
+}

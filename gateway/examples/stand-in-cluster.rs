@@ -1,0 +1,95 @@
+//! Plays the API server for one gateway on loopback: the ConfigMap with the front proxy's authority, reviews that allow
+//! everything, and the proxy that hands requests on with its certificate and a user. For trying the gateway, and for
+//! the demo; nothing is secret in it, and nothing is refused.
+//!
+//! `cargo run --package flyte-secret-gateway --example stand-in-cluster -- FOLDER` leaves in the folder `tls.crt` and
+//! `tls.key` for the gateway, and `kubeconfig` for the gateway and its clients.
+
+#[path = "../tests/kit/mod.rs"]
+mod kit;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use kit::authority::{Authority, Identity};
+use kit::client::Client;
+use kit::cluster::Cluster;
+use tokio::net::TcpListener;
+
+/// Where the gateway is expected.
+const GATEWAY: &str = "127.0.0.1:8443";
+
+/// What the proxy needs to speak with the gateway.
+struct Proxy {
+    authority: Authority,
+    identity: Identity,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let folder = std::env::args().nth(1).context("the folder for certificates and kubeconfig is missing")?;
+    let folder = Path::new(&folder);
+    std::fs::create_dir_all(folder)?;
+
+    let (front_proxy, authority) = (Authority::new("front-proxy-ca"), Authority::new("gateway-ca"));
+    let server = authority.server();
+    std::fs::write(folder.join("tls.crt"), &server.certificate)?;
+    std::fs::write(folder.join("tls.key"), &server.key)?;
+
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let kubeconfig = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: stand-in\n\
+         clusters: [{{ name: stand-in, cluster: {{ server: \"http://{address}\" }} }}]\n\
+         users: [{{ name: stand-in, user: {{}} }}]\n\
+         contexts: [{{ name: stand-in, context: {{ cluster: stand-in, user: stand-in }} }}]\n"
+    );
+    std::fs::write(folder.join("kubeconfig"), kubeconfig)?;
+
+    let proxy = Arc::new(Proxy { authority, identity: front_proxy.client(kit::FRONT_PROXY) });
+    let cluster = Cluster::start().await;
+    cluster.trust(&[&front_proxy], &[kit::FRONT_PROXY]);
+    let router: Router = cluster.router().fallback(hand_on).with_state(proxy);
+    println!(
+        "the gateway:  listen: {GATEWAY}, tls and access.kubeconfig with the files of {0}\n\
+         its clients:  KUBECONFIG={0}/kubeconfig kubectl get awssecrets NAME -o yaml",
+        folder.display()
+    );
+    axum::serve(listener, router).await?;
+    Ok(())
+}
+
+async fn hand_on(State(proxy): State<Arc<Proxy>>, request: Request) -> Response {
+    match proxy.hand_on(request).await {
+        Ok(response) => response,
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("the gateway at {GATEWAY}: {error:#}")).into_response(),
+    }
+}
+
+impl Proxy {
+    async fn hand_on(&self, request: Request) -> Result<Response> {
+        let client = Client::connect(GATEWAY.parse()?, &self.authority, Some(&self.identity)).await?;
+        let mut client = client.user("stand-in").with("x-remote-group", "system:authenticated");
+        if let Some(accept) = request.headers().get("accept") {
+            client = client.with("accept", accept.to_str()?);
+        }
+        let path = request.uri().path_and_query().context("a path")?.as_str();
+        let answer = client.send(request.method().clone(), path).await?;
+        let mut response = Response::new(Body::from(answer.body));
+        *response.status_mut() = StatusCode::from_u16(answer.status)?;
+        let kept = ["content-type", "retry-after"];
+        *response.headers_mut() = answer
+            .headers
+            .into_iter()
+            .filter_map(|(name, value)| Some((name?, value)))
+            .filter(|(name, _)| kept.contains(&name.as_str()))
+            .collect::<HeaderMap>();
+        Ok(response)
+    }
+}

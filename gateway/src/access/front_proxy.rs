@@ -1,0 +1,290 @@
+//! Who asks, as the aggregation layer says it: the API server shows a client certificate of the authority in
+//! `kube-system/extension-apiserver-authentication`, and names the user in headers. Without the certificate the headers
+//! say nothing.
+//!
+//! The certificate is verified for each connection again whenever the authority changes, and now and then after that.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use axum::http::{HeaderMap, HeaderName};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{Api, Client};
+use percent_encoding::percent_decode_str;
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use tokio::time::timeout;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::tls;
+
+/// The ConfigMap's namespace.
+pub const NAMESPACE: &str = "kube-system";
+/// The ConfigMap's name.
+pub const CONFIG_MAP: &str = "extension-apiserver-authentication";
+
+/// How long the API server may take for the ConfigMap.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a connection's certificate counts as verified; it may expire while the connection lasts.
+const VERIFIED_FOR: Duration = Duration::from_secs(60);
+
+/// Why the front proxy's authority is not known.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It cannot be read.
+    #[error(
+        "cannot read the ConfigMap {NAMESPACE}/{CONFIG_MAP}; the gateway's service account needs the Role \
+         extension-apiserver-authentication-reader there: {0}"
+    )]
+    Unreadable(#[from] Box<kube::Error>),
+    /// The API server does not answer.
+    #[error("cannot read the ConfigMap {NAMESPACE}/{CONFIG_MAP}: the API server did not answer in time")]
+    Slow,
+    /// It lacks something: the aggregation layer is off.
+    #[error("the ConfigMap {NAMESPACE}/{CONFIG_MAP} has no {0}; the cluster's aggregation layer must be on")]
+    Missing(&'static str),
+    /// It holds something else.
+    #[error("{0} in the ConfigMap {NAMESPACE}/{CONFIG_MAP} cannot be used: {1}")]
+    Malformed(&'static str, String),
+}
+
+/// Why a caller is not known.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Unknown {
+    /// The connection has no client certificate.
+    #[error("only the API server's aggregation layer may connect, with its client certificate")]
+    NoCertificate,
+    /// It is not of the authority, or not valid now.
+    #[error("the client certificate is not one of the front proxy's authority, or not valid now")]
+    Untrusted,
+    /// It is somebody else's.
+    #[error("the client certificate's common name is none of requestheader-allowed-names")]
+    NotAllowed,
+    /// The headers name nobody.
+    #[error("the front proxy names no user")]
+    NoUser,
+}
+
+/// A user, as the front proxy names it.
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+pub struct User {
+    /// Its name.
+    pub name: String,
+    /// Its unique id, if the proxy says so.
+    pub uid: Option<String>,
+    /// Its groups.
+    pub groups: Vec<String>,
+    /// What else is known of it.
+    pub extra: BTreeMap<String, Vec<String>>,
+}
+
+/// Whom to believe, and where they say it.
+#[derive(Debug)]
+pub struct Trust {
+    source: BTreeMap<String, String>,
+    verifier: Arc<dyn ClientCertVerifier>,
+    /// Any, if there are none.
+    common_names: Vec<String>,
+    user: Vec<HeaderName>,
+    uid: Vec<HeaderName>,
+    group: Vec<HeaderName>,
+    /// In lower case.
+    extra_prefixes: Vec<String>,
+}
+
+impl Trust {
+    /// Reads the ConfigMap.
+    ///
+    /// # Errors
+    /// If it cannot be read, or does not say whom to believe.
+    pub async fn load(cluster: &Client) -> Result<Self, Error> {
+        let maps: Api<ConfigMap> = Api::namespaced(cluster.clone(), NAMESPACE);
+        let map = timeout(PATIENCE, maps.get(CONFIG_MAP)).await.map_err(|_| Error::Slow)?.map_err(Box::new)?;
+        Self::read(map.data.unwrap_or_default())
+    }
+
+    fn read(source: BTreeMap<String, String>) -> Result<Self, Error> {
+        const CA: &str = "requestheader-client-ca-file";
+        const USER: &str = "requestheader-username-headers";
+        let ca = source.get(CA).ok_or(Error::Missing(CA))?;
+        let malformed = |error: &dyn std::fmt::Display| Error::Malformed(CA, error.to_string());
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
+            roots.add(certificate.map_err(|error| malformed(&error))?).map_err(|error| malformed(&error))?;
+        }
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), tls::provider())
+            .build()
+            .map_err(|error| malformed(&error))?;
+        let user = headers(&source, USER)?;
+        if user.is_empty() {
+            return Err(Error::Missing(USER));
+        }
+        Ok(Self {
+            verifier,
+            common_names: list(&source, "requestheader-allowed-names")?,
+            user,
+            uid: headers(&source, "requestheader-uid-headers")?,
+            group: headers(&source, "requestheader-group-headers")?,
+            extra_prefixes: list(&source, "requestheader-extra-headers-prefix")?
+                .into_iter()
+                .map(|prefix| prefix.to_ascii_lowercase())
+                .collect(),
+            source,
+        })
+    }
+
+    fn verify(&self, chain: &[CertificateDer<'_>]) -> Result<(), Unknown> {
+        let (own, intermediates) = chain.split_first().ok_or(Unknown::NoCertificate)?;
+        self.verifier.verify_client_cert(own, intermediates, UnixTime::now()).map_err(|_| Unknown::Untrusted)?;
+        if self.common_names.is_empty() {
+            return Ok(());
+        }
+        let (_, certificate) = X509Certificate::from_der(own).map_err(|_| Unknown::Untrusted)?;
+        let mut names = certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok());
+        let allowed = names.any(|name| self.common_names.iter().any(|allowed| allowed == name));
+        if allowed { Ok(()) } else { Err(Unknown::NotAllowed) }
+    }
+
+    fn user(&self, headers: &HeaderMap) -> Result<User, Unknown> {
+        let first = |names: &[HeaderName]| names.iter().find_map(|name| text(headers.get(name)?));
+        let all = |name: &HeaderName| headers.get_all(name).iter().filter_map(text).collect::<Vec<_>>();
+        let mut extra: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (header, value) in headers {
+            let key = self.extra_prefixes.iter().find_map(|prefix| header.as_str().strip_prefix(prefix.as_str()));
+            if let (Some(key), Some(value)) = (key, text(value)) {
+                let key = percent_decode_str(key).decode_utf8_lossy().to_lowercase();
+                extra.entry(key).or_default().push(value);
+            }
+        }
+        Ok(User {
+            name: first(&self.user).ok_or(Unknown::NoUser)?,
+            uid: first(&self.uid),
+            groups: self.group.iter().flat_map(all).collect(),
+            extra,
+        })
+    }
+}
+
+/// A header that says something, in UTF-8.
+fn text(value: &axum::http::HeaderValue) -> Option<String> {
+    let text = std::str::from_utf8(value.as_bytes()).ok()?;
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// The API server writes lists as JSON.
+fn list(source: &BTreeMap<String, String>, key: &'static str) -> Result<Vec<String>, Error> {
+    let Some(text) = source.get(key) else { return Ok(Vec::new()) };
+    serde_json::from_str(text).map_err(|error| Error::Malformed(key, error.to_string()))
+}
+
+fn headers(source: &BTreeMap<String, String>, key: &'static str) -> Result<Vec<HeaderName>, Error> {
+    let name = |name: &String| name.parse().map_err(|_| Error::Malformed(key, format!("{name:?} is no header")));
+    list(source, key)?.iter().map(name).collect()
+}
+
+/// The other end of a connection: its certificates, which the handshake has shown to be its own, and no more.
+#[derive(Debug, Default)]
+pub struct Peer {
+    chain: Vec<CertificateDer<'static>>,
+    verified: Mutex<Option<Verified>>,
+}
+
+#[derive(Debug)]
+struct Verified {
+    by: Arc<Trust>,
+    at: Instant,
+    outcome: Result<(), Unknown>,
+}
+
+impl Peer {
+    /// One with these certificates, its own first.
+    pub fn new(chain: &[CertificateDer<'_>]) -> Self {
+        let chain = chain.iter().cloned().map(CertificateDer::into_owned).collect();
+        Self { chain, verified: Mutex::default() }
+    }
+
+    fn verify(&self, trust: &Arc<Trust>) -> Result<(), Unknown> {
+        let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*verified {
+            Some(known) if Arc::ptr_eq(&known.by, trust) && known.at.elapsed() < VERIFIED_FOR => known.outcome,
+            _ => {
+                let outcome = trust.verify(&self.chain);
+                *verified = Some(Verified { by: Arc::clone(trust), at: Instant::now(), outcome });
+                outcome
+            }
+        }
+    }
+}
+
+/// Says who asks.
+pub struct FrontProxy {
+    trust: ArcSwap<Trust>,
+}
+
+impl FrontProxy {
+    /// One that believes what the ConfigMap says now.
+    pub fn new(trust: Trust) -> Self {
+        Self { trust: ArcSwap::from_pointee(trust) }
+    }
+
+    /// The user whom the front proxy names.
+    ///
+    /// # Errors
+    /// If it is not the front proxy, or names nobody.
+    pub fn authenticate(&self, peer: &Peer, headers: &HeaderMap) -> Result<User, Unknown> {
+        let trust = self.trust.load_full();
+        peer.verify(&trust)?;
+        trust.user(headers)
+    }
+
+    /// Reads the ConfigMap again, and says whether it has changed. What was known stays if it cannot be read.
+    ///
+    /// # Errors
+    /// If it cannot be read, or does not say whom to believe.
+    pub async fn refresh(&self, cluster: &Client) -> Result<bool, Error> {
+        let trust = Trust::load(cluster).await?;
+        let changed = trust.source != self.trust.load().source;
+        if changed {
+            self.trust.store(Arc::new(trust));
+        }
+        Ok(changed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_config_map_that_does_not_say_whom_to_believe_is_refused() {
+        const MAP: &str = "in the ConfigMap kube-system/extension-apiserver-authentication";
+        let (ca, user) = ("requestheader-client-ca-file", "requestheader-username-headers");
+        let no_pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        let table = [
+            (vec![], "has no requestheader-client-ca-file; the cluster's aggregation layer must be on".to_owned()),
+            (vec![(ca, ""), (user, r#"["X-Remote-User"]"#)], format!("{ca} {MAP} cannot be used")),
+            (vec![(ca, no_pem), (user, r#"["X-Remote-User"]"#)], format!("{ca} {MAP} cannot be used")),
+        ];
+        for (data, wanted) in table {
+            let data = data.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+            let error = Trust::read(data).unwrap_err().to_string();
+            assert!(error.contains(&wanted), "{error}");
+        }
+    }
+
+    #[test]
+    fn lists_are_json_and_headers_are_headers() {
+        let source = |value: &str| BTreeMap::from([("key".to_owned(), value.to_owned())]);
+        assert_eq!(headers(&source(r#"["X-Remote-User", "X-User"]"#), "key").unwrap(), ["x-remote-user", "x-user"]);
+        assert_eq!(headers(&source("[]"), "key").unwrap(), Vec::<HeaderName>::new());
+        assert_eq!(headers(&source("[]"), "other").unwrap(), Vec::<HeaderName>::new());
+        assert!(headers(&source("X-Remote-User"), "key").is_err());
+        assert!(headers(&source(r#"["X Remote"]"#), "key").is_err());
+    }
+}

@@ -1,0 +1,191 @@
+//! What a user may, in the cluster's own word: a SubjectAccessReview, whose answer is remembered for a moment.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::authorization::v1::{
+    NonResourceAttributes, ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
+};
+use kube::api::PostParams;
+use kube::{Api, Client};
+use moka::Expiry;
+use moka::future::Cache;
+use tokio::sync::Semaphore;
+
+use super::front_proxy::User;
+use crate::api::{GROUP, VERSION};
+use crate::config;
+use crate::metrics::{ByResult, Metrics};
+use crate::names::Kind;
+
+/// How many reviews the API server is asked for at once: each has a connection of its own.
+const AT_ONCE: usize = 64;
+
+/// What is to be done. The verb is always `get`.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum Action {
+    /// To read an object, under its whole name.
+    Read(Kind, String),
+    /// To see something that is no object.
+    See(&'static str),
+}
+
+/// Somebody and what is to be done.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Question {
+    /// Who.
+    pub user: User,
+    /// What.
+    pub action: Action,
+}
+
+impl Question {
+    /// How much memory it takes, rounded up: users can have hundreds of groups.
+    fn kibibytes(&self) -> u32 {
+        let User { name, uid, groups, extra } = &self.user;
+        let action = match &self.action {
+            Action::Read(_, name) => name.len(),
+            Action::See(path) => path.len(),
+        };
+        let extra = extra.iter().flat_map(|(key, values)| values.iter().chain([key]));
+        let texts = groups.iter().chain(uid).chain([name]).chain(extra);
+        let bytes = action + texts.map(|text| size_of::<String>() + text.len()).sum::<usize>();
+        u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX)
+    }
+}
+
+/// Why it is not done.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    /// The cluster says no, perhaps with a reason.
+    #[error("the cluster does not allow it (reason: {reason:?})")]
+    Denied {
+        /// The authorizer's words.
+        reason: String,
+    },
+    /// The cluster says nothing.
+    #[error("the API server could not say whether this is allowed ({0}); try again later")]
+    Unavailable(&'static str),
+}
+
+#[derive(Clone)]
+enum Answer {
+    Allowed,
+    Denied(String),
+}
+
+struct Lifetime {
+    allowed: Duration,
+    denied: Duration,
+}
+
+impl Expiry<Question, Answer> for Lifetime {
+    fn expire_after_create(&self, _: &Question, answer: &Answer, _: Instant) -> Option<Duration> {
+        Some(match answer {
+            Answer::Allowed => self.allowed,
+            Answer::Denied(_) => self.denied,
+        })
+    }
+}
+
+/// Asks the cluster.
+pub struct Reviewer {
+    reviews: Api<SubjectAccessReview>,
+    timeout: Duration,
+    turns: Semaphore,
+    answers: Cache<Question, Answer>,
+    metrics: Arc<Metrics>,
+}
+
+impl Reviewer {
+    /// One that remembers nothing yet.
+    pub fn new(config: &config::Access, cluster: Client, metrics: Arc<Metrics>) -> Self {
+        let lifetime = Lifetime { allowed: config.allowed_ttl, denied: config.denied_ttl };
+        Self {
+            reviews: Api::all(cluster),
+            timeout: config.timeout,
+            turns: Semaphore::new(AT_ONCE),
+            answers: Cache::builder()
+                .max_capacity(config.max_entries)
+                .weigher(|question: &Question, _| question.kibibytes())
+                .expire_after(lifetime)
+                .build(),
+            metrics,
+        }
+    }
+
+    /// Whether the user may.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn review(&self, question: &Question) -> Result<(), Refusal> {
+        match self.answers.try_get_with_by_ref(question, self.ask(question)).await {
+            Ok(Answer::Allowed) => Ok(()),
+            Ok(Answer::Denied(reason)) => Err(Refusal::Denied { reason }),
+            Err(refusal) => Err(Refusal::clone(&refusal)),
+        }
+    }
+
+    async fn ask(&self, question: &Question) -> Result<Answer, Refusal> {
+        let create = async {
+            let _turn = self.turns.acquire().await;
+            self.reviews.create(&PostParams::default(), &review_of(question)).await
+        };
+        let answer = match tokio::time::timeout(self.timeout, create).await {
+            Ok(Ok(review)) => {
+                let status = review.status.unwrap_or_default();
+                if let Some(error) = status.evaluation_error {
+                    tracing::warn!(error, "a SubjectAccessReview was evaluated with errors");
+                }
+                let reason = status.reason.unwrap_or_default();
+                Ok(if status.allowed { Answer::Allowed } else { Answer::Denied(reason) })
+            }
+            Ok(Err(error)) => {
+                tracing::error!(%error, "a SubjectAccessReview has failed");
+                Err(Refusal::Unavailable(match error {
+                    kube::Error::Api(status) if status.is_forbidden() => {
+                        "the gateway may not create subjectaccessreviews: its service account needs the ClusterRole \
+                         system:auth-delegator"
+                    }
+                    kube::Error::Api(_) => "it answered with an error",
+                    _ => "it cannot be reached",
+                }))
+            }
+            Err(_) => Err(Refusal::Unavailable("it did not answer in time")),
+        };
+        let result = match &answer {
+            Ok(Answer::Allowed) => "allowed",
+            Ok(Answer::Denied(_)) => "denied",
+            Err(_) => "failed",
+        };
+        self.metrics.reviews.get_or_create(&ByResult { result }).inc();
+        answer
+    }
+}
+
+fn review_of(Question { user, action }: &Question) -> SubjectAccessReview {
+    let verb = Some("get".to_owned());
+    let mut spec = SubjectAccessReviewSpec {
+        user: Some(user.name.clone()),
+        uid: user.uid.clone(),
+        groups: Some(user.groups.clone()),
+        extra: Some(user.extra.clone()),
+        ..Default::default()
+    };
+    match action {
+        Action::Read(kind, name) => {
+            spec.resource_attributes = Some(ResourceAttributes {
+                group: Some(GROUP.to_owned()),
+                version: Some(VERSION.to_owned()),
+                resource: Some(kind.plural().to_owned()),
+                name: Some(name.clone()),
+                verb,
+                ..Default::default()
+            });
+        }
+        Action::See(path) => {
+            spec.non_resource_attributes = Some(NonResourceAttributes { path: Some((*path).to_owned()), verb });
+        }
+    }
+    SubjectAccessReview { spec, ..Default::default() }
+}

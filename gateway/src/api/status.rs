@@ -1,0 +1,180 @@
+//! Failures as Kubernetes tells them: a `Status` object with a reason, a code and details.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::GROUP;
+use crate::access::front_proxy::Unknown;
+use crate::access::review::{Action, Question, Refusal};
+use crate::names::{BadName, Kind, NotServed};
+use crate::provider::Failure;
+use crate::reader::Failed;
+
+/// How long to wait where nobody says it.
+const SHORT: Duration = Duration::from_secs(1);
+
+/// Why there is nothing else to answer.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase", tag = "kind", rename = "Status")]
+pub(super) struct Status {
+    api_version: &'static str,
+    metadata: Empty,
+    status: &'static str,
+    message: String,
+    /// In one word.
+    pub(super) reason: &'static str,
+    #[serde(skip_serializing_if = "Details::is_empty")]
+    details: Details,
+    /// The HTTP status.
+    pub(super) code: u16,
+}
+
+#[derive(Debug, Serialize)]
+struct Empty {}
+
+#[derive(Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Details {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<&'static str>,
+    /// The resource: apimachinery has it so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_seconds: Option<u64>,
+}
+
+impl Details {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Status {
+    fn new(code: StatusCode, reason: &'static str, message: impl ToString) -> Self {
+        Self {
+            api_version: "v1",
+            metadata: Empty {},
+            status: "Failure",
+            message: message.to_string(),
+            reason,
+            details: Details::default(),
+            code: code.as_u16(),
+        }
+    }
+
+    fn of(mut self, kind: Kind, name: Option<&str>) -> Self {
+        self.details.name = name.map(str::to_owned);
+        self.details.group = Some(GROUP);
+        self.details.kind = Some(kind.plural());
+        self
+    }
+
+    fn retry_after(mut self, pause: Duration) -> Self {
+        // Whole seconds, and rather late than early.
+        let seconds = pause.as_secs() + u64::from(pause.subsec_nanos() > 0);
+        self.details.retry_after_seconds = Some(seconds.max(1));
+        self
+    }
+
+    pub(super) fn unauthorized(unknown: Unknown) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", unknown)
+    }
+
+    pub(super) fn no_such_path() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource")
+    }
+
+    pub(super) fn method_not_allowed(message: String) -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message)
+    }
+
+    pub(super) fn bad_path() -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "BadRequest", "the path is not UTF-8")
+    }
+
+    /// As apimachinery's `NewMethodNotSupported` puts it.
+    pub(super) fn not_supported(kind: Kind, verb: &str) -> Self {
+        let message = format!("{verb} is not supported on resources of kind \"{}.{GROUP}\"", kind.plural());
+        Self::method_not_allowed(message).of(kind, None)
+    }
+
+    pub(super) fn not_acceptable() -> Self {
+        let message = "only the following media types are accepted: application/json";
+        Self::new(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", message)
+    }
+
+    pub(super) fn bad_name(kind: Kind, bad: &BadName) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "BadRequest", bad).of(kind, None)
+    }
+
+    pub(super) fn not_served(kind: Kind, name: &str, why: &NotServed) -> Self {
+        forbidden(kind, name, why)
+    }
+
+    pub(super) fn refused(Question { user, action }: &Question, refusal: &Refusal) -> Self {
+        let what = match action {
+            Action::Read(kind, _) => format!("get resource \"{}\" in API group \"{GROUP}\"", kind.plural()),
+            Action::See(path) => format!("get path {path:?}"),
+        };
+        let status = match refusal {
+            Refusal::Denied { .. } => {
+                let message = format!("User {:?} cannot {what} at the cluster scope: {refusal}", user.name);
+                Self::new(StatusCode::FORBIDDEN, "Forbidden", message)
+            }
+            Refusal::Unavailable(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", refusal).retry_after(SHORT)
+            }
+        };
+        match action {
+            Action::Read(kind, name) => status.of(*kind, Some(name)),
+            Action::See(_) => status,
+        }
+    }
+
+    pub(super) fn failed(kind: Kind, name: &str, failed: &Failed) -> Self {
+        let new = |code, reason| Self::new(code, reason, failed).of(kind, Some(name));
+        let unavailable = || new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable");
+        match failed {
+            Failed::Provider(Failure::NotFound) => {
+                // As apimachinery's `NewNotFound` puts it.
+                let message = format!("{}.{GROUP} {name:?} not found", kind.plural());
+                Self::new(StatusCode::NOT_FOUND, "NotFound", message).of(kind, Some(name))
+            }
+            Failed::Provider(Failure::Forbidden(_)) | Failed::Unserved => forbidden(kind, name, failed),
+            Failed::Provider(Failure::Throttled(pause)) => {
+                new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests").retry_after(pause.unwrap_or(SHORT))
+            }
+            Failed::Busy => new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests").retry_after(SHORT),
+            Failed::Provider(Failure::Slow) => new(StatusCode::GATEWAY_TIMEOUT, "Timeout"),
+            Failed::Provider(Failure::BadName(_)) => new(StatusCode::BAD_REQUEST, "BadRequest"),
+            Failed::Provider(Failure::Unreachable(_) | Failure::Garbage(_)) => unavailable(),
+            Failed::Down { pause, .. } => unavailable().retry_after(*pause),
+            Failed::Broken => new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
+        }
+    }
+}
+
+/// As apimachinery's `NewForbidden` puts it.
+fn forbidden(kind: Kind, name: &str, why: &dyn std::fmt::Display) -> Status {
+    let message = format!("{}.{GROUP} {name:?} is forbidden: {why}", kind.plural());
+    Status::new(StatusCode::FORBIDDEN, "Forbidden", message).of(kind, Some(name))
+}
+
+impl IntoResponse for Status {
+    fn into_response(self) -> Response {
+        let code = StatusCode::from_u16(self.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after = self.details.retry_after_seconds;
+        let mut response = (code, Json(self)).into_response();
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}

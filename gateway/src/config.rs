@@ -1,0 +1,421 @@
+//! The configuration: one YAML file, read once. Every key that is not known is an error.
+//!
+//! `gateway/README.md` is the reference for operators; `gateway/config.example.yaml` shows all keys.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::names::{self, Kind};
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file does not hold a configuration.
+    #[error("the configuration is not valid: {0}")]
+    Malformed(#[from] serde_yaml::Error),
+    /// A value cannot be meant.
+    #[error("the configuration is not valid: {0}")]
+    Refused(String),
+}
+
+/// All of it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Config {
+    /// Where the API is served.
+    #[serde(default = "defaults::listen")]
+    pub listen: SocketAddr,
+    /// Where metrics and health are served without TLS; nowhere without it.
+    #[serde(default)]
+    pub metrics_listen: Option<SocketAddr>,
+    /// Threads that serve; as many as there are processors without it.
+    #[serde(default)]
+    pub workers: Option<usize>,
+    /// The server's certificate.
+    pub tls: Tls,
+    /// How callers are known and reviewed.
+    #[serde(default)]
+    pub access: Access,
+    /// The stores, and the places of each that are served.
+    #[serde(default)]
+    pub providers: Providers,
+    /// How names of secrets begin that are served.
+    #[serde(default)]
+    pub prefixes: Prefixes,
+    /// What is remembered, and for how long.
+    #[serde(default)]
+    pub cache: Cache,
+    /// What one read may cost.
+    #[serde(default)]
+    pub reads: Reads,
+    /// How the process ends.
+    #[serde(default)]
+    pub shutdown: Shutdown,
+}
+
+/// The server's certificate.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Tls {
+    /// PEM: the certificate and what leads to its authority.
+    pub cert_file: PathBuf,
+    /// PEM: its private key.
+    pub key_file: PathBuf,
+    /// How often the files are looked at.
+    #[serde(default = "defaults::tls_refresh", with = "humantime_serde")]
+    pub refresh: Duration,
+}
+
+/// How callers are known and reviewed.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Access {
+    /// The way to the cluster; the service account's or `KUBECONFIG`'s without it.
+    pub kubeconfig: Option<PathBuf>,
+    /// How often `kube-system/extension-apiserver-authentication` is read.
+    #[serde(with = "humantime_serde")]
+    pub refresh: Duration,
+    /// How long an API server may take to answer a review.
+    #[serde(with = "humantime_serde")]
+    pub timeout: Duration,
+    /// How long "allowed" is remembered.
+    #[serde(with = "humantime_serde")]
+    pub allowed_ttl: Duration,
+    /// How long "denied" is remembered.
+    #[serde(with = "humantime_serde")]
+    pub denied_ttl: Duration,
+    /// How many answers are remembered; one that takes more than a kibibyte counts as several.
+    pub max_entries: u64,
+}
+
+impl Default for Access {
+    fn default() -> Self {
+        Self {
+            kubeconfig: None,
+            refresh: Duration::from_secs(60),
+            timeout: Duration::from_millis(500),
+            allowed_ttl: Duration::from_secs(10),
+            denied_ttl: Duration::from_secs(5),
+            max_entries: 5000,
+        }
+    }
+}
+
+/// The stores. A kind whose provider is not here serves nothing.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Providers {
+    /// AWS Secrets Manager.
+    pub aws: Option<Aws>,
+    /// GCP Secret Manager.
+    pub gcp: Option<Gcp>,
+    /// Azure Key Vault.
+    pub azure: Option<Azure>,
+}
+
+impl Providers {
+    /// The places of a kind that are served.
+    pub fn places(&self, kind: Kind) -> &[String] {
+        match kind {
+            Kind::Aws => self.aws.as_ref().map_or(&[], |aws| &aws.regions),
+            Kind::Gcp => self.gcp.as_ref().map_or(&[], |gcp| &gcp.projects),
+            Kind::Azure => self.azure.as_ref().map_or(&[], |azure| &azure.vaults),
+        }
+    }
+}
+
+/// AWS Secrets Manager. Credentials come as the SDK finds them: IRSA, Pod Identity, environment.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Aws {
+    /// The regions that are served.
+    pub regions: Vec<String>,
+    /// Another endpoint than the region's, for emulators.
+    #[serde(default)]
+    pub endpoint: Option<String>,
+}
+
+/// GCP Secret Manager. Credentials come as Application Default Credentials: Workload Identity, environment.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Gcp {
+    /// The projects that are served, by id or number.
+    pub projects: Vec<String>,
+    /// Another endpoint than Google's, for emulators.
+    #[serde(default)]
+    pub endpoint: Option<String>,
+    /// Asks without credentials; for emulators only.
+    #[serde(default)]
+    pub anonymous: bool,
+}
+
+/// Azure Key Vault. Credentials come from Workload Identity's environment.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Azure {
+    /// The hosts of the vaults that are served, such as `flyte.vault.azure.net`.
+    pub vaults: Vec<String>,
+    /// Another endpoint than the vault's own, for emulators.
+    #[serde(default)]
+    pub endpoint: Option<String>,
+    /// PEM: authorities to trust for the endpoint beside the public ones, for emulators.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// Another authority than `https://login.microsoftonline.com`, for other clouds and emulators.
+    #[serde(default)]
+    pub authority: Option<String>,
+}
+
+/// How names of secrets begin that are served; an empty list serves every name.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Prefixes {
+    /// In AWS.
+    pub aws: Vec<String>,
+    /// In GCP.
+    pub gcp: Vec<String>,
+    /// In Azure.
+    pub azure: Vec<String>,
+}
+
+impl Prefixes {
+    /// Those of a kind.
+    pub fn of(&self, kind: Kind) -> &[String] {
+        match kind {
+            Kind::Aws => &self.aws,
+            Kind::Gcp => &self.gcp,
+            Kind::Azure => &self.azure,
+        }
+    }
+}
+
+impl Default for Prefixes {
+    fn default() -> Self {
+        let flyte = || vec!["u__org__".to_owned()];
+        Self { aws: flyte(), gcp: flyte(), azure: vec!["1-".to_owned()] }
+    }
+}
+
+/// What is remembered of the providers' answers, in memory only.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Cache {
+    /// How long a value is served after it was read.
+    #[serde(with = "humantime_serde")]
+    pub ttl: Duration,
+    /// How long "no such secret" is.
+    #[serde(with = "humantime_serde")]
+    pub negative_ttl: Duration,
+    /// How many answers are kept.
+    pub max_entries: u64,
+    /// How many bytes they may have.
+    pub max_bytes: u64,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            ttl: Duration::from_secs(30),
+            negative_ttl: Duration::from_secs(5),
+            max_entries: 10_000,
+            max_bytes: 16 << 20,
+        }
+    }
+}
+
+/// What one read may cost.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Reads {
+    /// The time a provider has, with all retries; the policy itself has two seconds.
+    #[serde(with = "humantime_serde")]
+    pub timeout: Duration,
+    /// How often a provider is asked again that cannot be reached or throttles.
+    pub retries: usize,
+    /// How many reads a provider is asked at once.
+    pub concurrency: usize,
+    /// How many more wait for their turn; what comes on top is told 429 at once.
+    pub queue: usize,
+    /// When a place counts as down.
+    pub breaker: Breaker,
+}
+
+impl Default for Reads {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_millis(1200),
+            retries: 3,
+            concurrency: 64,
+            queue: 1024,
+            breaker: Breaker::default(),
+        }
+    }
+}
+
+/// When a place counts as down, and is not asked for a while.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Breaker {
+    /// After so many failures in a row.
+    pub failures: u32,
+    /// For so long; then reads are let through again, and the first failure starts the next pause.
+    #[serde(with = "humantime_serde")]
+    pub pause: Duration,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self { failures: 5, pause: Duration::from_secs(5) }
+    }
+}
+
+/// How the process ends.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Shutdown {
+    /// How long it still takes connections while `/readyz` fails, until the cluster sends no more.
+    #[serde(with = "humantime_serde")]
+    pub delay: Duration,
+    /// How long it waits after that for requests under way.
+    #[serde(with = "humantime_serde")]
+    pub grace: Duration,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self { delay: Duration::from_secs(5), grace: Duration::from_secs(15) }
+    }
+}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
+        Self::parse(&text)
+    }
+
+    /// Reads and checks a text.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let config: Self = serde_yaml::from_str(text)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Refuses what would make each read fail, or what cannot be meant.
+    fn check(&self) -> Result<(), Error> {
+        let Self { cache, reads, access, tls, shutdown, .. } = self;
+        let numbers = [
+            ("workers", self.workers == Some(0)),
+            ("access.maxEntries", access.max_entries == 0),
+            ("cache.maxEntries", cache.max_entries == 0),
+            ("reads.concurrency", reads.concurrency == 0),
+            ("reads.breaker.failures", reads.breaker.failures == 0),
+        ];
+        let times = [
+            ("tls.refresh", tls.refresh, SOME_TIME),
+            ("access.refresh", access.refresh, SOME_TIME),
+            ("access.timeout", access.timeout, SOME_TIME),
+            ("access.allowedTtl", access.allowed_ttl, ANY_TIME),
+            ("access.deniedTtl", access.denied_ttl, ANY_TIME),
+            ("cache.ttl", cache.ttl, ANY_TIME),
+            ("cache.negativeTtl", cache.negative_ttl, ANY_TIME),
+            ("reads.timeout", reads.timeout, SOME_TIME),
+            ("reads.breaker.pause", reads.breaker.pause, SOME_TIME),
+            ("shutdown.delay", shutdown.delay, ANY_TIME),
+            ("shutdown.grace", shutdown.grace, ANY_TIME),
+        ];
+        let too_little = numbers.into_iter().filter(|(_, is_zero)| *is_zero).map(|(key, _)| key);
+        let too_short = times.iter().filter(|(_, time, least)| time < least).map(|(key, ..)| *key);
+        if let Some(key) = too_little.chain(too_short).next() {
+            return Err(Error::Refused(format!("{key} must be more than zero")));
+        }
+        if let Some((key, ..)) = times.iter().find(|(_, time, _)| *time > LONGEST) {
+            return Err(Error::Refused(format!("{key} must not be more than an hour")));
+        }
+        for kind in Kind::ALL {
+            for place in self.providers.places(kind) {
+                if !names::is_place(place) {
+                    let (key, what) = (kind.places_key(), kind.place());
+                    return Err(Error::Refused(format!("providers.{key}: {place:?} is no {what}")));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// No time of the configuration is meant to be longer; a cache's would outlive the rotation of secrets.
+const LONGEST: Duration = Duration::from_secs(3600);
+const ANY_TIME: Duration = Duration::ZERO;
+const SOME_TIME: Duration = Duration::from_millis(1);
+
+mod defaults {
+    use super::{Duration, Ipv4Addr, SocketAddr};
+
+    pub(super) fn listen() -> SocketAddr {
+        (Ipv4Addr::UNSPECIFIED, 8443).into()
+    }
+
+    pub(super) fn tls_refresh() -> Duration {
+        Duration::from_secs(10)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAST: &str = "tls: { certFile: tls.crt, keyFile: tls.key }\n";
+
+    #[test]
+    fn the_least_configuration_has_the_documented_defaults() {
+        let config = Config::parse(LEAST).unwrap();
+        assert_eq!(config.listen, "0.0.0.0:8443".parse().unwrap());
+        assert_eq!(config.cache.ttl, Duration::from_secs(30));
+        assert_eq!(config.cache.negative_ttl, Duration::from_secs(5));
+        assert_eq!(config.reads.timeout, Duration::from_millis(1200));
+        assert_eq!(config.prefixes.azure, ["1-"]);
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        let table = [
+            ("tsl: {}", "unknown field `tsl`"),
+            ("cache: { tll: 30s }", "unknown field `tll`"),
+            ("cache: { ttl: 2h }", "cache.ttl must not be more than an hour"),
+            ("reads: { concurrency: 0 }", "reads.concurrency must be more than zero"),
+            ("reads: { breaker: { pause: 0s } }", "reads.breaker.pause must be more than zero"),
+            ("providers: { aws: { regions: ['EU west'] } }", "providers.aws.regions: \"EU west\" is no region"),
+            ("providers: { aws: {} }", "missing field `regions`"),
+            ("workers: 0", "workers must be more than zero"),
+        ];
+        for (lines, wanted) in table {
+            let refused = Config::parse(&format!("{LEAST}{lines}\n")).unwrap_err().to_string();
+            assert!(refused.contains(wanted), "{lines}: {refused}");
+        }
+    }
+
+    #[test]
+    fn the_example_is_valid_and_holds_all_sections() {
+        let config = Config::parse(include_str!("../config.example.yaml")).unwrap();
+        assert!(config.providers.aws.is_some() && config.providers.gcp.is_some() && config.providers.azure.is_some());
+    }
+}

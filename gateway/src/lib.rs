@@ -1,0 +1,23 @@
+//! The secret gateway: an aggregated Kubernetes API server that answers one GET with one secret of AWS, GCP or Azure.
+//!
+//! | module | holds | knows nothing of |
+//! |---|---|---|
+//! | [`server`] | sockets, TLS connections, background work, the end of it all | what is answered |
+//! | [`api`] | paths, discovery, objects, Status | providers |
+//! | [`access`] | who asks, and what they may | what is read |
+//! | [`names`] | kinds, names, and which of them are served | who asks |
+//! | [`reader`] | memory, single flight, budgets, breakers | HTTP, Kubernetes |
+//! | [`provider`] | what a provider is to the reader | SDKs |
+//! | [`providers`] | AWS, GCP and Azure by their own SDKs | what is remembered, Kubernetes |
+//! | [`config`], [`metrics`], [`audit`] | what an operator sets and sees | values |
+
+pub mod access;
+pub mod api;
+pub mod audit;
+pub mod config;
+pub mod metrics;
+pub mod names;
+pub mod provider;
+pub mod providers;
+pub mod reader;
+pub mod server;

@@ -1,0 +1,101 @@
+//! The secret gateway as a process: a configuration, a log, and signals.
+
+use std::alloc::System;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use rustix::process::{Resource, Rlimit, setrlimit};
+use secret_gateway::access::tls;
+use secret_gateway::audit;
+use secret_gateway::config::{Access, Config};
+use secret_gateway::server::{Parts, Server};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::prelude::*;
+use tracing_subscriber::{EnvFilter, fmt};
+use zeroizing_alloc::ZeroAlloc;
+
+/// Wipes what is freed, also in the buffers of SDKs and of TLS, which know nothing of secrets.
+#[global_allocator]
+static MEMORY: ZeroAlloc<System> = ZeroAlloc(System);
+
+/// An aggregated Kubernetes API server that answers one GET with one secret of AWS, GCP or Azure.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// The configuration, in YAML.
+    #[arg(long, value_name = "FILE", env = "SECRET_GATEWAY_CONFIG")]
+    config: PathBuf,
+    /// Reads and checks the configuration, and does no more.
+    #[arg(long)]
+    check: bool,
+    /// What is logged, as tracing's directives have it.
+    #[arg(long, value_name = "DIRECTIVES", env = "SECRET_GATEWAY_LOG", default_value = "info")]
+    log: EnvFilter,
+}
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    let Arguments { config, check, log } = Arguments::parse();
+    let lines = fmt::layer().json().with_writer(std::io::stderr).with_filter(filter_fn(holds_no_value));
+    tracing_subscriber::registry().with(log).with(lines).init();
+    match Config::load(&config).map_err(Error::from).and_then(|config| if check { Ok(()) } else { run(config) }) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "the gateway ends");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What SDKs, HTTP and TLS tell below `info` is what they send and receive.
+fn holds_no_value(metadata: &Metadata) -> bool {
+    metadata.target().starts_with("secret_gateway") || *metadata.level() <= Level::INFO
+}
+
+fn run(config: Config) -> Result<(), Error> {
+    // Memory that is never freed is never wiped, and must not get into files.
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    // kube's client and the SDKs take what is the process's own.
+    let _ = rustls::crypto::CryptoProvider::clone(&tls::provider()).install_default();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(workers) = config.workers {
+        runtime.worker_threads(workers);
+    }
+    // Flushes the audit log when all else has ended.
+    let (audit, _flushed) = audit::Log::stdout();
+    runtime.enable_all().build()?.block_on(serve(config, audit))
+}
+
+async fn serve(config: Config, audit: audit::Log) -> Result<(), Error> {
+    let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let cluster = kube::Client::try_from(cluster(&config.access).await?)?;
+    let providers = secret_gateway::providers::open(&config.providers).await?;
+    let starting = Server::start(Parts { config, providers, cluster, audit });
+    let server = tokio::select! {
+        server = starting => server?,
+        _ = terminated.recv() => return Ok(()),
+        _ = interrupted.recv() => return Ok(()),
+    };
+    tokio::select! {
+        _ = terminated.recv() => {}
+        _ = interrupted.recv() => {}
+    }
+    tracing::info!("stopping");
+    server.stop().await;
+    Ok(())
+}
+
+async fn cluster(access: &Access) -> Result<kube::Config, Error> {
+    Ok(match &access.kubeconfig {
+        Some(path) => {
+            let file = Kubeconfig::read_from(path)?;
+            kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?
+        }
+        None => kube::Config::infer().await?,
+    })
+}

@@ -1,0 +1,188 @@
+//! What Prometheus sees. Labels are kinds, places of the configuration and outcomes: never names, users or values.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::names::Kind;
+
+/// The content type of [`Metrics::encode`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+impl EncodeLabelValue for Kind {
+    fn encode(&self, encoder: &mut LabelValueEncoder) -> Result<(), std::fmt::Error> {
+        self.name().encode(encoder)
+    }
+}
+
+/// A kind alone.
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub struct ByKind {
+    /// The kind.
+    pub kind: Kind,
+}
+
+/// A kind, and what became of a request or a call.
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub struct ByOutcome {
+    /// The kind.
+    pub kind: Kind,
+    /// One of few words.
+    pub outcome: &'static str,
+}
+
+/// A kind, and where its answer came from.
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub struct BySource {
+    /// The kind.
+    pub kind: Kind,
+    /// `cache`, `shared` or `provider`.
+    pub source: &'static str,
+}
+
+/// A place of the configuration.
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub struct ByPlace {
+    /// The kind.
+    pub kind: Kind,
+    /// The place.
+    pub place: String,
+}
+
+/// What became of something that has no kind.
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub struct ByResult {
+    /// One of few words.
+    pub result: &'static str,
+}
+
+/// From a cached read to the end of the budget.
+#[derive(Clone, Debug)]
+pub struct Latency;
+
+impl MetricConstructor<Histogram> for Latency {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.2, 2.0])
+    }
+}
+
+/// All metrics.
+pub struct Metrics {
+    registry: Registry,
+    /// Reads that were answered.
+    pub requests: Family<ByOutcome, Counter>,
+    /// How long answers took.
+    pub request_seconds: Family<ByKind, Histogram, Latency>,
+    /// Reads that are not answered yet.
+    pub in_flight: Family<ByKind, Gauge>,
+    /// Where answers came from.
+    pub reads: Family<BySource, Counter>,
+    /// How long providers took, retries included.
+    pub provider_seconds: Family<ByOutcome, Histogram, Latency>,
+    /// Reads that a provider is asked at the moment.
+    pub provider_in_flight: Family<ByKind, Gauge>,
+    /// Whether a place counts as down: 0 no, 1 tried again, 2 yes.
+    pub breaker: Family<ByPlace, Gauge>,
+    /// Answers that are remembered.
+    pub cache_entries: Gauge,
+    /// Their weight.
+    pub cache_bytes: Gauge<u64, AtomicU64>,
+    /// Answers of SubjectAccessReviews, and those that were remembered.
+    pub reviews: Family<ByResult, Counter>,
+    /// Looks at certificate files and authorities: `unchanged`, `changed`, `failed`.
+    pub reloads: Family<ByResult, Counter>,
+}
+
+impl Metrics {
+    /// All of them at zero.
+    pub fn new() -> Arc<Self> {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("secret_gateway"),
+            requests: Family::default(),
+            request_seconds: Family::new_with_constructor(Latency),
+            in_flight: Family::default(),
+            reads: Family::default(),
+            provider_seconds: Family::new_with_constructor(Latency),
+            provider_in_flight: Family::default(),
+            breaker: Family::default(),
+            cache_entries: Gauge::default(),
+            cache_bytes: Gauge::default(),
+            reviews: Family::default(),
+            reloads: Family::default(),
+        };
+        let registry = &mut metrics.registry;
+        registry.register("requests", "Reads that were answered", metrics.requests.clone());
+        registry.register("request_seconds", "Time until a read was answered", metrics.request_seconds.clone());
+        registry.register("in_flight", "Reads that are not answered yet", metrics.in_flight.clone());
+        registry.register("reads", "Where answers came from", metrics.reads.clone());
+        registry.register(
+            "provider_seconds",
+            "Time until a provider answered, retries included",
+            metrics.provider_seconds.clone(),
+        );
+        registry.register(
+            "provider_in_flight",
+            "Reads that a provider is being asked",
+            metrics.provider_in_flight.clone(),
+        );
+        registry.register(
+            "breaker",
+            "Whether a place counts as down: 0 no, 1 tried again, 2 yes",
+            metrics.breaker.clone(),
+        );
+        registry.register("cache_entries", "Answers that are remembered", metrics.cache_entries.clone());
+        registry.register("cache_bytes", "Weight of the answers that are remembered", metrics.cache_bytes.clone());
+        registry.register("access_reviews", "Answers of SubjectAccessReviews", metrics.reviews.clone());
+        registry.register("reloads", "Looks at certificates and authorities", metrics.reloads.clone());
+        Arc::new(metrics)
+    }
+
+    /// In the text format of OpenMetrics.
+    ///
+    /// # Errors
+    /// None that a string could have.
+    pub fn encode(&self) -> Result<String, std::fmt::Error> {
+        let mut encoded = String::new();
+        text::encode(&mut encoded, &self.registry)?;
+        Ok(encoded)
+    }
+}
+
+/// Counts for as long as it lives.
+pub struct InFlight(Gauge);
+
+impl InFlight {
+    /// One more.
+    pub fn enter(gauge: &Family<ByKind, Gauge>, kind: Kind) -> Self {
+        let gauge = gauge.get_or_create_owned(&ByKind { kind });
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// What a reload was.
+pub fn reloaded<E>(metrics: &Metrics, outcome: &Result<bool, E>) {
+    let result = match outcome {
+        Ok(true) => "changed",
+        Ok(false) => "unchanged",
+        Err(_) => "failed",
+    };
+    metrics.reloads.get_or_create(&ByResult { result }).inc();
+}
+
+/// A number as gauges have it.
+pub fn set(gauge: &Gauge, number: u64) {
+    gauge.inner().store(i64::try_from(number).unwrap_or(i64::MAX), Ordering::Relaxed);
+}

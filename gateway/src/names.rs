@@ -1,0 +1,274 @@
+//! What may be asked for: the kinds, names as `<place>:<secret>`, and which of them the configuration serves.
+//!
+//! Knows neither who asks nor how a provider is asked.
+
+use std::fmt;
+
+use crate::config::Config;
+
+/// A kind of the API, and with it a provider.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Kind {
+    /// AWS Secrets Manager; places are regions.
+    Aws,
+    /// GCP Secret Manager; places are projects.
+    Gcp,
+    /// Azure Key Vault; places are hosts of vaults.
+    Azure,
+}
+
+impl Kind {
+    /// All of them, in the order of discovery.
+    pub const ALL: [Self; 3] = [Self::Aws, Self::Gcp, Self::Azure];
+
+    /// As `kind` stands in objects.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Aws => "AWSSecret",
+            Self::Gcp => "GCPSecret",
+            Self::Azure => "AzureSecret",
+        }
+    }
+
+    /// As it stands in paths.
+    pub const fn plural(self) -> &'static str {
+        match self {
+            Self::Aws => "awssecrets",
+            Self::Gcp => "gcpsecrets",
+            Self::Azure => "azuresecrets",
+        }
+    }
+
+    /// As kubectl takes one.
+    pub const fn singular(self) -> &'static str {
+        match self {
+            Self::Aws => "awssecret",
+            Self::Gcp => "gcpsecret",
+            Self::Azure => "azuresecret",
+        }
+    }
+
+    /// What the part before the colon is.
+    pub const fn place(self) -> &'static str {
+        match self {
+            Self::Aws => "region",
+            Self::Gcp => "project",
+            Self::Azure => "vault host",
+        }
+    }
+
+    /// Where the configuration names them, below `providers`.
+    pub const fn places_key(self) -> &'static str {
+        match self {
+            Self::Aws => "aws.regions",
+            Self::Gcp => "gcp.projects",
+            Self::Azure => "azure.vaults",
+        }
+    }
+
+    /// The kind behind a path.
+    pub fn from_plural(plural: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.plural() == plural)
+    }
+
+    /// The longest name that the provider gives a secret.
+    const fn longest(self) -> usize {
+        match self {
+            Self::Aws => 512,
+            Self::Gcp => 255,
+            Self::Azure => 127,
+        }
+    }
+
+    /// The same in words.
+    const fn characters(self) -> &'static str {
+        match self {
+            Self::Aws => "letters, digits and _+=.@-",
+            Self::Gcp => "letters, digits, _ and -",
+            Self::Azure => "letters, digits and -",
+        }
+    }
+
+    /// Whether names of the provider's secrets have this character. AWS also has slashes, which Kubernetes' names
+    /// cannot.
+    fn has(self, byte: u8) -> bool {
+        byte.is_ascii_alphanumeric()
+            || match self {
+                Self::Aws => b"_+=.@-".contains(&byte),
+                Self::Gcp => b"_-".contains(&byte),
+                Self::Azure => byte == b'-',
+            }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The longest place: that of a DNS name.
+const LONGEST_PLACE: usize = 253;
+
+/// Whether a region, project or vault host can be called so.
+pub fn is_place(text: &str) -> bool {
+    // A project of a Google domain has a colon in its id.
+    let has = |byte: u8| byte.is_ascii_alphanumeric() || b".:-".contains(&byte);
+    (1..=LONGEST_PLACE).contains(&text.len()) && text.bytes().all(has)
+}
+
+/// The name of an object: `<place>:<secret>`, well formed, and not necessarily served.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Name {
+    /// The kind of the object.
+    pub kind: Kind,
+    /// Region, project or vault host.
+    pub place: String,
+    /// What the provider calls the secret.
+    pub secret: String,
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}:{}", self.place, self.secret)
+    }
+}
+
+/// Why a text names no object.
+#[derive(Debug, Eq, PartialEq, thiserror::Error)]
+pub enum BadName {
+    /// No colon.
+    #[error("the name of an {kind} is `<{place}>:<name of the secret>`, with a colon", place = kind.place())]
+    NoColon {
+        /// The kind that was asked for.
+        kind: Kind,
+    },
+    /// What is before the colon.
+    #[error("the part before the colon is no {place}", place = kind.place())]
+    Place {
+        /// The kind that was asked for.
+        kind: Kind,
+    },
+    /// What is behind the colon.
+    #[error("the name of the secret is not one that its provider has: 1 to {longest} characters of {characters}",
+        longest = kind.longest(), characters = kind.characters())]
+    Secret {
+        /// The kind that was asked for.
+        kind: Kind,
+    },
+}
+
+impl Name {
+    /// Reads a name. The last colon counts, since no provider's secret has one in its name.
+    ///
+    /// # Errors
+    /// What is wrong with it; the text itself is not in it, for it can be long.
+    pub fn parse(kind: Kind, text: &str) -> Result<Self, BadName> {
+        let (place, secret) = text.rsplit_once(':').ok_or(BadName::NoColon { kind })?;
+        if !is_place(place) {
+            return Err(BadName::Place { kind });
+        }
+        if !(1..=kind.longest()).contains(&secret.len()) || !secret.bytes().all(|byte| kind.has(byte)) {
+            return Err(BadName::Secret { kind });
+        }
+        Ok(Self { kind, place: place.to_owned(), secret: secret.to_owned() })
+    }
+}
+
+/// What the configuration serves.
+#[derive(Clone, Debug)]
+pub struct Served {
+    config: Config,
+}
+
+/// Why a name is not served.
+#[derive(Debug, Eq, PartialEq, thiserror::Error)]
+pub enum NotServed {
+    /// Its place is not configured.
+    #[error("the gateway does not serve the {what} {place:?}; the operator can name it in providers.{key}")]
+    Place {
+        /// What it is.
+        what: &'static str,
+        /// The place.
+        place: String,
+        /// Where it would have to stand.
+        key: &'static str,
+    },
+    /// It begins with none of the prefixes.
+    #[error("the gateway does not serve secrets that are named so; the operator can add to prefixes")]
+    Prefix,
+}
+
+impl Served {
+    /// What this configuration serves.
+    pub fn new(config: &Config) -> Self {
+        Self { config: config.clone() }
+    }
+
+    /// Whether a name is served.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check(&self, name: &Name) -> Result<(), NotServed> {
+        let Name { kind, place, secret } = name;
+        if !self.config.providers.places(*kind).contains(place) {
+            return Err(NotServed::Place { what: kind.place(), place: place.clone(), key: kind.places_key() });
+        }
+        let prefixes = self.config.prefixes.of(*kind);
+        if prefixes.is_empty() || prefixes.iter().any(|prefix| secret.starts_with(prefix.as_str())) {
+            Ok(())
+        } else {
+            Err(NotServed::Prefix)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(kind: Kind, place: &str, secret: &str) -> Result<Name, BadName> {
+        Ok(Name { kind, place: place.to_owned(), secret: secret.to_owned() })
+    }
+
+    #[test]
+    fn names_are_a_place_and_a_secret() {
+        let (no_colon, place, secret) = (
+            |kind| Err(BadName::NoColon { kind }),
+            |kind| Err(BadName::Place { kind }),
+            |kind| Err(BadName::Secret { kind }),
+        );
+        let table = [
+            (Kind::Aws, "us-east-2:u__org__o".to_owned(), name(Kind::Aws, "us-east-2", "u__org__o")),
+            (Kind::Aws, "us-east-2:a+b=c@d.e-f".to_owned(), name(Kind::Aws, "us-east-2", "a+b=c@d.e-f")),
+            (Kind::Gcp, "example.com:project:key".to_owned(), name(Kind::Gcp, "example.com:project", "key")),
+            (Kind::Azure, "v.vault.azure.net:1-o".to_owned(), name(Kind::Azure, "v.vault.azure.net", "1-o")),
+            (Kind::Azure, "localhost:8443:1-o".to_owned(), name(Kind::Azure, "localhost:8443", "1-o")),
+            (Kind::Aws, "us-east-2".to_owned(), no_colon(Kind::Aws)),
+            (Kind::Aws, ":x".to_owned(), place(Kind::Aws)),
+            (Kind::Aws, "a/b:x".to_owned(), place(Kind::Aws)),
+            (Kind::Aws, format!("{}:x", "a".repeat(254)), place(Kind::Aws)),
+            (Kind::Aws, "us-east-2:".to_owned(), secret(Kind::Aws)),
+            (Kind::Aws, "us-east-2:a/b".to_owned(), secret(Kind::Aws)),
+            (Kind::Aws, format!("us-east-2:{}", "a".repeat(513)), secret(Kind::Aws)),
+            (Kind::Gcp, "p:a.b".to_owned(), secret(Kind::Gcp)),
+            (Kind::Azure, "v:a_b".to_owned(), secret(Kind::Azure)),
+            (Kind::Azure, format!("v:{}", "a".repeat(128)), secret(Kind::Azure)),
+        ];
+        for (kind, text, wanted) in table {
+            assert_eq!(Name::parse(kind, &text), wanted, "{kind} {text}");
+        }
+    }
+
+    #[test]
+    fn only_configured_places_and_prefixes_are_served() {
+        let text = "tls: { certFile: c, keyFile: k }\nproviders: { aws: { regions: [us-east-2] } }";
+        let served = Served::new(&Config::parse(text).unwrap());
+        let check = |kind, text| served.check(&Name::parse(kind, text).unwrap());
+        let place = |what, place: &str, key| Err(NotServed::Place { what, place: place.to_owned(), key });
+        assert_eq!(check(Kind::Aws, "us-east-2:u__org__o"), Ok(()));
+        assert_eq!(check(Kind::Aws, "us-east-2:other"), Err(NotServed::Prefix));
+        assert_eq!(check(Kind::Aws, "us-east-1:u__org__o"), place("region", "us-east-1", "aws.regions"));
+        assert_eq!(check(Kind::Gcp, "us-east-2:u__org__o"), place("project", "us-east-2", "gcp.projects"));
+    }
+}

@@ -1,0 +1,67 @@
+//! Where secrets live, as the reader sees it: one look-up by place and name, and the ways in which it fails.
+//!
+//! Knows no SDK, no cache and no Kubernetes.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
+
+/// A future that is not named.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Where secrets live: one look-up, no retries and no cache (the reader has those).
+pub trait Provider: Send + Sync {
+    /// The value stored under `name` in `place` (region, project, vault host).
+    fn fetch<'a>(&'a self, place: &'a str, name: &'a str) -> BoxFuture<'a, Result<Value, Failure>>;
+}
+
+/// A value as the provider has it; wiped on drop, and shows nothing in `Debug`.
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// Text.
+    Text(SecretString),
+    /// Bytes.
+    Binary(SecretSlice<u8>),
+}
+
+impl Value {
+    /// How many bytes it has.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.expose_secret().len(),
+            Self::Binary(bytes) => bytes.expose_secret().len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Why there is no value. The texts are the provider's or the gateway's words, and never hold a value.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Failure {
+    /// The provider's own word for "no such secret", or for one without an enabled version.
+    #[error("the provider has no such secret")]
+    NotFound,
+    /// What the gateway may not; names the permission that is missing.
+    #[error("the provider does not let the gateway read this secret: {0}")]
+    Forbidden(String),
+    /// The provider throttles, perhaps with the time to wait.
+    #[error("the provider throttles the gateway; try again later")]
+    Throttled(Option<Duration>),
+    /// No connection, an error of the server, or credentials that cannot be had.
+    #[error("the provider cannot be reached: {0}")]
+    Unreachable(String),
+    /// No answer in time.
+    #[error("the provider did not answer in time")]
+    Slow,
+    /// The provider refuses the name.
+    #[error("the provider refuses the name: {0}")]
+    BadName(String),
+    /// An answer that the provider's API does not yield.
+    #[error("the provider's answer cannot be used: {0}")]
+    Garbage(String),
+}

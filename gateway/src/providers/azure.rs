@@ -1,0 +1,256 @@
+//! Azure Key Vault: the latest version of a secret, as its raw text.
+//!
+//! Credentials are those of Workload Identity. What they must allow: the data action
+//! `Microsoft.KeyVault/vaults/secrets/getSecret/action`, as the role "Key Vault Secrets User" does, or the permission
+//! `get` in a vault with access policies.
+//!
+//! The SDK takes the scope of its token from the vault's challenge, and refuses one for another resource than the
+//! vault's own. With an endpoint of the configuration requests still are the vault's own in all but the connection, so
+//! this check holds for emulators too.
+//!
+//! A disabled secret is not "no such secret": somebody has switched it off, and a value of a broader scope must not
+//! silently take its place. It is [`Failure::Forbidden`], with the way out.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use azure_core::cloud::{CloudConfiguration, CustomConfiguration};
+use azure_core::credentials::TokenCredential;
+use azure_core::error::ErrorKind;
+use azure_core::http::headers::RETRY_AFTER;
+use azure_core::http::{
+    AsyncRawResponse, ClientOptions, HttpClient, RawResponse, Request, RetryOptions, Transport, Url,
+};
+use azure_identity::{ClientAssertionCredentialOptions, WorkloadIdentityCredential, WorkloadIdentityCredentialOptions};
+use azure_security_keyvault_secrets::{SecretClient, SecretClientOptions};
+use reqwest::redirect::Policy;
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use super::{
+    Answer, CONNECT, Error, causes, check, code_or_status, credentials_refused, endpoint, look_up, no_credentials,
+    not_served, problem, refuse, retry_after,
+};
+use crate::config;
+use crate::provider::{BoxFuture, Failure, Provider, Value};
+
+/// The longest name of a secret, and what stands in it beside letters and digits.
+const NAME: (usize, &str) = (127, "-");
+
+/// Who the gateway is to Entra, as Workload Identity's webhook tells it.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The directory.
+    pub tenant: String,
+    /// The application or managed identity.
+    pub client: String,
+    /// Where the service account's token is, which the kubelet renews.
+    pub token_file: PathBuf,
+}
+
+impl Identity {
+    /// From the environment.
+    ///
+    /// # Errors
+    /// The variable that is missing.
+    pub fn from_environment() -> Result<Self, Error> {
+        let variable = |name| std::env::var(name).map_err(|_| Error::NoIdentity(name));
+        Ok(Self {
+            tenant: variable("AZURE_TENANT_ID")?,
+            client: variable("AZURE_CLIENT_ID")?,
+            token_file: variable("AZURE_FEDERATED_TOKEN_FILE")?.into(),
+        })
+    }
+}
+
+/// Key Vault at the hosts that are configured.
+pub struct KeyVault {
+    /// By host.
+    clients: HashMap<String, Arc<SecretClient>>,
+}
+
+impl KeyVault {
+    /// With Workload Identity.
+    ///
+    /// # Errors
+    /// What an operator must mend first.
+    pub fn open(config: &config::Azure) -> Result<Self, Error> {
+        Self::new(config, Identity::from_environment()?)
+    }
+
+    /// With an identity at hand.
+    ///
+    /// # Errors
+    /// What an operator must mend first.
+    pub fn new(config: &config::Azure, identity: Identity) -> Result<Self, Error> {
+        let http = http_client(config.ca_file.as_deref())?;
+        let credential = credential(config, identity, http.clone())?;
+        let transport: Arc<dyn HttpClient> = match &config.endpoint {
+            Some(text) => Arc::new(Rerouted { http, endpoint: secure(endpoint("Azure", text)?)? }),
+            None => Arc::new(http),
+        };
+        let client = |host: &String| {
+            let options = SecretClientOptions { client_options: options(Arc::clone(&transport)), ..Default::default() };
+            let client = SecretClient::new(&format!("https://{host}"), Arc::clone(&credential), Some(options));
+            Ok((host.clone(), Arc::new(client.map_err(setup)?)))
+        };
+        Ok(Self { clients: config.vaults.iter().map(client).collect::<Result<_, Error>>()? })
+    }
+}
+
+impl Provider for KeyVault {
+    fn fetch<'a>(&'a self, place: &'a str, name: &'a str) -> BoxFuture<'a, Answer> {
+        let Some(client) = self.clients.get(place).map(Arc::clone) else { return refuse(not_served(place)) };
+        if let Err(failure) = check(name, NAME.0, NAME.1) {
+            return refuse(failure);
+        }
+        let name = name.to_owned();
+        look_up(async move {
+            let answer = client.get_secret(&name, None).await.and_then(azure_core::http::Response::into_model);
+            match answer.map_err(|error| failure(&error))?.value {
+                Some(text) => Ok(Value::Text(SecretString::from(text))),
+                None => Err(Failure::Garbage("it has no value".to_owned())),
+            }
+        })
+    }
+}
+
+/// The SDK sends no token without TLS.
+fn secure(endpoint: Url) -> Result<Url, Error> {
+    match endpoint.scheme() {
+        "https" => Ok(endpoint),
+        _ => Err(Error::Setup { provider: "Azure", problem: format!("its endpoint {endpoint} must have https") }),
+    }
+}
+
+fn setup(error: impl std::error::Error + 'static) -> Error {
+    Error::Setup { provider: "Azure", problem: problem(&error) }
+}
+
+fn http_client(ca_file: Option<&Path>) -> Result<reqwest::Client, Error> {
+    let mut builder =
+        reqwest::Client::builder().connect_timeout(CONNECT).redirect(Policy::none()).https_only(true).http1_only();
+    if let Some(path) = ca_file {
+        let unusable = |problem: String| Error::Authorities { path: path.to_owned(), problem };
+        let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+        let authorities = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| unusable(problem(&error)))?;
+        if authorities.is_empty() {
+            return Err(unusable("it holds no certificate in PEM".to_owned()));
+        }
+        builder = builder.tls_certs_merge(authorities);
+    }
+    builder.build().map_err(setup)
+}
+
+/// The reader retries, within its own budget.
+fn options(http: Arc<dyn HttpClient>) -> ClientOptions {
+    ClientOptions { retry: RetryOptions::none(), transport: Some(Transport::new(http)), ..Default::default() }
+}
+
+fn credential(
+    config: &config::Azure,
+    identity: Identity,
+    http: reqwest::Client,
+) -> Result<Arc<dyn TokenCredential>, Error> {
+    let mut client_options = options(Arc::new(http));
+    client_options.cloud = config.authority.as_ref().map(|authority| {
+        let mut cloud = CustomConfiguration::default();
+        cloud.authority_host.clone_from(authority);
+        Arc::new(CloudConfiguration::from(cloud))
+    });
+    let credential = WorkloadIdentityCredential::new(Some(WorkloadIdentityCredentialOptions {
+        credential_options: ClientAssertionCredentialOptions { client_options },
+        tenant_id: Some(identity.tenant),
+        client_id: Some(identity.client),
+        token_file_path: Some(identity.token_file),
+    }));
+    Ok(credential.map_err(setup)?)
+}
+
+/// Sends what is meant for a vault to the endpoint of the configuration, below all that the SDK checks and adds.
+#[derive(Debug)]
+struct Rerouted {
+    http: reqwest::Client,
+    endpoint: Url,
+}
+
+#[async_trait]
+impl HttpClient for Rerouted {
+    async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
+        let mut rerouted = request.clone();
+        if let Some(host) = request.url().host_str() {
+            rerouted.insert_header("host", host.to_owned());
+        }
+        let mut url = self.endpoint.clone();
+        url.set_path(request.url().path());
+        url.set_query(request.url().query());
+        *rerouted.url_mut() = url;
+        self.http.execute_request(&rerouted).await
+    }
+}
+
+fn failure(error: &azure_core::Error) -> Failure {
+    match error.kind() {
+        ErrorKind::HttpResponse { status, raw_response, .. } => refused(u16::from(*status), raw_response.as_deref()),
+        ErrorKind::Credential => no_credentials(&problem(error)),
+        ErrorKind::DataConversion => Failure::Garbage("it is no answer of Key Vault".to_owned()),
+        // What the SDK itself refuses: a challenge.
+        ErrorKind::Other => {
+            Failure::Garbage("its challenge is for another resource than the vault's; nothing was sent".to_owned())
+        }
+        _ if is_timeout(error) => Failure::Slow,
+        _ => Failure::Unreachable(problem(error)),
+    }
+}
+
+fn is_timeout(error: &azure_core::Error) -> bool {
+    causes(error).filter_map(|cause| cause.downcast_ref::<reqwest::Error>()).any(reqwest::Error::is_timeout)
+}
+
+/// The error of Key Vault's answers; the code inside is the more exact one.
+#[derive(Default, Deserialize)]
+struct Refusal {
+    error: Code,
+}
+
+#[derive(Default, Deserialize)]
+struct Code {
+    code: String,
+    #[serde(default)]
+    innererror: Option<InnerCode>,
+}
+
+#[derive(Deserialize)]
+struct InnerCode {
+    #[serde(default)]
+    code: String,
+}
+
+/// What Key Vault says in its own words.
+fn refused(status: u16, raw: Option<&RawResponse>) -> Failure {
+    let error = raw.and_then(|raw| serde_json::from_slice::<Refusal>(raw.body()).ok()).unwrap_or_default().error;
+    let said = || code_or_status(Some(&error.code), status);
+    let inner = error.innererror.as_ref().map_or("", |inner| &inner.code);
+    match (status, error.code.as_str(), inner) {
+        (404, "SecretNotFound", _) => Failure::NotFound,
+        (403, _, "SecretDisabled") => {
+            Failure::Forbidden("it is disabled; enable it, add a version, or delete it".to_owned())
+        }
+        (403, _, "ForbiddenByFirewall" | "ForbiddenByConnection") => {
+            Failure::Forbidden("the vault's network rules do not let the gateway in".to_owned())
+        }
+        (403, ..) => Failure::Forbidden(
+            "its identity needs the role \"Key Vault Secrets User\" on the vault, or the permission get in its access \
+             policies"
+                .to_owned(),
+        ),
+        (401, ..) => credentials_refused(&said()),
+        (429, ..) => Failure::Throttled(retry_after(raw.and_then(|raw| raw.headers().get_optional_str(&RETRY_AFTER)))),
+        (400, "BadParameter", _) => Failure::BadName(said()),
+        // It is being deleted or recovered.
+        (409 | 500.., ..) => Failure::Unreachable(format!("it answers {}", said())),
+        _ => Failure::Garbage(format!("with {} it has no error that Key Vault documents", said())),
+    }
+}

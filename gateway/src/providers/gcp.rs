@@ -1,0 +1,204 @@
+//! GCP Secret Manager: `AccessSecretVersion` of `versions/latest`, its checksum checked.
+//!
+//! Credentials are Application Default Credentials: Workload Identity, or a file that the environment names. What
+//! they must allow: `secretmanager.versions.access`, as the role `roles/secretmanager.secretAccessor` does.
+//!
+//! `latest` is the version made last. When that one is disabled or destroyed, the secret is there and somebody has
+//! switched it off: a value of a broader scope must not silently take its place. It is [`Failure::Forbidden`], with the
+//! way out. A secret without any version is "not found" in the provider's own word.
+
+use std::collections::HashSet;
+use std::error::Error as _;
+use std::sync::Arc;
+
+use google_cloud_auth::credentials::{Builder as DefaultCredentials, Credentials, anonymous};
+use google_cloud_gax::error::CredentialsError;
+use google_cloud_gax::error::rpc::{Code, Status, StatusDetails};
+use google_cloud_gax::retry_policy::NeverRetry;
+use google_cloud_secretmanager_v1::Error as SdkError;
+use google_cloud_secretmanager_v1::client::SecretManagerService;
+use google_cloud_secretmanager_v1::model::AccessSecretVersionResponse;
+use tokio::sync::Mutex;
+
+use super::{
+    Answer, Error, causes, check, code_or_status, credentials_refused, endpoint, look_up, no_credentials, not_served,
+    problem, refuse, retry_after, text_or_binary,
+};
+use crate::config;
+use crate::provider::{BoxFuture, Failure, Provider};
+
+/// The longest name of a secret, and what stands in it beside letters and digits.
+const NAME: (usize, &str) = (255, "_-");
+
+/// Where credentials come from, each time anew.
+type Source = Box<dyn Fn() -> Result<Credentials, String> + Send + Sync>;
+
+/// Secret Manager in the projects that are configured.
+pub struct SecretManager {
+    projects: HashSet<String>,
+    connection: Arc<Connection>,
+}
+
+impl SecretManager {
+    /// With Application Default Credentials, or with none for an emulator.
+    ///
+    /// # Errors
+    /// An endpoint that is none, or a credentials file that cannot be used.
+    pub fn open(config: &config::Gcp) -> Result<Self, Error> {
+        let default = || DefaultCredentials::default().build().map_err(|error| problem(&error));
+        let source: Source = if config.anonymous {
+            Box::new(|| Ok(anonymous::Builder::new().build()))
+        } else {
+            // A file that cannot be used is found now, not at the first read; and the token is fetched from now on.
+            let first = default().map_err(|problem| Error::Setup { provider: "GCP", problem })?;
+            let first = std::sync::Mutex::new(Some(first));
+            Box::new(move || first.lock().ok().and_then(|mut first| first.take()).map_or_else(default, Ok))
+        };
+        Self::new(config, source)
+    }
+
+    /// With credentials at hand.
+    ///
+    /// # Errors
+    /// An endpoint that is none.
+    pub fn new(config: &config::Gcp, source: Source) -> Result<Self, Error> {
+        if let Some(text) = &config.endpoint {
+            endpoint("GCP", text)?;
+        }
+        let connection = Connection { endpoint: config.endpoint.clone(), source, client: Mutex::default() };
+        Ok(Self { projects: config.projects.iter().cloned().collect(), connection: Arc::new(connection) })
+    }
+}
+
+impl Provider for SecretManager {
+    fn fetch<'a>(&'a self, place: &'a str, name: &'a str) -> BoxFuture<'a, Answer> {
+        if !self.projects.contains(place) {
+            return refuse(not_served(place));
+        }
+        if let Err(failure) = check(name, NAME.0, NAME.1) {
+            return refuse(failure);
+        }
+        let version = format!("projects/{place}/secrets/{name}/versions/latest");
+        let connection = Arc::clone(&self.connection);
+        look_up(async move { connection.access(version).await })
+    }
+}
+
+/// The SDK's client, and how to make another. The first read makes it, for it asks the metadata server.
+struct Connection {
+    endpoint: Option<String>,
+    source: Source,
+    client: Mutex<Option<SecretManagerService>>,
+}
+
+impl Connection {
+    async fn access(&self, version: String) -> Answer {
+        let client = self.client().await?;
+        match client.access_secret_version().set_name(version).send().await {
+            Ok(answer) => value(answer),
+            Err(error) => {
+                if is_lasting(&error) {
+                    self.client.lock().await.take();
+                }
+                Err(failure(&error))
+            }
+        }
+    }
+
+    async fn client(&self) -> Result<SecretManagerService, Failure> {
+        let mut slot = self.client.lock().await;
+        if let Some(client) = &*slot {
+            return Ok(client.clone());
+        }
+        let credentials = (self.source)().map_err(|problem| no_credentials(&problem))?;
+        // The reader retries, within its own budget.
+        let mut builder = SecretManagerService::builder().with_credentials(credentials).with_retry_policy(NeverRetry);
+        if let Some(endpoint) = &self.endpoint {
+            builder = builder.with_endpoint(endpoint);
+        }
+        let client = builder.build().await.map_err(|error| Failure::Unreachable(problem(&error)))?;
+        Ok(slot.insert(client).clone())
+    }
+}
+
+/// Whether the SDK has given up on its credentials: it does after a failure that it takes for permanent, such as the
+/// ones of a metadata server that starts later than the pod. Only new ones try again.
+fn is_lasting(error: &SdkError) -> bool {
+    let credentials = error.source().and_then(|source| source.downcast_ref::<CredentialsError>());
+    error.is_authentication() && !credentials.is_some_and(CredentialsError::is_transient)
+}
+
+fn value(answer: AccessSecretVersionResponse) -> Answer {
+    let garbage = |problem: &str| Err(Failure::Garbage(problem.to_owned()));
+    let Some(payload) = answer.payload else { return garbage("it has no payload") };
+    match payload.data_crc32c {
+        // Secret Manager has one for each version, whether or not its writer gave one.
+        None => garbage("its payload has no CRC32C"),
+        Some(sum) if sum != i64::from(crc32c::crc32c(&payload.data)) => {
+            garbage("its payload is not what its CRC32C says; it was damaged on the way")
+        }
+        // The buffer has no other owner: this moves it.
+        Some(_) => Ok(text_or_binary(payload.data.into())),
+    }
+}
+
+fn failure(error: &SdkError) -> Failure {
+    if let Some(status) = error.status() {
+        return refused(status, error);
+    }
+    match error.http_status_code() {
+        _ if error.is_authentication() => no_credentials(&of_credentials(error)),
+        _ if error.is_timeout() => Failure::Slow,
+        _ if error.is_deserialization() => Failure::Garbage("it is no answer of AccessSecretVersion".to_owned()),
+        Some(401) => credentials_refused(&code_or_status(None, 401)),
+        Some(429) => Failure::Throttled(wait(None, error)),
+        Some(status @ 500..) => Failure::Unreachable(format!("it answers {}", code_or_status(None, status))),
+        Some(status) => {
+            Failure::Garbage(format!("with {} it has no error of Secret Manager", code_or_status(None, status)))
+        }
+        None => Failure::Unreachable(problem(error)),
+    }
+}
+
+/// What became of the request for a token. The SDK's own text quotes the answer.
+fn of_credentials(error: &SdkError) -> String {
+    let status = causes(error).skip(1).find_map(|cause| cause.downcast_ref::<SdkError>()?.http_status_code());
+    status
+        .map_or_else(|| problem(error), |status| format!("whoever gives them answers {}", code_or_status(None, status)))
+}
+
+/// What Secret Manager says in its own words.
+fn refused(status: &Status, error: &SdkError) -> Failure {
+    let said = status.code.name();
+    match status.code {
+        Code::NotFound => Failure::NotFound,
+        Code::FailedPrecondition => Failure::Forbidden(
+            "its latest version is disabled or destroyed; enable it, add a version, or delete the secret".to_owned(),
+        ),
+        Code::PermissionDenied if has_reason(status, "SERVICE_DISABLED") => {
+            Failure::Forbidden("the project needs the API secretmanager.googleapis.com enabled".to_owned())
+        }
+        Code::PermissionDenied => Failure::Forbidden(
+            "its service account needs roles/secretmanager.secretAccessor (secretmanager.versions.access) on it"
+                .to_owned(),
+        ),
+        Code::ResourceExhausted => Failure::Throttled(wait(Some(status), error)),
+        Code::DeadlineExceeded => Failure::Slow,
+        Code::InvalidArgument => Failure::BadName(said.to_owned()),
+        Code::Unauthenticated => credentials_refused(said),
+        _ => Failure::Unreachable(format!("it answers {said}")),
+    }
+}
+
+fn has_reason(status: &Status, reason: &str) -> bool {
+    status.details.iter().any(|detail| matches!(detail, StatusDetails::ErrorInfo(info) if info.reason == reason))
+}
+
+/// How long Secret Manager wants to be left alone.
+fn wait(status: Option<&Status>, error: &SdkError) -> Option<std::time::Duration> {
+    let detail = status.into_iter().flat_map(|status| &status.details).find_map(|detail| match detail {
+        StatusDetails::RetryInfo(info) => info.retry_delay.and_then(|delay| delay.try_into().ok()),
+        _ => None,
+    });
+    detail.or_else(|| retry_after(error.http_headers()?.get("retry-after")?.to_str().ok()))
+}

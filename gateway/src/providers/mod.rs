@@ -1,0 +1,227 @@
+//! AWS, GCP and Azure as [`Provider`]s: one look-up with the provider's own SDK, and its answer in the words of
+//! [`Failure`].
+//!
+//! Knows no cache, no retries and no Kubernetes. No text from here holds anything of an answer's body but the error
+//! codes that the provider documents.
+//!
+//! **What the SDKs leave in memory.** Values are moved, not copied, into types that wipe themselves. The buffers of
+//! TLS, of HTTP and of JSON in which they came are freed by the SDKs without being wiped, as are the SDKs' own access
+//! tokens: only an allocator that wipes what is freed reaches those, and the binary has one.
+
+use std::collections::HashMap;
+use std::error::Error as StdError;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::{SecretSlice, SecretString};
+
+use crate::config;
+use crate::names::Kind;
+use crate::provider::{BoxFuture, Failure, Provider, Value};
+
+pub mod aws;
+pub mod azure;
+pub mod gcp;
+
+/// How long a connection may take to come about.
+const CONNECT: Duration = Duration::from_secs(1);
+
+/// How long a look-up goes on, whoever still waits for it.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Why a provider cannot even be asked: what an operator must mend before the gateway starts.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A URL that is none.
+    #[error("the endpoint {endpoint} of {provider} is no URL with http or https and a host")]
+    Endpoint {
+        /// AWS, GCP or Azure.
+        provider: &'static str,
+        /// What the configuration has.
+        endpoint: String,
+    },
+    /// Azure: no Workload Identity in the environment.
+    #[error(
+        "the environment has no {0}: give the service account of the gateway an identity (annotation \
+         azure.workload.identity/client-id) and its pod the label azure.workload.identity/use: \"true\""
+    )]
+    NoIdentity(&'static str),
+    /// Azure: authorities that cannot be used.
+    #[error("providers.azure.caFile {path} cannot be used: {problem}")]
+    Authorities {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        problem: String,
+    },
+    /// An SDK cannot be set up.
+    #[error("{provider} cannot be used: {problem}")]
+    Setup {
+        /// AWS, GCP or Azure.
+        provider: &'static str,
+        /// Why.
+        problem: String,
+    },
+}
+
+/// Opens what the configuration names. Nothing is asked of a provider yet.
+///
+/// # Errors
+/// What an operator must mend first.
+pub async fn open(config: &config::Providers) -> Result<HashMap<Kind, Arc<dyn Provider>>, Error> {
+    let mut providers: HashMap<Kind, Arc<dyn Provider>> = HashMap::new();
+    if let Some(aws) = &config.aws {
+        providers.insert(Kind::Aws, Arc::new(aws::SecretsManager::open(aws).await?));
+    }
+    if let Some(gcp) = &config.gcp {
+        providers.insert(Kind::Gcp, Arc::new(gcp::SecretManager::open(gcp)?));
+    }
+    if let Some(azure) = &config.azure {
+        providers.insert(Kind::Azure, Arc::new(azure::KeyVault::open(azure)?));
+    }
+    Ok(providers)
+}
+
+/// Runs a look-up to its end, or for as long as [`PATIENCE`], in a task of its own: when the caller has given up,
+/// what was got on the way (a connection, a token) still serves the next one.
+fn look_up<'a>(asking: impl Future<Output = Result<Value, Failure>> + Send + 'static) -> BoxFuture<'a, Answer> {
+    Box::pin(async {
+        match tokio::spawn(tokio::time::timeout(PATIENCE, asking)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(Failure::Slow),
+            Err(_) => Err(Failure::Unreachable("the look-up broke off; it is a fault of the gateway".to_owned())),
+        }
+    })
+}
+
+type Answer = Result<Value, Failure>;
+
+/// A look-up that ends before any call.
+fn refuse<'a>(failure: Failure) -> BoxFuture<'a, Answer> {
+    Box::pin(std::future::ready(Err(failure)))
+}
+
+/// A place that the configuration does not name.
+fn not_served(place: &str) -> Failure {
+    Failure::Forbidden(format!("the gateway's configuration does not name {place}"))
+}
+
+/// Whether a name is one that the provider would store.
+fn check(name: &str, longest: usize, others: &'static str) -> Result<(), Failure> {
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || others.as_bytes().contains(&byte);
+    if (1..=longest).contains(&name.len()) && name.bytes().all(known) {
+        Ok(())
+    } else {
+        Err(Failure::BadName(format!("a name is 1 to {longest} letters, digits and {others}")))
+    }
+}
+
+/// Bytes as text, where they are text.
+fn text_or_binary(bytes: Vec<u8>) -> Value {
+    match String::from_utf8(bytes) {
+        Ok(text) => Value::Text(SecretString::from(text)),
+        Err(error) => Value::Binary(SecretSlice::from(error.into_bytes())),
+    }
+}
+
+/// What `Retry-After` says in seconds; as a date it is of no use within one read.
+fn retry_after(header: Option<&str>) -> Option<Duration> {
+    header?.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// The chain of an error's causes, itself first.
+fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// What lies at the bottom of an error of a connection or of credentials, on one line.
+///
+/// Not for errors of decoding a secret: those may quote it.
+fn problem(error: &(dyn StdError + 'static)) -> String {
+    const LONGEST: usize = 300;
+    if causes(error).any(is_cut) {
+        return "the connection broke off before the whole answer had come".to_owned();
+    }
+    match causes(error).last() {
+        // It quotes what it could not read, which may be a token.
+        Some(root) if root.is::<serde_json::Error>() => "an answer cannot be read".to_owned(),
+        root => root
+            .map(ToString::to_string)
+            .unwrap_or_default()
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(LONGEST)
+            .collect(),
+    }
+}
+
+/// A connection that ended too early.
+fn is_cut(cause: &(dyn StdError + 'static)) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message)
+        || cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof))
+}
+
+/// An error code as a provider writes it, and nothing else that may stand in its place.
+fn code_or_status(code: Option<&str>, status: u16) -> String {
+    let is_code = |code: &&str| (1..=64).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    code.filter(is_code).map_or_else(|| format!("status {status}"), |code| format!("{code} (status {status})"))
+}
+
+/// The gateway's own credentials are refused.
+fn credentials_refused(code: &str) -> Failure {
+    Failure::Unreachable(format!(
+        "it refuses the gateway's credentials: {code}; the operator must check the identity of the gateway's service \
+         account and the clock of its node"
+    ))
+}
+
+/// The gateway has no credentials.
+fn no_credentials(problem: &str) -> Failure {
+    Failure::Unreachable(format!(
+        "the gateway gets no credentials: {problem}; the operator must check the identity of its service account"
+    ))
+}
+
+/// An endpoint of the configuration, checked.
+fn endpoint(provider: &'static str, text: &str) -> Result<url::Url, Error> {
+    url::Url::parse(text)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        .ok_or_else(|| Error::Endpoint { provider, endpoint: text.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_stays_within_its_alphabet() {
+        assert_eq!(code_or_status(Some("ThrottlingException"), 400), "ThrottlingException (status 400)");
+        for other in [None, Some(""), Some("the value is hunter2"), Some("a\nb")] {
+            assert_eq!(code_or_status(other, 502), "status 502");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_nothing() {
+        let table =
+            [(Some(" 7 "), Some(7)), (Some("Fri, 31 Dec 1999 23:59:59 GMT"), None), (Some("-1"), None), (None, None)];
+        for (header, seconds) in table {
+            assert_eq!(retry_after(header), seconds.map(Duration::from_secs), "{header:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_checked_to_the_last_character() {
+        let bad = |longest| Failure::BadName(format!("a name is 1 to {longest} letters, digits and _-"));
+        assert_eq!(check("u__org__o-1", 255, "_-"), Ok(()));
+        for name in ["", "a/b", "a b", "a:b", "ä", "a\n", "..", "toolong"] {
+            assert_eq!(check(name, 6, "_-"), Err(bad(6)), "{name:?}");
+        }
+    }
+}

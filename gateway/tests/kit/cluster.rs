@@ -1,0 +1,147 @@
+//! A cluster, as far as the gateway asks it: the ConfigMap with the front proxy's authority, and reviews of access.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use super::authority::Authority;
+
+/// What the cluster answers to a review's spec.
+#[derive(Clone)]
+pub enum Verdict {
+    Allow,
+    Deny(&'static str),
+    Fail(u16),
+    Stall(Duration),
+}
+
+type Judge = Arc<dyn Fn(&Value) -> Verdict + Send + Sync>;
+
+struct Inner {
+    config_map: Option<Value>,
+    judge: Judge,
+    reviews: Vec<Value>,
+}
+
+/// An API server on loopback.
+#[derive(Clone)]
+pub struct Cluster {
+    pub address: SocketAddr,
+    inner: Arc<Mutex<Inner>>,
+}
+
+impl Cluster {
+    /// One that allows everything, and has no ConfigMap.
+    pub async fn start() -> Self {
+        let inner = Inner { config_map: None, judge: Arc::new(|_: &Value| Verdict::Allow), reviews: Vec::new() };
+        let inner = Arc::new(Mutex::new(inner));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
+        let address = listener.local_addr().expect("an address");
+        let cluster = Self { address, inner };
+        let router = cluster.router::<()>().with_state(());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        cluster
+    }
+
+    /// What it answers, as part of more.
+    pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
+        Router::new()
+            .route("/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication", get(config_map))
+            .route("/apis/authorization.k8s.io/v1/subjectaccessreviews", post(review))
+            .layer(Extension(Arc::clone(&self.inner)))
+    }
+
+    pub fn client(&self) -> kube::Client {
+        let config = kube::Config::new(format!("http://{}", self.address).parse().expect("a URI"));
+        kube::Client::try_from(config).expect("a client")
+    }
+
+    /// From now on these authorities, and certificates of these common names, are the front proxy's.
+    pub fn trust(&self, authorities: &[&Authority], common_names: &[&str]) {
+        let ca: String = authorities.iter().map(|authority| authority.certificate.as_str()).collect();
+        self.inner.lock().unwrap().config_map = Some(json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": { "name": "extension-apiserver-authentication", "namespace": "kube-system" },
+            "data": {
+                "client-ca-file": "not read",
+                "requestheader-allowed-names": json!(common_names).to_string(),
+                "requestheader-client-ca-file": ca,
+                "requestheader-extra-headers-prefix": r#"["X-Remote-Extra-"]"#,
+                "requestheader-group-headers": r#"["X-Remote-Group"]"#,
+                "requestheader-uid-headers": r#"["X-Remote-Uid"]"#,
+                "requestheader-username-headers": r#"["X-Remote-User"]"#,
+            },
+        }));
+    }
+
+    /// From now on the ConfigMap cannot be read.
+    pub fn forget_config_map(&self) {
+        self.inner.lock().unwrap().config_map = None;
+    }
+
+    /// From now on reviews are judged so.
+    pub fn judge(&self, judge: impl Fn(&Value) -> Verdict + Send + Sync + 'static) {
+        self.inner.lock().unwrap().judge = Arc::new(judge);
+    }
+
+    /// The specs of all reviews so far.
+    pub fn reviews(&self) -> Vec<Value> {
+        self.inner.lock().unwrap().reviews.clone()
+    }
+}
+
+async fn config_map(Extension(inner): Extension<Arc<Mutex<Inner>>>) -> Response {
+    match inner.lock().unwrap().config_map.clone() {
+        Some(map) => Json(map).into_response(),
+        None => failure(404, "NotFound"),
+    }
+}
+
+async fn review(Extension(inner): Extension<Arc<Mutex<Inner>>>, Json(review): Json<Value>) -> Response {
+    assert_eq!(review["kind"], "SubjectAccessReview");
+    let spec = review["spec"].clone();
+    let judge = {
+        let mut inner = inner.lock().unwrap();
+        inner.reviews.push(spec.clone());
+        Arc::clone(&inner.judge)
+    };
+    let status = match judge(&spec) {
+        Verdict::Allow => json!({ "allowed": true }),
+        Verdict::Deny(reason) => json!({ "allowed": false, "reason": reason }),
+        Verdict::Fail(403) => return failure(403, "Forbidden"),
+        Verdict::Fail(code) => return failure(code, "InternalError"),
+        Verdict::Stall(duration) => {
+            tokio::time::sleep(duration).await;
+            json!({ "allowed": true })
+        }
+    };
+    let review = json!({
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "metadata": {},
+        "spec": spec,
+        "status": status,
+    });
+    (StatusCode::CREATED, Json(review)).into_response()
+}
+
+fn failure(code: u16, reason: &str) -> Response {
+    let status = json!({
+        "apiVersion": "v1",
+        "kind": "Status",
+        "metadata": {},
+        "status": "Failure",
+        "message": "as the test wants it",
+        "reason": reason,
+        "code": code,
+    });
+    (StatusCode::from_u16(code).expect("a code"), Json(status)).into_response()
+}

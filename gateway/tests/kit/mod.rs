@@ -1,0 +1,161 @@
+//! A gateway on loopback with all that is around it: authorities and certificates, a cluster that reviews, a provider
+//! in memory, and clients that speak to it as the API server does.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::string_slice, clippy::unwrap_used)] // how tests fail
+#![allow(dead_code)] // each of its users needs another part
+
+pub mod authority;
+pub mod client;
+pub mod cluster;
+pub mod memory;
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use secret_gateway::audit;
+use secret_gateway::config::Config;
+use secret_gateway::names::Kind;
+use secret_gateway::server::{Parts, Server};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use authority::{Authority, Identity};
+use client::Client;
+use cluster::Cluster;
+use memory::Memory;
+
+/// The common name that the cluster allows.
+pub const FRONT_PROXY: &str = "front-proxy-client";
+/// The user whom the front proxy names.
+pub const USER: &str = "system:serviceaccount:kubewarden:policy-server-default";
+
+/// All places and no waiting; tests add what they are about.
+const CONFIG: &str = "
+listen: 127.0.0.1:0
+metricsListen: 127.0.0.1:0
+tls: { certFile: DIR/tls.crt, keyFile: DIR/tls.key, refresh: 50ms }
+providers:
+  aws: { regions: [us-east-2, eu-west-1] }
+  gcp: { projects: [flyte] }
+  azure: { vaults: [flyte.vault.azure.net] }
+";
+
+/// A gateway, and its surroundings.
+pub struct Kit {
+    pub server: Option<Server>,
+    pub cluster: Cluster,
+    pub memory: Arc<Memory>,
+    /// Of the front proxy.
+    pub authority: Authority,
+    /// Of the gateway's certificate.
+    pub server_authority: Authority,
+    pub audit: Lines,
+    pub files: TempDir,
+    address: std::net::SocketAddr,
+    metrics_address: std::net::SocketAddr,
+}
+
+impl Kit {
+    /// A gateway whose configuration has these lines too.
+    pub async fn start(lines: &str) -> Self {
+        Self::start_in(Cluster::start().await, lines).await
+    }
+
+    /// The same in a cluster that is there already, and trusts nobody yet.
+    pub async fn start_in(cluster: Cluster, lines: &str) -> Self {
+        let (authority, server_authority) = (Authority::new("front-proxy-ca"), Authority::new("gateway-ca"));
+        cluster.trust(&[&authority], &[FRONT_PROXY]);
+        let files = TempDir::new().expect("a directory");
+        write_certificate(&files, &server_authority.server());
+        let config = format!("{CONFIG}{lines}\n").replace("DIR", files.path().to_str().expect("a path"));
+        let (memory, audit) = (Arc::new(Memory::default()), Lines::default());
+        let provider = |kind| (kind, Arc::clone(&memory) as Arc<dyn secret_gateway::provider::Provider>);
+        let server = Server::start(Parts {
+            config: Config::parse(&config).expect("a configuration"),
+            providers: Kind::ALL.map(provider).into_iter().collect::<HashMap<_, _>>(),
+            cluster: cluster.client(),
+            audit: audit::Log::new(audit.clone()),
+        })
+        .await
+        .expect("a server");
+        let (address, metrics_address) = (server.address, server.metrics_address.expect("metrics"));
+        let server = Some(server);
+        Self { server, cluster, memory, authority, server_authority, audit, files, address, metrics_address }
+    }
+
+    /// A connection of the front proxy, which names [`USER`].
+    pub async fn client(&self) -> Client {
+        self.connect(Some(&self.authority.client(FRONT_PROXY))).await.user(USER)
+    }
+
+    /// A connection with this certificate, which names nobody.
+    pub async fn connect(&self, identity: Option<&Identity>) -> Client {
+        Client::connect(self.address, &self.server_authority, identity).await.expect("a connection")
+    }
+
+    /// Replaces the server's certificate.
+    pub fn replace_certificate(&self, identity: &Identity) {
+        write_certificate(&self.files, identity);
+    }
+
+    /// A document that is served to anybody, without TLS.
+    pub async fn plain(&self, path: &str) -> client::Answer {
+        client::plain(self.metrics_address, path).await
+    }
+
+    /// What the listener without TLS says of metrics.
+    pub async fn metrics(&self) -> String {
+        String::from_utf8(self.plain("/metrics").await.body).expect("text")
+    }
+
+    /// Stops the server, and waits for its end.
+    pub async fn stop(&mut self) {
+        self.server.take().expect("a server").stop().await;
+    }
+}
+
+fn write_certificate(files: &TempDir, identity: &Identity) {
+    std::fs::write(files.path().join("tls.crt"), &identity.certificate).expect("a file");
+    std::fs::write(files.path().join("tls.key"), &identity.key).expect("a file");
+}
+
+/// Audit lines, in memory.
+#[derive(Clone, Default)]
+pub struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    /// As they were written.
+    pub fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).expect("text")
+    }
+
+    /// As JSON, without what is different each time.
+    pub fn read(&self) -> Vec<Value> {
+        read_lines(&self.text())
+    }
+}
+
+/// Audit lines as JSON, without what is different each time.
+pub fn read_lines(text: &str) -> Vec<Value> {
+    let line = |line: &str| {
+        let mut line: Value = serde_json::from_str(line).expect("JSON");
+        let fields = line.as_object_mut().expect("an object");
+        let time = fields.remove("time").expect("a time");
+        humantime::parse_rfc3339(time.as_str().expect("text")).expect("a time of RFC 3339");
+        assert!(fields.remove("durationMs").expect("a duration").as_f64().expect("a number") >= 0.0);
+        line
+    };
+    text.lines().map(line).collect()
+}
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

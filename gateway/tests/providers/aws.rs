@@ -1,0 +1,308 @@
+//! AWS: values and names against moto, failures against a double.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::future::ProvideCredentials as Providing;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::primitives::Blob;
+use secret_gateway::config;
+use secret_gateway::provider::Failure;
+use secret_gateway::providers::aws::SecretsManager;
+use serde_json::{Value, json as object};
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::double::{Answer, Asked, Double, html, json, json_with, nobody};
+use crate::moto::Moto;
+use crate::{
+    CANARY, assert_nothing_is_shown, bad_name, binary, credentials_refused, forbidden, garbage, no_credentials,
+    nobody_listens, read, text, unreachable,
+};
+
+pub const REGION: &str = "eu-west-1";
+
+fn static_credentials() -> SharedCredentialsProvider {
+    SharedCredentialsProvider::new(Credentials::new("AKIDEXAMPLE", "key", Some("session".to_owned()), None, "test"))
+}
+
+fn sdk(credentials: SharedCredentialsProvider) -> SdkConfig {
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new(REGION))
+        .credentials_provider(credentials)
+        .build()
+}
+
+fn provider(endpoint: &str, credentials: SharedCredentialsProvider) -> SecretsManager {
+    let regions = vec![REGION.to_owned(), "us-east-2".to_owned()];
+    SecretsManager::new(&config::Aws { regions, endpoint: Some(endpoint.to_owned()) }, &sdk(credentials)).unwrap()
+}
+
+/// Whoever makes the secrets that the gateway reads.
+fn owner(moto: &Moto) -> Client {
+    let config = aws_sdk_secretsmanager::config::Builder::from(&sdk(static_credentials())).endpoint_url(&moto.url);
+    Client::from_conf(config.build())
+}
+
+#[tokio::test]
+async fn values_are_read_as_moto_has_them() {
+    let moto = Moto::start();
+    let owner = owner(&moto);
+    let name = "u__org__o__domain__d__project__p__key__k";
+    let bytes = [0, 159, 146, 150, 255];
+    owner.create_secret().name(name).secret_string("first").send().await.unwrap();
+    owner.put_secret_value().secret_id(name).secret_string("päss\n").send().await.unwrap();
+    owner.create_secret().name("binary").secret_binary(Blob::new(bytes)).send().await.unwrap();
+    owner.create_secret().name("no-version").send().await.unwrap();
+    owner.create_secret().name("going").secret_string(CANARY).send().await.unwrap();
+    owner.delete_secret().secret_id("going").recovery_window_in_days(7).send().await.unwrap();
+    owner.create_secret().name("gone").secret_string(CANARY).send().await.unwrap();
+    owner.delete_secret().secret_id("gone").force_delete_without_recovery(true).send().await.unwrap();
+    let provider = provider(&moto.url, static_credentials());
+    let table = [
+        (REGION, name, text("päss\n")),
+        (REGION, "binary", binary(&bytes)),
+        (REGION, "no-version", Err(Failure::NotFound)),
+        (
+            REGION,
+            "going",
+            forbidden(
+                "it is marked for deletion; restore it (secretsmanager:RestoreSecret) or delete it without recovery",
+            ),
+        ),
+        (REGION, "gone", Err(Failure::NotFound)),
+        (REGION, "never-there", Err(Failure::NotFound)),
+        // A region is a store of its own.
+        ("us-east-2", name, Err(Failure::NotFound)),
+    ];
+    for (region, name, wanted) in table {
+        assert_eq!(read(&provider, region, name).await, wanted, "{name} in {region}");
+    }
+}
+
+/// What the service checks before it looks for the secret.
+pub fn service(asked: &Asked, answer: impl Fn(&str) -> Answer) -> Answer {
+    let signed = format!("/{REGION}/secretsmanager/aws4_request");
+    let authorization = asked.header("authorization");
+    if asked.header("x-amz-target") != "secretsmanager.GetSecretValue"
+        || asked.header("content-type") != "application/x-amz-json-1.1"
+        || (asked.method.as_str(), asked.path.as_str()) != ("POST", "/")
+    {
+        return json(400, object!({"__type": "UnknownOperationException"}));
+    }
+    if !authorization.starts_with("AWS4-HMAC-SHA256 Credential=") || !authorization.contains(&signed) {
+        return json(400, object!({"__type": "IncompleteSignatureException"}));
+    }
+    let body: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
+    match (&body["SecretId"], &body["VersionStage"]) {
+        (Value::String(name), Value::String(stage)) if stage == "AWSCURRENT" => answer(name),
+        _ => json(400, object!({"__type": "InvalidParameterException", "Message": "not AWSCURRENT"})),
+    }
+}
+
+fn error(code: &str, message: &str) -> Answer {
+    json(400, object!({"__type": code, "message": message}))
+}
+
+/// The double's secrets, and what becomes of reading them.
+fn failures() -> Vec<(&'static str, Answer, Result<crate::Shown, Failure>)> {
+    let kms = "its role needs kms:Decrypt on the key of the secret, and the key must be enabled";
+    let get = "its role needs secretsmanager:GetSecretValue on it";
+    vec![
+        ("text", json(200, object!({"SecretString": "text"})), text("text")),
+        ("both", json(200, object!({"SecretString": "text", "SecretBinary": "AP8="})), text("text")),
+        ("empty-text", json(200, object!({"SecretString": "", "SecretBinary": "AP8="})), binary(&[0, 255])),
+        ("only-empty-text", json(200, object!({"SecretString": ""})), text("")),
+        ("neither", json(200, object!({"Name": "neither"})), garbage("it has neither SecretString nor SecretBinary")),
+        ("missing", error("ResourceNotFoundException", "Secrets Manager can't find it"), Err(Failure::NotFound)),
+        (
+            "deleted",
+            error("InvalidRequestException", "You can't perform this operation: it was marked for deletion"),
+            forbidden(
+                "it is marked for deletion; restore it (secretsmanager:RestoreSecret) or delete it without recovery",
+            ),
+        ),
+        (
+            "denied",
+            error("AccessDeniedException", "User: arn is not authorized to perform: secretsmanager:GetSecretValue"),
+            forbidden(get),
+        ),
+        ("denied-key", error("AccessDeniedException", "Access to KMS is not allowed"), forbidden(kms)),
+        ("undecryptable", error("DecryptionFailure", "can't decrypt"), forbidden(kms)),
+        ("throttled", error("ThrottlingException", "Rate exceeded"), Err(Failure::Throttled(None))),
+        (
+            "throttled-for",
+            json_with(429, "retry-after", "7", object!({"__type": "TooManyRequestsException"})),
+            Err(Failure::Throttled(Some(Duration::from_secs(7)))),
+        ),
+        ("throttled-by-proxy", html(429), Err(Failure::Throttled(None))),
+        ("refused", error("ValidationException", "Invalid name"), bad_name("ValidationException (status 400)")),
+        (
+            "bad-parameter",
+            error("InvalidParameterException", "Invalid"),
+            bad_name("InvalidParameterException (status 400)"),
+        ),
+        (
+            "expired",
+            error("ExpiredTokenException", "The security token included in the request is expired"),
+            credentials_refused("ExpiredTokenException (status 400)"),
+        ),
+        (
+            "unknown-key",
+            error("UnrecognizedClientException", "The security token included in the request is invalid"),
+            credentials_refused("UnrecognizedClientException (status 400)"),
+        ),
+        (
+            "clock",
+            error("InvalidSignatureException", "Signature expired"),
+            credentials_refused("InvalidSignatureException (status 400)"),
+        ),
+        (
+            "broken",
+            json(500, object!({"__type": "InternalServiceError"})),
+            unreachable("it answers InternalServiceError (status 500)"),
+        ),
+        ("bad-gateway", html(502), unreachable("it answers status 502")),
+        (
+            "odd",
+            json(400, object!({"__type": "SomethingElse"})),
+            garbage("with SomethingElse (status 400) it has no error that GetSecretValue documents"),
+        ),
+        (
+            "quoting",
+            json(400, object!({"__type": format!("its value is {CANARY}")})),
+            garbage("with status 400 it has no error that GetSecretValue documents"),
+        ),
+        (
+            "not-json",
+            json(200, format!("{{\"SecretString\": \"{CANARY}")),
+            garbage("with status 200 it has no answer of GetSecretValue"),
+        ),
+        (
+            "not-base64",
+            json(200, object!({"SecretBinary": format!("{CANARY}!")})),
+            garbage("with status 200 it has no answer of GetSecretValue"),
+        ),
+        ("stalled", Answer::Stall, Err(Failure::Slow)),
+        ("cut", Answer::Cut, unreachable("the connection broke off before the whole answer had come")),
+        ("cut-body", Answer::CutBody, unreachable("the connection broke off before the whole answer had come")),
+    ]
+}
+
+async fn double() -> Double {
+    Double::http(|asked| {
+        service(asked, |name| {
+            failures()
+                .into_iter()
+                .find(|(known, ..)| *known == name)
+                .map_or_else(|| json(200, object!({"SecretString": CANARY})), |(_, answer, _)| answer)
+        })
+    })
+    .await
+}
+
+#[tokio::test]
+async fn every_failure_is_told_by_its_kind() {
+    let double = double().await;
+    let provider = provider(&double.url(), static_credentials());
+    let table = failures();
+    let asked = table.len();
+    for (name, _, wanted) in table {
+        assert_eq!(read(&provider, REGION, name).await, wanted, "{name}");
+    }
+    assert_eq!(double.asked(), vec!["POST /"; asked], "the SDK must not retry");
+}
+
+#[tokio::test]
+async fn nothing_is_asked_for_what_is_not_configured_or_no_name() {
+    let double = double().await;
+    let provider = provider(&double.url(), static_credentials());
+    let alphabet = "a name is 1 to 512 letters, digits and /_+=.@-";
+    let long = "a".repeat(513);
+    let table = [
+        ("eu-central-1", "text", forbidden("the gateway's configuration does not name eu-central-1")),
+        ("", "text", forbidden("the gateway's configuration does not name ")),
+        (REGION, "", bad_name(alphabet)),
+        (REGION, "arn:aws:secretsmanager:eu-central-1:1:secret:x", bad_name(alphabet)),
+        (REGION, "a b", bad_name(alphabet)),
+        (REGION, "ä", bad_name(alphabet)),
+        (REGION, long.as_str(), bad_name(alphabet)),
+    ];
+    for (region, name, wanted) in table {
+        assert_eq!(read(&provider, region, name).await, wanted, "{name} in {region}");
+    }
+    assert_eq!(double.asked(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn nobody_at_the_endpoint_is_unreachable() {
+    let address = nobody().await;
+    let provider = provider(&format!("http://{}", address), static_credentials());
+    assert_eq!(read(&provider, REGION, "text").await, nobody_listens(address));
+}
+
+/// Credentials that end so soon that the SDK asks for new ones each time, or that cannot be had.
+#[derive(Debug)]
+struct Rotating {
+    given: Arc<AtomicU32>,
+    until: u32,
+}
+
+impl ProvideCredentials for Rotating {
+    fn provide_credentials<'a>(&'a self) -> Providing<'a>
+    where
+        Self: 'a,
+    {
+        let given = self.given.fetch_add(1, Ordering::SeqCst) + 1;
+        Providing::ready(if given > self.until {
+            Err(CredentialsError::provider_error("the role cannot be assumed"))
+        } else {
+            let expiry = SystemTime::now() + Duration::from_secs(1);
+            Ok(Credentials::new("AKIDEXAMPLE", "key", Some(format!("session-{given}")), Some(expiry), "test"))
+        })
+    }
+}
+
+#[tokio::test]
+async fn credentials_that_expire_are_renewed_and_their_loss_is_told() {
+    let given = Arc::new(AtomicU32::new(0));
+    let issued = Arc::clone(&given);
+    let double = Double::http(move |asked| {
+        service(asked, |_| {
+            // An older session has expired.
+            match asked.header("x-amz-security-token") == format!("session-{}", issued.load(Ordering::SeqCst)) {
+                true => json(200, object!({"SecretString": "text"})),
+                false => error("ExpiredTokenException", "expired"),
+            }
+        })
+    })
+    .await;
+    let credentials = SharedCredentialsProvider::new(Rotating { given: Arc::clone(&given), until: 2 });
+    let provider = provider(&double.url(), credentials);
+    assert_eq!(read(&provider, REGION, "a").await, text("text"));
+    assert_eq!(read(&provider, REGION, "b").await, text("text"));
+    assert_eq!(read(&provider, REGION, "c").await, no_credentials("the role cannot be assumed"));
+    assert_eq!(double.asked(), ["POST /", "POST /"]);
+}
+
+#[tokio::test]
+async fn no_value_is_shown() {
+    let double = double().await;
+    let provider = provider(&double.url(), static_credentials());
+    let names = ["canary", "not-json", "not-base64"];
+    assert_nothing_is_shown("aws::no_value_is_shown", LevelFilter::TRACE, &provider, REGION, &names, CANARY).await;
+}
+
+/// The SDK writes errors of the service, which hold no value, into its finest log.
+#[tokio::test]
+async fn no_error_is_quoted_but_in_the_finest_log() {
+    let double = double().await;
+    let provider = provider(&double.url(), static_credentials());
+    let test = "aws::no_error_is_quoted_but_in_the_finest_log";
+    assert_nothing_is_shown(test, LevelFilter::DEBUG, &provider, REGION, &["quoting"], CANARY).await;
+}

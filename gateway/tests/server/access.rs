@@ -1,0 +1,238 @@
+//! Who is let in, and that nobody else reaches a provider.
+
+use std::time::Duration;
+
+use axum::http::{Method, Request};
+use http_body_util::Empty;
+use serde_json::json;
+
+use crate::kit::authority::Authority;
+use crate::kit::cluster::{Cluster, Verdict};
+use crate::kit::{FRONT_PROXY, Kit, USER, client};
+use crate::{aws, eventually, status, status_of};
+
+const NO_CERTIFICATE: &str = "only the API server's aggregation layer may connect, with its client certificate";
+const UNTRUSTED: &str = "the client certificate is not one of the front proxy's authority, or not valid now";
+const NOT_ALLOWED: &str = "the client certificate's common name is none of requestheader-allowed-names";
+
+#[tokio::test]
+async fn a_caller_without_the_front_proxys_certificate_gets_401_whatever_it_says_of_itself() {
+    let kit = Kit::start("").await;
+    let stranger = Authority::new("front-proxy-ca");
+    let callers = [
+        (None, NO_CERTIFICATE),
+        (Some(stranger.client(FRONT_PROXY)), UNTRUSTED),
+        (Some(kit.authority.expired_client(FRONT_PROXY)), UNTRUSTED),
+        (Some(kit.authority.server()), UNTRUSTED),
+        (Some(kit.authority.client("somebody-else")), NOT_ALLOWED),
+    ];
+    for (identity, message) in callers {
+        let forged = kit.connect(identity.as_ref()).await.user(USER).with("x-remote-group", "system:masters");
+        for path in [aws("key").as_str(), "/apis", "/openapi/v2", "/version", "/metrics", "/nowhere", "/"] {
+            let answer = forged.get(path).await;
+            assert_eq!((answer.status, answer.json()), (401, status(401, "Unauthorized", message)), "{path}");
+        }
+        for (method, path) in [(Method::POST, aws("key")), (Method::POST, "/apis".to_owned())] {
+            assert_eq!(forged.send(method, &path).await.unwrap().status, 401);
+        }
+    }
+    assert_eq!(kit.memory.calls(), 0);
+    assert_eq!(kit.cluster.reviews(), Vec::<serde_json::Value>::new());
+}
+
+#[tokio::test]
+async fn the_front_proxy_must_name_a_user() {
+    let kit = Kit::start("").await;
+    let nameless = kit.connect(Some(&kit.authority.client(FRONT_PROXY))).await;
+    let answer = nameless.get(&aws("key")).await;
+    assert_eq!(answer.json(), status(401, "Unauthorized", "the front proxy names no user"));
+    assert_eq!(nameless.user("").get(&aws("key")).await.status, 401);
+    assert_eq!(kit.memory.calls(), 0);
+}
+
+#[tokio::test]
+async fn without_allowed_names_any_certificate_of_the_authority_is_the_front_proxys() {
+    let kit = Kit::start("access: { refresh: 50ms }").await;
+    let somebody = kit.connect(Some(&kit.authority.client("somebody-else"))).await.user(USER);
+    assert_eq!(somebody.get(&aws("key")).await.status, 401);
+    kit.cluster.trust(&[&kit.authority], &[]);
+    eventually(async || somebody.get(&aws("key")).await.status == 200).await;
+}
+
+#[tokio::test]
+async fn a_new_authority_is_trusted_soon_and_the_old_one_no_longer_also_on_connections_that_are_open() {
+    let kit = Kit::start("access: { refresh: 50ms }").await;
+    let new = Authority::new("front-proxy-ca");
+    let (before, after) = (kit.client().await, kit.connect(Some(&new.client(FRONT_PROXY))).await.user(USER));
+    assert_eq!((before.get(&aws("key")).await.status, after.get(&aws("key")).await.status), (200, 401));
+
+    kit.cluster.trust(&[&kit.authority, &new], &[FRONT_PROXY]);
+    eventually(async || after.get(&aws("key")).await.status == 200).await;
+    assert_eq!(before.get(&aws("key")).await.status, 200);
+
+    kit.cluster.trust(&[&new], &[FRONT_PROXY]);
+    eventually(async || before.get(&aws("key")).await.status == 401).await;
+    assert_eq!(after.get(&aws("key")).await.status, 200);
+
+    // What is known stays while the cluster cannot say it again.
+    kit.cluster.forget_config_map();
+    eventually(async || kit.metrics().await.contains("reloads_total{result=\"failed\"}")).await;
+    assert_eq!(after.get(&aws("key")).await.status, 200);
+}
+
+#[tokio::test]
+async fn no_server_starts_in_a_cluster_whose_aggregation_layer_is_off() {
+    let trust = secret_gateway::access::front_proxy::Trust::load(&Cluster::start().await.client()).await;
+    let error = trust.unwrap_err().to_string();
+    assert!(error.starts_with("cannot read the ConfigMap kube-system/extension-apiserver-authentication"), "{error}");
+}
+
+#[tokio::test]
+async fn the_cluster_is_asked_with_all_that_the_front_proxy_says() {
+    let kit = Kit::start("").await;
+    let client = kit
+        .client()
+        .await
+        .with("x-remote-uid", "42")
+        .with("x-remote-group", "system:serviceaccounts")
+        .with("x-remote-group", "system:authenticated")
+        .with("x-remote-extra-authentication.kubernetes.io%2Fpod-name", "policy-server-0")
+        .with("x-remote-extra-scopes", "one")
+        .with("x-remote-extra-scopes", "two");
+    assert_eq!(client.get(&aws("key")).await.status, 200);
+    let review = json!({
+        "user": USER,
+        "uid": "42",
+        "groups": ["system:serviceaccounts", "system:authenticated"],
+        "extra": {
+            "authentication.kubernetes.io/pod-name": ["policy-server-0"],
+            "scopes": ["one", "two"],
+        },
+        "resourceAttributes": {
+            "group": "secret-gateway.flyte.org",
+            "version": "v1alpha1",
+            "resource": "awssecrets",
+            "name": "us-east-2:u__org__key",
+            "verb": "get",
+        },
+    });
+    assert_eq!(kit.cluster.reviews(), [review]);
+}
+
+#[tokio::test]
+async fn who_is_denied_gets_403_and_no_provider_hears_of_it() {
+    let kit = Kit::start("").await;
+    kit.cluster.judge(|_| Verdict::Deny("no RBAC policy matched"));
+    let answer = kit.client().await.get(&aws("key")).await;
+    let message = format!(
+        "User \"{USER}\" cannot get resource \"awssecrets\" in API group \"secret-gateway.flyte.org\" at the cluster \
+         scope: the cluster does not allow it (reason: \"no RBAC policy matched\")"
+    );
+    assert_eq!((answer.status, answer.json()), (403, status_of("key", 403, "Forbidden", &message)));
+    assert_eq!(kit.memory.calls(), 0);
+}
+
+#[tokio::test]
+async fn a_cluster_that_cannot_say_means_503_is_not_remembered_and_no_provider_hears_of_it() {
+    let kit = Kit::start("access: { timeout: 400ms }").await;
+    let client = kit.client().await;
+    let table = [
+        (Verdict::Fail(500), "it answered with an error"),
+        (
+            Verdict::Fail(403),
+            "the gateway may not create subjectaccessreviews: its service account needs the ClusterRole \
+             system:auth-delegator",
+        ),
+        (Verdict::Stall(Duration::from_secs(5)), "it did not answer in time"),
+    ];
+    for (verdict, why) in table {
+        kit.cluster.judge(move |_| verdict.clone());
+        let answer = client.get(&aws("key")).await;
+        let message = format!("the API server could not say whether this is allowed ({why}); try again later");
+        let mut wanted = status_of("key", 503, "ServiceUnavailable", &message);
+        wanted["details"]["retryAfterSeconds"] = json!(1);
+        assert_eq!((answer.status, answer.json(), answer.header("retry-after")), (503, wanted, Some("1")));
+    }
+    assert_eq!(kit.memory.calls(), 0);
+    kit.cluster.judge(|_| Verdict::Allow);
+    assert_eq!(client.get(&aws("key")).await.status, 200);
+}
+
+#[tokio::test]
+async fn answers_are_remembered_for_each_user_and_name_and_only_for_a_while() {
+    let kit = Kit::start("access: { allowedTtl: 300ms, deniedTtl: 300ms }").await;
+    kit.cluster.judge(|spec| match spec["user"].as_str() {
+        Some(USER) => Verdict::Allow,
+        _ => Verdict::Deny(""),
+    });
+    let client = kit.client().await;
+    let other = kit.connect(Some(&kit.authority.client(FRONT_PROXY))).await.user("eve");
+    for _ in 0..3 {
+        assert_eq!(client.get(&aws("one")).await.status, 200);
+        assert_eq!(other.get(&aws("one")).await.status, 403);
+    }
+    assert_eq!(kit.cluster.reviews().len(), 2);
+    assert_eq!(client.get(&aws("two")).await.status, 200);
+    assert_eq!(client.with("x-remote-group", "more").get(&aws("one")).await.status, 200);
+    assert_eq!(kit.cluster.reviews().len(), 4);
+
+    kit.cluster.judge(|spec| match spec["user"].as_str() {
+        Some(USER) => Verdict::Deny(""),
+        _ => Verdict::Allow,
+    });
+    tokio::time::sleep(Duration::from_millis(350)).await;
+    assert_eq!(client.get(&aws("one")).await.status, 403, "although the value is still in memory");
+    assert_eq!(other.get(&aws("one")).await.status, 200);
+}
+
+#[tokio::test]
+async fn metrics_on_the_apis_port_are_for_who_may_get_them() {
+    let kit = Kit::start("").await;
+    let client = kit.client().await;
+    assert!(client.get("/metrics").await.text().ends_with("# EOF\n"));
+    assert_eq!(
+        kit.cluster.reviews(),
+        [json!({
+            "user": USER,
+            "groups": [],
+            "extra": {},
+            "nonResourceAttributes": { "path": "/metrics", "verb": "get" },
+        })]
+    );
+    kit.cluster.judge(|_| Verdict::Deny(""));
+    let eve = kit.connect(Some(&kit.authority.client(FRONT_PROXY))).await.user("eve");
+    let message = "User \"eve\" cannot get path \"/metrics\" at the cluster scope: the cluster does not allow it \
+                   (reason: \"\")";
+    assert_eq!(eve.get("/metrics").await.json(), status(403, "Forbidden", message));
+}
+
+#[tokio::test]
+async fn health_is_for_anybody() {
+    let kit = Kit::start("").await;
+    let stranger = kit.connect(None).await;
+    for path in ["/healthz", "/livez", "/readyz"] {
+        let answer = stranger.get(path).await;
+        assert_eq!((answer.status, answer.text()), (200, "ok"), "{path}");
+        let answer = kit.plain(path).await;
+        assert_eq!((answer.status, answer.text()), (200, "ok"), "{path}");
+    }
+    assert_eq!(
+        kit.plain("/apis").await.json(),
+        status(404, "NotFound", "the server could not find the requested resource")
+    );
+    assert_eq!(kit.plain(&aws("key")).await.status, 404);
+}
+
+#[tokio::test]
+async fn tls_1_2_and_1_3_with_http_1_are_served_too() {
+    let kit = Kit::start("").await;
+    let identity = kit.authority.client(FRONT_PROXY);
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let request = Request::get(aws("key")).header("host", "localhost").header("x-remote-user", USER);
+        let request = request.body(Empty::new()).unwrap();
+        let address = kit.server.as_ref().unwrap().address;
+        let (answer, spoken) =
+            client::old(address, &kit.server_authority, Some(&identity), version, request).await.unwrap();
+        assert_eq!((answer.status, spoken), (200, Some(version.version)));
+    }
+}

@@ -1,0 +1,255 @@
+//! What clients and the aggregator are told of the API: whole documents.
+
+use serde_json::{Value, json};
+
+use crate::kit::Kit;
+use crate::status;
+
+const GROUP: &str = "secret-gateway.flyte.org";
+const KINDS: [(&str, &str, &str, &str); 3] = [
+    ("AWSSecret", "awssecrets", "awssecret", "region"),
+    ("GCPSecret", "gcpsecrets", "gcpsecret", "project"),
+    ("AzureSecret", "azuresecrets", "azuresecret", "vault host"),
+];
+
+fn version() -> Value {
+    json!({ "groupVersion": "secret-gateway.flyte.org/v1alpha1", "version": "v1alpha1" })
+}
+
+#[tokio::test]
+async fn groups_versions_and_resources() {
+    let kit = Kit::start("").await;
+    let client = kit.client().await;
+    let group = json!({ "name": GROUP, "versions": [version()], "preferredVersion": version() });
+    let groups = json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": [group] });
+    for accept in ["application/json", "application/json, */*", "application/vnd.kubernetes.protobuf, */*"] {
+        let answer = client.with("accept", accept).get("/apis").await;
+        assert_eq!((answer.status, answer.json()), (200, groups.clone()), "{accept}");
+        assert_eq!((answer.header("content-type"), answer.header("vary")), (Some("application/json"), Some("Accept")));
+    }
+    assert_eq!(client.get("/apis").await.json(), groups);
+
+    let group = json!({
+        "kind": "APIGroup",
+        "apiVersion": "v1",
+        "name": GROUP,
+        "versions": [version()],
+        "preferredVersion": version(),
+    });
+    assert_eq!(client.get(&format!("/apis/{GROUP}")).await.json(), group);
+
+    let resource = |(kind, plural, singular, _): (&str, &str, &str, &str)| json!({ "name": plural, "singularName": singular, "namespaced": false, "kind": kind, "verbs": ["get"] });
+    let resources = json!({
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": "secret-gateway.flyte.org/v1alpha1",
+        "resources": KINDS.map(resource),
+    });
+    assert_eq!(client.get(&format!("/apis/{GROUP}/v1alpha1")).await.json(), resources);
+}
+
+#[tokio::test]
+async fn all_of_it_in_one_document() {
+    let kit = Kit::start("").await;
+    let client = kit.client().await;
+    let resource = |(kind, plural, singular, _): (&str, &str, &str, &str)| {
+        json!({
+            "resource": plural,
+            "responseKind": { "group": GROUP, "version": "v1alpha1", "kind": kind },
+            "scope": "Cluster",
+            "singularResource": singular,
+            "verbs": ["get"],
+        })
+    };
+    for version in ["v2", "v2beta1"] {
+        let form = format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
+        let answer = client.with("accept", &format!("{form},application/json")).get("/apis").await;
+        let wanted = json!({
+            "kind": "APIGroupDiscoveryList",
+            "apiVersion": format!("apidiscovery.k8s.io/{version}"),
+            "metadata": {},
+            "items": [{
+                "metadata": { "name": GROUP, "creationTimestamp": null },
+                "versions": [{
+                    "version": "v1alpha1",
+                    "resources": KINDS.map(resource),
+                    "freshness": "Current",
+                }],
+            }],
+        });
+        assert_eq!((answer.json(), answer.header("content-type")), (wanted, Some(form.as_str())));
+    }
+    let unknown = "application/json;g=apidiscovery.k8s.io;v=v9;as=APIGroupDiscoveryList";
+    let message = "only the following media types are accepted: application/json";
+    let answer = client.with("accept", unknown).get("/apis").await;
+    assert_eq!((answer.status, answer.json()), (406, status(406, "NotAcceptable", message)));
+}
+
+#[tokio::test]
+async fn kubes_own_client_discovers_it() {
+    // As a cluster-wide client does through the aggregator, here without one.
+    let kit = Kit::start("").await;
+    let answer = kit.client().await.get(&format!("/apis/{GROUP}/v1alpha1")).await;
+    let list: k8s_openapi::apimachinery::pkg::apis::meta::v1::APIResourceList =
+        serde_json::from_slice(&answer.body).unwrap();
+    let found: Vec<_> = list.resources.into_iter().map(|it| (it.kind, it.name, it.namespaced, it.verbs)).collect();
+    let wanted = KINDS.map(|(kind, plural, ..)| (kind.to_owned(), plural.to_owned(), false, vec!["get".to_owned()]));
+    assert_eq!(found, wanted);
+}
+
+fn schemas() -> Value {
+    let text = |description: &str| json!({ "type": "string", "description": description });
+    let schema = |(kind, _, _, place): (&str, &str, &str, &str)| {
+        let binary = "The value, if it is bytes in its store.";
+        let schema = json!({
+            "type": "object",
+            "description": format!("A secret read through the gateway; its name is `<{place}>:<its name there>`."),
+            "properties": {
+                "apiVersion": text("The version of this schema."),
+                "kind": text("The kind of this object."),
+                "metadata": {
+                    "type": "object",
+                    "description": "Holds the name alone.",
+                    "properties": { "name": text("As it was asked for.") },
+                },
+                "stringValue": text("The value, if it is text in its store."),
+                "binaryValue": { "type": "string", "description": binary, "format": "byte" },
+            },
+            "x-kubernetes-group-version-kind": [{ "group": GROUP, "version": "v1alpha1", "kind": kind }],
+        });
+        (format!("org.flyte.secret-gateway.v1alpha1.{kind}"), schema)
+    };
+    KINDS.map(schema).into_iter().collect()
+}
+
+fn paths(v2: bool) -> Value {
+    let path = |(kind, plural, _, place): (&str, &str, &str, &str)| {
+        let mut name = json!({
+            "name": "name",
+            "in": "path",
+            "required": true,
+            "description": format!("`<{place}>:<name of the secret>`"),
+        });
+        let mut ok = json!({ "description": "OK" });
+        let mut get = json!({
+            "tags": ["secretGatewayFlyteOrg_v1alpha1"],
+            "description": format!("read the specified {kind}"),
+            "operationId": format!("readSecretGatewayFlyteOrgV1alpha1{kind}"),
+            "x-kubernetes-action": "get",
+            "x-kubernetes-group-version-kind": { "group": GROUP, "version": "v1alpha1", "kind": kind },
+        });
+        if v2 {
+            name["type"] = json!("string");
+            name["uniqueItems"] = json!(true);
+            ok["schema"] = json!({ "$ref": format!("#/definitions/org.flyte.secret-gateway.v1alpha1.{kind}") });
+            get["consumes"] = json!(["*/*"]);
+            get["produces"] = json!(["application/json"]);
+            get["schemes"] = json!(["https"]);
+        } else {
+            name["schema"] = json!({ "type": "string", "uniqueItems": true });
+            let schema = json!({ "$ref": format!("#/components/schemas/org.flyte.secret-gateway.v1alpha1.{kind}") });
+            ok["content"] = json!({ "application/json": { "schema": schema } });
+        }
+        get["responses"] = json!({ "200": ok, "401": { "description": "Unauthorized" } });
+        let path = format!("/apis/{GROUP}/v1alpha1/{plural}/{{name}}");
+        (path, json!({ "get": get, "parameters": [name] }))
+    };
+    KINDS.map(path).into_iter().collect()
+}
+
+fn info() -> Value {
+    json!({ "title": "Flyte secret gateway", "version": concat!("v", env!("CARGO_PKG_VERSION")) })
+}
+
+#[tokio::test]
+async fn openapi_2() {
+    let kit = Kit::start("").await;
+    let client = kit.client().await;
+    let answer = client.get("/openapi/v2").await;
+    let wanted = json!({ "swagger": "2.0", "info": info(), "paths": paths(true), "definitions": schemas() });
+    assert_eq!(answer.json(), wanted);
+
+    let etag = answer.header("etag").unwrap();
+    let again = client.with("if-none-match", etag).get("/openapi/v2").await;
+    assert_eq!((again.status, again.header("etag"), again.body.len()), (304, Some(etag), 0));
+    assert_eq!(client.with("if-none-match", "\"other\"").get("/openapi/v2").await.status, 200);
+}
+
+#[tokio::test]
+async fn openapi_3() {
+    let kit = Kit::start("").await;
+    let client = kit.client().await;
+    let (group, version) = (format!("apis/{GROUP}"), format!("apis/{GROUP}/v1alpha1"));
+    let documents = [
+        (
+            version.as_str(),
+            json!({
+                "openapi": "3.0.0",
+                "info": info(),
+                "paths": paths(false),
+                "components": { "schemas": schemas() },
+            }),
+        ),
+        (
+            group.as_str(),
+            json!({
+                "openapi": "3.0.0",
+                "info": info(),
+                "paths": {
+                    "/apis/secret-gateway.flyte.org/": {
+                        "get": {
+                            "tags": ["secretGatewayFlyteOrg_v1alpha1"],
+                            "description": "the group",
+                            "operationId": "getSecretGatewayFlyteOrgAPIGroup",
+                            "responses": {
+                                "200": { "description": "OK" },
+                                "401": { "description": "Unauthorized" },
+                            },
+                        },
+                    },
+                },
+            }),
+        ),
+    ];
+    let mut index = json!({ "paths": {} });
+    for (path, document) in documents {
+        let answer = client.get(&format!("/openapi/v3/{path}")).await;
+        assert_eq!(answer.json(), document);
+        let hash = answer.header("etag").unwrap().trim_matches('"').to_owned();
+        index["paths"][path] = json!({ "serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}") });
+    }
+    assert_eq!(client.get("/openapi/v3").await.json(), index);
+    let url = index["paths"][&version]["serverRelativeURL"].as_str().unwrap();
+    assert_eq!(client.get(url).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_version_and_the_list_of_paths() {
+    let kit = Kit::start("").await;
+    let client = kit.client().await;
+    let version = client.get("/version").await.json();
+    assert_eq!(version["gitVersion"], concat!("v", env!("CARGO_PKG_VERSION")));
+    let paths = client.get("/").await.json();
+    assert_eq!(
+        paths,
+        json!({
+            "paths": [
+                "/apis",
+                "/apis/secret-gateway.flyte.org",
+                "/apis/secret-gateway.flyte.org/v1alpha1",
+                "/healthz",
+                "/livez",
+                "/metrics",
+                "/openapi/v2",
+                "/openapi/v3",
+                "/openapi/v3/apis/secret-gateway.flyte.org",
+                "/openapi/v3/apis/secret-gateway.flyte.org/v1alpha1",
+                "/readyz",
+                "/version",
+            ],
+        })
+    );
+    for path in paths["paths"].as_array().unwrap() {
+        assert_eq!(client.get(path.as_str().unwrap()).await.status, 200, "{path}");
+    }
+}

@@ -1,0 +1,134 @@
+//! Each way in which a provider fails, with the Status that callers get.
+
+use std::time::Duration;
+
+use secret_gateway::provider::Failure;
+use serde_json::json;
+
+use crate::kit::Kit;
+use crate::{aws, status_of};
+
+#[tokio::test]
+async fn each_failure_has_its_status() {
+    let kit = Kit::start("reads: { retries: 0, breaker: { failures: 100 } }").await;
+    let client = kit.client().await;
+    let table = [
+        (
+            Failure::NotFound,
+            404,
+            "NotFound",
+            "awssecrets.secret-gateway.flyte.org \"us-east-2:u__org__0\" not found",
+            None,
+        ),
+        (
+            Failure::Forbidden("secretsmanager:GetSecretValue".into()),
+            403,
+            "Forbidden",
+            "awssecrets.secret-gateway.flyte.org \"us-east-2:u__org__1\" is forbidden: the provider does not let the \
+             gateway read this secret: secretsmanager:GetSecretValue",
+            None,
+        ),
+        (
+            Failure::Throttled(Some(Duration::from_millis(2500))),
+            429,
+            "TooManyRequests",
+            "the provider throttles the gateway; try again later",
+            Some(3),
+        ),
+        (
+            Failure::Throttled(None),
+            429,
+            "TooManyRequests",
+            "the provider throttles the gateway; try again later",
+            Some(1),
+        ),
+        (
+            Failure::Unreachable("connection refused".into()),
+            503,
+            "ServiceUnavailable",
+            "the provider cannot be reached: connection refused",
+            None,
+        ),
+        (Failure::Slow, 504, "Timeout", "the provider did not answer in time", None),
+        (Failure::BadName("no slashes".into()), 400, "BadRequest", "the provider refuses the name: no slashes", None),
+        (
+            Failure::Garbage("bad CRC32C".into()),
+            503,
+            "ServiceUnavailable",
+            "the provider's answer cannot be used: bad CRC32C",
+            None,
+        ),
+    ];
+    for (number, (failure, code, reason, message, retry_after)) in table.into_iter().enumerate() {
+        kit.memory.fail(failure);
+        let name = number.to_string();
+        let answer = client.get(&aws(&name)).await;
+        let mut wanted = status_of(&name, code, reason, message);
+        if let Some(seconds) = retry_after {
+            wanted["details"]["retryAfterSeconds"] = json!(seconds);
+        }
+        assert_eq!((answer.status, answer.json()), (code, wanted));
+        let header = retry_after.map(|seconds: u32| seconds.to_string());
+        assert_eq!(answer.header("retry-after"), header.as_deref());
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_hangs_is_504_within_the_budget_and_nothing_is_remembered() {
+    let kit = Kit::start("reads: { timeout: 300ms }").await;
+    let client = kit.client().await;
+    kit.memory.answer(Duration::from_secs(60), Err(Failure::NotFound));
+    let start = std::time::Instant::now();
+    let answer = client.get(&aws("key")).await;
+    let took = start.elapsed();
+    let wanted = status_of("key", 504, "Timeout", "the provider did not answer in time");
+    assert_eq!((answer.status, answer.json()), (504, wanted));
+    assert!((300..1000).contains(&took.as_millis()), "{took:?}");
+    kit.memory.answer(Duration::ZERO, Ok(crate::kit::memory::text("here")));
+    assert_eq!(client.get(&aws("key")).await.status, 200);
+}
+
+#[tokio::test]
+async fn an_unreachable_provider_is_asked_again_within_the_budget() {
+    let kit = Kit::start("").await;
+    let client = kit.client().await;
+    kit.memory.behave(|_, call| match call {
+        0 | 1 => (Duration::ZERO, Err(Failure::Unreachable("reset".into()))),
+        2 => (Duration::ZERO, Err(Failure::Throttled(Some(Duration::from_millis(50))))),
+        _ => (Duration::ZERO, Ok(crate::kit::memory::text("here"))),
+    });
+    assert_eq!(client.get(&aws("key")).await.json()["stringValue"], "here");
+    assert_eq!(kit.memory.calls(), 4);
+}
+
+#[tokio::test]
+async fn what_asking_again_cannot_help_is_asked_once() {
+    let kit = Kit::start("reads: { breaker: { failures: 100 } }").await;
+    let client = kit.client().await;
+    let failures = [
+        Failure::NotFound,
+        Failure::Forbidden(String::new()),
+        Failure::BadName(String::new()),
+        Failure::Garbage(String::new()),
+        // Longer than the budget.
+        Failure::Throttled(Some(Duration::from_secs(30))),
+    ];
+    for (number, failure) in failures.into_iter().enumerate() {
+        kit.memory.fail(failure.clone());
+        let start = std::time::Instant::now();
+        assert_ne!(client.get(&aws(&number.to_string())).await.status, 200);
+        assert_eq!(kit.memory.calls(), number + 1, "{failure}");
+        assert!(start.elapsed() < Duration::from_millis(1000), "{failure}: {:?}", start.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn retries_end_with_the_budget() {
+    let kit = Kit::start("reads: { timeout: 400ms, retries: 1000, breaker: { failures: 100 } }").await;
+    kit.memory.fail(Failure::Unreachable("down".into()));
+    let start = std::time::Instant::now();
+    let answer = kit.client().await.get(&aws("key")).await;
+    assert_eq!(answer.status, 503);
+    assert!(start.elapsed() < Duration::from_millis(1000), "{:?}", start.elapsed());
+    assert!((2..10).contains(&kit.memory.calls()), "{}", kit.memory.calls());
+}

@@ -1,0 +1,214 @@
+//! Certificates that change, what operators see, and the end.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use secret_gateway::provider::{Failure, Value};
+use serde_json::json;
+
+use crate::kit::memory::{CANARY, text};
+use crate::kit::{Kit, USER};
+use crate::{aws, eventually};
+
+#[tokio::test]
+async fn a_new_server_certificate_is_shown_without_a_restart_and_a_broken_one_is_not() {
+    let kit = Kit::start("").await;
+    let before = kit.client().await;
+    let new = kit.server_authority.server();
+    let shown = CertificateDer::from_pem_slice(new.certificate.as_bytes()).unwrap();
+    assert_ne!(before.server, shown);
+    kit.replace_certificate(&new);
+    eventually(async || kit.client().await.server == shown).await;
+    assert_eq!(before.get(&aws("key")).await.status, 200, "connections that are open stay");
+
+    // A key that is not the certificate's, and no certificate at all.
+    let other = kit.server_authority.server();
+    let mixed = crate::kit::authority::Identity { certificate: other.certificate, key: new.key.clone() };
+    let empty = crate::kit::authority::Identity { certificate: String::new(), key: new.key };
+    for broken in [mixed, empty] {
+        kit.replace_certificate(&broken);
+        let failures = async || {
+            let metrics = kit.metrics().await;
+            let count = "secret_gateway_reloads_total{result=\"failed\"} ";
+            metrics.lines().find_map(|line| line.strip_prefix(count)).map_or(0, |count| count.parse::<u32>().unwrap())
+        };
+        let known = failures().await;
+        eventually(async || failures().await > known).await;
+        assert_eq!(kit.client().await.server, shown);
+    }
+}
+
+#[tokio::test]
+async fn each_read_has_its_audit_line() {
+    let kit = Kit::start("reads: { retries: 0 }").await;
+    let client = kit.client().await.with("x-remote-group", "system:authenticated");
+    client.get(&aws("key")).await;
+    client.get(&aws("key")).await;
+    kit.memory.fail(Failure::NotFound);
+    client.get(&aws("other")).await;
+    client.get(&aws("other")).await;
+    client.get("/apis/secret-gateway.flyte.org/v1alpha1/azuresecrets/elsewhere:1-o").await;
+    client.get(&format!("/apis/secret-gateway.flyte.org/v1alpha1/gcpsecrets/{}", "x".repeat(5000))).await;
+    let forged = kit.connect(Some(&kit.authority.client("somebody"))).await.user("forged");
+    forged.get(&aws("key")).await;
+    client.get("/apis").await;
+
+    let line = |user: Option<&str>, name: &str, source: Option<&str>, outcome: &str, code: u16| {
+        let mut line = json!({
+            "audit": "read",
+            "user": user,
+            "kind": "AWSSecret",
+            "name": name,
+            "place": user.map(|_| "us-east-2"),
+            "source": source,
+            "cached": source == Some("cache"),
+            "outcome": outcome,
+            "code": code,
+        });
+        if user.is_some() {
+            line["groups"] = json!(["system:authenticated"]);
+        }
+        line
+    };
+    let (key, other) = ("us-east-2:u__org__key", "us-east-2:u__org__other");
+    let mut elsewhere = line(Some(USER), "elsewhere:1-o", None, "Forbidden", 403);
+    (elsewhere["kind"], elsewhere["place"]) = (json!("AzureSecret"), json!("elsewhere"));
+    let mut long = line(Some(USER), &"x".repeat(1024), None, "BadRequest", 400);
+    (long["kind"], long["place"]) = (json!("GCPSecret"), json!(null));
+    assert_eq!(
+        kit.audit.read(),
+        [
+            line(Some(USER), key, Some("provider"), "ok", 200),
+            line(Some(USER), key, Some("cache"), "ok", 200),
+            line(Some(USER), other, Some("provider"), "NotFound", 404),
+            line(Some(USER), other, Some("cache"), "NotFound", 404),
+            elsewhere,
+            long,
+            line(None, key, None, "Unauthorized", 401),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn metrics_count_by_kind_and_outcome() {
+    let kit = Kit::start("reads: { retries: 0 }").await;
+    let client = kit.client().await;
+    client.get(&aws("key")).await;
+    client.get(&aws("key")).await;
+    kit.memory.fail(Failure::Slow);
+    client.get(&aws("slow")).await;
+    let metrics = kit.metrics().await;
+    let wanted = [
+        "secret_gateway_requests_total{kind=\"AWSSecret\",outcome=\"ok\"} 2",
+        "secret_gateway_requests_total{kind=\"AWSSecret\",outcome=\"Timeout\"} 1",
+        "secret_gateway_reads_total{kind=\"AWSSecret\",source=\"cache\"} 1",
+        "secret_gateway_reads_total{kind=\"AWSSecret\",source=\"provider\"} 2",
+        "secret_gateway_request_seconds_count{kind=\"AWSSecret\"} 3",
+        "secret_gateway_provider_seconds_count{kind=\"AWSSecret\",outcome=\"ok\"} 1",
+        "secret_gateway_provider_seconds_count{kind=\"AWSSecret\",outcome=\"slow\"} 1",
+        "secret_gateway_in_flight{kind=\"AWSSecret\"} 0",
+        "secret_gateway_provider_in_flight{kind=\"AWSSecret\"} 0",
+        "secret_gateway_access_reviews_total{result=\"allowed\"} 2",
+    ];
+    for line in wanted {
+        assert!(metrics.lines().any(|it| it == line), "{line} in\n{metrics}");
+    }
+    let content_type = kit.plain("/metrics").await;
+    let wanted = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert_eq!(content_type.header("content-type"), Some(wanted));
+}
+
+#[tokio::test]
+async fn the_dashboard_and_the_readme_speak_of_metrics_that_there_are() {
+    let kit = Kit::start("").await;
+    kit.client().await.get(&aws("key")).await;
+    eventually(async || kit.metrics().await.contains("reloads_total")).await;
+    let metrics = kit.metrics().await;
+    let there: BTreeSet<_> =
+        metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let told = |text: &str| {
+        let words = text.split(|it: char| !it.is_ascii_alphanumeric() && it != '_');
+        let names = words.filter(|word| word.starts_with("secret_gateway_"));
+        let bare = |name: &str| {
+            let suffix = ["_total", "_bucket", "_count"].into_iter().find_map(|suffix| name.strip_suffix(suffix));
+            suffix.unwrap_or(name).to_owned()
+        };
+        names.map(bare).collect::<BTreeSet<_>>()
+    };
+    let dashboard = include_str!("../../dashboard.json");
+    assert!(serde_json::from_str::<serde_json::Value>(dashboard).unwrap()["panels"].is_array());
+    for text in [dashboard, include_str!("../../README.md")] {
+        let told = told(text);
+        let unknown: Vec<_> = told.iter().filter(|name| !there.contains(name.as_str())).collect();
+        assert!(unknown.is_empty() && told.len() > 5, "{unknown:?} of {there:?}");
+    }
+}
+
+/// Text and bytes, that arrive and that fail: what was read is in no line, no metric and no Status.
+#[tokio::test]
+async fn no_value_is_anywhere_but_in_its_answer() {
+    let kit = Kit::start("reads: { retries: 0, breaker: { failures: 100 } }").await;
+    let client = kit.client().await;
+    let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
+    let mut told = String::new();
+    for (number, value) in [text(CANARY), Value::Binary(CANARY.as_bytes().to_vec().into())].into_iter().enumerate() {
+        kit.memory.answer(Duration::ZERO, Ok(value.clone()));
+        let name = number.to_string();
+        let answer = client.get(&aws(&name)).await;
+        assert_eq!(answer.status, 200);
+        told += client.with("accept", table).get(&aws(&name)).await.text();
+        told += &format!("{value:?}");
+    }
+    kit.memory.fail(Failure::Garbage("bad CRC32C".to_owned()));
+    told += client.get(&aws("garbage")).await.text();
+    told += &kit.metrics().await;
+    told += &kit.audit.text();
+    let encoded = "YzRuNHJ5";
+    assert!(told.contains("us-east-2:u__org__garbage"), "{told}");
+    assert!(!told.contains("c4n4ry") && !told.contains(encoded), "{told}");
+    // Names are for the audit log alone.
+    assert!(!kit.metrics().await.contains("u__org__"));
+}
+
+#[tokio::test]
+async fn at_the_end_readyz_fails_first_and_what_is_under_way_is_answered() {
+    let mut kit = Kit::start("shutdown: { delay: 400ms, grace: 5s }").await;
+    kit.memory.answer(Duration::from_millis(900), Ok(text("here")));
+    let (client, late) = (kit.client().await, kit.client().await);
+    let under_way = tokio::spawn(async move { client.get(&aws("key")).await });
+    while kit.memory.calls() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let address = kit.server.as_ref().unwrap().address;
+    let start = Instant::now();
+    let server = kit.server.take().unwrap();
+    let stopping = tokio::spawn(server.stop());
+    eventually(async || late.get("/readyz").await.status == 503).await;
+    assert_eq!(late.get("/readyz").await.text(), "[-]shutdown failed: the server is stopping\n");
+    assert_eq!(late.get("/livez").await.status, 200);
+    assert_eq!(late.get("/apis").await.status, 200, "it still serves until the cluster has heard of it");
+
+    let answer = under_way.await.unwrap();
+    assert_eq!((answer.status, answer.json()["stringValue"].as_str()), (200, Some("here")));
+    stopping.await.unwrap();
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nobody listens");
+    assert_eq!(kit.audit.read().len(), 1);
+}
+
+#[tokio::test]
+async fn the_grace_ends_what_does_not_end_itself() {
+    let mut kit = Kit::start("reads: { timeout: 60s }\nshutdown: { delay: 0s, grace: 200ms }").await;
+    kit.memory.answer(Duration::from_secs(60), Ok(text("never")));
+    let client = kit.client().await;
+    let under_way = tokio::spawn(async move { client.send(axum::http::Method::GET, &aws("key")).await });
+    while kit.memory.calls() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let start = Instant::now();
+    kit.stop().await;
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    assert!(under_way.await.unwrap().is_err());
+}

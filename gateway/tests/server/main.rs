@@ -1,0 +1,68 @@
+//! The gateway through its public door, on loopback: TLS as the API server speaks it, a double of the cluster, and a
+//! provider in memory.
+//!
+//! | module | shows |
+//! |---|---|
+//! | [`access`] | who is let in: certificates, headers, reviews, and what is remembered of them |
+//! | [`discovery`] | what clients and the aggregator are told of the API, whole documents |
+//! | [`objects`] | what a read answers: values, tables, names that are refused, verbs that are |
+//! | [`failures`] | each way in which a provider fails, with its Status |
+//! | [`reads`] | memory, single flight, budgets, limits and breakers |
+//! | [`life`] | certificates that change, metrics, audit lines, the end |
+//! | [`process`] | the binary: arguments, logs, signals |
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::string_slice, clippy::unwrap_used)] // how tests fail
+
+mod access;
+mod discovery;
+mod failures;
+#[path = "../kit/mod.rs"]
+mod kit;
+mod life;
+mod objects;
+mod process;
+mod reads;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// The path of an object of AWS.
+fn aws(name: &str) -> String {
+    format!("/apis/secret-gateway.flyte.org/v1alpha1/awssecrets/us-east-2:u__org__{name}")
+}
+
+/// A Status without details.
+fn status(code: u16, reason: &str, message: &str) -> Value {
+    json!({
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": message,
+        "reason": reason,
+        "code": code,
+    })
+}
+
+/// A Status about the object `us-east-2:u__org__<name>` of AWS.
+fn status_of(name: &str, code: u16, reason: &str, message: &str) -> Value {
+    let mut status = status(code, reason, message);
+    status["details"] = json!({
+        "name": format!("us-east-2:u__org__{name}"),
+        "group": "secret-gateway.flyte.org",
+        "kind": "awssecrets",
+    });
+    status
+}
+
+/// Waits until a condition holds, for as long as a machine under load may need.
+async fn eventually(mut holds: impl AsyncFnMut() -> bool) {
+    for _ in 0..1200 {
+        if holds().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("it does not hold after half a minute");
+}

@@ -1,0 +1,242 @@
+//! What a read answers.
+
+use std::time::Duration;
+
+use axum::http::Method;
+use secret_gateway::provider::{Failure, Value as Secret};
+use serde_json::{Value, json};
+
+use crate::kit::memory::{CANARY, text};
+use crate::kit::{Kit, USER};
+use crate::{aws, status, status_of};
+
+const API: &str = "/apis/secret-gateway.flyte.org/v1alpha1";
+const KUBECTL: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,\
+                       application/json";
+
+#[tokio::test]
+async fn each_kind_answers_with_the_value_as_its_store_holds_it() {
+    let kit = Kit::start("").await;
+    kit.memory.behave(|name, _| {
+        let bytes = || Secret::Binary(vec![0, 159, 146, 150].into());
+        (Duration::ZERO, Ok(if name.ends_with("bytes") { bytes() } else { text(CANARY) }))
+    });
+    let client = kit.client().await;
+    let table = [
+        ("awssecrets", "AWSSecret", "us-east-2:u__org__text", "stringValue", CANARY),
+        ("awssecrets", "AWSSecret", "eu-west-1:u__org__bytes", "binaryValue", "AJ+Slg=="),
+        ("gcpsecrets", "GCPSecret", "flyte:u__org__bytes", "binaryValue", "AJ+Slg=="),
+        ("azuresecrets", "AzureSecret", "flyte.vault.azure.net:1-o---x", "stringValue", CANARY),
+    ];
+    for (plural, kind, name, field, value) in table {
+        let answer = client.get(&format!("{API}/{plural}/{name}")).await;
+        let wanted = json!({
+            "apiVersion": "secret-gateway.flyte.org/v1alpha1",
+            "kind": kind,
+            "metadata": { "name": name },
+            field: value,
+        });
+        assert_eq!((answer.status, answer.json()), (200, wanted));
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        assert_eq!(answer.header("content-length"), Some(answer.body.len().to_string().as_str()));
+    }
+    let asked = |place: &str, name: &str| (place.to_owned(), name.to_owned());
+    assert_eq!(
+        kit.memory.asked(),
+        [
+            asked("us-east-2", "u__org__text"),
+            asked("eu-west-1", "u__org__bytes"),
+            asked("flyte", "u__org__bytes"),
+            asked("flyte.vault.azure.net", "1-o---x"),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn escapes_in_a_path_mean_what_they_mean_elsewhere() {
+    let kit = Kit::start("").await;
+    let client = kit.client().await;
+    let answer = client.get(&format!("{API}/awssecrets/us-east-2%3Au__org__a%40b")).await;
+    assert_eq!(answer.json()["metadata"]["name"], "us-east-2:u__org__a@b");
+    let answer = client.get(&format!("{API}/awssecrets/us-east-2:%ff")).await;
+    assert_eq!(answer.json(), status(400, "BadRequest", "the path is not UTF-8"));
+}
+
+#[tokio::test]
+async fn kubectl_gets_a_table_that_shows_the_name_alone() {
+    let kit = Kit::start("").await;
+    let client = kit.client().await;
+    let name = "us-east-2:u__org__key";
+    let metadata =
+        json!({ "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": { "name": name } });
+    let table = json!({
+        "kind": "Table",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": {},
+        "columnDefinitions": [{
+            "name": "Name",
+            "type": "string",
+            "format": "name",
+            "description": "Name of the secret, behind its region, project or vault host",
+            "priority": 0,
+        }],
+        "rows": [{ "cells": [name], "object": metadata }],
+    });
+    for query in ["", "?includeObject=Object"] {
+        let answer = client.with("accept", KUBECTL).get(&format!("{}{query}", aws("key"))).await;
+        assert_eq!((answer.status, answer.json()), (200, table.clone()));
+    }
+    let accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+    assert_eq!(client.with("accept", accept).get(&aws("key")).await.json(), metadata);
+
+    kit.memory.fail(Failure::NotFound);
+    assert_eq!(client.with("accept", KUBECTL).get(&aws("other")).await.status, 404);
+}
+
+#[tokio::test]
+async fn only_json_is_spoken() {
+    let kit = Kit::start("").await;
+    let client = kit.client().await;
+    let answer = client.with("accept", "application/vnd.kubernetes.protobuf").get(&aws("key")).await;
+    let message = "only the following media types are accepted: application/json";
+    assert_eq!(answer.json(), status(406, "NotAcceptable", message));
+    assert_eq!(kit.memory.calls(), 0);
+    let both = "application/vnd.kubernetes.protobuf,application/json";
+    assert_eq!(client.with("accept", both).get(&aws("key")).await.status, 200);
+}
+
+#[tokio::test]
+async fn nobody_lists_watches_or_writes() {
+    let kit = Kit::start("").await;
+    let client = kit.client().await;
+    let (collection, object) = (format!("{API}/gcpsecrets"), format!("{API}/gcpsecrets/flyte:u__org__key"));
+    let table = [
+        (Method::GET, collection.clone(), "list"),
+        (Method::GET, format!("{collection}?watch=true"), "watch"),
+        (Method::GET, format!("{collection}?limit=500&watch=1"), "watch"),
+        (Method::GET, format!("{collection}?watch=false"), "list"),
+        (Method::GET, format!("{object}?watch"), "watch"),
+        (Method::GET, format!("{object}?watch=T"), "watch"),
+        (Method::POST, collection.clone(), "create"),
+        (Method::DELETE, collection, "deletecollection"),
+        (Method::POST, object.clone(), "create"),
+        (Method::PUT, object.clone(), "update"),
+        (Method::PATCH, object.clone(), "patch"),
+        (Method::DELETE, object, "delete"),
+    ];
+    for (method, path, verb) in table {
+        let answer = client.send(method, &path).await.unwrap();
+        let message = format!("{verb} is not supported on resources of kind \"gcpsecrets.secret-gateway.flyte.org\"");
+        let mut wanted = status(405, "MethodNotAllowed", &message);
+        wanted["details"] = json!({ "group": "secret-gateway.flyte.org", "kind": "gcpsecrets" });
+        assert_eq!((answer.status, answer.json()), (405, wanted));
+    }
+    assert_eq!(client.send(Method::HEAD, &aws("key")).await.unwrap().status, 405);
+    assert_eq!(client.send(Method::POST, "/apis").await.unwrap().status, 405);
+    assert_eq!((kit.memory.calls(), kit.cluster.reviews()), (0, Vec::<Value>::new()));
+}
+
+#[tokio::test]
+async fn what_is_not_served_is_not_found() {
+    let kit = Kit::start("").await;
+    let client = kit.client().await;
+    let wanted = status(404, "NotFound", "the server could not find the requested resource");
+    let paths = [
+        "/nowhere".to_owned(),
+        "/api".to_owned(),
+        "/apis/apps".to_owned(),
+        "/apis/secret-gateway.flyte.org/v1".to_owned(),
+        format!("{API}/secrets"),
+        format!("{API}/secrets/x"),
+        format!("{API}/awssecrets/x/status"),
+        format!("{API}/namespaces/flyte/awssecrets/x"),
+        "/openapi/v3/apis/apps/v1".to_owned(),
+    ];
+    for path in paths {
+        assert_eq!(client.get(&path).await.json(), wanted, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_no_provider_has_is_400_before_anybody_is_asked() {
+    let kit = Kit::start("").await;
+    let client = kit.client().await;
+    let no_colon = "the name of an AWSSecret is `<region>:<name of the secret>`, with a colon";
+    let place = "the part before the colon is no region";
+    let secret = "the name of the secret is not one that its provider has: 1 to 512 characters of letters, digits and \
+                  _+=.@-";
+    let table = [
+        ("key".to_owned(), no_colon),
+        (":key".to_owned(), place),
+        ("us%20east:key".to_owned(), place),
+        ("us-east-2:".to_owned(), secret),
+        ("us-east-2:a%2Fb".to_owned(), secret),
+        ("us-east-2:%C3%A9".to_owned(), secret),
+        ("us-east-2:a%0Ab".to_owned(), secret),
+        (format!("us-east-2:u__org__{}", "a".repeat(505)), secret),
+        (format!("us-east-2:u__org__{}", "a".repeat(10_000)), secret),
+        ("a".repeat(10_000), no_colon),
+    ];
+    for (name, message) in table {
+        let answer = client.get(&format!("{API}/awssecrets/{name}")).await;
+        let mut wanted = status(400, "BadRequest", message);
+        wanted["details"] = json!({ "group": "secret-gateway.flyte.org", "kind": "awssecrets" });
+        assert_eq!((answer.status, answer.json()), (400, wanted), "{name}");
+    }
+    assert_eq!((kit.memory.calls(), kit.cluster.reviews()), (0, Vec::<Value>::new()));
+    let longest = format!("{API}/awssecrets/us-east-2:u__org__{}", "a".repeat(504));
+    assert_eq!(client.get(&longest).await.status, 200);
+}
+
+#[tokio::test]
+async fn names_outside_of_the_configuration_are_403_and_no_provider_hears_of_them() {
+    let kit = Kit::start("prefixes: { gcp: [] }").await;
+    let client = kit.client().await;
+    let table = [
+        (
+            "awssecrets",
+            "ap-south-1:u__org__key",
+            "the gateway does not serve the region \"ap-south-1\"; the operator can name it in providers.aws.regions",
+        ),
+        (
+            "azuresecrets",
+            "evil.example.com:1-o---x",
+            "the gateway does not serve the vault host \"evil.example.com\"; the operator can name it in \
+             providers.azure.vaults",
+        ),
+        (
+            "awssecrets",
+            "us-east-2:database-root-password",
+            "the gateway does not serve secrets that are named so; the operator can add to prefixes",
+        ),
+        (
+            "azuresecrets",
+            "flyte.vault.azure.net:u--org--key",
+            "the gateway does not serve secrets that are named so; the operator can add to prefixes",
+        ),
+    ];
+    for (plural, name, why) in table {
+        let answer = client.get(&format!("{API}/{plural}/{name}")).await;
+        let message = format!("{plural}.secret-gateway.flyte.org \"{name}\" is forbidden: {why}");
+        let mut wanted = status(403, "Forbidden", &message);
+        wanted["details"] = json!({ "name": name, "group": "secret-gateway.flyte.org", "kind": plural });
+        assert_eq!((answer.status, answer.json()), (403, wanted));
+    }
+    assert_eq!(kit.memory.calls(), 0);
+    assert_eq!(client.get(&format!("{API}/gcpsecrets/flyte:whatever")).await.status, 200, "without prefixes");
+}
+
+#[tokio::test]
+async fn who_may_not_read_does_not_learn_what_is_served() {
+    let kit = Kit::start("").await;
+    kit.cluster.judge(|_| crate::kit::cluster::Verdict::Deny(""));
+    let client = kit.client().await;
+    let message = format!(
+        "User \"{USER}\" cannot get resource \"awssecrets\" in API group \"secret-gateway.flyte.org\" at the cluster \
+         scope: the cluster does not allow it (reason: \"\")"
+    );
+    assert_eq!(client.get(&aws("key")).await.json(), status_of("key", 403, "Forbidden", &message));
+    let elsewhere = client.get(&format!("{API}/awssecrets/ap-south-1:u__org__key")).await.json();
+    assert_eq!(elsewhere["message"], message.as_str());
+}

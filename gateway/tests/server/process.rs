@@ -1,0 +1,203 @@
+//! The binary: its arguments, what it writes, and how it ends.
+
+use std::net::SocketAddr;
+use std::os::unix::fs::FileExt;
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::header;
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::kit::authority::Authority;
+use crate::kit::client::Client;
+use crate::kit::cluster::Cluster;
+use crate::kit::memory::CANARY;
+use crate::kit::{FRONT_PROXY, USER, read_lines};
+use crate::{aws, eventually};
+
+fn gateway() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_secret-gateway"));
+    command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
+    command
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("text")
+}
+
+#[test]
+fn a_configuration_that_cannot_be_meant_ends_it_with_the_reason() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("config.yaml");
+    let run = |content: &str| {
+        std::fs::write(&file, content).unwrap();
+        gateway().args(["--check", "--config"]).arg(&file).output().unwrap()
+    };
+    let refused = run("tls: { certFile: a, keyFile: b }\nregions: []\n");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("unknown field `regions`"), "{refused:?}");
+
+    let example = run(include_str!("../../config.example.yaml"));
+    assert_eq!((example.status.code(), text(&example.stdout), text(&example.stderr)), (Some(0), "", ""));
+
+    let missing = gateway().args(["--config", "/nowhere"]).output().unwrap();
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(text(&missing.stderr).contains("cannot read the configuration /nowhere"), "{missing:?}");
+}
+
+/// AWS as far as one answer goes.
+async fn aws_that_takes(time: Duration, calls: Arc<AtomicUsize>) -> SocketAddr {
+    let answer = move || async move {
+        calls.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(time).await;
+        let secret =
+            json!({ "ARN": "arn:aws:secretsmanager:us-east-2:1:secret:x", "Name": "x", "SecretString": CANARY });
+        ([(header::CONTENT_TYPE, "application/x-amz-json-1.1")], secret.to_string())
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+    address
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// The binary at work, with all that it needs.
+struct Process {
+    client: Client,
+    calls: Arc<AtomicUsize>,
+    pid: u32,
+    ending: Option<JoinHandle<std::io::Result<Output>>>,
+    _folder: TempDir,
+}
+
+impl Drop for Process {
+    /// A test that fails leaves no process, and does not wait for one.
+    fn drop(&mut self) {
+        if self.ending.is_some() {
+            self.signal("-KILL");
+        }
+    }
+}
+
+impl Process {
+    async fn start(aws_takes: Duration, log: &str) -> Self {
+        let (cluster, calls) = (Cluster::start().await, Arc::new(AtomicUsize::new(0)));
+        let (front_proxy, authority) = (Authority::new("front-proxy-ca"), Authority::new("gateway-ca"));
+        cluster.trust(&[&front_proxy], &[FRONT_PROXY]);
+        let (folder, own, port) = (TempDir::new().unwrap(), authority.server(), free_port());
+        let kubeconfig = json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "it",
+            "clusters": [{ "name": "it", "cluster": { "server": format!("http://{}", cluster.address) } }],
+            "users": [{ "name": "it", "user": {} }],
+            "contexts": [{ "name": "it", "context": { "cluster": "it", "user": "it" } }],
+        });
+        let endpoint = format!("http://{}", aws_that_takes(aws_takes, Arc::clone(&calls)).await);
+        let config = json!({
+            "listen": format!("127.0.0.1:{port}"),
+            "workers": 1,
+            "tls": { "certFile": "tls.crt", "keyFile": "tls.key" },
+            "access": { "kubeconfig": "kubeconfig" },
+            "providers": { "aws": { "regions": ["us-east-2"], "endpoint": endpoint } },
+            "cache": { "ttl": "1500ms" },
+            "reads": { "timeout": "10s" },
+            "shutdown": { "delay": "0s", "grace": "10s" },
+        });
+        let files = [
+            ("tls.crt", own.certificate),
+            ("tls.key", own.key),
+            ("kubeconfig", kubeconfig.to_string()),
+            ("config.yaml", config.to_string()),
+        ];
+        for (file, content) in files {
+            std::fs::write(folder.path().join(file), content).unwrap();
+        }
+        let arguments = ["--config", "config.yaml", "--log", log];
+        let child = gateway().current_dir(folder.path()).args(arguments).spawn().unwrap();
+        let pid = child.id();
+        let ending = Some(tokio::task::spawn_blocking(move || child.wait_with_output()));
+        let identity = front_proxy.client(FRONT_PROXY);
+        let connect = async || Client::connect(([127, 0, 0, 1], port).into(), &authority, Some(&identity)).await;
+        eventually(async || connect().await.is_ok()).await;
+        let client = connect().await.unwrap().user(USER);
+        Self { client, calls, pid, ending, _folder: folder }
+    }
+
+    fn signal(&self, signal: &str) -> bool {
+        Command::new("kill").args([signal, &self.pid.to_string()]).stderr(Stdio::null()).status().unwrap().success()
+    }
+
+    fn terminate(&self) {
+        assert!(self.signal("-TERM"));
+    }
+
+    /// What it wrote, once it has ended.
+    async fn end(mut self) -> Output {
+        self.ending.take().unwrap().await.unwrap().unwrap()
+    }
+
+    /// How often these bytes are in its memory, which a parent may look into.
+    fn copies(&self, wanted: &[u8]) -> usize {
+        let maps = std::fs::read_to_string(format!("/proc/{}/maps", self.pid)).unwrap();
+        let memory = std::fs::File::open(format!("/proc/{}/mem", self.pid)).unwrap();
+        let regions = maps.lines().filter_map(|line| {
+            let (range, rest) = line.split_once(' ')?;
+            let (start, end) = range.split_once('-')?;
+            let address = |text| u64::from_str_radix(text, 16).unwrap();
+            rest.starts_with("rw").then(|| (address(start), address(end)))
+        });
+        let copies = regions.map(|(start, end)| {
+            let mut bytes = vec![0; usize::try_from(end - start).unwrap()];
+            // What was unmapped meanwhile holds none.
+            memory.read_exact_at(&mut bytes, start).map_or(0, |()| memchr::memmem::find_iter(&bytes, wanted).count())
+        });
+        copies.sum()
+    }
+}
+
+#[tokio::test]
+async fn sigterm_lets_it_answer_what_is_under_way_and_no_log_holds_a_value_however_much_is_logged() {
+    let process = Process::start(Duration::from_millis(700), "trace").await;
+    let client = process.client.clone();
+    let under_way = tokio::spawn(async move { client.get(&aws("key")).await });
+    eventually(async || process.calls.load(Ordering::Relaxed) == 1).await;
+    process.terminate();
+    let answer = under_way.await.unwrap();
+    assert_eq!((answer.status, answer.json()["stringValue"].as_str()), (200, Some(CANARY)));
+
+    let Output { status, stdout, stderr } = process.end().await;
+    assert_eq!(status.code(), Some(0), "{}", text(&stderr));
+    let audit = read_lines(text(&stdout));
+    assert_eq!(audit.len(), 1);
+    assert_eq!((&audit[0]["user"], &audit[0]["code"]), (&json!(USER), &json!(200)));
+    let written = [text(&stdout), text(&stderr)].concat();
+    assert!(written.contains("\"serving\"") && written.contains("\"stopping\""), "{written}");
+    assert!(!written.contains("c4n4ry"), "{written}");
+}
+
+#[tokio::test]
+async fn once_a_value_has_expired_no_copy_of_it_is_left_in_the_whole_process() {
+    let process = Process::start(Duration::ZERO, "info").await;
+    let wanted = b"c4n4ry";
+    assert_eq!(process.copies(wanted), 0);
+    for _ in 0..10 {
+        assert_eq!(process.client.get(&aws("key")).await.status, 200);
+    }
+    assert!(process.copies(wanted) > 0, "it is remembered");
+    assert_eq!(process.calls.load(Ordering::Relaxed), 1);
+    // Neither in what the SDK, HTTP and TLS leave behind, nor in connections that are still open.
+    eventually(async || process.copies(wanted) == 0).await;
+    process.terminate();
+    assert_eq!(process.end().await.status.code(), Some(0));
+}

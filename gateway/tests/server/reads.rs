@@ -1,0 +1,316 @@
+//! Memory, single flight, limits and breakers: how often a provider is asked, and when it is not.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use secret_gateway::config::Config;
+use secret_gateway::metrics::Metrics;
+use secret_gateway::names::{Kind, Name};
+use secret_gateway::provider::{Failure, Provider};
+use secret_gateway::reader::Reader;
+use serde_json::json;
+use tokio::task::JoinHandle;
+
+use crate::kit::memory::{Memory, text};
+use crate::kit::{Kit, client::Client};
+use crate::{aws, status_of};
+
+/// Times that hold on a machine under load.
+const PATIENT: &str = "access: { timeout: 60s }\nreads: { timeout: 60s, concurrency: 64 }";
+
+/// Reads all at once, on some connections, and counts what came of it.
+async fn all_at_once(kit: &Kit, paths: Vec<String>) -> BTreeMap<u16, usize> {
+    let mut outcomes = BTreeMap::new();
+    for read in start_all(kit, paths).await {
+        *outcomes.entry(read.await.unwrap()).or_default() += 1;
+    }
+    outcomes
+}
+
+async fn start_all(kit: &Kit, paths: Vec<String>) -> Vec<JoinHandle<u16>> {
+    let mut clients: Vec<Client> = Vec::new();
+    for _ in 0..4 {
+        clients.push(kit.client().await);
+    }
+    let read = |(number, path): (usize, String)| {
+        let client = clients[number % clients.len()].clone();
+        tokio::spawn(async move { client.get(&path).await.status })
+    };
+    paths.into_iter().enumerate().map(read).collect()
+}
+
+/// Two thousand readers of one name, all of whom are there before the provider answers.
+async fn two_thousand(kit: &Kit) -> BTreeMap<u16, usize> {
+    kit.memory.hold();
+    let reads = start_all(kit, vec![aws("key"); 2000]).await;
+    let all = "secret_gateway_in_flight{kind=\"AWSSecret\"} 2000\n";
+    crate::eventually(async || kit.metrics().await.contains(all)).await;
+    crate::eventually(async || kit.memory.calls() > 0).await;
+    // Those who came last are on their way from the review to the cache.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    kit.memory.release();
+    let mut outcomes = BTreeMap::new();
+    for read in reads {
+        *outcomes.entry(read.await.unwrap()).or_default() += 1;
+    }
+    outcomes
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_thousand_readers_of_one_name_ask_the_provider_once() {
+    let kit = Kit::start(PATIENT).await;
+    assert_eq!((two_thousand(&kit).await, kit.memory.calls()), (BTreeMap::from([(200, 2000)]), 1));
+    assert_eq!(kit.cluster.reviews().len(), 1);
+    let metrics = kit.metrics().await;
+    assert!(metrics.contains("secret_gateway_reads_total{kind=\"AWSSecret\",source=\"provider\"} 1\n"), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_thousand_readers_of_a_name_that_fails_hear_it_from_one_call() {
+    let kit = Kit::start(PATIENT).await;
+    kit.memory.fail(Failure::Forbidden("it".into()));
+    assert_eq!((two_thousand(&kit).await, kit.memory.calls()), (BTreeMap::from([(403, 2000)]), 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_hundred_names_are_five_hundred_calls_and_never_more_at_once_than_the_limit() {
+    let kit = Kit::start(PATIENT).await;
+    kit.memory.answer(Duration::from_millis(5), Ok(text("value")));
+    let paths = (0..2000).map(|number| aws(&format!("{}", number % 500))).collect();
+    let outcomes = all_at_once(&kit, paths).await;
+    assert_eq!((outcomes, kit.memory.calls()), (BTreeMap::from([(200, 2000)]), 500));
+    assert!((2..=64).contains(&kit.memory.most_under_way()), "{}", kit.memory.most_under_way());
+}
+
+#[tokio::test]
+async fn a_value_is_remembered_for_its_time_and_never_longer() {
+    let kit = Kit::start("cache: { ttl: 400ms }").await;
+    kit.memory.behave(|_, call| (Duration::ZERO, Ok(text(&format!("version {call}")))));
+    let client = kit.client().await;
+    let start = Instant::now();
+    let mut seen = Vec::new();
+    while start.elapsed() < Duration::from_millis(1000) {
+        let asked = Instant::now();
+        let version = client.get(&aws("key")).await.json()["stringValue"].as_str().unwrap().to_owned();
+        if seen.last().is_none_or(|(last, _)| *last != version) {
+            seen.push((version, asked));
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let versions: Vec<_> = seen.iter().map(|(version, _)| version.as_str()).collect();
+    assert!(versions.starts_with(&["version 0", "version 1", "version 2"]), "{versions:?}");
+    assert_eq!(versions.len(), kit.memory.calls());
+    let pauses = seen.windows(2).map(|pair| pair[1].1 - pair[0].1);
+    assert!(pauses.into_iter().all(|pause| pause >= Duration::from_millis(380)), "asked before its time: {seen:?}");
+}
+
+#[tokio::test]
+async fn a_value_that_is_rotated_while_the_provider_is_down_is_not_served_beyond_its_time() {
+    let kit = Kit::start("cache: { ttl: 200ms }").await;
+    let client = kit.client().await;
+    assert_eq!(client.get(&aws("key")).await.status, 200);
+    kit.memory.fail(Failure::Unreachable("down".into()));
+    assert_eq!(client.get(&aws("key")).await.status, 200);
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    assert_eq!(client.get(&aws("key")).await.status, 503);
+}
+
+#[tokio::test]
+async fn no_such_secret_is_remembered_for_a_shorter_time() {
+    let kit = Kit::start("cache: { negativeTtl: 200ms }").await;
+    let client = kit.client().await;
+    kit.memory.fail(Failure::NotFound);
+    for _ in 0..3 {
+        assert_eq!(client.get(&aws("key")).await.status, 404);
+    }
+    assert_eq!(kit.memory.calls(), 1);
+    kit.memory.answer(Duration::ZERO, Ok(text("new")));
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    assert_eq!(client.get(&aws("key")).await.json()["stringValue"], "new");
+    assert_eq!(kit.memory.calls(), 2);
+}
+
+#[tokio::test]
+async fn no_other_failure_is_remembered() {
+    let kit = Kit::start("reads: { retries: 0, breaker: { failures: 100 } }").await;
+    let client = kit.client().await;
+    let failures = [
+        Failure::Forbidden(String::new()),
+        Failure::Throttled(None),
+        Failure::Unreachable(String::new()),
+        Failure::Slow,
+        Failure::BadName(String::new()),
+        Failure::Garbage(String::new()),
+    ];
+    for (number, failure) in failures.into_iter().enumerate() {
+        kit.memory.fail(failure);
+        assert_ne!(client.get(&aws("key")).await.status, 200);
+        assert_eq!(kit.memory.calls(), number + 1);
+    }
+    kit.memory.answer(Duration::ZERO, Ok(text("here")));
+    assert_eq!(client.get(&aws("key")).await.status, 200);
+}
+
+#[tokio::test]
+async fn memory_is_bounded_in_entries_and_in_bytes() {
+    let value = "v".repeat(10_000);
+    let table = [("cache: { maxEntries: 10 }", "v", 10), ("cache: { maxBytes: 100000 }", value.as_str(), 9)];
+    for (lines, value, most) in table {
+        let kit = Kit::start(lines).await;
+        kit.memory.answer(Duration::ZERO, Ok(text(value)));
+        let client = kit.client().await;
+        for number in 0..100 {
+            assert_eq!(client.get(&aws(&number.to_string())).await.status, 200);
+        }
+        let entries = async || {
+            let metrics = kit.metrics().await;
+            let line = metrics.lines().find_map(|line| line.strip_prefix("secret_gateway_cache_entries ")).unwrap();
+            line.parse::<usize>().unwrap()
+        };
+        crate::eventually(async || (1..=most).contains(&entries().await)).await;
+        // The latest are those that are kept.
+        assert_eq!(client.get(&aws("99")).await.status, 200);
+        assert_eq!(kit.memory.calls(), 100);
+    }
+}
+
+#[tokio::test]
+async fn what_has_expired_leaves_memory_also_when_nobody_reads() {
+    let config = "tls: { certFile: '', keyFile: '' }\nproviders: { aws: { regions: [r] } }\ncache: { ttl: 100ms }";
+    let memory = Arc::new(Memory::default()) as Arc<dyn Provider>;
+    let reader = Reader::new(&Config::parse(config).unwrap(), [(Kind::Aws, memory)].into(), Metrics::new());
+    let value = reader.read(&Name::parse(Kind::Aws, "r:key").unwrap()).await.outcome.unwrap();
+    let value = Arc::downgrade(&{ value });
+    assert!(value.upgrade().is_some(), "the cache has it");
+    let house = tokio::spawn(reader.keep_house());
+    crate::eventually(async || value.upgrade().is_none()).await;
+    house.abort();
+}
+
+#[tokio::test]
+async fn a_reader_who_leaves_does_not_take_the_answer_from_the_others() {
+    let kit = Kit::start("").await;
+    kit.memory.answer(Duration::from_millis(400), Ok(text("here")));
+    let (first, second) = (kit.client().await, kit.client().await);
+    let leaving = tokio::spawn(async move { first.get(&aws("key")).await });
+    while kit.memory.calls() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let staying = tokio::spawn(async move { second.get(&aws("key")).await });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    leaving.abort();
+    assert!(leaving.await.unwrap_err().is_cancelled());
+    assert_eq!(staying.await.unwrap().json()["stringValue"], "here");
+    assert_eq!(kit.memory.calls(), 1);
+    let outcomes: Vec<_> =
+        kit.audit.read().iter().map(|line| (line["outcome"].clone(), line["code"].clone())).collect();
+    assert_eq!(outcomes, [(json!("Canceled"), json!(499)), (json!("ok"), json!(200))]);
+}
+
+#[tokio::test]
+async fn what_the_only_reader_asked_for_is_there_for_the_next_one() {
+    let kit = Kit::start("").await;
+    kit.memory.answer(Duration::from_millis(200), Ok(text("here")));
+    let client = kit.client().await;
+    let leaving = tokio::spawn(async move { client.get(&aws("key")).await });
+    while kit.memory.calls() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    leaving.abort();
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    assert_eq!(kit.client().await.get(&aws("key")).await.json()["stringValue"], "here");
+    assert_eq!(kit.memory.calls(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_reads_than_there_is_room_for_are_told_429_at_once() {
+    let kit = Kit::start("reads: { concurrency: 2, queue: 3, timeout: 5s }").await;
+    kit.memory.answer(Duration::from_millis(500), Ok(text("value")));
+    let outcomes = all_at_once(&kit, (0..20).map(|number| aws(&number.to_string())).collect()).await;
+    assert_eq!((outcomes, kit.memory.calls()), (BTreeMap::from([(200, 5), (429, 15)]), 5));
+
+    // With nobody under way there is room again; other kinds had it all the time.
+    assert_eq!(kit.client().await.get(&aws("0")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_read_that_found_no_room_says_when_to_come_again() {
+    let kit = Kit::start("reads: { concurrency: 1, queue: 0 }").await;
+    kit.memory.answer(Duration::from_millis(400), Ok(text("value")));
+    let client = kit.client().await;
+    let under_way = tokio::spawn({
+        let client = client.clone();
+        async move { client.get(&aws("one")).await.status }
+    });
+    while kit.memory.calls() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let start = Instant::now();
+    let answer = client.get(&aws("two")).await;
+    let message = "too many reads of this provider are under way; try again later";
+    let mut wanted = status_of("two", 429, "TooManyRequests", message);
+    wanted["details"]["retryAfterSeconds"] = json!(1);
+    assert_eq!((answer.status, answer.json(), answer.header("retry-after")), (429, wanted, Some("1")));
+    assert!(start.elapsed() < Duration::from_millis(300), "{:?}", start.elapsed());
+    let other_kind = "/apis/secret-gateway.flyte.org/v1alpha1/gcpsecrets/flyte:u__org__key";
+    assert_eq!(client.get(other_kind).await.status, 200, "each provider has its own limit");
+    assert_eq!(under_way.await.unwrap(), 200);
+}
+
+#[tokio::test]
+async fn a_place_that_is_down_is_left_alone_and_tried_again_later() {
+    let kit = Kit::start("reads: { retries: 0, breaker: { failures: 3, pause: 400ms } }").await;
+    let client = kit.client().await;
+    let breaker = async |state: u8| {
+        let wanted = format!("secret_gateway_breaker{{kind=\"AWSSecret\",place=\"us-east-2\"}} {state}\n");
+        let metrics = kit.metrics().await;
+        assert!(metrics.contains(&wanted), "{metrics}");
+    };
+    kit.memory.fail(Failure::Unreachable("down".into()));
+    breaker(0).await;
+    for _ in 0..3 {
+        assert_eq!(client.get(&aws("key")).await.status, 503);
+    }
+    breaker(2).await;
+    let answer = client.get(&aws("key")).await;
+    let message = "the region has failed repeatedly and is left alone for a moment; try again later";
+    let mut wanted = status_of("key", 503, "ServiceUnavailable", message);
+    wanted["details"]["retryAfterSeconds"] = json!(1);
+    assert_eq!((answer.json(), kit.memory.calls()), (wanted, 3));
+    let elsewhere = "/apis/secret-gateway.flyte.org/v1alpha1/awssecrets/eu-west-1:u__org__key";
+    assert_eq!(client.get(elsewhere).await.json()["message"], "the provider cannot be reached: down");
+    assert_eq!(kit.memory.calls(), 4, "another region is asked");
+
+    // Still down: one failure is enough for the next pause.
+    tokio::time::sleep(Duration::from_millis(450)).await;
+    for _ in 0..3 {
+        assert_eq!(client.get(&aws("key")).await.status, 503);
+    }
+    assert_eq!(kit.memory.calls(), 5);
+    breaker(2).await;
+
+    kit.memory.answer(Duration::ZERO, Ok(text("up")));
+    tokio::time::sleep(Duration::from_millis(450)).await;
+    assert_eq!(client.get(&aws("key")).await.json()["stringValue"], "up");
+    breaker(0).await;
+}
+
+#[tokio::test]
+async fn what_says_nothing_of_the_place_opens_no_breaker() {
+    let kit = Kit::start("cache: { negativeTtl: 0s }\nreads: { retries: 0, breaker: { failures: 2 } }").await;
+    let client = kit.client().await;
+    let failures = [
+        Failure::NotFound,
+        Failure::Forbidden(String::new()),
+        Failure::Throttled(None),
+        Failure::BadName(String::new()),
+    ];
+    for failure in failures {
+        kit.memory.fail(failure);
+        for _ in 0..5 {
+            assert_ne!(client.get(&aws("key")).await.status, 503);
+        }
+    }
+    assert_eq!(kit.memory.calls(), 20);
+}
