@@ -19,6 +19,12 @@ pub enum HostError {
     /// RBAC.
     #[error("the policy server's service account may not get it; the operator must grant the verb get on it")]
     Forbidden,
+    /// Status 403, of the secret gateway itself: not for the caller, but for what is asked for.
+    #[error(
+        "the secret gateway may not read it; the operator finds in its log what its configuration or its identity in \
+             the cloud lacks"
+    )]
+    GatewayForbidden,
     /// Kubewarden's own gate: host capabilities, or the list of context-aware resources.
     #[error(
         "the policy has not been granted access to it; the operator must allow the host capability \
@@ -52,6 +58,9 @@ impl HostError {
             Self::NotGranted
         } else if holds(&format!("Cannot find resource {api_version}/{kind}")) {
             Self::UnknownKind
+        } else if status(403) && api_version != &"v1" && !holds("cannot get resource") {
+            // RBAC names the verb and the resource, here as at the API server.
+            Self::GatewayForbidden
         } else if status(403) || status(401) {
             Self::Forbidden
         } else if status(429) {
@@ -96,6 +105,32 @@ mod tests {
             ("ApiError: (ErrorResponse { code: 400 })", HostError::Refused),
             ("ServiceError: client error (Connect)", HostError::Unavailable),
             ("", HostError::Unavailable),
+        ];
+        for (text, kind) in table {
+            assert_eq!(HostError::classify(text, &request), kind, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_the_gateway_may_not_is_not_what_its_caller_may_not() {
+        let request = GetResource {
+            api_version: "secret-gateway.flyte.org/v1alpha1",
+            kind: "AWSSecret",
+            name: "eu-west-1:k",
+            namespace: None,
+            field_masks: &[],
+        };
+        let table = [
+            (
+                "ApiError: awssecrets.secret-gateway.flyte.org \"eu-west-1:k\" is forbidden: User \"p\" cannot get \
+                 resource \"awssecrets\" (ErrorResponse { code: 403 })",
+                HostError::Forbidden,
+            ),
+            (
+                "ApiError: awssecrets.secret-gateway.flyte.org \"eu-west-1:k\" is forbidden: the provider does not let \
+                 the gateway read this secret (ErrorResponse { code: 403 })",
+                HostError::GatewayForbidden,
+            ),
         ];
         for (text, kind) in table {
             assert_eq!(HostError::classify(text, &request), kind, "{text}");
