@@ -6,6 +6,7 @@
 use std::cmp::Ordering;
 
 /// Orders texts by their ends.
+#[inline(always)]
 pub fn compare(one: &str, other: &str) -> Ordering {
     let (mut one, mut other) = (one.as_bytes(), other.as_bytes());
     // Read from the end, eight bytes are a number.

@@ -97,7 +97,7 @@ impl<'a> Cursor<'a> {
         if !self.next(b'}')? {
             return Ok(None);
         }
-        let key = self.string()?;
+        let key = self.quoted()?;
         match self.peek() {
             Some(b':') => self.at += 1,
             _ => return Err(self.malformed("a colon")),
@@ -124,6 +124,7 @@ impl<'a> Cursor<'a> {
         Ok(self.at - 1)
     }
 
+    #[inline(always)]
     fn next(&mut self, close: u8) -> Result<bool, Malformed> {
         let opened = std::mem::take(&mut self.opened);
         match self.peek() {
@@ -145,6 +146,11 @@ impl<'a> Cursor<'a> {
 
     /// Reads a string.
     pub fn string(&mut self) -> Result<Text<'a>, Malformed> {
+        self.quoted()
+    }
+
+    #[inline(always)]
+    fn quoted(&mut self) -> Result<Text<'a>, Malformed> {
         if self.peek() != Some(b'"') {
             return Err(self.malformed("a string"));
         }
@@ -203,8 +209,7 @@ impl<'a> Cursor<'a> {
 
     /// True, and consumed, if the next value is `null`.
     pub fn null(&mut self) -> bool {
-        self.peek();
-        let found = self.text.get(self.at..).is_some_and(|rest| rest.starts_with(b"null"));
+        let found = self.peek() == Some(b'n') && self.text.get(self.at..).is_some_and(|rest| rest.starts_with(b"null"));
         if found {
             self.at += 4;
         }
@@ -212,9 +217,12 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next byte that is not white space, not consumed.
+    #[inline(always)]
     pub fn peek(&mut self) -> Option<u8> {
         loop {
             match self.text.get(self.at) {
+                // All white space comes before the other characters of JSON.
+                Some(byte) if *byte > b' ' => return Some(*byte),
                 Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
                 other => return other.copied(),
             }

@@ -156,8 +156,8 @@ struct Element<'a> {
 
 /// The elements of a list that may be missing.
 fn elements<'a>(text: &'a [u8], field: &Field) -> Result<Vec<Element<'a>>, Malformed> {
-    let mut found = Vec::new();
-    let Some(span) = field.span.as_ref().filter(|_| !field.null) else { return Ok(found) };
+    let Some(span) = field.span.as_ref().filter(|_| !field.null) else { return Ok(Vec::new()) };
+    let mut found = Vec::with_capacity(16);
     let mut cursor = Cursor::at(text, span);
     cursor.elements(&mut |cursor| {
         let mut element = Element::default();
@@ -184,6 +184,8 @@ impl<'a> Additions<'a> {
     fn of(merged: &'a Merged<'a>) -> Self {
         let memory = merged.plan().memory_volume();
         let mut additions = Self { variables: Writer::default(), merged, mounts: Vec::new() };
+        // References to Secrets, with names of ordinary length.
+        additions.variables.reserve(192 * merged.plan().variables.len());
         merged.variables().for_each(|variable| variable.render(&mut additions.variables));
         for mount in &merged.plan().mounts {
             if let Some(name) = mount.volume.or(memory) {
@@ -236,6 +238,7 @@ fn set_variables(
     edits: &mut Edited,
 ) -> Result<(), Conflict> {
     let mut env = Writer::default();
+    env.reserve(new.len() + container.env.span.as_ref().map_or(2, |span| span.len() + 1));
     env.list().raw(new);
     for variable in elements(edits.text, &container.env)? {
         if !ours(&variable.name) {

@@ -227,8 +227,9 @@ pub struct Merged<'a> {
     secret_volumes: Index<'a>,
     /// By key: its place in the plan.
     annotations: Index<'a>,
-    /// For each variable and each file of the plan: whose it is.
-    variable_requests: Vec<usize>,
+    /// For each variable of the plan: whose it is, unless a later one of its name counts.
+    variable_requests: Vec<Option<usize>>,
+    /// For each file of the plan: whose it is.
     file_requests: Vec<usize>,
     memory_volume: Option<usize>,
     foreign_mount: Option<usize>,
@@ -242,10 +243,8 @@ impl<'a> Merged<'a> {
 
     /// The variables, each name once, the last one named first.
     pub fn variables(&self) -> impl Iterator<Item = &Variable<'a>> {
-        self.plan.variables.iter().enumerate().rev().filter_map(|(at, variable)| {
-            let last = self.variables.get(variable.name) == Some(at);
-            last.then_some(variable)
-        })
+        let all = self.plan.variables.iter().zip(&self.variable_requests).rev();
+        all.filter_map(|(variable, request)| request.map(|_| variable))
     }
 
     /// Whether there is a variable of this name.
@@ -274,15 +273,15 @@ impl<'a> Merged<'a> {
         let clash = |first, over| Err(Clash { first, second: request, over });
         for variable in plan.variables {
             let known = self.variables.insert(variable.name, self.plan.variables.len());
-            let known = known.and_then(|at| Some((self.plan.variables.get(at)?, self.variable_requests.get(at)?)));
-            match known {
-                Some((known, first)) if known.source != variable.source => {
-                    return clash(*first, Contested::Variable(variable.name.to_owned()));
+            let known = known.and_then(|at| Some((self.plan.variables.get(at)?, self.variable_requests.get_mut(at)?)));
+            match known.map(|(known, request)| (known, request.take())) {
+                Some((known, Some(first))) if known.source != variable.source => {
+                    return clash(first, Contested::Variable(variable.name.to_owned()));
                 }
                 _ => {}
             }
             self.plan.variables.push(variable);
-            self.variable_requests.push(request);
+            self.variable_requests.push(Some(request));
         }
         for file in plan.files {
             if let Some((folder, first)) = self.file_and_folder(file.path, request) {
