@@ -30,9 +30,12 @@ answers() {
 
 export AWS_ACCESS_KEY_ID=demo AWS_SECRET_ACCESS_KEY=demo AWS_DEFAULT_REGION=eu-west-1
 
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+# Two free ports, told apart by being taken at the same time.
+read -r port gateway < <(python3 -c 'import socket
+taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+print(*(socket.getsockname()[1] for socket in taken))')
 "$moto/bin/moto_server" --port "$port" > "$work/moto.log" 2>&1 &
-"$build/examples/stand-in-cluster" "$work" > "$work/cluster.log" 2>&1 &
+"$build/examples/stand-in-cluster" "$work" "127.0.0.1:$gateway" > "$work/cluster.log" 2>&1 &
 wait_for "moto" answers "http://127.0.0.1:$port/moto-api/"
 wait_for "the stand-in for the API server" test -s "$work/kubeconfig"
 
@@ -40,7 +43,7 @@ heading "secrets in AWS Secrets Manager: two of the project's, one of the domain
 "$moto/bin/python" gateway/demo/store.py "http://127.0.0.1:$port"
 
 cat > "$work/gateway.yaml" <<END
-listen: 127.0.0.1:8443
+listen: 127.0.0.1:$gateway
 tls: { certFile: $work/tls.crt, keyFile: $work/tls.key }
 access: { kubeconfig: $work/kubeconfig }
 providers:
@@ -48,7 +51,7 @@ providers:
 shutdown: { delay: 0s }
 END
 "$build/secret-gateway" --config "$work/gateway.yaml" > "$work/audit.log" 2> "$work/gateway.log" &
-wait_for "the gateway" answers https://127.0.0.1:8443/readyz
+wait_for "the gateway" answers "https://127.0.0.1:$gateway/readyz"
 
 export KUBECONFIG=$work/kubeconfig
 "$build/harness" demo testing/demo/pod.yaml live gateway/demo/settings.yaml

@@ -2,12 +2,14 @@
 //! everything, and the proxy that hands requests on with its certificate and a user. For trying the gateway, and for
 //! the demo; nothing is secret in it, and nothing is refused.
 //!
-//! `cargo run --package flyte-secret-gateway --example stand-in-cluster -- FOLDER` leaves in the folder `tls.crt` and
-//! `tls.key` for the gateway, and `kubeconfig` for the gateway and its clients.
+//! `cargo run --package flyte-secret-gateway --example stand-in-cluster -- FOLDER [ADDRESS]` leaves in the folder
+//! `tls.crt` and `tls.key` for the gateway, and `kubeconfig` for the gateway and its clients. The gateway is expected at
+//! the address, or at 127.0.0.1:8443.
 
 #[path = "../tests/kit/mod.rs"]
 mod kit;
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,11 +24,9 @@ use kit::client::Client;
 use kit::cluster::Cluster;
 use tokio::net::TcpListener;
 
-/// Where the gateway is expected.
-const GATEWAY: &str = "127.0.0.1:8443";
-
 /// What the proxy needs to speak with the gateway.
 struct Proxy {
+    gateway: SocketAddr,
     authority: Authority,
     identity: Identity,
 }
@@ -35,6 +35,7 @@ struct Proxy {
 async fn main() -> Result<()> {
     let folder = std::env::args().nth(1).context("the folder for certificates and kubeconfig is missing")?;
     let folder = Path::new(&folder);
+    let gateway: SocketAddr = std::env::args().nth(2).as_deref().unwrap_or("127.0.0.1:8443").parse()?;
     std::fs::create_dir_all(folder)?;
 
     let (front_proxy, authority) = (Authority::new("front-proxy-ca"), Authority::new("gateway-ca"));
@@ -52,12 +53,12 @@ async fn main() -> Result<()> {
     );
     std::fs::write(folder.join("kubeconfig"), kubeconfig)?;
 
-    let proxy = Arc::new(Proxy { authority, identity: front_proxy.client(kit::FRONT_PROXY) });
+    let proxy = Arc::new(Proxy { gateway, authority, identity: front_proxy.client(kit::FRONT_PROXY) });
     let cluster = Cluster::start().await;
     cluster.trust(&[&front_proxy], &[kit::FRONT_PROXY]);
     let router: Router = cluster.router().fallback(hand_on).with_state(proxy);
     println!(
-        "the gateway:  listen: {GATEWAY}, tls and access.kubeconfig with the files of {0}\n\
+        "the gateway:  listen: {gateway}, tls and access.kubeconfig with the files of {0}\n\
          its clients:  KUBECONFIG={0}/kubeconfig kubectl get awssecrets NAME -o yaml",
         folder.display()
     );
@@ -68,13 +69,15 @@ async fn main() -> Result<()> {
 async fn hand_on(State(proxy): State<Arc<Proxy>>, request: Request) -> Response {
     match proxy.hand_on(request).await {
         Ok(response) => response,
-        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("the gateway at {GATEWAY}: {error:#}")).into_response(),
+        Err(error) => {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("the gateway at {}: {error:#}", proxy.gateway)).into_response()
+        }
     }
 }
 
 impl Proxy {
     async fn hand_on(&self, request: Request) -> Result<Response> {
-        let client = Client::connect(GATEWAY.parse()?, &self.authority, Some(&self.identity)).await?;
+        let client = Client::connect(self.gateway, &self.authority, Some(&self.identity)).await?;
         let mut client = client.user("stand-in").with("x-remote-group", "system:authenticated");
         if let Some(accept) = request.headers().get("accept") {
             client = client.with("accept", accept.to_str()?);
