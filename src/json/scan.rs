@@ -159,7 +159,7 @@ impl Strings {
     }
 }
 
-/// Whether `needle`, plain ASCII with a slash in it, can be part of a string in `text`. Never false when it is, however
+/// Whether `needle`, plain ASCII with a slash inside, can be part of a string in `text`. Never false when it is, however
 /// it is escaped.
 pub fn may_hold(text: &[u8], needle: &[u8]) -> bool {
     // Slashes are rare in pods, and so are escapes.
