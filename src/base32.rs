@@ -13,11 +13,16 @@ pub enum Alphabet {
 }
 
 impl Alphabet {
-    /// The first letter and the first digit.
-    const fn starts(self) -> (u8, u8) {
-        match self {
+    /// The character that stands for a value below 32: letters first, then digits.
+    const fn character(self, value: u8) -> u8 {
+        let (letter, digit) = match self {
             Self::Flyte => (b'a', b'1'),
             Self::Rfc4648 => (b'A', b'2'),
+        };
+        if value < 26 {
+            letter + value
+        } else {
+            digit + value - 26
         }
     }
 
@@ -37,12 +42,10 @@ static FLYTE: [u8; 256] = values(Alphabet::Flyte);
 static RFC4648: [u8; 256] = values(Alphabet::Rfc4648);
 
 const fn values(alphabet: Alphabet) -> [u8; 256] {
-    let (letter, digit) = alphabet.starts();
     let mut values = [NONE; 256];
     let mut value = 0;
     while value < 32 {
-        let character = if value < 26 { letter + value } else { digit + value - 26 };
-        if let Some((_, [place, ..])) = values.split_at_mut_checked(character as usize) {
+        if let Some((_, [place, ..])) = values.split_at_mut_checked(alphabet.character(value) as usize) {
             *place = value;
         }
         value += 1;
@@ -119,13 +122,9 @@ fn buffer(values: &[u8; 256], group: &[u8], all: &mut u8) -> u64 {
 
 /// Encodes `bytes`.
 pub fn encode(alphabet: Alphabet, bytes: &[u8]) -> String {
-    let (letter, digit) = alphabet.starts();
     let mut text = String::with_capacity(bytes.len() * 8 / 5 + 1);
     let (mut buffer, mut bits) = (0_u32, 0_u32);
-    let mut push = |bits: u32| {
-        let value = (bits & 31) as u8;
-        text.push(char::from(if value < 26 { letter + value } else { digit + value - 26 }));
-    };
+    let mut push = |bits: u32| text.push(char::from(alphabet.character((bits & 31) as u8)));
     for byte in bytes {
         buffer = buffer << 8 | u32::from(*byte);
         bits += 8;

@@ -496,10 +496,7 @@ fn image_pull_secrets(view: &View, plan: &Plan, spec: &mut Owner, edits: &mut Ed
         insert(&there.name, Cow::Borrowed(edits.at(&there.span)));
     }
     let mut new = false;
-    for name in &plan.image_pull_secrets {
-        if names.insert(name, 0).is_some() {
-            continue;
-        }
+    for name in plan.image_pull_secrets.iter().filter(|name| names.insert(name, 0).is_none()) {
         let mut json = Writer::default();
         json.object().member("name", name).end_object();
         insert(name, Cow::Owned(json.into_bytes()));

@@ -221,11 +221,11 @@ pub struct Merged<'a> {
     files: Index<'a>,
     /// By path: the request whose file made it a folder.
     folders: Index<'a>,
-    /// By path: its place in the plan.
+    /// Paths of the mounts; their places say nothing.
     mounts: Index<'a>,
     /// By Secret: its place in the plan.
     secret_volumes: Index<'a>,
-    /// By key: its place in the plan.
+    /// Keys of the annotations; likewise.
     annotations: Index<'a>,
     /// For each variable of the plan: whose it is, unless a later one of its name counts.
     variable_requests: Vec<Option<usize>>,
@@ -299,7 +299,7 @@ impl<'a> Merged<'a> {
             self.file_requests.push(request);
         }
         for mount in plan.mounts {
-            if self.mounts.insert(mount.path, self.plan.mounts.len()).is_none() {
+            if self.mounts.insert(mount.path, 0).is_none() {
                 self.plan.mounts.push(mount);
             }
         }
@@ -354,11 +354,11 @@ impl<'a> Merged<'a> {
             if let Some(first) = self.files.get(folder).and_then(|at| self.file_requests.get(at)) {
                 return Some((folder, *first));
             }
-            if let Some(first) = self.folders.insert(folder, request) {
+            if self.folders.get(folder).is_some() {
                 // What is above a known folder is known.
-                self.folders.insert(folder, first);
                 break;
             }
+            self.folders.insert(folder, request);
             above = folder;
         }
         self.folders.get(path).map(|first| (path, first))

@@ -11,7 +11,7 @@ use crate::json::{Cursor, Malformed};
 use crate::names::{azure, NameScheme, Scope};
 
 /// The API that the gateway serves.
-const API_VERSION: &str = "secret-gateway.flyte.org/v1alpha1";
+pub(super) const API_VERSION: &str = "secret-gateway.flyte.org/v1alpha1";
 
 pub(super) struct Gateway<'a> {
     cluster: &'a dyn Cluster,

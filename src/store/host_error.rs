@@ -3,7 +3,7 @@
 //! Sources: `callback_handler/kubernetes` and `runtimes/callback.rs` of Kubewarden's policy-evaluator, and the texts
 //! of kube's errors.
 
-use super::GetResource;
+use super::{gateway, GetResource};
 
 /// A failure of the cluster, or of the way to it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -58,7 +58,7 @@ impl HostError {
             Self::NotGranted
         } else if holds(&format!("Cannot find resource {api_version}/{kind}")) {
             Self::UnknownKind
-        } else if status(403) && api_version != &"v1" && !holds("cannot get resource") {
+        } else if status(403) && *api_version == gateway::API_VERSION && !holds("cannot get resource") {
             // RBAC names the verb and the resource, here as at the API server.
             Self::GatewayForbidden
         } else if status(403) || status(401) {
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn what_the_gateway_may_not_is_not_what_its_caller_may_not() {
         let request = GetResource {
-            api_version: "secret-gateway.flyte.org/v1alpha1",
+            api_version: gateway::API_VERSION,
             kind: "AWSSecret",
             name: "eu-west-1:k",
             namespace: None,
