@@ -15,6 +15,7 @@ use crate::json::Malformed;
 use crate::pod::{Clash, Merged, Plan, Source, Variable, View, SECRETS_DIR};
 use crate::requests::{Annotated, MountRequirement, SecretRequest};
 use crate::settings::{self, ManagerType, Settings};
+use crate::store::host_error::HostError;
 use crate::store::{self, Cluster};
 use crate::tenancy;
 use crate::texts::Texts;
@@ -145,6 +146,7 @@ impl Reason {
     pub fn severity(&self) -> Severity {
         match self {
             Self::Tenancy(_) => Severity::Forbidden,
+            Self::Store(store::Error::Host { problem: HostError::BadName, .. }) => Severity::Invalid,
             Self::Store(store::Error::Host { .. }) | Self::Settings(_) => Severity::Unavailable,
             _ => Severity::Invalid,
         }

@@ -25,6 +25,9 @@ pub enum HostError {
              the cloud lacks"
     )]
     GatewayForbidden,
+    /// Status 400 of the secret gateway: its provider has rules for names.
+    #[error("the provider has no secrets with such names; choose another key")]
+    BadName,
     /// Kubewarden's own gate: host capabilities, or the list of context-aware resources.
     #[error(
         "the policy has not been granted access to it; the operator must allow the host capability \
@@ -67,6 +70,8 @@ impl HostError {
             Self::Throttled
         } else if status(504) || holds("timed out") || holds("deadline") {
             Self::Timeout
+        } else if status(400) && *api_version == gateway::API_VERSION {
+            Self::BadName
         } else if status(400) || status(422) {
             Self::Refused
         } else {
@@ -112,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_gateway_may_not_is_not_what_its_caller_may_not() {
+    fn the_gateway_has_refusals_of_its_own() {
         let request = GetResource {
             api_version: gateway::API_VERSION,
             kind: "AWSSecret",
@@ -131,6 +136,7 @@ mod tests {
                  the gateway read this secret (ErrorResponse { code: 403 })",
                 HostError::GatewayForbidden,
             ),
+            ("ApiError: names have letters (ErrorResponse { code: 400 })", HostError::BadName),
         ];
         for (text, kind) in table {
             assert_eq!(HostError::classify(text, &request), kind, "{text}");

@@ -538,6 +538,12 @@ fn failures_of_the_gateway() {
                    APIService";
     assert_eq!(unknown, Ok(reason(problem)));
 
+    let bad_name =
+        with_host(&pod, &aws, |_| Err("ApiError: names have no dots (ErrorResponse { code: 400 })".to_owned()));
+    let problem =
+        format!("{object} could not be read: the provider has no secrets with such names; choose another key");
+    assert_eq!(bad_name, Ok(not_injected(400, "\"k\"", &format!("Embedded: {problem}"))));
+
     let store = Store::new(json!({ "AWS": { name: { "error": "InternalServiceError" } } }));
     let problem = "the server could not be reached or failed; try again later";
     assert_eq!(create_with(&pod, &aws, &store).0, reason(problem));
