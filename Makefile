@@ -25,7 +25,7 @@ SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock rust-toolchain.t
 
 .PHONY: help
 help: ## this list
-	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 26
+	@grep -hE '^[a-z0-9.-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 26
 
 .PHONY: demo
 demo: $(BUILT) ## a Flyte task's pod before and after, with secrets from a bundled store
@@ -78,7 +78,7 @@ lint: toolchain cargo-deny ## formatting, clippy, licences and duplicates
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 	cargo deny --log-level error check licenses sources
-	cargo deny --log-level error --exclude flyte-secrets-testing --exclude flyte-secret-gateway --exclude-dev check bans
+	cargo deny --log-level error --exclude flyte-secrets-testing --exclude flyte-secrets-e2e --exclude flyte-secret-gateway --exclude-dev check bans
 
 .PHONY: cargo-deny
 cargo-deny:
@@ -120,10 +120,34 @@ annotated-policy.wasm: policy.wasm policy-metadata.yml README.md | kwctl ## the 
 artifacthub-pkg.yml: policy-metadata.yml | kwctl ## the package for Artifact Hub; needs kwctl
 	kwctl scaffold artifacthub -m policy-metadata.yml -o $@
 
+# Without $(KUBEBUILDER_ASSETS), etcd and kube-apiserver are among these.
+E2E_TOOLS := $(CACHE)/e2e-$(firstword $(shell cat e2e/tools/go.mod e2e/tools/go.sum | cksum))
+KUBERNETES := $(shell sed -n 's|.*k8s.io/kubernetes \(v[0-9.]*\).*|\1|p' e2e/tools/go.mod)
+MAJOR := $(word 1,$(subst ., ,$(KUBERNETES:v%=%)))
+MINOR := $(word 2,$(subst ., ,$(KUBERNETES:v%=%)))
+# Without these, the API server says that it is none of any version, and helm that it knows Kubernetes 1.20.
+STAMP := -X k8s.io/component-base/version.gitVersion=$(KUBERNETES) \
+	-X k8s.io/component-base/version.gitMajor=$(MAJOR) -X k8s.io/component-base/version.gitMinor=$(MINOR) \
+	-X helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=$(MAJOR) -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=$(MINOR)
+
+.PHONY: e2e
+e2e: policy.wasm $(E2E_TOOLS)/complete $(MOTO)/bin/moto_server ## on a control plane: etcd, kube-apiserver, the chart, the gateway; ONLY=WORD
+	@command -v busybox > /dev/null || { echo "busybox is missing: apt-get install busybox"; exit 1; }
+	cargo build --quiet --package flyte-secret-gateway --bin secret-gateway
+	cargo build --quiet --package flyte-secrets-e2e
+	E2E_TOOLS=$(E2E_TOOLS) E2E_MOTO=$(MOTO) E2E_BUILD=target/debug target/debug/e2e $(ONLY)
+
+$(E2E_TOOLS)/complete:
+	@command -v go > /dev/null || { echo "go is missing: it builds the control plane, kubectl, helm and consul-template"; exit 1; }
+	mkdir -p $(E2E_TOOLS)
+	cd e2e/tools && go build -trimpath -ldflags '-s -w $(STAMP)' -o $(E2E_TOOLS)/ tool
+	mv $(E2E_TOOLS)/server $(E2E_TOOLS)/etcd
+	touch $@
+
 .PHONY: e2e-kwctl
 e2e-kwctl: annotated-policy.wasm ## bats tests with kwctl run; needs kwctl and bats
 	@command -v bats > /dev/null || { echo "bats is missing: apt-get install bats"; exit 1; }
-	bats e2e
+	bats e2e/kwctl
 
 .PHONY: kwctl
 kwctl:

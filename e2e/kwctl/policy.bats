@@ -23,7 +23,7 @@ setup() {
 run_policy() {
   local request=$1 settings=$2
   shift 2
-  run --separate-stderr kwctl --no-color run "$@" -r "e2e/data/$request.json" --settings-json "$settings" \
+  run --separate-stderr kwctl --no-color run "$@" -r "e2e/kwctl/data/$request.json" --settings-json "$settings" \
     annotated-policy.wasm
 }
 
@@ -31,7 +31,7 @@ run_policy() {
 # must make exactly the calls that are in it.
 admit() {
   local flags=()
-  [ -z "${3-}" ] || flags=(--allow-context-aware --replay-host-capabilities-interactions "e2e/replay/$3.yml")
+  [ -z "${3-}" ] || flags=(--allow-context-aware --replay-host-capabilities-interactions "e2e/kwctl/replay/$3.yml")
   run_policy "$1" "$2" "${flags[@]}"
   if [ "$status" -ne 0 ] || [[ $stderr == *"have not been replayed"* ]]; then
     echo "$stderr"
@@ -52,7 +52,7 @@ is() {
 # mutates PATCH AUDIT: the patch is that of the file, and the audit annotation says this.
 mutates() {
   is "$(jq --arg secrets "$2" \
-    '{allowed: true, status: null, patch: ., auditAnnotations: {$secrets}, warnings: null}' "e2e/patches/$1.json")"
+    '{allowed: true, status: null, patch: ., auditAnnotations: {$secrets}, warnings: null}' "e2e/kwctl/patches/$1.json")"
 }
 
 # rejects CODE MESSAGE: no patch, nothing in the audit.

@@ -147,7 +147,7 @@ fn measure() -> Result<bool> {
         let (front_proxy, authority) = (Authority::new("front-proxy-ca"), Authority::new("gateway-ca"));
         cluster.trust(&[&front_proxy], &[kit::FRONT_PROXY]);
         let folder = TempDir::new()?;
-        let identity = authority.server();
+        let identity = authority.server("localhost");
         std::fs::write(folder.path().join("tls.crt"), &identity.certificate)?;
         std::fs::write(folder.path().join("tls.key"), &identity.key)?;
 

@@ -39,7 +39,7 @@ async fn main() -> Result<()> {
     std::fs::create_dir_all(folder)?;
 
     let (front_proxy, authority) = (Authority::new("front-proxy-ca"), Authority::new("gateway-ca"));
-    let server = authority.server();
+    let server = authority.server("localhost");
     std::fs::write(folder.join("tls.crt"), &server.certificate)?;
     std::fs::write(folder.join("tls.key"), &server.key)?;
 

@@ -24,10 +24,11 @@ const VOLUME: &str = "embedded-secret-vol";
 const SECRETS: &str = "SECRETS";
 
 /// Writes each line of `SECRETS` to a file. Plain `sh`, for busybox and dash alike; keys have been checked, and are
-/// never read as anything but a file's name. No `$(`, which Kubernetes would take for one of its own variables.
+/// never read as anything but a file's name. `cat` says what busybox's `base64` keeps to itself: that a volume is full.
+/// No `$(`, which Kubernetes would take for one of its own variables.
 const SCRIPT: &str = "\
 printf '%s' \"$SECRETS\" | while IFS= read -r line; do
-printf '%s' \"${line#*=}\" | base64 -d > \"/etc/flyte/secrets/${line%%=*}\"
+printf '%s' \"${line#*=}\" | base64 -d | cat > \"/etc/flyte/secrets/${line%%=*}\"
 done";
 
 /// The longest string that Linux hands to a process, with its end (`MAX_ARG_STRLEN`); a variable is one, name and all.
@@ -112,9 +113,11 @@ impl<'a> Embedded<'a> {
                 derived_variable(self.context.texts.concat(&[prefix, &key])).map(Some)
             }
             (MountRequirement::File, _) if is_file_name(request.key) => Ok(None),
-            (MountRequirement::File, _) => {
-                Err(refused("key", request.key, "a file's name: a-z, A-Z, 0-9, '-', '_' and '.', and not '.' or '..'"))
-            }
+            (MountRequirement::File, _) => Err(refused(
+                "key",
+                request.key,
+                "a file's name: up to 255 of a-z, A-Z, 0-9, '-', '_' and '.', and not '.' or '..'",
+            )),
             (MountRequirement::Unknown(number), _) => {
                 Err(Reason::MountRequirement(MountRequirement::Unknown(number), "ANY, ENV_VAR or FILE"))
             }
@@ -227,6 +230,9 @@ fn is_label_value(value: &str) -> bool {
         && !value.ends_with(ends)
 }
 
+/// Linux has names of up to 255 bytes (`NAME_MAX`).
 fn is_file_name(key: &str) -> bool {
-    key.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.')) && key != "." && key != ".."
+    key.len() <= 255
+        && key.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'))
+        && !matches!(key, "." | "..")
 }

@@ -80,16 +80,22 @@ fn pod(policy: &Policy, case: &Value) -> Result<()> {
     Ok(())
 }
 
-fn same(wanted: &Value, found: &Value) -> Result<()> {
-    match wanted == found {
-        true => Ok(()),
-        false => bail!("differs (-Flyte +ours):\n{}", show::diff(&show::pretty(wanted), &show::pretty(found))),
+/// An error that shows the differences, if there are any.
+pub fn same(wanted: &Value, found: &Value) -> Result<()> {
+    if wanted == found {
+        return Ok(());
     }
+    let [wanted, found] = [wanted, found].map(|value| {
+        let mut value = value.clone();
+        value.sort_all_objects();
+        show::pretty(&value)
+    });
+    bail!("differs (-wanted +found):\n{}", show::diff(&wanted, &found))
 }
 
-/// A pod as pods are compared: sorted keys, nothing that is as good as absent, ids of Vault by their order, and no
+/// A pod as recorded pods are compared: sorted keys, nothing that is as good as absent, ids of Vault by their order, and no
 /// commands of init-containers that are ours.
-fn normal(pod: &Value) -> Value {
+pub fn normal(pod: &Value) -> Value {
     let mut pod = sorted(pod);
     rename_vault_ids(&mut pod);
     let containers = pod.pointer_mut("/spec/initContainers").and_then(Value::as_array_mut);

@@ -7,7 +7,9 @@
 //! | [`engine`] | the wasm, and what the host makes of its answers |
 //! | [`host`] | host capabilities: a store of secrets, a replay file, a live API server |
 //! | [`golden`] | the cases recorded from Flyte's own code |
+//! | [`pods`] | pods that ask for secrets |
 //! | [`meter`] | what a call costs in fuel and memory |
+//! | `serve` | the policy as an admission webhook (feature `live`) |
 //! | [`profile`] | where a call's fuel goes |
 //! | [`size`] | what the wasm's bytes are |
 //! | [`show`] | what people see: diffs and patches |
@@ -17,6 +19,9 @@ pub mod engine;
 pub mod golden;
 pub mod host;
 pub mod meter;
+pub mod pods;
 pub mod profile;
+#[cfg(feature = "live")]
+pub mod serve;
 pub mod show;
 pub mod size;

@@ -268,7 +268,7 @@ fn requests_that_a_manager_cannot_serve() {
     let gcp_version = "is not a version in GCP: a number, latest, or an alias";
     let uri = "is not a secret's URI in Azure Key Vault: https://VAULT.vault.azure.net/secrets/NAME";
     let azure_version = "is not a version in Azure Key Vault: letters and digits";
-    let file = "is not a file's name: a-z, A-Z, 0-9, '-', '_' and '.', and not '.' or '..'";
+    let file = "is not a file's name: up to 255 of a-z, A-Z, 0-9, '-', '_' and '.', and not '.' or '..'";
     let long = "a".repeat(254);
     let vault_uri = "https://v.vault.azure.net/secrets/x";
     // Manager, request, how messages name it, reason.
@@ -387,7 +387,8 @@ fn requests_that_a_manager_cannot_serve() {
         "\"é\"",
         "its key makes the variable \"_UNION_é\", which cannot be; name another in env_var",
     );
-    for bad in ["../x", "a/b", "a;b", "x;touch y", "$(id)", "a=b", ".", "..", "é", "a b"] {
+    let too_long = "k".repeat(256);
+    for bad in ["../x", "a/b", "a;b", "x;touch y", "$(id)", "a=b", ".", "..", "é", "a b", &too_long] {
         let request = format!("key:'{bad}' mount_requirement:FILE");
         row("Embedded", &request, &format!("{bad:?}"), &format!("key {bad:?} {file}"));
     }

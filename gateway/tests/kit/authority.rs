@@ -42,9 +42,9 @@ impl Authority {
         self.sign(params)
     }
 
-    /// For a server on loopback.
-    pub fn server(&self) -> Identity {
-        let mut params = named("secret-gateway", &["localhost"]);
+    /// For a server that is known by this name.
+    pub fn server(&self, host: &str) -> Identity {
+        let mut params = named("server", &[host]);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         self.sign(params)
     }

@@ -67,7 +67,7 @@ impl Kit {
         let (authority, server_authority) = (Authority::new("front-proxy-ca"), Authority::new("gateway-ca"));
         cluster.trust(&[&authority], &[FRONT_PROXY]);
         let files = TempDir::new().expect("a directory");
-        write_certificate(&files, &server_authority.server());
+        write_certificate(&files, &server_authority.server("localhost"));
         let config = format!("{CONFIG}{lines}\n").replace("DIR", files.path().to_str().expect("a path"));
         let (memory, audit) = (Arc::new(Memory::default()), Lines::default());
         let provider = |kind| (kind, Arc::clone(&memory) as Arc<dyn secret_gateway::provider::Provider>);

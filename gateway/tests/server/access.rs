@@ -23,7 +23,7 @@ async fn a_caller_without_the_front_proxys_certificate_gets_401_whatever_it_says
         (None, NO_CERTIFICATE),
         (Some(stranger.client(FRONT_PROXY)), UNTRUSTED),
         (Some(kit.authority.expired_client(FRONT_PROXY)), UNTRUSTED),
-        (Some(kit.authority.server()), UNTRUSTED),
+        (Some(kit.authority.server("localhost")), UNTRUSTED),
         (Some(kit.authority.client("somebody-else")), NOT_ALLOWED),
     ];
     for (identity, message) in callers {

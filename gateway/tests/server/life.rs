@@ -16,7 +16,7 @@ use crate::{aws, eventually};
 async fn a_new_server_certificate_is_shown_without_a_restart_and_a_broken_one_is_not() {
     let kit = Kit::start("").await;
     let before = kit.client().await;
-    let new = kit.server_authority.server();
+    let new = kit.server_authority.server("localhost");
     let shown = CertificateDer::from_pem_slice(new.certificate.as_bytes()).unwrap();
     assert_ne!(before.server, shown);
     kit.replace_certificate(&new);
@@ -24,7 +24,7 @@ async fn a_new_server_certificate_is_shown_without_a_restart_and_a_broken_one_is
     assert_eq!(before.get(&aws("key")).await.status, 200, "connections that are open stay");
 
     // A key that is not the certificate's, and no certificate at all.
-    let other = kit.server_authority.server();
+    let other = kit.server_authority.server("localhost");
     let mixed = crate::kit::authority::Identity { certificate: other.certificate, key: new.key.clone() };
     let empty = crate::kit::authority::Identity { certificate: String::new(), key: new.key };
     for broken in [mixed, empty] {

@@ -94,7 +94,7 @@ impl Process {
         let (cluster, calls) = (Cluster::start().await, Arc::new(AtomicUsize::new(0)));
         let (front_proxy, authority) = (Authority::new("front-proxy-ca"), Authority::new("gateway-ca"));
         cluster.trust(&[&front_proxy], &[FRONT_PROXY]);
-        let (folder, own, port) = (TempDir::new().unwrap(), authority.server(), free_port());
+        let (folder, own, port) = (TempDir::new().unwrap(), authority.server("localhost"), free_port());
         let kubeconfig = json!({
             "apiVersion": "v1",
             "kind": "Config",

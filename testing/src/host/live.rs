@@ -1,44 +1,98 @@
-//! Host capabilities answered by a live API server, found as kubectl finds it: KUBECONFIG, or the pod's own account.
+//! Host capabilities answered by a live API server, as policy-server answers them.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
-use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
-use kube::discovery::{self, Scope};
-use kube::{Api, Client};
-use tokio::runtime::{Builder, Runtime};
+use kube::api::{ApiResource, DynamicObject};
+use kube::{Api, Client, Config};
+use tokio::runtime::{Handle, Runtime};
 
 use super::{Capabilities, Request};
 
 /// A live API server.
 pub struct Live {
     client: Client,
-    runtime: Runtime,
+    runtime: Handle,
+    /// Kept while it is needed, where the caller brings none.
+    _own: Option<Runtime>,
+    /// The kinds that the policy may read, with their group and version; all of them without.
+    granted: Option<Vec<Kind>>,
+    /// What has been discovered; policy-server asks once, too.
+    known: Mutex<HashMap<Kind, (ApiResource, bool)>>,
 }
 
+/// Group and version, and kind, such as `v1` and `Secret`.
+pub type Kind = (String, String);
+
 impl Live {
-    /// Connects to the API server.
+    /// Connects to the API server as kubectl finds it: KUBECONFIG, or the pod's own account. Everything is granted.
     pub fn connect() -> Result<Arc<Self>> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        let client = runtime.block_on(Client::try_default()).context("cannot find an API server")?;
-        Ok(Arc::new(Self { client, runtime }))
+        let own = Runtime::new()?;
+        let mut config = own.block_on(Config::infer()).context("cannot find an API server")?;
+        // As policy-server's, which is an older one.
+        config.default_retry = false;
+        let client = own.block_on(async { Client::try_from(config) })?;
+        let runtime = own.handle().clone();
+        Ok(Arc::new(Self { client, runtime, _own: Some(own), granted: None, known: Mutex::default() }))
+    }
+
+    /// Reads through a client what is granted; to be called from threads that may block.
+    pub fn new(client: Client, runtime: Handle, granted: Vec<Kind>) -> Arc<Self> {
+        Arc::new(Self { client, runtime, _own: None, granted: Some(granted), known: Mutex::default() })
     }
 
     async fn get(&self, request: &Request) -> Result<Vec<u8>, String> {
         let Request { api_version, kind, name, namespace, .. } = request;
-        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-        let kinds = GroupVersionKind::gvk(group, version, kind);
-        let missing = |wrong: kube::Error| format!("Cannot find resource {api_version}/{kind}: {wrong}");
-        let (resource, capabilities): (ApiResource, _) =
-            discovery::pinned_kind(&self.client, &kinds).await.map_err(missing)?;
+        let asked = (api_version.clone(), kind.clone());
+        if self.granted.as_ref().is_some_and(|granted| !granted.contains(&asked)) {
+            return Err(format!(
+                "Policy has not been granted access to Kubernetes {api_version}/{kind} resources. The violation has \
+                 been reported."
+            ));
+        }
+        let (resource, namespaced) = self.discover(asked).await?;
         let client = self.client.clone();
-        let api: Api<DynamicObject> = match (capabilities.scope, namespace) {
-            (Scope::Namespaced, Some(namespace)) => Api::namespaced_with(client, namespace, &resource),
-            _ => Api::all_with(client, &resource),
+        let api: Api<DynamicObject> = match (namespaced, namespace) {
+            (false, _) => Api::all_with(client, &resource),
+            (true, Some(namespace)) => Api::namespaced_with(client, namespace, &resource),
+            (true, None) => {
+                return Err(format!("Resource {api_version}/{kind} is namespaced, but no namespace was provided"));
+            }
         };
         let found = api.get_opt(name).await.map_err(|wrong| wrong.to_string())?;
         let object = found.ok_or_else(|| request.not_found())?;
         serde_json::to_vec(&object).map_err(|wrong| wrong.to_string())
+    }
+
+    async fn discover(&self, asked: Kind) -> Result<(ApiResource, bool), String> {
+        if let Some(known) = self.known.lock().ok().and_then(|known| known.get(&asked).cloned()) {
+            return Ok(known);
+        }
+        let (api_version, kind) = &asked;
+        let list = match api_version.as_str() {
+            "v1" => self.client.list_core_api_resources("v1").await.map_err(|wrong| wrong.to_string()),
+            _ => self
+                .client
+                .list_api_group_resources(api_version)
+                .await
+                .map_err(|wrong| format!("error finding resource {api_version} / {kind}: {wrong}")),
+        }?;
+        let found = list.resources.into_iter().find(|resource| resource.kind == *kind);
+        let found = found.ok_or_else(|| format!("Cannot find resource {api_version}/{kind}"))?;
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let resource = ApiResource {
+            group: group.to_owned(),
+            version: version.to_owned(),
+            api_version: api_version.clone(),
+            kind: kind.clone(),
+            plural: found.name,
+        };
+        let known = (resource, found.namespaced);
+        if let Ok(mut all) = self.known.lock() {
+            all.insert(asked, known.clone());
+        }
+        Ok(known)
     }
 }
 

@@ -1,0 +1,176 @@
+{{/* What all templates share: names, labels, and the facts that the policy's settings imply. */}}
+
+{{/* The name of what belongs to this release; with the chart's name in it, and never longer than a label may be. */}}
+{{- define "flyte-secrets-policy.fullname" -}}
+{{- $name := contains .Chart.Name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name .Chart.Name) }}
+{{- .Values.fullnameOverride | default $name | trunc 45 | trimSuffix "-" }}
+{{- end }}
+
+{{/* Labels of every object. Takes root and component. */}}
+{{- define "flyte-secrets-policy.labels" -}}
+{{ include "flyte-secrets-policy.selectorLabels" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: {{ .root.Chart.Name }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{/* Those of them that never change. Takes root and component. */}}
+{{- define "flyte-secrets-policy.selectorLabels" -}}
+app.kubernetes.io/name: {{ .root.Chart.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{/* A name in any case as the policy writes it. Takes path, name and names. */}}
+{{- define "flyte-secrets-policy.named" -}}
+{{- $found := "" }}
+{{- range .names }}
+  {{- if eq (lower .) (lower $.name) }}{{ $found = . }}{{ end }}
+{{- end }}
+{{- if not $found }}
+  {{- fail (printf "policy.settings.%s: %q is none of %s" .path .name (join ", " .names)) }}
+{{- end }}
+{{- $found }}
+{{- end }}
+
+{{/*
+What the policy's settings imply, as YAML; the rules are those of README.md, "Settings", and what the policy refuses
+at its start is refused here:
+  embedded          whether Embedded is among the managers
+  provider          where Embedded fetches: K8s, AWS, GCP or Azure
+  place             the region, project or host of the vault there
+  places            what the gateway calls a list of them
+  kind, resource    what the gateway calls its secrets
+  cloud             whether Embedded reads through the gateway
+  secrets           whether the policy reads Secrets of namespace
+  imagePullSecrets  whether it reads them in the namespaces of tasks
+  namespace         where Secrets with values are
+  gateway           whether the gateway is installed
+*/}}
+{{- define "flyte-secrets-policy.facts" -}}
+{{- $settings := .Values.policy.settings | default dict }}
+{{- $names := list "K8s" "AWS" "GCP" "Azure" "Vault" "Embedded" "Global" }}
+{{- $type := $settings.secretManagerType | default "Embedded" | toString }}
+{{- $type = include "flyte-secrets-policy.named" (dict "path" "secretManagerType" "name" $type "names" $names) }}
+{{- $managers := list }}
+{{- range $settings.secretManagerTypes | default (list $type) }}
+  {{- $named := dict "path" "secretManagerTypes" "name" (toString .) "names" $names }}
+  {{- $managers = append $managers (include "flyte-secrets-policy.named" $named) }}
+{{- end }}
+{{- if not (without $managers "Global") }}
+  {{- fail "policy.settings.secretManagerTypes: only Global is named, which does not exist in a policy; name K8s, AWS, GCP, Azure, Vault or Embedded" }}
+{{- end }}
+
+{{- $config := $settings.embeddedSecretManagerConfig | default dict }}
+{{- range $config.nameSchemes }}
+  {{- $named := dict "path" "embeddedSecretManagerConfig.nameSchemes" "name" . "names" (list "canonical" "documented") }}
+  {{- $_ := include "flyte-secrets-policy.named" $named }}
+{{- end }}
+{{- $places := dict
+  "AWS" (($config.awsConfig).region | default "")
+  "GCP" (($config.gcpConfig).project | default "")
+  "Azure" (($config.azureConfig).vaultURI | default "") }}
+{{- $configured := list }}
+{{- range list "AWS" "GCP" "Azure" }}
+  {{- if get $places . }}{{ $configured = append $configured . }}{{ end }}
+{{- end }}
+{{- $provider := "K8s" }}
+{{- if $config.type }}
+  {{- $named := dict "path" "embeddedSecretManagerConfig.type" "name" $config.type "names" (list "AWS" "GCP" "Azure" "K8s") }}
+  {{- $provider = include "flyte-secrets-policy.named" $named }}
+{{- else if gt (len $configured) 1 }}
+  {{- fail (printf "policy.settings.embeddedSecretManagerConfig.type: %s are configured; name the one that is meant" (join " and " $configured)) }}
+{{- else if $configured }}
+  {{- $provider = first $configured }}
+{{- end }}
+
+{{- $place := get $places $provider }}
+{{- $label := "[a-z0-9]([-a-z0-9]*[a-z0-9])?" }}
+{{- $subdomain := printf "%s(\\.%s)*" $label $label }}
+{{- if eq $provider "AWS" }}
+  {{- if not (and (contains "-" $place) (regexMatch (printf "^%s$" $label) $place)) }}
+    {{- fail (printf "policy.settings.embeddedSecretManagerConfig.awsConfig.region: %q is no region; AWS wants one such as eu-west-1" $place) }}
+  {{- end }}
+{{- else if eq $provider "GCP" }}
+  {{- if not (regexMatch (printf "^%s(:%s)*$" $subdomain $subdomain) $place) }}
+    {{- fail (printf "policy.settings.embeddedSecretManagerConfig.gcpConfig.project: %q is no project; GCP wants its id, such as acme-prod" $place) }}
+  {{- end }}
+{{- else if eq $provider "Azure" }}
+  {{- if not (regexMatch (printf "^https://%s/?$" $subdomain) (lower $place)) }}
+    {{- fail (printf "policy.settings.embeddedSecretManagerConfig.azureConfig.vaultURI: %q is no vault; Azure wants one such as https://name.vault.azure.net/" $place) }}
+  {{- end }}
+  {{- $place = lower $place | trimPrefix "https://" | trimSuffix "/" }}
+{{- end }}
+
+{{- $embedded := has "Embedded" $managers }}
+{{- $cloud := and $embedded (ne $provider "K8s") }}
+{{- $imagePullSecrets := and $embedded (($config.imagePullSecrets).enabled | default false) }}
+{{- dict
+  "embedded" $embedded
+  "provider" $provider
+  "place" $place
+  "places" (get (dict "AWS" "regions" "GCP" "projects" "Azure" "vaults") $provider)
+  "kind" (printf "%sSecret" $provider)
+  "resource" (printf "%ssecrets" (lower $provider))
+  "cloud" $cloud
+  "secrets" (or $imagePullSecrets (and $embedded (not $cloud)))
+  "imagePullSecrets" $imagePullSecrets
+  "namespace" (($config.k8sConfig).namespace | default "flyte")
+  "gateway" (kindIs "bool" .Values.gateway.enabled | ternary .Values.gateway.enabled $cloud)
+  | toYaml }}
+{{- end }}
+
+{{/* The policy's settings: those of the user as they are, and what policy.tenancy has beside them. Never a template. */}}
+{{- define "flyte-secrets-policy.settings" -}}
+{{- $settings := deepCopy (.Values.policy.settings | default dict) }}
+{{- $tenancy := $settings.tenancy | default dict }}
+{{- range $key, $value := .Values.policy.tenancy }}
+  {{- if not (hasKey $tenancy $key) }}{{ $_ := set $tenancy $key $value }}{{ end }}
+{{- end }}
+{{- $template := $tenancy.namespaceTemplate }}
+{{- if kindIs "string" $template }}
+  {{- $rest := regexReplaceAll "\\{\\{\\s*(project|domain|organization|org)\\s*\\}\\}" $template "" }}
+  {{- if contains "{{" $rest }}
+    {{- fail (printf "policy.tenancy.namespaceTemplate: %q has braces around something else than project, domain and organization" $template) }}
+  {{- else if eq $rest $template }}
+    {{- fail (printf "policy.tenancy.namespaceTemplate: %q is the same for every project; use {{ project }}-{{ domain }}, or null for no check" $template) }}
+  {{- end }}
+{{- end }}
+{{- if $tenancy }}{{ $_ := set $settings "tenancy" $tenancy }}{{ end }}
+{{- toYaml $settings }}
+{{- end }}
+
+{{/* The gateway's configuration: gateway.config, and what the chart or the policy's settings decide. */}}
+{{- define "flyte-secrets-policy.gatewayConfig" -}}
+{{- $facts := include "flyte-secrets-policy.facts" . | fromYaml }}
+{{- $gateway := .Values.gateway }}
+{{- $config := deepCopy ($gateway.config | default dict) }}
+{{- $providers := $config.providers | default dict }}
+{{- if $facts.cloud }}
+  {{- $provider := lower $facts.provider }}
+  {{- $served := get $providers $provider | default dict }}
+  {{- if not (get $served $facts.places) }}
+    {{- $_ := set $served $facts.places (list $facts.place) }}
+  {{- else if not (has $facts.place (get $served $facts.places)) }}
+    {{- fail (printf "gateway.config.providers.%s.%s: the policy reads from %q; add it, or leave the key out" $provider $facts.places $facts.place) }}
+  {{- end }}
+  {{- $_ := set $providers $provider $served }}
+{{- end }}
+{{- if not $providers }}
+  {{- fail "gateway.enabled: nothing is configured that the gateway could serve; name places in gateway.config.providers, or a cloud in policy.settings.embeddedSecretManagerConfig" }}
+{{- end }}
+{{- $_ := set $config "providers" $providers }}
+{{- $_ := set $config "listen" (printf "%s:8443" $gateway.bindAddress) }}
+{{- if $gateway.metrics.enabled }}{{ $_ := set $config "metricsListen" (printf "%s:9090" $gateway.bindAddress) }}{{ end }}
+{{- $_ := set $config "tls" (dict "certFile" "/etc/secret-gateway/tls/tls.crt" "keyFile" "/etc/secret-gateway/tls/tls.key") }}
+{{- $_ := set $config "shutdown" (dict
+  "delay" (printf "%ds" (int $gateway.shutdown.delaySeconds))
+  "grace" (printf "%ds" (int $gateway.shutdown.graceSeconds))) }}
+{{- toYaml $config }}
+{{- end }}
+
+{{/* The Secret with the gateway's certificate. */}}
+{{- define "flyte-secrets-policy.tlsSecretName" -}}
+{{- .Values.gateway.tls.secretName | default (printf "%s-tls" .Values.gateway.name) }}
+{{- end }}

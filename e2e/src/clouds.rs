@@ -1,0 +1,182 @@
+//! Clouds on loopback: moto for AWS, and doubles of GCP's Secret Manager and Azure's Key Vault that speak as much of their
+//! protocols as a read needs. Stores are written as in the golden cases.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use axum::extract::{Path as Segments, State};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use flyte_secrets_testing::serve;
+use reqwest::Client;
+use serde_json::{Value, json};
+
+use crate::authority::Authority;
+use crate::process::{Process, free_port};
+use crate::tools::Tools;
+
+/// Where AWS keeps the golden cases' secrets.
+pub const REGION: &str = "us-west-2";
+const TOKEN: &str = "an-access-token";
+const CHALLENGE: &str =
+    r#"Bearer authorization="https://login.microsoftonline.com/directory", resource="https://vault.azure.net""#;
+
+/// The three clouds.
+pub struct Clouds {
+    pub moto: Process,
+    aws: String,
+    gcp: String,
+    azure: String,
+    azure_authority: PathBuf,
+    federated_token: PathBuf,
+    contents: Contents,
+    client: Client,
+}
+
+/// What GCP and Azure hold.
+type Contents = Arc<Mutex<Value>>;
+
+impl Clouds {
+    pub async fn start(tools: &Tools, folder: &Path) -> Result<Self> {
+        let client = Client::builder().timeout(Duration::from_secs(10)).build()?;
+        let port = free_port()?;
+        let aws = format!("http://127.0.0.1:{port}");
+        let mut moto = Process::start(folder, "moto", &tools.moto_server, |command| {
+            command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+        })?;
+        let url = format!("{aws}/moto-api/");
+        moto.until(Duration::from_secs(60), async || client.get(&url).send().await.is_ok()).await?;
+
+        let contents: Contents = Arc::new(Mutex::new(json!({})));
+        let authority = Authority::new("azure");
+        let (azure_authority, federated_token) = (folder.join("azure.crt"), folder.join("federated-token"));
+        std::fs::write(&azure_authority, &authority.certificate)?;
+        std::fs::write(&federated_token, "federated")?;
+        let gcp = TcpListener::bind("127.0.0.1:0")?;
+        let gcp_url = format!("http://{}", gcp.local_addr()?);
+        gcp.set_nonblocking(true)?;
+        let gcp = axum::serve(
+            tokio::net::TcpListener::from_std(gcp)?,
+            Router::new().fallback(get(google)).with_state(Arc::clone(&contents)),
+        );
+        tokio::spawn(gcp.into_future());
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let azure = format!("https://localhost:{}", listener.local_addr()?.port());
+        let own = authority.server("localhost");
+        let router = Router::new()
+            .route("/directory/oauth2/v2.0/token", post(entra))
+            .route("/secrets/{name}", get(vault))
+            .route("/secrets/{name}/", get(vault))
+            .with_state(Arc::clone(&contents));
+        serve::https(listener, (&own.certificate, &own.key), router).await?;
+        Ok(Self { moto, aws, gcp: gcp_url, azure, azure_authority, federated_token, contents, client })
+    }
+
+    /// What the gateway's configuration says of them.
+    pub fn providers(&self) -> Value {
+        json!({
+            "aws": { "regions": [REGION], "endpoint": self.aws },
+            "gcp": { "projects": ["acme-prod"], "endpoint": self.gcp, "anonymous": true },
+            "azure": {
+                "vaults": ["acme-kv.vault.azure.net"], "endpoint": self.azure, "authority": self.azure,
+                "caFile": self.azure_authority,
+            },
+        })
+    }
+
+    /// The gateway's identity there, as variables of its environment.
+    pub fn identity(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("AWS_ACCESS_KEY_ID", "e2e".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "e2e".to_owned()),
+            ("AZURE_TENANT_ID", "directory".to_owned()),
+            ("AZURE_CLIENT_ID", "gateway".to_owned()),
+            ("AZURE_FEDERATED_TOKEN_FILE", self.federated_token.display().to_string()),
+        ]
+    }
+
+    /// Makes the clouds hold what a store holds, and nothing else.
+    pub async fn hold(&self, store: &Value) -> Result<()> {
+        if let Ok(mut contents) = self.contents.lock() {
+            contents.clone_from(store);
+        }
+        self.client.post(format!("{}/moto-api/reset", self.aws)).send().await?.error_for_status()?;
+        for (name, secret) in store["AWS"].as_object().into_iter().flatten() {
+            let mut request = json!({ "Name": name });
+            for (to, from) in [("SecretString", "stringValue"), ("SecretBinary", "binaryValue")] {
+                match &secret[from] {
+                    Value::String(value) if !value.is_empty() => request[to] = json!(value),
+                    _ => {}
+                }
+            }
+            let credential = format!("AWS4-HMAC-SHA256 Credential=e2e/20260101/{REGION}/secretsmanager/aws4_request");
+            let request = self.client.post(&self.aws).json(&request);
+            let request = request.header("X-Amz-Target", "secretsmanager.CreateSecret");
+            let request = request.header("Authorization", format!("{credential}, SignedHeaders=host, Signature=0"));
+            let answer = request.send().await?;
+            let status = answer.status();
+            let text = answer.text().await?;
+            anyhow::ensure!(status.is_success(), "moto does not take {name}: {text}");
+        }
+        Ok(())
+    }
+}
+
+fn held(contents: &Contents, cloud: &str, name: &str) -> Option<Value> {
+    contents.lock().ok()?.get(cloud)?.get(name).cloned()
+}
+
+/// `projects/*/secrets/*/versions/latest:access`.
+async fn google(State(contents): State<Contents>, uri: Uri) -> Response {
+    let name = uri.path().strip_prefix("/v1/projects/acme-prod/secrets/");
+    let name = name.and_then(|rest| rest.strip_suffix("/versions/latest:access"));
+    let bytes = name.and_then(|name| held(&contents, "GCP", name)).and_then(|secret| bytes(&secret).ok());
+    match bytes {
+        Some(bytes) => {
+            let sum = crc32c::crc32c(&bytes).to_string();
+            Json(json!({ "name": "projects/1/secrets/x/versions/3",
+                         "payload": { "data": STANDARD.encode(&bytes), "dataCrc32c": sum } }))
+            .into_response()
+        }
+        None => {
+            let error = json!({ "error": { "code": 404, "status": "NOT_FOUND", "message": "not found" } });
+            (StatusCode::NOT_FOUND, Json(error)).into_response()
+        }
+    }
+}
+
+fn bytes(secret: &Value) -> Result<Vec<u8>> {
+    match (secret["stringValue"].as_str(), secret["binaryValue"].as_str()) {
+        (_, Some(binary)) => Ok(STANDARD.decode(binary)?),
+        (text, None) => Ok(text.context("a secret has a value")?.into()),
+    }
+}
+
+/// A token for the federated one.
+async fn entra() -> Json<Value> {
+    Json(json!({ "access_token": TOKEN, "expires_in": 3600, "token_type": "Bearer" }))
+}
+
+/// A secret's latest version; who brings no token is told where to get one.
+async fn vault(State(contents): State<Contents>, Segments(name): Segments<String>, headers: HeaderMap) -> Response {
+    let error = |code: &str| Json(json!({ "error": { "code": code, "message": "in words" } }));
+    let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    if sent != Some(&format!("Bearer {TOKEN}")) {
+        let challenge = [(header::WWW_AUTHENTICATE, CHALLENGE)];
+        return (StatusCode::UNAUTHORIZED, challenge, error("Unauthorized")).into_response();
+    }
+    match held(&contents, "Azure", &name) {
+        Some(secret) => {
+            let id = format!("https://acme-kv.vault.azure.net/secrets/{name}/1");
+            Json(json!({ "value": secret["stringValue"], "id": id, "attributes": { "enabled": true } })).into_response()
+        }
+        None => (StatusCode::NOT_FOUND, error("SecretNotFound")).into_response(),
+    }
+}

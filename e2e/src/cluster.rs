@@ -1,0 +1,238 @@
+//! A Kubernetes cluster and those who speak to it. Objects are JSON as the API server sends and takes them.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use http::Request;
+use http_body_util::BodyExt;
+use kube::client::Body;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use serde_json::{Value, json};
+
+/// A cluster, as its administrator sees it.
+pub struct Cluster {
+    pub kubeconfig: PathBuf,
+    pub admin: Caller,
+    config: Config,
+    /// Under which address the cluster reaches this machine; without, Services' addresses are this machine's.
+    address: Option<IpAddr>,
+    made: Mutex<Vec<String>>,
+}
+
+impl Cluster {
+    pub async fn connect(kubeconfig: &Path, address: Option<IpAddr>) -> Result<Self> {
+        let file = Kubeconfig::read_from(kubeconfig)?;
+        let mut config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
+        config.read_timeout = Some(Duration::from_secs(60));
+        // What the server says is what is looked at, and policy-server's client does not ask twice either.
+        config.default_retry = false;
+        let admin = Caller(Client::try_from(config.clone())?);
+        Ok(Self { kubeconfig: kubeconfig.to_owned(), admin, config, address, made: Mutex::default() })
+    }
+
+    /// Somebody with a token.
+    pub fn with_token(&self, token: &str) -> Result<Caller> {
+        let mut config = self.config.clone();
+        config.auth_info = serde_json::from_value(json!({ "token": token }))?;
+        Ok(Caller(Client::try_from(config)?))
+    }
+
+    /// A user whom the administrator impersonates.
+    pub fn impersonate(&self, user: &str, groups: &[&str]) -> Result<Caller> {
+        let mut config = self.config.clone();
+        config.auth_info.impersonate = Some(user.to_owned());
+        config.auth_info.impersonate_groups = Some(groups.iter().map(|group| (*group).to_owned()).collect());
+        Ok(Caller(Client::try_from(config)?))
+    }
+
+    /// A new token of a service account.
+    pub async fn token(&self, namespace: &str, account: &str) -> Result<String> {
+        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
+        let request = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {} });
+        let answer = self.admin.post(&path, &request).await?.ok()?;
+        Ok(answer["status"]["token"].as_str().context("no token")?.to_owned())
+    }
+
+    /// Whether a user may do something, by the API server's own word.
+    pub async fn may(&self, user: &str, attributes: &Value) -> Result<bool> {
+        let review = json!({
+            "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
+            "spec": { "user": user, "resourceAttributes": attributes },
+        });
+        let review = self.admin.post("/apis/authorization.k8s.io/v1/subjectaccessreviews", &review).await?.ok()?;
+        Ok(review["status"]["allowed"] == true)
+    }
+
+    /// Waits until the API server has taken up what was changed of rights and webhooks, which it hears of as clients do.
+    pub async fn settle(&self) {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+
+    /// A kubeconfig for a service account.
+    pub async fn kubeconfig_for(&self, folder: &Path, namespace: &str, account: &str) -> Result<PathBuf> {
+        let token = self.token(namespace, account).await?;
+        let mut file = Kubeconfig::read_from(&self.kubeconfig)?;
+        for user in &mut file.auth_infos {
+            user.auth_info = Some(serde_json::from_value(json!({ "token": token }))?);
+        }
+        let path = folder.join(format!("{namespace}-{account}.kubeconfig"));
+        std::fs::write(&path, serde_json::to_string(&file)?)?;
+        Ok(path)
+    }
+
+    /// Makes a namespace with the service account `default`, whose token no pod mounts.
+    pub async fn namespace(&self, name: &str) -> Result<()> {
+        if self.admin.get(&format!("/api/v1/namespaces/{name}")).await?.code == 404 {
+            let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
+            self.apply("/api/v1/namespaces", &namespace).await?;
+            if let Ok(mut made) = self.made.lock() {
+                made.push(name.to_owned());
+            }
+        }
+        self.account(name, "default").await
+    }
+
+    /// The namespaces that were made.
+    pub fn made(&self) -> Vec<String> {
+        self.made.lock().map(|made| made.clone()).unwrap_or_default()
+    }
+
+    /// Makes a service account.
+    pub async fn account(&self, namespace: &str, name: &str) -> Result<()> {
+        let account = json!({
+            "apiVersion": "v1", "kind": "ServiceAccount",
+            "metadata": { "name": name }, "automountServiceAccountToken": false,
+        });
+        self.apply(&format!("/api/v1/namespaces/{namespace}/serviceaccounts"), &account).await
+    }
+
+    /// Makes an object in a collection, or makes it what it is to be.
+    pub async fn apply(&self, collection: &str, object: &Value) -> Result<()> {
+        let name = object["metadata"]["name"].as_str().context("the object has no name")?;
+        let path = format!("{collection}/{name}?fieldManager=e2e&force=true");
+        self.admin.send("PATCH", &path, "application/apply-patch+yaml", Some(object)).await?.ok().map(drop)
+    }
+
+    /// Makes a Service with the port `https`, and says where to listen as it.
+    pub async fn expose(&self, namespace: &str, service: &str, port: u16) -> Result<SocketAddr> {
+        let object = json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": { "name": service },
+            "spec": {
+                "selector": { "app": service },
+                "ports": [{ "name": "https", "port": port, "targetPort": port, "protocol": "TCP" }],
+            },
+        });
+        self.apply(&format!("/api/v1/namespaces/{namespace}/services"), &object).await?;
+        self.serve_as(namespace, service).await
+    }
+
+    /// Where to listen so that the cluster reaches it as a Service's port `https`, whose endpoint this becomes.
+    pub async fn serve_as(&self, namespace: &str, service: &str) -> Result<SocketAddr> {
+        let path = format!("/api/v1/namespaces/{namespace}/services/{service}");
+        let object = self.admin.get(&path).await?.ok()?;
+        let ports = object["spec"]["ports"].as_array().into_iter().flatten();
+        let port = ports.filter(|port| port["name"] == "https").find_map(|port| port["port"].as_u64());
+        let port: u16 = port.context("the Service has no port https")?.try_into()?;
+        let (listen, endpoint) = match self.address {
+            Some(address) => {
+                let listen = SocketAddr::new("0.0.0.0".parse()?, crate::process::free_port()?);
+                (listen, SocketAddr::new(address, listen.port()))
+            }
+            None => {
+                let address = object["spec"]["clusterIP"].as_str().context("the Service has no address")?;
+                // Nobody asks there, but the API server wants to see an endpoint, and none on loopback.
+                (SocketAddr::new(address.parse()?, port), SocketAddr::new("192.0.2.1".parse()?, port))
+            }
+        };
+        let slice = json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+            "metadata": { "name": format!("{service}-e2e"), "labels": {
+                "kubernetes.io/service-name": service, "endpointslice.kubernetes.io/managed-by": "e2e",
+            } },
+            "addressType": if endpoint.is_ipv4() { "IPv4" } else { "IPv6" },
+            "endpoints": [{ "addresses": [endpoint.ip()], "conditions": { "ready": true } }],
+            "ports": [{ "name": "https", "port": endpoint.port(), "protocol": "TCP" }],
+        });
+        self.apply(&format!("/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"), &slice).await?;
+        Ok(listen)
+    }
+}
+
+/// Somebody who asks the API server.
+#[derive(Clone)]
+pub struct Caller(pub Client);
+
+impl Caller {
+    pub async fn get(&self, path: &str) -> Result<Answer> {
+        self.send("GET", path, "application/json", None).await
+    }
+
+    pub async fn post(&self, path: &str, object: &Value) -> Result<Answer> {
+        self.send("POST", path, "application/json", Some(object)).await
+    }
+
+    pub async fn put(&self, path: &str, object: &Value) -> Result<Answer> {
+        self.send("PUT", path, "application/json", Some(object)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Result<Answer> {
+        self.send("DELETE", path, "application/json", None).await
+    }
+
+    /// Creates a pod.
+    pub async fn create_pod(&self, namespace: &str, pod: &Value) -> Result<Answer> {
+        self.post(&format!("/api/v1/namespaces/{namespace}/pods"), pod).await
+    }
+
+    /// Deletes a pod at once.
+    pub async fn delete_pod(&self, namespace: &str, name: &str) -> Result<()> {
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{name}?gracePeriodSeconds=0");
+        self.delete(&path).await?.ok().map(drop)
+    }
+
+    async fn send(&self, method: &str, path: &str, content: &str, object: Option<&Value>) -> Result<Answer> {
+        let body = object.map(|object| object.to_string().into_bytes()).unwrap_or_default();
+        let request = Request::builder().method(method).uri(path).header("content-type", content);
+        let request = request.header("accept", "application/json").body(Body::from(body))?;
+        let response = self.0.send(request).await?;
+        let warnings = response.headers().get_all("warning").iter().filter_map(|value| warning(value.to_str().ok()?));
+        let (warnings, code) = (warnings.collect(), response.status().as_u16());
+        let body = response.into_body().collect().await?.to_bytes();
+        let body = serde_json::from_slice(&body).unwrap_or_else(|_| json!(String::from_utf8_lossy(&body)));
+        Ok(Answer { code, body, warnings })
+    }
+}
+
+/// The text of a header `299 - "text"`.
+fn warning(header: &str) -> Option<String> {
+    serde_json::from_str(header.strip_prefix("299 - ")?).ok()
+}
+
+/// What the API server answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub code: u16,
+    pub body: Value,
+    pub warnings: Vec<String>,
+}
+
+impl Answer {
+    /// The object, or an error with the server's words.
+    pub fn ok(self) -> Result<Value> {
+        match self.code {
+            200..=299 => Ok(self.body),
+            code => bail!("{code}: {}", self.body["message"].as_str().unwrap_or(&self.body.to_string())),
+        }
+    }
+
+    /// The message of a refusal with this code.
+    pub fn refused(&self, code: u16) -> Result<&str> {
+        let message = self.body["message"].as_str().unwrap_or_default();
+        ensure!(self.code == code, "{code} was expected, but {} came: {message}", self.code);
+        Ok(message)
+    }
+}

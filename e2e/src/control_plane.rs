@@ -1,0 +1,110 @@
+//! etcd and kube-apiserver on loopback, as envtest starts them. Knows nothing of what is installed there.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Result;
+use rcgen::KeyPair;
+
+use crate::authority::Authority;
+use crate::process::{self, Process};
+use crate::tools::Tools;
+
+/// Addresses of Services: all of loopback is this machine, so that the API server reaches by a Service's address
+/// whoever listens there, and no proxy is needed.
+const SERVICES: &str = "127.96.0.0/16";
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A control plane without controllers and nodes.
+pub struct ControlPlane {
+    /// For `system:masters`.
+    pub kubeconfig: PathBuf,
+    _api_server: Process,
+    _etcd: Process,
+}
+
+impl ControlPlane {
+    /// Starts both, and waits until the API server is ready.
+    pub async fn start(tools: &Tools, folder: &Path) -> Result<Self> {
+        let (store, api) = (process::free_port()?, process::free_port()?);
+        let etcd_url = format!("http://127.0.0.1:{store}");
+        let etcd = Process::start(folder, "etcd", &tools.control_plane.join("etcd"), |command| {
+            let peers = "http://127.0.0.1:0";
+            command.arg("--data-dir").arg(folder.join("etcd"));
+            command.args(["--listen-client-urls", &etcd_url, "--advertise-client-urls", &etcd_url]);
+            command.args(["--listen-peer-urls", peers, "--unsafe-no-fsync"]);
+        })?;
+        let authority = Authority::new("e2e");
+        let (server, proxy) = (authority.server("localhost"), authority.client("front-proxy-client"));
+        let (accounts, token) = (KeyPair::generate()?, KeyPair::generate()?);
+        let token = token.public_key_raw().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let write = |name: &str, text: &str| -> Result<PathBuf> {
+            let path = folder.join(name);
+            std::fs::write(&path, text)?;
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600))?;
+            Ok(path)
+        };
+        let ca = write("ca.crt", &authority.certificate)?;
+        let tokens = write("tokens.csv", &format!("{token},admin,admin,\"system:masters\"\n"))?;
+        let files = [
+            ("tls-cert-file", write("server.crt", &server.certificate)?),
+            ("tls-private-key-file", write("server.key", &server.key)?),
+            ("proxy-client-cert-file", write("front-proxy.crt", &proxy.certificate)?),
+            ("proxy-client-key-file", write("front-proxy.key", &proxy.key)?),
+            ("requestheader-client-ca-file", ca.clone()),
+            ("client-ca-file", ca.clone()),
+            ("token-auth-file", tokens),
+            ("service-account-key-file", write("accounts.pub", &accounts.public_key_pem())?),
+            ("service-account-signing-key-file", write("accounts.key", &accounts.serialize_pem())?),
+        ];
+        let mut api_server =
+            Process::start(folder, "kube-apiserver", &tools.control_plane.join("kube-apiserver"), |command| {
+                command.args(files.iter().map(|(flag, path)| format!("--{flag}={}", path.display())));
+                command.args(api_server_flags(&etcd_url, api)).env("TMPDIR", folder);
+            })?;
+        let kubeconfig = write("kubeconfig", &kubeconfig(&format!("https://localhost:{api}"), &ca, &token))?;
+        let ready = async || {
+            let asked = process::output(&tools.kubectl, |command| {
+                command.arg("--kubeconfig").arg(&kubeconfig).args(["get", "--raw", "/readyz"]);
+            });
+            asked.await.is_ok()
+        };
+        api_server.until(PATIENCE, ready).await?;
+        Ok(Self { kubeconfig, _api_server: api_server, _etcd: etcd })
+    }
+}
+
+fn api_server_flags(etcd: &str, port: u16) -> Vec<String> {
+    let etcd = format!("--etcd-servers={etcd}");
+    let port = format!("--secure-port={port}");
+    let services = format!("--service-cluster-ip-range={SERVICES}");
+    [
+        etcd.as_str(),
+        port.as_str(),
+        services.as_str(),
+        "--bind-address=127.0.0.1",
+        "--advertise-address=127.0.0.1",
+        "--endpoint-reconciler-type=none",
+        "--authorization-mode=RBAC",
+        "--service-account-issuer=https://kubernetes.default.svc",
+        "--requestheader-allowed-names=front-proxy-client",
+        "--requestheader-username-headers=X-Remote-User",
+        "--requestheader-group-headers=X-Remote-Group",
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+    ]
+    .map(str::to_owned)
+    .into()
+}
+
+/// A kubeconfig with one cluster and one user who has a token.
+pub fn kubeconfig(server: &str, authority: &Path, token: &str) -> String {
+    let authority = authority.display();
+    format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: e2e\n\
+         clusters: [{{ name: e2e, cluster: {{ server: \"{server}\", certificate-authority: \"{authority}\" }} }}]\n\
+         users: [{{ name: e2e, user: {{ token: \"{token}\" }} }}]\n\
+         contexts: [{{ name: e2e, context: {{ cluster: e2e, user: e2e }} }}]\n"
+    )
+}

@@ -1,0 +1,98 @@
+//! The secret gateway as a pod of the chart's Deployment would run: with its ConfigMap, its certificate and its service
+//! account.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::clouds::Clouds;
+use crate::cluster::Cluster;
+use crate::process::Process;
+use crate::tools::Tools;
+
+/// Its namespace, and its name as a Deployment, Service, ConfigMap and service account.
+pub const NAMESPACE: &str = "flyte";
+const NAME: &str = "secret-gateway";
+const API_SERVICE: &str = "/apis/apiregistration.k8s.io/v1/apiservices/v1alpha1.secret-gateway.flyte.org";
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The gateway, running or not.
+pub struct Gateway {
+    pub address: SocketAddr,
+    program: PathBuf,
+    folder: PathBuf,
+    identity: Vec<(&'static str, String)>,
+    process: Option<Process>,
+}
+
+impl Gateway {
+    /// Starts it as the chart has configured it, with the clouds' doubles in the clouds' place.
+    pub async fn start(tools: &Tools, folder: &Path, cluster: &Cluster, clouds: &Clouds) -> Result<Self> {
+        let folder = folder.join("gateway");
+        std::fs::create_dir_all(&folder)?;
+        let address = cluster.serve_as(NAMESPACE, NAME).await?;
+        let object = async |kind: &str, name: &str| {
+            let path = format!("/api/v1/namespaces/{NAMESPACE}/{kind}/{name}");
+            cluster.admin.get(&path).await?.ok()
+        };
+        let config = object("configmaps", NAME).await?;
+        let config = config["data"]["config.yaml"].as_str().context("the ConfigMap has no config.yaml")?;
+        let certificate = object("secrets", &format!("{NAME}-tls")).await?;
+        for file in ["tls.crt", "tls.key"] {
+            let data = certificate["data"][file].as_str().with_context(|| format!("the Secret has no {file}"))?;
+            std::fs::write(folder.join(file), STANDARD.decode(data)?)?;
+        }
+        let mut config: Value = serde_yaml::from_str(config)?;
+        config["listen"] = json!(address);
+        config["tls"] = json!({ "certFile": folder.join("tls.crt"), "keyFile": folder.join("tls.key") });
+        config["access"]["kubeconfig"] = json!(cluster.kubeconfig_for(&folder, NAMESPACE, NAME).await?);
+        config["providers"] = clouds.providers();
+        if let Some(config) = config.as_object_mut() {
+            config.remove("metricsListen");
+        }
+        std::fs::write(folder.join("config.yaml"), serde_yaml::to_string(&config)?)?;
+        let identity = clouds.identity();
+        let mut gateway = Self { address, program: tools.gateway.clone(), folder, identity, process: None };
+        gateway.resume(cluster).await?;
+        Ok(gateway)
+    }
+
+    /// Starts it again, and waits until the API server knows.
+    pub async fn resume(&mut self, cluster: &Cluster) -> Result<()> {
+        let mut process = Process::start(&self.folder, NAME, &self.program, |command| {
+            command.arg("--config").arg(self.folder.join("config.yaml")).env_remove("KUBECONFIG");
+            command.envs(self.identity.iter().map(|(name, value)| (name, value)));
+        })?;
+        // What the API server says of it may be of the one before, so a request goes all the way, too.
+        let answers = async || {
+            let kinds = cluster.admin.get("/apis/secret-gateway.flyte.org/v1alpha1").await;
+            kinds.is_ok_and(|answer| answer.code == 200) && available(cluster).await == Some(true)
+        };
+        process.until(PATIENCE, answers).await?;
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// Ends it without a word to anybody.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// Its audit lines and its log.
+    pub fn output(&self) -> String {
+        self.process.as_ref().map(Process::output).unwrap_or_default()
+    }
+}
+
+/// Whether the APIService is available, as the API server sees it.
+pub async fn available(cluster: &Cluster) -> Option<bool> {
+    let service = cluster.admin.get(API_SERVICE).await.ok()?.ok().ok()?;
+    let conditions = service["status"]["conditions"].as_array()?;
+    let condition = conditions.iter().find(|condition| condition["type"] == "Available")?;
+    Some(condition["status"] == "True")
+}

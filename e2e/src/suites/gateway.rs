@@ -1,0 +1,251 @@
+//! The secret gateway behind the API server's aggregation layer, with moto behind it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anstream::println;
+use anyhow::{Context, Result, ensure};
+use flyte_secrets_testing::pods::{pod, project_name};
+use serde_json::{Value, json};
+
+use crate::clouds::REGION;
+use crate::cluster::Cluster;
+use crate::gateway::{Gateway, available};
+use crate::kubewarden;
+use crate::process;
+use crate::report::Report;
+use crate::world::{TASKS, World, denied};
+
+const TOKEN: &str = "key: 'token' mount_requirement: ENV_VAR";
+const PATIENCE: Duration = Duration::from_secs(60);
+const KINDS: &str = "/apis/secret-gateway.flyte.org/v1alpha1";
+
+pub async fn run(report: &mut Report, world: &mut World) -> Result<()> {
+    let region = json!({ "embeddedSecretManagerConfig": { "type": "AWS", "awsConfig": { "region": REGION } } });
+    world.install("aws", &json!({ "policy": { "settings": region } })).await?;
+    world.hold(&json!({ "AWS": { project_name("token"): { "stringValue": "t0ken" } } })).await?;
+    report.section("the gateway behind the API server");
+    report.check("discovery", discovery(world)).await;
+    report.check("kubectl get", kubectl_get(world)).await;
+    report.check("nobody enumerates", enumerate(world)).await;
+    report.check("the shipped rights are get on one kind", rights(world)).await;
+    report.check("a caller without rights", stranger(world)).await;
+    report.check("rights are by kind and name", narrow(world)).await;
+    report.check("past the API server: 401", past_the_front_proxy(world)).await;
+    report.check("a value arrives", arrives(world)).await;
+    report.check("the provider stalls: 503, and the value after it", stalled(world)).await;
+    report.check("its audit names readers and no value", audited(world)).await;
+    report.check("the gateway goes and comes back while pods are created", outage(world)).await;
+    Ok(())
+}
+
+fn object() -> String {
+    format!("{REGION}:{}", project_name("token"))
+}
+
+async fn kubectl(world: &World, arguments: &[&str]) -> Result<String> {
+    let with = |command: &mut tokio::process::Command| {
+        command.arg("--kubeconfig").arg(&world.cluster.kubeconfig).args(arguments);
+        command.arg("--cache-dir").arg(world.folder.join("kubectl"));
+    };
+    process::output(&world.tools.kubectl, with).await
+}
+
+async fn discovery(world: &World) -> Result<()> {
+    let kinds = kubectl(world, &["api-resources", "--api-group=secret-gateway.flyte.org", "--no-headers"]).await?;
+    let kinds: Vec<&str> = kinds.lines().filter_map(|line| line.split_whitespace().last()).collect();
+    ensure!(kinds == ["AWSSecret", "AzureSecret", "GCPSecret"], "{kinds:?}");
+    // The API server fetches the schemas anew once a minute.
+    let start = Instant::now();
+    loop {
+        let explained = kubectl(world, &["explain", "awssecrets"]).await;
+        match explained {
+            Ok(explained) if explained.contains("stringValue") => return Ok(()),
+            explained => ensure!(start.elapsed() < 2 * PATIENCE, "{explained:?}"),
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+async fn kubectl_get(world: &World) -> Result<()> {
+    let found = kubectl(world, &["get", "awssecrets", &object(), "--output=json"]).await?;
+    let expected = json!({
+        "apiVersion": "secret-gateway.flyte.org/v1alpha1", "kind": "AWSSecret", "metadata": { "name": object() },
+        "stringValue": "t0ken",
+    });
+    flyte_secrets_testing::golden::same(&expected, &serde_json::from_str(&found)?)?;
+    let table = kubectl(world, &["get", "awssecrets", &object()]).await?;
+    ensure!(table.contains(&object()) && !table.contains("t0ken"), "{table}");
+    let missing = world.cluster.admin.get(&format!("{KINDS}/awssecrets/{REGION}:u__org__nowhere")).await?;
+    missing.refused(404).map(drop)
+}
+
+async fn enumerate(world: &World) -> Result<()> {
+    for path in ["awssecrets", "awssecrets?watch=true"] {
+        let answer = world.cluster.admin.get(&format!("{KINDS}/{path}")).await?;
+        ensure!(answer.code == 405, "{path}: {answer:?}");
+    }
+    let answer = world.cluster.admin.delete(&format!("{KINDS}/awssecrets/{}", object())).await?;
+    answer.refused(405).map(drop)
+}
+
+async fn rights(world: &World) -> Result<()> {
+    for (verb, resource, allowed) in [
+        ("get", "awssecrets", true),
+        ("list", "awssecrets", false),
+        ("watch", "awssecrets", false),
+        ("get", "gcpsecrets", false),
+        ("get", "azuresecrets", false),
+    ] {
+        let attributes = json!({ "verb": verb, "resource": resource, "group": "secret-gateway.flyte.org" });
+        let status = world.cluster.may(kubewarden::USER, &attributes).await?;
+        ensure!(status == allowed, "{verb} {resource}: {status}");
+    }
+    let secrets = json!({ "verb": "get", "resource": "secrets", "namespace": "flyte" });
+    ensure!(!world.cluster.may(kubewarden::USER, &secrets).await?, "it reads Kubernetes Secrets, too");
+    Ok(())
+}
+
+async fn stranger(world: &World) -> Result<()> {
+    let stranger = world.cluster.with_token(&world.cluster.token(TASKS, "default").await?)?;
+    let answer = stranger.get(&format!("{KINDS}/awssecrets/{}", object())).await?;
+    let message = answer.refused(403)?;
+    ensure!(message.contains(&format!("system:serviceaccount:{TASKS}:default")), "{message}");
+    Ok(())
+}
+
+async fn narrow(world: &World) -> Result<()> {
+    let roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+    let bindings = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
+    world.cluster.account(TASKS, "narrow").await?;
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": { "name": "e2e-narrow" },
+        "rules": [{
+            "apiGroups": ["secret-gateway.flyte.org"], "resources": ["awssecrets"], "resourceNames": [object()],
+            "verbs": ["get"],
+        }],
+    });
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": { "name": "e2e-narrow" },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "e2e-narrow" },
+        "subjects": [{ "kind": "ServiceAccount", "namespace": TASKS, "name": "narrow" }],
+    });
+    world.cluster.apply(roles, &role).await?;
+    world.cluster.apply(bindings, &binding).await?;
+    world.cluster.settle().await;
+    let narrow = world.cluster.with_token(&world.cluster.token(TASKS, "narrow").await?)?;
+    let codes = [
+        (object(), "awssecrets", 200),
+        (format!("{REGION}:u__org__other"), "awssecrets", 403),
+        ("acme-prod:u__org__x".to_owned(), "gcpsecrets", 403),
+    ];
+    for (name, resource, code) in codes {
+        let answer = narrow.get(&format!("{KINDS}/{resource}/{name}")).await?;
+        ensure!(answer.code == code, "{resource}/{name}: {answer:?}");
+    }
+    for path in [format!("{roles}/e2e-narrow"), format!("{bindings}/e2e-narrow")] {
+        world.cluster.admin.delete(&path).await?.ok()?;
+    }
+    Ok(())
+}
+
+/// Whoever reaches the gateway itself, with a good token of the cluster or with the front proxy's headers.
+async fn past_the_front_proxy(world: &World) -> Result<()> {
+    let gateway = world.gateway.as_ref().context("no gateway")?;
+    let token = world.cluster.token("kubewarden", "policy-server").await?;
+    let client = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).build()?;
+    let url = format!("https://{}{KINDS}/awssecrets/{}", gateway.address, object());
+    for request in [
+        client.get(&url).bearer_auth(token),
+        client.get(&url).header("X-Remote-User", kubewarden::USER).header("X-Remote-Group", "system:masters"),
+    ] {
+        let answer = request.send().await?;
+        let (status, body) = (answer.status().as_u16(), answer.text().await?);
+        ensure!(status == 401, "{status}: {body}");
+    }
+    Ok(())
+}
+
+async fn arrives(world: &World) -> Result<()> {
+    let created = world.cluster.admin.create_pod(TASKS, &pod(&[TOKEN])).await?.ok()?;
+    world.cluster.admin.delete_pod(TASKS, "task-1").await?;
+    delivered(&created)
+}
+
+fn delivered(pod: &Value) -> Result<()> {
+    let variables = json!([
+        { "name": "_UNION_TOKEN", "value": "t0ken" },
+        { "name": "FLYTE_SECRETS_ENV_PREFIX", "value": "_UNION_" },
+    ]);
+    let found = &pod["spec"]["containers"][0]["env"];
+    ensure!(*found == variables, "{found}");
+    Ok(())
+}
+
+async fn stalled(world: &World) -> Result<()> {
+    world.clouds.moto.pause()?;
+    let answer = world.cluster.admin.create_pod(TASKS, &pod(&[TOKEN])).await;
+    world.clouds.moto.resume()?;
+    let expected = "AWSSecret us-west-2:u__org__acme__domain__development__project__flytesnacks__key__token could not be read: \
+                    the server did not answer in time; try again later";
+    denied(&answer?, 503, expected)?;
+    arrives(world).await
+}
+
+/// Pods are created all the while, each as often as it takes. No refusal but 503, and no pod without its secret.
+async fn outage(world: &mut World) -> Result<()> {
+    let World { cluster, gateway, .. } = world;
+    let (cluster, gateway) = (&*cluster, gateway.as_mut().context("no gateway")?);
+    let ended = AtomicBool::new(false);
+    let creating = async {
+        let (mut created, mut refused, mut waiting) = (0, 0, false);
+        // The last pod, too, is tried until it is there.
+        while !ended.load(Ordering::SeqCst) || waiting {
+            let mut task = pod(&[TOKEN]);
+            let name = format!("outage-{created}");
+            task["metadata"]["name"] = json!(name);
+            let answer = cluster.admin.create_pod(TASKS, &task).await?;
+            waiting = answer.code == 503;
+            match waiting {
+                true => refused += 1,
+                false => {
+                    delivered(&answer.ok()?)?;
+                    cluster.admin.delete_pod(TASKS, &name).await?;
+                    created += 1;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok::<_, anyhow::Error>((created, refused))
+    };
+    let breaking = async {
+        let broken = gone_and_back(cluster, gateway).await;
+        ended.store(true, Ordering::SeqCst);
+        broken
+    };
+    let ((created, refused), ()) = tokio::try_join!(creating, breaking)?;
+    println!("     {created} pods, {refused} refusals with 503");
+    ensure!(created > 1 && refused > 0, "{created} pods were created, {refused} refused");
+    Ok(())
+}
+
+async fn gone_and_back(cluster: &Cluster, gateway: &mut Gateway) -> Result<()> {
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    gateway.kill();
+    let start = Instant::now();
+    while available(cluster).await != Some(false) {
+        ensure!(start.elapsed() < PATIENCE, "the API server has not noticed that the gateway is gone");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    gateway.resume(cluster).await
+}
+
+/// What the gateway has written: who read what, and no value.
+async fn audited(world: &World) -> Result<()> {
+    let output = world.gateway.as_ref().context("no gateway")?.output();
+    let lines = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let reads = lines.filter(|line| line["audit"] == "read" && line["name"] == object() && line["code"] == 200);
+    ensure!(reads.filter(|line| line["user"] == kubewarden::USER).count() > 0, "no read of the policy server's");
+    ensure!(!output.contains("t0ken"), "a value is in the log");
+    Ok(())
+}

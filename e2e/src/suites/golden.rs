@@ -1,0 +1,100 @@
+//! Pods come out of the API server as the recorded cases say, for every manager, and pass its own validation.
+//!
+//! The server takes ephemeral containers through a subresource only; they are left out here. It gives pods defaults. So the recorded pod is shown to it as well, past the webhook, and what it makes of both is compared.
+
+use anstream::println;
+use anyhow::{Context, Result, ensure};
+use flyte_secrets_testing::golden::{normal, same};
+use serde_json::{Value, json};
+
+use crate::report::Report;
+use crate::tools::repository;
+use crate::world::{TASKS, World, bare, refusal, stored};
+
+pub async fn run(report: &mut Report, world: &mut World) -> Result<()> {
+    let text = std::fs::read_to_string(repository("tests/golden/pods.jsonl")).context("tests/golden/pods.jsonl")?;
+    let cases: Result<Vec<Value>, _> = text.lines().map(serde_json::from_str).collect();
+    let cases = cases?;
+    // The chart is installed as each store wants it; other settings change nothing that is outside of the policy.
+    let mut stores: Vec<(&str, Value)> = cases.iter().map(store).collect();
+    stores.sort_by_key(|(example, values)| (example.to_string(), values.to_string()));
+    stores.dedup();
+    for (example, values) in stores {
+        report.section(&format!("recorded cases, chart with {example}.yaml"));
+        let namespace = &values["policy"]["settings"]["embeddedSecretManagerConfig"]["k8sConfig"]["namespace"];
+        if let Some(namespace) = namespace.as_str() {
+            world.cluster.namespace(namespace).await?;
+        }
+        world.install(example, &values).await?;
+        for case in cases.iter().filter(|case| store(case) == (example, values.clone())) {
+            let name = case["name"].as_str().unwrap_or_default();
+            if let Some(why) = impossible(case) {
+                println!("skip {name}: {why}");
+                continue;
+            }
+            world.hold(&case["store"]).await?;
+            world.kubewarden.with_settings(&case["settings"]).await?;
+            report.check(name, one(world, case)).await;
+        }
+    }
+    Ok(())
+}
+
+/// The example of the chart for a case, and what it must say besides.
+fn store(case: &Value) -> (&'static str, Value) {
+    let embedded = &case["settings"]["embeddedSecretManagerConfig"];
+    let example = match embedded["type"].as_str() {
+        Some("AWS") => "aws",
+        Some("GCP") => "gcp",
+        Some("Azure") => "azure",
+        _ => "k8s",
+    };
+    let place = ["awsConfig", "gcpConfig", "azureConfig", "k8sConfig"].into_iter();
+    let place = place.filter_map(|key| Some((key.to_owned(), embedded.get(key)?.clone()))).collect::<Value>();
+    (example, json!({ "policy": { "settings": { "embeddedSecretManagerConfig": place } } }))
+}
+
+/// Why a case cannot be: the recorded stores hold secrets under any name, clouds do not.
+fn impossible(case: &Value) -> Option<String> {
+    let mut names = case["store"]["GCP"].as_object()?.keys();
+    let bad = names.find(|name| !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
+    bad.map(|name| format!("Secret Manager has no names such as {name}"))
+}
+
+async fn one(world: &World, case: &Value) -> Result<()> {
+    let cluster = &world.cluster;
+    let name = case["pod"]["metadata"]["name"].as_str().context("a pod without a name")?;
+    let down = case["store"].to_string().contains(r#"{"error":"#);
+    if down {
+        world.clouds.moto.pause()?;
+    }
+    let created = cluster.admin.create_pod(TASKS, &creatable(&case["pod"])).await;
+    if down {
+        world.clouds.moto.resume()?;
+    }
+    let created = created?;
+    if case["rejected"] == json!(true) {
+        // What a stalled cloud looks like is not in the store.
+        match down {
+            true => drop(created.refused(503)?),
+            false => {
+                let (code, message) = refusal(world, &case["pod"], &case["store"])?;
+                same(&json!(message), &json!(created.refused(code)?))?;
+            }
+        }
+        let there = cluster.admin.get(&format!("/api/v1/namespaces/{TASKS}/pods/{name}")).await?;
+        ensure!(there.code == 404, "refused, and there all the same");
+        return Ok(());
+    }
+    let found = bare(created.ok()?);
+    cluster.admin.delete_pod(TASKS, name).await?;
+    same(&normal(&stored(cluster, &creatable(&case["mutated"])).await?), &normal(&found))
+}
+
+fn creatable(pod: &Value) -> Value {
+    let mut pod = pod.clone();
+    if let Some(spec) = pod["spec"].as_object_mut() {
+        spec.remove("ephemeralContainers");
+    }
+    pod
+}

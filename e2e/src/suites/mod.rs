@@ -1,0 +1,33 @@
+//! What is shown, one file for each part. A suite knows the world, and no other suite.
+
+use anyhow::Result;
+use flyte_secrets_testing::engine::Policy;
+
+use crate::report::Report;
+use crate::tools::Tools;
+use crate::world::World;
+
+mod admission;
+mod embedded;
+mod gateway;
+mod golden;
+mod load;
+mod reinvocation;
+mod scripts;
+mod templates;
+
+/// Runs what needs no cluster: the policy's scripts and templates, in the programs that will read them.
+pub async fn run_alone(report: &mut Report, tools: &Tools, policy: &Policy) -> Result<()> {
+    scripts::run(report, tools, policy).await?;
+    templates::run(report, tools, policy).await
+}
+
+/// Runs all that needs a cluster.
+pub async fn run(report: &mut Report, world: &mut World) -> Result<()> {
+    golden::run(report, world).await?;
+    admission::run(report, world).await?;
+    embedded::run(report, world).await?;
+    gateway::run(report, world).await?;
+    reinvocation::run(report, world).await?;
+    load::run(report, world).await
+}

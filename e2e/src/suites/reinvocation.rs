@@ -1,0 +1,125 @@
+//! A second webhook edits pods after ours, which the API server then asks again. Kubewarden leaves this off; where an operator
+//! turns it on, the second pass changes nothing that the first one made.
+
+use std::net::TcpListener;
+
+use anyhow::{Context, Result, ensure};
+use axum::routing::post;
+use axum::{Json, Router};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use flyte_secrets_testing::golden::same;
+use flyte_secrets_testing::pods::{kubernetes_store, pod, project_name};
+use flyte_secrets_testing::serve;
+use serde_json::{Value, json};
+
+use crate::authority::Authority;
+use crate::kubewarden::{NAMESPACE, WEBHOOK, WEBHOOKS};
+use crate::report::Report;
+use crate::world::{TASKS, World, bare, stored};
+
+/// Sorts behind ours.
+const OTHER: &str = "zz-sidecars";
+const REQUESTS: [&str; 4] = [
+    "key: 'token' mount_requirement: ENV_VAR",
+    "key: 'tls.crt' mount_requirement: FILE env_var: 'CERTIFICATE'",
+    "group: 'db' key: 'password' mount_requirement: ENV_VAR",
+    "group: 'arn:aws:secretsmanager:eu-west-1:1:secret:a' key: 'b' mount_requirement: FILE",
+];
+
+pub async fn run(report: &mut Report, world: &mut World) -> Result<()> {
+    world.install_embedded().await?;
+    let mut settings = world.kubewarden.settings();
+    settings["secretManagerTypes"] = json!(["Embedded", "AWS", "K8s"]);
+    world.kubewarden.with_settings(&settings).await?;
+    let values: [(&str, &[u8]); 2] = [(&project_name("token"), b"t0ken"), (&project_name("tls.crt"), &[0, 159, 255])];
+    world.hold(&kubernetes_store(&values)).await?;
+    report.section("a webhook after ours");
+    let admin = &world.cluster.admin;
+    let once = bare(admin.create_pod(TASKS, &pod(&REQUESTS)).await?.ok()?);
+    admin.delete_pod(TASKS, "task-1").await?;
+
+    let (authority, listen) = (Authority::new(OTHER), world.cluster.expose(NAMESPACE, OTHER, 8443).await?);
+    let own = authority.server(&format!("{OTHER}.{NAMESPACE}.svc"));
+    let router = Router::new()
+        .route("/label", post(|review| async { edit(review, "/metadata/labels/mesh", json!("on")) }))
+        .route("/sidecar", post(|review| async { edit(review, "/spec/containers/-", sidecar()) }));
+    let server = serve::https(TcpListener::bind(listen)?, (&own.certificate, &own.key), router).await?;
+
+    reinvoked(world, "IfNeeded").await?;
+    configure(world, &authority, "/label").await?;
+    let mut labelled = once.clone();
+    labelled["metadata"]["labels"]["mesh"] = json!("on");
+    report.check("it labels pods: ours runs twice, the pod is the same", twice(world, &labelled)).await;
+
+    configure(world, &authority, "/sidecar").await?;
+    let mut with_sidecar = once.clone();
+    let mut added = sidecar();
+    added["env"] = once["spec"]["containers"][0]["env"].clone();
+    added["volumeMounts"] = once["spec"]["containers"][0]["volumeMounts"].clone();
+    with_sidecar["spec"]["containers"].as_array_mut().context("no containers")?.push(added);
+    report.check("it adds a container: that one gets the secrets, too", twice(world, &with_sidecar)).await;
+
+    world.cluster.admin.delete(&format!("{WEBHOOKS}/{OTHER}")).await?.ok()?;
+    reinvoked(world, "Never").await?;
+    server.shutdown();
+    Ok(())
+}
+
+fn sidecar() -> Value {
+    json!({ "name": "mesh", "image": "mesh:1" })
+}
+
+/// Answers a review with one addition, if it is not there yet.
+fn edit(Json(review): Json<Value>, path: &str, value: Value) -> Json<Value> {
+    let (uid, pod) = (&review["request"]["uid"], &review["request"]["object"]);
+    let containers = pod["spec"]["containers"].as_array().into_iter().flatten();
+    let there = pod.pointer(path) == Some(&value) || containers.filter(|it| it["name"] == value["name"]).count() > 0;
+    let mut response = json!({ "uid": uid, "allowed": true });
+    if !there {
+        let patch = json!([{ "op": "add", "path": path, "value": value }]);
+        response["patchType"] = json!("JSONPatch");
+        response["patch"] = json!(STANDARD.encode(patch.to_string()));
+    }
+    Json(json!({ "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response }))
+}
+
+/// Has ours asked again or not.
+async fn reinvoked(world: &World, policy: &str) -> Result<()> {
+    let path = format!("{WEBHOOKS}/{WEBHOOK}");
+    let mut configuration = world.cluster.admin.get(&path).await?.ok()?;
+    let before = configuration["webhooks"][0]["reinvocationPolicy"].clone();
+    ensure!(policy == "Never" || before == "Never", "the shipped policy yields the reinvocation policy {before}");
+    configuration["webhooks"][0]["reinvocationPolicy"] = json!(policy);
+    world.cluster.admin.put(&path, &configuration).await?.ok()?;
+    world.cluster.settle().await;
+    Ok(())
+}
+
+async fn configure(world: &World, authority: &Authority, path: &str) -> Result<()> {
+    let service = json!({ "namespace": NAMESPACE, "name": OTHER, "path": path, "port": 8443 });
+    let webhook = json!({
+        "name": format!("{OTHER}.example.com"),
+        "clientConfig": { "service": service, "caBundle": STANDARD.encode(&authority.certificate) },
+        "rules": [{ "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"] }],
+        "objectSelector": { "matchLabels": { "inject-flyte-secrets": "true" } },
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+    });
+    let configuration = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
+        "metadata": { "name": OTHER }, "webhooks": [webhook],
+    });
+    world.cluster.apply(WEBHOOKS, &configuration).await?;
+    world.cluster.settle().await;
+    Ok(())
+}
+
+async fn twice(world: &World, expected: &Value) -> Result<()> {
+    world.kubewarden.reviewed();
+    let created = world.cluster.admin.create_pod(TASKS, &pod(&REQUESTS)).await?.ok()?;
+    world.cluster.admin.delete_pod(TASKS, "task-1").await?;
+    let reviews = world.kubewarden.reviewed();
+    ensure!(reviews.len() == 2, "ours was asked {} times: {reviews:?}", reviews.len());
+    same(&stored(&world.cluster, expected).await?, &bare(created))
+}

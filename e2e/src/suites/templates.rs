@@ -1,0 +1,321 @@
+//! The templates that the policy writes for the Vault Agent Injector, rendered by consul-template, the engine that
+//! Vault Agent embeds, against a double of Vault: each file holds the stored value and nothing else. Knows nothing of
+//! how templates are made.
+
+mod vault;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use flyte_secrets_testing::engine::Policy;
+use flyte_secrets_testing::golden::same;
+use flyte_secrets_testing::host;
+use flyte_secrets_testing::pods::pod;
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::report::Report;
+use crate::tools::Tools;
+use vault::{TOKEN, Vault};
+
+/// What the injector uses where there is no template: `DefaultTemplate` of hashicorp/vault-k8s, in
+/// `agent-inject/agent/config.go`.
+const DEFAULT_TEMPLATE: &str =
+    "{{ with secret \"PATH\" }}{{ range $k, $v := .Data }}{{ $k }}: {{ $v }}\n{{ end }}{{ end }}";
+
+/// What no template may bring into a file.
+const CANARY: &str = "what another file holds";
+
+const KEYS: &[&str] = &[
+    "password",
+    "_",
+    "Key_1",
+    "my-key",
+    "a.b",
+    "1st",
+    "42",
+    "a key",
+    " ",
+    "it's",
+    "say \"so\"",
+    "back\\slash",
+    "\\",
+    "back`tick",
+    "ключ",
+    "größe",
+    "鍵",
+    "😀",
+    "\u{301}",
+    "a/b",
+    "$v",
+    "%s",
+    "x=y",
+    "{{ . }}",
+    "}}",
+    "{{-",
+    "-}}",
+    "{{/* */}}",
+    "data",
+    "metadata",
+    "Data",
+    "range",
+    "end",
+    "nil",
+    "true",
+    "define",
+    "len",
+];
+
+const PATHS: &[&str] = &[
+    "app",
+    "my-app",
+    "v1.2",
+    "a b",
+    "it's",
+    "say \"so\"",
+    "back\\slash",
+    "back`tick",
+    "größe",
+    "deeper/and/deeper",
+    "}}",
+    "{{ . }}",
+    "$v",
+    "data/data",
+];
+
+pub async fn run(report: &mut Report, tools: &Tools, policy: &Policy) -> Result<()> {
+    let bench = Bench { tools, policy };
+    report.section("Vault's templates in consul-template");
+    for (name, settings, version, root) in [
+        ("kv1", json!({}), "kv1", "kv/"),
+        ("kv2", json!({}), "kv2", "secret/data/"),
+        ("kv2, with a path as for version 1", json!({}), "kv2", "secret/"),
+        ("no engine named: version 2", json!({}), "", "secret/data/"),
+        ("no engine named, kvVersion 1", json!({ "kvVersion": 1 }), "", "kv/"),
+        ("no engine named, kvVersion \"1\"", json!({ "kvVersion": "1" }), "", "kv/"),
+        ("no engine named, kvVersion 2", json!({ "kvVersion": 2 }), "", "secret/data/"),
+        ("kv1 for all that kvVersion is 2", json!({ "kvVersion": 2 }), "kv1", "kv/"),
+        ("kv2 for all that kvVersion is 1", json!({ "kvVersion": 1 }), "kv2", "secret/data/"),
+        ("an unknown engine, kvVersion 1", json!({ "kvVersion": 1 }), "kv3", "kv/"),
+    ] {
+        report.check(&format!("{name}: keys of all kinds"), bench.keys(&settings, version, root)).await;
+        report.check(&format!("{name}: paths of all kinds"), bench.paths(&settings, version, root)).await;
+    }
+    report.check("values come out as they are stored", bench.values()).await;
+    report.check("a key or a path that is a template brings in nothing else", bench.hostile()).await;
+    report.check("a secret that is not there, or not for us, fails the agent", bench.failures()).await;
+    report.check("db: no template, so that the agent writes all that Vault answers", bench.database()).await;
+    Ok(())
+}
+
+/// A secret in Vault.
+struct Secret {
+    path: String,
+    key: String,
+    value: Value,
+}
+
+impl Secret {
+    /// A secret whose value is like no other's, and would be spoilt if it were escaped, trimmed or rendered.
+    fn new(path: &str, key: &str) -> Self {
+        let value = json!(format!(" \t{path}|{key}\r\n{{{{ .Data }}}} <&>\"'\\ é\u{1f600}\n\n"));
+        Self { path: path.to_owned(), key: key.to_owned(), value }
+    }
+}
+
+struct Bench<'a> {
+    tools: &'a Tools,
+    policy: &'a Policy,
+}
+
+impl Bench<'_> {
+    async fn keys(&self, settings: &Value, version: &str, root: &str) -> Result<()> {
+        let secrets: Vec<Secret> = KEYS.iter().map(|key| Secret::new(&format!("{root}app"), key)).collect();
+        self.deliver(settings, version, &secrets).await
+    }
+
+    async fn paths(&self, settings: &Value, version: &str, root: &str) -> Result<()> {
+        let paths = PATHS.iter().flat_map(|path| [format!("{root}{path}"), format!("/{root}{path}/and slashes/")]);
+        let secrets = paths.flat_map(|path| [Secret::new(&path, "password"), Secret::new(&path, "my-key")]);
+        self.deliver(settings, version, &secrets.collect::<Vec<_>>()).await
+    }
+
+    async fn values(&self) -> Result<()> {
+        let large = "0123456789abcdef\n".repeat(20_000);
+        let values = [
+            json!(""),
+            json!("\n"),
+            json!("  "),
+            json!("<no value>"),
+            json!("\u{0}\u{1b}\u{feff}"),
+            json!(large),
+            json!(true),
+            json!(12_345_678_901_234_567_890_u64),
+            json!(-1),
+            json!(0.1),
+        ];
+        for (version, path) in [("kv1", "kv/app"), ("kv2", "secret/data/app")] {
+            let secrets = values.iter().enumerate().map(|(number, value)| Secret {
+                path: path.to_owned(),
+                key: format!("key{number}"),
+                value: value.clone(),
+            });
+            self.deliver(&json!({}), version, &secrets.collect::<Vec<_>>()).await?;
+        }
+        Ok(())
+    }
+
+    async fn hostile(&self) -> Result<()> {
+        let folder = TempDir::new()?;
+        let file = folder.path().join("canary");
+        fs::write(&file, CANARY)?;
+        let file = file.display();
+        let hostile = [
+            format!("\"}}}}{{{{ file \"{file}\" }}}}"),
+            format!("\" }}}}{{{{ file \"{file}\" }}}}{{{{ \""),
+            format!("\\\"}}}}{{{{ file \"{file}\" }}}}{{{{\""),
+            format!("x\" -}}}}{{{{- end -}}}}{{{{ file \"{file}\" }}}}{{{{ if \""),
+            format!("x\" | file \"{file}"),
+            format!("x\" (file \"{file}\") \""),
+            format!("`}}}}{{{{ file `{file}` }}}}"),
+            format!("{{{{ file \"{file}\" }}}}"),
+            "\"}}{{ env \"CANARY\" }}".to_owned(),
+            "\"}}{{ with secret \"kv/other\" }}{{ .Data.canary }}{{ end }}".to_owned(),
+            "x\" }}{{ plugin \"sh\" \"-c\" \"echo $CANARY".to_owned(),
+        ];
+        for (version, root) in [("kv1", "kv/"), ("kv2", "secret/data/")] {
+            let keys = hostile.iter().map(|key| Secret::new(&format!("{root}app"), key));
+            let paths = hostile.iter().map(|path| Secret::new(&format!("{root}{path}"), "my-key"));
+            let secrets: Vec<Secret> = keys.chain(paths).collect();
+            self.deliver(&json!({}), version, &secrets).await?;
+            // Not stored, it may fail or yield nothing.
+            for secret in &secrets {
+                let other = json!({ "kv/other": { "canary": CANARY }, format!("{root}app"): { "any": "value" } });
+                let vault = Vault::start(other).await?;
+                let templates = self.templates(&json!({}), version, std::slice::from_ref(secret))?;
+                let rendered = self.render(&vault, TOKEN, &templates).await;
+                let all = format!("{rendered:?}");
+                ensure!(!all.contains(CANARY), "{:?} {:?} yields {all}", secret.path, secret.key);
+            }
+        }
+        Ok(())
+    }
+
+    async fn failures(&self) -> Result<()> {
+        let there = Secret::new("secret/data/app", "password");
+        let vault = Vault::start(contents(std::slice::from_ref(&there))).await?;
+        let templates = self.templates(&json!({}), "kv2", &[there])?;
+        self.render(&vault, TOKEN, &templates).await.context("with everything in its place")?;
+        let denied = self.render(&vault, "another-token", &templates).await;
+        fails_with(denied, "permission denied")?;
+        let templates = self.templates(&json!({}), "kv2", &[Secret::new("secret/data/other", "password")])?;
+        fails_with(self.render(&vault, TOKEN, &templates).await, "no secret exists at secret/data/other")
+    }
+
+    async fn database(&self) -> Result<()> {
+        let path = "database/creds/role";
+        let secrets = [("password", "a\"b{{ . }}"), ("username", "v-role-1")].map(|(key, value)| Secret {
+            path: path.to_owned(),
+            key: key.to_owned(),
+            value: json!(value),
+        });
+        for kv_version in [1, 2] {
+            let templates = self.templates(&json!({ "kvVersion": kv_version }), "db", &secrets)?;
+            let wanted = secrets.iter().map(|Secret { path, key, .. }| (format!("{path}/{key}"), None));
+            ensure!(templates == wanted.collect(), "not without templates: {templates:?}");
+        }
+        let vault = Vault::start(contents(&secrets)).await?;
+        let templates = BTreeMap::from([(path.to_owned(), Some(DEFAULT_TEMPLATE.replace("PATH", path)))]);
+        let wanted = json!({ path: "password: a\"b{{ . }}\nusername: v-role-1\n" });
+        same(&wanted, &json!(self.render(&vault, TOKEN, &templates).await?))
+    }
+
+    /// Stores secrets, has the policy ask for them in one pod, and compares the files that the agent would write.
+    async fn deliver(&self, settings: &Value, version: &str, secrets: &[Secret]) -> Result<()> {
+        let vault = Vault::start(contents(secrets)).await?;
+        let templates = self.templates(settings, version, secrets)?;
+        let wanted = secrets.iter().map(|Secret { path, key, value }| {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            (format!("{path}/{key}"), text)
+        });
+        let wanted: BTreeMap<String, String> = wanted.collect();
+        same(&json!(wanted), &json!(self.render(&vault, TOKEN, &templates).await?))
+    }
+
+    /// The injector's files and their templates, from the annotations of the pod that asks for secrets.
+    fn templates(&self, vault: &Value, version: &str, secrets: &[Secret]) -> Result<BTreeMap<String, Option<String>>> {
+        let requests = secrets.iter().map(|Secret { path, key, .. }| {
+            let text = |text: &str| text.bytes().map(|byte| format!("\\{byte:03o}")).collect::<String>();
+            format!("group:'{}' key:'{}' group_version:'{version}' mount_requirement:FILE", text(path), text(key))
+        });
+        let requests: Vec<String> = requests.collect();
+        let requests: Vec<&str> = requests.iter().map(String::as_str).collect();
+        let settings = json!({ "secretManagerTypes": ["Vault"], "vaultSecretManager": vault });
+        let answer = self.policy.create_pod(&pod(&requests), &settings, &host::nothing())?;
+        let pod = answer.mutated().with_context(|| format!("not changed: {:#}", answer.0))?;
+        let annotations = pod["metadata"]["annotations"].as_object().context("no annotations")?;
+        let files = annotations.iter().filter_map(|(name, file)| {
+            let id = name.strip_prefix("vault.hashicorp.com/agent-inject-file-")?;
+            let template = annotations.get(&format!("vault.hashicorp.com/agent-inject-template-{id}"));
+            Some((file.as_str()?.to_owned(), template.and_then(Value::as_str).map(str::to_owned)))
+        });
+        let files: BTreeMap<_, _> = files.collect();
+        ensure!(files.len() == secrets.len(), "{} secrets, but {} files", secrets.len(), files.len());
+        Ok(files)
+    }
+
+    /// What the engine makes of templates.
+    async fn render(
+        &self,
+        vault: &Vault,
+        token: &str,
+        templates: &BTreeMap<String, Option<String>>,
+    ) -> Result<BTreeMap<String, String>> {
+        let folder = TempDir::new()?;
+        let place = |number: usize, what: &str| folder.path().join(format!("{number}.{what}"));
+        let mut command = Command::new(&self.tools.consul_template);
+        command.args(["-once", "-vault-renew-token=false", "-vault-retry=false", "-log-level=err"]);
+        command.args(["-vault-addr", &vault.address, "-vault-token", token]);
+        for (number, (file, template)) in templates.iter().enumerate() {
+            let (from, to) = (place(number, "template"), place(number, "file"));
+            fs::write(&from, template.as_ref().with_context(|| format!("no template for {file}"))?)?;
+            command.arg("-template").arg(format!("{}:{}", from.display(), to.display()));
+        }
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("CANARY", CANARY);
+        command.current_dir(&folder).stdin(Stdio::null()).kill_on_drop(true);
+        let output = tokio::time::timeout(Duration::from_secs(30), command.output()).await;
+        let output = output.context("consul-template does not come to an end")??;
+        if !output.status.success() {
+            bail!("consul-template: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+        }
+        let files = templates.keys().enumerate().map(|(number, file)| {
+            let text = fs::read_to_string(place(number, "file")).with_context(|| format!("no file for {file}"))?;
+            Ok((file.clone(), text))
+        });
+        files.collect()
+    }
+}
+
+/// What Vault holds under the paths at which the engine asks for secrets.
+fn contents(secrets: &[Secret]) -> Value {
+    let mut all: Map<String, Value> = Map::new();
+    for Secret { path, key, value } in secrets {
+        let path = path.trim_matches('/');
+        let path = match path.strip_prefix("secret/") {
+            Some(rest) if !rest.starts_with("data/") => format!("secret/data/{rest}"),
+            _ => path.to_owned(),
+        };
+        all.entry(path).or_insert_with(|| json!({}))[key] = value.clone();
+    }
+    Value::Object(all)
+}
+
+fn fails_with(outcome: Result<BTreeMap<String, String>>, words: &str) -> Result<()> {
+    let Err(wrong) = outcome else { bail!("it renders {outcome:?}") };
+    ensure!(wrong.to_string().contains(words), "it fails otherwise: {wrong:#}");
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! Pods of Flyte tasks, and what they ask for.
+
+use base64::engine::general_purpose::STANDARD;
+use base64::Engine;
+use flyte_secrets_policy::base32::{self, Alphabet};
+use flyte_secrets_policy::names::kubernetes::secret_name;
+use serde_json::{json, Map, Value};
+
+/// A request in the text format, as flytekit writes it into an annotation.
+pub fn annotation(request: &str) -> String {
+    base32::encode(Alphabet::Flyte, request.as_bytes())
+}
+
+/// A task's pod with one container, in `flytesnacks-development`, that asks for `requests` in the text format.
+pub fn pod(requests: &[&str]) -> Value {
+    let annotations = requests.iter().enumerate();
+    let annotations = annotations.map(|(number, it)| (format!("flyte.secrets/s{number}"), json!(annotation(it))));
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": "task-1",
+            "namespace": "flytesnacks-development",
+            "labels": {
+                "inject-flyte-secrets": "true",
+                "organization": "acme",
+                "project": "flytesnacks",
+                "domain": "development",
+            },
+            "annotations": annotations.collect::<Map<String, Value>>(),
+        },
+        "spec": { "containers": [{ "name": "main", "image": "train:1" }] },
+    })
+}
+
+/// `value` with the member at `path`, a JSON pointer, set to `to`; objects on the way are made.
+pub fn with(mut value: Value, path: &str, to: Value) -> Value {
+    let mut place = &mut value;
+    for key in path.split('/').skip(1) {
+        place = match key.parse::<usize>() {
+            Ok(at) if place.is_array() => &mut place[at],
+            _ => &mut place[key],
+        };
+    }
+    *place = to;
+    value
+}
+
+/// The full name of a secret in the project scope of [`pod`].
+pub fn project_name(key: &str) -> String {
+    format!("u__org__acme__domain__development__project__flytesnacks__key__{key}")
+}
+
+/// A store of Kubernetes Secrets that Embedded finds, for [`crate::host::Store`]: full names with their values, in the
+/// namespace `flyte`.
+pub fn kubernetes_store(values: &[(&str, &[u8])]) -> Value {
+    let secrets = values.iter().map(|(name, value)| {
+        let data: Map<String, Value> = [((*name).to_owned(), json!(STANDARD.encode(value)))].into_iter().collect();
+        (secret_name(name), Value::Object(data))
+    });
+    json!({ "K8s": { "flyte": secrets.collect::<Map<String, Value>>() } })
+}
