@@ -74,7 +74,7 @@ run: policy.wasm ## PAYLOAD=FILE [STORE=FILE]: one payload {"request", "settings
 	@$(HARNESS) run $(PAYLOAD) $(STORE)
 
 .PHONY: lint
-lint: toolchain cargo-deny ## formatting, clippy, licences and duplicates
+lint: toolchain cargo-deny fuzz-lint ## formatting, clippy, licences and duplicates
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 	cargo deny --log-level error check licenses sources
@@ -143,6 +143,45 @@ $(E2E_TOOLS)/complete:
 	cd e2e/tools && go build -trimpath -ldflags '-s -w $(STAMP)' -o $(E2E_TOOLS)/ tool
 	mv $(E2E_TOOLS)/server $(E2E_TOOLS)/etcd
 	touch $@
+
+CARGO_FUZZ_VERSION := 0.13.2
+FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
+FUZZ := cargo fuzz run --sanitizer none
+FUZZ_SEEDS := fuzz/target/seeds
+# Where a target's inputs are: what was found, which is kept, and what the recorded cases yield.
+fuzz_inputs = fuzz/corpus/$(1) $$(ls -d $(FUZZ_SEEDS)/$(1) 2> /dev/null)
+# All lengths from the start: what matters is deeper than a few bytes.
+fuzz_options = $(addprefix -dict=,$(wildcard fuzz/dictionaries/$(1).dict)) -len_control=0 -timeout=10 -rss_limit_mb=1024
+
+
+T ?= 60
+.PHONY: fuzz
+fuzz: fuzz-seeds ## T=SECONDS: each fuzz target for that long; inputs that are new stay in fuzz/corpus
+	$(foreach target,$(FUZZ_TARGETS),$(FUZZ) $(target) $(call fuzz_inputs,$(target)) -- $(call fuzz_options,$(target)) -max_total_time=$(T) &&) true
+
+.PHONY: fuzz-corpus
+fuzz-corpus: fuzz-seeds ## each fuzz target once over its corpus and its seeds
+	$(foreach target,$(FUZZ_TARGETS),$(FUZZ) $(target) $(call fuzz_inputs,$(target)) -- $(call fuzz_options,$(target)) -runs=0 &&) true
+
+.PHONY: fuzz-minimise
+fuzz-minimise: fuzz-seeds ## leaves in fuzz/corpus what adds to the seeds
+	cargo fuzz build --sanitizer none
+	fuzz/minimise.sh $(FUZZ_SEEDS) $(FUZZ_TARGETS)
+
+.PHONY: fuzz-lint
+fuzz-lint: toolchain ## formatting and clippy of the fuzz targets, which are no part of the workspace
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
+	cargo clippy --manifest-path fuzz/Cargo.toml --all-targets -- -D warnings
+
+.PHONY: fuzz-seeds
+fuzz-seeds: cargo-fuzz
+	rm -rf $(FUZZ_SEEDS)
+	cargo run --quiet --manifest-path fuzz/Cargo.toml --example seed -- tests/golden $(FUZZ_SEEDS)
+	mkdir -p $(addprefix fuzz/corpus/,$(FUZZ_TARGETS))
+
+.PHONY: cargo-fuzz
+cargo-fuzz:
+	@command -v cargo-fuzz > /dev/null || cargo install --quiet --locked cargo-fuzz@$(CARGO_FUZZ_VERSION)
 
 .PHONY: e2e-kwctl
 e2e-kwctl: annotated-policy.wasm ## bats tests with kwctl run; needs kwctl and bats

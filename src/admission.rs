@@ -6,7 +6,7 @@ use crate::requests::{self, ANNOTATION_PREFIX};
 use crate::review::{self, Review, LABEL};
 use crate::settings;
 use crate::store::Cluster;
-use crate::texts::Texts;
+use crate::texts::{cut, Texts};
 use crate::verdict::{audit, Rejection, Verdict};
 
 /// Answers an admission request: the payload of Kubewarden's `validate`, `{"request": …, "settings": …}`.
@@ -20,6 +20,9 @@ fn decide<'a>(payload: &'a [u8], texts: &'a Texts, cluster: &dyn Cluster) -> Res
     let Some(Review { pod: view, namespace, labelled, settings }) = review::read(payload)? else {
         return Ok(Verdict::Accept { warnings: Vec::new() });
     };
+    if labelled {
+        pod::check_pod(&view)?;
+    }
     let annotations = view.annotations(ANNOTATION_PREFIX, texts)?;
     if !labelled {
         let asks = annotations.iter().any(|(key, _)| requests::number_of(key).is_some());
@@ -28,9 +31,11 @@ fn decide<'a>(payload: &'a [u8], texts: &'a Texts, cluster: &dyn Cluster) -> Res
         return Ok(Verdict::Accept { warnings: asks.then_some(warning).into_iter().collect() });
     }
     let found = requests::read(annotations.into_iter(), texts)?;
-    let ignored = found.ignored.iter();
-    let mut warnings: Vec<String> =
-        ignored.map(|key| format!("annotation {key:?} is no secret request: s and a number are wanted")).collect();
+    // Kubernetes passes on no more of them either.
+    let ignored = found.ignored.iter().take(16);
+    let mut warnings: Vec<String> = ignored
+        .map(|key| format!("annotation {:?} is no secret request: s and a number are wanted", cut(key)))
+        .collect();
     if found.requests.is_empty() {
         return Ok(Verdict::Accept { warnings });
     }

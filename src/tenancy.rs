@@ -20,6 +20,20 @@ pub enum Error {
         /// What the template yields.
         wanted: String,
     },
+    /// The labels are not all that the namespace could mean.
+    #[error(
+        "the pod's label {label} holds {divider:?}, which divides tenancy.namespaceTemplate, so that its namespace could be \
+             another project's, too; rename it, or divide the template by something else"
+    )]
+    Ambiguous {
+        /// The label.
+        label: &'static str,
+        /// What stands before its value in the template.
+        divider: String,
+    },
+    /// The organization is not one of those that the settings name.
+    #[error("the pod's label organization is {0:?}, which is none of this cluster's in tenancy.organizations")]
+    Organization(String),
     /// The service account is not one of those that the settings name.
     #[error(
         "the pod runs as service account {0:?}, which may have no secrets; the operator names those that may in \
@@ -33,11 +47,15 @@ pub enum Error {
 /// # Errors
 /// It may not, and why.
 pub fn check(tenancy: &Tenancy, scope: Scope, namespace: &str, service_account: &str) -> Result<(), Error> {
+    if tenancy.organizations.as_ref().is_some_and(|allowed| !allowed.contains(&scope.organization)) {
+        return Err(Error::Organization(scope.organization.to_owned()));
+    }
     if let Some(template) = &tenancy.namespace_template {
         let wanted = template.render(scope);
         if wanted != namespace {
             return Err(Error::Namespace { found: namespace.to_owned(), wanted });
         }
+        template.divides(scope)?;
     }
     if let Some(allowed) = &tenancy.service_accounts {
         let qualified = [namespace, service_account].join("/");
@@ -59,6 +77,26 @@ enum Piece<'a> {
     Organization,
     Domain,
     Project,
+}
+
+impl<'a> Piece<'a> {
+    /// The label that it stands for, and its value.
+    fn of<'s>(self, scope: Scope<'s>) -> (&'static str, &'s str)
+    where
+        'a: 's,
+    {
+        match self {
+            Piece::Literal(text) => ("", text),
+            Piece::Organization => ("organization", scope.organization),
+            Piece::Domain => ("domain", scope.domain),
+            Piece::Project => ("project", scope.project),
+        }
+    }
+}
+
+/// `str::contains` alone is three kilobytes of wasm.
+fn holds(text: &str, part: &str) -> bool {
+    text.as_bytes().windows(part.len().max(1)).any(|window| window == part.as_bytes())
 }
 
 /// What stands before and after the first two brackets.
@@ -87,20 +125,39 @@ impl<'a> NamespaceTemplate<'a> {
             rest = after;
         }
         pieces.push(Piece::Literal(rest));
+        let inner = pieces.get(1..pieces.len() - 1).unwrap_or_default();
+        if inner.contains(&Piece::Literal("")) {
+            return Err(format!("{text:?} has two names side by side, so that several pairs yield one namespace"));
+        }
         if pieces.len() == 1 {
             return Err(format!("{text:?} is the same for every project; use {{{{ project }}}}-{{{{ domain }}}}"));
         }
         Ok(Self(pieces))
     }
 
+    /// Whether the namespace says of which organization a pod is.
+    pub fn binds_organization(&self) -> bool {
+        self.0.contains(&Piece::Organization)
+    }
+
     fn render<'s>(&'s self, scope: Scope<'s>) -> String {
-        let piece = |piece: &Piece<'a>| match piece {
-            Piece::Literal(text) => *text,
-            Piece::Organization => scope.organization,
-            Piece::Domain => scope.domain,
-            Piece::Project => scope.project,
-        };
-        self.0.iter().map(piece).collect()
+        self.0.iter().map(|piece| piece.of(scope).1).collect()
+    }
+
+    /// Says whether no other labels yield the same namespace. That is so if what follows a divider does not hold it: then the
+    /// last one divides. (Labels start and end with letters or digits.)
+    fn divides(&self, scope: Scope) -> Result<(), Error> {
+        let (mut divider, mut first) = ("", true);
+        for piece in &self.0 {
+            match (piece, piece.of(scope)) {
+                (Piece::Literal(text), _) => divider = text,
+                (_, (label, value)) if !first && holds(value, divider) => {
+                    return Err(Error::Ambiguous { label, divider: divider.to_owned() });
+                }
+                _ => first = false,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -115,7 +172,13 @@ mod tests {
         let refused = |problem: &str| Err(problem.to_owned());
         let table = [
             ("{{ project }}-{{ domain }}", Ok("flytesnacks-development".to_owned())),
-            ("x-{{org}}-{{project}}{{domain}}", Ok("x-acme-flytesnacksdevelopment".to_owned())),
+            ("x-{{org}}-{{project}}.{{domain}}", Ok("x-acme-flytesnacks.development".to_owned())),
+            (
+                "{{org}}-{{project}}{{domain}}",
+                refused(
+                    "\"{{org}}-{{project}}{{domain}}\" has two names side by side, so that several pairs yield one namespace",
+                ),
+            ),
             ("{{ project }}-{{ name }}", refused("{{ name }} is none of project, domain and organization")),
             ("{{ project", refused("\"{{ project\" has {{ without }}")),
             ("flyte", refused("\"flyte\" is the same for every project; use {{ project }}-{{ domain }}")),
@@ -129,6 +192,7 @@ mod tests {
     fn namespace_and_service_account_must_both_do() {
         let tenancy = Tenancy {
             namespace_template: NamespaceTemplate::parse("{{ project }}-{{ domain }}").ok(),
+            organizations: None,
             service_accounts: Some(vec!["default", "flytesnacks-development/trainer"]),
         };
         let account = |name: &str| Err(Error::ServiceAccount(name.to_owned()));
@@ -146,5 +210,35 @@ mod tests {
             assert_eq!(check(&tenancy, SCOPE, namespace, name), answer, "{namespace}/{name}");
         }
         assert_eq!(check(&Tenancy::default(), SCOPE, "elsewhere", "other"), Ok(()));
+    }
+
+    #[test]
+    fn organizations_are_those_that_are_named() {
+        let tenancy = Tenancy { organizations: Some(vec!["globex", "acme"]), ..Tenancy::default() };
+        let other = Scope { organization: "Acme", ..SCOPE };
+        assert_eq!(check(&tenancy, SCOPE, "x", "y"), Ok(()));
+        assert_eq!(check(&tenancy, other, "x", "y"), Err(Error::Organization("Acme".into())));
+    }
+
+    #[test]
+    fn a_namespace_is_one_tenants() {
+        let ambiguous = |label, divider: &str| Err(Error::Ambiguous { label, divider: divider.to_owned() });
+        // Template, organization, project and domain.
+        let table = [
+            ("{{ project }}-{{ domain }}", ["o", "a-b", "c"], Ok(())),
+            ("{{ project }}-{{ domain }}", ["o", "a", "b-c"], ambiguous("domain", "-")),
+            ("{{ project }}--{{ domain }}", ["o", "a", "b-c"], Ok(())),
+            ("{{ project }}--{{ domain }}", ["o", "a", "b--c"], ambiguous("domain", "--")),
+            ("x-{{ domain }}-{{ org }}-y", ["o", "p", "a-b"], Ok(())),
+            ("x-{{ domain }}-{{ org }}-y", ["a-b", "p", "c"], ambiguous("organization", "-")),
+            ("{{ project }}", ["o", "a-b", "c-d"], Ok(())),
+        ];
+        for (text, [organization, project, domain], answer) in table {
+            let scope = Scope { organization, domain, project };
+            let template = NamespaceTemplate::parse(text).expect("a template");
+            let namespace = template.render(scope);
+            let tenancy = Tenancy { namespace_template: Some(template), ..Tenancy::default() };
+            assert_eq!(check(&tenancy, scope, &namespace, "default"), answer, "{text} {scope:?}");
+        }
     }
 }

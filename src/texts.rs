@@ -6,6 +6,11 @@ use std::borrow::Cow;
 use bumpalo::collections::String;
 use bumpalo::Bump;
 
+/// What a message shows of a text that anybody wrote: the beginning.
+pub fn cut(text: &str) -> &str {
+    text.char_indices().nth(256).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
+}
+
 /// Keeps texts, side by side and all at once.
 #[derive(Debug, Default)]
 pub struct Texts(Bump);

@@ -4,7 +4,7 @@
 
 use crate::json::{Malformed, Writer};
 use crate::managers::{Injected, Reason, Refusal, Severity};
-use crate::pod::{Conflict, Edited};
+use crate::pod::{Conflict, Edited, TooLarge};
 use crate::requests;
 use crate::settings;
 
@@ -44,6 +44,9 @@ pub enum Rejection<'a> {
     /// Something in the pod is in the way.
     #[error("secrets cannot be injected: {0}")]
     Conflict(#[from] Conflict),
+    /// Kubernetes would not store the pod, with secrets or without.
+    #[error("secrets cannot be injected: {0}")]
+    TooLarge(#[from] TooLarge),
     /// A request cannot be served, or two get in each other's way.
     #[error("{}", describe(.0))]
     Refusal(Box<Refusal<'a>>),
@@ -64,6 +67,9 @@ fn describe(refusal: &Refusal) -> String {
             }
             text
         }
+        Refusal::TooLarge { request, problem } => {
+            format!("secret {} (annotation {}) cannot be injected: {problem}", request.request, request.annotation)
+        }
         Refusal::Clash { first, second, clash } => format!(
             "secrets {} (annotation {}) and {} (annotation {}) cannot both be injected: {}",
             first.request, first.annotation, second.request, second.annotation, clash.over
@@ -81,7 +87,7 @@ impl Rejection<'_> {
                 Refusal::Request { tried, .. } => {
                     tried.iter().map(|(_, reason)| Reason::severity(reason)).max().unwrap_or(Severity::Invalid)
                 }
-                Refusal::Clash { .. } => Severity::Invalid,
+                Refusal::TooLarge { .. } | Refusal::Clash { .. } => Severity::Invalid,
             },
             _ => Severity::Invalid,
         };
@@ -132,7 +138,11 @@ pub fn audit(injected: &[Injected]) -> String {
         if !text.is_empty() {
             text.push_str("; ");
         }
-        text.extend([annotation, ": ", manager.name(), " ", source]);
+        text.extend([annotation, ": ", manager.name(), " "]);
+        // A source must not look like the next entry.
+        for (number, part) in source.split(';').enumerate() {
+            text.extend([if number > 0 { "%3B" } else { "" }, part]);
+        }
     }
     text
 }

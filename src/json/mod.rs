@@ -272,6 +272,20 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// How many bytes the strings in a text mean, keys of objects left out.
+pub fn string_bytes(text: &[u8]) -> usize {
+    let mut bytes = 0;
+    let mut cursor = Cursor::new(text);
+    while let Some(quote) = scan::quote_or_backslash(text, cursor.at) {
+        cursor.at = quote;
+        let Ok(string) = cursor.string() else { break };
+        if cursor.peek() != Some(b':') {
+            bytes += string.read().map_or(0, |meant| meant.len());
+        }
+    }
+    bytes
+}
+
 /// A string as it stands in the text: quoted, escapes and all.
 #[derive(Clone, Copy, Debug)]
 pub struct Text<'a> {

@@ -8,11 +8,13 @@ use super::{
     derived_variable, file_variables, literal, named_variable, needed, path_variable, refused, Context, Injection,
     Reason, SecretManager, ENV_PREFIX,
 };
+use crate::names::kubernetes::is_label_value;
 use crate::names::{flyte, kubernetes, Scope};
 use crate::pod::{ContainerName, File, InitContainer, Merged, Mount, OwnVariable, Plan, Volume, SECRETS_DIR};
 use crate::requests::{MountRequirement, SecretRequest};
 use crate::store::{self, SecretValue};
 use crate::tenancy;
+use crate::texts::cut;
 
 /// What stands between the parts of secrets' names, and so in no label.
 const SEPARATOR: &[u8] = flyte::SEPARATOR.as_bytes();
@@ -96,7 +98,7 @@ impl<'a> Embedded<'a> {
             match &*value {
                 "" => Err(Reason::MissingLabel(name)),
                 text if is_label_value(text) && !text.as_bytes().windows(2).any(|pair| pair == SEPARATOR) => Ok(value),
-                text => Err(Reason::Label { name, value: text.to_owned() }),
+                text => Err(Reason::Label { name, value: cut(text).to_owned() }),
             }
         };
         Ok(Labels { organization: label("organization")?, project: label("project")?, domain: label("domain")? })
@@ -219,15 +221,6 @@ impl<'a> Embedded<'a> {
         }
         Ok(())
     }
-}
-
-/// A label's value as Kubernetes wants it (`IsValidLabelValue` of apimachinery), but not empty.
-fn is_label_value(value: &str) -> bool {
-    let ends = |c: char| !c.is_ascii_alphanumeric();
-    value.len() <= 63
-        && value.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'))
-        && !value.starts_with(ends)
-        && !value.ends_with(ends)
 }
 
 /// Linux has names of up to 255 bytes (`NAME_MAX`).

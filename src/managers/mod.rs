@@ -12,7 +12,7 @@ mod sidecar;
 mod vault;
 
 use crate::json::Malformed;
-use crate::pod::{Clash, Merged, Plan, Source, Variable, View, SECRETS_DIR};
+use crate::pod::{self, Clash, Merged, Plan, Source, TooLarge, Variable, View, SECRETS_DIR};
 use crate::requests::{Annotated, MountRequirement, SecretRequest};
 use crate::settings::{self, ManagerType, Settings};
 use crate::store::host_error::HostError;
@@ -163,6 +163,13 @@ pub enum Refusal<'a> {
         /// Each manager that was asked, and why it did not.
         tried: Vec<(ManagerType, Reason)>,
     },
+    /// Kubernetes would not store the pod with what this request and those before it add.
+    TooLarge {
+        /// The request.
+        request: Annotated<'a>,
+        /// What there is too much of.
+        problem: TooLarge,
+    },
     /// Two requests get in each other's way.
     Clash {
         /// The one that came first.
@@ -207,11 +214,19 @@ pub fn inject<'r, 'a: 'r>(
     let chain: Vec<Link> = context.settings.managers().map(|manager| (manager, open(manager, context))).collect();
     let mut outcome = Outcome::default();
     for (number, annotated) in requests.iter().enumerate() {
+        let too_large = |problem| Box::new(Refusal::TooLarge { request: *annotated, problem });
+        annotated
+            .request
+            .texts()
+            .into_iter()
+            .try_for_each(|(field, text)| pod::check_text(field, text))
+            .map_err(too_large)?;
         let (manager, injection) = ask(&chain, annotated, &outcome.merged)?;
         outcome.merged.add(number, injection.plan).map_err(|clash| {
             let first = *requests.get(clash.first).unwrap_or(annotated);
             Box::new(Refusal::Clash { first, second: *annotated, clash })
         })?;
+        pod::check(context.view, &outcome.merged).map_err(too_large)?;
         let annotation = annotated.annotation;
         outcome.injected.push(Injected { annotation, manager, source: injection.source });
         outcome.warnings.extend(injection.warnings);

@@ -56,3 +56,12 @@ fn hex(bytes: &[u8]) -> String {
     let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or_default();
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
+/// Whether a text is a label's value as Kubernetes wants it (`IsValidLabelValue` of apimachinery), but not empty. Names of
+/// annotations and resources are made alike.
+pub fn is_label_value(value: &str) -> bool {
+    let ends = |c: char| !c.is_ascii_alphanumeric();
+    (1..=63).contains(&value.len())
+        && value.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'))
+        && !value.starts_with(ends)
+        && !value.ends_with(ends)
+}

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use super::limits::{check_init_containers, TooLarge};
 use super::plan::{
     ContainerName, InitContainer, Merged, OwnVariable, Plan, Resources, SecretItem, SecretVolume, Source, Variable,
     Volume,
@@ -19,6 +20,9 @@ pub enum Conflict {
     /// Not the type that Kubernetes gives the field.
     #[error(transparent)]
     Malformed(#[from] Malformed),
+    /// More than Kubernetes stores, or nodes start.
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
     /// A volume of the user's has the name that ours needs.
     #[error("the pod has a volume {0:?} of its own, a name that the secrets' volume needs; rename it")]
     Volume(String),
@@ -147,7 +151,7 @@ const OBJECT: [&[u8]; 2] = [b"{", b"}"];
 #[derive(Default)]
 struct Element<'a> {
     name: Cow<'a, str>,
-    /// Of mounts alone.
+    /// Of mounts and devices alone.
     mount_path: Cow<'a, str>,
     /// Of variables alone.
     value: Cow<'a, str>,
@@ -163,7 +167,7 @@ fn elements<'a>(text: &'a [u8], field: &Field) -> Result<Vec<Element<'a>>, Malfo
         let mut element = Element::default();
         element.span = cursor.members(&mut |cursor, key| match key {
             b"name" => cursor.text().map(|it| element.name = it),
-            b"mountPath" => cursor.text().map(|it| element.mount_path = it),
+            b"mountPath" | b"devicePath" => cursor.text().map(|it| element.mount_path = it),
             b"value" if cursor.peek() == Some(b'"') => cursor.text().map(|it| element.value = it),
             _ => cursor.pass(),
         })?;
@@ -209,11 +213,11 @@ impl<'a> Additions<'a> {
     }
 
     fn missing_mounts(&self, container: &Container, edits: &Edited) -> Result<Vec<u8>, Conflict> {
-        let found = elements(edits.text, &container.volume_mounts)?;
+        let mut found = elements(edits.text, &container.volume_mounts)?;
+        found.extend(elements(edits.text, &container.volume_devices)?);
         let mut missing = Writer::default();
         for mount in &self.mounts {
-            let path = mount.mount_path.trim_end_matches('/');
-            match found.iter().find(|there| compare(there.mount_path.trim_end_matches('/'), path).is_eq()) {
+            match found.iter().find(|there| is_at(&there.mount_path, mount.mount_path)) {
                 None => mount.render(&mut missing),
                 Some(there) if there.name == mount.name => {}
                 Some(there) => {
@@ -227,6 +231,23 @@ impl<'a> Additions<'a> {
         }
         Ok(missing.into_bytes())
     }
+}
+
+/// Whether a path leads to a place, which is written plainly. Relative paths start at the root of the container.
+fn is_at(path: &str, place: &str) -> bool {
+    let odd = |pair: &[u8]| matches!(pair, b"//" | b"/.");
+    if path.starts_with('/') && !path.ends_with('/') && !path.as_bytes().windows(2).any(odd) {
+        return compare(path, place).is_eq();
+    }
+    let mut parts = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.into_iter().eq(place.split('/').skip(1))
 }
 
 /// Puts the variables `new` in front of a container's own; of these, the ones that are `ours` by name go.
@@ -273,55 +294,74 @@ fn init_containers(view: &View, plan: &Plan, spec: &mut Owner, edits: &mut Edite
         return Ok(ours);
     }
     let volume = plan.memory_volume().unwrap_or_default();
-    let mut names: Vec<String> = view.init_containers.iter().map(|user| user.name(view.text)).collect();
+    let names: Vec<String> = view.init_containers.iter().map(|user| user.name(view.text)).collect();
+    let there = candidates(view, plan, &names)?;
     // Kubernetes wants names unique across both lists.
-    let taken: Vec<String> = view.containers.iter().map(|user| user.name(view.text)).collect();
+    let others: Vec<String> = view.containers.iter().map(|user| user.name(view.text)).collect();
+    let mut free =
+        FreeNames { pod: Index::default(), init_containers: names.len(), added: Vec::new(), last: Vec::new() };
+    for name in names.iter().chain(&others) {
+        free.pod.insert(name, 0);
+    }
     let mut added = Writer::default();
     for planned in &plan.init_containers {
-        match find_ours(view, planned, &names, &ours)? {
-            Some(at) => {
-                ours.push(at);
-                if let (ContainerName::Shared(_), Some(there)) = (&planned.name, view.init_containers.get(at)) {
+        let own = there.iter().find(|candidate| !ours.contains(&candidate.at) && candidate.is(planned, volume));
+        match own {
+            Some(candidate) => {
+                ours.push(candidate.at);
+                if let (ContainerName::Shared(_), Some(there)) = (&planned.name, view.init_containers.get(candidate.at))
+                {
                     refresh(there, planned, edits)?;
                 }
             }
-            None => {
-                let name = planned.name.choose(&names, &taken);
-                render_container(planned, &name, volume, &mut added);
-                names.push(name);
-            }
+            None => render_container(planned, free.choose(&planned.name), volume, &mut added),
         }
     }
     edits.append(spec, "initContainers", &view.init_containers_field, LIST, added.bytes());
     Ok(ours)
 }
 
-/// The init-container that is there from an earlier pass, if there is one: with the same command and variables. A
-/// shared one is known by its command, because its variables may have new values.
-fn find_ours(
-    view: &View,
-    planned: &InitContainer,
-    names: &[String],
-    ours: &[usize],
-) -> Result<Option<usize>, Malformed> {
+/// An init-container that is there and may be ours, from an earlier pass.
+struct Candidate<'a> {
+    at: usize,
+    name: &'a str,
+    command: Vec<Cow<'a, str>>,
+    variables: Vec<Element<'a>>,
+    mounts: Vec<Element<'a>>,
+}
+
+fn candidates<'a>(view: &View<'a>, plan: &Plan, names: &'a [String]) -> Result<Vec<Candidate<'a>>, Conflict> {
+    let mut found = Vec::new();
     for (at, (container, name)) in view.init_containers.iter().zip(names).enumerate() {
-        if ours.contains(&at) || !planned.name.covers(name) || container.command(view.text)? != planned.command {
-            continue;
+        if plan.init_containers.iter().any(|planned| planned.name.covers(name)) {
+            check_init_containers(found.len())?;
+            found.push(Candidate {
+                at,
+                name,
+                command: container.command(view.text)?,
+                variables: elements(view.text, &container.env)?,
+                mounts: elements(view.text, &container.volume_mounts)?,
+            });
         }
-        if matches!(planned.name, ContainerName::Shared(_)) {
-            return Ok(Some(at));
-        }
-        let found = elements(view.text, &container.env)?;
+    }
+    Ok(found)
+}
+
+impl Candidate<'_> {
+    /// Whether it is this container of ours: it does the same, with the same variables, in our volume. A shared one is known
+    /// without its variables, which may have new values; and each without its image, which other webhooks may change.
+    fn is(&self, planned: &InitContainer, volume: &str) -> bool {
         let has = |variable: &OwnVariable| {
             let value = variable.value();
             let value = escape_expansion(&value);
-            found.iter().any(|there| there.name == variable.name && there.value == value)
+            self.variables.iter().any(|there| there.name == variable.name && there.value == value)
         };
-        if planned.variables.iter().all(has) {
-            return Ok(Some(at));
-        }
+        let writes = |mount: &Element| mount.name == volume && mount.mount_path == planned.mount_path;
+        planned.name.covers(self.name)
+            && self.command == planned.command
+            && self.mounts.iter().any(writes)
+            && (matches!(planned.name, ContainerName::Shared(_)) || planned.variables.iter().all(has))
     }
-    Ok(None)
 }
 
 /// Gives the shared init-container that is there the variables as they are now.
@@ -346,17 +386,49 @@ impl ContainerName<'_> {
             },
         }
     }
+}
 
-    /// A free name for the container that follows the init-containers `names`.
-    fn choose(&self, names: &[String], taken: &[String]) -> String {
-        let is_free = |name: &str| !names.iter().chain(taken).any(|known| known == name);
-        let (prefix, from) = match self {
-            Self::Numbered(prefix) => ((*prefix).to_owned(), names.len()),
-            Self::Shared(base) if is_free(base) => return (*base).to_owned(),
-            Self::Shared(base) => ([base, "-"].concat(), 1),
+/// Names for containers of ours.
+struct FreeNames<'a> {
+    /// Those of the pod's own containers.
+    pod: Index<'a>,
+    /// How many init-containers there are, with ours.
+    init_containers: usize,
+    added: Vec<String>,
+    /// The last number behind each prefix.
+    last: Vec<(&'a str, usize)>,
+}
+
+impl<'a> FreeNames<'a> {
+    /// A name for the init-container that comes next.
+    fn choose(&mut self, name: &ContainerName<'a>) -> &str {
+        let (prefix, from) = match name {
+            ContainerName::Numbered(prefix) => (*prefix, self.init_containers),
+            ContainerName::Shared(base) if self.is_free(base) => return self.take((*base).to_owned()),
+            ContainerName::Shared(base) => (*base, 1),
         };
-        let numbered = |number: usize| [prefix.as_str(), &number.to_string()].concat();
-        (from..).map(numbered).find(|name| is_free(name)).unwrap_or_default()
+        let dash = if matches!(name, ContainerName::Shared(_)) { "-" } else { "" };
+        // What was chosen before has left nothing free between its number and the one that it started from.
+        let last = self.last.iter().find(|(known, _)| *known == prefix);
+        let mut number = last.map_or(from, |(_, last)| from.max(*last + 1));
+        let mut name = [prefix, dash, &number.to_string()].concat();
+        while !self.is_free(&name) {
+            number += 1;
+            name = [prefix, dash, &number.to_string()].concat();
+        }
+        self.last.retain(|(known, _)| *known != prefix);
+        self.last.push((prefix, number));
+        self.take(name)
+    }
+
+    fn is_free(&self, name: &str) -> bool {
+        self.pod.get(name).is_none() && !self.added.iter().any(|added| added == name)
+    }
+
+    fn take(&mut self, name: String) -> &str {
+        self.init_containers += 1;
+        self.added.push(name);
+        self.added.last().map_or("", |name| name)
     }
 }
 
@@ -438,7 +510,7 @@ fn volumes(view: &View, plan: &Plan, spec: &mut Owner, edits: &mut Edited) -> Re
         match (volume, own) {
             (_, None) => volume.render(&mut added),
             (Volume::Secret(volume), Some(own)) if own.is_of(volume.secret) => {
-                add_items(&own, &volume.items, edits)?;
+                add_items(&own, volume, edits)?;
             }
             (Volume::Memory(_), Some(own)) if own.medium.as_deref() == Some("Memory") => {}
             _ => return Err(Conflict::Volume((*name).to_owned())),
@@ -449,12 +521,14 @@ fn volumes(view: &View, plan: &Plan, spec: &mut Owner, edits: &mut Edited) -> Re
 }
 
 /// Adds the items that a volume of ours does not have yet.
-fn add_items(own: &VolumeSource, items: &[SecretItem], edits: &mut Edited) -> Result<(), Conflict> {
+fn add_items(own: &VolumeSource, volume: &SecretVolume, edits: &mut Edited) -> Result<(), Conflict> {
     let there = own.items(edits.text)?;
     let mut missing = Writer::default();
-    for item in items {
-        if !there.iter().any(|(key, path)| *key == item.key && *path == item.path) {
-            item.render(&mut missing);
+    for item in &volume.items {
+        match there.iter().find(|(_, path)| *path == item.path) {
+            None => item.render(&mut missing),
+            Some((key, _)) if *key == item.key => {}
+            Some(_) => return Err(Conflict::Volume(volume.name.to_owned())),
         }
     }
     // The list is there, so nothing is added to an owner.

@@ -3,10 +3,12 @@
 //! The one room that edits JSON. Knows Kubernetes' pods and nothing of secrets or their managers.
 
 mod apply;
+mod limits;
 mod plan;
 mod view;
 
 pub use apply::{apply, Conflict, Edited};
+pub use limits::{check, check_pod, check_text, TooLarge};
 pub use plan::{
     Amounts, Annotation, Clash, ContainerName, Contested, File, InitContainer, Merged, Mount, OwnVariable, Plan,
     Resources, SecretItem, SecretVolume, Source, Variable, Volume,

@@ -233,6 +233,9 @@ pub struct Merged<'a> {
     file_requests: Vec<usize>,
     memory_volume: Option<usize>,
     foreign_mount: Option<usize>,
+    /// Bytes that each container gets, and bytes that the pod gets once, both at least.
+    repeated: usize,
+    single: usize,
 }
 
 impl<'a> Merged<'a> {
@@ -245,6 +248,11 @@ impl<'a> Merged<'a> {
     pub fn variables(&self) -> impl Iterator<Item = &Variable<'a>> {
         let all = self.plan.variables.iter().zip(&self.variable_requests).rev();
         all.filter_map(|(variable, request)| request.map(|_| variable))
+    }
+
+    /// How many bytes the additions take at least in a pod of so many containers, as Kubernetes stores it.
+    pub fn weight(&self, containers: usize) -> usize {
+        self.repeated.saturating_mul(containers).saturating_add(self.single)
     }
 
     /// Whether there is a variable of this name.
@@ -273,6 +281,9 @@ impl<'a> Merged<'a> {
         let clash = |first, over| Err(Clash { first, second: request, over });
         for variable in plan.variables {
             let known = self.variables.insert(variable.name, self.plan.variables.len());
+            if known.is_none() {
+                self.repeated += variable.weight();
+            }
             let known = known.and_then(|at| Some((self.plan.variables.get(at)?, self.variable_requests.get_mut(at)?)));
             match known.map(|(known, request)| (known, request.take())) {
                 Some((known, Some(first))) if known.source != variable.source => {
@@ -300,6 +311,7 @@ impl<'a> Merged<'a> {
         }
         for mount in plan.mounts {
             if self.mounts.insert(mount.path, 0).is_none() {
+                self.repeated += mount.path.len() + mount.volume.map_or(0, str::len);
                 self.plan.mounts.push(mount);
             }
         }
@@ -314,6 +326,7 @@ impl<'a> Merged<'a> {
             }
         }
         for container in plan.init_containers {
+            self.single += container.weight();
             let shared = matches!(container.name, ContainerName::Shared(_));
             match self.plan.init_containers.iter_mut().find(|known| shared && known.name == container.name) {
                 Some(known) => known.join(container.variables),
@@ -338,6 +351,7 @@ impl<'a> Merged<'a> {
         if let Some(Volume::Secret(known)) = known {
             for item in more.items {
                 if !known.items.contains(&item) {
+                    self.single += item.key.len() + item.path.len();
                     known.items.push(item);
                 }
             }
@@ -362,6 +376,24 @@ impl<'a> Merged<'a> {
             above = folder;
         }
         self.folders.get(path).map(|first| (path, first))
+    }
+}
+
+impl Variable<'_> {
+    /// Protobuf puts two bytes or more before each part.
+    fn weight(&self) -> usize {
+        self.name.len()
+            + match self.source {
+                Source::Literal(value) => 6 + value.len(),
+                Source::SecretKey { secret, key, .. } => 16 + secret.len() + key.len(),
+            }
+    }
+}
+
+impl InitContainer<'_> {
+    /// What requests share counts once for each: that is less than what each brings, and more than nothing.
+    fn weight(&self) -> usize {
+        self.variables.iter().flat_map(|variable| &variable.parts).map(|part| part.len()).sum()
     }
 }
 

@@ -9,6 +9,9 @@ use std::ops::Range;
 use crate::json::{Cursor, Malformed, Text};
 use crate::texts::Texts;
 
+/// With the least that the API server gives each, more do not fit into what etcd takes.
+const CONTAINERS: usize = 10_000;
+
 /// A place in the text.
 pub(super) type Span = Range<usize>;
 
@@ -28,6 +31,7 @@ pub(super) struct Container {
     pub name: Option<Span>,
     pub command: Field,
     pub env: Field,
+    pub volume_devices: Field,
     pub volume_mounts: Field,
 }
 
@@ -135,6 +139,12 @@ impl<'a> View<'a> {
         Ok(found)
     }
 
+    /// How many bytes all annotations take, keys and values.
+    pub(super) fn annotation_bytes(&self) -> usize {
+        let length = |text: &Text| text.read().map_or(0, |text| text.len());
+        self.annotations.iter().map(|(key, value)| length(key) + length(value)).sum()
+    }
+
     pub(super) fn annotation(&self, name: &str) -> Option<&Text<'a>> {
         self.annotations.iter().rev().find(|(key, _)| key.is(name)).map(|(_, value)| value)
     }
@@ -177,7 +187,12 @@ fn containers(cursor: &mut Cursor) -> Result<(Vec<Container>, Field), Malformed>
     if cursor.clone().null() {
         return Ok((list, field(cursor)?));
     }
-    let span = cursor.elements(&mut |cursor| Container::read(cursor).map(|it| list.push(it)))?;
+    let span = cursor.elements(&mut |cursor| {
+        if list.len() == CONTAINERS {
+            return Err(Malformed { at: cursor.position(), wanted: "no more than 10000 containers" });
+        }
+        Container::read(cursor).map(|it| list.push(it))
+    })?;
     Ok((list, Field { span: Some(span), null: false }))
 }
 
@@ -188,6 +203,7 @@ impl Container {
             b"name" => cursor.string().map(|it| container.name = Some(it.span())),
             b"command" => field(cursor).map(|it| container.command = it),
             b"env" => field(cursor).map(|it| container.env = it),
+            b"volumeDevices" => field(cursor).map(|it| container.volume_devices = it),
             b"volumeMounts" => field(cursor).map(|it| container.volume_mounts = it),
             _ => cursor.pass(),
         })?;

@@ -10,7 +10,7 @@ use std::fmt;
 
 use crate::base32::{self, Alphabet};
 use crate::index::compare;
-use crate::texts::Texts;
+use crate::texts::{cut, Texts};
 
 /// The annotations that Flyte's webhook looks at start so; what follows must be `s` and a number.
 pub const ANNOTATION_PREFIX: &str = "flyte.secrets/";
@@ -94,16 +94,24 @@ impl SecretRequest<'_> {
 impl fmt::Display for SecretRequest<'_> {
     /// As messages name it: `group/key`, and the version where there is one.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match (self.group, self.key) {
+        match (cut(self.group), cut(self.key)) {
             ("", "") => f.write_str("without group and key")?,
             ("", key) => write!(f, "{key:?}")?,
             (group, "") => write!(f, "{group:?}")?,
             (group, key) => write!(f, "{:?}", format_args!("{group}/{key}").to_string())?,
         }
-        match self.group_version {
+        match cut(self.group_version) {
             "" => Ok(()),
             version => write!(f, " version {version:?}"),
         }
+    }
+}
+
+impl<'a> SecretRequest<'a> {
+    /// Its fields that are texts, by name.
+    pub fn texts(&self) -> [(&'static str, &'a str); 4] {
+        let Self { group, group_version, key, env_var, .. } = *self;
+        [("group", group), ("group_version", group_version), ("key", key), ("env_var", env_var)]
     }
 }
 

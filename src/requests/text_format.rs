@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use super::{MountRequirement, SecretRequest};
-use crate::texts::Texts;
+use crate::texts::{cut, Texts};
 
 /// Why a text is not a `Secret` message.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -117,7 +117,7 @@ impl Token<'_> {
     fn describe(&self) -> String {
         match self {
             Self::Symbol(symbol) => char::from(*symbol).to_string(),
-            Self::Word(word) => String::from_utf8_lossy(word).into_owned(),
+            Self::Word(word) => cut(&String::from_utf8_lossy(word)).to_owned(),
             Self::Quoted(_) => "a quoted string".to_owned(),
         }
     }
@@ -232,14 +232,16 @@ fn is_word(byte: u8) -> bool {
 /// What stands between two quotes, with its escapes resolved, onto the end of `joined`.
 fn unquote(inner: &[u8], field: &'static str, joined: &mut Vec<u8>) -> Result<(), Error> {
     let mut rest = inner;
+    // Go looks at the characters of a string only when there is an escape in it.
+    if inner.contains(&b'\\') && std::str::from_utf8(inner).is_err() {
+        return Err(Error::NotUtf8(field));
+    }
     loop {
         let plain = rest.iter().position(|byte| *byte == b'\\').unwrap_or(rest.len());
         let (plain, escape) = rest.split_at(plain);
         joined.extend_from_slice(plain);
         rest = match escape {
             [] => return Ok(()),
-            // Go looks at the characters of a string only when there is an escape in it.
-            _ if std::str::from_utf8(inner).is_err() => return Err(Error::NotUtf8(field)),
             [_, rest @ ..] => rest,
         };
         let refused = |digits: &[u8]| Error::Escape(format!("\\{}", String::from_utf8_lossy(digits)), field);

@@ -8,9 +8,10 @@ mod reader;
 
 use std::fmt;
 
-use crate::names::kubernetes::{is_dns_label, is_dns_subdomain};
+use crate::names::kubernetes::{is_dns_label, is_dns_subdomain, is_label_value};
 use crate::names::NameScheme;
 use crate::pod::Resources;
+use crate::requests::REQUEST_PREFIX;
 use crate::tenancy::NamespaceTemplate;
 use crate::texts::Texts;
 pub use reader::Error;
@@ -164,7 +165,9 @@ impl<'a> Settings<'a> {
             check_image(image, sidecar.sidecar_image)?;
             check_resources(resources, &sidecar.resources)?;
         }
+        self.vault_secret_manager.check()?;
         self.embedded_secret_manager_config.check()?;
+        warnings.extend(self.tenancy.warning().filter(|_| self.managers().any(|it| it == ManagerType::Embedded)));
         Ok(warnings)
     }
 }
@@ -184,7 +187,7 @@ fn check_prefix(prefix: &str) -> Result<(), Error> {
 }
 
 fn check_image(path: &str, image: Option<&str>) -> Result<(), Error> {
-    if let Some(image) = image.filter(|image| image.is_empty() || image.contains([' ', '\t', '\n', '\r'])) {
+    if let Some(image) = image.filter(|image| image.is_empty() || !image.bytes().all(|c| c.is_ascii_graphic())) {
         let problem = format!("{image:?} is no image; leave the key out for Flyte's default");
         return Err(Error::Value { path: path.to_owned(), problem });
     }
@@ -334,6 +337,20 @@ impl<'a> VaultSecretManager<'a> {
             }),
             _ => reader.boolean().map(|it| self.lock_annotations = it),
         })
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        for (key, _) in &self.annotations {
+            // Kubernetes has domains in any case here.
+            let problem = match key.starts_with(REQUEST_PREFIX) {
+                true => "is a secret request, which is for pods to make",
+                false if is_qualified_name(&key.to_ascii_lowercase()) => continue,
+                false => "is no annotation's name",
+            };
+            let path = "vaultSecretManager.annotations".to_owned();
+            return Err(Error::Value { path, problem: format!("{key:?} {problem}") });
+        }
+        Ok(())
     }
 }
 
@@ -591,26 +608,44 @@ fn is_gcp_project(project: &str) -> bool {
     project.split(':').all(is_dns_subdomain)
 }
 
+/// What annotations and resources may be called: a name of up to 63 characters, perhaps with a domain and a slash in front
+/// (`IsQualifiedName` of apimachinery).
+fn is_qualified_name(text: &str) -> bool {
+    let (domain, name) = text.split_once('/').map_or((None, text), |(domain, name)| (Some(domain), name));
+    domain.is_none_or(is_dns_subdomain) && is_label_value(name)
+}
+
 /// `tenancy`, ours: off by default, as Flyte has it; on in the manifests that are shipped.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tenancy<'a> {
     /// The namespace that a pod must be in to have what its labels claim.
     pub namespace_template: Option<NamespaceTemplate<'a>>,
+    /// Organizations whose secrets there are for pods of this cluster. All of them without this key.
+    pub organizations: Option<Vec<&'a str>>,
     /// Service accounts whose pods Embedded serves: `name`, or `namespace/name`. All of them without this key.
     pub service_accounts: Option<Vec<&'a str>>,
 }
 
 impl<'a> Tenancy<'a> {
     fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
-        reader.section(&["namespaceTemplate", "serviceAccounts"], &mut |reader, key| match key {
+        reader.section(&["namespaceTemplate", "organizations", "serviceAccounts"], &mut |reader, key| match key {
             "namespaceTemplate" => {
                 let text = reader.string()?;
                 let template = NamespaceTemplate::parse(text).map_err(|problem| reader.refused(problem))?;
                 self.namespace_template = Some(template);
                 Ok(())
             }
+            "organizations" => reader.list(&mut Reader::string).map(|it| self.organizations = Some(it)),
             _ => reader.list(&mut Reader::string).map(|it| self.service_accounts = Some(it)),
         })
+    }
+
+    /// What a template alone leaves open.
+    fn warning(&self) -> Option<String> {
+        let open = self.namespace_template.as_ref().is_some_and(|template| !template.binds_organization());
+        let warning = "tenancy: the pods' label organization is taken as it is; name this cluster's in \
+                       tenancy.organizations";
+        (open && self.organizations.is_none()).then(|| warning.to_owned())
     }
 }
 
@@ -642,13 +677,28 @@ fn check_resources(path: &str, resources: &Resources) -> Result<(), Error> {
             problem: format!("{name}: {text:?} is no quantity such as 200m or 500Mi"),
         })
     };
+    let refused = |problem: String| Err(Error::Value { path: path.to_owned(), problem });
     for (name, limit) in &resources.limits {
-        amount(name, limit)?;
+        let limit = amount(name, limit)?;
+        match *name {
+            "cpu" | "memory" | "ephemeral-storage" => {}
+            // Extended resources (`ValidateContainerResourceName`, `ValidateResourceQuantityValue`): whole numbers.
+            extended if extended.contains('/') && is_qualified_name(extended) && limit % 1000 == 0 => {}
+            _ => return refused(format!("{name:?} is no resource of a container that pulls secrets")),
+        }
     }
     for (name, request) in &resources.requests {
         let asked = amount(name, request)?;
         let limit = resources.limits.iter().find(|(limited, _)| limited == name);
-        let Some((_, limit)) = limit else { continue };
+        if name.contains('/') && limit.is_none_or(|(_, limit)| quantity::parse(limit) != Some(asked)) {
+            return refused(format!("{name} is requested without an equal limit; Kubernetes wants both the same"));
+        }
+        let Some((_, limit)) = limit else {
+            match *name {
+                "cpu" | "memory" | "ephemeral-storage" => continue,
+                _ => return refused(format!("{name:?} is no resource of a container that pulls secrets")),
+            }
+        };
         if asked > amount(name, limit)? {
             let problem = format!("the request of {request} {name} is over the limit of {limit}; raise the limit too");
             return Err(Error::Value { path: path.to_owned(), problem });

@@ -146,6 +146,10 @@ impl<'a> Reader<'a> {
 
 /// The name that is written most like `found`, in any case, if one is near enough to have been meant.
 fn nearest(found: &str, known: &[&'static str]) -> Option<&'static str> {
+    // No name is half as long, and to compare takes as long as both together.
+    if found.len() > 64 {
+        return None;
+    }
     let found = found.to_ascii_lowercase();
     let distance = |name: &str| strsim::levenshtein(&found, &name.to_ascii_lowercase());
     let near = known.iter().map(|name| (distance(name), *name)).min_by_key(|(distance, _)| *distance);

@@ -7,6 +7,8 @@
 //! | [`engine`] | the wasm, and what the host makes of its answers |
 //! | [`host`] | host capabilities: a store of secrets, a replay file, a live API server |
 //! | [`golden`] | the cases recorded from Flyte's own code |
+//! | `generate` | pods, requests, settings and stores at random (feature `generate`) |
+//! | [`rules`] | what Kubernetes wants of a pod |
 //! | [`pods`] | pods that ask for secrets |
 //! | [`meter`] | what a call costs in fuel and memory |
 //! | `serve` | the policy as an admission webhook (feature `live`) |
@@ -16,11 +18,14 @@
 
 pub mod bench;
 pub mod engine;
+#[cfg(feature = "generate")]
+pub mod generate;
 pub mod golden;
 pub mod host;
 pub mod meter;
 pub mod pods;
 pub mod profile;
+pub mod rules;
 #[cfg(feature = "live")]
 pub mod serve;
 pub mod show;

@@ -9,6 +9,7 @@
 //! | [`embedded`] | scopes, names, host calls, image pull secrets, failures of the host |
 //! | [`settings`] | settings that are accepted and refused |
 //! | [`scripts`] | what the init-containers' scripts do, in a real shell |
+//! | [`limits`] | what is too long, too many, too deep or hardly JSON |
 //! | [`splicing`] | what survives byte for byte |
 //! | [`metadata`] | what Kubewarden reads of the policy |
 //! | [`shipped`] | what shipped code must not hold |
@@ -18,6 +19,7 @@
 mod better;
 mod embedded;
 mod golden;
+mod limits;
 mod metadata;
 mod refusals;
 mod scope;

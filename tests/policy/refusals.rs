@@ -855,3 +855,76 @@ fn tells(text: &str, value: &str) -> Vec<String> {
     let told = [value.to_owned(), STANDARD.encode(value), "backtrace".to_owned()];
     told.into_iter().filter(|secret| text.contains(secret)).collect()
 }
+
+/// What would be at one place with ours, however it is written.
+#[test]
+fn paths_that_lead_to_the_secrets() {
+    let request = pod(&["group:'arn:x' key:'k'"]);
+    let volumes = json!([{ "name": "d", "emptyDir": {} }]);
+    let taken = |path: &str| {
+        let message = format!(
+            "secrets cannot be injected: container \"main\" already mounts \"d\" at {path}, where secrets are mounted; mount \
+             it elsewhere"
+        );
+        refusal(400, &message)
+    };
+    for path in [
+        "/etc/flyte/secrets",
+        "/etc/flyte/secrets/",
+        "etc/flyte/secrets",
+        "/etc/flyte/./secrets",
+        "/etc//flyte/secrets",
+        "/etc/flyte/x/../secrets",
+        "/../etc/flyte/secrets/.",
+    ] {
+        let container =
+            with(request["spec"]["containers"].clone(), "/0/volumeMounts", json!([{ "name": "d", "mountPath": path }]));
+        let pod = with(with(request.clone(), "/spec/volumes", volumes.clone()), "/spec/containers", container);
+        assert_eq!(create(&pod, &managers(&["AWS"])).0, taken(path), "{path}");
+    }
+    let device = json!([{ "name": "d", "devicePath": "/etc/flyte/secrets" }]);
+    let container = with(request["spec"]["containers"].clone(), "/0/volumeDevices", device);
+    assert_eq!(
+        create(&with(request.clone(), "/spec/containers", container), &managers(&["AWS"])).0,
+        taken("/etc/flyte/secrets")
+    );
+    for path in ["/etc/flyte/secrets/x", "/etc/flyte", "/etc/flyte/secrets/../other", "/x/etc/flyte/secrets"] {
+        let container =
+            with(request["spec"]["containers"].clone(), "/0/volumeMounts", json!([{ "name": "d", "mountPath": path }]));
+        mutated(&create(&with(request.clone(), "/spec/containers", container), &managers(&["AWS"])));
+    }
+}
+
+/// A volume of the user's that has our volume's name and Secret, and another key where ours would be.
+#[test]
+fn an_item_of_the_users_at_the_path_of_ours() {
+    let request = pod(&["group:'db' key:'k' mount_requirement:FILE"]);
+    let once = mutated(&create(&request, &managers(&["K8s"]))).clone();
+    let name = once["spec"]["volumes"][0]["name"].as_str().expect("a name").to_owned();
+    let volume = with(once["spec"]["volumes"].clone(), "/0/secret/items", json!([{ "key": "other", "path": "k" }]));
+    let found = create(&with(request, "/spec/volumes", volume), &managers(&["K8s"]));
+    let message = format!(
+        "secrets cannot be injected: the pod has a volume {name:?} of its own, a name that the secrets' volume needs; rename it"
+    );
+    assert_eq!(found.0, refusal(400, &message));
+}
+
+/// An init-container of the user's that looks like ours but does not write into our volume pulls nothing.
+#[test]
+fn an_init_container_that_only_looks_like_ours() {
+    let request = pod(&["group:'arn:x' key:'k'"]);
+    let once = mutated(&create(&request, &managers(&["AWS"]))).clone();
+    let ours = once["spec"]["initContainers"][0].clone();
+    let alike = with(ours.clone(), "/volumeMounts", json!([]));
+    let found = create(&with(request, "/spec/initContainers", json!([alike])), &managers(&["AWS"]));
+    let containers = mutated(&found)["spec"]["initContainers"].as_array().expect("init-containers").clone();
+    assert_eq!(containers.len(), 2);
+    assert_eq!(containers[1], with(ours, "/name", json!("aws-pull-secret-1")));
+}
+
+#[test]
+fn a_source_does_not_look_like_another_entry() {
+    let found = create(&pod(&["group:'x; flyte.secrets/s1: K8s db' key:'k'"]), &managers(&["Vault"]));
+    mutated(&found);
+    assert_eq!(found.0["audit_annotations"]["secrets"], "flyte.secrets/s0: Vault x%3B flyte.secrets/s1: K8s db/k");
+}

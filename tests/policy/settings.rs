@@ -105,7 +105,10 @@ fn accepted() {
         })),
         embedded(json!({ "nameSchemes": ["Documented"] })),
         embedded(json!({ "nameSchemes": ["documented", "canonical"] })),
-        json!({ "tenancy": { "namespaceTemplate": "{{ project }}-{{ domain }}", "serviceAccounts": [] } }),
+        json!({ "tenancy": { "namespaceTemplate": "{{ org }}-{{ project }}-{{ domain }}", "serviceAccounts": [] } }),
+        json!({ "tenancy": { "namespaceTemplate": "{{ project }}-{{ domain }}", "organizations": ["acme"] } }),
+        // Without Embedded there is nobody's secret to be had.
+        json!({ "tenancy": { "namespaceTemplate": "{{ project }}-{{ domain }}" }, "secretManagerTypes": ["K8s"] }),
     ];
     for settings in table {
         assert_eq!(validated(&settings), Ok(String::new()), "{settings}");
@@ -133,6 +136,14 @@ fn global_is_skipped_with_a_warning() {
 }
 
 #[test]
+fn a_template_without_the_organization_leaves_it_open() {
+    let settings = json!({ "tenancy": { "namespaceTemplate": "{{ project }}-{{ domain }}" } });
+    let warning =
+        "tenancy: the pods' label organization is taken as it is; name this cluster's in tenancy.organizations";
+    assert_eq!(validated(&settings), Ok(warning.to_owned()));
+}
+
+#[test]
 fn refused() {
     let only_global =
         "secretManagerTypes: only Global is named, which does not exist in a policy; name K8s, AWS, GCP, \
@@ -145,6 +156,19 @@ fn refused() {
     let quantity = "is no quantity such as 200m or 500Mi";
     let uri = |uri: &str| embedded(json!({ "azureConfig": { "vaultURI": uri } }));
     let template = |template: &str| json!({ "tenancy": { "namespaceTemplate": template } });
+    let resources = |resources: Value| json!({ "awsSecretManager": { "resources": resources } });
+    let limits = |limits: Value| resources(json!({ "limits": limits }));
+    let requests = |requests: Value| resources(json!({ "requests": requests }));
+    let annotations = |key: &str| json!({ "vaultSecretManager": { "annotations": { key: "x" } } });
+    let image = |image: &str| {
+        format!("awsSecretManager.sidecarImage: {image} is no image; leave the key out for Flyte's default")
+    };
+    let no_resource =
+        |name: &str| format!("awsSecretManager.resources: {name:?} is no resource of a container that pulls secrets");
+    let no_annotation = |key: &str| format!("vaultSecretManager.annotations: {key:?} is no annotation's name");
+    let unequal =
+        "awsSecretManager.resources: example.com/gpu is requested without an equal limit; Kubernetes wants both \
+                   the same";
     let table: Vec<(Value, String)> = vec![
         // Keys that nobody knows.
         (json!({ "foo": 1 }), "foo is unknown".into()),
@@ -191,6 +215,33 @@ fn refused() {
         (
             json!({ "vaultSecretManager": { "kvVersion": 3 } }),
             "vaultSecretManager.kvVersion: \"3\" is none of 1, 2".into(),
+        ),
+        (json!({ "awsSecretManager": { "sidecarImage": "x\u{a0}" } }), image("\"x\\u{a0}\"")),
+        (json!({ "awsSecretManager": { "sidecarImage": "\u{b}x" } }), image("\"\\u{b}x\"")),
+        (limits(json!({ "gpu": "1" })), no_resource("gpu")),
+        (limits(json!({ "a b": "1" })), no_resource("a b")),
+        (limits(json!({ "example.com/gpu": "0.5" })), no_resource("example.com/gpu")),
+        (limits(json!({ "hugepages-2Mi": "4Mi" })), no_resource("hugepages-2Mi")),
+        (requests(json!({ "gpu": "1" })), no_resource("gpu")),
+        (requests(json!({ "example.com/gpu": "1" })), unequal.into()),
+        (
+            json!({ "awsSecretManager": { "resources": {
+                "limits": { "example.com/gpu": "2" }, "requests": { "example.com/gpu": "1" },
+            } } }),
+            unequal.into(),
+        ),
+        (annotations("bad key"), no_annotation("bad key")),
+        (annotations("a/b/c"), no_annotation("a/b/c")),
+        (annotations("-"), no_annotation("-")),
+        (
+            annotations("flyte.secrets/s9"),
+            "vaultSecretManager.annotations: \"flyte.secrets/s9\" is a secret request, which is for pods to make".into(),
+        ),
+        (
+            json!({ "tenancy": { "namespaceTemplate": "{{ project }}{{ domain }}" } }),
+            "tenancy.namespaceTemplate: \"{{ project }}{{ domain }}\" has two names side by side, so that several pairs yield \
+             one namespace"
+                .into(),
         ),
         (json!({ "secretManagerTypes": ["Global"] }), only_global.into()),
         (json!({ "secretManagerType": "global" }), only_global.into()),

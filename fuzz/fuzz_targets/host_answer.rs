@@ -1,0 +1,177 @@
+//! Whatever the host answers to `get_resource`: each answer has an outcome, and neither its errors nor its values show.
+
+#![no_main]
+
+use std::cell::Cell;
+
+use arbitrary::Arbitrary;
+use base64::engine::general_purpose::STANDARD;
+use base64::Engine;
+use flyte_secrets_policy::base32::{self, Alphabet};
+use flyte_secrets_policy::names::{flyte, Scope};
+use flyte_secrets_policy::store::{Cluster, GetResource};
+use flyte_secrets_policy_fuzz::{check, creation, not_found, Answer, CANARY};
+use libfuzzer_sys::fuzz_target;
+use serde_json::{json, Value};
+
+#[derive(Arbitrary, Debug)]
+struct Input<'a> {
+    provider: Provider,
+    file: bool,
+    image_pull_secrets: bool,
+    /// In the order of the calls; the last one goes on.
+    answers: Vec<HostAnswer<'a>>,
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Provider {
+    K8s,
+    Aws,
+    Gcp,
+    Azure,
+}
+
+#[derive(Arbitrary, Debug)]
+enum HostAnswer<'a> {
+    NotFound,
+    /// The host's words, with the canary on both sides.
+    Error(&'a str),
+    /// A value as the provider holds it, behind the canary.
+    Text(&'a str),
+    /// Likewise, in base64.
+    Bytes(&'a [u8]),
+    /// `{"type", "value"}` of Azure's Key Vault, as it is.
+    Packed(&'a str),
+    /// Anything at all.
+    Raw(&'a [u8]),
+}
+
+const SCOPE: Scope = Scope { organization: "o", domain: "d", project: "p" };
+
+impl Input<'_> {
+    fn settings(&self) -> Value {
+        let (name, config, place) = match self.provider {
+            Provider::K8s => ("K8s", "k8sConfig", json!({ "namespace": "flyte" })),
+            Provider::Aws => ("AWS", "awsConfig", json!({ "region": "eu-west-1" })),
+            Provider::Gcp => ("GCP", "gcpConfig", json!({ "project": "acme" })),
+            Provider::Azure => ("Azure", "azureConfig", json!({ "vaultURI": "https://acme.vault.azure.net/" })),
+        };
+        let pull = json!({ "enabled": self.image_pull_secrets });
+        json!({ "embeddedSecretManagerConfig": { "type": name, config: place, "imagePullSecrets": pull } })
+    }
+
+    /// An object that holds a value, as text or in base64.
+    fn object(&self, value: &[u8], text: Option<&str>) -> Vec<u8> {
+        let encoded = STANDARD.encode(value);
+        let object = match (self.provider, text) {
+            (Provider::K8s, _) => {
+                let names = SCOPE.cascade().map(|scope| flyte::encode(scope, "k"));
+                json!({ "data": names.map(|name| (name, json!(encoded))).into_iter().collect::<serde_json::Map<_, _>>() })
+            }
+            (Provider::Azure, Some(text)) => {
+                json!({ "stringValue": json!({ "type": "STRING", "value": text }).to_string() })
+            }
+            (Provider::Azure, None) => {
+                json!({ "stringValue": json!({ "type": "BINARY", "value": encoded }).to_string() })
+            }
+            (_, Some(text)) => json!({ "stringValue": text }),
+            (_, None) => json!({ "binaryValue": encoded }),
+        };
+        object.to_string().into_bytes()
+    }
+
+    fn answer(&self, call: usize, request: &GetResource) -> Answer {
+        let last = self.answers.len().saturating_sub(1);
+        match self.answers.get(call.min(last)) {
+            None | Some(HostAnswer::NotFound) => Err(not_found(request)),
+            Some(HostAnswer::Error(text)) => Err([CANARY, text, CANARY].concat()),
+            Some(HostAnswer::Text(text)) => {
+                let value = [CANARY, text].concat();
+                Ok(self.object(value.as_bytes(), Some(&value)))
+            }
+            Some(HostAnswer::Bytes(bytes)) => Ok(self.object(&[CANARY.as_bytes(), bytes].concat(), None)),
+            Some(HostAnswer::Packed(text)) => Ok(json!({ "stringValue": text }).to_string().into_bytes()),
+            Some(HostAnswer::Raw(bytes)) => Ok(bytes.to_vec()),
+        }
+    }
+}
+
+/// One pass of the policy, whose calls are counted.
+struct Host<'a> {
+    input: &'a Input<'a>,
+    asked: Cell<Vec<String>>,
+}
+
+impl Cluster for Host<'_> {
+    fn get_resource(&self, request: &GetResource) -> Answer {
+        // The same question has the same answer in each pass.
+        let mut asked = self.asked.take();
+        let question = format!("{} {:?} {}", request.kind, request.namespace, request.name);
+        let call = asked.iter().position(|known| *known == question).unwrap_or_else(|| {
+            asked.push(question);
+            asked.len() - 1
+        });
+        self.asked.set(asked);
+        self.input.answer(call, request)
+    }
+}
+
+fuzz_target!(|input: Input| {
+    let mount_requirement = if input.file { "FILE" } else { "ENV_VAR" };
+    let text = format!("key: 'k' mount_requirement: {mount_requirement} env_var: 'V'");
+    let pod = json!({
+        "metadata": {
+            "labels": { "inject-flyte-secrets": "true", "organization": "o", "project": "p", "domain": "d" },
+            "annotations": { "flyte.secrets/s0": base32::encode(Alphabet::Flyte, text.as_bytes()) },
+        },
+        "spec": { "containers": [{ "name": "main" }] },
+    });
+    let host = Host { input: &input, asked: Cell::default() };
+    let answer = check(&creation(pod, "p-d", input.settings()), &host);
+    let calls = host.asked.take().len();
+
+    // What the first answer that is no "not found" leads to.
+    let found = input.answers.iter().position(|answer| !matches!(answer, HostAnswer::NotFound));
+    let scopes = if matches!(input.provider, Provider::Azure) { 3 } else { 5 };
+    match found.filter(|found| *found < scopes).map(|found| (found, &input.answers[found])) {
+        None => assert_eq!((&answer["code"], calls), (&json!(400), scopes), "{answer}"),
+        // Words that say "not found" of this very object would have to hold its name.
+        Some((found, HostAnswer::Error(text))) if !text.contains("Cannot find") => {
+            assert_eq!((&answer["code"], calls), (&json!(503), found + 1), "{answer}");
+        }
+        // In broader scopes each name asks the Secret for another key.
+        Some((0, HostAnswer::Text(text)))
+            if !input.image_pull_secrets && !text.contains('\0') && text.len() < 99_000 =>
+        {
+            assert_injected(&answer, input.file, &[CANARY, text].concat());
+        }
+        Some(_) => {}
+    }
+});
+
+fn assert_injected(answer: &Value, file: bool, value: &str) {
+    let spec = &answer["mutated_object"]["spec"];
+    let (container, name, wanted) = match file {
+        true => (&spec["initContainers"][0], "SECRETS", format!("k={}\n", STANDARD.encode(value))),
+        false => (&spec["containers"][0], "V", value.to_owned()),
+    };
+    let variables = container["env"].as_array().into_iter().flatten();
+    let found = variables.filter(|variable| variable["name"] == name).map(|variable| variable["value"].as_str());
+    assert_eq!(found.flatten().map(expand).collect::<Vec<String>>(), [wanted], "{answer}");
+}
+
+/// What a process gets of a variable's value where no other variable is known.
+///
+/// Source: `third_party/forked/golang/expansion` of Kubernetes.
+fn expand(value: &str) -> String {
+    let mut expanded = String::new();
+    let mut rest = value;
+    while let Some((plain, after)) = rest.split_once('$') {
+        expanded.push_str(plain);
+        expanded.push('$');
+        rest = after.strip_prefix('$').unwrap_or(after);
+        // `$(NAME)` of a variable that is not known stays as it is; the policy must not hand on what looks like one.
+        assert!(after.starts_with('$') || !(after.starts_with('(') && after.contains(')')), "{value:?}");
+    }
+    expanded + rest
+}

@@ -1,0 +1,14 @@
+//! Any bytes as the payload of `validate`. Its member `store`, which the policy does not read, is what the cluster holds.
+
+#![no_main]
+
+use flyte_secrets_policy_fuzz::{check, read, validate, Objects};
+use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
+
+fuzz_target!(|bytes: &[u8]| {
+    let answer = validate(bytes, &Objects::default());
+    let Ok(payload) = serde_json::from_slice::<Value>(bytes) else { return };
+    read(&answer);
+    check(&payload, &Objects::of_case(&payload["store"]));
+});

@@ -1,0 +1,188 @@
+//! Requests for secrets: such as each manager takes, and such as an attacker would write.
+
+use flyte_secrets_policy::base32::{self, Alphabet};
+use flyte_secrets_policy::requests::{SecretRequest, ANNOTATION_PREFIX};
+use proptest::prelude::*;
+use serde_json::{json, Value};
+
+use super::{of, rarely};
+
+/// A request that owns its texts.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Request {
+    /// The store's object.
+    pub group: String,
+    /// Its version.
+    pub group_version: String,
+    /// The key in it.
+    pub key: String,
+    /// Variable or file, as the text format writes it.
+    pub mount_requirement: String,
+    /// The variable that gets the value, or its path.
+    pub env_var: String,
+}
+
+impl Request {
+    /// In protobuf's text format, as Go writes it.
+    pub fn text_format(&self) -> String {
+        let Self { group, group_version, key, mount_requirement, env_var } = self;
+        let mut text = String::new();
+        for (field, value) in [("group", group), ("group_version", group_version), ("key", key), ("env_var", env_var)] {
+            if !value.is_empty() {
+                text.push_str(&format!("{field}:{} ", quoted(value)));
+            }
+        }
+        if !mount_requirement.is_empty() {
+            text.push_str(&format!("mount_requirement:{mount_requirement}"));
+        }
+        text
+    }
+
+    /// As the core has it.
+    pub fn borrowed(&self) -> SecretRequest<'_> {
+        use flyte_secrets_policy::requests::MountRequirement;
+        SecretRequest {
+            group: &self.group,
+            group_version: &self.group_version,
+            key: &self.key,
+            mount_requirement: match self.mount_requirement.as_str() {
+                "" | "ANY" | "0" => MountRequirement::Any,
+                "ENV_VAR" | "1" => MountRequirement::EnvVar,
+                "FILE" | "2" => MountRequirement::File,
+                number => MountRequirement::from_number(number.parse().unwrap_or_default()),
+            },
+            env_var: &self.env_var,
+        }
+    }
+}
+
+/// A string of the text format: what is not printable ASCII in octal, byte by byte.
+fn quoted(text: &str) -> String {
+    let escaped = text.bytes().map(|byte| match byte {
+        b'"' => "\\\"".to_owned(),
+        b'\\' => "\\\\".to_owned(),
+        b' '..=b'~' => char::from(byte).to_string(),
+        _ => format!("\\{byte:03o}"),
+    });
+    format!("\"{}\"", escaped.collect::<String>())
+}
+
+/// Texts that break out of something: paths, scripts, templates, names, lines.
+pub fn hostile() -> impl Strategy<Value = String> {
+    let known = of(&[
+        ".",
+        "..",
+        "../../etc/passwd",
+        "a/../b",
+        "a//b",
+        "/a",
+        "a/",
+        "é",
+        "😀",
+        "\0",
+        "\n",
+        "a\nb",
+        " ",
+        "$(HOME)",
+        "$$",
+        "`id`",
+        "x;touch y",
+        "\"}}{{",
+        "'",
+        "\\",
+        "__",
+        "a__b",
+        "u__org__x__key__y",
+        "-x",
+        "--secret=x",
+        "A=B",
+        "\u{202e}",
+        "\u{feff}",
+        "a:b",
+        "a%2fb",
+        "a?b#c",
+        "; flyte.secrets/s1: K8s x/y",
+        "{\"a\":1}",
+        "SECRETS",
+        "PATH",
+        "FLYTE_SECRETS_DEFAULT_DIR",
+        "_UNION_DB_PASSWORD",
+        "LD_PRELOAD",
+    ]);
+    prop_oneof![
+        8 => known,
+        2 => "\\PC{0,12}",
+        1 => any::<String>(),
+        1 => "[a-z]{1,3}".prop_map(|text| text.repeat(100)),
+    ]
+}
+
+fn hostile_or_empty() -> impl Strategy<Value = String> {
+    prop_oneof![5 => hostile(), 1 => Just(String::new())]
+}
+
+const GROUPS: &[&str] = &["db", "my.group", "a", "aws-keys", "token"];
+const KEYS: &[&str] = &["password", "Tok", "tok", "a.b", "user-name", "K_1", "a"];
+const VERSIONS: &[&str] = &["", "v1", "v2", "1", "latest", "kv1", "kv2", "db", "kv3"];
+const ENV_VARS: &[&str] =
+    &["", "", "", "", "DB_PASSWORD", "PATH", "A b", "_UNION_DB_PASSWORD", "SECRETS", "HOME", "lower", "_UNION_TOK"];
+const MOUNT_REQUIREMENTS: &[&str] = &["", "ANY", "ENV_VAR", "FILE"];
+
+fn sensible() -> impl Strategy<Value = Request> {
+    let group = prop_oneof![
+        6 => of(GROUPS),
+        1 => "[a-z0-9]([-a-z0-9]{0,80}[a-z0-9])?",
+        2 => of(&["", "secret/data/db", "kv/a/b"]),
+        1 => of(&["arn:aws:secretsmanager:eu-west-1:1:secret:db", "arn:aws:secretsmanager:eu-west-1:1:secret:a/b-Xy"]),
+        1 => of(&["projects/p-1/secrets/x", "Db_Password-1"]),
+        1 => of(&["https://v.vault.azure.net/secrets/db", "https://v.vault.azure.net/secrets/a/0f"]),
+    ];
+    let key = prop_oneof![8 => of(KEYS), 1 => "[-._a-zA-Z0-9]{1,20}"];
+    let parts =
+        (group, of(VERSIONS), key, prop_oneof![20 => of(MOUNT_REQUIREMENTS), 1 => of(&["7", "-1"])], of(ENV_VARS));
+    parts.prop_map(|(group, group_version, key, mount_requirement, env_var)| Request {
+        group,
+        group_version,
+        key,
+        mount_requirement,
+        env_var,
+    })
+}
+
+/// One request, of which one field may be hostile.
+pub fn request() -> impl Strategy<Value = Request> {
+    (sensible(), rarely(10), 0..4_usize, hostile_or_empty()).prop_map(|(mut request, broken, field, text)| {
+        if broken {
+            *match field {
+                0 => &mut request.group,
+                1 => &mut request.group_version,
+                2 => &mut request.key,
+                _ => &mut request.env_var,
+            } = text;
+        }
+        request
+    })
+}
+
+/// Requests by annotation, in the order of their numbers.
+pub fn annotated() -> impl Strategy<Value = Vec<(String, Request)>> {
+    let number =
+        prop_oneof![6 => (0..12_u64).prop_map(|n| n.to_string()), 1 => of(&["00", "01", "007"]), 1 => "[0-9]{1,25}"];
+    prop::collection::vec((number, request()), 1..5).prop_map(|mut numbered| {
+        let rank = |number: &str| {
+            let significant = number.trim_start_matches('0').to_owned();
+            (significant.len(), significant, number.to_owned())
+        };
+        numbered.sort_by_key(|(number, _)| rank(number));
+        numbered.dedup_by(|(one, _), (other, _)| one == other);
+        numbered.into_iter().map(|(number, request)| (format!("{ANNOTATION_PREFIX}s{number}"), request)).collect()
+    })
+}
+
+/// Writes requests into a pod's annotations.
+pub fn annotate(pod: &mut Value, requests: &[(String, Request)]) {
+    for (annotation, request) in requests {
+        let value = base32::encode(Alphabet::Flyte, request.text_format().as_bytes());
+        pod["metadata"]["annotations"][annotation] = json!(value);
+    }
+}

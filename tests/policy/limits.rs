@@ -1,0 +1,555 @@
+//! Input that is too long, too many, too deep, or hardly JSON: each gets a clear answer within the two seconds after
+//! which policy-server stops a policy, and takes memory in proportion to what comes in and goes out.
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use flyte_secrets_testing::engine::{built, creation};
+use flyte_secrets_testing::host::{nothing, Capabilities};
+use flyte_secrets_testing::meter::Meter;
+use serde_json::{json, Value};
+
+use crate::support::{annotation, kubernetes_store, managers, pod, policy, project_name, with};
+
+const MIB: usize = 1 << 20;
+
+/// When policy-server stops a policy; the engine of the tests does so too.
+const DEADLINE: Duration = Duration::from_secs(2);
+
+/// What a pod asks for where it matters little.
+const REQUEST: &str = "group:'g' key:'k' mount_requirement:ENV_VAR";
+
+/// What the policy says.
+#[derive(Debug, PartialEq)]
+enum Answer {
+    Accepted,
+    Warned(String),
+    /// The text stands in the pod that comes out.
+    Mutated(String),
+    Refused(u64, String),
+}
+
+/// A payload, who answers its policy, and what that says.
+struct Row {
+    what: &'static str,
+    payload: Vec<u8>,
+    host: Arc<dyn Capabilities>,
+    answer: Answer,
+}
+
+fn row(what: &'static str, payload: impl Into<Vec<u8>>, answer: Answer) -> Row {
+    Row { what, payload: payload.into(), host: nothing(), answer }
+}
+
+fn mutated() -> Answer {
+    Answer::Mutated(String::new())
+}
+
+fn refused(message: &str) -> Answer {
+    Answer::Refused(400, message.to_owned())
+}
+
+fn unreadable(problem: &str) -> Answer {
+    Answer::Refused(400, format!("the pod cannot be read: not the JSON that the Kubernetes API yields: {problem}"))
+}
+
+/// A refusal of the request of a pod: the secret, as it is named, and what the managers say.
+fn not_injected(secret: &str, reasons: &str) -> Answer {
+    refused(&format!("secret {secret} (annotation flyte.secrets/s0) cannot be injected\n{reasons}"))
+}
+
+fn too_many_annotations(bytes: usize) -> Answer {
+    refused(&format!(
+        "secrets cannot be injected: the pod's annotations would take {bytes} bytes, more than the 262144 that Kubernetes \
+         allows; shorten them, or ask for fewer secrets"
+    ))
+}
+
+/// What a request, or a pod itself, takes too much of.
+fn too_large(what: &str, bytes: usize) -> Answer {
+    refused(&format!(
+        "{what} cannot be injected: the pod would take at least {bytes} bytes, more than the 1572864 that etcd takes; make \
+         it smaller, or ask for fewer or smaller secrets"
+    ))
+}
+
+fn payload(pod: &Value, settings: &Value) -> String {
+    json!({ "request": creation(pod), "settings": settings }).to_string()
+}
+
+fn k8s(pod: &Value) -> String {
+    payload(pod, &managers(&["K8s"]))
+}
+
+/// A payload in which `json` stands at `path` of a pod that asks for a secret, however little it is JSON.
+fn written(path: &str, json: &str) -> String {
+    k8s(&with(pod(&[REQUEST]), path, json!("here"))).replace("\"here\"", json)
+}
+
+/// Where `text` stands in a payload.
+fn at(payload: &str, text: &str) -> usize {
+    payload.find(text).expect("it stands there")
+}
+
+/// A pod with so many requests.
+fn asking(count: usize, request: impl Fn(usize) -> String) -> Value {
+    let requests: Vec<String> = (0..count).map(request).collect();
+    pod(&requests.iter().map(String::as_str).collect::<Vec<&str>>())
+}
+
+/// So many containers, with these names.
+fn containers(count: usize, name: impl Fn(usize) -> String) -> Value {
+    (0..count).map(|number| json!({ "name": name(number), "image": "train:1" })).collect()
+}
+
+/// A store that holds so many keys, `k0` and on, each with this value.
+fn store(count: usize, value: &[u8]) -> Arc<dyn Capabilities> {
+    let names: Vec<String> = (0..count).map(|number| project_name(&format!("k{number}"))).collect();
+    kubernetes_store(&names.iter().map(|name| (name.as_str(), value)).collect::<Vec<_>>())
+}
+
+/// Deep JSON and lone surrogates are let through where nobody looks, but not through serde_json: only the start of an
+/// answer is read.
+fn read(answer: &[u8], wanted: &Answer) -> Answer {
+    let text = String::from_utf8_lossy(answer);
+    if text.starts_with(r#"{"accepted":true,"audit_annotations":"#) {
+        return match wanted {
+            Answer::Mutated(part) if text.contains(part.as_str()) => Answer::Mutated(part.clone()),
+            _ => mutated(),
+        };
+    }
+    let answer: Value = serde_json::from_slice(answer).expect("an answer without a pod is shallow JSON");
+    match (answer["code"].as_u64(), answer["message"].as_str(), answer["warnings"][0].as_str()) {
+        (Some(code), Some(message), None) => Answer::Refused(code, message.to_owned()),
+        (None, None, Some(warning)) => Answer::Warned(warning.to_owned()),
+        (None, None, None) if answer == json!({ "accepted": true }) => Answer::Accepted,
+        _ => panic!("no answer of the policy: {answer}"),
+    }
+}
+
+fn meter() -> &'static Meter {
+    static METER: OnceLock<Meter> = OnceLock::new();
+    METER.get_or_init(|| Meter::load(&built()).expect("`make policy.wasm` builds the policy"))
+}
+
+fn assert_rows(rows: Vec<Row>) {
+    let policy = policy();
+    for Row { what, payload, host, answer: wanted } in rows {
+        let start = Instant::now();
+        let answer = policy.call("validate", &payload, &host).unwrap_or_else(|wrong| panic!("{what}: {wrong}"));
+        let took = start.elapsed();
+        let memory = meter().call("validate", &payload, &host).map(|cost| cost.memory).expect("it answered before");
+        let size = payload.len() + answer.len();
+        println!("{what}: {took:?}, {memory} bytes of memory, {} in, {} out", payload.len(), answer.len());
+        let found = read(&answer, &wanted);
+        assert!(found == wanted, "{what}: {}", String::from_utf8_lossy(&answer).chars().take(999).collect::<String>());
+        assert!(took < DEADLINE, "{what}: {took:?}");
+        // The stack that Rust asks for, what the policy is, and what the host answers; the rest must come from somewhere.
+        assert!(memory as usize <= 6 * MIB + 6 * size, "{what}: {memory} bytes of memory for {size} in and out");
+    }
+}
+
+#[test]
+fn payloads_of_three_mebibytes() {
+    let long = "x".repeat(3 * MIB);
+    let escaped = "\n\"".repeat(3 * MIB / 4);
+    let half = "x".repeat(3 * MIB / 2 - 200);
+    let unlabelled = with(pod(&[]), "/metadata/labels", json!({}));
+    let argument = |pod, text: &str| with(pod, "/spec/containers/0/args", json!([text]));
+    let numbers: Value = (0..400_000).collect();
+    assert_rows(vec![
+        row("one string, and nothing for us", k8s(&argument(pod(&[]), &long)), Answer::Accepted),
+        row("one string of escapes, and nothing for us", k8s(&argument(unlabelled, &escaped)), Answer::Accepted),
+        row("one string", k8s(&argument(pod(&[REQUEST]), &long)), too_large("secrets", 3_145_872)),
+        row("one string of escapes", k8s(&argument(pod(&[REQUEST]), &escaped)), too_large("secrets", 1_573_008)),
+        row("half of it", k8s(&argument(pod(&[REQUEST]), &half)), Answer::Mutated(half)),
+        row(
+            "many numbers",
+            k8s(&with(pod(&[REQUEST]), "/spec/x", numbers.clone())),
+            Answer::Mutated(numbers.to_string()),
+        ),
+        row("nothing but NULs", vec![0; 3 * MIB], Answer::Accepted),
+    ]);
+}
+
+#[test]
+fn a_thousand_of_each() {
+    let managed = |manager: &str, request: fn(usize) -> String| payload(&asking(1000, request), &managers(&[manager]));
+    let file = |number: usize| format!("group:'g{number}' key:'k{number}'");
+    let variable = |number: usize| format!("group:'g{number}' key:'k{number}' mount_requirement:ENV_VAR");
+    let embedded = |request: fn(usize) -> String| payload(&asking(1000, request), &json!({}));
+    let thousand = containers(1000, |number| format!("c{number}"));
+    let others: Value =
+        (0..1000).map(|number| (format!("example.com/{number}"), json!("v"))).collect::<serde_json::Map<_, _>>().into();
+    let with_store = |mut row: Row| {
+        row.host = store(1000, b"v");
+        row
+    };
+    assert_rows(vec![
+        row("variables of K8s", managed("K8s", variable), mutated()),
+        row("files of K8s", managed("K8s", file), mutated()),
+        row("files of one Secret", managed("K8s", |number| format!("group:'g' key:'k{number}'")), mutated()),
+        row(
+            "files of Vault",
+            managed("Vault", file),
+            refused(
+                "secret \"g695/k695\" (annotation flyte.secrets/s695) cannot be injected: the pod's annotations would take \
+                 262282 bytes, more than the 262144 that Kubernetes allows; shorten them, or ask for fewer secrets",
+            ),
+        ),
+        row("files of AWS", managed("AWS", file), mutated()),
+        row("files of GCP", managed("GCP", |number| format!("group:'g{number}' group_version:'1'")), mutated()),
+        with_store(row("variables of Embedded", embedded(|number| format!("key:'k{number}'")), mutated())),
+        with_store(row(
+            "files of Embedded",
+            embedded(|number| format!("key:'k{number}' mount_requirement:FILE")),
+            mutated(),
+        )),
+        row("the same request", managed("K8s", |_| REQUEST.to_owned()), mutated()),
+        row("annotations of others", k8s(&with(pod(&[]), "/metadata/annotations", others)), Answer::Accepted),
+        row("containers", k8s(&with(pod(&[REQUEST]), "/spec/containers", thousand.clone())), mutated()),
+        row(
+            "containers, ten variables",
+            k8s(&with(asking(10, variable), "/spec/containers", thousand.clone())),
+            mutated(),
+        ),
+        row(
+            "init-containers, and files of AWS",
+            payload(&with(asking(1000, file), "/spec/initContainers", thousand), &managers(&["AWS"])),
+            mutated(),
+        ),
+    ]);
+}
+
+#[test]
+fn ten_thousand_deep() {
+    let lists = "[".repeat(10_000) + &"]".repeat(10_000);
+    let objects = "{\"a\":".repeat(10_000) + "1" + &"}".repeat(10_000);
+    let wrong = |path: &str, wanted: &str, into: usize| {
+        let payload = written(path, &lists);
+        let place = at(&payload, &lists) + into;
+        row("where the policy looks", payload, unreadable(&format!("{wanted} wanted at byte {place}")))
+    };
+    let env = written("/spec/containers/0/env", &lists);
+    let env_place = at(&env, &lists) + 1;
+    let value = format!("[{{\"name\":\"A\",\"value\":{objects}}}]");
+    assert_rows(vec![
+        row("lists that nobody looks at", written("/spec/x", &lists), Answer::Mutated(lists.clone())),
+        row("objects that nobody looks at", written("/spec/containers/0/x", &objects), Answer::Mutated(objects.clone())),
+        row("a variable's value", written("/spec/containers/0/env", &value), Answer::Mutated(objects)),
+        wrong("/metadata/labels/x", "a string", 0),
+        wrong("/spec/containers", "an object", 1),
+        row(
+            "variables",
+            env,
+            refused(&format!(
+                "secrets cannot be injected: not the JSON that the Kubernetes API yields: an object wanted at byte {env_place}"
+            )),
+        ),
+        row(
+            "never closed",
+            format!("{{\"flyte.secrets/s0\":{}", "[".repeat(MIB)),
+            unreadable(&format!("the end of a list or an object wanted at byte {}", MIB + 20)),
+        ),
+    ]);
+}
+
+#[test]
+fn long_strings() {
+    let (long, short) = ("9".repeat(MIB), "9".repeat(4097));
+    let shown = "9".repeat(256);
+    let asks = |request: &str, names: &[&str]| payload(&pod(&[&request.replace('@', &short)]), &managers(names));
+    let labelled = with(pod(&["key:'k'"]), "/metadata/labels/project", json!(long));
+    let numbered = k8s(&pod(&[REQUEST])).replace("flyte.secrets/s0", &format!("flyte.secrets/s{long}"));
+    let ignored =
+        |text: &str| k8s(&with(pod(&[]), "/metadata/annotations", json!({ format!("flyte.secrets/s-{text}"): "" })));
+    let too_long = |secret: &str, field: &str| {
+        refused(&format!(
+            "secret {secret} (annotation flyte.secrets/s0) cannot be injected: its {field} takes 4097 bytes, more than the \
+             4096 of any path; shorten it"
+        ))
+    };
+    let unknown = format!("{}:'x'", "f".repeat(1000));
+    assert_rows(vec![
+        row(
+            "a key of a mebibyte",
+            k8s(&pod(&[&format!("key:'{long}'")])),
+            too_many_annotations(16 + annotation(&format!("key:'{long}'")).len()),
+        ),
+        row("a Secret's key", asks("key:'@'", &["K8s"]), too_long(&format!("{shown:?}"), "key")),
+        row(
+            "a version in GCP",
+            asks("group:'g' group_version:'@'", &["GCP"]),
+            too_long(&format!("\"g\" version {shown:?}"), "group_version"),
+        ),
+        row(
+            "a variable's name",
+            asks("group:'g' key:'k' mount_requirement:ENV_VAR env_var:'@'", &["K8s"]),
+            too_long("\"g/k\"", "env_var"),
+        ),
+        row("a path in Vault", asks("group:'@' key:'k'", &["Vault"]), too_long(&format!("\"{shown}/k\""), "group")),
+        row(
+            "a field that is none",
+            k8s(&pod(&[&unknown])),
+            refused(&format!(
+                "annotation flyte.secrets/s0 holds no secret request: text format: unknown field {:?}; a secret has group, \
+                 group_version, key, mount_requirement and env_var; let flytekit write it",
+                "f".repeat(256)
+            )),
+        ),
+        row(
+            "a label",
+            payload(&labelled, &json!({})),
+            not_injected(
+                "\"k\"",
+                &format!(
+                    "Embedded: the pod's label project is {shown:?}, which is no label's value or holds '__'; secrets' names \
+                     are made of it"
+                ),
+            ),
+        ),
+        row("a request's number", numbered, too_many_annotations(MIB + 15 + annotation(REQUEST).len())),
+        row("an annotation of a mebibyte that looks like one", ignored(&long), too_many_annotations(MIB + 16)),
+        row(
+            "an annotation that looks like one",
+            ignored(&"9".repeat(100_000)),
+            Answer::Warned(format!(
+                "annotation \"flyte.secrets/s-{}\" is no secret request: s and a number are wanted",
+                "9".repeat(240)
+            )),
+        ),
+        row("a container's name", k8s(&with(pod(&[REQUEST]), "/spec/containers/0/name", json!(long))), Answer::Mutated(long)),
+    ]);
+}
+
+#[test]
+fn numbers_of_four_hundred_digits() {
+    let digits = "9".repeat(400);
+    let value = format!("[{{\"name\":\"A\",\"value\":{digits}}}]");
+    let label = written("/metadata/labels/x", &digits);
+    let label_place = at(&label, &digits);
+    let settings = |json: &str| payload(&pod(&["group:'g' key:'k'"]), &json!("here")).replace("\"here\"", json);
+    let cpu = settings(&format!(
+        "{{\"secretManagerTypes\":[\"AWS\"],\"awsSecretManager\":{{\"resources\":{{\"limits\":{{\"cpu\":{digits}}}}}}}}}"
+    ));
+    assert_rows(vec![
+        row("that nobody looks at", written("/spec/activeDeadlineSeconds", &digits), Answer::Mutated(digits.clone())),
+        row("a variable's value", written("/spec/containers/0/env", &value), Answer::Mutated(digits.clone())),
+        row("a label", label, unreadable(&format!("a string wanted at byte {label_place}"))),
+        row(
+            "mount_requirement",
+            k8s(&pod(&[&format!("key:'k' mount_requirement:{digits}")])),
+            refused(&format!(
+                "annotation flyte.secrets/s0 holds no secret request: text format: mount_requirement {:?} is none of \
+                 ANY, ENV_VAR, FILE and no number; let flytekit write it",
+                "9".repeat(256)
+            )),
+        ),
+        row(
+            "a setting that is one of a few",
+            settings(&format!("{{\"vaultSecretManager\":{{\"kvVersion\":{digits}}}}}")),
+            Answer::Refused(
+                503,
+                format!(
+                    "settings: vaultSecretManager.kvVersion: {digits:?} is none of 1, 2; the operator must correct the \
+                     policy's settings"
+                ),
+            ),
+        ),
+        // The policy server has `validate_settings` refuse it when the policy starts.
+        row("an amount in the settings", cpu, Answer::Mutated(digits)),
+    ]);
+}
+
+#[test]
+fn keys_that_stand_twice() {
+    let payload = k8s(&pod(&[REQUEST]));
+    let before = |text: &str, more: &str| payload.replacen(text, &format!("{more}{text}"), 1);
+    let other = annotation("group:'g' key:'other' mount_requirement:ENV_VAR");
+    let unlabelled = "the pod asks for secrets but gets none: it lacks the label inject-flyte-secrets: \"true\"";
+    let env = r#""env":[{"name":"FLYTE_SECRETS_ENV_PREFIX","#;
+    assert_rows(vec![
+        row("a pod before ours", before("\"object\":", "\"object\":{},"), mutated()),
+        row("a pod behind ours", before("\"oldObject\":", "\"object\":{},"), Answer::Accepted),
+        row("a label before ours", before("\"inject-", "\"inject-flyte-secrets\":\"false\","), mutated()),
+        row(
+            "a label behind ours",
+            before("\"organization\"", "\"inject-flyte-secrets\":\"false\","),
+            Answer::Warned(unlabelled.to_owned()),
+        ),
+        row(
+            "a spec before ours",
+            before("\"spec\":", "\"spec\":{\"containers\":[{}]},"),
+            Answer::Mutated(env.to_owned()),
+        ),
+        row("settings before ours", before("\"settings\":", "\"settings\":{\"x\":1},"), mutated()),
+        // Both are read; the host keeps the last one.
+        row("a request", before("\"flyte.secrets/s0\"", &format!("\"flyte.secrets/s0\":\"{other}\",")), mutated()),
+    ]);
+}
+
+#[test]
+fn lone_surrogates() {
+    const LONE: &str = "\"\\ud800\"";
+    let read = |path: &str| {
+        let payload = written(path, LONE);
+        let place = at(&payload, LONE);
+        row("that are read", payload, unreadable(&format!("a string of Unicode characters wanted at byte {place}")))
+    };
+    let named = written("/spec/containers/0/env", &format!("[{{\"name\":{LONE}}}]"));
+    let name_place = at(&named, LONE);
+    let request = k8s(&pod(&[REQUEST])).replacen(&format!("\"{}\"", annotation(REQUEST)), LONE, 1);
+    let request_place = at(&request, LONE);
+    assert_rows(vec![
+        row("that nobody reads", written("/spec/x", LONE), Answer::Mutated(LONE.to_owned())),
+        row("an annotation of others", written("/metadata/annotations/x", LONE), Answer::Mutated(LONE.to_owned())),
+        read("/metadata/labels/inject-flyte-secrets"),
+        row("a request", request, unreadable(&format!("a string of Unicode characters wanted at byte {request_place}"))),
+        row(
+            "a variable's name",
+            named,
+            refused(&format!(
+                "secrets cannot be injected: not the JSON that the Kubernetes API yields: a string of Unicode characters \
+                 wanted at byte {name_place}"
+            )),
+        ),
+        // Go turns it into the replacement character.
+        row(
+            "an escape of the text format",
+            k8s(&pod(&["group:'g' key:'\\ud800'"])),
+            not_injected(
+                "\"g/\u{fffd}\"",
+                "K8s: key \"\u{fffd}\" is not a key of a Kubernetes Secret: up to 253 of a-z, A-Z, 0-9, '-', '_' and '.'",
+            ),
+        ),
+    ]);
+}
+
+#[test]
+fn nuls() {
+    let unlabelled = "the pod asks for secrets but gets none: it lacks the label inject-flyte-secrets: \"true\"";
+    let between = k8s(&pod(&[REQUEST])).replacen("\"spec\":", "\0\"spec\":", 1);
+    let between_place = at(&between, "\0");
+    let request = k8s(&pod(&[REQUEST])).replacen(&annotation(REQUEST), "\\u0000", 1);
+    assert_rows(vec![
+        row("an escape that nobody reads", written("/spec/x", "\"\\u0000\""), Answer::Mutated("\\u0000".to_owned())),
+        row("a byte that nobody reads", written("/spec/x", "\"\0\""), Answer::Mutated("\0".to_owned())),
+        row("a byte between members", between, unreadable(&format!("a string wanted at byte {between_place}"))),
+        row(
+            "the label",
+            written("/metadata/labels/inject-flyte-secrets", "\"true\\u0000\""),
+            Answer::Warned(unlabelled.to_owned()),
+        ),
+        row(
+            "a request",
+            request,
+            refused(
+                "annotation flyte.secrets/s0 holds no secret request: base32: character 0 is not in the alphabet; let \
+                 flytekit write it",
+            ),
+        ),
+        row(
+            "a group",
+            k8s(&pod(&["group:'g\\000' key:'k'"])),
+            not_injected(
+                "\"g\\0/k\"",
+                "K8s: group \"g\\0\" is not the name of a Kubernetes Secret: up to 253 of a-z, 0-9, '-' and '.'",
+            ),
+        ),
+        row(
+            "a variable's name",
+            k8s(&pod(&["group:'g' key:'k' mount_requirement:ENV_VAR env_var:'A\\000'"])),
+            not_injected("\"g/k\"", "K8s: env_var \"A\\0\" is not a variable's name: ASCII characters, and no '='"),
+        ),
+        row(
+            "a key of Embedded",
+            payload(&pod(&["key:'k\\000'"]), &json!({})),
+            not_injected("\"k\\0\"", "Embedded: key \"k\\0\" is not a secret's key, which has no control characters"),
+        ),
+    ]);
+}
+
+#[test]
+fn what_kubernetes_would_not_store_is_refused() {
+    let variable = |number: usize| format!("group:'g{number}' key:'k{number}' mount_requirement:ENV_VAR");
+    let thousand = containers(1000, |number| format!("c{number}"));
+    let listed = |count: usize| -> Vec<String> {
+        let mut keys: Vec<String> = (0..count).map(|number| format!("\"flyte.secrets/s{number}\":\"\"")).collect();
+        // As the API server writes maps.
+        keys.sort();
+        keys
+    };
+    let many = |list: Vec<String>| written("/metadata/annotations", &format!("{{{}}}", list.join(",")));
+    let embedded = |count| asking(count, |number| format!("key:'k{number}'"));
+    let long = format!("{REQUEST} env_var:'{}'", "V".repeat(4000));
+    let hosted = |mut row: Row, count: usize| {
+        row.host = store(count, &[b'v'; 131_000]);
+        row
+    };
+    let million = written("/spec/containers", &format!("[{}{{}}]", "{},".repeat(MIB - 1)));
+    let last = at(&million, "[{},") + 1 + 3 * 10_000;
+    let nth = |key: &str, number: usize| format!("secret {key:?} (annotation flyte.secrets/s{number})");
+    assert_rows(vec![
+        row("annotations of 3 MiB", many(listed(110_000)), too_many_annotations(2_198_890)),
+        row(
+            "annotations of 3 MiB, the last first",
+            many(listed(110_000).into_iter().rev().collect()),
+            too_many_annotations(2_198_890),
+        ),
+        row(
+            "variables in all containers",
+            k8s(&with(asking(1000, variable), "/spec/containers", thousand.clone())),
+            too_large(&nth("g43/k43", 43), 1_581_000),
+        ),
+        row(
+            "a long name in all containers",
+            k8s(&with(pod(&[&long]), "/spec/containers", thousand.clone())),
+            too_large(&nth("g/k", 0), 4_083_000),
+        ),
+        row(
+            "a million containers",
+            million.as_str(),
+            unreadable(&format!("no more than 10000 containers wanted at byte {last}")),
+        ),
+        hosted(row("values of 13 MB", payload(&embedded(100), &json!({})), too_large(&nth("k12", 12), 1_703_235)), 100),
+        hosted(
+            row(
+                "values in all containers",
+                payload(&with(embedded(10), "/spec/containers", thousand), &json!({})),
+                too_large(&nth("k0", 0), 131_052_000),
+            ),
+            10,
+        ),
+    ]);
+}
+
+#[test]
+fn no_work_grows_out_of_hand() {
+    let file = |number: usize| format!("group:'g{number}' key:'k{number}'");
+    let taken = containers(1000, |number| format!("aws-pull-secret-{number}"));
+    let (escapes, long) = ("\\x01".repeat(35_000), "s".repeat(MIB));
+    assert_rows(vec![
+        row(
+            "names that are taken",
+            payload(&with(asking(1000, file), "/spec/containers", taken), &managers(&["AWS"])),
+            mutated(),
+        ),
+        row(
+            "escapes of the text format",
+            k8s(&pod(&[&format!("key:'{escapes}'")])),
+            refused(&format!(
+                "secret \"{}\" (annotation flyte.secrets/s0) cannot be injected: its key takes 35000 bytes, more than the \
+                 4096 of any path; shorten it",
+                "\\u{1}".repeat(256)
+            )),
+        ),
+        row(
+            "a setting's name of a mebibyte",
+            payload(&pod(&[REQUEST]), &json!({ long.clone(): 1 })),
+            Answer::Refused(
+                503,
+                format!("settings: {long} is unknown; the operator must correct the policy's settings"),
+            ),
+        ),
+    ]);
+}

@@ -1,0 +1,83 @@
+//! Names and encodings have exact inverses, so no two things have one name.
+
+use flyte_secrets_policy::base32::{self, Alphabet};
+use flyte_secrets_policy::names::{azure, flyte, kubernetes, Scope};
+use flyte_secrets_policy::requests::text_format;
+use flyte_secrets_policy::texts::Texts;
+use flyte_secrets_testing::generate::requests;
+use proptest::prelude::*;
+
+use crate::support::cases;
+
+/// Labels as Embedded takes them.
+fn label() -> impl Strategy<Value = String> {
+    "[a-zA-Z0-9]([-_.a-zA-Z0-9]{0,10}[a-zA-Z0-9])?|0{1,3}|[0-]{0,3}1".prop_filter("ends of labels", |label| {
+        !label.contains("__") && !label.starts_with('-') && !label.ends_with('-')
+    })
+}
+
+/// A scope's three parts, of which broader ones lack some.
+fn scope() -> impl Strategy<Value = [String; 3]> {
+    (label(), label(), label(), 0..3).prop_map(|(organization, domain, project, broader)| match broader {
+        0 => [organization, domain, project],
+        1 => [organization, domain, String::new()],
+        _ => [organization, String::new(), String::new()],
+    })
+}
+
+fn borrowed([organization, domain, project]: &[String; 3]) -> Scope<'_> {
+    Scope { organization, domain, project }
+}
+
+fn key() -> impl Strategy<Value = String> {
+    prop_oneof!["[-._a-zA-Z0-9]{1,20}", requests::hostile(), "(_|__|key|project|a){1,6}"]
+}
+
+proptest! {
+    #![proptest_config(cases(2000))]
+
+    #[test]
+    fn canonical_names_read_back(parts in scope(), key in key()) {
+        let decoded = flyte::decode(&flyte::encode(borrowed(&parts), &key)).expect("a canonical name");
+        prop_assert_eq!((decoded.scope(), decoded.key.as_str()), (borrowed(&parts), key.as_str()));
+    }
+
+    #[test]
+    fn documented_names_read_back(parts in scope(), key in key()) {
+        let decoded = flyte::decode_documented(&flyte::encode_documented(borrowed(&parts), &key)).expect("a name");
+        prop_assert_eq!((decoded.scope(), decoded.key.as_str()), (borrowed(&parts), key.as_str()));
+    }
+
+    #[test]
+    fn azure_names_read_back(parts in scope(), key in key()) {
+        if let Ok(name) = azure::encode(borrowed(&parts), &key) {
+            prop_assert!(name.len() <= 127);
+            let decoded = azure::decode(&name).expect("a name of ours");
+            prop_assert_eq!((decoded.scope(), decoded.key.as_str()), (borrowed(&parts), key.as_str()));
+        }
+    }
+
+    #[test]
+    fn base32_reads_back(bytes in prop::collection::vec(any::<u8>(), 0..40), other in any::<bool>()) {
+        let alphabet = if other { Alphabet::Rfc4648 } else { Alphabet::Flyte };
+        let text = base32::encode(alphabet, &bytes);
+        prop_assert_eq!(base32::decode(alphabet, text.as_bytes()), Ok(bytes));
+    }
+
+    #[test]
+    fn requests_read_back(request in requests::request()) {
+        let texts = Texts::default();
+        let text = request.text_format();
+        prop_assert_eq!(text_format::parse(text.as_bytes(), &texts), Ok(request.borrowed()));
+    }
+
+    #[test]
+    fn volumes_names_are_labels_and_differ(one in "[a-z0-9.]{1,60}", other in "[a-z0-9.]{1,60}", version in "\\PC{0,9}") {
+        let name = |group: &str| {
+            let versioned = format!("{group}_{version}");
+            kubernetes::volume_name(base32::encode(Alphabet::Flyte, versioned.as_bytes()))
+        };
+        prop_assert!(kubernetes::is_dns_label(&name(&one)));
+        prop_assert_eq!(name(&one) == name(&other), one == other);
+    }
+}

@@ -1,0 +1,36 @@
+//! Settings that validate can be used, and what cannot be read is refused in the same words.
+
+use flyte_secrets_policy::settings;
+use flyte_secrets_policy::texts::Texts;
+use flyte_secrets_testing::generate;
+use flyte_secrets_testing::generate::Case;
+use proptest::prelude::*;
+
+use crate::support::{cases, Answer};
+
+const OPERATOR: &str = "; the operator must correct the policy's settings";
+
+proptest! {
+    #![proptest_config(cases(3000))]
+
+    #[test]
+    fn validation_and_admission_agree(case in generate::case(), settings in generate::settings::any_at_all()) {
+        let case = Case { settings, ..case };
+        let text = case.settings.to_string();
+        let texts = Texts::default();
+        let (valid, read) = (settings::validate(text.as_bytes(), &texts), settings::parse(text.as_bytes(), &texts));
+        let answer = Answer::to(&case);
+        prop_assert!(read.is_ok() || valid.is_err());
+        let asks = case.pod["metadata"]["labels"]["inject-flyte-secrets"] == "true";
+        match (valid, read) {
+            // What Kubernetes would not store is refused before settings are read.
+            _ if answer.message().starts_with("secrets cannot be injected: the pod's annotations would") => {}
+            (_, Err(unreadable)) if asks => {
+                let message = format!("{unreadable}{OPERATOR}");
+                prop_assert_eq!((answer.code(), answer.message()), (503, message.as_str()));
+            }
+            (Ok(_), _) => prop_assert!(!answer.message().contains("settings: "), "{}", answer.rest),
+            _ => {}
+        }
+    }
+}

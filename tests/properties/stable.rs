@@ -1,0 +1,65 @@
+//! One answer for one payload, whoever gives it and however often it has been given.
+
+use std::sync::{Arc, OnceLock};
+
+use flyte_secrets_testing::engine::Policy;
+use flyte_secrets_testing::generate;
+use flyte_secrets_testing::host::{Capabilities, Store};
+use proptest::prelude::*;
+
+use crate::support::{answer, cases, Answer};
+
+fn built() -> &'static Policy {
+    static POLICY: OnceLock<Policy> = OnceLock::new();
+    POLICY.get_or_init(|| Policy::built().expect("`make policy.wasm` builds the policy"))
+}
+
+proptest! {
+    #![proptest_config(cases(2000))]
+
+    #[test]
+    fn one_payload_has_one_answer(case in generate::case()) {
+        let payload = case.payload();
+        let stores = [Store::new(case.store.clone()), Store::new(case.store)];
+        prop_assert_eq!(answer(&payload, &stores[0]), answer(&payload, &stores[1]));
+        prop_assert_eq!(stores[0].asked(), stores[1].asked());
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(4000))]
+
+    #[test]
+    fn a_second_pass_changes_nothing(case in generate::case()) {
+        if let Some(once) = Answer::to(&case).pod {
+            let again = Answer::parse(&answer(&case.payload_with(&once), &Store::new(case.store)));
+            prop_assert_eq!(again.pod.as_ref(), Some(&once), "{}", again.rest);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(300))]
+
+    #[test]
+    fn the_wasm_says_what_the_core_says(case in generate::case()) {
+        let payload = case.payload();
+        let [ours, its] = [Store::new(case.store.clone()), Store::new(case.store)];
+        let capabilities = Arc::clone(&its) as Arc<dyn Capabilities>;
+        let answered = built().call("validate", payload.as_bytes(), &capabilities).expect("the wasm answers");
+        prop_assert_eq!(answer(&payload, &ours), String::from_utf8(answered).expect("text"));
+        prop_assert_eq!(ours.asked(), its.asked());
+    }
+
+    #[test]
+    fn the_wasm_validates_settings_as_the_core_does(settings in generate::settings::any_at_all()) {
+        use flyte_secrets_policy::{settings, texts::Texts};
+        let texts = Texts::default();
+        let text = settings.to_string();
+        let ours = settings::validate(text.as_bytes(), &texts);
+        let ours = ours.map(|(_, warnings)| warnings.join("\n")).map_err(|wrong| wrong.to_string());
+        let host: Arc<dyn Capabilities> = Store::new(serde_json::json!({}));
+        let its = built().validate_settings(&settings, &host).expect("the wasm answers");
+        prop_assert_eq!(ours, its);
+    }
+}

@@ -1,0 +1,44 @@
+//! A pod that Kubernetes accepts stays one, and nothing that the user mounts is hidden.
+
+use flyte_secrets_testing::{generate, rules};
+use proptest::prelude::*;
+use serde_json::Value;
+
+use crate::support::{cases, clean, list, value, Answer};
+
+/// A container's mounts as they are meant: volume and place.
+fn mounts(container: &Value) -> Vec<(&str, String)> {
+    let text = |mount: &'_ Value, name: &str| mount[name].as_str().unwrap_or_default().to_owned();
+    let mounts = list(&container["volumeMounts"]).iter();
+    mounts.map(|it| (it["name"].as_str().unwrap_or_default(), clean(&text(it, "mountPath")))).collect()
+}
+
+proptest! {
+    #![proptest_config(cases(3500))]
+
+    #[test]
+    fn a_pod_that_kubernetes_accepts_stays_one(case in generate::case()) {
+        prop_assume!(rules::check(&case.pod).is_empty());
+        if let Some(after) = Answer::to(&case).pod {
+            let mut found = rules::check(&value(&after));
+            // Limits of a whole pod leave no room for a container of ours: the API server says so, in words of its own.
+            found.retain(|violation| violation.path != "spec.resources.requests");
+            prop_assert_eq!(found, []);
+        }
+    }
+
+    #[test]
+    fn nothing_that_is_mounted_is_hidden(case in generate::case()) {
+        if let Some(after) = Answer::to(&case).pod {
+            let after = value(&after);
+            for kind in ["containers", "initContainers"] {
+                for (old, new) in list(&case.pod["spec"][kind]).iter().zip(list(&after["spec"][kind])) {
+                    let (theirs, all) = (mounts(old), mounts(new));
+                    for ours in &all[theirs.len()..] {
+                        prop_assert!(!theirs.iter().any(|it| it.1 == ours.1), "{ours:?} over one of {theirs:?}");
+                    }
+                }
+            }
+        }
+    }
+}
