@@ -11,6 +11,7 @@ BUILT := target/$(TARGET)/release/flyte_secrets_policy.wasm
 NAMED := target/named/$(TARGET)/release/flyte_secrets_policy.wasm
 HARNESS := cargo run --quiet --package flyte-secrets-testing --bin harness --
 DENY_VERSION := 0.20.2
+CYCLONEDX_VERSION := 0.5.9
 BINARYEN_VERSION := 132.0.0
 MOTO_VERSION := $(shell sed -n 's/.*"moto\[server\]==\(.*\)".*/\1/p' gateway/tests/providers/moto.rs)
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flyte-secrets-policy
@@ -182,6 +183,25 @@ fuzz-seeds: cargo-fuzz
 .PHONY: cargo-fuzz
 cargo-fuzz:
 	@command -v cargo-fuzz > /dev/null || cargo install --quiet --locked cargo-fuzz@$(CARGO_FUZZ_VERSION)
+
+.PHONY: reproducible
+reproducible: policy.wasm ## builds the policy again, in another folder, and compares the bytes
+	rm -rf target/again && mkdir -p target/again
+	git ls-files -z | tar --null --files-from=- --create | tar --extract --directory=target/again
+	$(MAKE) --no-print-directory -C target/again policy.wasm
+	cmp policy.wasm target/again/policy.wasm
+	sha256sum policy.wasm
+
+.PHONY: sbom
+sbom: ## what the policy and the gateway are made of, as CycloneDX
+	@command -v cargo-cyclonedx > /dev/null || cargo install --quiet --locked cargo-cyclonedx@$(CYCLONEDX_VERSION)
+	mkdir -p target/sbom
+	# It writes one beside each manifest.
+	cargo cyclonedx --quiet --format json --spec-version 1.5 --target $(TARGET)
+	mv flyte-secrets-policy.cdx.json target/sbom/
+	cargo cyclonedx --quiet --format json --spec-version 1.5
+	mv gateway/flyte-secret-gateway.cdx.json target/sbom/
+	rm -f *.cdx.json */*.cdx.json
 
 .PHONY: e2e-kwctl
 e2e-kwctl: annotated-policy.wasm ## bats tests with kwctl run; needs kwctl and bats

@@ -13,6 +13,7 @@ mod gateway;
 mod golden;
 mod load;
 mod reinvocation;
+mod rules;
 mod scripts;
 mod templates;
 
@@ -29,5 +30,6 @@ pub async fn run(report: &mut Report, world: &mut World) -> Result<()> {
     embedded::run(report, world).await?;
     gateway::run(report, world).await?;
     reinvocation::run(report, world).await?;
-    load::run(report, world).await
+    load::run(report, world).await?;
+    rules::run(report, world).await
 }

@@ -1,0 +1,88 @@
+//! The tests' checker of pods (`flyte_secrets_testing::rules`) says what the API server says, on a thousand pods at random.
+
+use std::sync::Arc;
+
+use anyhow::{Result, bail, ensure};
+use flyte_secrets_testing::host::{Capabilities, Store};
+use flyte_secrets_testing::{generate, rules};
+use futures::{StreamExt, stream};
+use serde_json::{Value, json};
+
+use crate::cluster::Cluster;
+use crate::report::Report;
+use crate::world::{TASKS, World};
+
+const PODS: usize = 500;
+const AT_ONCE: usize = 8;
+
+pub async fn run(report: &mut Report, world: &World) -> Result<()> {
+    report.section("the checker of pods and the API server agree");
+    let pods: Vec<Value> = generate::draw(generate::pods::pod(), 1).take(PODS).collect();
+    report.check("on 500 pods that are meant to be valid", agree(&world.cluster, pods)).await;
+    let flawed: Vec<Value> = generate::draw(generate::pods::flawed_pod(), 2).take(PODS).collect();
+    report.check("on 500 pods with flaws", agree(&world.cluster, flawed)).await;
+    report.check("on what the policy makes of 500 others", agree(&world.cluster, mutated(world)?)).await;
+    Ok(())
+}
+
+/// Pods that come out of the policy.
+fn mutated(world: &World) -> Result<Vec<Value>> {
+    let mut pods = Vec::new();
+    for case in generate::draw(generate::case(), 3) {
+        let store: Arc<dyn Capabilities> = Store::new(case.store.clone());
+        let answer = world.kubewarden.policy.call("validate", case.payload().as_bytes(), &store)?;
+        // Some hold numbers that no type of the server's has room for; they survive in its unknown fields alone.
+        let Ok(mut answer) = serde_json::from_slice::<Value>(&answer) else { continue };
+        if let Some(pod) = answer.get_mut("mutated_object") {
+            pods.push(pod.take());
+        }
+        if pods.len() == PODS {
+            break;
+        }
+    }
+    Ok(pods)
+}
+
+async fn agree(cluster: &Cluster, pods: Vec<Value>) -> Result<()> {
+    let outcomes: Vec<Result<bool>> =
+        stream::iter(pods).map(|pod| one(cluster, pod)).buffer_unordered(AT_ONCE).collect().await;
+    let (mut valid, mut invalid, mut wrong) = (0, 0, Vec::new());
+    for outcome in outcomes {
+        match outcome {
+            Ok(true) => valid += 1,
+            Ok(false) => invalid += 1,
+            Err(error) => wrong.push(format!("{error:#}")),
+        }
+    }
+    ensure!(
+        wrong.is_empty(),
+        "{} of {PODS}, such as\n{}",
+        wrong.len(),
+        wrong.iter().take(10).fold(String::new(), |all, it| all + it + "\n")
+    );
+    anstream::println!("     {valid} valid, {invalid} not");
+    Ok(())
+}
+
+/// Whether both take a pod; an error if one of them does.
+async fn one(cluster: &Cluster, mut pod: Value) -> Result<bool> {
+    // Kept from webhooks, and put where there is a service account.
+    pod["metadata"]["namespace"] = json!(TASKS);
+    if let Some(labels) = pod["metadata"]["labels"].as_object_mut() {
+        labels.remove("inject-flyte-secrets");
+    }
+    if let Some(spec) = pod["spec"].as_object_mut() {
+        spec.remove("serviceAccountName");
+    }
+    let found = rules::check(&pod);
+    let path = format!("/api/v1/namespaces/{TASKS}/pods?dryRun=All&fieldValidation=Ignore");
+    let answer = cluster.admin.post(&path, &pod).await?;
+    match (answer.code, found.is_empty()) {
+        (201, true) => Ok(true),
+        // What is no quantity, for one, is no Pod at all.
+        (400 | 422, false) => Ok(false),
+        (201, false) => bail!("the server takes it, the checker does not: {}\n{pod}", found[0]),
+        (code, true) => bail!("the checker takes it, the server does not: {code} {}\n{pod}", answer.body["message"]),
+        (code, false) => bail!("refused otherwise: {code} {}; {}", answer.body["message"], found[0]),
+    }
+}
