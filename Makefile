@@ -38,9 +38,19 @@ demo-gateway: $(BUILT) $(MOTO)/bin/moto_server ## secrets from AWS, played by mo
 	cargo build --quiet --package flyte-secrets-testing --features live --bin harness
 	POLICY_WASM=$(BUILT) gateway/demo/run.sh target/debug $(MOTO)
 
+# Values that tests fetch, in the forms in which they could be printed: plain, in base64 and in hex; and the gateway's.
+CANARY := $(shell sed -n 's/^pub const CANARY: &str = "\(.*\)";/\1/p' testing/src/pods.rs)
+CANARIES = -F -e $(CANARY) -e $(shell printf %s '$(CANARY)' | base64) -e $(shell printf %s '$(CANARY)' | od -An -v -tx1 | tr -d ' \n') \
+	-e canary-7f3a9c -e c4n4ry
+PRINTED := target/printed.txt
+
 .PHONY: test
 test: lint policy.wasm ## everything that needs no cluster: lints, unit tests, the built wasm in its engine
-	cargo test --workspace --all-features
+	@# That the scan below can fail: this test prints the policy's canary.
+	@cargo test --quiet --test policy the_canary_is_printed -- --ignored --nocapture 2>&1 | grep $(CANARIES) > /dev/null
+	cargo test --workspace --all-features -- --show-output > $(PRINTED) 2>&1 || { cat $(PRINTED); exit 1; }
+	@grep -E '^ +Running |^test result' $(PRINTED)
+	@! grep $(CANARIES) $(PRINTED) || { echo "a secret's value was printed: see $(PRINTED)"; exit 1; }
 	$(MAKE) --no-print-directory bench-check
 	$(MAKE) --no-print-directory golden CASES="$(wildcard tests/golden/*.jsonl)"
 

@@ -345,7 +345,11 @@ fn file_only(request: &SecretRequest) -> Result<(), Reason> {
     }
 }
 
-/// A path of which no part leads anywhere else: nothing empty, `.` or `..` between slashes, no control characters.
+/// A path of which no part leads anywhere else: nothing empty, `.` or `..` between slashes; and which is what it looks like: no
+/// control characters, nothing that is not seen or turns the direction of what follows.
 fn is_plain_path(path: &str) -> bool {
-    !path.split('/').any(|part| matches!(part, "" | "." | "..")) && !path.contains(|c: char| c.is_control())
+    let unseen =
+        |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    !path.split('/').any(|part| matches!(part, "" | "." | ".."))
+        && !path.contains(|c: char| c.is_control() || unseen(c))
 }

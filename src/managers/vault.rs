@@ -41,6 +41,10 @@ impl<'a> SecretManager<'a> for Vault<'a> {
                 "a path in Vault: no empty part, no '.' or '..', no control characters",
             ));
         }
+        if request.group_version == "db" && group.contains(['"', '\\']) {
+            let wanted = "a path for db, whose template is the agent's own: no '\"' and no '\\'";
+            return Err(refused("group", group, wanted));
+        }
         let path = self.texts.concat(&[SECRETS_DIR, "/", file]);
         let Injection { plan, warnings, .. } = injection;
         plan.variables.extend(file_variables());

@@ -28,7 +28,8 @@ pub enum Conflict {
     Volume(String),
     /// A mount of the user's is where ours must be.
     #[error(
-        "container {container:?} already mounts {volume:?} at {path}, where secrets are mounted; mount it elsewhere"
+        "container {container:?} already mounts {volume:?} at {}, where secrets are mounted; mount it elsewhere",
+        path.escape_debug()
     )]
     Mount {
         /// The container.
@@ -65,11 +66,17 @@ pub fn apply<'a>(view: &View<'a>, merged: &Merged) -> Result<Edited<'a>, Conflic
 
 /// A pod and what is to be changed in it: replacements of places in its text, in the order in which these stand; an
 /// empty place is an insertion.
-#[derive(Debug)]
 pub struct Edited<'a> {
     text: &'a [u8],
     pod: Span,
     edits: Vec<(Span, Vec<u8>)>,
+}
+
+impl std::fmt::Debug for Edited<'_> {
+    /// What is written may hold a secret's value.
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "Edited({} changes)", self.edits.len())
+    }
 }
 
 /// An object to which members are added.

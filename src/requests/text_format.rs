@@ -244,7 +244,8 @@ fn unquote(inner: &[u8], field: &'static str, joined: &mut Vec<u8>) -> Result<()
             [] => return Ok(()),
             [_, rest @ ..] => rest,
         };
-        let refused = |digits: &[u8]| Error::Escape(format!("\\{}", String::from_utf8_lossy(digits)), field);
+        let refused =
+            |digits: &[u8]| Error::Escape(format!("\\{}", String::from_utf8_lossy(digits).escape_debug()), field);
         let [kind, tail @ ..] = rest else { return Err(refused(&[])) };
         let (length, radix) = match kind {
             b'0'..=b'7' => (2, 8),

@@ -51,11 +51,13 @@ pub enum HostError {
 impl HostError {
     /// The kind of failure that `text` stands for, given what was asked.
     pub fn classify(text: &str, request: &GetResource) -> Self {
-        let GetResource { api_version, kind, name, .. } = request;
+        let GetResource { api_version, kind, name, namespace, .. } = request;
         // `str::contains` alone is three kilobytes of wasm.
         let holds = |part: &str| text.as_bytes().windows(part.len()).any(|window| window == part.as_bytes());
         let status = |code: u16| holds(&format!("code: {code}"));
-        if holds(&format!("Cannot find {api_version}/{kind} named '{name}'")) {
+        // The whole sentence, with this object's namespace, and not as part of what the API server says of something else.
+        let missing = format!("Cannot find {api_version}/{kind} named '{name}' inside of namespace '{namespace:?}'");
+        if holds(&missing) && !holds("(ErrorResponse") {
             Self::NotFound
         } else if holds("Policy has not been granted access to") || holds("has not been granted access") {
             Self::NotGranted
@@ -68,7 +70,7 @@ impl HostError {
             Self::Forbidden
         } else if status(429) {
             Self::Throttled
-        } else if status(504) || holds("timed out") || holds("deadline") {
+        } else if status(504) || holds("timed out") || holds("deadline has") || holds("deadline exceeded") {
             Self::Timeout
         } else if status(400) && *api_version == gateway::API_VERSION {
             Self::BadName
@@ -94,7 +96,7 @@ mod tests {
                 HostError::NotFound,
             ),
             (
-                "x: Cannot find v1/Secret named 'abc' inside of namespace\n\nStack backtrace:\n 0: std",
+                "x: Cannot find v1/Secret named 'abc' inside of namespace 'Some(\"flyte\")'\n\nStack backtrace:\n 0: std",
                 HostError::NotFound,
             ),
             ("Cannot find v1/Secret named 'abcd' inside of namespace", HostError::Unavailable),

@@ -23,6 +23,9 @@ impl SecretStore for Secrets<'_> {
     }
 
     fn fetch(&self, name: &str) -> Result<SecretValue, Error> {
+        if !name.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.')) {
+            return Err(Error::Name(name.to_owned()));
+        }
         let hashed = kubernetes::secret_name(name);
         // Not `data.<name>`: a name may hold dots, which a mask reads as steps.
         let request = secret_request(&hashed, self.namespace, &["data"]);

@@ -6,6 +6,10 @@ use flyte_secrets_policy::base32::{self, Alphabet};
 use flyte_secrets_policy::names::kubernetes::secret_name;
 use serde_json::{json, Map, Value};
 
+/// A value that is like no other. Tests fetch it, and `make test` looks for it in all that they print: it belongs into
+/// pods, and nowhere else. Its length is a multiple of three, so that base64 writes it without padding.
+pub const CANARY: &str = "canary-5f1d93b7e2c8a640z";
+
 /// A request in the text format, as flytekit writes it into an annotation.
 pub fn annotation(request: &str) -> String {
     base32::encode(Alphabet::Flyte, request.as_bytes())

@@ -12,7 +12,7 @@ use serde_json::{json, Map, Value};
 use crate::support::{create_with, kubernetes_store, mutated, pod, project_name, with};
 
 /// Every name that `key: "k"` of [`pod`] may have, in the order in which they are tried.
-const NAMES: [&str; 5] = [
+pub const NAMES: [&str; 5] = [
     "u__org__acme__domain__development__project__flytesnacks__key__k",
     "u__org__acme__domain__development__project____key__k",
     "u__org__acme__domain__development__key__k",
@@ -23,7 +23,7 @@ const NAMES: [&str; 5] = [
 const AWS: &str = "AWS";
 
 /// Settings of `embeddedSecretManagerConfig`.
-fn embedded(settings: Value) -> Value {
+pub fn embedded(settings: Value) -> Value {
     json!({ "embeddedSecretManagerConfig": settings })
 }
 
@@ -57,12 +57,12 @@ fn gateway(kind: &str, name: &str) -> Request {
 }
 
 /// Where messages and audit annotations say that a value is.
-fn location(name: &str) -> String {
+pub fn location(name: &str) -> String {
     format!("{name} (Secret flyte/{})", secret_name(name))
 }
 
 /// A pod with the value of `key: "k"` in its variable.
-fn with_variable(pod: Value, value: &str) -> Value {
+pub fn with_variable(pod: Value, value: &str) -> Value {
     let env = json!([
         { "name": "_UNION_K", "value": value },
         { "name": "FLYTE_SECRETS_ENV_PREFIX", "value": "_UNION_" },
@@ -71,7 +71,7 @@ fn with_variable(pod: Value, value: &str) -> Value {
 }
 
 /// The whole answer to a pod that gets secrets.
-fn injected(audit: &str, pod: Value) -> Value {
+pub fn injected(audit: &str, pod: Value) -> Value {
     json!({ "accepted": true, "audit_annotations": { "secrets": audit }, "mutated_object": pod })
 }
 

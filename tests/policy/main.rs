@@ -12,18 +12,24 @@
 //! | [`limits`] | what is too long, too many, too deep or hardly JSON |
 //! | [`splicing`] | what survives byte for byte |
 //! | [`metadata`] | what Kubewarden reads of the policy |
+//! | [`attempts`] | what has been tried on comparable projects, and what comes of it here |
+//! | [`faults`] | each way in which the host fails or answers oddly, and what it means |
+//! | [`secrecy`] | where a value that is fetched shows itself: in the pod, and nowhere else |
 //! | [`shipped`] | what shipped code must not hold |
 
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used)] // how tests fail
 
+mod attempts;
 mod better;
 mod embedded;
+mod faults;
 mod golden;
 mod limits;
 mod metadata;
 mod refusals;
 mod scope;
 mod scripts;
+mod secrecy;
 mod settings;
 mod shipped;
 mod splicing;

@@ -18,12 +18,12 @@ use crate::support::{
 };
 
 /// The whole answer to a pod that is refused.
-fn refusal(code: u16, message: &str) -> Value {
+pub fn refusal(code: u16, message: &str) -> Value {
     json!({ "accepted": false, "code": code, "message": message })
 }
 
 /// The refusal of the first request of a pod: how it is named, and what each manager says.
-fn not_injected(code: u16, secret: &str, reasons: &str) -> Value {
+pub fn not_injected(code: u16, secret: &str, reasons: &str) -> Value {
     let message = format!("secret {secret} (annotation flyte.secrets/s0) cannot be injected\n{reasons}");
     refusal(code, &message)
 }
@@ -35,7 +35,7 @@ fn answer(payload: &[u8]) -> Result<Value, String> {
 }
 
 /// What the policy answers where the host answers each read with `read`.
-fn with_host(
+pub fn with_host(
     pod: &Value,
     settings: &Value,
     read: impl Fn(&Request) -> Result<Vec<u8>, String> + Send + Sync + 'static,

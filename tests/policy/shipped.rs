@@ -37,5 +37,5 @@ fn every_module_says_what_it_is_for() {
 #[test]
 fn the_wasm_is_small() {
     let size = fs::metadata(repository("policy.wasm")).expect("`make policy.wasm` builds it").len();
-    assert!(size <= 232_000, "{size} bytes");
+    assert!(size <= 234_000, "{size} bytes");
 }

@@ -1,0 +1,362 @@
+//! Where a value that is fetched shows itself: in the pod, where it belongs, and nowhere else.
+//!
+//! The value is [`CANARY`]. It is looked for in whatever leaves the policy, in each form that it may take; `make test`
+//! looks for it in all that the tests print.
+
+use std::sync::{Arc, Mutex};
+
+use base64::engine::general_purpose::STANDARD;
+use base64::Engine;
+use flyte_secrets_policy::managers::{self, Context};
+use flyte_secrets_policy::names::kubernetes::{image_pull_name, secret_name};
+use flyte_secrets_policy::names::Scope;
+use flyte_secrets_policy::pod::{Merged, OwnVariable, Plan, Source, Variable};
+use flyte_secrets_policy::requests::{self, ANNOTATION_PREFIX};
+use flyte_secrets_policy::store::{self, Cluster, GetResource};
+use flyte_secrets_policy::texts::Texts;
+use flyte_secrets_policy::verdict::Verdict;
+use flyte_secrets_policy::{admission, review, settings};
+use flyte_secrets_testing::engine::creation;
+use flyte_secrets_testing::host::{Capabilities, Request};
+use flyte_secrets_testing::pods::CANARY;
+use serde_json::{json, Value};
+
+use crate::embedded::embedded;
+use crate::support::{managers as chain, pod, policy, project_name, with};
+
+/// The canary as it may stand in a text: plain, in base64 at each of its three alignments, in hex, and as `Debug`
+/// writes bytes.
+fn forms() -> Vec<String> {
+    let shifted = |shift: usize| {
+        let encoded = STANDARD.encode(["x".repeat(shift).as_bytes(), CANARY.as_bytes()].concat());
+        // What is left of the first and the last group may be of other bytes.
+        encoded.get(4..encoded.len() - 4).unwrap_or_default().to_owned()
+    };
+    let hex = CANARY.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let bytes = format!("{:?}", CANARY.as_bytes()).trim_matches(['[', ']']).to_owned();
+    [CANARY.to_owned(), hex, bytes].into_iter().chain((0..3).map(shifted)).collect()
+}
+
+/// Which forms of the canary stand in a text.
+fn tells(text: &str) -> Vec<String> {
+    let lower = text.to_lowercase();
+    forms().into_iter().filter(|form| text.contains(form) || lower.contains(form)).collect()
+}
+
+/// Where in a value the canary stands, as JSON pointers.
+fn places(value: &Value, at: &str) -> Vec<String> {
+    let below: Vec<(String, &Value)> = match value {
+        Value::Object(members) => members.iter().map(|(key, it)| (format!("{at}/{key}"), it)).collect(),
+        Value::Array(items) => items.iter().enumerate().map(|(key, it)| (format!("{at}/{key}"), it)).collect(),
+        other if !tells(&other.to_string()).is_empty() => return vec![at.to_owned()],
+        _ => Vec::new(),
+    };
+    below.iter().flat_map(|(at, it)| places(it, at)).collect()
+}
+
+/// How a host answers a read.
+type Answers = Arc<dyn Fn(&Request) -> Result<Vec<u8>, String> + Send + Sync>;
+
+/// A host that remembers what it is asked.
+struct Host {
+    answers: Answers,
+    calls: Mutex<Vec<String>>,
+}
+
+impl Host {
+    fn new(answers: &Answers) -> Arc<Self> {
+        Arc::new(Self { answers: Arc::clone(answers), calls: Mutex::default() })
+    }
+
+    fn calls(&self) -> Vec<String> {
+        self.calls.lock().map(|calls| calls.clone()).unwrap_or_default()
+    }
+}
+
+impl Capabilities for Host {
+    fn call(&self, namespace: &str, operation: &str, payload: &[u8]) -> Result<Vec<u8>, String> {
+        let call = format!("{namespace}/{operation} {}", String::from_utf8_lossy(payload));
+        self.calls.lock().map_err(|wrong| wrong.to_string())?.push(call);
+        match serde_json::from_slice(payload) {
+            Ok(request) => (self.answers)(&request),
+            Err(_) => Ok(Vec::new()),
+        }
+    }
+}
+
+impl Cluster for Host {
+    fn get_resource(&self, request: &GetResource) -> Result<Vec<u8>, String> {
+        self.call("kubernetes", "get_resource", &request.to_json())
+    }
+}
+
+/// A way in which the canary is fetched, and what becomes of it.
+struct Way {
+    what: &'static str,
+    pod: Value,
+    settings: Value,
+    answers: Answers,
+    /// Where the pod that comes out has it; `None` if no pod does.
+    outcome: Option<Vec<&'static str>>,
+}
+
+/// A host that has the answer for a name, in its parts, and knows no other name.
+fn has<const N: usize>(objects: [(String, String); N]) -> Answers {
+    Arc::new(move |asked: &Request| {
+        let found = objects.iter().find(|(name, _)| *name == asked.name);
+        found.map(|(_, answer)| answer.clone().into_bytes()).ok_or_else(|| asked.not_found())
+    })
+}
+
+/// A host that answers each read alike.
+fn always(answer: Result<String, String>) -> Answers {
+    Arc::new(move |_: &Request| answer.clone().map(String::into_bytes))
+}
+
+/// A Secret that holds a value under a key.
+fn secret(key: &str, value: &[u8]) -> (String, String) {
+    let name = project_name(key);
+    (secret_name(&name), json!({ "data": { &name: STANDARD.encode(value) } }).to_string())
+}
+
+const VARIABLE: &str = "/spec/containers/0/env/0/value";
+const FILE: &str = "/spec/initContainers/0/env/0/value";
+
+fn ways() -> Vec<Way> {
+    let plain = json!({});
+    let aws = embedded(json!({ "awsConfig": { "region": "eu-west-1" } }));
+    let gcp = embedded(json!({ "gcpConfig": { "project": "acme-prod" } }));
+    let azure = embedded(json!({ "azureConfig": { "vaultURI": "https://name.vault.azure.net/" } }));
+    let pulling = embedded(json!({ "imagePullSecrets": { "enabled": true } }));
+    let locked = json!({ "tenancy": { "namespaceTemplate": "{{ project }}-{{ domain }}" } });
+    let both = chain(&["Embedded", "K8s"]);
+    let canary = CANARY.as_bytes();
+    let encoded = STANDARD.encode(CANARY);
+    let k = || has([secret("k", canary)]);
+    let binary = || has([secret("k", &[canary, b"\xff"].concat())]);
+    let large = || has([secret("k", CANARY.repeat(9000).as_bytes())]);
+    let gateway = |answer: Value| always(Ok(answer.to_string()));
+    let packed = |packed: Value| always(Ok(json!({ "stringValue": packed.to_string() }).to_string()));
+    let (variable, file) = ("key:'k'", "key:'k' mount_requirement:FILE");
+    let twin = image_pull_name(Scope { organization: "acme", domain: "development", project: "flytesnacks" }, "k");
+    let here: Answers = {
+        let (k, twin) = (k(), twin.clone());
+        Arc::new(move |asked: &Request| if asked.name == twin { Ok(CANARY.into()) } else { k(asked) })
+    };
+    let there: Answers = {
+        let here = Arc::clone(&here);
+        Arc::new(move |asked: &Request| match asked.namespace.as_deref() {
+            Some("flytesnacks-development") => Err(asked.not_found()),
+            _ => here(asked),
+        })
+    };
+    let mounted = |path: &str| {
+        with(pod(&[file]), "/spec/containers/0/volumeMounts", json!([{ "name": "data", "mountPath": path }]))
+    };
+    let volume = json!([{ "name": "embedded-secret-vol", "hostPath": { "path": "/" } }]);
+    let way = |what, requests: &[&str], settings: &Value, answers, places: &[&'static str]| Way {
+        what,
+        pod: pod(requests),
+        settings: settings.clone(),
+        answers,
+        outcome: Some(places.to_vec()),
+    };
+    let refused = |what, asking: &Value, settings: &Value, answers| Way {
+        what,
+        pod: asking.clone(),
+        settings: settings.clone(),
+        answers,
+        outcome: None,
+    };
+    let (asks, asks_file) = (&pod(&[variable]), &pod(&[file]));
+    vec![
+        way("a variable", &[variable], &plain, k(), &[VARIABLE]),
+        way("a variable of its own name", &["key:'k' env_var:'A'"], &plain, k(), &[VARIABLE]),
+        way("a file", &[file], &plain, k(), &[FILE]),
+        way("both", &[variable, file], &plain, k(), &["/spec/containers/0/env/2/value", FILE]),
+        way("with tenancy", &[variable], &locked, k(), &[VARIABLE]),
+        way("AWS, text", &[variable], &aws, gateway(json!({ "stringValue": CANARY })), &[VARIABLE]),
+        way("AWS, binary", &[file], &aws, gateway(json!({ "binaryValue": encoded })), &[FILE]),
+        way("GCP", &[variable], &gcp, gateway(json!({ "binaryValue": encoded })), &[VARIABLE]),
+        way("Azure, text", &[variable], &azure, packed(json!({ "type": "STRING", "value": CANARY })), &[VARIABLE]),
+        way("Azure, binary", &[file], &azure, packed(json!({ "type": 1, "value": encoded })), &[FILE]),
+        way("a twin that is here", &[variable], &pulling, here, &[VARIABLE]),
+        way("a twin that is to be copied", &[variable], &pulling, there, &[VARIABLE]),
+        // Embedded has the value, cannot use it, and another manager serves.
+        way("no text, then K8s", &["group:'db' key:'k' mount_requirement:ENV_VAR"], &both, binary(), &[]),
+        way("too large, then K8s", &["group:'db' key:'k' mount_requirement:FILE"], &both, large(), &[]),
+        // What was fetched for one request, when another fails.
+        refused("a second that is nowhere", &pod(&[variable, "key:'l'"]), &plain, k()),
+        refused("a second that cannot be read", &pod(&[variable, "key:'l'"]), &plain, {
+            let k = k();
+            Arc::new(move |asked: &Request| k(asked).map_err(|_| format!("code: 500 {CANARY}")))
+        }),
+        refused(
+            "two values for one variable",
+            &pod(&["key:'k' env_var:'A'", "key:'l' env_var:'A'"]),
+            &plain,
+            has([secret("k", canary), secret("l", &[canary, b"2"].concat())]),
+        ),
+        refused(
+            "a reference for the same variable",
+            &pod(&["key:'k' env_var:'A'", "key:'l' group:'g' env_var:'A' mount_requirement:ENV_VAR"]),
+            &both,
+            k(),
+        ),
+        refused(
+            "a file in a volume of Vault's",
+            &pod(&[file, "group:'kv' key:'l'"]),
+            &chain(&["Embedded", "Vault"]),
+            k(),
+        ),
+        refused("no text", asks, &plain, binary()),
+        refused("NUL in it", asks, &plain, has([secret("k", &[canary, b"\0"].concat())])),
+        refused("too large for a variable", asks, &plain, large()),
+        refused("too large for a file", asks_file, &plain, large()),
+        refused("a mount in the way", &mounted("/etc/flyte/secrets"), &plain, k()),
+        refused("a volume in the way", &with(asks_file.clone(), "/spec/volumes", volume), &plain, k()),
+        refused("a pod that is none", &with(asks.clone(), "/spec/containers/0/env", json!("A=b")), &plain, k()),
+        refused("another's namespace", &with(asks.clone(), "/metadata/labels/project", json!("other")), &locked, k()),
+        refused(
+            "several providers",
+            asks,
+            &embedded(json!({ "awsConfig": { "region": "eu-west-1" }, "gcpConfig": { "project": "acme-prod" } })),
+            k(),
+        ),
+        refused("settings that are wrong", asks, &json!({ "unknown": 1 }), k()),
+        // Answers and errors that hold the value where none is looked for.
+        refused("under another key", asks, &plain, always(Ok(json!({ "data": { "other": encoded } }).to_string()))),
+        refused(
+            "not in base64",
+            asks,
+            &plain,
+            always(Ok(json!({ "data": { project_name("k"): CANARY } }).to_string())),
+        ),
+        refused("no Secret", asks, &plain, always(Ok(json!([CANARY, encoded]).to_string()))),
+        refused("no JSON", asks, &plain, always(Ok(CANARY.to_owned()))),
+        refused("cut short", asks, &plain, always(Ok(format!("{{\"data\":{{\"{}\":\"{encoded}", project_name("k"))))),
+        refused("of another type", asks, &aws, gateway(json!({ "stringValue": { "value": CANARY } }))),
+        refused("binary that is none", asks, &aws, gateway(json!({ "binaryValue": CANARY }))),
+        refused("not packed", asks, &azure, gateway(json!({ "stringValue": CANARY }))),
+        refused("packed as what is not known", asks, &azure, packed(json!({ "type": CANARY, "value": CANARY }))),
+        refused("packed binary that is none", asks, &azure, packed(json!({ "type": "BINARY", "value": CANARY }))),
+        refused("more behind it", asks, &azure, packed(json!([{ "type": 0, "value": CANARY }]))),
+        refused(
+            "in an error",
+            asks,
+            &plain,
+            always(Err(format!("ApiError: {CANARY} {encoded} (ErrorResponse {{ code: 500 }})"))),
+        ),
+        refused("in a trace", asks, &aws, always(Err(format!("{CANARY}\n\nStack backtrace:\n   0: {encoded}")))),
+    ]
+}
+
+/// All that leaves the policy: its answers, the calls of its host, and lines in the log, which are calls too.
+#[test]
+fn a_value_is_in_the_pod_and_nowhere_else() {
+    for Way { what, pod, settings, answers, outcome } in ways() {
+        let host = Host::new(&answers);
+        let capabilities: Arc<dyn Capabilities> = Arc::clone(&host) as Arc<dyn Capabilities>;
+        let valid = policy().validate_settings(&settings, &capabilities).expect("the policy answers");
+        let mut answer = policy().create_pod(&pod, &settings, &capabilities).expect("the policy answers").0;
+        let mutated = answer.as_object_mut().and_then(|members| members.shift_remove("mutated_object"));
+        let found = mutated.as_ref().map(|pod| places(pod, ""));
+        let wanted = outcome.map(|places| places.into_iter().map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!(found, wanted, "{what}: where the pod has it");
+        assert_eq!(tells(&format!("{answer} {valid:?}")), Vec::<String>::new(), "{what}: the answer tells");
+        assert_eq!(tells(&host.calls().join("\n")), Vec::<String>::new(), "{what}: a call of the host tells");
+        let Some(mutated) = mutated else { continue };
+        // A second pass has it in the pod that comes in.
+        let mut again = policy().create_pod(&mutated, &settings, &capabilities).expect("the policy answers").0;
+        again.as_object_mut().map(|members| members.shift_remove("mutated_object"));
+        assert_eq!(tells(&again.to_string()), Vec::<String>::new(), "{what}: the second answer tells");
+        assert_eq!(tells(&host.calls().join("\n")), Vec::<String>::new(), "{what}: a second call of the host tells");
+    }
+}
+
+/// What would be seen if there were something to see.
+#[test]
+fn each_form_is_seen() {
+    let shifted = |shift: usize| STANDARD.encode(["k".repeat(shift).as_bytes(), CANARY.as_bytes(), b"\n"].concat());
+    let hex: String = CANARY.bytes().map(|byte| format!("{byte:02X}")).collect();
+    let bytes = format!("{:?}", [b"a", CANARY.as_bytes(), b"b"].concat());
+    let texts = [format!("a{CANARY}b"), hex, bytes, shifted(0), shifted(1), shifted(2), shifted(3), shifted(31)];
+    assert_eq!(texts.each_ref().map(|text| tells(text).len()), [1; 8]);
+    assert_eq!(tells("canary"), Vec::<String>::new());
+    let value = json!({ "a": [{ "b": CANARY }, 1], "c": { "d": STANDARD.encode(CANARY) }, "e": "canary" });
+    assert_eq!(places(&value, ""), ["/a/0/b", "/c/d"]);
+    // The host hears calls: the ways are not silent because nobody listens.
+    let silent: Vec<&str> = ways()
+        .into_iter()
+        .filter(|way| {
+            let host = Host::new(&way.answers);
+            let capabilities: Arc<dyn Capabilities> = Arc::clone(&host) as Arc<dyn Capabilities>;
+            policy().create_pod(&way.pod, &way.settings, &capabilities).expect("the policy answers");
+            host.calls().is_empty()
+        })
+        .map(|way| way.what)
+        .collect();
+    assert_eq!(silent, ["another's namespace", "several providers", "settings that are wrong"]);
+}
+
+/// What the core's types show of a value that they hold, in the way in which panics and logs would show them.
+#[test]
+fn types_that_hold_a_value_show_nothing() {
+    let mut shown: Vec<(String, String)> = Vec::new();
+    for Way { what, pod, settings: of_way, answers, .. } in ways() {
+        let host = Host::new(&answers);
+        let payload = json!({ "request": creation(&pod), "settings": of_way }).to_string();
+        let texts = Texts::default();
+        let verdict = admission::validate(payload.as_bytes(), &texts, &*host);
+        if let Verdict::Reject(rejection) = &verdict {
+            shown.push((format!("{what}: rejection"), format!("{rejection:?} {rejection:#?} {rejection}")));
+        }
+        let read = review::read(payload.as_bytes()).expect("an admission request").expect("a pod that asks");
+        let annotations = read.pod.annotations(ANNOTATION_PREFIX, &texts).expect("annotations");
+        let asked = requests::read(annotations.into_iter(), &texts).expect("requests");
+        let Ok(settings) = settings::parse(read.settings, &texts) else { continue };
+        let context = Context {
+            view: &read.pod,
+            namespace: &read.namespace,
+            settings: &settings,
+            cluster: &*host,
+            texts: &texts,
+        };
+        let outcome = managers::inject(&asked.requests, context);
+        shown.push((format!("{what}: plan or refusal"), format!("{outcome:?} {outcome:#?}")));
+        let Ok(store) = store::open(&settings.embedded_secret_manager_config, &*host) else { continue };
+        let scope = Scope { organization: "acme", domain: "development", project: "flytesnacks" };
+        let name = store.names(scope, "k").expect("a name").remove(0);
+        let value = store.fetch(&name);
+        shown.push((format!("{what}: value"), format!("{value:?} {value:#?}")));
+    }
+    let source = Source::Literal(CANARY);
+    let own = OwnVariable { name: "SECRETS", parts: vec![CANARY, CANARY] };
+    let plan = Plan { variables: vec![Variable { name: "A", source }], ..Plan::default() };
+    let mut merged = Merged::default();
+    merged.add(0, plan.clone()).expect("one plan alone");
+    shown
+        .push(("by hand".to_owned(), format!("{source:?} {own:?} {own:#?} {plan:?} {plan:#?} {merged:?} {merged:#?}")));
+    for (what, text) in &shown {
+        assert_eq!(tells(text), Vec::<String>::new(), "{what}");
+    }
+    assert!(shown.iter().any(|(_, text)| text.contains("SecretValue(…)")), "values have been fetched");
+    assert!(shown.iter().any(|(_, text)| text.contains("Literal(…)")), "values have been planned");
+}
+
+#[test]
+fn a_changed_pod_shows_nothing() {
+    for Way { what, pod, settings, answers, .. } in ways() {
+        let payload = json!({ "request": creation(&pod), "settings": settings }).to_string();
+        let texts = Texts::default();
+        let verdict = admission::validate(payload.as_bytes(), &texts, &*Host::new(&answers));
+        assert_eq!(tells(&format!("{verdict:?}")), Vec::<String>::new(), "{what}");
+    }
+}
+
+/// The positive control of what `make test` looks for.
+#[test]
+#[ignore = "prints the canary, so that `make test` sees that it would be seen"]
+fn the_canary_is_printed() {
+    println!("{CANARY}");
+}
