@@ -8,16 +8,12 @@ use super::{
     derived_variable, file_variables, literal, named_variable, needed, path_variable, refused, Context, Injection,
     Reason, SecretManager, ENV_PREFIX,
 };
-use crate::names::kubernetes::is_label_value;
-use crate::names::{flyte, kubernetes, Scope};
+use crate::names::{self, kubernetes, Scope};
 use crate::pod::{ContainerName, File, InitContainer, Merged, Mount, OwnVariable, Plan, Volume, SECRETS_DIR};
 use crate::requests::{MountRequirement, SecretRequest};
 use crate::store::{self, SecretValue};
 use crate::tenancy;
 use crate::texts::cut;
-
-/// What stands between the parts of secrets' names, and so in no label.
-const SEPARATOR: &[u8] = flyte::SEPARATOR.as_bytes();
 
 /// The volume in memory that files are written to.
 const VOLUME: &str = "embedded-secret-vol";
@@ -97,7 +93,7 @@ impl<'a> Embedded<'a> {
             let value = self.context.view.label(name)?.unwrap_or_default();
             match &*value {
                 "" => Err(Reason::MissingLabel(name)),
-                text if is_label_value(text) && !text.as_bytes().windows(2).any(|pair| pair == SEPARATOR) => Ok(value),
+                text if names::is_part(text) => Ok(value),
                 text => Err(Reason::Label { name, value: cut(text).to_owned() }),
             }
         };

@@ -60,6 +60,12 @@ impl fmt::Display for Scope<'_> {
     }
 }
 
+/// Whether a label's value may be a part of a name: a value as Kubernetes wants it, not empty, and without what stands between
+/// the parts.
+pub fn is_part(value: &str) -> bool {
+    kubernetes::is_label_value(value) && !value.as_bytes().windows(2).any(|pair| pair == flyte::SEPARATOR.as_bytes())
+}
+
 /// A scope and a key, read back from a name.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Decoded {

@@ -73,6 +73,41 @@ pub fn parse<'a>(text: &'a [u8], texts: &'a Texts) -> Result<SecretRequest<'a>, 
     Ok(request)
 }
 
+/// The inverse of [`parse`], as Go's `proto.MarshalTextString` writes it: a line for each field that is not empty.
+pub fn write(request: &SecretRequest) -> String {
+    let mut text = String::new();
+    for field in Field::ALL {
+        let value = match field {
+            Field::Group => quote(request.group),
+            Field::GroupVersion => quote(request.group_version),
+            Field::Key => quote(request.key),
+            Field::MountRequirement if request.mount_requirement == MountRequirement::Any => continue,
+            Field::MountRequirement => request.mount_requirement.to_string(),
+            Field::EnvVar => quote(request.env_var),
+        };
+        if value != "\"\"" {
+            text.push_str(&format!("{}: {value}\n", field.label()));
+        }
+    }
+    text
+}
+
+fn quote(value: &str) -> String {
+    let mut quoted = String::from("\"");
+    for byte in value.bytes() {
+        match byte {
+            b'\n' => quoted.push_str("\\n"),
+            b'\r' => quoted.push_str("\\r"),
+            b'\t' => quoted.push_str("\\t"),
+            b'"' | b'\\' => quoted.extend(['\\', char::from(byte)]),
+            b' '..=b'~' => quoted.push(char::from(byte)),
+            _ => quoted.push_str(&format!("\\{byte:03o}")),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
 /// Where a quoted string stands in place of a field's name, errors in it name no field.
 const FIELDS_ONLY: &str = "name";
 
@@ -350,6 +385,22 @@ mod tests {
         for (text, wrong) in table {
             assert_eq!(parse(text, &Texts::default()), Err(wrong), "{}", text.escape_ascii());
         }
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let all = SecretRequest {
+            group: "g",
+            group_version: "v",
+            key: "\"é\\\n\r\t\u{1}'",
+            mount_requirement: MountRequirement::Unknown(7),
+            env_var: "X",
+        };
+        let written = "group: \"g\"\ngroup_version: \"v\"\nkey: \"\\\"\\303\\251\\\\\\n\\r\\t\\001'\"\n\
+                       mount_requirement: 7\nenv_var: \"X\"\n";
+        assert_eq!(write(&all), written);
+        assert_eq!(parse(written.as_bytes(), &Texts::default()), Ok(all));
+        assert_eq!(write(&SecretRequest::default()), "");
     }
 
     #[test]

@@ -1,0 +1,138 @@
+//! What people and programs see: text, JSON, YAML, differences, and places in files.
+//!
+//! Knows no command. Standard output holds the answer, standard error what is said beside it.
+
+use std::io::{ErrorKind, Write};
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use anstyle::{AnsiColor, Style};
+use clap::ValueEnum;
+use serde_json::Value;
+use serde_saphyr::ser_options;
+use similar::TextDiff;
+
+use crate::files::{Place, Source};
+
+/// What a command has to say on the whole.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Answer {
+    /// Nothing is wrong.
+    Yes,
+    /// Something is.
+    No,
+}
+
+impl Answer {
+    pub fn yes_if(right: bool) -> Self {
+        if right { Self::Yes } else { Self::No }
+    }
+
+    pub fn and(self, other: Self) -> Self {
+        Self::yes_if(self == Self::Yes && other == Self::Yes)
+    }
+}
+
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+/// Writes to standard output. Whoever has stopped reading wants no more; what cannot be written is no answer.
+pub fn print(text: &str) {
+    if let Err(wrong) = anstream::stdout().write_all(text.as_bytes()) {
+        if wrong.kind() != ErrorKind::BrokenPipe {
+            error(&format!("the answer cannot be written: {wrong}"));
+        }
+        std::process::exit(2);
+    }
+}
+
+pub fn json(value: &Value) {
+    print(&format!("{value:#}\n"));
+}
+
+pub fn yaml(value: &Value) -> String {
+    let options = ser_options! { folded_wrap_chars: usize::MAX };
+    serde_saphyr::to_string_with_options(value, options).unwrap_or_default()
+}
+
+pub fn error(message: &str) {
+    say("error", AnsiColor::Red, message);
+}
+
+pub fn warning(message: &str) {
+    say("warning", AnsiColor::Yellow, message);
+}
+
+pub fn note(message: &str) {
+    say("note", AnsiColor::Cyan, message);
+}
+
+fn say(kind: &str, color: AnsiColor, message: &str) {
+    let style = color.on_default().bold();
+    anstream::eprintln!("{style}{kind}{style:#}: {message}");
+}
+
+/// Columns under a heading; the last one is as wide as it likes.
+pub fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> String {
+    let mut widths = heading.map(str::len);
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |cells: [&str; N]| {
+        let padded = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        padded.collect::<Vec<String>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    let bold = Style::new().bold();
+    let mut text = format!("{bold}{}{bold:#}\n", line(heading).trim_end());
+    text.extend(rows.iter().map(|row| line(row.each_ref().map(String::as_str))));
+    text
+}
+
+/// A unified diff in colour; the stream drops the colours where they are not wanted.
+pub fn diff(name: &str, before: &str, after: &str) -> String {
+    let diff = TextDiff::from_lines(before, after);
+    let unified = diff.unified_diff().header(name, "as admitted").to_string();
+    unified
+        .lines()
+        .map(|line| {
+            let style = match line.as_bytes().first() {
+                Some(b'-') => AnsiColor::Red.on_default(),
+                Some(b'+') => AnsiColor::Green.on_default(),
+                Some(b'@') => AnsiColor::Cyan.on_default(),
+                _ => Style::new(),
+            };
+            format!("{style}{line}{style:#}\n")
+        })
+        .collect()
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Severity {
+    Error,
+    Warning,
+}
+
+/// A message, and the place in a file that it is about.
+pub fn finding(severity: Severity, message: &str, source: &Source, place: Option<Place>) -> String {
+    let level = match severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let title = level.primary_title(message);
+    let group = match place {
+        Some(place) => {
+            let annotation = AnnotationKind::Primary.span(source.span(place));
+            title.element(Snippet::source(source.text.as_str()).path(source.name.as_str()).annotation(annotation))
+        }
+        None => title.element(annotate_snippets::Origin::path(source.name.as_str())),
+    };
+    Renderer::styled().render(&[group]) + "\n"
+}

@@ -1,0 +1,229 @@
+//! What a cluster that runs Flyte's own webhook needs to run the policy in its place.
+//!
+//! The manifests are those of the Helm chart; `--values` prints what the chart wants to know.
+
+use flyte_secrets_policy::settings::{self, EmbeddedSecretManager, ManagerType, Provider};
+use flyte_secrets_policy::texts::Texts;
+use serde_json::{Value, json};
+
+use crate::check;
+use crate::output::{self, Answer};
+
+/// Print the policy and its rights for a cluster that runs Flyte's own webhook today, and what to switch off there
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Flyte's configuration, as `check` reads it
+    #[arg(short, long)]
+    file: String,
+    /// Print values for the Helm chart, which installs the secret gateway too
+    #[arg(long)]
+    values: bool,
+    /// The namespace that a pod must be in, as in Flyte's namespaceMapping, if the settings have none
+    #[arg(long, value_name = "TEMPLATE", default_value = "{{ project }}-{{ domain }}")]
+    namespace_template: String,
+    /// A namespace of tasks, where images are pulled with secrets; several times
+    #[arg(long, value_name = "NAMESPACE")]
+    task_namespace: Vec<String>,
+    /// The policy server
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    policy_server: String,
+    /// Its service account
+    #[arg(long, value_name = "NAMESPACE/NAME", default_value = "kubewarden/policy-server", value_parser = account)]
+    service_account: Account,
+    /// How the manifests are written
+    #[arg(short, long, value_enum, default_value = "yaml")]
+    output: Shape,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+enum Shape {
+    Yaml,
+    Json,
+}
+
+#[derive(Clone, Debug)]
+struct Account {
+    namespace: String,
+    name: String,
+}
+
+fn account(text: &str) -> Result<Account, String> {
+    let (namespace, name) = text.split_once('/').ok_or("a namespace and a name with a slash in between are wanted")?;
+    Ok(Account { namespace: namespace.to_owned(), name: name.to_owned() })
+}
+
+/// Why there are no manifests.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Settings(#[from] check::Error),
+    #[error("the settings cannot be used with this --namespace-template: {0}")]
+    Wrong(#[from] settings::Error),
+    #[error(
+        "imagePullSecrets.enabled needs the right to read Secrets where tasks run; name these namespaces with \
+         --task-namespace"
+    )]
+    NoTaskNamespace,
+}
+
+const NAME: &str = "flyte-secrets-policy";
+const GATEWAY: &str = "secret-gateway.flyte.org";
+
+pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
+    let mut section = check::settings(&arguments.file)?;
+    if section.is_null() {
+        section = json!({});
+    }
+    if let Some(section) = section.as_object_mut() {
+        let mut tenancy = json!({ "namespaceTemplate": arguments.namespace_template });
+        let given = section.get("tenancy").and_then(Value::as_object).cloned().unwrap_or_default();
+        if let Some(tenancy) = tenancy.as_object_mut() {
+            tenancy.extend(given);
+        }
+        section.insert("tenancy".to_owned(), tenancy);
+    }
+    let texts = Texts::default();
+    let json = section.to_string();
+    let (parsed, warnings) = settings::validate(json.as_bytes(), &texts)?;
+    warnings.iter().for_each(|warning| output::warning(warning));
+    let config = Some(&parsed.embedded_secret_manager_config)
+        .filter(|_| parsed.managers().any(|manager| manager == ManagerType::Embedded));
+    let reads = match config {
+        Some(config) => Reads::of(config, &arguments.task_namespace)?,
+        None => Reads::default(),
+    };
+    let documents = match arguments.values {
+        true => vec![values(arguments, &section)],
+        false => reads.manifests(arguments, &section),
+    };
+    match arguments.output {
+        Shape::Yaml => {
+            let documents: Vec<String> = documents.iter().map(output::yaml).collect();
+            output::print(&documents.join("---\n"));
+        }
+        Shape::Json if arguments.values => documents.iter().for_each(output::json),
+        Shape::Json => output::json(&json!({ "apiVersion": "v1", "kind": "List", "items": documents })),
+    }
+    if let (Some(kind), false) = (reads.kind, arguments.values) {
+        output::note(&format!("{kind} is served by the secret gateway; the chart installs it: see --values"));
+    }
+    output::note(
+        "switch Flyte's own webhook off: remove its MutatingWebhookConfiguration, and set \
+         disableCreateMutatingWebhookConfig: true in the section webhook, so that it is not made again",
+    );
+    output::note("propeller must go on to run: it writes the label and the annotations that the policy reads");
+    Ok(Answer::Yes)
+}
+
+/// What the policy reads of the cluster.
+#[derive(Default)]
+struct Reads<'a> {
+    /// The namespace of the Secrets with values.
+    namespace: Option<&'a str>,
+    /// The gateway's kind.
+    kind: Option<&'static str>,
+    /// Namespaces with Secrets to pull images with.
+    tasks: &'a [String],
+}
+
+impl<'a> Reads<'a> {
+    fn of(config: &EmbeddedSecretManager<'a>, tasks: &'a [String]) -> Result<Self, Error> {
+        let pulls = config.image_pull_secrets.enabled;
+        if pulls && tasks.is_empty() {
+            return Err(Error::NoTaskNamespace);
+        }
+        let kind = match config.provider()? {
+            Provider::Aws => Some("AWSSecret"),
+            Provider::Gcp => Some("GCPSecret"),
+            Provider::Azure => Some("AzureSecret"),
+            Provider::K8s => None,
+        };
+        // The twins of image pull secrets are looked for in the store's namespace too.
+        let namespace = (kind.is_none() || pulls).then_some(config.k8s_config.namespace);
+        Ok(Self { namespace, kind, tasks: if pulls { tasks } else { &[] } })
+    }
+
+    fn manifests(&self, arguments: &Arguments, settings: &Value) -> Vec<Value> {
+        let Account { namespace, name } = &arguments.service_account;
+        let subjects = json!([{ "kind": "ServiceAccount", "name": name, "namespace": namespace }]);
+        let rbac = |kind: &str, metadata: Value| {
+            let version = "rbac.authorization.k8s.io/v1";
+            json!({ "apiVersion": version, "kind": kind, "metadata": metadata })
+        };
+        let role = |kind: &str, metadata: Value, group: &str, resource: &str| {
+            let rule = json!({ "apiGroups": [group], "resources": [resource], "verbs": ["get"] });
+            with(rbac(kind, metadata), [("rules", json!([rule]))])
+        };
+        let binding = |kind: &str, metadata: Value, role: &str| {
+            let role = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": role, "name": NAME });
+            with(rbac(kind, metadata), [("roleRef", role), ("subjects", subjects.clone())])
+        };
+        let mut manifests = Vec::new();
+        let mut resources = Vec::new();
+        let mut namespaces: Vec<&str> = self.namespace.into_iter().collect();
+        for namespace in self.tasks {
+            if !namespaces.contains(&namespace.as_str()) {
+                namespaces.push(namespace);
+            }
+        }
+        for namespace in &namespaces {
+            let metadata = json!({ "name": NAME, "namespace": namespace });
+            manifests.push(role("Role", metadata.clone(), "", "secrets"));
+            manifests.push(binding("RoleBinding", metadata, "Role"));
+        }
+        if !namespaces.is_empty() {
+            resources.push(json!({ "apiVersion": "v1", "kind": "Secret" }));
+        }
+        if let Some(kind) = self.kind {
+            let metadata = json!({ "name": NAME });
+            let resource = format!("{}s", kind.to_ascii_lowercase());
+            manifests.push(role("ClusterRole", metadata.clone(), GATEWAY, &resource));
+            manifests.push(binding("ClusterRoleBinding", metadata, "ClusterRole"));
+            resources.push(json!({ "apiVersion": format!("{GATEWAY}/v1alpha1"), "kind": kind }));
+        }
+        let module = concat!(
+            "registry://ghcr.io/flyte-secrets-policy/policies/flyte-secrets-policy:v",
+            env!("CARGO_PKG_VERSION")
+        );
+        let mut spec = json!({
+            "policyServer": arguments.policy_server,
+            "module": module,
+            "mode": "protect",
+            "mutating": true,
+            "backgroundAudit": false,
+            "failurePolicy": "Fail",
+            "timeoutSeconds": 10,
+            "rules": [{ "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"] }],
+            "objectSelector": { "matchLabels": { "inject-flyte-secrets": "true" } },
+        });
+        if !resources.is_empty() {
+            spec = with(spec, [("contextAwareResources", Value::Array(resources))]);
+        }
+        manifests.push(json!({
+            "apiVersion": "policies.kubewarden.io/v1",
+            "kind": "ClusterAdmissionPolicy",
+            "metadata": { "name": "flyte-secrets" },
+            "spec": with(spec, [("settings", settings.clone())]),
+        }));
+        manifests
+    }
+}
+
+fn with<const N: usize>(mut object: Value, members: [(&str, Value); N]) -> Value {
+    if let Some(object) = object.as_object_mut() {
+        object.extend(members.map(|(key, value)| (key.to_owned(), value)));
+    }
+    object
+}
+
+/// What the chart makes the same of. It finds out by itself whether the gateway is needed, and for which places.
+fn values(arguments: &Arguments, settings: &Value) -> Value {
+    let Account { namespace, name } = &arguments.service_account;
+    json!({
+        "policy": { "settings": settings, "imagePullSecretNamespaces": arguments.task_namespace },
+        "policyServer": {
+            "name": arguments.policy_server,
+            "serviceAccount": { "name": name, "namespace": namespace },
+        },
+    })
+}
