@@ -7,7 +7,7 @@
 bats_require_minimum_version 1.5.0
 
 setup_file() {
-  cd "$BATS_TEST_DIRNAME/.."
+  cd "$BATS_TEST_DIRNAME/../.."
   command -v kwctl > /dev/null ||
     { echo "kwctl is missing: https://github.com/kubewarden/kubewarden-controller/releases" >&2; return 1; }
   command -v jq > /dev/null || { echo "jq is missing: apt-get install jq" >&2; return 1; }
@@ -15,7 +15,7 @@ setup_file() {
 }
 
 setup() {
-  cd "$BATS_TEST_DIRNAME/.."
+  cd "$BATS_TEST_DIRNAME/../.."
   export RUST_BACKTRACE=0
 }
 
