@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use flyte_secrets_testing::engine::Policy;
 use flyte_secrets_testing::golden::same;
 use flyte_secrets_testing::host::{Capabilities, Store};
+use flyte_secrets_testing::pods::pod;
 use serde_json::{Value, json};
 
 use crate::clouds::Clouds;
@@ -19,6 +20,8 @@ use crate::tools::{Tools, repository};
 
 /// The namespace of the tasks in `testing`'s pods.
 pub const TASKS: &str = "flytesnacks-development";
+/// What most pods of the suites ask for; its value is `t0ken` in all stores.
+pub const TOKEN: &str = "key: 'token' mount_requirement: ENV_VAR";
 const RELEASE: &str = "flyte-secrets";
 
 /// What the examples of the chart do not say: a port that everybody may listen on; no memory, because tests change what clouds
@@ -156,6 +159,22 @@ pub fn denied(answer: &Answer, code: u16, reason: &str) -> Result<()> {
          flyte.secrets/s0) cannot be injected\nEmbedded: {reason}"
     );
     same(&json!(expected), &json!(answer.refused(code)?))
+}
+
+/// An error unless a pod that asks for [`TOKEN`] comes out with its value.
+pub async fn arrives(world: &World) -> Result<()> {
+    let created = world.cluster.admin.create_pod(TASKS, &pod(&[TOKEN])).await?.ok()?;
+    world.cluster.admin.delete_pod(TASKS, "task-1").await?;
+    delivered(&created)
+}
+
+/// An error unless a pod has the value of [`TOKEN`].
+pub fn delivered(pod: &Value) -> Result<()> {
+    let variables = json!([
+        { "name": "_UNION_TOKEN", "value": "t0ken" },
+        { "name": "FLYTE_SECRETS_ENV_PREFIX", "value": "_UNION_" },
+    ]);
+    same(&variables, &pod["spec"]["containers"][0]["env"])
 }
 
 /// What the API server itself makes of a pod, past all webhooks that look for the label: the pod with its defaults.

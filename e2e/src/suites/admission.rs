@@ -8,9 +8,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::{Answer, Caller};
 use crate::report::Report;
-use crate::world::{TASKS, World, bare, refusal, stored};
-
-const TOKEN: &str = "key: 'token' mount_requirement: ENV_VAR";
+use crate::world::{TASKS, TOKEN, World, bare, refusal, stored};
 
 pub async fn run(report: &mut Report, world: &mut World) -> Result<()> {
     world.install_embedded().await?;

@@ -10,9 +10,8 @@ use serde_json::{Value, json};
 use crate::cluster::Cluster;
 use crate::kubewarden;
 use crate::report::Report;
-use crate::world::{TASKS, World, denied};
+use crate::world::{TASKS, TOKEN, World, arrives, denied};
 
-const TOKEN: &str = "key: 'token' mount_requirement: ENV_VAR";
 const BINDING: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/flyte/rolebindings";
 
 pub async fn run(report: &mut Report, world: &mut World) -> Result<()> {
@@ -51,17 +50,6 @@ async fn rights(cluster: &Cluster) -> Result<()> {
         let found = cluster.may(kubewarden::USER, &attributes).await?;
         ensure!(found == allowed, "{verb} {resource} in {namespace:?}: {found}");
     }
-    Ok(())
-}
-
-async fn arrives(world: &World) -> Result<()> {
-    let created = world.cluster.admin.create_pod(TASKS, &pod(&[TOKEN])).await?.ok()?;
-    world.cluster.admin.delete_pod(TASKS, "task-1").await?;
-    let variables = json!([
-        { "name": "_UNION_TOKEN", "value": "t0ken" },
-        { "name": "FLYTE_SECRETS_ENV_PREFIX", "value": "_UNION_" },
-    ]);
-    ensure!(created["spec"]["containers"][0]["env"] == variables, "{}", created["spec"]["containers"][0]);
     Ok(())
 }
 

@@ -14,9 +14,8 @@ use crate::gateway::{Gateway, available};
 use crate::kubewarden;
 use crate::process;
 use crate::report::Report;
-use crate::world::{TASKS, World, denied};
+use crate::world::{TASKS, TOKEN, World, arrives, delivered, denied};
 
-const TOKEN: &str = "key: 'token' mount_requirement: ENV_VAR";
 const PATIENCE: Duration = Duration::from_secs(60);
 const KINDS: &str = "/apis/secret-gateway.flyte.org/v1alpha1";
 
@@ -163,22 +162,6 @@ async fn past_the_front_proxy(world: &World) -> Result<()> {
         let (status, body) = (answer.status().as_u16(), answer.text().await?);
         ensure!(status == 401, "{status}: {body}");
     }
-    Ok(())
-}
-
-async fn arrives(world: &World) -> Result<()> {
-    let created = world.cluster.admin.create_pod(TASKS, &pod(&[TOKEN])).await?.ok()?;
-    world.cluster.admin.delete_pod(TASKS, "task-1").await?;
-    delivered(&created)
-}
-
-fn delivered(pod: &Value) -> Result<()> {
-    let variables = json!([
-        { "name": "_UNION_TOKEN", "value": "t0ken" },
-        { "name": "FLYTE_SECRETS_ENV_PREFIX", "value": "_UNION_" },
-    ]);
-    let found = &pod["spec"]["containers"][0]["env"];
-    ensure!(*found == variables, "{found}");
     Ok(())
 }
 
