@@ -1,6 +1,7 @@
 //! `flyte-secrets`: what the policy would do, said without a cluster.
 //!
-//! Holds the tree of commands and nothing else. Each command has a file of its own; all of them ask the policy's core.
+//! Holds the tree of commands and nothing else. Each command has a file of its own, which reads arguments and shows answers; the
+//! answers are those of `explain`.
 
 mod check;
 mod files;
@@ -10,7 +11,6 @@ mod policy;
 mod preview;
 mod request;
 mod shell;
-mod store;
 
 use std::path::Path;
 use std::process::ExitCode;

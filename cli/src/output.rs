@@ -3,15 +3,18 @@
 //! Knows no command. Standard output holds the answer, standard error what is said beside it.
 
 use std::io::{ErrorKind, Write};
+use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
+use flyte_secrets_explain::check::Severity;
+use flyte_secrets_explain::source::Source;
+use flyte_secrets_explain::tree::Place;
+use flyte_secrets_policy::json::Writer;
 use serde_json::Value;
 use serde_saphyr::ser_options;
 use similar::TextDiff;
-
-use crate::files::{Place, Source};
 
 /// What a command has to say on the whole.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -51,7 +54,20 @@ pub fn print(text: &str) {
     }
 }
 
-pub fn json(value: &Value) {
+/// What the core's writer writes, with a line for each member.
+pub fn json(write: impl FnOnce(&mut Writer)) {
+    value(&written(write));
+}
+
+/// What the core's writer writes.
+pub fn written(write: impl FnOnce(&mut Writer)) -> Value {
+    let mut json = Writer::default();
+    write(&mut json);
+    // The writer writes nothing else than JSON.
+    serde_json::from_slice(json.bytes()).unwrap_or_default()
+}
+
+pub fn value(value: &Value) {
     print(&format!("{value:#}\n"));
 }
 
@@ -113,13 +129,6 @@ pub fn diff(name: &str, before: &str, after: &str) -> String {
         .collect()
 }
 
-/// How bad a finding is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Severity {
-    Error,
-    Warning,
-}
-
 /// A message, and the place in a file that it is about.
 pub fn finding(severity: Severity, message: &str, source: &Source, place: Option<Place>) -> String {
     let level = match severity {
@@ -129,10 +138,19 @@ pub fn finding(severity: Severity, message: &str, source: &Source, place: Option
     let title = level.primary_title(message);
     let group = match place {
         Some(place) => {
-            let annotation = AnnotationKind::Primary.span(source.span(place));
+            let annotation = AnnotationKind::Primary.span(span(&source.text, place));
             title.element(Snippet::source(source.text.as_str()).path(source.name.as_str()).annotation(annotation))
         }
         None => title.element(annotate_snippets::Origin::path(source.name.as_str())),
     };
     Renderer::styled().render(&[group]) + "\n"
+}
+
+/// The bytes at a place, up to the end of its line.
+fn span(text: &str, place: Place) -> Range<usize> {
+    let before: usize = text.split_inclusive('\n').take(place.line.saturating_sub(1)).map(str::len).sum();
+    let line = text.lines().nth(place.line.saturating_sub(1)).unwrap_or_default();
+    let byte = |column: usize| line.char_indices().nth(column).map_or(line.len(), |(at, _)| at);
+    let start = place.column.saturating_sub(1);
+    before + byte(start)..before + byte(start.saturating_add(place.length.max(1)))
 }

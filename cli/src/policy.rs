@@ -70,7 +70,8 @@ const NAME: &str = "flyte-secrets-policy";
 const GATEWAY: &str = "secret-gateway.flyte.org";
 
 pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
-    let mut section = check::settings(&arguments.file)?;
+    let settings = check::settings(&arguments.file)?;
+    let mut section = output::written(|json| settings.write(json));
     if section.is_null() {
         section = json!({});
     }
@@ -101,8 +102,8 @@ pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
             let documents: Vec<String> = documents.iter().map(output::yaml).collect();
             output::print(&documents.join("---\n"));
         }
-        Shape::Json if arguments.values => documents.iter().for_each(output::json),
-        Shape::Json => output::json(&json!({ "apiVersion": "v1", "kind": "List", "items": documents })),
+        Shape::Json if arguments.values => documents.iter().for_each(output::value),
+        Shape::Json => output::value(&json!({ "apiVersion": "v1", "kind": "List", "items": documents })),
     }
     if let (Some(kind), false) = (reads.kind, arguments.values) {
         output::note(&format!("{kind} is served by the secret gateway; the chart installs it: see --values"));

@@ -1,17 +1,16 @@
-//! Requests for secrets: from fields to annotations, and from annotations and pods to sentences.
+//! `request`: requests for secrets, from fields to annotations, and from annotations and pods to sentences.
 
 use std::path::Path;
 
 use clap::{Args, Subcommand, ValueEnum};
-use flyte_secrets_policy::base32::{self, Alphabet};
-use flyte_secrets_policy::requests::{
-    self, ANNOTATION_PREFIX, Annotated, MountRequirement, REQUEST_PREFIX, SecretRequest, text_format,
-};
+use flyte_secrets_explain::requests::{self, Found, sentence};
+use flyte_secrets_explain::source;
+use flyte_secrets_policy::requests::{Annotated, MountRequirement, REQUEST_PREFIX, SecretRequest};
 use flyte_secrets_policy::review::LABEL;
 use flyte_secrets_policy::texts::Texts;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::files::{self, Pod, Source};
+use crate::files;
 use crate::output::{self, Answer, Format};
 
 /// Write requests for secrets as annotations, and read them
@@ -73,6 +72,8 @@ pub struct Decode {
 pub enum Error {
     #[error(transparent)]
     File(#[from] files::Error),
+    #[error(transparent)]
+    Source(#[from] source::Error),
 }
 
 pub fn run(command: &Command) -> Result<Answer, Error> {
@@ -86,7 +87,7 @@ pub fn run(command: &Command) -> Result<Answer, Error> {
 }
 
 fn encode(arguments: &Encode) {
-    let request = SecretRequest {
+    let value = requests::encode(&SecretRequest {
         group: arguments.group.as_deref().unwrap_or_default(),
         group_version: arguments.group_version.as_deref().unwrap_or_default(),
         key: arguments.key.as_deref().unwrap_or_default(),
@@ -96,15 +97,14 @@ fn encode(arguments: &Encode) {
             Mount::File => MountRequirement::File,
         },
         env_var: arguments.env_var.as_deref().unwrap_or_default(),
-    };
-    let value = base32::encode(Alphabet::Flyte, text_format::write(&request).as_bytes());
+    });
     let (label, on) = LABEL;
     let annotation = format!("{REQUEST_PREFIX}0");
     let metadata = || json!({ "metadata": { "labels": { label: on }, "annotations": { annotation: value } } });
     match arguments.output {
         Shape::Text => output::print(&format!("{value}\n")),
         Shape::Yaml => output::print(&output::yaml(&metadata())),
-        Shape::Json => output::json(&metadata()),
+        Shape::Json => output::value(&metadata()),
     }
 }
 
@@ -112,41 +112,41 @@ fn decode(arguments: &Decode) -> Result<Answer, Error> {
     if arguments.input != "-" && !Path::new(&arguments.input).exists() {
         return Ok(decode_value(&arguments.input, arguments.output));
     }
-    let source = Source::read(&arguments.input)?;
-    if let [Value::String(value)] = source.values()?.as_slice() {
+    let source = files::read(&arguments.input)?;
+    if let [document] = source.documents()?.as_slice()
+        && let Some(value) = document.text()
+    {
         return Ok(decode_value(value, arguments.output));
     }
-    let mut answer = Answer::Yes;
-    let mut rows = Vec::new();
-    for pod in source.pods()? {
-        let texts = Texts::default();
-        let found = read(&pod, &texts);
-        answer = answer.and(Answer::yes_if(found.unreadable.is_empty()));
-        match arguments.output {
-            Format::Json => rows.extend(found.rows().map(|mut row| {
-                if let Some(row) = row.as_object_mut() {
-                    row.insert("pod".to_owned(), json!(pod.name));
-                    row.insert("namespace".to_owned(), json!(pod.namespace));
-                }
-                row
-            })),
-            Format::Text => output::print(&format!("{}\n{}", pod.name, found.text())),
+    let pods = source.pods()?;
+    let texts = Texts::default();
+    let found: Vec<Found> = pods.iter().map(|pod| requests::read(pod, &texts)).collect();
+    match arguments.output {
+        Format::Json => output::json(|json| {
+            json.list();
+            for (pod, found) in pods.iter().zip(&found) {
+                json.object().member("name", &pod.name);
+                found.write(json.key("requests"));
+                json.end_object();
+            }
+            json.end_list();
+        }),
+        Format::Text => {
+            let each = pods.iter().zip(&found);
+            each.for_each(|(pod, found)| output::print(&format!("{}\n{}", pod.name, text(found))));
         }
     }
-    if arguments.output == Format::Json {
-        output::json(&Value::Array(rows));
-    }
-    Ok(answer)
+    Ok(Answer::yes_if(found.iter().all(|found| found.unreadable.is_empty())))
 }
 
 fn decode_value(value: &str, format: Format) -> Answer {
     let texts = Texts::default();
-    let bytes = base32::decode(Alphabet::Flyte, value.trim().as_bytes()).map_err(|wrong| wrong.to_string());
-    let request =
-        bytes.and_then(|bytes| text_format::parse(texts.bytes(&bytes), &texts).map_err(|wrong| wrong.to_string()));
-    match (request, format) {
+    match (requests::decode(value, &texts), format) {
         (Ok(request), Format::Text) => output::print(&format!("asks for {}\n", sentence(&request))),
-        (Ok(request), Format::Json) => output::json(&row(&request)),
+        (Ok(request), Format::Json) => output::json(|json| {
+            requests::write_request(&request, json.object());
+            json.end_object();
+        }),
         (Err(problem), _) => {
             output::error(&format!("{value:?} holds no secret request, and there is no such file: {problem}"));
             return Answer::No;
@@ -155,99 +155,16 @@ fn decode_value(value: &str, format: Format) -> Answer {
     Answer::Yes
 }
 
-/// What a pod asks for.
-pub struct Found<'a> {
-    pub requests: Vec<Annotated<'a>>,
-    /// Annotations that hold no request.
-    pub unreadable: Vec<(&'a str, requests::Error)>,
-    /// Annotations that start as requests do and have no number.
-    ignored: Vec<&'a str>,
-}
-
-/// Reads the requests of a pod; unlike the policy, those that can be read also where others cannot.
-pub fn read<'a>(pod: &'a Pod, texts: &'a Texts) -> Found<'a> {
-    let annotations = pod.object.pointer("/metadata/annotations").and_then(Value::as_object);
-    let pairs = annotations.into_iter().flatten().filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)));
-    let mut readable = Vec::new();
-    let mut unreadable = Vec::new();
-    for pair in pairs.filter(|(key, _)| key.starts_with(ANNOTATION_PREFIX)) {
-        match requests::read([pair].into_iter(), texts) {
-            Ok(_) => readable.push(pair),
-            Err(wrong) => unreadable.push((pair.0, wrong)),
-        }
+fn text(found: &Found) -> String {
+    let mut text = String::new();
+    for Annotated { annotation, request } in &found.requests {
+        text.push_str(&format!("  {annotation} asks for {}\n", sentence(request)));
     }
-    let found = requests::read(readable.into_iter(), texts).unwrap_or_default();
-    Found { requests: found.requests, unreadable, ignored: found.ignored }
-}
-
-impl Found<'_> {
-    fn text(&self) -> String {
-        let mut text = String::new();
-        for Annotated { annotation, request } in &self.requests {
-            text.push_str(&format!("  {annotation} asks for {}\n", sentence(request)));
-        }
-        for (_, wrong) in &self.unreadable {
-            text.push_str(&format!("  {wrong}\n"));
-        }
-        for annotation in &self.ignored {
-            text.push_str(&format!("  {annotation} is no secret request: s and a number are wanted\n"));
-        }
-        if text.is_empty() { "  asks for no secrets\n".to_owned() } else { text }
+    for (_, wrong) in &found.unreadable {
+        text.push_str(&format!("  {wrong}\n"));
     }
-
-    fn rows(&self) -> impl Iterator<Item = Value> {
-        let requests = self.requests.iter().map(|annotated| {
-            let mut row = row(&annotated.request);
-            if let Some(row) = row.as_object_mut() {
-                row.insert("annotation".to_owned(), json!(annotated.annotation));
-            }
-            row
-        });
-        let unreadable =
-            self.unreadable.iter().map(|(key, wrong)| json!({ "annotation": key, "error": wrong.to_string() }));
-        requests.chain(unreadable)
+    for annotation in &found.ignored {
+        text.push_str(&format!("  {annotation} is no secret request: s and a number are wanted\n"));
     }
-}
-
-fn row(request: &SecretRequest) -> Value {
-    let SecretRequest { group, group_version, key, mount_requirement, env_var } = request;
-    let mut row = json!({ "mount_requirement": mount_requirement.to_string(), "sentence": sentence(request) });
-    for (field, value) in [("group", group), ("group_version", group_version), ("key", key), ("env_var", env_var)] {
-        if let (false, Some(row)) = (value.is_empty(), row.as_object_mut()) {
-            row.insert(field.to_owned(), json!(value));
-        }
-    }
-    row
-}
-
-/// What a request asks for, in words.
-pub fn sentence(request: &SecretRequest) -> String {
-    let SecretRequest { group, group_version, key, mount_requirement, env_var } = request;
-    let mut text = match (*group, *key) {
-        ("", "") => "a secret without group and key".to_owned(),
-        ("", key) => format!("key {key:?}"),
-        (group, "") => format!("group {group:?}"),
-        (group, key) => format!("key {key:?} of group {group:?}"),
-    };
-    if !group_version.is_empty() {
-        text.push_str(&format!(" in version {group_version:?}"));
-    }
-    text.push_str(&match (mount_requirement, *env_var) {
-        (MountRequirement::EnvVar, "") => ", as a variable".to_owned(),
-        (MountRequirement::EnvVar, name) => format!(", as the variable {name}"),
-        (MountRequirement::File, "") => ", as a file".to_owned(),
-        (MountRequirement::File, name) => format!(", as a file whose path is in the variable {name}"),
-        (MountRequirement::Any, "") => {
-            ", as its manager likes best: a variable from Embedded, a file from others".to_owned()
-        }
-        (MountRequirement::Any, name) => {
-            format!(
-                ", as its manager likes best: the variable {name} from Embedded, a file from others with its path there"
-            )
-        }
-        (MountRequirement::Unknown(number), _) => {
-            format!(", with the mount_requirement {number}, which no manager serves")
-        }
-    });
-    text
+    if text.is_empty() { "  asks for no secrets\n".to_owned() } else { text }
 }

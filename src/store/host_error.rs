@@ -48,16 +48,23 @@ pub enum HostError {
     Unavailable,
 }
 
+/// What the host says when the object that is asked for does not exist.
+pub fn missing(request: &GetResource) -> String {
+    let GetResource { api_version, kind, name, namespace, .. } = request;
+    // As `Option`'s `Debug` writes it, whose code is two kilobytes of wasm.
+    let namespace = namespace.map_or_else(|| "None".to_owned(), |namespace| format!("Some({namespace:?})"));
+    format!("Cannot find {api_version}/{kind} named '{name}' inside of namespace '{namespace}'")
+}
+
 impl HostError {
     /// The kind of failure that `text` stands for, given what was asked.
     pub fn classify(text: &str, request: &GetResource) -> Self {
-        let GetResource { api_version, kind, name, namespace, .. } = request;
+        let GetResource { api_version, kind, .. } = request;
         // `str::contains` alone is three kilobytes of wasm.
         let holds = |part: &str| text.as_bytes().windows(part.len()).any(|window| window == part.as_bytes());
         let status = |code: u16| holds(&format!("code: {code}"));
         // The whole sentence, with this object's namespace, and not as part of what the API server says of something else.
-        let missing = format!("Cannot find {api_version}/{kind} named '{name}' inside of namespace '{namespace:?}'");
-        if holds(&missing) && !holds("(ErrorResponse") {
+        if holds(&missing(request)) && !holds("(ErrorResponse") {
             Self::NotFound
         } else if holds("Policy has not been granted access to") || holds("has not been granted access") {
             Self::NotGranted

@@ -1,0 +1,235 @@
+//! Under which names a secret is stored, and how to store it there; and back from a name.
+
+use flyte_secrets_policy::json::Writer;
+use flyte_secrets_policy::names::{self, Decoded, NameScheme, Scope, azure, flyte, kubernetes};
+use flyte_secrets_policy::settings::{self, EmbeddedSecretManager, Provider};
+use flyte_secrets_policy::store as stores;
+
+use crate::store::Store;
+
+/// Which names are wanted.
+#[derive(Clone, Debug)]
+pub struct Query<'a> {
+    /// The label `organization`.
+    pub organization: &'a str,
+    /// The label `domain`; without it, the organization's secrets alone.
+    pub domain: Option<&'a str>,
+    /// The label `project`; without it, the secrets of domain and organization.
+    pub project: Option<&'a str>,
+    /// The secret's key.
+    pub key: &'a str,
+    /// The store.
+    pub provider: Provider,
+    /// Region of AWS, project of GCP, name of the Key Vault, or namespace of Kubernetes, which is `flyte` without it.
+    pub place: Option<&'a str>,
+    /// Which names of the broader scopes, in this order; both if it is empty.
+    pub schemes: &'a [NameScheme],
+}
+
+/// Why there are no names.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A part that no label can have.
+    #[error("{0} {1:?} is no label's value or holds '__'; secrets' names are made of it")]
+    Label(&'static str, String),
+    /// A key that no secret can have.
+    #[error("key {0:?} is no secret's key; write one that is not empty and has no control characters")]
+    Key(String),
+    /// The project's domain.
+    #[error("project {0:?} stands without its domain; name the domain too")]
+    NoDomain(String),
+    /// The settings' own.
+    #[error(transparent)]
+    Settings(#[from] settings::Error),
+}
+
+/// A name in a scope, or why the scope has none.
+#[derive(Clone, Debug)]
+pub struct Named {
+    /// The scope, in a word.
+    pub scope: String,
+    /// The name.
+    pub name: Result<String, stores::Error>,
+    /// Namespace and name of the Secret that holds it, in Kubernetes.
+    pub secret: Option<String>,
+    /// The line that stores standard input there; none for Azure without a place.
+    pub command: Option<String>,
+}
+
+impl Named {
+    /// As JSON: `{"scope", "name", "secret", "command"}` or `{"scope", "error"}`.
+    pub fn write(&self, json: &mut Writer) {
+        json.object().member("scope", &self.scope);
+        match &self.name {
+            Ok(name) => json.member("name", name),
+            Err(wrong) => json.member("error", &wrong.to_string()),
+        };
+        for (key, value) in [("secret", &self.secret), ("command", &self.command)] {
+            if let Some(value) = value {
+                json.member(key, value);
+            }
+        }
+        json.end_object();
+    }
+}
+
+/// The names that the policy tries, in its order, as its own store says them.
+///
+/// # Errors
+/// No secret can be asked for so.
+pub fn look_up(query: &Query) -> Result<Vec<Named>, Error> {
+    let Query { organization, domain, project, key, provider, place, schemes } = *query;
+    for (label, value) in [("organization", Some(organization)), ("domain", domain), ("project", project)] {
+        if let Some(value) = value.filter(|value| !names::is_part(value)) {
+            return Err(Error::Label(label, value.to_owned()));
+        }
+    }
+    if let (Some(project), None) = (project, domain) {
+        return Err(Error::NoDomain(project.to_owned()));
+    }
+    if key.is_empty() || key.contains(|c: char| c.is_control()) {
+        return Err(Error::Key(key.to_owned()));
+    }
+    let mut config = EmbeddedSecretManager { r#type: Some(provider), ..EmbeddedSecretManager::default() };
+    // Any place does: what a name may be does not depend on it.
+    (config.aws_config.region, config.gcp_config.project) = ("REGION", "PROJECT");
+    config.azure_config.vault_uri = "https://vault";
+    if !schemes.is_empty() {
+        config.name_schemes = schemes.to_vec();
+    }
+    let nothing = Store::empty();
+    let store = stores::open(&config, &nothing)?;
+    let (domain, project) = (domain.unwrap_or_default(), project.unwrap_or_default());
+    let mut cascade = Scope { organization, domain, project }.cascade().to_vec();
+    cascade.dedup();
+    let mut found = Vec::new();
+    for scope in cascade {
+        let none = |wrong| Named { scope: scope.to_string(), name: Err(wrong), secret: None, command: None };
+        let names = match store.names(scope, key) {
+            Ok(names) => names,
+            Err(wrong) => {
+                found.push(none(wrong));
+                continue;
+            }
+        };
+        for name in names {
+            found.push(match store.fetch(&name) {
+                Ok(_) | Err(stores::Error::NotFound) => Named {
+                    scope: scope.to_string(),
+                    secret: (provider == Provider::K8s).then(|| secret(place, &name)),
+                    command: command(provider, place, &name),
+                    name: Ok(name),
+                },
+                Err(wrong) => none(wrong),
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// Namespace and name of the Secret that holds the value stored under a name.
+fn secret(place: Option<&str>, name: &str) -> String {
+    [place.unwrap_or(NAMESPACE), "/", &kubernetes::secret_name(name)].concat()
+}
+
+/// Where Embedded looks without `k8sConfig.namespace`.
+const NAMESPACE: &str = "flyte";
+
+/// The line that stores standard input under a name, for a POSIX shell. None of these tools prints the value.
+fn command(provider: Provider, place: Option<&str>, name: &str) -> Option<String> {
+    let (secret, value) = (kubernetes::secret_name(name), ["--from-file=", name, "=/dev/stdin"].concat());
+    let (filter, mut words, flag): (_, Vec<&str>, _) = match provider {
+        Provider::Aws => {
+            let words =
+                ["aws", "secretsmanager", "create-secret", "--name", name, "--secret-string", "file:///dev/stdin"];
+            ("", words.to_vec(), "--region")
+        }
+        Provider::Gcp => {
+            let words = ["gcloud", "secrets", "create", name, "--replication-policy", "automatic", "--data-file", "-"];
+            ("", words.to_vec(), "--project")
+        }
+        Provider::Azure => {
+            let words = ["az", "keyvault", "secret", "set", "--name", name, "--file", "/dev/stdin"];
+            let filter = "jq --raw-input --slurp '{type: \"STRING\", value: .}' | ";
+            (filter, [&words[..], &["--encoding", "utf-8", "--output", "none"]].concat(), "--vault-name")
+        }
+        Provider::K8s => ("", vec!["kubectl", "create", "secret", "generic", &secret, &value], "--namespace"),
+    };
+    match (place, provider) {
+        (Some(place), _) => words.extend([flag, place]),
+        (None, Provider::K8s) => words.extend([flag, NAMESPACE]),
+        (None, Provider::Azure) => return None,
+        (None, Provider::Aws | Provider::Gcp) => {}
+    }
+    // A NUL alone cannot be quoted; names and keys have none.
+    let quoted = shlex::try_join(words).ok()?;
+    Some([filter, &quoted].concat())
+}
+
+/// What a name is made of.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Read {
+    /// Whose name it is: `canonical`, `documented` or `azure`.
+    pub scheme: &'static str,
+    /// Its parts.
+    pub decoded: Decoded,
+}
+
+impl Read {
+    /// Names and values of what it has, in order.
+    pub fn fields(&self) -> Vec<(&'static str, String)> {
+        let Decoded { organization, domain, project, key } = self.decoded.clone();
+        let scope = self.decoded.scope().to_string();
+        let mut fields = vec![("scheme", self.scheme.to_owned()), ("scope", scope)];
+        fields.extend([("organization", organization), ("domain", domain), ("project", project), ("key", key)]);
+        fields.retain(|(_, value)| !value.is_empty());
+        fields
+    }
+
+    /// As JSON, with one member for each field.
+    pub fn write(&self, json: &mut Writer) {
+        json.object();
+        for (field, value) in self.fields() {
+            json.member(field, &value);
+        }
+        json.end_object();
+    }
+}
+
+/// Nothing that a secret of Flyte's is called, and why, if that can be seen.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{name:?} is no name of a Flyte secret{why}")]
+pub struct NoName {
+    name: String,
+    why: &'static str,
+}
+
+/// Reads a name in any store, or of one of the secret gateway's objects.
+///
+/// # Errors
+/// It is none.
+pub fn decode(name: &str) -> Result<Read, NoName> {
+    // In the names of the gateway's objects the place comes first.
+    let stored = name.rsplit_once(':').map_or(name, |(_, stored)| stored);
+    let found = read(name).or_else(|| read(stored));
+    found.ok_or_else(|| NoName { name: name.to_owned(), why: why_not(name) })
+}
+
+fn read(name: &str) -> Option<Read> {
+    let canonical = flyte::decode(name).map(|decoded| Read { scheme: "canonical", decoded });
+    let documented = || flyte::decode_documented(name).map(|decoded| Read { scheme: "documented", decoded });
+    let azure = || azure::decode(name).map(|decoded| Read { scheme: "azure", decoded });
+    canonical.or_else(|_| documented()).or_else(|_| azure()).ok()
+}
+
+fn why_not(name: &str) -> &'static str {
+    let secret = name.rsplit_once('/').map_or(name, |(_, secret)| secret);
+    let hex = |text: &str, length| text.len() == length && text.bytes().all(|c| c.is_ascii_hexdigit());
+    if hex(secret, 32) {
+        ": an MD5 cannot be turned back; the Secret's data holds the value under the whole name"
+    } else if secret.strip_prefix("img-pull-").is_some_and(|rest| hex(rest, 16)) {
+        ": an image pull secret's name is a hash, which cannot be turned back"
+    } else {
+        "; u__org__O__domain__D__project__P__key__K or 1-O-D-P-BASE32(K) wanted"
+    }
+}
