@@ -293,9 +293,9 @@ impl Default for K8sSecretManager {
 /// `awsSecretManager`, `gcpSecretManager` and `azureSecretManager`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sidecar<'a> {
-    /// Image.
+    /// Image of the init-containers.
     pub sidecar_image: Option<&'a str>,
-    /// Amounts. What is given goes over the default, amount by amount.
+    /// Requests and limits. What is given goes over the default, amount by amount.
     pub resources: Resources<'a>,
 }
 
@@ -459,7 +459,7 @@ impl Default for K8sConfig<'_> {
 pub struct FileMountInitContainer<'a> {
     /// Image, with `sh` and `base64` in it.
     pub image: &'a str,
-    /// Amounts. What is given goes over the default, amount by amount.
+    /// Requests and limits. What is given goes over the default, amount by amount.
     pub resources: Resources<'a>,
     /// Name of the container.
     pub container_name: &'a str,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
-use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
+use pulldown_cmark::{Event, LinkType, Options, Parser, Tag, TagEnd};
 
 use super::{files, read, repository};
 
@@ -47,6 +47,7 @@ impl Page {
                     page.anchors.push(if *count == 0 { anchor } else { format!("{anchor}-{count}") });
                     *count += 1;
                 }
+                Event::Start(Tag::Link { link_type: LinkType::Email, .. }) => {}
                 Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => {
                     page.links.push(dest_url.into_string());
                 }
@@ -124,7 +125,7 @@ pub fn dead() -> Result<(usize, Vec<String>)> {
 }
 
 fn is_address(link: &str) -> bool {
-    ["https://", "http://", "mailto:"].iter().any(|scheme| link.starts_with(scheme))
+    ["https://", "http://"].iter().any(|scheme| link.starts_with(scheme))
 }
 
 fn problem(
@@ -151,7 +152,7 @@ fn problem(
     if of_book && address.is_none() && !Path::new(&path).starts_with(BOOK) {
         return Some("it is not in the book; use its address");
     }
-    if !repository(&path).exists() {
+    if !pages.contains_key(&path) && !repository(&path).exists() {
         return Some("there is no such file");
     }
     match (anchor, pages.get(&path)) {

@@ -60,9 +60,17 @@ impl Kind {
             Self::Amount => "quantity".to_owned(),
             Self::Flag => "`true`, `false`".to_owned(),
             Self::Name(names) => names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
-            Self::List(item) => format!("list of {}", item.words()),
-            Self::Map(item) => format!("map of {}", item.words()),
+            Self::List(item) => format!("list of {}", item.plural()),
+            Self::Map(item) => format!("map of {}", item.plural()),
             Self::Anything => "anything".to_owned(),
+        }
+    }
+
+    fn plural(&self) -> String {
+        match self {
+            Self::Text => "texts".to_owned(),
+            Self::Amount => "quantities".to_owned(),
+            other => other.words(),
         }
     }
 }
@@ -224,22 +232,21 @@ impl Code {
         let mut found = Body::default();
         found.visit_expr(body);
         let fields = [place.fields.as_slice(), &found.field].concat();
-        if found.reads.contains(&"ignore".to_owned()) {
-            let meaning = String::new();
-            into.keys.push(Key { path, kind: Kind::Anything, default: Value::Null, meaning });
-        } else if let Some(section) = found.section {
+        if let Some(section) = found.section {
             // The closure inside names its own fields, from the same type.
             let comment = self.comment(&place.owner, found.field.get(..1).unwrap_or_default())?;
             into.sections.insert(path.clone(), comment);
             let inner = Place { owner: place.owner.clone(), path, fields: place.fields.clone() };
             self.section(section, &inner, into)?;
+        } else if found.reads == ["ignore"] {
+            let meaning = String::new();
+            into.keys.push(Key { path, kind: Kind::Anything, default: Value::Null, meaning });
         } else if found.reads == ["read"] {
             into.sections.insert(path.clone(), self.comment(&place.owner, &found.field)?);
             let owner = self.type_of(&place.owner, &found.field)?;
             self.read_function(&owner, &Place { owner: owner.clone(), path, fields }, into)?;
         } else if let Some(function) = found.function {
             // Of a type that stands elsewhere; its fields are called as the keys are.
-            let mut inner = Reference { keys: Vec::new(), sections: BTreeMap::new(), known: Vec::new() };
             let meaning = self.comment(&place.owner, &found.field)?;
             let block = self.functions.get(&function).with_context(|| format!("there is no function {function}"))?;
             let mut body = Body::default();
@@ -248,13 +255,12 @@ impl Code {
             let kind = self.kind(&body)?;
             for key in self.keys(section.args.first().context("section wants keys")?)? {
                 let path = [path.as_slice(), &[key.clone()]].concat();
-                let default = self.default(&[fields.as_slice(), &[key]].concat())?;
-                inner.keys.push(Key { path, kind: kind.clone(), default, meaning: meaning.clone() });
+                let default = self.default_of(&[fields.as_slice(), &[key]].concat())?;
+                into.keys.push(Key { path, kind: kind.clone(), default, meaning: meaning.clone() });
             }
-            into.keys.extend(inner.keys);
         } else {
             let meaning = self.comment(&place.owner, &found.field)?;
-            let mut default = self.default(&fields)?;
+            let mut default = self.default_of(&fields)?;
             if fields.last().is_some_and(|it| it == "sidecar_image") {
                 default = json!(image_of(&fields)?);
             }
@@ -312,7 +318,7 @@ impl Code {
     }
 
     /// What `Settings::default()` has in a field of a field.
-    fn default(&self, fields: &[String]) -> Result<Value> {
+    fn default_of(&self, fields: &[String]) -> Result<Value> {
         let mut at = self.defaults.as_ref().context("the defaults are not known")?;
         for field in fields {
             let Expr::Struct(item) = at else { bail!("the defaults have no {field} in {fields:?}") };
@@ -517,15 +523,17 @@ impl Reference {
     /// A section has no comment.
     pub fn chapter(&self) -> Result<String> {
         let mut text = BEGINNING.to_owned();
-        let mut parents: Vec<&[String]> = Vec::new();
+        let mut tables: Vec<(&[String], Vec<&Key>)> = Vec::new();
         let (ignored, read): (Vec<_>, Vec<_>) = self.keys.iter().partition(|key| key.kind == Kind::Anything);
-        for key in &read {
-            let parent = key.path.split_last().map(|(_, parent)| parent).unwrap_or_default();
-            if !parents.contains(&parent) {
-                parents.push(parent);
+        for key in read {
+            let above = (0..key.path.len()).rev().filter_map(|length| key.path.get(..length));
+            let section = above.filter(|path| self.sections.contains_key(*path)).next().unwrap_or_default();
+            match tables.iter_mut().find(|(known, _)| *known == section) {
+                Some((_, keys)) => keys.push(key),
+                None => tables.push((section, vec![key])),
             }
         }
-        for parent in parents {
+        for (parent, keys) in tables {
             let heading = match parent {
                 [] => "The section itself".to_owned(),
                 path => format!("`{}`", path.join(".")),
@@ -535,8 +543,8 @@ impl Reference {
                 write!(text, "{}\n\n", meaning(comment))?;
             }
             text.push_str("| key | type | default | meaning |\n|---|---|---|---|\n");
-            for key in read.iter().filter(|key| key.path.starts_with(parent) && key.path.len() == parent.len() + 1) {
-                let name = key.path.last().context("a key has no name")?;
+            for key in keys {
+                let name = key.path.get(parent.len()..).unwrap_or_default().join(".");
                 let (kind, default) = (key.kind.words(), default(&key.default));
                 writeln!(text, "| `{name}` | {kind} | {default} | {} |", meaning(&key.meaning))?;
             }
@@ -557,7 +565,6 @@ fn meaning(comment: &str) -> String {
     };
     let mut characters = rest.chars();
     let first = characters.next().map(|it| it.to_uppercase().to_string()).unwrap_or_default();
-    // A word in quotes stays as it is.
     format!("{mark}{first}{}", characters.as_str())
 }
 
