@@ -33,7 +33,11 @@ fn parsed(settings: &Value) -> Result<bool, String> {
 #[test]
 fn the_reference_is_what_the_code_says() {
     let made = the_reference().chapter().expect("a chapter");
-    assert!(made == chapter(settings::CHAPTER), "{} is of other code; `make settings` makes it anew", settings::CHAPTER);
+    assert!(
+        made == chapter(settings::CHAPTER),
+        "{} is of other code; `make settings` makes it anew",
+        settings::CHAPTER
+    );
 }
 
 #[test]

@@ -18,10 +18,8 @@ const BOOK: &str = "docs/src";
 const ABSENT: [&str; 1] = ["docs/src/playground/index.html"];
 
 /// How addresses of files in the repository begin.
-const ADDRESSES: [&str; 2] = [
-    concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/"),
-    concat!(env!("CARGO_PKG_REPOSITORY"), "/tree/main/"),
-];
+const ADDRESSES: [&str; 2] =
+    [concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/"), concat!(env!("CARGO_PKG_REPOSITORY"), "/tree/main/")];
 
 /// What there is to know of a file of Markdown.
 struct Page {
@@ -193,7 +191,13 @@ mod tests {
         ]);
         let of = |link: &str| problem(&pages, "docs/src/a.md", Path::new(BOOK), true, link);
         let address = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/");
-        for fine in ["#here", "playground/index.html", "settings.md#of-all", "https://example.com/x", &format!("{address}README.md#of-all")] {
+        for fine in [
+            "#here",
+            "playground/index.html",
+            "settings.md#of-all",
+            "https://example.com/x",
+            &format!("{address}README.md#of-all"),
+        ] {
             assert_eq!(of(fine), None, "{fine}");
         }
         for (dead, why) in [

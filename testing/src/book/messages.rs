@@ -81,7 +81,8 @@ pub fn of_the_gateway() -> Result<Vec<Message>> {
 /// A template cannot be read, or has a `fail` without a text.
 pub fn of_the_chart() -> Result<Vec<Message>> {
     let mut messages = Vec::new();
-    for file in ["yaml", "tpl", "txt"].map(|ending| files("deploy/chart/templates", ending)).into_iter().flatten().flatten()
+    for file in
+        ["yaml", "tpl", "txt"].map(|ending| files("deploy/chart/templates", ending)).into_iter().flatten().flatten()
     {
         let text = read(&file)?;
         for call in text.split("{{- fail ").skip(1) {
@@ -169,7 +170,9 @@ fn pieces(format: &str) -> Vec<String> {
 
 /// Two words or more, one after the other.
 fn reads_like_words(text: &str) -> bool {
-    let word = |text: &&str| text.len() > 1 && text.chars().all(|c| c.is_alphabetic() || matches!(c, '\'' | '-' | ',' | ':' | ';'));
+    let word = |text: &&str| {
+        text.len() > 1 && text.chars().all(|c| c.is_alphabetic() || matches!(c, '\'' | '-' | ',' | ':' | ';'))
+    };
     let words: Vec<bool> = text.split_whitespace().map(|it| word(&it)).collect();
     words.windows(2).any(|pair| pair == [true, true])
 }
@@ -287,12 +290,8 @@ mod tests {
     fn messages_are_found_and_nothing_else_is() {
         let found = in_source("x.rs", SOURCE, Scope::AllTexts).expect("Rust");
         let texts: Vec<&str> = found.iter().map(|it| it.text.as_str()).collect();
-        let wanted = [
-            "the {0:?} is {gone}; look in {{braces}}",
-            "needs {0}",
-            "another name wanted",
-            "{n} things are left",
-        ];
+        let wanted =
+            ["the {0:?} is {gone}; look in {{braces}}", "needs {0}", "another name wanted", "{n} things are left"];
         assert_eq!(texts, wanted);
         let errors = in_source("x.rs", SOURCE, Scope::Errors).expect("Rust");
         assert_eq!(errors, &found[..2]);

@@ -107,6 +107,7 @@ pub fn reference() -> Result<Reference> {
     let file = syn::parse_file(&read(SOURCE)?)?;
     let mut code = Code::default();
     code.visit_file(&file);
+    // What Debug writes is an expression, but for the name that Rust keeps for itself.
     let defaults = format!("{:?}", Settings::default()).replace(" type: ", " r#type: ");
     code.defaults = Some(syn::parse_str(&defaults).context("what Debug says of the defaults is no expression")?);
     let mut reference = Reference { keys: Vec::new(), sections: BTreeMap::new(), known: Vec::new() };
@@ -217,7 +218,9 @@ impl Code {
 
     /// The keys of one call of `section`.
     fn section(&self, call: &ExprMethodCall, place: &Place, into: &mut Reference) -> Result<()> {
-        let (Some(list), Some(visitor)) = (call.args.first(), call.args.last()) else { bail!("section wants two arguments") };
+        let (Some(list), Some(visitor)) = (call.args.first(), call.args.last()) else {
+            bail!("section wants two arguments")
+        };
         let Expr::Closure(closure) = unreferenced(visitor) else { bail!("section wants a closure") };
         for key in self.keys(list)? {
             let body = value_of(closure, &key)?;
@@ -254,7 +257,7 @@ impl Code {
             let section = body.section.with_context(|| format!("{function} reads no section"))?;
             let kind = self.kind(&body)?;
             for key in self.keys(section.args.first().context("section wants keys")?)? {
-                let path = [path.as_slice(), &[key.clone()]].concat();
+                let path = [path.as_slice(), std::slice::from_ref(&key)].concat();
                 let default = self.default_of(&[fields.as_slice(), &[key]].concat())?;
                 into.keys.push(Key { path, kind: kind.clone(), default, meaning: meaning.clone() });
             }
@@ -354,7 +357,9 @@ impl Code {
                     };
                     items.elems.iter().map(pair).collect::<Result<serde_json::Map<_, _>>>().map(Value::Object)
                 }
-                Some(_) => items.elems.iter().map(|item| self.value(item)).collect::<Result<Vec<_>>>().map(Value::Array),
+                Some(_) => {
+                    items.elems.iter().map(|item| self.value(item)).collect::<Result<Vec<_>>>().map(Value::Array)
+                }
                 None => Ok(Value::Null),
             },
             _ => bail!("a default is of a kind that is not known"),
@@ -526,8 +531,8 @@ impl Reference {
         let mut tables: Vec<(&[String], Vec<&Key>)> = Vec::new();
         let (ignored, read): (Vec<_>, Vec<_>) = self.keys.iter().partition(|key| key.kind == Kind::Anything);
         for key in read {
-            let above = (0..key.path.len()).rev().filter_map(|length| key.path.get(..length));
-            let section = above.filter(|path| self.sections.contains_key(*path)).next().unwrap_or_default();
+            let mut above = (0..key.path.len()).rev().filter_map(|length| key.path.get(..length));
+            let section = above.find(|path| self.sections.contains_key(*path)).unwrap_or_default();
             match tables.iter_mut().find(|(known, _)| *known == section) {
                 Some((_, keys)) => keys.push(key),
                 None => tables.push((section, vec![key])),
