@@ -1,5 +1,5 @@
-# What a new machine lacks is installed by the targets that need it, once: rustup's target, cargo-deny into cargo's own
-# folder, and into a cache binaryen's wasm-opt, by npm, and moto, by pip. `make help` lists the targets.
+# What a new machine lacks is installed by the targets that need it, once: rustup's target, cargo-deny and mdbook into cargo's
+# own folder, and into a cache binaryen's wasm-opt, by npm, and moto, by pip. `make help` lists the targets.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -12,6 +12,7 @@ NAMED := target/named/$(TARGET)/release/flyte_secrets_policy.wasm
 HARNESS := cargo run --quiet --package flyte-secrets-testing --bin harness --
 DENY_VERSION := 0.20.2
 CYCLONEDX_VERSION := 0.5.9
+MDBOOK_VERSION := 0.5.4
 BINARYEN_VERSION := 132.0.0
 MOTO_VERSION := $(shell sed -n 's/.*"moto\[server\]==\(.*\)".*/\1/p' gateway/tests/providers/moto.rs)
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flyte-secrets-policy
@@ -201,6 +202,23 @@ reproducible: policy.wasm ## builds the policy again, in another folder, and com
 	$(MAKE) --no-print-directory -C target/again policy.wasm
 	cmp policy.wasm target/again/policy.wasm
 	sha256sum policy.wasm
+
+.PHONY: docs
+docs: mdbook ## the book, in target/book; no link in the repository's Markdown may be dead
+	mdbook build docs
+	$(HARNESS) links
+
+.PHONY: docs-serve
+docs-serve: mdbook ## the book at http://localhost:3000, built anew when a page changes
+	mdbook serve docs
+
+.PHONY: settings
+settings: ## the book's reference of the settings, made of the code
+	$(HARNESS) settings
+
+.PHONY: mdbook
+mdbook:
+	@command -v mdbook > /dev/null || cargo install --quiet --locked mdbook@$(MDBOOK_VERSION)
 
 .PHONY: sbom
 sbom: ## what the policy and the gateway are made of, as CycloneDX

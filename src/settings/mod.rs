@@ -1,7 +1,8 @@
 //! The policy's settings: Flyte's `webhook` section as users have it, with Flyte's defaults, and ours beside it.
 //!
 //! [`parse`] reads them for each request, [`validate`] also looks at what they say when the policy starts. Each type
-//! names its keys once, in its `read`; nothing else in the crate reads settings as JSON.
+//! names its keys once, in its `read`; nothing else in the crate reads settings as JSON. What users read of a key is its
+//! field's comment: `docs/src/settings.md` is made of this file.
 
 mod quantity;
 mod reader;
@@ -42,25 +43,25 @@ pub fn validate<'a>(json: &'a [u8], texts: &'a Texts) -> Result<(Settings<'a>, V
 /// `flyteplugins/go/tasks/pluginmachinery/secret/config/config.go`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings<'a> {
-    /// Deprecated by Flyte: one manager, used without [`Self::secret_manager_types`].
+    /// Deprecated by Flyte: one manager, used if `secretManagerTypes` is missing or empty.
     pub secret_manager_type: ManagerType,
-    /// Managers in order of preference.
+    /// Managers in order of preference. `Global` is skipped with a warning.
     pub secret_manager_types: Vec<ManagerType>,
-    /// Prefix of the variables that K8s and Embedded name.
+    /// What the variables that K8s and Embedded name start with.
     pub secret_env_var_prefix: &'a str,
-    /// Ours: what K8s does beyond Flyte's.
+    /// Ours: what the manager K8s does beyond Flyte's.
     pub k8s_secret_manager: K8sSecretManager,
-    /// The AWS sidecar.
+    /// The init-containers of the manager AWS, which run Amazon's sidecar.
     pub aws_secret_manager: Sidecar<'a>,
-    /// The GCP sidecar.
+    /// The init-containers of the manager GCP, which run `gcloud`.
     pub gcp_secret_manager: Sidecar<'a>,
-    /// The Azure sidecar.
+    /// The init-containers of the manager Azure, which run `az`.
     pub azure_secret_manager: Sidecar<'a>,
-    /// Annotations for the Vault Agent Injector.
+    /// The annotations that the manager Vault leaves for the Vault Agent Injector.
     pub vault_secret_manager: VaultSecretManager<'a>,
-    /// Secrets fetched at admission.
+    /// The manager Embedded, which fetches at admission.
     pub embedded_secret_manager_config: EmbeddedSecretManager<'a>,
-    /// Ours: who may have what.
+    /// Ours: who may have what of Embedded.
     pub tenancy: Tenancy<'a>,
 }
 
@@ -273,7 +274,7 @@ fn name_of<T: PartialEq>(names: &[(&'static str, T)], value: T) -> &'static str 
 /// `k8sSecretManager`, ours.
 #[derive(Clone, Debug, PartialEq)]
 pub struct K8sSecretManager {
-    /// Whether a pod may start while its Secret is missing, as Flyte has it.
+    /// Whether a pod whose Secret is missing starts without it, as in Flyte. With `false` it waits.
     pub optional: bool,
 }
 
@@ -292,9 +293,9 @@ impl Default for K8sSecretManager {
 /// `awsSecretManager`, `gcpSecretManager` and `azureSecretManager`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sidecar<'a> {
-    /// Image of the init-container; without it, the manager's own default.
+    /// Image of the init-containers.
     pub sidecar_image: Option<&'a str>,
-    /// Its resources; 200m CPU and 500Mi memory by default.
+    /// Requests and limits. What is given goes over the default, amount by amount.
     pub resources: Resources<'a>,
 }
 
@@ -316,13 +317,13 @@ impl Default for Sidecar<'_> {
 /// `vaultSecretManager`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VaultSecretManager<'a> {
-    /// The Vault role of the agent.
+    /// Role that the agent logs in with.
     pub role: &'a str,
-    /// Deprecated by Flyte: the engine of requests that name none.
+    /// Deprecated by Flyte: the engine of requests whose `group_version` names none; a number or a string.
     pub kv_version: KvVersion,
-    /// Annotations added to each pod; they win over the common ones.
+    /// Annotations for each pod with a secret from Vault. They win over the policy's own; the pod's own win over them.
     pub annotations: Vec<(&'a str, &'a str)>,
-    /// Ours: a pod's own annotations override neither `role` nor what `annotations` sets.
+    /// Ours: with `true` a pod's own annotations override neither `role` nor what `annotations` sets.
     pub lock_annotations: bool,
 }
 
@@ -376,21 +377,21 @@ impl KvVersion {
 /// `embeddedSecretManagerConfig`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EmbeddedSecretManager<'a> {
-    /// The provider, if named; see [`Self::provider`].
+    /// Where it fetches. Without it, from the one provider that is configured, and with none from `K8s`.
     pub r#type: Option<Provider>,
-    /// For AWS.
+    /// For the type `AWS`.
     pub aws_config: AwsConfig<'a>,
-    /// For GCP.
+    /// For the type `GCP`.
     pub gcp_config: GcpConfig<'a>,
-    /// For Azure.
+    /// For the type `Azure`.
     pub azure_config: AzureConfig<'a>,
-    /// For K8s.
+    /// For the type `K8s`, and for image pull secrets.
     pub k8s_config: K8sConfig<'a>,
     /// The init-container that writes files.
     pub file_mount_init_container: FileMountInitContainer<'a>,
-    /// Whether secrets that have an image-pull twin also serve to pull images.
+    /// Secrets that also serve to pull images.
     pub image_pull_secrets: ImagePullSecrets,
-    /// Ours: which names are tried in the broader scopes, in this order.
+    /// Ours: which names are looked up in the scopes of domain and organization, in this order. No meaning for `Azure`.
     pub name_schemes: Vec<NameScheme>,
 }
 
@@ -419,7 +420,7 @@ pub struct AwsConfig<'a> {
 /// `embeddedSecretManagerConfig.gcpConfig`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct GcpConfig<'a> {
-    /// Project of Secret Manager.
+    /// Project of Secret Manager, such as `acme-prod`.
     pub project: &'a str,
 }
 
@@ -456,11 +457,11 @@ impl Default for K8sConfig<'_> {
 /// `embeddedSecretManagerConfig.fileMountInitContainer`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FileMountInitContainer<'a> {
-    /// An image with `sh` and `base64`.
+    /// Image, with `sh` and `base64` in it.
     pub image: &'a str,
-    /// Resources; 100m CPU and 100Mi memory by default.
+    /// Requests and limits. What is given goes over the default, amount by amount.
     pub resources: Resources<'a>,
-    /// The container's name.
+    /// Name of the container.
     pub container_name: &'a str,
 }
 
@@ -487,7 +488,7 @@ impl Default for FileMountInitContainer<'_> {
 /// `embeddedSecretManagerConfig.imagePullSecrets`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ImagePullSecrets {
-    /// Off by default, as in Flyte.
+    /// Whether a secret that is found also serves to pull images, if its twin is in the pod's namespace.
     pub enabled: bool,
 }
 
@@ -618,11 +619,14 @@ fn is_qualified_name(text: &str) -> bool {
 /// `tenancy`, ours: off by default, as Flyte has it; on in the manifests that are shipped.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tenancy<'a> {
-    /// The namespace that a pod must be in to have what its labels claim.
+    /// The namespace that a pod must be in to have what its labels claim, made of `{{ project }}`, `{{ domain }}` and
+    /// `{{ organization }}` (or `{{ org }}`).
     pub namespace_template: Option<NamespaceTemplate<'a>>,
-    /// Organizations whose secrets there are for pods of this cluster. All of them without this key.
+    /// Organizations whose secrets there are for pods of this cluster. Without it the label `organization` is taken as it
+    /// is, and a template that does not name it gives a warning at start.
     pub organizations: Option<Vec<&'a str>>,
-    /// Service accounts whose pods Embedded serves: `name`, or `namespace/name`. All of them without this key.
+    /// Service accounts whose pods Embedded serves, as `name` or `namespace/name`. Without it all are; an empty list
+    /// serves nobody.
     pub service_accounts: Option<Vec<&'a str>>,
 }
 

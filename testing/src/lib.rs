@@ -3,6 +3,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`book`] | what of the book is made of the code, and whether the rest keeps up with it |
 //! | [`bench`] | what the policy costs, and whether that has grown |
 //! | [`engine`] | the wasm, and what the host makes of its answers |
 //! | [`host`] | host capabilities: a store of secrets, a replay file, a live API server |
@@ -17,6 +18,7 @@
 //! | [`show`] | what people see: diffs and patches |
 
 pub mod bench;
+pub mod book;
 pub mod engine;
 #[cfg(feature = "generate")]
 pub mod generate;

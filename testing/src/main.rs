@@ -1,4 +1,4 @@
-//! The harness on the command line: what `make golden`, `make run` and `make demo` call.
+//! The harness on the command line: what `make golden`, `make run`, `make demo` and the like call.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -9,7 +9,7 @@ use anstyle::{AnsiColor, Style};
 use anyhow::{bail, Context, Result};
 use flyte_secrets_testing::engine::{self, creation, Policy};
 use flyte_secrets_testing::host::{self, Capabilities, Replay, Store};
-use flyte_secrets_testing::{bench, golden, profile, show, size};
+use flyte_secrets_testing::{bench, book, golden, profile, show, size};
 use serde_json::{json, Value};
 
 const USAGE: &str = "\
@@ -23,6 +23,8 @@ usage: harness golden FILE...         run cases recorded from Flyte's code
        harness profile WASM PAYLOAD OUTPUT
                                       fuel by function, and stacks for a flame graph
        harness size WASM NAMED        what the bytes of a wasm are; NAMED is the same with names
+       harness settings               the book's reference of the settings, made of the code
+       harness links                  whether links in the repository's Markdown lead anywhere
 
 The policy is policy.wasm at the root of the repository, or the file that POLICY_WASM names.
 STORE is YAML or JSON as in tests/golden/README.md, a replay file of kwctl's, or live: the API server of KUBECONFIG";
@@ -40,6 +42,8 @@ fn main() -> ExitCode {
         ["bench-check", payloads, ceilings] => bench_check(payloads, ceilings),
         ["size", wasm, named] => size_of(wasm, named),
         ["profile", wasm, payload, output] => profile_of(wasm, payload, output),
+        ["settings"] => settings_reference(),
+        ["links"] => links(),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -183,4 +187,18 @@ fn size_of(wasm: &str, named: &str) -> Result<bool> {
     println!("{}", size::account(Path::new(wasm))?.sections());
     print!("{}", size::account(Path::new(named))?.functions());
     Ok(true)
+}
+
+fn settings_reference() -> Result<bool> {
+    let chapter = book::repository(book::settings::CHAPTER);
+    std::fs::write(&chapter, book::settings::reference()?.chapter()?)
+        .with_context(|| format!("cannot write {}", chapter.display()))?;
+    Ok(true)
+}
+
+fn links() -> Result<bool> {
+    let (looked_at, dead) = book::links::dead()?;
+    dead.iter().for_each(|line| println!("{line}"));
+    println!("{looked_at} links, {} of them dead", dead.len());
+    Ok(dead.is_empty())
 }

@@ -1,6 +1,6 @@
 //! All requests are injected, each as the manager that took it promises, or the pod is refused as a whole.
 //!
-//! What a manager promises is written down here once more, from the README's tables and not from the code.
+//! What a manager promises is written down here once more, from the tables in `docs/src/pods.md` and not from the code.
 
 use base64::engine::general_purpose::STANDARD;
 use base64::Engine;
