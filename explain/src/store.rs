@@ -103,6 +103,11 @@ impl Store {
         Ok(Self::new(Contents::Listed(contents)))
     }
 
+    /// Whether nothing at all is written down.
+    pub fn is_empty(&self) -> bool {
+        matches!(&self.contents, Contents::Listed(contents) if contents.entries().is_empty())
+    }
+
     /// The same store, of which nothing has been asked.
     pub fn fresh(&self) -> Self {
         Self { instead: self.instead, ..Self::new(self.contents.clone()) }

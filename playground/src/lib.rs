@@ -12,7 +12,7 @@ use flyte_secrets_explain::preview::{Admission, Outcome};
 use flyte_secrets_explain::requests;
 use flyte_secrets_explain::source::Source;
 use flyte_secrets_explain::store::{self, Store};
-use flyte_secrets_explain::tree::{Kind, Node};
+use flyte_secrets_explain::tree::Node;
 use flyte_secrets_explain::yaml;
 use flyte_secrets_policy::json::Writer;
 use flyte_secrets_policy::names::NameScheme;
@@ -60,9 +60,6 @@ pub fn preview(pod: String, settings: String, secrets: String, namespace: &str, 
 
 /// The settings, if they can be used.
 fn read_settings(text: String) -> (Option<Node>, Vec<Finding>) {
-    if is_blank(&text) {
-        return (Some(Kind::Map(Vec::new()).into()), Vec::new());
-    }
     match check::check(&called("the text", text)) {
         Ok(checked) => {
             let mut findings = checked.findings;
@@ -78,11 +75,9 @@ fn read_settings(text: String) -> (Option<Node>, Vec<Finding>) {
 
 /// The store, if it can be used: one that has whatever is asked for, if there is no text.
 fn read_secrets(text: String) -> (Option<Option<Store>>, Vec<Finding>) {
-    if is_blank(&text) {
-        return (Some(None), Vec::new());
-    }
-    match Store::read(&called("the text", text)) {
-        Ok(store) => (Some(Some(store)), Vec::new()),
+    let source = called("the text", text);
+    match Store::read(&source) {
+        Ok(store) => (Some(Some(store).filter(|store| !store.is_empty())), Vec::new()),
         Err(wrong) => {
             let place = match &wrong {
                 store::Error::Source(wrong) => return (None, vec![finding(wrong.finding())]),
@@ -223,10 +218,6 @@ fn given(text: &str) -> Option<&str> {
 
 fn called(name: &str, text: String) -> Source {
     Source { name: name.to_owned(), text }
-}
-
-fn is_blank(text: &str) -> bool {
-    text.lines().all(|line| line.trim().is_empty() || line.trim().starts_with('#'))
 }
 
 fn finding((message, place): (String, Option<flyte_secrets_explain::tree::Place>)) -> Finding {
