@@ -39,7 +39,8 @@ fn documents_name_this_version_of_the_policy() {
     for file in documents(&repository("docs")).into_iter().chain(others) {
         let text = fs::read_to_string(&file).expect("a document");
         for before in ["flyte-secrets-policy:v", "/releases/download/v", "\nVERSION="] {
-            let after = text.split(before).skip(1).filter(|after| after.starts_with(|first: char| first.is_ascii_digit()));
+            let after =
+                text.split(before).skip(1).filter(|after| after.starts_with(|first: char| first.is_ascii_digit()));
             for after in after {
                 named += 1;
                 let ends = |rest: &str| !rest.starts_with(|next: char| next.is_ascii_alphanumeric() || next == '-');
@@ -55,7 +56,32 @@ fn the_image_is_built_with_the_rust_of_everything_else() {
     let toolchain = text("rust-toolchain.toml");
     let channel = toolchain.split("channel = \"").nth(1).and_then(|rest| rest.split('"').next()).expect("a channel");
     let image = text("gateway/Containerfile");
-    assert!(image.contains(&format!("FROM docker.io/library/rust:{channel}-slim-")), "rust {channel} in the Containerfile");
+    assert!(
+        image.contains(&format!("FROM docker.io/library/rust:{channel}-slim-")),
+        "rust {channel} in the Containerfile"
+    );
+}
+
+#[test]
+fn renovate_follows_every_version_that_is_installed() {
+    for file in ["Makefile", "gateway/Containerfile"] {
+        let text = text(file);
+        let lines: Vec<&str> = text.lines().collect();
+        let pinned = |line: &str| {
+            line.split_once("_VERSION").is_some_and(|(_, rest)| {
+                rest.trim_start_matches([' ', ':', '=']).starts_with(|first: char| first.is_ascii_digit())
+            })
+        };
+        let pins: Vec<_> = lines.windows(2).filter(|pair| pinned(pair[1])).collect();
+        assert!(!pins.is_empty(), "{file} has pins");
+        for pin in pins {
+            assert!(
+                pin[0].starts_with("# renovate: datasource="),
+                "{file}: {} has no `# renovate:` line above it",
+                pin[1]
+            );
+        }
+    }
 }
 
 #[test]
