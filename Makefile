@@ -251,6 +251,7 @@ release: ## VERSION=X.Y.Z: that version wherever it is named, and a section for 
 	sed -i -E 's/^version = ".*"/version = "$(VERSION)"/' Cargo.toml
 	sed -i -E 's/^((version|appVersion|  io\.kubewarden\.policy\.version): ).*/\1$(VERSION)/' \
 		artifacthub-pkg.yml deploy/chart/Chart.yaml policy-metadata.yml
+	$(foreach package,$(wildcard playground/package/package.json),sed -i -E 's/^(  "version": ").*"/\1$(VERSION)"/' $(package))
 	sed -i -E "s/^(createdAt: ).*/\1$$(date --utc +%FT00:00:00Z)/" artifacthub-pkg.yml
 	@# The policy's tag and its address, in documents and tests.
 	git ls-files -z '*.md' '*.yml' | xargs -0 sed -i -E \

@@ -33,6 +33,13 @@ fn the_chart_has_the_policys_version() {
 }
 
 #[test]
+fn the_npm_package_has_the_policys_version() {
+    if repository("playground").exists() {
+        assert_eq!(yaml("playground/package/package.json")["version"], VERSION);
+    }
+}
+
+#[test]
 fn documents_name_this_version_of_the_policy() {
     let mut named = 0;
     let others = [repository("README.md"), repository("cli/README.md")];
