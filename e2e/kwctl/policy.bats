@@ -2,14 +2,14 @@
 # The annotated policy in kwctl: what an API server gets to see, whole.
 #
 # data/ holds admission requests, whose pods ask for what stands above the tests; replay/ what the cluster answers, call
-# by call; patches/ the JSON patches that must come out. They are run by `make e2e-kwctl`.
+# by call; patches/ the JSON patches that must come out. They are run by `make e2e-tests`.
 
 bats_require_minimum_version 1.5.0
 
 setup_file() {
   cd "$BATS_TEST_DIRNAME/../.."
   command -v kwctl > /dev/null ||
-    { echo "kwctl is missing: https://github.com/kubewarden/kubewarden-controller/releases" >&2; return 1; }
+    { echo "kwctl is missing: https://github.com/kubewarden/adm-controller/releases" >&2; return 1; }
   command -v jq > /dev/null || { echo "jq is missing: apt-get install jq" >&2; return 1; }
   [ -f annotated-policy.wasm ] || { echo "annotated-policy.wasm is missing: make annotated-policy.wasm" >&2; return 1; }
 }

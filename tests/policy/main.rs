@@ -12,6 +12,7 @@
 //! | [`limits`] | what is too long, too many, too deep or hardly JSON |
 //! | [`splicing`] | what survives byte for byte |
 //! | [`metadata`] | what Kubewarden reads of the policy |
+//! | [`release`] | that versions, toolchains and addresses are one wherever they are named |
 //! | [`attempts`] | what has been tried on comparable projects, and what comes of it here |
 //! | [`faults`] | each way in which the host fails or answers oddly, and what it means |
 //! | [`secrecy`] | where a value that is fetched shows itself: in the pod, and nowhere else |
@@ -27,6 +28,7 @@ mod golden;
 mod limits;
 mod metadata;
 mod refusals;
+mod release;
 mod scope;
 mod scripts;
 mod secrecy;

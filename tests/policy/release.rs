@@ -1,0 +1,106 @@
+//! What a release is: one version wherever it is named, one Rust wherever it is built, one place for each artifact.
+//! `make release` writes the versions; [`metadata`](crate::metadata) holds those that Kubewarden reads.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::support::repository;
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+fn text(file: &str) -> String {
+    fs::read_to_string(repository(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+fn yaml(file: &str) -> Value {
+    serde_yaml::from_str(&text(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+/// The Markdown in a folder and below it.
+fn documents(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder of documents").map(|entry| entry.expect("an entry").path());
+    let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    let files = files.into_iter().filter(|path| path.extension().is_some_and(|it| it == "md"));
+    files.chain(folders.iter().flat_map(|folder| documents(folder))).collect()
+}
+
+#[test]
+fn the_chart_has_the_policys_version() {
+    let chart = yaml("deploy/chart/Chart.yaml");
+    assert_eq!([&chart["version"], &chart["appVersion"]], [VERSION, VERSION]);
+}
+
+#[test]
+fn the_npm_package_has_the_policys_version() {
+    if repository("playground").exists() {
+        assert_eq!(yaml("playground/package/package.json")["version"], VERSION);
+    }
+}
+
+#[test]
+fn documents_name_this_version_of_the_policy() {
+    let mut named = 0;
+    let others = [repository("README.md"), repository("cli/README.md")];
+    for file in documents(&repository("docs")).into_iter().chain(others) {
+        let text = fs::read_to_string(&file).expect("a document");
+        for before in ["flyte-secrets-policy:v", "/releases/download/v", "\nVERSION="] {
+            let after =
+                text.split(before).skip(1).filter(|after| after.starts_with(|first: char| first.is_ascii_digit()));
+            for after in after {
+                named += 1;
+                let ends = |rest: &str| !rest.starts_with(|next: char| next.is_ascii_alphanumeric() || next == '-');
+                assert!(after.strip_prefix(VERSION).is_some_and(ends), "another version in {}", file.display());
+            }
+        }
+    }
+    assert!(named > 1, "documents name the policy");
+}
+
+#[test]
+fn the_image_is_built_with_the_rust_of_everything_else() {
+    let toolchain = text("rust-toolchain.toml");
+    let channel = toolchain.split("channel = \"").nth(1).and_then(|rest| rest.split('"').next()).expect("a channel");
+    let image = text("gateway/Containerfile");
+    assert!(
+        image.contains(&format!("FROM docker.io/library/rust:{channel}-slim-")),
+        "rust {channel} in the Containerfile"
+    );
+}
+
+#[test]
+fn renovate_follows_every_version_that_is_installed() {
+    for file in ["Makefile", "gateway/Containerfile"] {
+        let text = text(file);
+        let lines: Vec<&str> = text.lines().collect();
+        let pinned = |line: &str| {
+            line.split_once("_VERSION").is_some_and(|(_, rest)| {
+                rest.trim_start_matches([' ', ':', '=']).starts_with(|first: char| first.is_ascii_digit())
+            })
+        };
+        let pins: Vec<_> = lines.windows(2).filter(|pair| pinned(pair[1])).collect();
+        assert!(!pins.is_empty(), "{file} has pins");
+        for pin in pins {
+            assert!(
+                pin[0].starts_with("# renovate: datasource="),
+                "{file}: {} has no `# renovate:` line above it",
+                pin[1]
+            );
+        }
+    }
+}
+
+#[test]
+fn the_workflow_pushes_to_where_users_look() {
+    let workflow = yaml(".github/workflows/release.yml");
+    let registry = workflow["env"]["REGISTRY"].as_str().expect("a registry");
+    let steps = text(".github/workflows/release.yml");
+    let pushed = |artifact: &str| {
+        let name = artifact.strip_prefix(registry).unwrap_or_else(|| panic!("{artifact} is not in {registry}"));
+        assert!(steps.contains(&format!("$REGISTRY{name}")), "{artifact} is pushed");
+    };
+    let annotations = &yaml("policy-metadata.yml")["annotations"];
+    pushed(annotations["io.kubewarden.policy.ociUrl"].as_str().expect("the policy's address"));
+    pushed(yaml("deploy/chart/values.yaml")["gateway"]["image"]["repository"].as_str().expect("the image's address"));
+}
