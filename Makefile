@@ -96,7 +96,8 @@ lint: toolchain cargo-deny fuzz-lint ## formatting, clippy, licences and duplica
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 	cargo deny --log-level error check licenses sources
-	cargo deny --log-level error --exclude flyte-secrets-testing --exclude flyte-secrets-e2e --exclude flyte-secrets-cli --exclude flyte-secret-gateway --exclude-dev check bans
+	cargo deny --log-level error --exclude flyte-secrets-testing --exclude flyte-secrets-e2e --exclude flyte-secrets-cli --exclude flyte-secrets-explain --exclude flyte-secrets-playground \
+		--exclude flyte-secret-gateway --exclude-dev check bans
 
 .PHONY: cargo-deny
 cargo-deny:
