@@ -186,7 +186,7 @@ $(PACKAGE): $(PAGE_WASM) playground/package/index.ts playground/package/tsconfig
 annotated-policy.wasm: policy.wasm policy-metadata.yml README.md | kwctl ## the policy as it is pushed; needs kwctl
 	kwctl annotate -m policy-metadata.yml -u README.md -o $@ policy.wasm
 
-artifacthub-pkg.yml: policy-metadata.yml | kwctl ## the package for Artifact Hub; needs kwctl
+artifacthub-pkg.yml: policy-metadata.yml questions-ui.yml | kwctl ## the package for Artifact Hub; needs kwctl
 	kwctl scaffold artifacthub -m policy-metadata.yml -o $@
 
 # Without $(KUBEBUILDER_ASSETS), etcd and kube-apiserver are among these.
@@ -211,6 +211,18 @@ $(E2E_TOOLS)/complete:
 	mkdir -p $(E2E_TOOLS)
 	cd e2e/tools && go build -trimpath -ldflags '-s -w $(STAMP)' -o $(E2E_TOOLS)/ tool
 	mv $(E2E_TOOLS)/server $(E2E_TOOLS)/etcd
+	touch $@
+
+.PHONY: chart-test
+chart-test: $(E2E_TOOLS)/helm-complete ## the chart: lint, what it renders, what it refuses, its README; WRITE=1 writes what differs
+	CHART_TOOLS=$(E2E_TOOLS) cargo test --quiet --test chart -- --include-ignored
+
+# A part of those above, by far the smaller one.
+$(E2E_TOOLS)/helm-complete:
+	@command -v go > /dev/null || { echo "go is missing: it builds helm and helm-docs"; exit 1; }
+	mkdir -p $(E2E_TOOLS)
+	cd e2e/tools && go build -trimpath -ldflags '-s -w $(STAMP)' -o $(E2E_TOOLS)/ \
+		helm.sh/helm/v3/cmd/helm github.com/norwoodj/helm-docs/cmd/helm-docs
 	touch $@
 
 # renovate: datasource=crate depName=cargo-fuzz

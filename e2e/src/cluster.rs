@@ -112,8 +112,17 @@ impl Cluster {
 
     /// Makes an object in a collection, or makes it what it is to be.
     pub async fn apply(&self, collection: &str, object: &Value) -> Result<()> {
+        self.apply_part(collection, "", object).await
+    }
+
+    /// Makes an object's status what it is to be, as its controller does.
+    pub async fn apply_status(&self, collection: &str, object: &Value) -> Result<()> {
+        self.apply_part(collection, "/status", object).await
+    }
+
+    async fn apply_part(&self, collection: &str, part: &str, object: &Value) -> Result<()> {
         let name = object["metadata"]["name"].as_str().context("the object has no name")?;
-        let path = format!("{collection}/{name}?fieldManager=e2e&force=true");
+        let path = format!("{collection}/{name}{part}?fieldManager=e2e&force=true");
         self.admin.send("PATCH", &path, "application/apply-patch+yaml", Some(object)).await?.ok().map(drop)
     }
 

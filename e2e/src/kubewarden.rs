@@ -67,7 +67,17 @@ impl Kubewarden {
         let client = cluster.with_token(&cluster.token(NAMESPACE, ACCOUNT).await?)?.0;
         let capabilities = Live::new(client, Handle::current(), granted);
         self.serve(Served { policy: self.policy.clone(), settings: spec["settings"].clone(), capabilities }).await?;
-        cluster.apply(WEBHOOKS, &self.webhook(spec)).await
+        cluster.apply(WEBHOOKS, &self.webhook(spec)).await?;
+        self.report(cluster, "active").await
+    }
+
+    /// Says in the cluster how far the policy is.
+    pub async fn report(&self, cluster: &Cluster, status: &str) -> Result<()> {
+        let status = json!({
+            "apiVersion": "policies.kubewarden.io/v1", "kind": "ClusterAdmissionPolicy",
+            "metadata": { "name": "flyte-secrets" }, "status": { "policyStatus": status },
+        });
+        cluster.apply_status(POLICIES, &status).await
     }
 
     /// Serves the policy with other settings than those in the cluster.

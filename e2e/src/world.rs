@@ -22,12 +22,14 @@ use crate::tools::{Tools, repository};
 pub const TASKS: &str = "flytesnacks-development";
 /// What most pods of the suites ask for; its value is `t0ken` in all stores.
 pub const TOKEN: &str = "key: 'token' mount_requirement: ENV_VAR";
-const RELEASE: &str = "flyte-secrets";
+/// What Helm calls it.
+pub const RELEASE: &str = "flyte-secrets";
 
 /// What the examples of the chart do not say: a port that everybody may listen on; no memory, because tests change what clouds
 /// hold; and no objects of kinds that only other software brings.
 const OWN: &str = "gateway.service.port=8443,gateway.config.cache.ttl=1ms,gateway.config.cache.negativeTtl=1ms,\
-                   gateway.serviceMonitor.enabled=false,gateway.tls.certManager.enabled=false";
+                   gateway.serviceMonitor.enabled=false,gateway.prometheusRule.enabled=false,\
+                   gateway.tls.certManager.enabled=false";
 /// Marks the Secrets that a store was made of.
 const HELD: &str = "e2e-store";
 

@@ -14,6 +14,7 @@
 //! | [`meter`] | what a call costs in fuel and memory |
 //! | `serve` | the policy as an admission webhook (feature `live`) |
 //! | [`profile`] | where a call's fuel goes |
+//! | [`settings`] | settings that are accepted and refused |
 //! | [`size`] | what the wasm's bytes are |
 //! | [`show`] | what people see: diffs and patches |
 
@@ -30,5 +31,6 @@ pub mod profile;
 pub mod rules;
 #[cfg(feature = "live")]
 pub mod serve;
+pub mod settings;
 pub mod show;
 pub mod size;

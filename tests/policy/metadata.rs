@@ -199,6 +199,7 @@ fn the_package_for_artifact_hub_is_made_of_the_metadata() {
         "annotations": {
             "kubewarden/contextAwareResources": declared(&metadata),
             "kubewarden/mutation": metadata["mutating"].to_string(),
+            "kubewarden/questions-ui": std::fs::read_to_string(repository("questions-ui.yml")).expect("the questions"),
             "kubewarden/resources": annotation(&metadata, "io.artifacthub.resources"),
             "kubewarden/rules": metadata["rules"],
         },

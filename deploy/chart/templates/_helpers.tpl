@@ -22,11 +22,16 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
-{{/* A name in any case as the policy writes it. Takes path, name and names. */}}
+{{/* An image by its digest or, without one, by its tag. Takes image, and tag for where it has none. */}}
+{{- define "flyte-secrets-policy.image" -}}
+{{- .image.repository }}{{ with .image.digest }}@{{ . }}{{ else }}:{{ .image.tag | default .tag }}{{ end }}
+{{- end }}
+
+{{/* A name in any case, of ASCII alone, as the policy writes it. Takes path, name and names. */}}
 {{- define "flyte-secrets-policy.named" -}}
 {{- $found := "" }}
 {{- range .names }}
-  {{- if eq (lower .) (lower $.name) }}{{ $found = . }}{{ end }}
+  {{- if and (eq (lower .) (lower $.name)) (eq (len .) (len $.name)) }}{{ $found = . }}{{ end }}
 {{- end }}
 {{- if not $found }}
   {{- fail (printf "policy.settings.%s: %q is none of %s" .path .name (join ", " .names)) }}
@@ -35,8 +40,8 @@ app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
 {{/*
-What the policy's settings imply, as YAML; the rules are those of README.md, "Settings", and what the policy refuses
-at its start is refused here:
+What the policy's settings imply, as YAML; the rules are those of README.md, "Settings". What implies nothing is refused in the
+policy's own words, and the rest of what it refuses in _checks.tpl.
   embedded          whether Embedded is among the managers
   provider          where Embedded fetches: K8s, AWS, GCP or Azure
   place             the region, project or host of the vault there
@@ -51,7 +56,7 @@ at its start is refused here:
 {{- define "flyte-secrets-policy.facts" -}}
 {{- $settings := .Values.policy.settings | default dict }}
 {{- $names := list "K8s" "AWS" "GCP" "Azure" "Vault" "Embedded" "Global" }}
-{{- $type := $settings.secretManagerType | default "Embedded" | toString }}
+{{- $type := kindIs "invalid" $settings.secretManagerType | ternary "Embedded" $settings.secretManagerType }}
 {{- $type = include "flyte-secrets-policy.named" (dict "path" "secretManagerType" "name" $type "names" $names) }}
 {{- $managers := list }}
 {{- range $settings.secretManagerTypes | default (list $type) }}
@@ -76,7 +81,7 @@ at its start is refused here:
   {{- if get $places . }}{{ $configured = append $configured . }}{{ end }}
 {{- end }}
 {{- $provider := "K8s" }}
-{{- if $config.type }}
+{{- if not (kindIs "invalid" $config.type) }}
   {{- $named := dict "path" "embeddedSecretManagerConfig.type" "name" $config.type "names" (list "AWS" "GCP" "Azure" "K8s") }}
   {{- $provider = include "flyte-secrets-policy.named" $named }}
 {{- else if gt (len $configured) 1 }}
@@ -86,20 +91,7 @@ at its start is refused here:
 {{- end }}
 
 {{- $place := get $places $provider }}
-{{- $label := "[a-z0-9]([-a-z0-9]*[a-z0-9])?" }}
-{{- $subdomain := printf "%s(\\.%s)*" $label $label }}
-{{- if eq $provider "AWS" }}
-  {{- if not (and (contains "-" $place) (regexMatch (printf "^%s$" $label) $place)) }}
-    {{- fail (printf "policy.settings.embeddedSecretManagerConfig.awsConfig.region: %q is no region; AWS wants one such as eu-west-1" $place) }}
-  {{- end }}
-{{- else if eq $provider "GCP" }}
-  {{- if not (regexMatch (printf "^%s(:%s)*$" $subdomain $subdomain) $place) }}
-    {{- fail (printf "policy.settings.embeddedSecretManagerConfig.gcpConfig.project: %q is no project; GCP wants its id, such as acme-prod" $place) }}
-  {{- end }}
-{{- else if eq $provider "Azure" }}
-  {{- if not (regexMatch (printf "^https://%s/?$" $subdomain) (lower $place)) }}
-    {{- fail (printf "policy.settings.embeddedSecretManagerConfig.azureConfig.vaultURI: %q is no vault; Azure wants one such as https://name.vault.azure.net/" $place) }}
-  {{- end }}
+{{- if eq $provider "Azure" }}
   {{- $place = lower $place | trimPrefix "https://" | trimSuffix "/" }}
 {{- end }}
 
@@ -128,15 +120,6 @@ at its start is refused here:
 {{- range $key, $value := .Values.policy.tenancy }}
   {{- if not (hasKey $tenancy $key) }}{{ $_ := set $tenancy $key $value }}{{ end }}
 {{- end }}
-{{- $template := $tenancy.namespaceTemplate }}
-{{- if kindIs "string" $template }}
-  {{- $rest := regexReplaceAll "\\{\\{\\s*(project|domain|organization|org)\\s*\\}\\}" $template "" }}
-  {{- if contains "{{" $rest }}
-    {{- fail (printf "policy.tenancy.namespaceTemplate: %q has braces around something else than project, domain and organization" $template) }}
-  {{- else if eq $rest $template }}
-    {{- fail (printf "policy.tenancy.namespaceTemplate: %q is the same for every project; use {{ project }}-{{ domain }}, or null for no check" $template) }}
-  {{- end }}
-{{- end }}
 {{- if $tenancy }}{{ $_ := set $settings "tenancy" $tenancy }}{{ end }}
 {{- toYaml $settings }}
 {{- end }}
@@ -156,6 +139,11 @@ at its start is refused here:
     {{- fail (printf "gateway.config.providers.%s.%s: the policy reads from %q; add it, or leave the key out" $provider $facts.places $facts.place) }}
   {{- end }}
   {{- $_ := set $providers $provider $served }}
+{{- end }}
+{{- range $provider, $places := dict "aws" "regions" "gcp" "projects" "azure" "vaults" }}
+  {{- if and (hasKey $providers $provider) (not (get (get $providers $provider) $places)) }}
+    {{- fail (printf "gateway.config.providers.%s.%s: is empty; name those that the gateway serves, or leave %s out" $provider $places $provider) }}
+  {{- end }}
 {{- end }}
 {{- if not $providers }}
   {{- fail "gateway.enabled: nothing is configured that the gateway could serve; name places in gateway.config.providers, or a cloud in policy.settings.embeddedSecretManagerConfig" }}

@@ -8,6 +8,7 @@ use crate::tools::Tools;
 use crate::world::World;
 
 mod admission;
+mod chart;
 mod embedded;
 mod gateway;
 mod golden;
@@ -29,6 +30,7 @@ pub async fn run(report: &mut Report, world: &mut World) -> Result<()> {
     admission::run(report, world).await?;
     embedded::run(report, world).await?;
     gateway::run(report, world).await?;
+    chart::run(report, world).await?;
     reinvocation::run(report, world).await?;
     load::run(report, world).await?;
     rules::run(report, world).await

@@ -1,0 +1,151 @@
+//! The chart as Helm installs it: pods of the restricted standard, a certificate that stays, and `helm test`, whose pod is run as a
+//! kubelet would run it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+
+use crate::clouds::REGION;
+use crate::gateway::NAMESPACE;
+use crate::process;
+use crate::report::Report;
+use crate::world::{RELEASE, World};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+/// What belongs to `helm test`, and is gone after it.
+const NAME: &str = "flyte-secrets-flyte-secrets-policy-test";
+const PODS: &str = "/api/v1/namespaces/flyte/pods";
+const CERTIFICATE: &str = "/api/v1/namespaces/flyte/secrets/secret-gateway-tls";
+
+pub async fn run(report: &mut Report, world: &mut World) -> Result<()> {
+    install(world).await?;
+    report.section("the chart");
+    report.check("the gateway's pods are of the restricted standard", restricted(world)).await;
+    report.check("helm test finds the policy and the gateway", passes(world)).await;
+    report.check("helm test finds that the policy is not active", fails(world)).await;
+    report.check("upgrades keep the certificate, even those without the gateway", kept(world)).await;
+    Ok(())
+}
+
+async fn install(world: &mut World) -> Result<()> {
+    let region = json!({ "embeddedSecretManagerConfig": { "type": "AWS", "awsConfig": { "region": REGION } } });
+    world.install("aws", &json!({ "policy": { "settings": region } })).await?;
+    // From here on the API server holds all pods there to the standard, those of `helm test` too.
+    let enforced = json!({
+        "apiVersion": "v1", "kind": "Namespace",
+        "metadata": { "name": NAMESPACE, "labels": { "pod-security.kubernetes.io/enforce": "restricted" } },
+    });
+    world.cluster.apply("/api/v1/namespaces", &enforced).await
+}
+
+async fn restricted(world: &World) -> Result<()> {
+    let admin = &world.cluster.admin;
+    let deployment = admin.get("/apis/apps/v1/namespaces/flyte/deployments/secret-gateway").await?.ok()?;
+    let mut pod = deployment["spec"]["template"].clone();
+    pod["metadata"]["name"] = json!("secret-gateway-1");
+    admin.post(&format!("{PODS}?dryRun=All"), &pod).await?.ok()?;
+    // So that it is known to be enforced.
+    pod["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = json!(true);
+    let message = admin.post(&format!("{PODS}?dryRun=All"), &pod).await?;
+    let message = message.refused(403)?;
+    ensure!(message.contains("PodSecurity"), "{message}");
+    Ok(())
+}
+
+async fn passes(world: &World) -> Result<()> {
+    let kubelet = async {
+        let said = execute(world, |command| command).await?;
+        ensure!(said.iter().any(|said| said.contains("condition met")), "{said:?}");
+        ensure!(said.iter().any(|said| said.contains("AWSSecret")), "{said:?}");
+        phase(world, "Succeeded").await
+    };
+    let (said, ()) = tokio::try_join!(helm_test(world), kubelet)?;
+    ensure!(said.contains("Succeeded"), "{said}");
+    let rbac = "/apis/rbac.authorization.k8s.io/v1";
+    for path in [
+        format!("{PODS}/{NAME}"),
+        format!("/api/v1/namespaces/flyte/serviceaccounts/{NAME}"),
+        format!("{rbac}/clusterroles/{NAME}"),
+        format!("{rbac}/clusterrolebindings/{NAME}"),
+    ] {
+        let answer = world.cluster.admin.get(&path).await?;
+        ensure!(answer.code == 404, "{path} is still there");
+    }
+    Ok(())
+}
+
+async fn fails(world: &World) -> Result<()> {
+    world.kubewarden.report(&world.cluster, "pending").await?;
+    let kubelet = async {
+        let said = execute(world, |word| word.replace("--timeout=100s", "--timeout=1s")).await;
+        phase(world, "Failed").await?;
+        said
+    };
+    let (tested, executed) = tokio::join!(helm_test(world), kubelet);
+    world.kubewarden.report(&world.cluster, "active").await?;
+    let said = executed.err().context("kubectl has found the policy active")?.to_string();
+    ensure!(said.contains("timed out waiting for the condition on clusteradmissionpolicies/flyte-secrets"), "{said}");
+    ensure!(tested.is_err(), "helm test has not noticed: {tested:?}");
+    // It stays for its log.
+    world.cluster.admin.delete_pod(NAMESPACE, NAME).await
+}
+
+async fn helm_test(world: &World) -> Result<String> {
+    process::output(&world.tools.helm, |command| {
+        command.args(["test", RELEASE, "--namespace", NAMESPACE, "--timeout", "60s", "--kubeconfig"]);
+        command.arg(&world.cluster.kubeconfig);
+    })
+    .await
+}
+
+/// Runs the commands of the test's pod, once it is there, with the rights of its service account; what each says, or why one fails.
+async fn execute(world: &World, edit: impl Fn(String) -> String) -> Result<Vec<String>> {
+    let start = Instant::now();
+    let pod = loop {
+        let answer = world.cluster.admin.get(&format!("{PODS}/{NAME}")).await?;
+        match answer.code {
+            200 => break answer.ok()?,
+            404 if start.elapsed() < PATIENCE => tokio::time::sleep(Duration::from_millis(50)).await,
+            _ => bail!("no pod of the test: {answer:?}"),
+        }
+    };
+    world.cluster.settle().await;
+    let account = pod["spec"]["serviceAccountName"].as_str().context("no service account")?;
+    let kubeconfig = world.cluster.kubeconfig_for(&world.folder, NAMESPACE, account).await?;
+    let containers = pod["spec"]["containers"].as_array().context("no containers")?;
+    let mut said = Vec::new();
+    for container in containers {
+        let words = container["command"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let words: Vec<String> = words.map(|word| edit(word.to_owned())).collect();
+        let (program, arguments) = words.split_first().context("no command")?;
+        ensure!(program == "kubectl", "{program}");
+        let with = |command: &mut tokio::process::Command| {
+            command.args(arguments).env("KUBECONFIG", &kubeconfig);
+            command.arg("--cache-dir").arg(world.folder.join("kubectl-test"));
+        };
+        said.push(process::output(&world.tools.kubectl, with).await?);
+    }
+    Ok(said)
+}
+
+async fn phase(world: &World, phase: &str) -> Result<()> {
+    let status = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": NAME }, "status": { "phase": phase },
+    });
+    world.cluster.apply_status(PODS, &status).await
+}
+
+async fn kept(world: &mut World) -> Result<()> {
+    let certificate = async |world: &World| {
+        let secret = world.cluster.admin.get(CERTIFICATE).await?.ok()?;
+        ensure!(secret["data"]["tls.key"].is_string(), "no key");
+        anyhow::Ok(secret["data"].clone())
+    };
+    let first = certificate(world).await?;
+    world.install_embedded().await?;
+    ensure!(first == certificate(world).await?, "the certificate has gone with the gateway");
+    install(world).await?;
+    ensure!(first == certificate(world).await?, "an upgrade has made another certificate");
+    Ok(())
+}

@@ -1,0 +1,389 @@
+//! Settings that are accepted and refused, for the tests of the policy and those of the chart, which must agree.
+
+use serde_json::{json, Value};
+
+/// Settings of `embeddedSecretManagerConfig`.
+fn embedded(settings: Value) -> Value {
+    json!({ "embeddedSecretManagerConfig": settings })
+}
+
+/// Flyte's section with every key that it has, as a user pastes it.
+fn whole_section() -> Value {
+    let resources = json!({
+        "limits": { "cpu": "200m", "memory": "500Mi" },
+        "requests": { "cpu": "200m", "memory": "500Mi" },
+    });
+    json!({
+        "metrics-prefix": "flyte:",
+        "certDir": "/etc/webhook/certs",
+        "localCert": false,
+        "listenPort": 9443,
+        "serviceName": "flyte-pod-webhook",
+        "servicePort": 443,
+        "secretName": "flyte-pod-webhook",
+        "cacheInvalidationPort": 8080,
+        "webhookTimeout": 30,
+        "disableCreateMutatingWebhookConfig": false,
+        "namespaceSelector": { "matchLabels": { "flyte": "true" }, "matchExpressions": [] },
+        "kubeClientConfig": { "qps": 100, "burst": 25, "timeout": "30s" },
+        "imageBuilderConfig": { "hostname": "example.com", "labelSelector": null, "verificationConfig": {} },
+        "secretManagerType": "Embedded",
+        "secretManagerTypes": ["Embedded", "K8s"],
+        "secretEnvVarPrefix": "_UNION_",
+        "awsSecretManager": {
+            "sidecarImage": "docker.io/amazon/aws-secrets-manager-secret-sidecar:v0.1.4",
+            "resources": resources,
+        },
+        "gcpSecretManager": {
+            "sidecarImage": "gcr.io/google.com/cloudsdktool/cloud-sdk:alpine",
+            "resources": resources,
+        },
+        "azureSecretManager": { "sidecarImage": "mcr.microsoft.com/azure-cli:cbl-mariner2.0", "resources": resources },
+        "vaultSecretManager": { "role": "flyte", "kvVersion": "2", "annotations": { "a.example/b": "c" } },
+        "embeddedSecretManagerConfig": {
+            "type": "AWS",
+            "awsConfig": { "region": "us-east-2" },
+            "gcpConfig": { "project": "" },
+            "azureConfig": { "vaultURI": "" },
+            "k8sConfig": { "namespace": "flyte", "kubeClientConfig": { "qps": 100 } },
+            "fileMountInitContainer": {
+                "image": "public.ecr.aws/docker/library/busybox:latest",
+                "resources": { "limits": { "cpu": "100m", "memory": "100Mi" } },
+                "containerName": "init-embedded-secret",
+            },
+            "imagePullSecrets": { "enabled": true },
+        },
+    })
+}
+
+/// Settings that are accepted without a word.
+pub fn accepted() -> Vec<Value> {
+    let each_null: Value = match whole_section() {
+        Value::Object(section) => section.into_iter().map(|(key, _)| (key, Value::Null)).collect(),
+        other => other,
+    };
+    vec![
+        json!({}),
+        json!(null),
+        whole_section(),
+        each_null,
+        json!({ "secretManagerType": "k8S" }),
+        json!({ "secretManagerTypes": [] }),
+        json!({ "secretManagerTypes": ["k8s", "aws", "GCP", "aZURE", "vault", "EMBEDDED"] }),
+        // One that is not used.
+        json!({ "secretManagerType": "Global", "secretManagerTypes": ["K8s"] }),
+        json!({ "vaultSecretManager": { "kvVersion": 1 } }),
+        json!({ "vaultSecretManager": { "kvVersion": "1" } }),
+        json!({ "vaultSecretManager": { "kvVersion": 2 } }),
+        json!({ "vaultSecretManager": { "kvVersion": "2" } }),
+        json!({ "vaultSecretManager": { "annotations": {}, "lockAnnotations": true } }),
+        json!({ "k8sSecretManager": { "optional": false } }),
+        json!({ "secretEnvVarPrefix": "" }),
+        json!({ "secretEnvVarPrefix": "my-app.A_1" }),
+        json!({ "awsSecretManager": { "resources": { "requests": { "cpu": "100m" } } } }),
+        json!({ "gcpSecretManager": { "resources": { "limits": { "memory": "1Gi" } } } }),
+        json!({ "azureSecretManager": { "resources": { "limits": { "cpu": 1 }, "requests": { "cpu": 0.5 } } } }),
+        json!({ "azureSecretManager": { "resources": { "limits": { "nvidia.com/gpu": 1 } } } }),
+        json!({ "awsSecretManager": { "resources": { "limits": { "memory": 1_073_741_824 }, "requests": { "memory": "1Gi" } } } }),
+        json!({ "awsSecretManager": { "resources": { "requests": { "cpu": ".1999999", "memory": "5e8" } } } }),
+        json!({ "awsSecretManager": { "resources": { "requests": { "cpu": null, "ephemeral-storage": "+1.5Gi" } } } }),
+        json!({ "vaultSecretManager": { "annotations": { "A.Example/B_c": "x", "plain": null } } }),
+        embedded(json!({ "type": "k8s" })),
+        embedded(json!({ "awsConfig": { "region": "us-gov-west-1" } })),
+        embedded(json!({ "gcpConfig": { "project": "example.com:acme-prod" } })),
+        embedded(json!({ "azureConfig": { "vaultURI": "https://Name.vault.azure.net" } })),
+        embedded(json!({ "azureConfig": { "vaultURI": "https://name.vault.azure.net/" } })),
+        embedded(json!({ "azureConfig": { "vaultURI": "HTTPS://NAME.vault.azure.net/" } })),
+        // The type says which of several is meant.
+        embedded(json!({
+            "type": "GCP", "gcpConfig": { "project": "acme-prod" }, "awsConfig": { "region": "us-east-2" },
+        })),
+        embedded(json!({ "nameSchemes": ["Documented"] })),
+        embedded(json!({ "nameSchemes": ["documented", "canonical"] })),
+        json!({ "tenancy": { "namespaceTemplate": "{{ org }}-{{ project }}-{{ domain }}", "serviceAccounts": [] } }),
+        json!({ "tenancy": { "namespaceTemplate": "{{ project }}-{{ domain }}", "organizations": ["acme"] } }),
+        json!({ "tenancy": { "namespaceTemplate": "x}}-{{project}}.{{ domain }}}", "organizations": [] } }),
+        // Without Embedded there is nobody's secret to be had.
+        json!({ "tenancy": { "namespaceTemplate": "{{ project }}-{{ domain }}" }, "secretManagerTypes": ["K8s"] }),
+    ]
+}
+
+/// Settings that are refused, and what is wrong with them in the words of the policy.
+pub fn refused() -> Vec<(Value, String)> {
+    let only_global =
+        "secretManagerTypes: only Global is named, which does not exist in a policy; name K8s, AWS, GCP, \
+                       Azure, Vault or Embedded";
+    let managers = "is none of K8s, AWS, GCP, Azure, Vault, Embedded, Global";
+    let prefix = "starts no variable's name; letters, digits, _, - and . may stand in it, and no digit in front";
+    let region = "is no region; AWS wants one such as eu-west-1";
+    let project = "is no project; GCP wants its id, such as acme-prod";
+    let vault = "is no vault; Azure wants one such as https://name.vault.azure.net/";
+    let quantity = "is no quantity such as 200m or 500Mi";
+    let uri = |uri: &str| embedded(json!({ "azureConfig": { "vaultURI": uri } }));
+    let template = |template: &str| json!({ "tenancy": { "namespaceTemplate": template } });
+    let resources = |resources: Value| json!({ "awsSecretManager": { "resources": resources } });
+    let limits = |limits: Value| resources(json!({ "limits": limits }));
+    let requests = |requests: Value| resources(json!({ "requests": requests }));
+    let annotations = |key: &str| json!({ "vaultSecretManager": { "annotations": { key: "x" } } });
+    let image = |image: &str| {
+        format!("awsSecretManager.sidecarImage: {image} is no image; leave the key out for Flyte's default")
+    };
+    let no_resource =
+        |name: &str| format!("awsSecretManager.resources: {name:?} is no resource of a container that pulls secrets");
+    let no_annotation = |key: &str| format!("vaultSecretManager.annotations: {key:?} is no annotation's name");
+    let unequal =
+        "awsSecretManager.resources: example.com/gpu is requested without an equal limit; Kubernetes wants both \
+                   the same";
+    vec![
+        // Keys that nobody knows.
+        (json!({ "foo": 1 }), "foo is unknown".into()),
+        (json!({ "" : 1 }), " is unknown".into()),
+        (
+            json!({ "secretManagrTypes": ["K8s"] }),
+            "secretManagrTypes is unknown; secretManagerTypes was perhaps meant".into(),
+        ),
+        (json!({ "CertDir": "/" }), "CertDir is unknown; certDir was perhaps meant".into()),
+        (json!({ "webhook": {} }), "webhook is unknown".into()),
+        (json!({ "tenancy": { "foo": 1 } }), "tenancy.foo is unknown".into()),
+        (
+            embedded(json!({ "awsConfig": { "regoin": "x" } })),
+            "embeddedSecretManagerConfig.awsConfig.regoin is unknown; region was perhaps meant".into(),
+        ),
+        (
+            embedded(json!({ "azureConfig": { "vaultUri": "x" } })),
+            "embeddedSecretManagerConfig.azureConfig.vaultUri is unknown; vaultURI was perhaps meant".into(),
+        ),
+        (
+            json!({ "vaultSecretManager": { "kvversion": 2 } }),
+            "vaultSecretManager.kvversion is unknown; kvVersion was perhaps meant".into(),
+        ),
+        (
+            json!({ "awsSecretManager": { "resources": { "claims": [] } } }),
+            "awsSecretManager.resources.claims is unknown".into(),
+        ),
+        // Names that nobody has.
+        (
+            json!({ "secretManagerTypes": ["K8s", "Vaut"] }),
+            format!("secretManagerTypes: \"Vaut\" {managers}; Vault was perhaps meant"),
+        ),
+        (json!({ "secretManagerType": "Conjur" }), format!("secretManagerType: \"Conjur\" {managers}")),
+        (
+            embedded(json!({ "type": "Vault" })),
+            "embeddedSecretManagerConfig.type: \"Vault\" is none of AWS, GCP, Azure, K8s".into(),
+        ),
+        (
+            embedded(json!({ "nameSchemes": ["canonic"] })),
+            "embeddedSecretManagerConfig.nameSchemes: \"canonic\" is none of canonical, documented; canonical was \
+             perhaps meant"
+                .into(),
+        ),
+        (
+            json!({ "vaultSecretManager": { "kvVersion": 3 } }),
+            "vaultSecretManager.kvVersion: \"3\" is none of 1, 2".into(),
+        ),
+        (json!({ "awsSecretManager": { "sidecarImage": "x\u{a0}" } }), image("\"x\\u{a0}\"")),
+        (json!({ "awsSecretManager": { "sidecarImage": "\u{b}x" } }), image("\"\\u{b}x\"")),
+        (limits(json!({ "gpu": "1" })), no_resource("gpu")),
+        (limits(json!({ "a b": "1" })), no_resource("a b")),
+        (limits(json!({ "example.com/gpu": "0.5" })), no_resource("example.com/gpu")),
+        (limits(json!({ "hugepages-2Mi": "4Mi" })), no_resource("hugepages-2Mi")),
+        (requests(json!({ "gpu": "1" })), no_resource("gpu")),
+        (requests(json!({ "example.com/gpu": "1" })), unequal.into()),
+        (
+            json!({ "awsSecretManager": { "resources": {
+                "limits": { "example.com/gpu": "2" }, "requests": { "example.com/gpu": "1" },
+            } } }),
+            unequal.into(),
+        ),
+        (annotations("bad key"), no_annotation("bad key")),
+        (annotations("a/b/c"), no_annotation("a/b/c")),
+        (annotations("-"), no_annotation("-")),
+        (
+            annotations("flyte.secrets/s9"),
+            "vaultSecretManager.annotations: \"flyte.secrets/s9\" is a secret request, which is for pods to make".into(),
+        ),
+        (
+            json!({ "tenancy": { "namespaceTemplate": "{{ project }}{{ domain }}" } }),
+            "tenancy.namespaceTemplate: \"{{ project }}{{ domain }}\" has two names side by side, so that several pairs yield \
+             one namespace"
+                .into(),
+        ),
+        (json!({ "secretManagerTypes": ["Global"] }), only_global.into()),
+        (json!({ "secretManagerType": "global" }), only_global.into()),
+        // Wrong types.
+        (json!([]), "the section: an object wanted".into()),
+        (json!("K8s"), "the section: an object wanted".into()),
+        (json!({ "secretManagerTypes": "K8s" }), "secretManagerTypes: a list wanted".into()),
+        (json!({ "secretManagerTypes": [null] }), "secretManagerTypes: a string wanted".into()),
+        (json!({ "secretManagerType": ["K8s"] }), "secretManagerType: a string wanted".into()),
+        (json!({ "secretEnvVarPrefix": 5 }), "secretEnvVarPrefix: a string wanted".into()),
+        (json!({ "awsSecretManager": "x" }), "awsSecretManager: an object wanted".into()),
+        (
+            json!({ "k8sSecretManager": { "optional": "false" } }),
+            "k8sSecretManager.optional: true or false wanted".into(),
+        ),
+        (
+            embedded(json!({ "imagePullSecrets": { "enabled": 1 } })),
+            "embeddedSecretManagerConfig.imagePullSecrets.enabled: true or false wanted".into(),
+        ),
+        (
+            json!({ "vaultSecretManager": { "annotations": { "a.example/b": true } } }),
+            "vaultSecretManager.annotations.a.example/b: a string wanted".into(),
+        ),
+        (
+            json!({ "gcpSecretManager": { "resources": { "limits": { "cpu": [] } } } }),
+            "gcpSecretManager.resources.limits.cpu: a string wanted".into(),
+        ),
+        (json!({ "tenancy": { "serviceAccounts": "default" } }), "tenancy.serviceAccounts: a list wanted".into()),
+        // Where Embedded looks.
+        (embedded(json!({ "type": "AWS" })), format!("embeddedSecretManagerConfig.awsConfig.region: \"\" {region}")),
+        (
+            embedded(json!({ "awsConfig": { "region": "EU West" } })),
+            format!("embeddedSecretManagerConfig.awsConfig.region: \"EU West\" {region}"),
+        ),
+        (embedded(json!({ "type": "GCP" })), format!("embeddedSecretManagerConfig.gcpConfig.project: \"\" {project}")),
+        (
+            embedded(json!({ "gcpConfig": { "project": "a/../b" } })),
+            format!("embeddedSecretManagerConfig.gcpConfig.project: \"a/../b\" {project}"),
+        ),
+        (
+            embedded(json!({ "type": "Azure" })),
+            format!("embeddedSecretManagerConfig.azureConfig.vaultURI: \"\" {vault}"),
+        ),
+        (
+            uri("name.vault.azure.net"),
+            format!("embeddedSecretManagerConfig.azureConfig.vaultURI: \"name.vault.azure.net\" {vault}"),
+        ),
+        (
+            uri("http://name.vault.azure.net/"),
+            format!("embeddedSecretManagerConfig.azureConfig.vaultURI: \"http://name.vault.azure.net/\" {vault}"),
+        ),
+        (
+            uri("https://name.vault.azure.net/secrets/x"),
+            format!(
+                "embeddedSecretManagerConfig.azureConfig.vaultURI: \"https://name.vault.azure.net/secrets/x\" {vault}"
+            ),
+        ),
+        (
+            uri("https://name.vault.azure.net:443/"),
+            format!("embeddedSecretManagerConfig.azureConfig.vaultURI: \"https://name.vault.azure.net:443/\" {vault}"),
+        ),
+        (
+            embedded(json!({ "awsConfig": { "region": "us-east-2" }, "gcpConfig": { "project": "acme-prod" } })),
+            "embeddedSecretManagerConfig.type: AWS and GCP are configured; name the one that is meant".into(),
+        ),
+        (
+            embedded(json!({
+                "awsConfig": { "region": "us-east-2" },
+                "gcpConfig": { "project": "acme-prod" },
+                "azureConfig": { "vaultURI": "https://name.vault.azure.net/" },
+            })),
+            "embeddedSecretManagerConfig.type: AWS and GCP and Azure are configured; name the one that is meant".into(),
+        ),
+        (
+            embedded(json!({ "k8sConfig": { "namespace": "Flyte" } })),
+            "embeddedSecretManagerConfig.k8sConfig.namespace: \"Flyte\" is no namespace".into(),
+        ),
+        (
+            embedded(json!({ "nameSchemes": [] })),
+            "embeddedSecretManagerConfig.nameSchemes: is empty; name canonical, documented or both, or leave the key \
+             out"
+            .into(),
+        ),
+        (
+            embedded(json!({ "fileMountInitContainer": { "containerName": "Init_X" } })),
+            "embeddedSecretManagerConfig.fileMountInitContainer.containerName: \"Init_X\" is no container's name: up \
+             to 63 of a-z, 0-9 and -"
+                .into(),
+        ),
+        // What pods get.
+        (json!({ "secretEnvVarPrefix": "1A" }), format!("secretEnvVarPrefix: \"1A\" {prefix}")),
+        (json!({ "secretEnvVarPrefix": "A=" }), format!("secretEnvVarPrefix: \"A=\" {prefix}")),
+        (json!({ "secretEnvVarPrefix": "A B" }), format!("secretEnvVarPrefix: \"A B\" {prefix}")),
+        (
+            json!({ "awsSecretManager": { "sidecarImage": "" } }),
+            "awsSecretManager.sidecarImage: \"\" is no image; leave the key out for Flyte's default".into(),
+        ),
+        (
+            embedded(json!({ "fileMountInitContainer": { "image": "busy box" } })),
+            "embeddedSecretManagerConfig.fileMountInitContainer.image: \"busy box\" is no image; leave the key out \
+             for Flyte's default"
+                .into(),
+        ),
+        (
+            json!({ "awsSecretManager": { "resources": { "limits": { "memory": "500MB" } } } }),
+            format!("awsSecretManager.resources: memory: \"500MB\" {quantity}"),
+        ),
+        (
+            json!({ "azureSecretManager": { "resources": { "requests": { "cpu": -1 } } } }),
+            format!("azureSecretManager.resources: cpu: \"-1\" {quantity}"),
+        ),
+        (
+            json!({ "gcpSecretManager": { "resources": { "requests": { "cpu": "300m" } } } }),
+            "gcpSecretManager.resources: the request of 300m cpu is over the limit of 200m; raise the limit too".into(),
+        ),
+        (
+            embedded(json!({ "fileMountInitContainer": { "resources": { "limits": { "memory": "64Mi" } } } })),
+            "embeddedSecretManagerConfig.fileMountInitContainer.resources: the request of 100Mi memory is over the \
+             limit of 64Mi; raise the limit too"
+                .into(),
+        ),
+        // Who may have what.
+        (
+            template("flyte"),
+            "tenancy.namespaceTemplate: \"flyte\" is the same for every project; use {{ project }}-{{ domain }}".into(),
+        ),
+        (
+            template("{{ project }}-{{ name }}"),
+            "tenancy.namespaceTemplate: {{ name }} is none of project, domain and organization".into(),
+        ),
+        (template("{{ project"), "tenancy.namespaceTemplate: \"{{ project\" has {{ without }}".into()),
+        (
+            template("{{{ project }}"),
+            "tenancy.namespaceTemplate: {{ { project }} is none of project, domain and organization".into(),
+        ),
+        (
+            template("x-{{org}}-{{project}}{{domain}}-y"),
+            "tenancy.namespaceTemplate: \"x-{{org}}-{{project}}{{domain}}-y\" has two names side by side, so that several \
+             pairs yield one namespace"
+                .into(),
+        ),
+        // At the edge of what there is: lengths, amounts, letters that only look like those of ASCII.
+        (
+            embedded(json!({ "awsConfig": { "region": format!("eu-{}", "w".repeat(61)) } })),
+            format!("embeddedSecretManagerConfig.awsConfig.region: \"eu-{}\" {region}", "w".repeat(61)),
+        ),
+        (
+            embedded(json!({ "gcpConfig": { "project": "p".repeat(254) } })),
+            format!("embeddedSecretManagerConfig.gcpConfig.project: {:?} {project}", "p".repeat(254)),
+        ),
+        (
+            uri("https://\u{212a}ey.vault.azure.net/"),
+            format!("embeddedSecretManagerConfig.azureConfig.vaultURI: \"https://\u{212a}ey.vault.azure.net/\" {vault}"),
+        ),
+        (json!({ "secretManagerType": "\u{212a}8s" }), format!("secretManagerType: \"\u{212a}8s\" {managers}; K8s was perhaps meant")),
+        (json!({ "secretManagerType": "" }), format!("secretManagerType: \"\" {managers}")),
+        (
+            embedded(json!({ "type": "" })),
+            "embeddedSecretManagerConfig.type: \"\" is none of AWS, GCP, Azure, K8s".into(),
+        ),
+        (
+            embedded(json!({ "k8sConfig": { "namespace": "" } })),
+            "embeddedSecretManagerConfig.k8sConfig.namespace: \"\" is no namespace".into(),
+        ),
+        (
+            embedded(json!({ "k8sConfig": { "namespace": "f".repeat(64) } })),
+            format!("embeddedSecretManagerConfig.k8sConfig.namespace: {:?} is no namespace", "f".repeat(64)),
+        ),
+        (annotations(&format!("a.example/{}", "b".repeat(64))), no_annotation(&format!("a.example/{}", "b".repeat(64)))),
+        (annotations("\u{212a}.example/b"), no_annotation("\u{212a}.example/b")),
+        (json!({ "awsSecretManager": { "sidecarImage": "bild:\u{fc}" } }), image("\"bild:\u{fc}\"")),
+        (limits(json!({ "cpu": "1e999" })), format!("awsSecretManager.resources: cpu: \"1e999\" {quantity}")),
+        (limits(json!({ "memory": "99E" })), format!("awsSecretManager.resources: memory: \"99E\" {quantity}")),
+        (limits(json!({ "cpu": "1e3k" })), format!("awsSecretManager.resources: cpu: \"1e3k\" {quantity}")),
+        (
+            requests(json!({ "cpu": "200.1m" })),
+            "awsSecretManager.resources: the request of 200.1m cpu is over the limit of 200m; raise the limit too".into(),
+        ),
+    ]
+}

@@ -1,0 +1,64 @@
+//! Runs helm and helm-docs. Knows files and texts, not what is in them.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use flyte_secrets_testing::show;
+use serde_json::Value;
+
+/// Where the chart is.
+pub const CHART: &str = "deploy/chart";
+
+/// A file of the repository.
+pub fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Runs one of the programs in the repository's root.
+pub fn run(program: &str, arguments: &[&OsStr]) -> Output {
+    let tools = env::var_os("CHART_TOOLS").expect("CHART_TOOLS is not set; `make chart-test` builds helm and sets it");
+    let mut command = Command::new(Path::new(&tools).join(program));
+    // Neither a cluster nor somebody's own settings of helm.
+    command.args(arguments).current_dir(repository("")).env_clear().env("HOME", "/nonexistent");
+    command.output().unwrap_or_else(|wrong| panic!("cannot run {program}: {wrong}"))
+}
+
+/// What the chart makes of a file of values, or what helm says of it.
+pub fn template(values: &Path) -> Result<String, String> {
+    let arguments = ["template", "flyte-secrets", CHART, "--namespace", "flyte", "--values"].map(OsStr::new);
+    let output = run("helm", &[&arguments[..], &[values.as_os_str()]].concat());
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    match output.status.success() {
+        true => Ok(text(output.stdout)),
+        false => Err(text(output.stderr)),
+    }
+}
+
+/// What the chart makes of values.
+pub fn template_of(values: &Value) -> Result<String, String> {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(&file, values.to_string()).expect("written");
+    template(file.path())
+}
+
+/// The documents of what helm renders, which holds no line of hyphens but those between them.
+pub fn documents(text: &str) -> Vec<Value> {
+    text.split("---\n").map(|document| serde_yaml::from_str(document).expect("YAML")).collect()
+}
+
+/// Fails with the differences if a file holds something else; with WRITE it is written.
+pub fn holds(path: &Path, wanted: &str) {
+    if env::var_os("WRITE").is_some() {
+        return fs::write(path, wanted).expect("written");
+    }
+    let found = fs::read_to_string(path).unwrap_or_default();
+    let path = path.display();
+    assert!(
+        found == wanted,
+        "{path} is not what it would be now; `make chart-test WRITE=1` writes it:\n{}",
+        show::diff(&found, wanted)
+    );
+}

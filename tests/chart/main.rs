@@ -1,0 +1,22 @@
+//! The Helm chart: what it renders, what it refuses and in which words, and what is written about it. Knows the chart through helm
+//! and helm-docs alone; what a cluster makes of it is shown by `make e2e`.
+//!
+//! | module | shows |
+//! |---|---|
+//! | [`rendered`] | lint, and the manifests of each file of values, byte for byte |
+//! | [`refused`] | wrong values, each with its reason; that the chart and the policy agree on settings |
+//! | [`written`] | the table of values in its README |
+//! | [`alerts`] | that alerts are PromQL on metrics that the gateway has |
+//! | [`questions`] | what Rancher asks |
+//! | [`helm`] | how the programs are run |
+//!
+//! Tests that need helm are run by `make chart-test`, which builds it. With WRITE they write what they otherwise compare.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // how tests fail
+
+mod alerts;
+mod helm;
+mod questions;
+mod refused;
+mod rendered;
+mod written;

@@ -1,0 +1,165 @@
+//! What Rancher asks: of the policy alone (`questions-ui.yml`), and of the chart (`questions.yaml` in it). Each question is for a
+//! key that there is, and its default is the code's, or the chart's.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use flyte_secrets_policy::settings::{parse, validate, Settings};
+use flyte_secrets_policy::texts::Texts;
+use serde_json::{json, Value};
+
+use crate::helm::{repository, template_of, CHART};
+
+/// What Rancher's form and its extension for Kubewarden know of a question, as far as it is used here.
+const FIELDS: &[&str] = &["variable", "type", "label", "default", "options", "show_if", "description", "group"];
+/// Sections of the settings that are values of their own in the chart, where they stand for what the shipped manifests have.
+const CHARTS_OWN: &[&str] = &["tenancy.namespaceTemplate", "tenancy.organizations"];
+
+fn yaml(path: &str) -> Value {
+    serde_yaml::from_str(&fs::read_to_string(repository(path)).expect("a file")).expect("YAML")
+}
+
+fn questions(path: &str) -> Vec<Value> {
+    yaml(path)["questions"].as_array().cloned().expect("a list")
+}
+
+fn text<'a>(question: &'a Value, key: &str) -> &'a str {
+    question[key].as_str().unwrap_or_else(|| panic!("no {key}: {question}"))
+}
+
+/// Puts a value at the end of a path with dots.
+fn put(values: &mut Value, path: &str, value: Value) {
+    let place = path.split('.').fold(values, |place, key| &mut place[key]);
+    *place = value;
+}
+
+/// The defaults of questions, as the form fills them in.
+fn defaults(questions: &[Value]) -> Value {
+    let mut values = json!({});
+    for question in questions {
+        if let Some(default) = question.get("default") {
+            put(&mut values, text(question, "variable"), default.clone());
+        }
+    }
+    values
+}
+
+/// Values that a question can be answered with.
+fn answers(question: &Value) -> Vec<Value> {
+    let options = question["options"].as_array().cloned().unwrap_or_default();
+    match text(question, "type") {
+        "array[" => vec![json!([])],
+        "boolean" => vec![json!(true), json!(false)],
+        "enum" => options,
+        "int" => vec![json!(2)],
+        "map[" => vec![json!({})],
+        "string" => question.get("default").into_iter().cloned().collect(),
+        other => panic!("Rancher has no type {other}"),
+    }
+}
+
+fn well_formed(questions: &[Value]) {
+    let variables: BTreeSet<&str> = questions.iter().map(|question| text(question, "variable")).collect();
+    assert_eq!(variables.len(), questions.len(), "a variable is asked for twice");
+    for question in questions {
+        let unknown = question.as_object().expect("an object").keys().find(|key| !FIELDS.contains(&key.as_str()));
+        assert_eq!(unknown, None, "{question}");
+        for key in ["label", "description", "group"] {
+            assert_ne!(text(question, key), "", "{question}");
+        }
+        let answers = answers(question);
+        if let Some(default) = question.get("default") {
+            assert!(
+                text(question, "type") == "string" && default.is_string() || answers.contains(default),
+                "{question}"
+            );
+        }
+        if let Some(condition) = question.get("show_if") {
+            let (variable, value) = condition.as_str().and_then(|it| it.split_once('=')).expect("a condition");
+            let variable = variable.trim_end_matches('!');
+            let asked = questions.iter().find(|other| text(other, "variable") == variable);
+            let asked = asked.unwrap_or_else(|| panic!("nobody asks for {variable}"));
+            let possible = self::answers(asked);
+            assert!(
+                possible.iter().any(|it| it.as_str().map_or_else(|| it.to_string(), str::to_owned) == value),
+                "{question}"
+            );
+        }
+    }
+}
+
+#[test]
+fn questions_are_of_the_form_that_rancher_reads() {
+    well_formed(&questions("questions-ui.yml"));
+    well_formed(&questions("deploy/chart/questions.yaml"));
+}
+
+#[test]
+fn each_question_is_for_a_key_of_the_settings() {
+    for question in questions("questions-ui.yml") {
+        let answers = answers(&question);
+        assert!(!answers.is_empty(), "{question}");
+        for answer in answers {
+            let mut settings = json!({});
+            put(&mut settings, text(&question, "variable"), answer);
+            parse(settings.to_string().as_bytes(), &Texts::default())
+                .unwrap_or_else(|wrong| panic!("{question}: {wrong}"));
+        }
+    }
+}
+
+/// But for the tenancy, which is on in all that is shipped.
+#[test]
+fn defaults_are_those_of_the_code() {
+    let mut settings = defaults(&questions("questions-ui.yml"));
+    let tenancy = settings["tenancy"].take();
+    assert_eq!(
+        tenancy["namespaceTemplate"],
+        yaml("deploy/chart/values.yaml")["policy"]["tenancy"]["namespaceTemplate"]
+    );
+    let (json, texts) = (settings.to_string(), Texts::default());
+    assert_eq!(parse(json.as_bytes(), &texts), Ok(Settings::default()));
+    settings["tenancy"] = tenancy;
+    let (json, texts) = (settings.to_string(), Texts::default());
+    assert!(validate(json.as_bytes(), &texts).is_ok(), "{settings}");
+}
+
+#[test]
+fn the_chart_asks_what_the_policy_asks() {
+    let in_chart = |path: &str| match CHARTS_OWN.contains(&path) {
+        true => format!("policy.{path}"),
+        false => format!("policy.settings.{path}"),
+    };
+    let of_chart = questions("deploy/chart/questions.yaml");
+    for mut question in questions("questions-ui.yml") {
+        question["variable"] = json!(in_chart(text(&question, "variable")));
+        if let Some(condition) = question.get("show_if").and_then(Value::as_str).map(in_chart) {
+            question["show_if"] = json!(condition);
+        }
+        let same = of_chart.iter().find(|other| other["variable"] == question["variable"]);
+        assert_eq!(same, Some(&question));
+    }
+}
+
+#[test]
+fn what_the_chart_asks_besides_is_in_its_values() {
+    let values = yaml("deploy/chart/values.yaml");
+    for question in questions("deploy/chart/questions.yaml") {
+        let variable = text(&question, "variable");
+        let value = variable.split('.').try_fold(&values, |place, key| place.get(key));
+        match (question.get("default"), value) {
+            // Settings have no values of their own in the chart.
+            (_, None) => assert!(variable.starts_with("policy.settings."), "{variable} is no value of the chart"),
+            (default, value) => {
+                assert_eq!(default.unwrap_or(&Value::Null), value.unwrap_or(&Value::Null), "{variable}")
+            }
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs helm: make chart-test"]
+fn the_form_as_it_is_installs() {
+    let values = defaults(&questions(&format!("{CHART}/questions.yaml")));
+    template_of(&values).unwrap_or_else(|said| panic!("{said}"));
+}

@@ -1,0 +1,235 @@
+//! Wrong values: helm refuses them, and says why. Of settings it says what the policy says at its start, so that nobody installs a
+//! policy that does not start.
+
+use std::thread;
+
+use flyte_secrets_policy::settings::{validate, Error};
+use flyte_secrets_policy::texts::Texts;
+use flyte_secrets_testing::settings;
+use serde_json::{json, Value};
+
+use crate::helm::{documents, holds, repository, template_of};
+
+/// Why the policy refuses settings.
+fn policy_says(settings: &Value) -> Result<(), Error> {
+    validate(settings.to_string().as_bytes(), &Texts::default()).map(drop)
+}
+
+fn values(settings: &Value) -> Value {
+    json!({ "policy": { "settings": settings } })
+}
+
+/// Why helm refuses values: its words without what helm wraps around them.
+fn helm_says(values: &Value) -> Result<String, String> {
+    template_of(values).map_err(|said| {
+        let said = said.trim_end().trim_end_matches("Use --debug flag to render out invalid YAML").trim_end();
+        let said = said.strip_prefix("Error: ").unwrap_or(said);
+        match said.split_once("flyte-secrets-policy:\n- ") {
+            Some((_, broken)) => broken.to_owned(),
+            None => match said.strip_prefix("execution error at (").and_then(|rest| rest.split_once("): ")) {
+                Some((_, reason)) => reason.to_owned(),
+                None => said.to_owned(),
+            },
+        }
+    })
+}
+
+/// Runs a check on each row; helm takes most of the time.
+fn each<T: Sync, R: Send>(rows: &[T], check: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        let check = &check;
+        let rows = rows.chunks(rows.len().div_ceil(threads));
+        let running: Vec<_> =
+            rows.map(|rows| scope.spawn(move || rows.iter().map(check).collect::<Vec<R>>())).collect();
+        running.into_iter().flat_map(|it| it.join().expect("the check of a row has failed, see above")).collect()
+    })
+}
+
+/// Types and keys are refused by the schema, in the words of helm's library, which are kept in a file; all else in the policy's words.
+#[test]
+#[ignore = "needs helm: make chart-test"]
+fn what_the_policy_refuses_helm_refuses() {
+    let said = each(&settings::refused(), |(settings, _)| {
+        let wrong = policy_says(settings).expect_err("the table says so");
+        let said = helm_says(&values(settings)).expect_err(&format!("the chart lets it pass: {settings}: {wrong}"));
+        if said.starts_with("at '/policy/settings") {
+            return format!("{settings}\n    {}\n", said.replace('\n', "\n    "));
+        }
+        let Error::Value { path, problem } = &wrong else { panic!("{settings}: {said}") };
+        // As Go quotes texts; and templates know no nearest name.
+        let problem = problem.replace("\\u{a0}", "\\u00a0").replace("\\u{b}", "\\v");
+        let problem =
+            problem.split("; ").filter(|part| !part.ends_with("perhaps meant")).collect::<Vec<_>>().join("; ");
+        assert_eq!(said, format!("policy.settings.{path}: {problem}"), "{settings}");
+        String::new()
+    });
+    holds(&repository("tests/chart/golden/schema.txt"), &said.concat());
+}
+
+/// What templates cannot see as the policy does.
+#[test]
+#[ignore = "needs helm: make chart-test"]
+fn what_the_policy_alone_refuses() {
+    let rows = [
+        // The policy counts with 64 bits, helm's templates in floating point.
+        json!({ "awsSecretManager": { "resources": { "limits": { "cpu": "1.00000000000000000000" } } } }),
+    ];
+    each(&rows, |settings| {
+        policy_says(settings).expect_err("the policy refuses it");
+        helm_says(&values(settings)).expect("the chart lets it pass");
+    });
+}
+
+/// Nor is the chart stricter than the policy; and it hands settings on as they are.
+#[test]
+#[ignore = "needs helm: make chart-test"]
+fn what_the_policy_accepts_helm_hands_on() {
+    let more = json!({ "policy": { "tenancy": null, "imagePullSecretNamespaces": ["flytesnacks-development"] } });
+    each(&settings::accepted(), |settings| {
+        policy_says(settings).expect("the table says so");
+        let mut values = more.clone();
+        values["policy"]["settings"] = settings.clone();
+        let rendered = helm_says(&values).unwrap_or_else(|said| panic!("{settings}: {said}"));
+        let policies = documents(&rendered).into_iter().filter(|it| it["kind"] == "ClusterAdmissionPolicy");
+        let handed: Vec<Value> = policies.map(|policy| policy["spec"]["settings"].clone()).collect();
+        let [handed] = handed.as_slice() else { panic!("{settings}: not one policy") };
+        let texts = [Texts::default(), Texts::default()];
+        let texts = texts.each_ref();
+        let [given, handed] = [settings, handed].map(Value::to_string);
+        let [given, handed] =
+            [(&given, texts[0]), (&handed, texts[1])].map(|(json, texts)| validate(json.as_bytes(), texts));
+        assert_eq!(handed, given, "{settings}");
+    });
+}
+
+#[test]
+#[ignore = "needs helm: make chart-test"]
+fn other_wrong_values() {
+    let gateway = |values: Value| {
+        let config = json!({ "providers": { "aws": { "regions": ["eu-west-1"] } } });
+        let mut gateway = json!({ "enabled": true, "config": config });
+        gateway.as_object_mut().expect("an object").extend(values.as_object().expect("an object").clone());
+        json!({ "gateway": gateway })
+    };
+    let config = |config: Value| json!({ "gateway": { "enabled": true, "config": config } });
+    let policy = |values: Value| json!({ "policy": values });
+    let template = |template: &str| json!({ "policy": { "tenancy": { "namespaceTemplate": template } } });
+    let aws = json!({ "embeddedSecretManagerConfig": { "awsConfig": { "region": "eu-west-1" } } });
+    let elsewhere = json!({ "providers": { "aws": { "regions": ["eu-west-2"] } } });
+    let rows = [
+        (json!({ "polices": {} }), "at '': additional properties 'polices' not allowed"),
+        (policy(json!({ "mode": "audit" })), "at '/policy/mode': value must be one of 'protect', 'monitor'"),
+        (
+            policy(json!({ "mode": "monitor" })),
+            "policy.mode: monitor with Embedded would write the values of secrets to the policy server's \
+             log, and change no pod; use protect, or managers without Embedded",
+        ),
+        (
+            policy(json!({ "name": "Flyte" })),
+            "at '/policy/name': 'Flyte' does not match pattern \
+             '^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$'",
+        ),
+        (policy(json!({ "timeoutSeconds": 31 })), "at '/policy/timeoutSeconds': maximum: got 31, want 30"),
+        (
+            policy(json!({ "timeoutSeconds": 5, "timeoutEvalSeconds": 6 })),
+            "policy.timeoutEvalSeconds: 6 is more than policy.timeoutSeconds, 5; Kubewarden refuses that",
+        ),
+        (
+            policy(json!({ "namespaceSelector": { "matchLabel": {} } })),
+            "at '/policy/namespaceSelector': additional properties 'matchLabel' not allowed",
+        ),
+        (
+            policy(
+                json!({ "settings": { "embeddedSecretManagerConfig": { "imagePullSecrets": { "enabled": true } } } }),
+            ),
+            "policy.imagePullSecretNamespaces: is empty, and with imagePullSecrets.enabled a pod is refused \
+             where the policy server may not read Secrets; name the namespaces of the tasks, or set \
+             policyServer.rbac.create to false and grant it yourself",
+        ),
+        (
+            template("flyte"),
+            "policy.tenancy.namespaceTemplate: \"flyte\" is the same for every project; use \
+             {{ project }}-{{ domain }}",
+        ),
+        (
+            template("{{ project }}{{ domain }}"),
+            "policy.tenancy.namespaceTemplate: \"{{ project }}{{ domain }}\" has two names side by side, so \
+             that several pairs yield one namespace",
+        ),
+        (
+            policy(json!({ "tenancy": { "namespaces": [] } })),
+            "at '/policy/tenancy': additional properties 'namespaces' not allowed",
+        ),
+        (
+            json!({ "policyServer": { "serviceAccount": { "name": "a b" } } }),
+            "at '/policyServer/serviceAccount/name': 'a b' does not match pattern \
+             '^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$'",
+        ),
+        (
+            config(json!({})),
+            "gateway.enabled: nothing is configured that the gateway could serve; name places in \
+             gateway.config.providers, or a cloud in policy.settings.embeddedSecretManagerConfig",
+        ),
+        (
+            config(json!({ "providers": { "gcp": {} } })),
+            "gateway.config.providers.gcp.projects: is empty; name those that the gateway serves, or leave \
+             gcp out",
+        ),
+        (
+            config(json!({ "providers": { "aws": { "regions": ["EU west"] } } })),
+            "at '/gateway/config/providers/aws/regions/0': 'EU west' does not match pattern '^[A-Za-z0-9.:-]+$'",
+        ),
+        (config(json!({ "listen": "0.0.0.0:1" })), "at '/gateway/config': additional properties 'listen' not allowed"),
+        (
+            config(json!({ "cache": { "ttl": "30" } })),
+            "at '/gateway/config/cache/ttl': '30' does not match pattern '^([0-9]+ *[a-z]+ *)+$'",
+        ),
+        (
+            json!({ "policy": { "settings": aws }, "gateway": { "config": elsewhere } }),
+            "gateway.config.providers.aws.regions: the policy reads from \"eu-west-1\"; add it, or leave \
+             the key out",
+        ),
+        (
+            gateway(json!({ "name": "1st" })),
+            "at '/gateway/name': '1st' does not match pattern '^[a-z]([-a-z0-9]*[a-z0-9])?$'",
+        ),
+        (
+            gateway(json!({ "image": { "digest": "sha256:0" } })),
+            "at '/gateway/image/digest': 'sha256:0' does not match pattern '^(sha256:[0-9a-f]{64})?$'",
+        ),
+        (
+            gateway(json!({ "tls": { "caBundle": "LS0t" } })),
+            "at '/gateway/tls/caBundle': 'LS0t' does not match pattern '^(-----BEGIN CERTIFICATE-----\\\\s|$)'",
+        ),
+        (
+            gateway(json!({ "serviceAccount": { "annotations": { "a.example/b": true } } })),
+            "at '/gateway/serviceAccount/annotations/a.example~1b': got boolean, want string",
+        ),
+        (
+            gateway(json!({ "serviceMonitor": { "enabled": true } })),
+            "gateway.networkPolicy.metricsFrom: is empty, so that nobody reaches the metrics that \
+             gateway.serviceMonitor is for; name Prometheus' namespace or pods",
+        ),
+        (
+            gateway(json!({ "serviceMonitor": { "enabled": true }, "metrics": { "enabled": false } })),
+            "gateway.serviceMonitor.enabled: there are no metrics; set gateway.metrics.enabled too",
+        ),
+        (
+            gateway(json!({ "prometheusRule": { "enabled": true }, "metrics": { "enabled": false } })),
+            "gateway.prometheusRule.enabled: there are no metrics; set gateway.metrics.enabled too",
+        ),
+        (
+            gateway(json!({ "podDisruptionBudget": { "maxUnavailable": 0 } })),
+            "at '/gateway/podDisruptionBudget/maxUnavailable': minimum: got 0, want 1",
+        ),
+        (
+            json!({ "tests": { "image": { "pullPolicy": "Sometimes" } } }),
+            "at '/tests/image/pullPolicy': value must be one of 'Always', 'IfNotPresent', 'Never'",
+        ),
+    ];
+    each(&rows, |(values, reason)| {
+        let said = helm_says(values).expect_err(&format!("the chart lets it pass: {values}"));
+        assert_eq!(said, *reason, "{values}");
+    });
+}

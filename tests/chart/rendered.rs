@@ -1,0 +1,62 @@
+//! What the chart renders: of the examples in its folder `ci`, and of the values beside this file, which use what the examples
+//! do not.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::PathBuf;
+
+use crate::helm::{documents, holds, repository, run, template, CHART};
+
+/// The files of values.
+fn values() -> Vec<PathBuf> {
+    let folders =
+        ["deploy/chart/ci", "tests/chart/values"].map(|folder| fs::read_dir(repository(folder)).expect("a folder"));
+    let mut files: Vec<PathBuf> = folders.into_iter().flatten().map(|entry| entry.expect("a file").path()).collect();
+    files.sort_by_key(|file| file.file_name().map(OsStr::to_owned));
+    files
+}
+
+/// Random bytes, and those made of them, by the name under which the Secret of the gateway's certificate has them. The API
+/// server must know the authority, so that `<ca.crt>` stands in the APIService too.
+fn masked(rendered: &str) -> String {
+    let all = documents(rendered);
+    let secrets = all.iter().filter(|document| document["kind"] == "Secret");
+    let data = secrets.flat_map(|secret| secret["data"].as_object().into_iter().flatten());
+    data.fold(rendered.to_owned(), |text, (name, value)| {
+        text.replace(value.as_str().expect("a string"), &format!("<{name}>"))
+    })
+}
+
+#[test]
+#[ignore = "needs helm: make chart-test"]
+fn lint() {
+    for file in values() {
+        let arguments = ["lint", CHART, "--strict", "--quiet", "--values"].map(OsStr::new);
+        let output = run("helm", &[&arguments[..], &[file.as_os_str()]].concat());
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{}: {said}{}", file.display(), String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+#[ignore = "needs helm: make chart-test"]
+fn manifests() {
+    for file in values() {
+        let rendered = template(&file).unwrap_or_else(|wrong| panic!("{}: {wrong}", file.display()));
+        let name = file.file_name().expect("a name");
+        holds(&repository("tests/chart/golden").join(name), &masked(&rendered));
+    }
+}
+
+#[test]
+fn each_golden_file_has_its_values() {
+    let names = |files: Vec<PathBuf>| -> BTreeSet<_> {
+        files.iter().filter_map(|file| file.file_name().map(OsStr::to_owned)).collect()
+    };
+    let golden =
+        fs::read_dir(repository("tests/chart/golden")).expect("a folder").map(|entry| entry.expect("a file").path());
+    let golden = golden.filter(|file| file.extension().is_some_and(|it| it == "yaml")).collect();
+    assert_eq!(names(golden), names(values()), "two files of values have one name, or a golden file has none");
+    assert_eq!(names(values()).len(), values().len());
+}
