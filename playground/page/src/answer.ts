@@ -1,0 +1,172 @@
+/**
+ * The right side of the tab for pods: the verdict, warnings, what became of each request, and the pod before and after. Gets the
+ * policy's answer as data, and asks nothing itself.
+ */
+import type { PodPreview, Preview } from "flyte-secrets";
+import { announce } from "./announce";
+import { copyButton } from "./copy";
+import { diffView } from "./diff-view";
+import { h } from "./dom";
+import { explain } from "./explain";
+
+export interface Answer {
+  /** `assumed`: no secrets are given, so each is taken to be there. */
+  show(preview: Preview, assumed: boolean): void;
+  /** The question could not be asked. */
+  fail(message: string): void;
+  /** Which pod is looked at, counted from 0. */
+  selected(): number;
+  /** Forgets which pod and which parts of it were looked at. */
+  reset(): void;
+}
+
+export function answer(parent: HTMLElement): Answer {
+  let pods: PodPreview[] = [];
+  let chosen = 0;
+
+  const picker = h("fieldset", { class: "choice picker" });
+  const verdict = h("div", { class: "verdict" });
+  const details = h("div", { class: "details" });
+  const warnings = h("div");
+  const requests = h("section", { class: "block" });
+  const diff = diffView("The pod before and after");
+  const size = h("span", { class: "quiet" });
+  const pod = h(
+    "section",
+    { class: "block" },
+    h(
+      "div",
+      { class: "heading" },
+      h("h3", {}, "The pod, before and after"),
+      size,
+      copyButton("the pod as it will be", () => pods[chosen]?.after ?? ""),
+    ),
+    diff.element,
+  );
+  details.append(warnings, requests, pod);
+  parent.append(h("h2", { class: "unseen" }, "Answer"), picker, verdict, details);
+
+  const tell = (outcome: string, title: string, ...rest: HTMLElement[]) => {
+    verdict.dataset.outcome = outcome;
+    verdict.replaceChildren(h("p", {}, h("strong", {}, title)), ...rest);
+    announce([title, ...rest.map(({ textContent }) => textContent)].join(" "));
+  };
+  // What was there stays in sight, but out of reach, while the text is broken: it is usually whole again a few keys later.
+  const stale = (is: boolean) => {
+    details.inert = is;
+    picker.inert = is;
+  };
+
+  const showPod = (assumed: boolean) => {
+    const shown = pods[chosen];
+    if (!shown) return;
+    tell(...verdictOf(shown, assumed));
+    warnings.replaceChildren(...(shown.warnings.length > 0 ? [warningsOf(shown.warnings)] : []));
+    requests.hidden = shown.requests.length === 0;
+    requests.replaceChildren(h("h3", {}, "What happens to each request"), explain(shown.requests));
+    pod.hidden = shown.outcome === "refused";
+    size.textContent = shown.outcome === "untouched" ? "no change" : "";
+    if (!pod.hidden) diff.show(shown.before, shown.after);
+  };
+
+  return {
+    show: (preview, assumed) => {
+      const errors = Object.values(preview.findings)
+        .flat()
+        .filter(({ severity }) => severity === "error");
+      if (errors.length > 0 || preview.pods.length === 0) {
+        stale(true);
+        tell("open", ...asToWhy(preview));
+        return;
+      }
+      stale(false);
+      pods = preview.pods;
+      chosen = Math.min(chosen, pods.length - 1);
+      fillPicker(picker, pods, chosen, (nth) => {
+        chosen = nth;
+        diff.reset();
+        showPod(assumed);
+      });
+      showPod(assumed);
+    },
+    fail: (message) => {
+      stale(true);
+      tell("open", "This cannot be asked", h("p", { class: "message" }, message));
+    },
+    selected: () => chosen,
+    reset: () => {
+      chosen = 0;
+      diff.reset();
+    },
+  };
+}
+
+const TITLES = { changed: "Changed", untouched: "Let through as it is", refused: "Refused" };
+
+function verdictOf(
+  { name, namespace, outcome, refusal, requests }: PodPreview,
+  assumed: boolean,
+): [string, string, ...HTMLElement[]] {
+  const where = h("p", {}, h("code", {}, name), " in namespace ", h("code", {}, namespace));
+  if (refusal)
+    return [outcome, `Refused with code ${refusal.code}`, where, h("p", { class: "message" }, refusal.message)];
+  const fetched = requests.some(({ managers }) => managers.some(({ read }) => read.length > 0));
+  const note = h(
+    "p",
+    { class: "quiet" },
+    "No secrets are given: each that is asked for is taken to be there, in its project's scope.",
+  );
+  return [outcome, TITLES[outcome], where, ...(assumed && fetched ? [note] : [])];
+}
+
+function asToWhy({ findings, pods }: Preview): [string, ...HTMLElement[]] {
+  const places = { pod: "the pod", settings: "the settings", secrets: "the secrets in the store" };
+  const wrong = (Object.keys(places) as (keyof typeof places)[]).filter((text) =>
+    findings[text].some(({ severity }) => severity === "error"),
+  );
+  if (wrong.length === 0 && pods.length === 0)
+    return ["No pod yet", h("p", {}, "Paste one on the left, or open an example.")];
+  return [
+    "No answer yet",
+    h("p", {}, `Something is wrong in ${wrong.map((text) => places[text]).join(" and ")}: see what is marked there.`),
+  ];
+}
+
+function warningsOf(warnings: string[]): HTMLElement {
+  return h(
+    "section",
+    { class: "block" },
+    h("h3", {}, "Warnings"),
+    h("ul", { class: "warnings" }, ...warnings.map((text) => h("li", {}, text))),
+  );
+}
+
+function fillPicker(
+  picker: HTMLFieldSetElement,
+  pods: PodPreview[],
+  chosen: number,
+  pick: (nth: number) => void,
+): void {
+  picker.hidden = pods.length < 2;
+  const key = JSON.stringify(pods.map(({ name, outcome }) => [name, outcome]));
+  // Kept as it is while it says the same, so that the keyboard's focus stays in it.
+  if (picker.dataset.key === key) return;
+  picker.dataset.key = key;
+  picker.replaceChildren(
+    h("legend", { class: "unseen" }, "Which pod"),
+    ...pods.map(({ name, outcome }, nth) =>
+      h(
+        "label",
+        {},
+        h("input", { type: "radio", name: "picked", checked: nth === chosen, change: () => pick(nth) }),
+        h(
+          "span",
+          {},
+          h("span", { class: "dot", "data-outcome": outcome }),
+          name,
+          h("span", { class: "unseen" }, `: ${TITLES[outcome]}`),
+        ),
+      ),
+    ),
+  );
+}
