@@ -6,7 +6,7 @@ import type { PodPreview, Preview } from "flyte-secrets";
 import { announce } from "./announce";
 import { copyButton } from "./copy";
 import { diffView } from "./diff-view";
-import { h } from "./dom";
+import { byId, h } from "./dom";
 import { explain } from "./explain";
 
 export interface Answer {
@@ -46,8 +46,13 @@ export function answer(parent: HTMLElement): Answer {
   details.append(warnings, requests, pod);
   parent.append(h("h2", { class: "unseen" }, "Answer"), picker, verdict, details);
 
+  const peek = byId("peek");
+  peek.addEventListener("click", () => verdict.scrollIntoView({ block: "start" }));
+
   const tell = (outcome: string, title: string, ...rest: HTMLElement[]) => {
     verdict.dataset.outcome = outcome;
+    peek.dataset.outcome = outcome;
+    peek.textContent = `${title}: see below`;
     verdict.replaceChildren(h("p", {}, h("strong", {}, title)), ...rest);
     announce([title, ...rest.map(({ textContent }) => textContent)].join(" "));
   };
@@ -71,15 +76,13 @@ export function answer(parent: HTMLElement): Answer {
 
   return {
     show: (preview, assumed) => {
-      const errors = Object.values(preview.findings)
-        .flat()
-        .filter(({ severity }) => severity === "error");
-      if (errors.length > 0 || preview.pods.length === 0) {
+      if (preview.pods.length === 0) {
         stale(true);
-        tell("open", ...asToWhy(preview));
+        tell("open", ...whyNone(preview.findings));
         return;
       }
       stale(false);
+      details.hidden = false;
       pods = preview.pods;
       chosen = Math.min(chosen, pods.length - 1);
       fillPicker(picker, pods, chosen, (nth) => {
@@ -96,6 +99,8 @@ export function answer(parent: HTMLElement): Answer {
     selected: () => chosen,
     reset: () => {
       chosen = 0;
+      details.hidden = true;
+      picker.hidden = true;
       diff.reset();
     },
   };
@@ -119,17 +124,16 @@ function verdictOf(
   return [outcome, TITLES[outcome], where, ...(assumed && fetched ? [note] : [])];
 }
 
-function asToWhy({ findings, pods }: Preview): [string, ...HTMLElement[]] {
-  const places = { pod: "the pod", settings: "the settings", secrets: "the secrets in the store" };
-  const wrong = (Object.keys(places) as (keyof typeof places)[]).filter((text) =>
-    findings[text].some(({ severity }) => severity === "error"),
+const TEXTS = { pod: "Pod", settings: "Settings", secrets: "Secrets in the store" } as const;
+
+function whyNone(findings: Preview["findings"]): [string, ...HTMLElement[]] {
+  const wrong = (Object.keys(TEXTS) as (keyof typeof TEXTS)[]).flatMap((text) =>
+    findings[text]
+      .filter(({ severity }) => severity === "error")
+      .map(({ message, place }) => h("li", {}, `${TEXTS[text]}${place ? `, line ${place.line}` : ""}: ${message}`)),
   );
-  if (wrong.length === 0 && pods.length === 0)
-    return ["No pod yet", h("p", {}, "Paste one on the left, or open an example.")];
-  return [
-    "No answer yet",
-    h("p", {}, `Something is wrong in ${wrong.map((text) => places[text]).join(" and ")}: see what is marked there.`),
-  ];
+  if (wrong.length === 0) return ["No pod yet", h("p", {}, "Paste one, or open an example.")];
+  return ["No answer yet", h("ul", { class: "bullets" }, ...wrong)];
 }
 
 function warningsOf(warnings: string[]): HTMLElement {

@@ -46,6 +46,8 @@ export function editor(parent: HTMLElement, changed: () => void): Editor {
       EditorView.contentAttributes.of({
         "aria-labelledby": parent.dataset.label ?? "",
         "aria-describedby": `${parent.dataset.hint} ${list.id}`,
+        // What scrolls must be within reach of the keyboard; axe wants it said.
+        tabindex: "0",
         autocapitalize: "off",
       }),
       colours,
