@@ -10,7 +10,7 @@ export default defineConfig({
     target: "es2022",
     // Everything is one script; nothing is left to load ahead.
     modulePreload: false,
-    // The examples and the wasm stay files of their own, which are no part of the script.
+    // The wasm stays a file of its own.
     assetsInlineLimit: 0,
     rolldownOptions: {
       // CodeMirror's packages say that they have no side effects. Told so in full, the bundler leaves out 20 kB of parsers that

@@ -30,7 +30,7 @@ const EXPECTED: Record<string, [string, string[], string[]]> = {
 };
 
 test("each folder of examples is expected here, and none besides", () => {
-  const folders = readdirSync(join(import.meta.dirname, "../page/examples"));
+  const folders = readdirSync(join(import.meta.dirname, "../page/public/examples"));
   expect(Object.keys(EXPECTED).sort()).toEqual(folders.sort());
 });
 

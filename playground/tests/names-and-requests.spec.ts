@@ -29,7 +29,9 @@ test.describe("names", () => {
     await expect(page.locator(".names tbody tr")).toHaveCount(3);
     await form.getByLabel("Project").fill("");
     await expect(page.locator(".names tbody tr").first()).toContainText("domain");
-    await form.getByLabel("Key").pressSequentially("2");
+    await form.getByRole("textbox", { name: "Key" }).focus();
+    await page.keyboard.press("End");
+    await page.keyboard.type("2");
     await expect(page.locator(".names")).toContainText("__key__db-password2");
     await expect(page.locator(".names")).toContainText("aws secretsmanager create-secret");
   });
@@ -38,7 +40,7 @@ test.describe("names", () => {
     const form = page.locator("#names-form");
     await form.getByLabel("Store").selectOption("Azure Key Vault");
     await expect(form.getByLabel("Scheme")).toBeHidden();
-    await form.getByLabel("Key Vault").fill("acme-vault");
+    await form.getByRole("textbox", { name: "Key Vault" }).fill("acme-vault");
     await expect(page.locator(".names")).toContainText("1-acme-development-flytesnacks-MRRC24DBONZXO33SMQ");
     await expect(page.locator(".names")).toContainText("az keyvault secret set");
   });
@@ -102,7 +104,7 @@ test.describe("requests", () => {
     await context.grantPermissions(["clipboard-read", "clipboard-write"]);
     const form = page.locator("#encode-form");
     await form.getByLabel("Key").pressSequentially("db-password");
-    await form.getByText("a variable", { exact: true }).click();
+    await form.getByLabel("a variable", { exact: true }).check();
     await expect(form.getByRole("status")).toContainText(VALUE);
     await form.getByRole("button", { name: "Copy the annotation's value" }).click();
     expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(VALUE);

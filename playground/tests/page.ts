@@ -71,7 +71,7 @@ export async function openExample(page: Page, folder: string): Promise<void> {
 }
 
 export function exampleFile(folder: string, name: string): string {
-  const file = join(import.meta.dirname, "../page/examples", folder, `${name}.yaml`);
+  const file = join(import.meta.dirname, "../page/public/examples", folder, `${name}.yaml`);
   return existsSync(file) ? readFileSync(file, "utf8") : "";
 }
 

@@ -110,7 +110,7 @@ test("several pods: one is looked at", async ({ page }) => {
   await expect(pods.nth(1)).toBeChecked();
   await expect(verdict(page)).toContainText("Job nightly");
   await expect(verdict(page)).toContainText("Changed");
-  await expect(page.locator(".requests > li")).toHaveCount(2);
+  await expect(page.locator("#pod .requests > li")).toHaveCount(2);
 
   // The choice stays while one types elsewhere.
   await textOf(page, "Settings").click();
@@ -170,12 +170,12 @@ test.describe("asking for a secret", () => {
     await page.getByText("Ask for a secret").click();
     const form = page.locator("#ask-form");
     await form.getByLabel("Key").fill("api-token");
-    await form.getByText("a variable", { exact: true }).click();
+    await form.getByLabel("a variable", { exact: true }).check();
     await form.getByLabel("Variable", { exact: true }).fill("API_TOKEN");
     await form.getByRole("button", { name: "Write it into the pod" }).click();
 
     await expect(form.getByRole("status")).toContainText("flyte.secrets/s3 is written");
-    await expect(page.locator(".requests > li").nth(3)).toContainText(
+    await expect(page.locator("#pod .requests > li").nth(3)).toContainText(
       'flyte.secrets/s3 asks for key "api-token", as the variable API_TOKEN',
     );
     const text = await page.locator("#pod-editor .cm-line").allTextContents();

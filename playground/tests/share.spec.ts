@@ -9,7 +9,7 @@ async function link(page: Page, withSecrets: boolean): Promise<string> {
   await page.getByRole("button", { name: "Share" }).click();
   if (withSecrets) await page.getByLabel("Include the secrets in the store").check();
   await expect(page.locator("#share-status")).toContainText(withSecrets ? "has the values" : "left out");
-  const address = await page.getByLabel("Link").inputValue();
+  const address = await page.getByRole("textbox", { name: "Link" }).inputValue();
   await page.keyboard.press("Escape");
   return address;
 }
@@ -57,7 +57,9 @@ test("the link is copied", async ({ page, context }) => {
   await page.getByRole("button", { name: "Share" }).click();
   await page.getByRole("button", { name: "Copy link" }).click();
   await expect(page.locator("#share-status")).toHaveText("Copied.");
-  expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(await page.getByLabel("Link").inputValue());
+  expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(
+    await page.getByRole("textbox", { name: "Link" }).inputValue(),
+  );
 });
 
 test("where copying is not allowed, the link is selected", async ({ page }) => {

@@ -6,7 +6,7 @@ import type { PodPreview, Preview } from "flyte-secrets";
 import { announce } from "./announce";
 import { copyButton } from "./copy";
 import { diffView } from "./diff-view";
-import { byId, h } from "./dom";
+import { byId, h, refill } from "./dom";
 import { explain } from "./explain";
 
 export interface Answer {
@@ -22,12 +22,13 @@ export interface Answer {
 
 export function answer(parent: HTMLElement): Answer {
   let pods: PodPreview[] = [];
+  let assumed = false;
   let chosen = 0;
 
   const picker = h("fieldset", { class: "choice picker" });
   const verdict = h("div", { class: "verdict" });
   const details = h("div", { class: "details" });
-  const warnings = h("div");
+  const warnings = h("section", { class: "block" });
   const requests = h("section", { class: "block" });
   const diff = diffView("The pod before and after");
   const size = h("span", { class: "quiet" });
@@ -45,6 +46,11 @@ export function answer(parent: HTMLElement): Answer {
   );
   details.append(warnings, requests, pod);
   parent.append(h("h2", { class: "unseen" }, "Answer"), picker, verdict, details);
+  picker.addEventListener("change", () => {
+    chosen = [...picker.querySelectorAll("input")].findIndex(({ checked }) => checked);
+    diff.reset();
+    showPod();
+  });
 
   const peek = byId("peek");
   peek.addEventListener("click", () => verdict.scrollIntoView({ block: "start" }));
@@ -62,20 +68,22 @@ export function answer(parent: HTMLElement): Answer {
     picker.inert = is;
   };
 
-  const showPod = (assumed: boolean) => {
+  const showPod = () => {
     const shown = pods[chosen];
     if (!shown) return;
     tell(...verdictOf(shown, assumed));
-    warnings.replaceChildren(...(shown.warnings.length > 0 ? [warningsOf(shown.warnings)] : []));
+    warnings.hidden = shown.warnings.length === 0;
+    refill(warnings, shown.warnings, () => warningsOf(shown.warnings));
     requests.hidden = shown.requests.length === 0;
-    requests.replaceChildren(h("h3", {}, "What happens to each request"), explain(shown.requests));
+    refill(requests, shown.requests, () => [h("h3", {}, "What happens to each request"), explain(shown.requests)]);
     pod.hidden = shown.outcome === "refused";
     size.textContent = shown.outcome === "untouched" ? "no change" : "";
     if (!pod.hidden) diff.show(shown.before, shown.after);
   };
 
   return {
-    show: (preview, assumed) => {
+    show: (preview, withoutSecrets) => {
+      assumed = withoutSecrets;
       if (preview.pods.length === 0) {
         stale(true);
         tell("open", ...whyNone(preview.findings));
@@ -85,12 +93,10 @@ export function answer(parent: HTMLElement): Answer {
       details.hidden = false;
       pods = preview.pods;
       chosen = Math.min(chosen, pods.length - 1);
-      fillPicker(picker, pods, chosen, (nth) => {
-        chosen = nth;
-        diff.reset();
-        showPod(assumed);
-      });
-      showPod(assumed);
+      picker.hidden = pods.length < 2;
+      const facts = pods.map(({ name, outcome }) => ({ name, outcome }));
+      refill(picker, { facts, chosen }, () => choices(facts, chosen));
+      showPod();
     },
     fail: (message) => {
       stale(true);
@@ -136,41 +142,23 @@ function whyNone(findings: Preview["findings"]): [string, ...HTMLElement[]] {
   return ["No answer yet", h("ul", { class: "bullets" }, ...wrong)];
 }
 
-function warningsOf(warnings: string[]): HTMLElement {
-  return h(
-    "section",
-    { class: "block" },
-    h("h3", {}, "Warnings"),
-    h("ul", { class: "warnings" }, ...warnings.map((text) => h("li", {}, text))),
-  );
+function warningsOf(warnings: string[]): HTMLElement[] {
+  return [h("h3", {}, "Warnings"), h("ul", { class: "warnings" }, ...warnings.map((text) => h("li", {}, text)))];
 }
 
-function fillPicker(
-  picker: HTMLFieldSetElement,
-  pods: PodPreview[],
-  chosen: number,
-  pick: (nth: number) => void,
-): void {
-  picker.hidden = pods.length < 2;
-  const key = JSON.stringify(pods.map(({ name, outcome }) => [name, outcome]));
-  // Kept as it is while it says the same, so that the keyboard's focus stays in it.
-  if (picker.dataset.key === key) return;
-  picker.dataset.key = key;
-  picker.replaceChildren(
-    h("legend", { class: "unseen" }, "Which pod"),
-    ...pods.map(({ name, outcome }, nth) =>
+function choices(facts: Pick<PodPreview, "name" | "outcome">[], chosen: number): HTMLElement[] {
+  const choice = ({ name, outcome }: (typeof facts)[number], nth: number) =>
+    h(
+      "label",
+      {},
+      h("input", { type: "radio", name: "picked", checked: nth === chosen }),
       h(
-        "label",
+        "span",
         {},
-        h("input", { type: "radio", name: "picked", checked: nth === chosen, change: () => pick(nth) }),
-        h(
-          "span",
-          {},
-          h("span", { class: "dot", "data-outcome": outcome }),
-          name,
-          h("span", { class: "unseen" }, `: ${TITLES[outcome]}`),
-        ),
+        h("span", { class: "dot", "data-outcome": outcome }),
+        name,
+        h("span", { class: "unseen" }, `: ${TITLES[outcome]}`),
       ),
-    ),
-  );
+    );
+  return [h("legend", { class: "unseen" }, "Which pod"), ...facts.map(choice)];
 }

@@ -4,7 +4,7 @@
  */
 import { diffArrays } from "diff";
 import { h } from "./dom";
-import { type Token, tokenize } from "./yaml-tokens";
+import { scalars, tokenize } from "./yaml-tokens";
 
 /** Unchanged lines that are shown around a change. */
 const CONTEXT = 3;
@@ -12,7 +12,7 @@ const CONTEXT = 3;
 interface Line {
   number: number;
   text: string;
-  tokens: Token[];
+  inScalar: boolean;
 }
 interface Row {
   before?: Line;
@@ -38,34 +38,59 @@ export function diffView(caption: string): DiffView {
   );
   // By their order, so that they stay open while one types.
   const unfolded = new Set<number>();
+  let shown: string[] = [];
 
   const show = (before: string, after: string) => {
     let folds = 0;
-    body.replaceChildren(
-      ...fold(rows(lines(before), lines(after))).flatMap((part) => {
-        if (!part.foldable) return part.rows.map(tableRow);
-        const nth = folds++;
-        if (unfolded.has(nth)) return part.rows.map(tableRow);
-        const button = h("button", { type: "button", class: "link" }, `${part.rows.length} unchanged lines`);
-        const row = h("tr", { class: "folded" }, h("td", { colspan: "2" }, button));
-        button.addEventListener("click", () => {
-          unfolded.add(nth);
-          const opened = part.rows.map(tableRow);
-          row.replaceWith(...opened);
-          opened[0]?.setAttribute("tabindex", "-1");
-          opened[0]?.focus();
-        });
-        return [row];
-      }),
-    );
+    const parts = fold(rows(lines(before), lines(after))).flatMap(({ foldable, rows }): Drawn[] => {
+      const nth = foldable ? folds++ : -1;
+      if (!foldable || unfolded.has(nth))
+        return rows.map((row) => ({ key: JSON.stringify(row), draw: () => tableRow(row) }));
+      const open = (folded: Element) => {
+        unfolded.add(nth);
+        const last = folded.previousElementSibling;
+        show(before, after);
+        const first = (last?.nextElementSibling ?? body.firstElementChild) as HTMLElement;
+        first.tabIndex = -1;
+        first.focus();
+      };
+      return [{ key: `${nth} ${rows.length}`, draw: () => foldedRow(rows.length, open) }];
+    });
+    patch(body, shown, parts);
+    shown = parts.map(({ key }) => key);
   };
   return { element, show, reset: () => unfolded.clear() };
 }
 
+/** A row of the table, drawn only if the one with its key is not there yet. */
+interface Drawn {
+  key: string;
+  draw(): HTMLTableRowElement;
+}
+
+/** Draws the rows between those that are as before at the start and at the end: to lay all out anew takes longer than all else. */
+function patch(body: HTMLElement, old: string[], parts: Drawn[]): void {
+  const most = Math.min(old.length, parts.length);
+  let start = 0;
+  while (start < most && old[start] === parts[start]?.key) start++;
+  let end = 0;
+  while (end < most - start && old.at(-1 - end) === parts.at(-1 - end)?.key) end++;
+  const after = body.children[old.length - end] ?? null;
+  for (let at = start; at < old.length - end; at++) body.children[start]?.remove();
+  for (const { draw } of parts.slice(start, parts.length - end)) body.insertBefore(draw(), after);
+}
+
+function foldedRow(count: number, open: (row: Element) => void): HTMLTableRowElement {
+  const row = h("tr", { class: "folded" });
+  const button = h("button", { type: "button", class: "link", click: () => open(row) }, `${count} unchanged lines`);
+  row.append(h("td", { colspan: "2" }, button));
+  return row;
+}
+
 function lines(text: string): Line[] {
   const texts = text.replace(/\n$/, "").split("\n");
-  const tokens = tokenize(texts);
-  return texts.map((text, at) => ({ number: at + 1, text, tokens: tokens[at] ?? [] }));
+  const within = scalars(texts);
+  return texts.map((text, at) => ({ number: at + 1, text, inScalar: within[at] ?? false }));
 }
 
 /** Lines that went and lines that came at the same place stand side by side. */
@@ -134,7 +159,7 @@ function cell(side: string, line: Line | undefined, change: "ins" | "del" | fals
   if (!line) return h("td", { class: `${side} none` });
   const text = h(change || "span");
   let at = 0;
-  for (const { from, to, kind } of line.tokens) {
+  for (const { from, to, kind } of tokenize(line.text, line.inScalar)) {
     text.append(line.text.slice(at, from), h("span", { class: `y-${kind}` }, line.text.slice(from, to)));
     at = to;
   }

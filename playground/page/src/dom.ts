@@ -20,6 +20,15 @@ export function h<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
+/** Fills an element, unless it has been filled from the same data: what is drawn again costs more than all answers. */
+export function refill(element: Element, data: unknown, make: () => Node[]): void {
+  const key = JSON.stringify(data);
+  if (filled.get(element) === key) return;
+  filled.set(element, key);
+  element.replaceChildren(...make());
+}
+const filled = new WeakMap<Element, string>();
+
 /** The element that index.html has under this id. */
 export function byId<T extends HTMLElement = HTMLElement>(id: string): T {
   const element = document.getElementById(id);

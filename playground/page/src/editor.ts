@@ -18,7 +18,7 @@ import { type EditorState, StateEffect, StateField, type Text } from "@codemirro
 import { Decoration, type DecorationSet, EditorView, keymap, ViewPlugin, type ViewUpdate } from "@codemirror/view";
 import type { Finding, Place } from "flyte-secrets";
 import { h } from "./dom";
-import { tokenize } from "./yaml-tokens";
+import { scalars, tokenize } from "./yaml-tokens";
 
 export interface Editor {
   text(): string;
@@ -59,6 +59,7 @@ export function editor(parent: HTMLElement, changed: () => void): Editor {
   });
   parent.after(list);
 
+  let marked = "[]";
   const reveal = (place: Place) => {
     const { from, to } = range(view.state, place);
     view.dispatch({ selection: { anchor: from, head: to }, scrollIntoView: true });
@@ -72,6 +73,9 @@ export function editor(parent: HTMLElement, changed: () => void): Editor {
       if (change) view.dispatch({ changes: change, scrollIntoView: false });
     },
     mark: (findings) => {
+      const next = JSON.stringify(findings);
+      if (next === marked) return;
+      marked = next;
       view.dispatch({ effects: setMarks.of(findings) });
       view.contentDOM.setAttribute("aria-invalid", String(findings.some(({ severity }) => severity === "error")));
       list.replaceChildren(...findings.map((finding) => item(finding, reveal)));
@@ -158,12 +162,12 @@ function colour({ state: { doc }, viewport }: EditorView): DecorationSet {
   const first = doc.lineAt(viewport.from).number;
   const last = doc.lineAt(viewport.to).number;
   // From the top, because a block scalar may begin above what is in sight.
-  const tokens = tokenize(until(doc, last));
+  const within = scalars(until(doc, last));
   const ranges = [];
   for (let number = first; number <= last; number++) {
-    const { from } = doc.line(number);
+    const { from, text } = doc.line(number);
     ranges.push(Decoration.line({ attributes: { "data-line": String(number) } }).range(from));
-    for (const token of tokens[number - 1] ?? []) {
+    for (const token of tokenize(text, within[number - 1] ?? false)) {
       ranges.push(kinds[token.kind].range(from + token.from, from + token.to));
     }
   }

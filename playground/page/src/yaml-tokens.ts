@@ -22,21 +22,23 @@ const PARTS = new RegExp(
   "g",
 );
 
-/** The tokens of each line, by their columns. */
-export function tokenize(lines: Iterable<string>): Token[][] {
-  // Within a block scalar: the indentation of the line that began it.
-  let scalar: number | undefined;
+/** Which lines stand in a block scalar. What it takes to know the colours of one line without those of all before it. */
+export function scalars(lines: Iterable<string>): boolean[] {
+  // The indentation of the line that began it.
+  let began: number | undefined;
   return Array.from(lines, (line) => {
     const indent = line.search(/\S/);
-    if (scalar !== undefined && (indent === -1 || indent > scalar)) {
-      return indent === -1 ? [] : [{ from: indent, to: line.length, kind: "string" as const }];
-    }
-    scalar = /(^|[\s:-])[|>][-+\d]*\s*(\s#.*)?$/.test(line) ? indent : undefined;
-    return tokenizeLine(line);
+    if (began !== undefined && (indent === -1 || indent > began)) return true;
+    began = /(?:^|[\s:-])[|>][-+\d]*(?:\s+#.*)?\s*$/.test(line) ? indent : undefined;
+    return false;
   });
 }
 
-function tokenizeLine(line: string): Token[] {
+/** The tokens of a line, by their columns. */
+export function tokenize(line: string, inScalar: boolean): Token[] {
+  const start = line.search(/\S/);
+  if (start === -1) return [];
+  if (inScalar) return [{ from: start, to: line.length, kind: "string" }];
   const tokens: Token[] = [];
   for (const match of line.matchAll(PARTS)) {
     const from = match.index;
