@@ -189,6 +189,30 @@ annotated-policy.wasm: policy.wasm policy-metadata.yml README.md | kwctl ## the 
 artifacthub-pkg.yml: policy-metadata.yml questions-ui.yml | kwctl ## the package for Artifact Hub; needs kwctl
 	kwctl scaffold artifacthub -m policy-metadata.yml -o $@
 
+# The playground's page. It is built over the npm package, whose rule makes $(PACKAGE).
+CHROMIUM ?= /usr/bin/chromium
+PAGE_MODULES := playground/node_modules/.package-lock.json
+
+.PHONY: test-page
+test-page: page ## lints, types and unit tests of the playground, and its page in Debian's Chromium
+	@[ -x $(CHROMIUM) ] || { [ "$$(id -u)" = 0 ] && command -v apt-get && apt-get update -qq && apt-get install -qqy chromium; } > /dev/null \
+		|| { echo "chromium is missing: apt-get install chromium, or CHROMIUM=PATH"; exit 1; }
+	npm run --prefix playground --silent lint
+	CHROMIUM=$(CHROMIUM) npm run --prefix playground --silent test
+
+.PHONY: playground
+playground: page ## the playground on localhost
+	npm run --prefix playground --silent preview
+
+.PHONY: page
+page: $(PACKAGE) $(PAGE_MODULES) ## the playground as static files, in playground/page/dist
+	npm run --prefix playground --silent build
+
+$(PAGE_MODULES): playground/package-lock.json $(wildcard playground/package.json playground/*/package.json)
+	@command -v npm > /dev/null || { echo "npm is missing: it comes with Node.js 20"; exit 1; }
+	npm ci --prefix playground --silent
+	@touch $@
+
 # Without $(KUBEBUILDER_ASSETS), etcd and kube-apiserver are among these.
 E2E_TOOLS := $(CACHE)/e2e-$(firstword $(shell cat e2e/tools/go.mod e2e/tools/go.sum | cksum))
 KUBERNETES := $(shell sed -n 's|.*k8s.io/kubernetes \(v[0-9.]*\).*|\1|p' e2e/tools/go.mod)

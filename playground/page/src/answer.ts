@@ -1,0 +1,164 @@
+/**
+ * The right side of the tab for pods: the verdict, warnings, what became of each request, and the pod before and after. Gets the
+ * policy's answer as data, and asks nothing itself.
+ */
+import type { PodPreview, Preview } from "flyte-secrets";
+import { announce } from "./announce";
+import { copyButton } from "./copy";
+import { diffView } from "./diff-view";
+import { byId, h, refill } from "./dom";
+import { explain } from "./explain";
+
+export interface Answer {
+  /** `assumed`: no secrets are given, so each is taken to be there. */
+  show(preview: Preview, assumed: boolean): void;
+  /** The question could not be asked. */
+  fail(message: string): void;
+  /** Which pod is looked at, counted from 0. */
+  selected(): number;
+  /** Forgets which pod and which parts of it were looked at. */
+  reset(): void;
+}
+
+export function answer(parent: HTMLElement): Answer {
+  let pods: PodPreview[] = [];
+  let assumed = false;
+  let chosen = 0;
+
+  const picker = h("fieldset", { class: "choice picker" });
+  const verdict = h("div", { class: "verdict" });
+  const details = h("div", { class: "details" });
+  const warnings = h("section", { class: "block" });
+  const requests = h("section", { class: "block" });
+  const diff = diffView("The pod before and after");
+  const size = h("span", { class: "quiet" });
+  const pod = h(
+    "section",
+    { class: "block" },
+    h(
+      "div",
+      { class: "heading" },
+      h("h3", {}, "The pod, before and after"),
+      size,
+      copyButton("the pod as it will be", () => pods[chosen]?.after ?? ""),
+    ),
+    diff.element,
+  );
+  details.append(warnings, requests, pod);
+  parent.append(h("h2", { class: "unseen" }, "Answer"), picker, verdict, details);
+  picker.addEventListener("change", () => {
+    chosen = [...picker.querySelectorAll("input")].findIndex(({ checked }) => checked);
+    diff.reset();
+    showPod();
+  });
+
+  const peek = byId("peek");
+  peek.addEventListener("click", () => verdict.scrollIntoView({ block: "start" }));
+
+  const tell = (outcome: string, title: string, ...rest: HTMLElement[]) => {
+    verdict.dataset.outcome = outcome;
+    peek.dataset.outcome = outcome;
+    peek.textContent = `${title}: see below`;
+    verdict.replaceChildren(h("p", {}, h("strong", {}, title)), ...rest);
+    announce([title, ...rest.map(({ textContent }) => textContent)].join(" "));
+  };
+  // What was there stays in sight, but out of reach, while the text is broken: it is usually whole again a few keys later.
+  const stale = (is: boolean) => {
+    details.inert = is;
+    picker.inert = is;
+  };
+
+  const showPod = () => {
+    const shown = pods[chosen];
+    if (!shown) return;
+    tell(...verdictOf(shown, assumed));
+    warnings.hidden = shown.warnings.length === 0;
+    refill(warnings, shown.warnings, () => warningsOf(shown.warnings));
+    requests.hidden = shown.requests.length === 0;
+    refill(requests, shown.requests, () => [h("h3", {}, "What happens to each request"), explain(shown.requests)]);
+    pod.hidden = shown.outcome === "refused";
+    size.textContent = shown.outcome === "untouched" ? "no change" : "";
+    if (!pod.hidden) diff.show(shown.before, shown.after);
+  };
+
+  return {
+    show: (preview, withoutSecrets) => {
+      assumed = withoutSecrets;
+      if (preview.pods.length === 0) {
+        stale(true);
+        tell("open", ...whyNone(preview.findings));
+        return;
+      }
+      stale(false);
+      details.hidden = false;
+      pods = preview.pods;
+      chosen = Math.min(chosen, pods.length - 1);
+      picker.hidden = pods.length < 2;
+      const facts = pods.map(({ name, outcome }) => ({ name, outcome }));
+      refill(picker, { facts, chosen }, () => choices(facts, chosen));
+      showPod();
+    },
+    fail: (message) => {
+      stale(true);
+      tell("open", "This cannot be asked", h("p", { class: "message" }, message));
+    },
+    selected: () => chosen,
+    reset: () => {
+      chosen = 0;
+      details.hidden = true;
+      picker.hidden = true;
+      diff.reset();
+    },
+  };
+}
+
+const TITLES = { changed: "Changed", untouched: "Let through as it is", refused: "Refused" };
+
+function verdictOf(
+  { name, namespace, outcome, refusal, requests }: PodPreview,
+  assumed: boolean,
+): [string, string, ...HTMLElement[]] {
+  const where = h("p", {}, h("code", {}, name), " in namespace ", h("code", {}, namespace));
+  if (refusal)
+    return [outcome, `Refused with code ${refusal.code}`, where, h("p", { class: "message" }, refusal.message)];
+  const fetched = requests.some(({ managers }) => managers.some(({ read }) => read.length > 0));
+  const note = h(
+    "p",
+    { class: "quiet" },
+    "No secrets are given: each that is asked for is taken to be there, in its project's scope.",
+  );
+  return [outcome, TITLES[outcome], where, ...(assumed && fetched ? [note] : [])];
+}
+
+const TEXTS = { pod: "Pod", settings: "Settings", secrets: "Secrets in the store" } as const;
+
+function whyNone(findings: Preview["findings"]): [string, ...HTMLElement[]] {
+  const wrong = (Object.keys(TEXTS) as (keyof typeof TEXTS)[]).flatMap((text) =>
+    findings[text]
+      .filter(({ severity }) => severity === "error")
+      .map(({ message, place }) => h("li", {}, `${TEXTS[text]}${place ? `, line ${place.line}` : ""}: ${message}`)),
+  );
+  if (wrong.length === 0) return ["No pod yet", h("p", {}, "Paste one, or open an example.")];
+  return ["No answer yet", h("ul", { class: "bullets" }, ...wrong)];
+}
+
+function warningsOf(warnings: string[]): HTMLElement[] {
+  return [h("h3", {}, "Warnings"), h("ul", { class: "warnings" }, ...warnings.map((text) => h("li", {}, text)))];
+}
+
+function choices(facts: Pick<PodPreview, "name" | "outcome">[], chosen: number): HTMLElement[] {
+  const choice = ({ name, outcome }: (typeof facts)[number], nth: number) =>
+    h(
+      "label",
+      {},
+      h("input", { type: "radio", name: "picked", checked: nth === chosen }),
+      h(
+        "span",
+        {},
+        h("span", { class: "dot", "data-outcome": outcome }),
+        name,
+        h("span", { class: "unseen" }, `: ${TITLES[outcome]}`),
+      ),
+    );
+  return [h("legend", { class: "unseen" }, "Which pod"), ...facts.map(choice)];
+}

@@ -1,0 +1,72 @@
+/**
+ * The form that writes a request into the pod's text, for those who do not know base32. It edits the text where that is safe, and
+ * shows the lines to paste where it is not.
+ */
+import { decodeRequests, encodeRequest } from "flyte-secrets";
+import { announce } from "./announce";
+import { copyButton } from "./copy";
+import { byId, h, words } from "./dom";
+import type { Editor } from "./editor";
+import { requestForm } from "./request-form";
+import { type Entry, insert, snippet } from "./yaml-insert";
+
+/** `selected` says which of the text's pods is looked at. */
+export function ask(pod: Editor, selected: () => number): void {
+  const form = byId<HTMLFormElement>("ask-form");
+  const outcome = h("div", { class: "outcome", role: "status" });
+  const fields = requestForm(form, () => outcome.replaceChildren());
+  form.append(h("button", { class: "button strong" }, "Write it into the pod"), outcome);
+
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const request = fields.read();
+    if (!request) {
+      outcome.replaceChildren(h("p", { class: "error" }, "Fill in what is asked for: a key, a group, or both."));
+      return;
+    }
+    try {
+      const entries = entriesFor(pod.text(), selected(), encodeRequest(request));
+      const edited = edit(pod.text(), selected(), entries);
+      if (edited === undefined) {
+        outcome.replaceChildren(
+          h("p", {}, "This text is not one that can be edited safely. Paste these lines into the pod:"),
+          h("pre", { class: "code" }, snippet(entries)),
+          copyButton("the lines", snippet(entries)),
+        );
+        return;
+      }
+      pod.setText(edited);
+      const done = `${entries[0]?.key} is written.`;
+      outcome.replaceChildren(h("p", {}, done));
+      announce(done);
+    } catch (error) {
+      outcome.replaceChildren(h("p", { class: "error" }, words(error)));
+    }
+  });
+}
+
+/** The annotation under the next free number, and the label. */
+function entriesFor(text: string, nth: number, value: string): Entry[] {
+  const taken = decodeRequests(text).pods[nth]?.requests.map(({ annotation }) => annotation) ?? [];
+  const numbers = taken.map((annotation) => Number(/\d+$/.exec(annotation ?? "")?.[0] ?? -1));
+  return [
+    { map: "annotations", key: `flyte.secrets/s${Math.max(-1, ...numbers) + 1}`, value },
+    { map: "labels", key: "inject-flyte-secrets", value: '"true"' },
+  ];
+}
+
+/** The edited text, if the pod that is looked at has one request more in it and every other pod has as many as before. */
+function edit(text: string, nth: number, entries: Entry[]): string | undefined {
+  const before = decodeRequests(text);
+  const edited = insert(text, nth, entries);
+  if (edited === undefined) return undefined;
+  const after = decodeRequests(edited);
+  const right =
+    after.pods.length === before.pods.length &&
+    after.pods.every(({ requests }, at) => {
+      const had = before.pods[at]?.requests.length ?? 0;
+      if (at !== nth) return requests.length === had;
+      return requests.length === had + 1 && requests.some(({ annotation }) => annotation === entries[0]?.key);
+    });
+  return right ? edited : undefined;
+}

@@ -1,0 +1,42 @@
+/**
+ * A few words for building elements. Knows nothing of what they show.
+ */
+
+type Child = Node | string | false | undefined;
+type Attributes = Record<string, string | boolean | undefined | (() => void)>;
+
+/** An element. Attributes that are false or undefined are left out; a function becomes a listener for the event of its name. */
+export function h<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  attributes: Attributes = {},
+  ...children: Child[]
+): HTMLElementTagNameMap[K] {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") element.addEventListener(name, value);
+    else if (value !== false && value !== undefined) element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.filter((child) => child !== false && child !== undefined));
+  return element;
+}
+
+/** Fills an element, unless it has been filled from the same data: what is drawn again costs more than all answers. */
+export function refill(element: Element, data: unknown, make: () => Node[]): void {
+  const key = JSON.stringify(data);
+  if (filled.get(element) === key) return;
+  filled.set(element, key);
+  element.replaceChildren(...make());
+}
+const filled = new WeakMap<Element, string>();
+
+/** The element that index.html has under this id. */
+export function byId<T extends HTMLElement = HTMLElement>(id: string): T {
+  const element = document.getElementById(id);
+  if (!element) throw new Error(`the page has no #${id}`);
+  return element as T;
+}
+
+/** The words of whatever was thrown. */
+export function words(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

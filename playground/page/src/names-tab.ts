@@ -1,0 +1,127 @@
+/**
+ * The tab for names: where Embedded looks for a secret, what stores it there, and back from a name.
+ */
+import { type DecodedName, decodeName, type NamesQuestion, names, type StoredName } from "flyte-secrets";
+import { copyButton } from "./copy";
+import { byId, h, words } from "./dom";
+import type { Tab } from "./pod-tab";
+
+const FIELDS = ["organization", "domain", "project", "key", "store", "place", "scheme"] as const;
+const FIRST = { organization: "acme", domain: "development", project: "flytesnacks", key: "db-password", store: "k8s" };
+const PLACES = {
+  k8s: ["Namespace", "flyte"],
+  aws: ["Region", "eu-west-1"],
+  gcp: ["GCP project", "acme-prod"],
+  azure: ["Key Vault", "acme-vault"],
+} as const;
+
+export function namesTab(): Tab {
+  const form = byId<HTMLFormElement>("names-form");
+  const back = byId<HTMLFormElement>("back-form");
+  const field = (name: string) => form.elements.namedItem(name) as HTMLInputElement;
+  const name = back.elements.namedItem("name") as HTMLInputElement;
+
+  const update = () => {
+    const store = field("store").value as keyof typeof PLACES;
+    const [label, example] = PLACES[store];
+    byId("place-label").textContent = label;
+    field("place").placeholder = example;
+    byId("scheme-row").hidden = store === "azure";
+    byId("names-answer").replaceChildren(answerTo(read()));
+  };
+  const read = (): NamesQuestion => {
+    const [organization, domain, project, key, store, place, scheme] = FIELDS.map((name) => field(name).value.trim());
+    return {
+      organization: organization ?? "",
+      key: key ?? "",
+      store: store as NonNullable<NamesQuestion["store"]>,
+      ...(domain && { domain }),
+      ...(project && { project }),
+      ...(place && { place }),
+      ...(scheme && store !== "azure" && { schemes: [scheme as "canonical" | "documented"] }),
+    };
+  };
+  const readBack = () =>
+    byId("back-answer").replaceChildren(...(name.value.trim() ? [decoded(name.value.trim())] : []));
+
+  form.addEventListener("input", update);
+  back.addEventListener("input", readBack);
+  for (const each of [form, back]) each.addEventListener("submit", (event) => event.preventDefault());
+
+  return {
+    save: () => ({ ...Object.fromEntries(FIELDS.map((name) => [name, field(name).value])), name: name.value }),
+    load: (state) => {
+      const known: Record<string, string> = state.organization === undefined ? FIRST : state;
+      for (const each of FIELDS) field(each).value = known[each] ?? "";
+      name.value = state.name ?? "";
+      update();
+      readBack();
+    },
+  };
+}
+
+function answerTo(question: NamesQuestion): HTMLElement {
+  if (!question.organization || !question.key) return h("p", {}, "Fill in the organization and the key.");
+  try {
+    return h(
+      "table",
+      { class: "names" },
+      h("caption", { class: "unseen" }, "Names by scope, in the order in which they are tried"),
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          h("th", { scope: "col" }, "Scope"),
+          h("th", { scope: "col" }, "Name and the command that stores it"),
+        ),
+      ),
+      h("tbody", {}, ...names(question).map(row)),
+    );
+  } catch (error) {
+    return h("p", { class: "error" }, words(error));
+  }
+}
+
+function row({ scope, name, secret, command, error }: StoredName): HTMLElement {
+  return h(
+    "tr",
+    {},
+    h("th", { scope: "row" }, scope),
+    h(
+      "td",
+      {},
+      error !== undefined && h("p", { class: "error" }, error),
+      secret !== undefined && line("Secret", secret, "the Secret's name"),
+      name !== undefined && line(secret === undefined ? "" : "Key", name, "the name"),
+      command !== undefined && line("Command", command, "the command"),
+    ),
+  );
+}
+
+function line(label: string, text: string, what: string): HTMLElement {
+  return h(
+    "div",
+    { class: "copied" },
+    label !== "" && h("span", { class: "quiet" }, label),
+    h("code", {}, text),
+    copyButton(what, text),
+  );
+}
+
+function decoded(name: string): HTMLElement {
+  try {
+    const { scheme, scope, organization, domain, project, key }: DecodedName = decodeName(name);
+    const facts = { scheme, scope, organization, domain, project, key };
+    return h(
+      "dl",
+      {},
+      ...Object.entries(facts).flatMap(([term, value]) =>
+        value === undefined ? [] : [h("dt", {}, term), h("dd", {}, h("code", {}, value))],
+      ),
+    );
+  } catch (error) {
+    return h("p", { class: "error" }, words(error));
+  }
+}

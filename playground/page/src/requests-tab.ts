@@ -1,0 +1,95 @@
+/**
+ * The tab for requests: what annotations ask for, in words and fields, and a form that writes one.
+ */
+import { type DecodedRequest, decodeRequests, encodeRequest } from "flyte-secrets";
+import { copyButton } from "./copy";
+import { byId, h, words } from "./dom";
+import { editor } from "./editor";
+import type { Tab } from "./pod-tab";
+import { requestForm } from "./request-form";
+import { snippet } from "./yaml-insert";
+
+const FIRST =
+  "nnsxsoraejsgellqmfzxg42pojscectnn41w34c6ojsxc4ljojsw1zlooq4carkokzpvmqksbjsw34s6ozqxeoraejceex1qifjvgv1pkjccecq";
+
+export function requestsTab(): Tab {
+  const form = byId<HTMLFormElement>("encode-form");
+  const written = h("div", { class: "outcome", role: "status" });
+  const write = () => written.replaceChildren(...encoded(fields.read()));
+  const fields = requestForm(form, write);
+  form.append(written);
+  form.addEventListener("submit", (event) => event.preventDefault());
+
+  const update = () => {
+    const text = source.text();
+    try {
+      const { pods, findings } = decodeRequests(text);
+      source.mark(findings);
+      byId("decode-answer").replaceChildren(...pods.flatMap(({ name, requests }) => podOf(name, requests)));
+      if (pods.length === 0) byId("decode-answer").append(h("p", {}, "Nothing that asks for secrets."));
+    } catch (error) {
+      byId("decode-answer").replaceChildren(h("p", { class: "error" }, words(error)));
+    }
+  };
+  const source = editor(byId("decode-editor"), update);
+
+  return {
+    save: () => ({ requests: source.text(), ...fields.save() }),
+    load: (state) => {
+      source.setText(state.requests ?? FIRST);
+      fields.load(state);
+      update();
+      write();
+    },
+  };
+}
+
+function podOf(name: string, requests: DecodedRequest[]): HTMLElement[] {
+  const list = h("ul", { class: "requests" }, ...requests.map(requestOf));
+  if (requests.length === 0) list.append(h("li", {}, "asks for nothing"));
+  return name ? [h("h3", {}, name), list] : [list];
+}
+
+const LABELS = { key: "Key", group: "Group", groupVersion: "Version", mount: "As", envVar: "Variable" };
+const MOUNTS = { any: "either", env: "a variable", file: "a file" };
+
+function requestOf({ annotation, request, asks, error }: DecodedRequest): HTMLElement {
+  const fields = request && { ...request, mount: MOUNTS[request.mount ?? "any"] };
+  return h(
+    "li",
+    {},
+    h(
+      "p",
+      { class: "asks" },
+      annotation !== undefined && h("code", {}, annotation),
+      asks !== undefined && `${annotation === undefined ? "A" : " a"}sks for ${asks}`,
+    ),
+    error !== undefined && h("p", { class: "error" }, error),
+    fields &&
+      h(
+        "dl",
+        {},
+        ...Object.entries(LABELS).flatMap(([name, label]) => {
+          const value = fields[name as keyof typeof LABELS];
+          return value ? [h("dt", {}, label), h("dd", {}, h("code", {}, value))] : [];
+        }),
+      ),
+  );
+}
+
+function encoded(request: Parameters<typeof encodeRequest>[0] | undefined): HTMLElement[] {
+  if (!request) return [h("p", { class: "hint" }, "Fill in what is asked for, and the annotation is written here.")];
+  try {
+    const value = encodeRequest(request);
+    const lines = snippet([
+      { map: "labels", key: "inject-flyte-secrets", value: '"true"' },
+      { map: "annotations", key: "flyte.secrets/s0", value },
+    ]);
+    return [
+      h("div", { class: "copied" }, h("code", {}, value), copyButton("the annotation's value", value)),
+      h("div", { class: "copied" }, h("code", { class: "lines" }, lines), copyButton("the lines", lines)),
+    ];
+  } catch (error) {
+    return [h("p", { class: "error" }, words(error))];
+  }
+}

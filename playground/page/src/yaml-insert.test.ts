@@ -1,0 +1,136 @@
+import { expect, test } from "vitest";
+import { type Entry, insert, snippet } from "./yaml-insert";
+
+const entries: Entry[] = [
+  { map: "annotations", key: "flyte.secrets/s1", value: "nnsxs" },
+  { map: "labels", key: "inject-flyte-secrets", value: '"true"' },
+];
+
+/** What was inserted stands with a `+` in front. */
+function inserted(text: string, nth = 0): string | undefined {
+  const edited = insert(text, nth, entries);
+  if (edited === undefined) return undefined;
+  const old = text.split("\n");
+  return edited
+    .split("\n")
+    .map((line) => (line === old[0] ? old.shift() : `+${line}`))
+    .join("\n");
+}
+
+test("both maps are there: a line at the end of each, and comments stay", () => {
+  expect(
+    inserted(`# ours
+apiVersion: v1
+kind: Pod
+metadata:
+  name: p # the name
+  labels:
+    app: p
+    # about the annotations
+  annotations:
+    note: |
+      first
+
+      # no comment
+  # the end
+
+spec: {}
+`),
+  ).toBe(`# ours
+apiVersion: v1
+kind: Pod
+metadata:
+  name: p # the name
+  labels:
+    app: p
++    inject-flyte-secrets: "true"
+    # about the annotations
+  annotations:
+    note: |
+      first
+
+      # no comment
++    flyte.secrets/s1: nnsxs
+  # the end
+
+spec: {}
+`);
+});
+
+test("the maps are made if they are missing", () => {
+  expect(inserted("kind: Pod\nmetadata:\n    name: p\nspec: {}")).toBe(
+    'kind: Pod\nmetadata:\n    name: p\n+    annotations:\n+        flyte.secrets/s1: nnsxs\n+    labels:\n+        inject-flyte-secrets: "true"\nspec: {}',
+  );
+});
+
+test("maps without entries get them", () => {
+  expect(insert("kind: Pod\nmetadata:\n  labels: {} # none\n  annotations:\nspec: {}", 0, entries)).toBe(
+    'kind: Pod\nmetadata:\n  labels: # none\n    inject-flyte-secrets: "true"\n  annotations:\n    flyte.secrets/s1: nnsxs\nspec: {}',
+  );
+});
+
+test("maps in braces get them inside", () => {
+  expect(insert('kind: Pod\nmetadata:\n  labels: {app: p}\n  annotations: {a: "x" }', 0, entries)).toBe(
+    'kind: Pod\nmetadata:\n  labels: {app: p, inject-flyte-secrets: "true"}\n  annotations: {a: "x", flyte.secrets/s1: nnsxs}',
+  );
+});
+
+test("a label that is there is left, and one that is wrong is put right", () => {
+  const text = (label: string) =>
+    `kind: Pod\nmetadata:\n  labels:\n    inject-flyte-secrets: ${label}\n    app: p\n  annotations:\n    flyte.secrets/s1: nnsxs\n`;
+  expect(insert(text('"true"'), 0, entries)).toBe(text('"true"'));
+  expect(insert(text("'false' # why"), 0, entries)).toBe(text('"true" # why'));
+  const flow = (label: string) =>
+    `kind: Pod\nmetadata:\n  labels: {inject-flyte-secrets: ${label}, app: p}\n  annotations:\n    flyte.secrets/s1: nnsxs\n`;
+  expect(insert(flow("false"), 0, entries)).toBe(flow('"true"'));
+});
+
+test("a workload gets them in its pod's template, a CronJob too", () => {
+  expect(
+    inserted(
+      "kind: Job\nmetadata:\n  name: j\nspec:\n  template:\n    metadata:\n      labels:\n        a: b\n    spec: {}\n",
+    ),
+  ).toBe(
+    'kind: Job\nmetadata:\n  name: j\nspec:\n  template:\n    metadata:\n      labels:\n        a: b\n+        inject-flyte-secrets: "true"\n+      annotations:\n+        flyte.secrets/s1: nnsxs\n    spec: {}\n',
+  );
+  expect(
+    insert(
+      "kind: CronJob\nspec:\n  jobTemplate:\n    spec:\n      template:\n        metadata:\n          name: x\n",
+      0,
+      entries,
+    ),
+  ).toContain("          annotations:\n            flyte.secrets/s1: nnsxs\n");
+});
+
+test("the nth document, and no other", () => {
+  const pod = (name: string) => `kind: Pod\nmetadata:\n  name: ${name}\n`;
+  const edited = insert(`---\n${pod("a")}---\n# nothing\n---\n${pod("b")}`, 1, entries);
+  expect(edited?.startsWith(`---\n${pod("a")}---\n# nothing\n---\n`)).toBe(true);
+  expect(edited).toMatch(/name: b\n {2}annotations:/);
+});
+
+test("line ends stay", () => {
+  expect(insert("kind: Pod\r\nmetadata:\r\n  name: p\r\n", 0, entries)).toBe(
+    'kind: Pod\r\nmetadata:\r\n  name: p\r\n  annotations:\r\n    flyte.secrets/s1: nnsxs\r\n  labels:\r\n    inject-flyte-secrets: "true"\r\n',
+  );
+});
+
+test.each([
+  ["JSON", '{"kind": "Pod", "metadata": {"name": "p"}}'],
+  ["a List", "kind: List\nitems:\n- kind: Pod\n  metadata:\n    name: p\n"],
+  ["metadata in braces", "kind: Pod\nmetadata: {name: p}\n"],
+  ["an anchor", "kind: Pod\nmetadata: &m\n  name: p\n"],
+  ["an alias for a map", "kind: Pod\nmetadata:\n  annotations: *a\n"],
+  ["braces over several lines", "kind: Pod\nmetadata:\n  annotations: {\n    a: b }\n"],
+  ["tabs", "kind: Pod\nmetadata:\n\tname: p\n"],
+  ["no metadata", "kind: Pod\nspec: {}\n"],
+  ["no such document", "# nothing\n"],
+])("%s is left to the author", (_, text) => {
+  expect(insert(text, 0, entries)).toBeUndefined();
+});
+
+test("the lines to paste", () => {
+  expect(snippet(entries)).toBe(
+    'metadata:\n  annotations:\n    flyte.secrets/s1: nnsxs\n  labels:\n    inject-flyte-secrets: "true"',
+  );
+});

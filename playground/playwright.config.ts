@@ -1,0 +1,30 @@
+/**
+ * The tests of the built page in Debian's Chromium. Build it first.
+ */
+import { existsSync } from "node:fs";
+import { defineConfig } from "@playwright/test";
+
+const chromium = process.env.CHROMIUM ?? "/usr/bin/chromium";
+if (!existsSync(chromium)) throw new Error(`there is no ${chromium}: apt-get install chromium, or set CHROMIUM`);
+
+export default defineConfig({
+  testDir: "tests",
+  // One at a time, because one of them is about time.
+  workers: 1,
+  forbidOnly: true,
+  reporter: "list",
+  use: {
+    launchOptions: {
+      executablePath: chromium,
+      args: [
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+      ],
+    },
+    viewport: { width: 1440, height: 900 },
+  },
+});

@@ -1,0 +1,99 @@
+/**
+ * Links: what they carry, and what they leave out.
+ */
+import type { Page } from "@playwright/test";
+import { decode } from "../page/src/link";
+import { expect, fill, open, openExample, test, textOf, verdict } from "./page";
+
+async function link(page: Page, withSecrets: boolean): Promise<string> {
+  await page.getByRole("button", { name: "Share" }).click();
+  if (withSecrets) await page.getByLabel("Include the secrets in the store").check();
+  await expect(page.locator("#share-status")).toContainText(withSecrets ? "has the values" : "left out");
+  const address = await page.getByRole("textbox", { name: "Link" }).inputValue();
+  await page.keyboard.press("Escape");
+  return address;
+}
+
+test("a link brings back texts, choices and tabs, but no secrets", async ({ page, context }) => {
+  await open(page);
+  await openExample(page, "embedded");
+  await fill(page, "Settings", "secretManagerTypes: [Embedded]  # ünïcödé 🔑");
+  await page.getByLabel("Namespace").first().fill("elsewhere");
+  await page.getByRole("tab", { name: "Names" }).click();
+  await page.locator("#names-form").getByLabel("Organization").fill("umbrella");
+  const address = await link(page, false);
+
+  const state = await decode(new URL(address).hash);
+  expect(state).not.toHaveProperty("secrets");
+  expect(JSON.stringify(state)).not.toContain("Y29ycmVjdCBob3JzZSBiYXR0ZXJ5IHN0YXBsZQ==");
+
+  const other = await context.newPage();
+  await other.goto(address);
+  await expect(other.getByRole("tab", { name: "Names" })).toHaveAttribute("aria-selected", "true");
+  await expect(other.locator("#names-form").getByLabel("Organization")).toHaveValue("umbrella");
+  await other.getByRole("tab", { name: "Pod", exact: true }).click();
+  await expect(textOf(other, "Pod")).toContainText("A task's pod as Flyte's propeller creates it");
+  await expect(textOf(other, "Settings")).toContainText("# ünïcödé 🔑");
+  await expect(textOf(other, "Secrets in the store")).toHaveText("");
+  await expect(other.getByLabel("Namespace").first()).toHaveValue("elsewhere");
+  await expect(verdict(other)).toContainText("No secrets are given");
+});
+
+test("secrets go along if that is ticked, and the tick does not stay", async ({ page, context }) => {
+  await open(page);
+  await openExample(page, "embedded");
+  const address = await link(page, true);
+  const other = await context.newPage();
+  await other.goto(address);
+  await expect(textOf(other, "Secrets in the store")).toContainText("Y29ycmVjdCBob3JzZSBiYXR0ZXJ5IHN0YXBsZQ==");
+  await expect(verdict(other)).not.toContainText("No secrets are given");
+
+  expect(await decode(new URL(await link(page, false)).hash)).not.toHaveProperty("secrets");
+});
+
+test("the link is copied", async ({ page, context }) => {
+  await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+  await open(page);
+  await page.getByRole("button", { name: "Share" }).click();
+  await page.getByRole("button", { name: "Copy link" }).click();
+  await expect(page.locator("#share-status")).toHaveText("Copied.");
+  expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(
+    await page.getByRole("textbox", { name: "Link" }).inputValue(),
+  );
+});
+
+test("where copying is not allowed, the link is selected", async ({ page }) => {
+  await page.addInitScript(() => {
+    navigator.clipboard.writeText = () => Promise.reject(new DOMException("no", "NotAllowedError"));
+  });
+  await open(page);
+  await page.getByRole("button", { name: "Share" }).click();
+  await page.getByRole("button", { name: "Copy link" }).click();
+  await expect(page.locator("#share-status")).toContainText("copy it yourself");
+  expect(await page.evaluate(() => getSelection()?.toString())).toContain("#v1=");
+});
+
+for (const [what, fragment] of [
+  ["cut short", "#v1=q1Yqyk9J"],
+  ["of other letters", "#v1=***"],
+  ["of a later version", "#v1=bnVsbA"],
+]) {
+  test(`a link ${what} is answered kindly, with an example`, async ({ page }) => {
+    await open(page, fragment);
+    await expect(page.getByRole("alert")).toContainText("This link is damaged");
+    await expect(verdict(page)).toContainText("Changed");
+    await page.getByRole("alert").getByRole("button", { name: "Close" }).click();
+    await expect(page.getByRole("alert")).toBeHidden();
+  });
+}
+
+test("a link that is pasted into an open page is followed", async ({ page }) => {
+  await open(page);
+  await openExample(page, "tenancy");
+  const address = await link(page, true);
+  await openExample(page, "embedded");
+  await page.evaluate((hash) => {
+    location.hash = hash;
+  }, new URL(address).hash);
+  await expect(verdict(page)).toContainText("Refused with code 403");
+});
