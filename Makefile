@@ -178,20 +178,14 @@ $(PAGE_WASM): $(PAGE_BUILT) | $(BINDGEN)/bin/wasm-bindgen $(WASM_OPT)
 	$(BINDGEN)/bin/wasm-bindgen --target web --out-name flyte_secrets --out-dir $(@D) --remove-name-section --remove-producers-section $<
 	$(SHRINK) --converge --flatten --local-cse --rereloop -Oz -Oz --converge --strip-target-features $@ -o $@
 
+PAGE_MODULES := playground/node_modules/.package-lock.json
 PACKAGE := playground/package/dist/index.js
 $(PACKAGE): $(PAGE_WASM) playground/package/index.ts playground/package/tsconfig.json $(PAGE_MODULES)
 	npm run --prefix playground/package --silent build
 	@touch $@
 
-annotated-policy.wasm: policy.wasm policy-metadata.yml README.md | kwctl ## the policy as it is pushed; needs kwctl
-	kwctl annotate -m policy-metadata.yml -u README.md -o $@ policy.wasm
-
-artifacthub-pkg.yml: policy-metadata.yml questions-ui.yml | kwctl ## the package for Artifact Hub; needs kwctl
-	kwctl scaffold artifacthub -m policy-metadata.yml -o $@
-
-# The playground's page. It is built over the npm package, whose rule makes $(PACKAGE).
+# The playground's page, over the npm package.
 CHROMIUM ?= /usr/bin/chromium
-PAGE_MODULES := playground/node_modules/.package-lock.json
 
 .PHONY: test-page
 test-page: page ## lints, types and unit tests of the playground, and its page in Debian's Chromium
@@ -212,6 +206,12 @@ $(PAGE_MODULES): playground/package-lock.json $(wildcard playground/package.json
 	@command -v npm > /dev/null || { echo "npm is missing: it comes with Node.js 20"; exit 1; }
 	npm ci --prefix playground --silent
 	@touch $@
+
+annotated-policy.wasm: policy.wasm policy-metadata.yml README.md | kwctl ## the policy as it is pushed; needs kwctl
+	kwctl annotate -m policy-metadata.yml -u README.md -o $@ policy.wasm
+
+artifacthub-pkg.yml: policy-metadata.yml questions-ui.yml | kwctl ## the package for Artifact Hub; needs kwctl
+	kwctl scaffold artifacthub -m policy-metadata.yml -o $@
 
 # Without $(KUBEBUILDER_ASSETS), etcd and kube-apiserver are among these.
 E2E_TOOLS := $(CACHE)/e2e-$(firstword $(shell cat e2e/tools/go.mod e2e/tools/go.sum | cksum))
@@ -298,8 +298,9 @@ reproducible: policy.wasm ## builds the policy again, in another folder, and com
 	sha256sum policy.wasm
 
 .PHONY: docs
-docs: mdbook ## the book, in target/book; no link in the repository's Markdown may be dead
+docs: mdbook page ## the book with the playground in it, in target/book; no link in the repository's Markdown may be dead
 	mdbook build docs
+	rm -rf target/book/playground && cp -r playground/page/dist target/book/playground
 	$(HARNESS) links
 
 .PHONY: docs-serve
