@@ -54,7 +54,8 @@ const LABELS = { key: "Key", group: "Group", groupVersion: "Version", mount: "As
 const MOUNTS = { any: "either", env: "a variable", file: "a file" };
 
 function requestOf({ annotation, request, asks, error }: DecodedRequest): HTMLElement {
-  const fields = request && { ...request, mount: MOUNTS[request.mount ?? "any"] };
+  const mount = request?.mount ?? "any";
+  const fields = request && { ...request, mount: typeof mount === "number" ? `number ${mount}` : MOUNTS[mount] };
   return h(
     "li",
     {},
