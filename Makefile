@@ -211,7 +211,7 @@ annotated-policy.wasm: policy.wasm policy-metadata.yml README.md | kwctl ## the 
 	kwctl annotate -m policy-metadata.yml -u README.md -o $@ policy.wasm
 
 artifacthub-pkg.yml: policy-metadata.yml questions-ui.yml | kwctl ## the package for Artifact Hub; needs kwctl
-	kwctl scaffold artifacthub -m policy-metadata.yml -o $@
+	kwctl scaffold artifacthub -m policy-metadata.yml -q questions-ui.yml -o $@
 
 # Without $(KUBEBUILDER_ASSETS), etcd and kube-apiserver are among these.
 E2E_TOOLS := $(CACHE)/e2e-$(firstword $(shell cat e2e/tools/go.mod e2e/tools/go.sum | cksum))
@@ -339,9 +339,9 @@ release: ## VERSION=X.Y.Z: that version wherever it is named, and a section for 
 		artifacthub-pkg.yml deploy/chart/Chart.yaml policy-metadata.yml
 	$(foreach package,$(wildcard playground/package/package.json),sed -i -E 's/^(  "version": ").*"/\1$(VERSION)"/' $(package))
 	sed -i -E "s/^(createdAt: ).*/\1$$(date --utc +%FT00:00:00Z)/" artifacthub-pkg.yml
-	@# The policy's tag and its address, in documents and tests.
-	git ls-files -z '*.md' '*.yml' | xargs -0 sed -i -E \
-		's!(flyte-secrets-policy:v|/releases/download/v|^VERSION=)[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.]+)?!\1$(VERSION)!'
+	@# References and labels, in documents and in what tests expect.
+	git ls-files -z '*.md' '*.yml' 'tests/*.yaml' | xargs -0 sed -i -E \
+		's!((flyte-secrets-policy|secret-gateway):v|/releases/download/v|^VERSION=|helm.sh/chart: flyte-secrets-policy-|app.kubernetes.io/version: ")[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.]+)?!\1$(VERSION)!'
 	sed -i -e "s!^## \[Unreleased\]!&\n\n## [$(VERSION)] - $$(date --utc +%F)!" -e 's!^\(\[Unreleased\]: \).*!\1$(REPOSITORY)/compare/v$(VERSION)...main\
 	[$(VERSION)]: $(REPOSITORY)/releases/tag/v$(VERSION)!' CHANGELOG.md
 	cargo update --quiet --workspace

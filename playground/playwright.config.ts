@@ -9,6 +9,9 @@ if (!existsSync(chromium)) throw new Error(`there is no ${chromium}: apt-get ins
 
 export default defineConfig({
   testDir: "tests",
+  // axe takes its time on a busy machine.
+  timeout: 120_000,
+  expect: { timeout: 20_000 },
   // One at a time, because one of them is about time.
   workers: 1,
   forbidOnly: true,

@@ -59,7 +59,9 @@ test("a pod that is refused, and one that is let through", async () => {
   const pod = await example("pod.yaml");
   const refused = preview({ pod, secrets: await example("empty.yaml") }).pods[0];
   expect(refused).toMatchObject({ outcome: "refused", refusal: { code: 400 } });
-  expect(refused?.refusal?.message).toMatch(/^secret "db-password" \(annotation flyte.secrets\/s0\) cannot be injected\n/);
+  expect(refused?.refusal?.message).toMatch(
+    /^secret "db-password" \(annotation flyte.secrets\/s0\) cannot be injected\n/,
+  );
   expect(refused?.after).toBe(refused?.before);
   const settings = 'tenancy: { namespaceTemplate: "{{ project }}-{{ domain }}" }';
   expect(preview({ pod, settings, namespace: "elsewhere" }).pods[0]?.refusal?.code).toBe(403);
@@ -70,14 +72,22 @@ test("a pod that is refused, and one that is let through", async () => {
 });
 
 test("what is wrong in each text, with its place", () => {
-  const { pods, findings } = preview({ pod: "kind: Pod\n  a: 1", settings: "secretManagerTypes: [Foo]", secrets: "Foo: {}" });
+  const { pods, findings } = preview({
+    pod: "kind: Pod\n  a: 1",
+    settings: "secretManagerTypes: [Foo]",
+    secrets: "Foo: {}",
+  });
   expect(pods).toEqual([]);
   expect(findings.pod[0]?.place?.line).toBe(2);
-  expect(findings.settings).toMatchObject([{ severity: "error", path: "secretManagerTypes", place: { line: 1, column: 22, length: 3 } }]);
+  expect(findings.settings).toMatchObject([
+    { severity: "error", path: "secretManagerTypes", place: { line: 1, column: 22, length: 3 } },
+  ]);
   expect(findings.secrets).toMatchObject([{ severity: "error", path: "", place: { line: 1, column: 1, length: 3 } }]);
   expect(preview({ pod: "kind: Service" }).findings.pod[0]?.message).toContain("holds no pod");
   const two = "a: { webhook: {} }\nb: { webhook: {} }";
-  expect(preview({ pod: "kind: Pod", settings: two }).findings.settings[0]?.message).toContain("holds 2 webhook sections");
+  expect(preview({ pod: "kind: Pod", settings: two }).findings.settings[0]?.message).toContain(
+    "holds 2 webhook sections",
+  );
 });
 
 test("names, in each store, and back", () => {
@@ -88,10 +98,22 @@ test("names, in each store, and back", () => {
     scope: "project",
     name: project,
     secret: `flyte/${secret}`,
-    command: `kubectl create secret generic ${secret} --from-file=${project}=/dev/stdin --namespace flyte`,
+    command: `kubectl create secret generic ${secret} '--from-file=${project}=/dev/stdin' --namespace flyte`,
   });
-  expect(names(acme).map(({ scope }) => scope)).toEqual(["project", "domain", "domain", "organization", "organization"]);
-  const documented = names({ organization: "acme", key: "k", store: "aws", place: "eu-west-1", schemes: ["documented"] });
+  expect(names(acme).map(({ scope }) => scope)).toEqual([
+    "project",
+    "domain",
+    "domain",
+    "organization",
+    "organization",
+  ]);
+  const documented = names({
+    organization: "acme",
+    key: "k",
+    store: "aws",
+    place: "eu-west-1",
+    schemes: ["documented"],
+  });
   expect(documented).toEqual([
     {
       scope: "organization",

@@ -160,8 +160,9 @@ export function preview({ pod, settings, secrets, namespace, showValues }: Previ
 
 /** The names that the policy tries, in its order. Throws if no secret can be asked for so. */
 export function names({ organization, domain, project, key, store, place, schemes }: NamesQuestion): StoredName[] {
-  const asked = [organization, domain ?? "", project ?? "", key, store ?? "k8s", place ?? "", (schemes ?? []).join(" ")];
-  return read(wasm.names(...(asked as Parameters<typeof wasm.names>)));
+  return read(
+    wasm.names(organization, domain ?? "", project ?? "", key, store ?? "k8s", place ?? "", (schemes ?? []).join(" ")),
+  );
 }
 
 /** What a name is made of, in any store or scheme. Throws if it is none of a secret. */

@@ -204,7 +204,7 @@ fn the_package_for_artifact_hub_is_made_of_the_metadata() {
             "kubewarden/rules": metadata["rules"],
         },
     });
-    assert_eq!(package, wanted, "`kwctl scaffold artifacthub -m policy-metadata.yml` makes it anew");
+    assert_eq!(package, wanted, "`make artifacthub-pkg.yml` makes it anew");
 }
 
 /// `{"apiVersion", "kind"}` in kwctl's order, each once.
