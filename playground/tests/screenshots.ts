@@ -7,7 +7,7 @@ import type { Page } from "@playwright/test";
 import { expect, open, openExample, test } from "./page";
 
 const FOLDER = join(import.meta.dirname, "../../docs/src/images");
-const MOST_BYTES = 250_000;
+const MOST_BYTES = 200_000;
 
 async function shoot(page: Page, name: string): Promise<void> {
   mkdirSync(FOLDER, { recursive: true });
@@ -26,7 +26,7 @@ test("light: the first example", async ({ page }) => {
 
 test("dark: a pod that is refused", async ({ page }) => {
   await page.emulateMedia({ colorScheme: "dark" });
-  await page.setViewportSize({ width: 1200, height: 800 });
+  await page.setViewportSize({ width: 1200, height: 700 });
   await open(page);
   await openExample(page, "refused");
   await shoot(page, "dark");
