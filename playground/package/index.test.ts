@@ -165,3 +165,13 @@ test("settings", async () => {
   ]);
   expect(() => checkSettings("kind: Service\napiVersion: v1")).toThrow("holds no webhook section");
 });
+
+test("what the README says", async () => {
+  const readme = await readFile(new URL("README.md", import.meta.url), "utf8");
+  const examples = [...readme.matchAll(/^(\w+\(.*\).*);\n\/\/ (.*)$/gm)];
+  expect(examples).toHaveLength(2);
+  for (const [, expression, answer] of examples) {
+    const evaluate = new Function("names", "checkSettings", `return ${expression}`);
+    expect(JSON.stringify(evaluate(names, checkSettings))).toBe(answer);
+  }
+});

@@ -51,7 +51,7 @@ pub enum HostError {
 /// What the host says when the object that is asked for does not exist.
 pub fn missing(request: &GetResource) -> String {
     let GetResource { api_version, kind, name, namespace, .. } = request;
-    // As `Option`'s `Debug` writes it, whose code is two kilobytes of wasm.
+    // As `Option`'s `Debug` writes it, whose code would be two kilobytes of the playground's wasm.
     let namespace = namespace.map_or_else(|| "None".to_owned(), |namespace| format!("Some({namespace:?})"));
     format!("Cannot find {api_version}/{kind} named '{name}' inside of namespace '{namespace}'")
 }
