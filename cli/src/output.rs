@@ -10,10 +10,10 @@ use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use flyte_secrets_explain::check::Severity;
 use flyte_secrets_explain::source::Source;
-use flyte_secrets_explain::tree::Place;
+use flyte_secrets_explain::tree::{Node, Place};
+use flyte_secrets_explain::yaml;
 use flyte_secrets_policy::json::Writer;
 use serde_json::Value;
-use serde_saphyr::ser_options;
 use similar::TextDiff;
 
 /// What a command has to say on the whole.
@@ -72,8 +72,8 @@ pub fn value(value: &Value) {
 }
 
 pub fn yaml(value: &Value) -> String {
-    let options = ser_options! { folded_wrap_chars: usize::MAX };
-    serde_saphyr::to_string_with_options(value, options).unwrap_or_default()
+    // What serde_json writes is JSON.
+    yaml::write(&Node::from_json(value.to_string().as_bytes()).unwrap_or_default())
 }
 
 pub fn error(message: &str) {

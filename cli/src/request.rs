@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use clap::{Args, Subcommand, ValueEnum};
-use flyte_secrets_explain::requests::{self, Found, sentence};
+use flyte_secrets_explain::requests::{self as explained, Found, sentence};
 use flyte_secrets_explain::source;
-use flyte_secrets_policy::requests::{Annotated, MountRequirement, REQUEST_PREFIX, SecretRequest};
+use flyte_secrets_policy::requests::{self, Annotated, MountRequirement, REQUEST_PREFIX, SecretRequest};
 use flyte_secrets_policy::review::LABEL;
 use flyte_secrets_policy::texts::Texts;
 use serde_json::json;
@@ -120,7 +120,7 @@ fn decode(arguments: &Decode) -> Result<Answer, Error> {
     }
     let pods = source.pods()?;
     let texts = Texts::default();
-    let found: Vec<Found> = pods.iter().map(|pod| requests::read(pod, &texts)).collect();
+    let found: Vec<Found> = pods.iter().map(|pod| explained::read(pod, &texts)).collect();
     match arguments.output {
         Format::Json => output::json(|json| {
             json.list();
@@ -141,10 +141,10 @@ fn decode(arguments: &Decode) -> Result<Answer, Error> {
 
 fn decode_value(value: &str, format: Format) -> Answer {
     let texts = Texts::default();
-    match (requests::decode(value, &texts), format) {
+    match (requests::decode(value.trim(), &texts), format) {
         (Ok(request), Format::Text) => output::print(&format!("asks for {}\n", sentence(&request))),
         (Ok(request), Format::Json) => output::json(|json| {
-            requests::write_request(&request, json.object());
+            explained::write_request(&request, json.object());
             json.end_object();
         }),
         (Err(problem), _) => {

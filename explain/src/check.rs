@@ -55,6 +55,14 @@ impl Finding {
         Self { severity: Severity::Error, path: String::new(), message, place }
     }
 
+    /// Why a text cannot be read, for those who see it.
+    pub fn unreadable(wrong: &source::Error) -> Self {
+        match wrong {
+            source::Error::Yaml(_, wrong) => Self::error(wrong.problem.clone(), Some(wrong.place)),
+            source::Error::NoPod(_) => Self::error(wrong.to_string(), None),
+        }
+    }
+
     /// As JSON: `{"severity", "path", "message", "place"}`, the last one if it is known.
     pub fn write(&self, json: &mut Writer) {
         let severity = match self.severity {
@@ -111,8 +119,7 @@ pub fn check(source: &Source) -> Result<Checked, Error> {
     let documents = match source.documents() {
         Ok(documents) => documents,
         Err(wrong) => {
-            let (message, place) = wrong.finding();
-            checked.findings.push(Finding::error(message, place));
+            checked.findings.push(Finding::unreadable(&wrong));
             return Ok(checked);
         }
     };

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`preview`] | the pod as it will be, or why it is refused, and what becomes of each request |
 //! | [`names`] | under which names a secret is stored, how to store it there, and what a name is made of |
-//! | [`requests`] | requests for secrets: to annotations, and back to sentences |
+//! | [`requests`] | what requests for secrets ask for, in words |
 //! | [`check`] | what is wrong in Flyte's `webhook` section, and where |
 //! | [`store`] | a cluster with the secrets that somebody has written down |
 //! | [`source`] | a text that somebody has given: its documents, the pods in it |

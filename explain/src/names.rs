@@ -114,12 +114,12 @@ pub fn look_up(query: &Query) -> Result<Vec<Named>, Error> {
         };
         for name in names {
             found.push(match store.fetch(&name) {
-                Ok(_) | Err(stores::Error::NotFound) => Named {
-                    scope: scope.to_string(),
-                    secret: (provider == Provider::K8s).then(|| secret(place, &name)),
-                    command: command(provider, place, &name),
-                    name: Ok(name),
-                },
+                Ok(_) | Err(stores::Error::NotFound) => {
+                    let secret = (provider == Provider::K8s).then(|| kubernetes::secret_name(&name));
+                    let command = command(provider, place, &name, secret.as_deref().unwrap_or_default());
+                    let secret = secret.map(|secret| [place.unwrap_or(NAMESPACE), "/", &secret].concat());
+                    Named { scope: scope.to_string(), name: Ok(name), secret, command }
+                }
                 Err(wrong) => none(wrong),
             });
         }
@@ -127,17 +127,13 @@ pub fn look_up(query: &Query) -> Result<Vec<Named>, Error> {
     Ok(found)
 }
 
-/// Namespace and name of the Secret that holds the value stored under a name.
-fn secret(place: Option<&str>, name: &str) -> String {
-    [place.unwrap_or(NAMESPACE), "/", &kubernetes::secret_name(name)].concat()
-}
-
 /// Where Embedded looks without `k8sConfig.namespace`.
 const NAMESPACE: &str = "flyte";
 
-/// The line that stores standard input under a name, for a POSIX shell. None of these tools prints the value.
-fn command(provider: Provider, place: Option<&str>, name: &str) -> Option<String> {
-    let (secret, value) = (kubernetes::secret_name(name), ["--from-file=", name, "=/dev/stdin"].concat());
+/// The line that stores standard input under a name, for a POSIX shell; in Kubernetes, in this Secret. None of these tools prints the
+/// value.
+fn command(provider: Provider, place: Option<&str>, name: &str, secret: &str) -> Option<String> {
+    let value = ["--from-file=", name, "=/dev/stdin"].concat();
     let (filter, mut words, flag): (_, Vec<&str>, _) = match provider {
         Provider::Aws => {
             let words =
@@ -153,7 +149,7 @@ fn command(provider: Provider, place: Option<&str>, name: &str) -> Option<String
             let filter = "jq --raw-input --slurp '{type: \"STRING\", value: .}' | ";
             (filter, [&words[..], &["--encoding", "utf-8", "--output", "none"]].concat(), "--vault-name")
         }
-        Provider::K8s => ("", vec!["kubectl", "create", "secret", "generic", &secret, &value], "--namespace"),
+        Provider::K8s => ("", vec!["kubectl", "create", "secret", "generic", secret, &value], "--namespace"),
     };
     match (place, provider) {
         (Some(place), _) => words.extend([flag, place]),

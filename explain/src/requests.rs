@@ -1,39 +1,11 @@
-//! Requests for secrets: from fields to annotations, and from annotations and pods to sentences.
+//! What requests for secrets ask for, in words.
 
-use flyte_secrets_policy::base32::{self, Alphabet};
 use flyte_secrets_policy::json::Writer;
-use flyte_secrets_policy::requests::{
-    self, ANNOTATION_PREFIX, Annotated, MountRequirement, SecretRequest, text_format,
-};
+use flyte_secrets_policy::requests::{self, ANNOTATION_PREFIX, Annotated, MountRequirement, SecretRequest};
 use flyte_secrets_policy::texts::Texts;
 
 use crate::source::Pod;
 use crate::tree::Entry;
-
-/// A request as the value of an annotation.
-pub fn encode(request: &SecretRequest) -> String {
-    base32::encode(Alphabet::Flyte, text_format::write(request).as_bytes())
-}
-
-/// Why a text is no annotation's value.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum Error {
-    /// Not Flyte's base32.
-    #[error(transparent)]
-    Base32(#[from] base32::Error),
-    /// Not the message.
-    #[error(transparent)]
-    TextFormat(#[from] text_format::Error),
-}
-
-/// The request in an annotation's value.
-///
-/// # Errors
-/// It holds none.
-pub fn decode<'a>(value: &str, texts: &'a Texts) -> Result<SecretRequest<'a>, Error> {
-    let bytes = base32::decode(Alphabet::Flyte, value.trim().as_bytes())?;
-    Ok(text_format::parse(texts.bytes(&bytes), texts)?)
-}
 
 /// What a pod asks for.
 #[derive(Debug)]

@@ -15,16 +15,6 @@ pub enum Error {
     NoPod(String),
 }
 
-impl Error {
-    /// What is wrong, for those who see the text, and where.
-    pub fn finding(&self) -> (String, Option<Place>) {
-        match self {
-            Self::Yaml(_, wrong) => (wrong.problem.clone(), Some(wrong.place)),
-            Self::NoPod(_) => (self.to_string(), None),
-        }
-    }
-}
-
 /// A text, and what it is called.
 #[derive(Debug)]
 pub struct Source {

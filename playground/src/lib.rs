@@ -9,14 +9,14 @@ use std::fmt::Display;
 use flyte_secrets_explain::check::{self, Finding};
 use flyte_secrets_explain::names;
 use flyte_secrets_explain::preview::{Admission, Outcome};
-use flyte_secrets_explain::requests;
+use flyte_secrets_explain::requests as explained;
 use flyte_secrets_explain::source::Source;
 use flyte_secrets_explain::store::{self, Store};
 use flyte_secrets_explain::tree::Node;
 use flyte_secrets_explain::yaml;
 use flyte_secrets_policy::json::Writer;
 use flyte_secrets_policy::names::NameScheme;
-use flyte_secrets_policy::requests::{MountRequirement, SecretRequest};
+use flyte_secrets_policy::requests::{self, MountRequirement, SecretRequest};
 use flyte_secrets_policy::settings::Provider;
 use flyte_secrets_policy::texts::Texts;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -26,7 +26,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 pub fn preview(pod: String, settings: String, secrets: String, namespace: &str, values: bool) -> String {
     let (pods, pod_findings) = match called("the pod", pod).pods() {
         Ok(pods) => (pods, Vec::new()),
-        Err(wrong) => (Vec::new(), vec![finding(wrong.finding())]),
+        Err(wrong) => (Vec::new(), vec![Finding::unreadable(&wrong)]),
     };
     let namespace = given(namespace);
     let (settings, settings_findings) = read_settings(settings);
@@ -63,8 +63,8 @@ fn read_settings(text: String) -> (Option<Node>, Vec<Finding>) {
     match check::check(&called("the text", text)) {
         Ok(checked) => {
             let mut findings = checked.findings;
-            let several = check::Error::Several("the text".to_owned(), checked.sections.len());
             if checked.sections.len() > 1 {
+                let several = check::Error::Several("the text".to_owned(), checked.sections.len());
                 findings.push(Finding::error(several.to_string(), None));
             }
             (checked.settings, findings)
@@ -75,16 +75,15 @@ fn read_settings(text: String) -> (Option<Node>, Vec<Finding>) {
 
 /// The store, if it can be used: one that has whatever is asked for, if there is no text.
 fn read_secrets(text: String) -> (Option<Option<Store>>, Vec<Finding>) {
-    let source = called("the text", text);
-    match Store::read(&source) {
+    match Store::read(&called("the text", text)) {
         Ok(store) => (Some(Some(store).filter(|store| !store.is_empty())), Vec::new()),
         Err(wrong) => {
-            let place = match &wrong {
-                store::Error::Source(wrong) => return (None, vec![finding(wrong.finding())]),
-                store::Error::Unknown { place, .. } => Some(*place),
-                store::Error::NoNamespace { .. } => None,
+            let finding = match &wrong {
+                store::Error::Source(wrong) => Finding::unreadable(wrong),
+                store::Error::Unknown { place, .. } => Finding::error(wrong.to_string(), Some(*place)),
+                store::Error::NoNamespace { .. } => Finding::error(wrong.to_string(), None),
             };
-            (None, vec![Finding::error(wrong.to_string(), place)])
+            (None, vec![finding])
         }
     }
 }
@@ -155,8 +154,8 @@ pub fn decode_requests(given: String) -> String {
     // A value is one word; a pod is not.
     if !given.trim().contains([':', '\n', '{']) {
         json.object().member("name", "").key("requests").list().object();
-        match requests::decode(&given, &texts) {
-            Ok(request) => requests::write_request(&request, &mut json),
+        match requests::decode(given.trim(), &texts) {
+            Ok(request) => explained::write_request(&request, &mut json),
             Err(wrong) => drop(json.member("error", &wrong.to_string())),
         }
         json.end_object().end_list().end_object();
@@ -164,10 +163,10 @@ pub fn decode_requests(given: String) -> String {
         match called("the text", given).pods() {
             Ok(pods) => pods.iter().for_each(|pod| {
                 json.object().member("name", &pod.name).key("requests");
-                requests::read(pod, &texts).write(&mut json);
+                explained::read(pod, &texts).write(&mut json);
                 json.end_object();
             }),
-            Err(wrong) => findings.push(finding(wrong.finding())),
+            Err(wrong) => findings.push(Finding::unreadable(&wrong)),
         }
     }
     json.end_list().key("findings");
@@ -218,10 +217,6 @@ fn given(text: &str) -> Option<&str> {
 
 fn called(name: &str, text: String) -> Source {
     Source { name: name.to_owned(), text }
-}
-
-fn finding((message, place): (String, Option<flyte_secrets_explain::tree::Place>)) -> Finding {
-    Finding::error(message, place)
 }
 
 fn write_findings(findings: &[Finding], json: &mut Writer) {

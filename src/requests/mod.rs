@@ -126,13 +126,21 @@ pub struct Annotated<'a> {
 
 /// An annotation that holds no request.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum Error {
-    /// Its value is not base32.
-    #[error("annotation {0} holds no secret request: {1}; let flytekit write it")]
-    Base32(String, base32::Error),
+#[error("annotation {annotation} holds no secret request: {problem}; let flytekit write it")]
+pub struct Error {
+    annotation: String,
+    problem: Unreadable,
+}
+
+/// Why a text is no request.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Unreadable {
+    /// It is not base32.
+    #[error(transparent)]
+    Base32(#[from] base32::Error),
     /// What the base32 holds is not a `Secret` message.
-    #[error("annotation {0} holds no secret request: {1}; let flytekit write it")]
-    TextFormat(String, text_format::Error),
+    #[error(transparent)]
+    TextFormat(#[from] text_format::Error),
 }
 
 /// What a pod's annotations ask for.
@@ -171,7 +179,8 @@ pub fn read<'a>(
     let mut requests: Vec<Annotated> = Vec::with_capacity(found.len());
     let mut sorted: Vec<usize> = Vec::with_capacity(found.len());
     for (_, annotation, value) in found {
-        let new = decode(annotation, value, texts)?;
+        let request = decode(value, texts).map_err(|problem| Error { annotation: annotation.to_owned(), problem })?;
+        let new = Annotated { annotation, request };
         let order = |at: &usize| requests.get(*at).map_or(Ordering::Less, |known| known.request.order(&new.request));
         if let Err(free) = sorted.binary_search_by(order) {
             sorted.insert(free, requests.len());
@@ -191,12 +200,18 @@ fn number_in(name: &str) -> Option<&str> {
     name.strip_prefix('s').filter(|number| !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
-fn decode<'a>(annotation: &'a str, value: &str, texts: &'a Texts) -> Result<Annotated<'a>, Error> {
-    let text = base32::decode(Alphabet::Flyte, value.as_bytes())
-        .map_err(|wrong| Error::Base32(annotation.to_owned(), wrong))?;
-    let request = text_format::parse(texts.bytes(&text), texts)
-        .map_err(|wrong| Error::TextFormat(annotation.to_owned(), wrong))?;
-    Ok(Annotated { annotation, request })
+/// The request that is an annotation's value.
+///
+/// # Errors
+/// The text holds none.
+pub fn decode<'a>(value: &str, texts: &'a Texts) -> Result<SecretRequest<'a>, Unreadable> {
+    let text = base32::decode(Alphabet::Flyte, value.as_bytes())?;
+    Ok(text_format::parse(texts.bytes(&text), texts)?)
+}
+
+/// The inverse of [`decode`], as Flyte writes it.
+pub fn encode(request: &SecretRequest) -> String {
+    base32::encode(Alphabet::Flyte, text_format::write(request).as_bytes())
 }
 
 #[cfg(test)]
