@@ -134,7 +134,8 @@ toolchain:
 
 # Paths of the machine that builds would stand in the wasm, and make it another one on each.
 CARGO_HOME ?= $(HOME)/.cargo
-$(BUILT) $(NAMED): export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS = --remap-path-prefix=$(CARGO_HOME)=cargo --remap-path-prefix=$(CURDIR)=.
+NO_PATHS := --remap-path-prefix=$(CARGO_HOME)=cargo --remap-path-prefix=$(CURDIR)=.
+$(BUILT) $(NAMED): export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS = $(NO_PATHS)
 $(BUILT): $(SOURCES) | toolchain
 	cargo build --release --target $(TARGET) --package flyte-secrets-policy
 	@touch $@
@@ -162,15 +163,15 @@ BINDGEN := $(CACHE)/wasm-bindgen-$(BINDGEN_VERSION)
 PAGE_TARGET := wasm32-unknown-unknown
 PAGE_BUILT := target/page/$(PAGE_TARGET)/playground/flyte_secrets_playground.wasm
 PAGE_WASM := playground/package/wasm/flyte_secrets_bg.wasm
-PAGE_FLAGS := -Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none -Ctarget-feature=+simd128 \
-	-Cllvm-args=--inline-threshold=0 -Cllvm-args=--inlinehint-threshold=10 --cfg sha2_backend_soft="compact" \
-	--remap-path-prefix=$(CARGO_HOME)=cargo --remap-path-prefix=$(CURDIR)=.
+PAGE_FLAGS := -Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none
 
 $(BINDGEN)/bin/wasm-bindgen:
 	cargo install --quiet --debug --root $(BINDGEN) wasm-bindgen-cli@$(BINDGEN_VERSION)
 
+$(PAGE_BUILT): export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS = $(PAGE_FLAGS) $(NO_PATHS)
+$(PAGE_BUILT): export RUSTC_BOOTSTRAP = 1
 $(PAGE_BUILT): $(SOURCES) $(shell find explain/src playground/src -name '*.rs') explain/Cargo.toml playground/Cargo.toml | toolchain
-	RUSTC_BOOTSTRAP=1 RUSTFLAGS='$(PAGE_FLAGS)' cargo build --quiet --profile playground --target $(PAGE_TARGET) --target-dir target/page \
+	cargo build --quiet --profile playground --target $(PAGE_TARGET) --target-dir target/page \
 		-Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size --package flyte-secrets-playground
 	@touch $@
 
