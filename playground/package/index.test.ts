@@ -24,7 +24,9 @@ beforeAll(async () => {
 
 test("a pod with its secrets", async () => {
   const question = { pod: await example("pod.yaml"), secrets: await example("store.yaml") };
-  const { pods, findings }: Preview = preview(question);
+  const { pods, findings, assumed }: Preview = preview(question);
+  expect(assumed).toBe(false);
+  for (const secrets of ["", "# none\n"]) expect(preview({ ...question, secrets }).assumed).toBe(true);
   expect(findings).toEqual({ pod: [], settings: [], secrets: [] });
   const [pod] = pods;
   expect(pod).toMatchObject({

@@ -41,6 +41,8 @@ export interface PreviewQuestion {
 
 export interface Preview {
   pods: PodPreview[];
+  /** Whether no secrets are given, so that each that is asked for is taken to be there. */
+  assumed: boolean;
   /** What is wrong in each text. With an error in one of them there are no pods. */
   findings: { pod: Finding[]; settings: Finding[]; secrets: Finding[] };
 }

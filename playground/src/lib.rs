@@ -48,7 +48,8 @@ pub fn preview(pod: String, settings: String, secrets: String, namespace: &str, 
             json.member("before", &yaml::write(&before)).member("after", &yaml::write(&after)).end_object();
         }
     }
-    json.end_list().key("findings").object();
+    json.end_list().key("assumed").boolean(matches!(secrets, Some(None)));
+    json.key("findings").object();
     let findings = [("pod", pod_findings), ("settings", settings_findings), ("secrets", secrets_findings)];
     for (text, findings) in findings {
         json.key(text);

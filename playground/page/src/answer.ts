@@ -10,8 +10,7 @@ import { byId, h, refill } from "./dom";
 import { explain } from "./explain";
 
 export interface Answer {
-  /** `assumed`: no secrets are given, so each is taken to be there. */
-  show(preview: Preview, assumed: boolean): void;
+  show(preview: Preview): void;
   /** The question could not be asked. */
   fail(message: string): void;
   /** Which pod is looked at, counted from 0. */
@@ -82,8 +81,7 @@ export function answer(parent: HTMLElement): Answer {
   };
 
   return {
-    show: (preview, withoutSecrets) => {
-      assumed = withoutSecrets;
+    show: (preview) => {
       if (preview.pods.length === 0) {
         stale(true);
         tell("open", ...whyNone(preview.findings));
@@ -91,7 +89,7 @@ export function answer(parent: HTMLElement): Answer {
       }
       stale(false);
       details.hidden = false;
-      pods = preview.pods;
+      ({ pods, assumed } = preview);
       chosen = Math.min(chosen, pods.length - 1);
       picker.hidden = pods.length < 2;
       const facts = pods.map(({ name, outcome }) => ({ name, outcome }));

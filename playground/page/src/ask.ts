@@ -8,7 +8,7 @@ import { copyButton } from "./copy";
 import { byId, h, words } from "./dom";
 import type { Editor } from "./editor";
 import { requestForm } from "./request-form";
-import { type Entry, insert, snippet } from "./yaml-insert";
+import { type Entry, insert, LABEL, requestEntry, snippet } from "./yaml-insert";
 
 /** `selected` says which of the text's pods is looked at. */
 export function ask(pod: Editor, selected: () => number): void {
@@ -47,12 +47,9 @@ export function ask(pod: Editor, selected: () => number): void {
 
 /** The annotation under the next free number, and the label. */
 function entriesFor(text: string, nth: number, value: string): Entry[] {
-  const taken = decodeRequests(text).pods[nth]?.requests.map(({ annotation }) => annotation) ?? [];
-  const numbers = taken.map((annotation) => Number(/\d+$/.exec(annotation ?? "")?.[0] ?? -1));
-  return [
-    { map: "annotations", key: `flyte.secrets/s${Math.max(-1, ...numbers) + 1}`, value },
-    { map: "labels", key: "inject-flyte-secrets", value: '"true"' },
-  ];
+  const taken = decodeRequests(text).pods[nth]?.requests ?? [];
+  const numbers = taken.map(({ annotation }) => Number(/\d+$/.exec(annotation ?? "")?.[0] ?? -1));
+  return [requestEntry(Math.max(-1, ...numbers) + 1, value), LABEL];
 }
 
 /** The edited text, if the pod that is looked at has one request more in it and every other pod has as many as before. */

@@ -4,6 +4,7 @@
  */
 import { diffArrays } from "diff";
 import { h } from "./dom";
+import { sameEnds } from "./ends";
 import { scalars, tokenize } from "./yaml-tokens";
 
 /** Unchanged lines that are shown around a change. */
@@ -56,8 +57,9 @@ export function diffView(caption: string): DiffView {
       };
       return [{ key: `${nth} ${rows.length}`, draw: () => foldedRow(rows.length, open) }];
     });
-    patch(body, shown, parts);
-    shown = parts.map(({ key }) => key);
+    const keys = parts.map(({ key }) => key);
+    patch(body, shown, keys, parts);
+    shown = keys;
   };
   return { element, show, reset: () => unfolded.clear() };
 }
@@ -69,12 +71,8 @@ interface Drawn {
 }
 
 /** Draws the rows between those that are as before at the start and at the end: to lay all out anew takes longer than all else. */
-function patch(body: HTMLElement, old: string[], parts: Drawn[]): void {
-  const most = Math.min(old.length, parts.length);
-  let start = 0;
-  while (start < most && old[start] === parts[start]?.key) start++;
-  let end = 0;
-  while (end < most - start && old.at(-1 - end) === parts.at(-1 - end)?.key) end++;
+function patch(body: HTMLElement, old: string[], keys: string[], parts: Drawn[]): void {
+  const { start, end } = sameEnds(old, keys);
   const after = body.children[old.length - end] ?? null;
   for (let at = start; at < old.length - end; at++) body.children[start]?.remove();
   for (const { draw } of parts.slice(start, parts.length - end)) body.insertBefore(draw(), after);

@@ -29,6 +29,12 @@ export function refill(element: Element, data: unknown, make: () => Node[]): voi
 }
 const filled = new WeakMap<Element, string>();
 
+/** A list of terms and what each is; those that are nothing are left out. */
+export function facts(pairs: [term: string, value: string | undefined][]): HTMLElement {
+  const given = pairs.flatMap(([term, value]) => (value ? [h("dt", {}, term), h("dd", {}, h("code", {}, value))] : []));
+  return h("dl", {}, ...given);
+}
+
 /** The element that index.html has under this id. */
 export function byId<T extends HTMLElement = HTMLElement>(id: string): T {
   const element = document.getElementById(id);

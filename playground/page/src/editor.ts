@@ -18,6 +18,7 @@ import { type EditorState, StateEffect, StateField, type Text } from "@codemirro
 import { Decoration, type DecorationSet, EditorView, keymap, ViewPlugin, type ViewUpdate } from "@codemirror/view";
 import type { Finding, Place } from "flyte-secrets";
 import { h } from "./dom";
+import { sameEnds } from "./ends";
 import { scalars, tokenize } from "./yaml-tokens";
 
 export interface Editor {
@@ -97,11 +98,7 @@ function item({ severity, path, message, place }: Finding, reveal: (place: Place
 /** The one stretch in which two texts differ. */
 export function difference(old: string, text: string): { from: number; to: number; insert: string } | undefined {
   if (old === text) return undefined;
-  const most = Math.min(old.length, text.length);
-  let start = 0;
-  while (start < most && old[start] === text[start]) start++;
-  let end = 0;
-  while (end < most - start && old[old.length - 1 - end] === text[text.length - 1 - end]) end++;
+  const { start, end } = sameEnds(old, text);
   return { from: start, to: old.length - end, insert: text.slice(start, text.length - end) };
 }
 

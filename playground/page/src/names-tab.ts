@@ -3,7 +3,7 @@
  */
 import { type DecodedName, decodeName, type NamesQuestion, names, type StoredName } from "flyte-secrets";
 import { copyButton } from "./copy";
-import { byId, h, words } from "./dom";
+import { byId, facts, h, words } from "./dom";
 import type { Tab } from "./pod-tab";
 
 const FIELDS = ["organization", "domain", "project", "key", "store", "place", "scheme"] as const;
@@ -113,14 +113,7 @@ function line(label: string, text: string, what: string): HTMLElement {
 function decoded(name: string): HTMLElement {
   try {
     const { scheme, scope, organization, domain, project, key }: DecodedName = decodeName(name);
-    const facts = { scheme, scope, organization, domain, project, key };
-    return h(
-      "dl",
-      {},
-      ...Object.entries(facts).flatMap(([term, value]) =>
-        value === undefined ? [] : [h("dt", {}, term), h("dd", {}, h("code", {}, value))],
-      ),
-    );
+    return facts(Object.entries({ scheme, scope, organization, domain, project, key }));
   } catch (error) {
     return h("p", { class: "error" }, words(error));
   }

@@ -22,19 +22,18 @@ export function podTab(): Tab {
 
   const update = () => {
     if (filling) return;
-    const secretsText = secrets.text();
     try {
       const result = preview({
         pod: pod.text(),
         settings: settings.text(),
-        secrets: secretsText,
+        secrets: secrets.text(),
         showValues: showValues.checked,
         ...(namespace.value.trim() && { namespace: namespace.value.trim() }),
       });
       pod.mark(result.findings.pod);
       settings.mark(result.findings.settings);
       secrets.mark(result.findings.secrets);
-      shown.show(result, isBlank(secretsText));
+      shown.show(result);
     } catch (error) {
       shown.fail(words(error));
     }
@@ -67,9 +66,4 @@ export function podTab(): Tab {
       update();
     },
   };
-}
-
-/** As the policy's code has it: comments alone say nothing. */
-function isBlank(text: string): boolean {
-  return text.split("\n").every((line) => /^\s*(#|$)/.test(line));
 }

@@ -3,11 +3,11 @@
  */
 import { type DecodedRequest, decodeRequests, encodeRequest } from "flyte-secrets";
 import { copyButton } from "./copy";
-import { byId, h, words } from "./dom";
+import { byId, facts, h, words } from "./dom";
 import { editor } from "./editor";
 import type { Tab } from "./pod-tab";
 import { requestForm } from "./request-form";
-import { snippet } from "./yaml-insert";
+import { LABEL, requestEntry, snippet } from "./yaml-insert";
 
 const FIRST =
   "nnsxsoraejsgellqmfzxg42pojscectnn41w34c6ojsxc4ljojsw1zlooq4carkokzpvmqksbjsw34s6ozqxeoraejceex1qifjvgv1pkjccecq";
@@ -66,15 +66,7 @@ function requestOf({ annotation, request, asks, error }: DecodedRequest): HTMLEl
       asks !== undefined && `${annotation === undefined ? "A" : " a"}sks for ${asks}`,
     ),
     error !== undefined && h("p", { class: "error" }, error),
-    fields &&
-      h(
-        "dl",
-        {},
-        ...Object.entries(LABELS).flatMap(([name, label]) => {
-          const value = fields[name as keyof typeof LABELS];
-          return value ? [h("dt", {}, label), h("dd", {}, h("code", {}, value))] : [];
-        }),
-      ),
+    fields && facts(Object.entries(LABELS).map(([name, label]) => [label, fields[name as keyof typeof LABELS]])),
   );
 }
 
@@ -82,10 +74,7 @@ function encoded(request: Parameters<typeof encodeRequest>[0] | undefined): HTML
   if (!request) return [h("p", { class: "hint" }, "Fill in what is asked for, and the annotation is written here.")];
   try {
     const value = encodeRequest(request);
-    const lines = snippet([
-      { map: "labels", key: "inject-flyte-secrets", value: '"true"' },
-      { map: "annotations", key: "flyte.secrets/s0", value },
-    ]);
+    const lines = snippet([LABEL, requestEntry(0, value)]);
     return [
       h("div", { class: "copied" }, h("code", {}, value), copyButton("the annotation's value", value)),
       h("div", { class: "copied" }, h("code", { class: "lines" }, lines), copyButton("the lines", lines)),

@@ -11,6 +11,14 @@ export interface Entry {
   value: string;
 }
 
+/** What makes the policy look at a pod. */
+export const LABEL: Entry = { map: "labels", key: "inject-flyte-secrets", value: '"true"' };
+
+/** A request, as `encodeRequest` writes it, under a number. */
+export function requestEntry(number: number, value: string): Entry {
+  return { map: "annotations", key: `flyte.secrets/s${number}`, value };
+}
+
 /** The text with these entries in the metadata of its nth document, or nothing. */
 export function insert(text: string, nth: number, entries: Entry[]): string | undefined {
   // Tabs do not indent in YAML, and `{` begins JSON.
