@@ -1,8 +1,9 @@
 //! The programs that are run. Knows where they are, not what they do.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+pub use flyte_secrets_testing::repository::path as repository;
 
 /// Paths of programs.
 pub struct Tools {
@@ -37,11 +38,6 @@ impl Tools {
             gateway: existing(folder("E2E_BUILD")?.join("secret-gateway"))?,
         })
     }
-}
-
-/// A file of the repository.
-pub fn repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
 }
 
 fn existing(path: PathBuf) -> Result<PathBuf> {

@@ -11,6 +11,7 @@ use wasmtime_provider::wasmtime::{Config, Engine, Module};
 use wasmtime_provider::{EpochDeadlines, WasmtimeEngineProviderBuilder, WasmtimeEngineProviderPre};
 
 use crate::host::Capabilities;
+use crate::repository;
 
 /// How often the clock that stops a policy ticks.
 const TICK: Duration = Duration::from_millis(10);
@@ -103,7 +104,7 @@ impl Policy {
 pub fn built() -> PathBuf {
     match std::env::var_os("POLICY_WASM") {
         Some(path) => path.into(),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../policy.wasm"),
+        None => repository::path("policy.wasm"),
     }
 }
 

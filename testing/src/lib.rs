@@ -14,6 +14,7 @@
 //! | [`meter`] | what a call costs in fuel and memory |
 //! | `serve` | the policy as an admission webhook (feature `live`) |
 //! | [`profile`] | where a call's fuel goes |
+//! | [`repository`] | the repository's files, by their paths |
 //! | [`settings`] | settings that are accepted and refused |
 //! | [`size`] | what the wasm's bytes are |
 //! | [`show`] | what people see: diffs and patches |
@@ -28,6 +29,7 @@ pub mod host;
 pub mod meter;
 pub mod pods;
 pub mod profile;
+pub mod repository;
 pub mod rules;
 #[cfg(feature = "live")]
 pub mod serve;

@@ -9,7 +9,7 @@ use anstyle::{AnsiColor, Style};
 use anyhow::{bail, Context, Result};
 use flyte_secrets_testing::engine::{self, creation, Policy};
 use flyte_secrets_testing::host::{self, Capabilities, Replay, Store};
-use flyte_secrets_testing::{bench, book, golden, profile, show, size};
+use flyte_secrets_testing::{bench, book, golden, profile, repository, show, size};
 use serde_json::{json, Value};
 
 const USAGE: &str = "\
@@ -190,7 +190,7 @@ fn size_of(wasm: &str, named: &str) -> Result<bool> {
 }
 
 fn settings_reference() -> Result<bool> {
-    let chapter = book::repository(book::settings::CHAPTER);
+    let chapter = repository::path(book::settings::CHAPTER);
     std::fs::write(&chapter, book::settings::reference()?.chapter()?)
         .with_context(|| format!("cannot write {}", chapter.display()))?;
     Ok(true)

@@ -7,11 +7,12 @@ use std::collections::BTreeSet;
 use flyte_secrets_policy::settings::{parse, Settings};
 use flyte_secrets_policy::texts::Texts;
 use flyte_secrets_testing::book::settings::{reference, Kind, Reference};
-use flyte_secrets_testing::book::{links, messages, repository, settings};
+use flyte_secrets_testing::book::{links, messages, settings};
+use flyte_secrets_testing::repository;
 use serde_json::{json, Value};
 
 fn chapter(path: &str) -> String {
-    std::fs::read_to_string(repository(path)).unwrap_or_else(|wrong| panic!("{path}: {wrong}"))
+    repository::read(path).unwrap_or_else(|wrong| panic!("{wrong:#}"))
 }
 
 fn the_reference() -> Reference {

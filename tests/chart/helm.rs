@@ -3,19 +3,15 @@
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
+pub use flyte_secrets_testing::repository::path as repository;
 use flyte_secrets_testing::show;
 use serde_json::Value;
 
 /// Where the chart is.
 pub const CHART: &str = "deploy/chart";
-
-/// A file of the repository.
-pub fn repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
 
 /// Runs one of the programs in the repository's root.
 pub fn run(program: &str, arguments: &[&OsStr]) -> Output {

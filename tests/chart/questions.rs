@@ -2,13 +2,13 @@
 //! key that there is, and its default is the code's, or the chart's.
 
 use std::collections::BTreeSet;
-use std::fs;
 
 use flyte_secrets_policy::settings::{parse, validate, Settings};
 use flyte_secrets_policy::texts::Texts;
+use flyte_secrets_testing::repository;
 use serde_json::{json, Value};
 
-use crate::helm::{repository, template_of, CHART};
+use crate::helm::{template_of, CHART};
 
 /// What Rancher's form and its extension for Kubewarden know of a question, as far as it is used here.
 const FIELDS: &[&str] = &["variable", "type", "label", "default", "options", "show_if", "description", "group"];
@@ -16,7 +16,7 @@ const FIELDS: &[&str] = &["variable", "type", "label", "default", "options", "sh
 const CHARTS_OWN: &[&str] = &["tenancy.namespaceTemplate", "tenancy.organizations"];
 
 fn yaml(path: &str) -> Value {
-    serde_yaml::from_str(&fs::read_to_string(repository(path)).expect("a file")).expect("YAML")
+    repository::yaml(path).expect("a file of YAML")
 }
 
 fn questions(path: &str) -> Vec<Value> {

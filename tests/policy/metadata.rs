@@ -7,13 +7,13 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use flyte_secrets_testing::host::Capabilities;
+use flyte_secrets_testing::repository::yaml;
 use serde_json::{json, Value};
 
 use crate::support::{kubernetes_store, pod, policy, project_name, repository};
 
 fn read(file: &str) -> Value {
-    let text = std::fs::read_to_string(repository(file)).expect("the file is there");
-    serde_yaml::from_str(&text).expect("the file is YAML")
+    yaml(file).expect("the file is there, and is YAML")
 }
 
 fn metadata() -> Value {

@@ -1,29 +1,17 @@
 //! What a release is: one version wherever it is named, one Rust wherever it is built, one place for each artifact.
 //! `make release` writes the versions; [`metadata`](crate::metadata) holds those that Kubewarden reads.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-
+use flyte_secrets_testing::repository;
 use serde_json::Value;
-
-use crate::support::repository;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 fn text(file: &str) -> String {
-    fs::read_to_string(repository(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+    repository::read(file).unwrap_or_else(|error| panic!("{error:#}"))
 }
 
 fn yaml(file: &str) -> Value {
-    serde_yaml::from_str(&text(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
-}
-
-/// The Markdown in a folder and below it.
-fn documents(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).expect("a folder of documents").map(|entry| entry.expect("an entry").path());
-    let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
-    let files = files.into_iter().filter(|path| path.extension().is_some_and(|it| it == "md"));
-    files.chain(folders.iter().flat_map(|folder| documents(folder))).collect()
+    repository::yaml(file).unwrap_or_else(|error| panic!("{error:#}"))
 }
 
 #[test]
@@ -34,24 +22,22 @@ fn the_chart_has_the_policys_version() {
 
 #[test]
 fn the_npm_package_has_the_policys_version() {
-    if repository("playground").exists() {
-        assert_eq!(yaml("playground/package/package.json")["version"], VERSION);
-    }
+    assert_eq!(yaml("playground/package/package.json")["version"], VERSION);
 }
 
 #[test]
 fn documents_name_this_version_of_the_policy() {
     let mut named = 0;
-    let others = [repository("README.md"), repository("cli/README.md")];
-    for file in documents(&repository("docs")).into_iter().chain(others) {
-        let text = fs::read_to_string(&file).expect("a document");
+    let others = ["README.md", "cli/README.md"].map(str::to_owned);
+    for file in repository::files("docs", ".md").expect("a folder of documents").into_iter().chain(others) {
+        let text = text(&file);
         for before in ["flyte-secrets-policy:v", "/releases/download/v", "\nVERSION="] {
             let after =
                 text.split(before).skip(1).filter(|after| after.starts_with(|first: char| first.is_ascii_digit()));
             for after in after {
                 named += 1;
                 let ends = |rest: &str| !rest.starts_with(|next: char| next.is_ascii_alphanumeric() || next == '-');
-                assert!(after.strip_prefix(VERSION).is_some_and(ends), "another version in {}", file.display());
+                assert!(after.strip_prefix(VERSION).is_some_and(ends), "another version in {file}");
             }
         }
     }

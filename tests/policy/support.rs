@@ -1,23 +1,18 @@
 //! What the tests share: the policy, and pods that ask for secrets.
 
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use flyte_secrets_testing::engine::{Policy, Response};
 use flyte_secrets_testing::host::{Capabilities, Store};
 use flyte_secrets_testing::pods;
 pub use flyte_secrets_testing::pods::{annotation, pod, project_name, with};
+pub use flyte_secrets_testing::repository::path as repository;
 use serde_json::{json, Value};
 
 /// The built policy, compiled once.
 pub fn policy() -> &'static Policy {
     static POLICY: OnceLock<Policy> = OnceLock::new();
     POLICY.get_or_init(|| Policy::built().expect("`make policy.wasm` builds the policy"))
-}
-
-/// A file of the repository.
-pub fn repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
 /// The settings that name these managers.

@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context, Result};
 use pulldown_cmark::{Event, LinkType, Options, Parser, Tag, TagEnd};
 
-use super::{files, read, repository};
+use crate::repository::{self, files, read};
 
 /// The folder of the book's pages.
 const BOOK: &str = "docs/src";
@@ -150,7 +150,7 @@ fn problem(
     if of_book && address.is_none() && !Path::new(&path).starts_with(BOOK) {
         return Some("it is not in the book; use its address");
     }
-    if !pages.contains_key(&path) && !repository(&path).exists() {
+    if !pages.contains_key(&path) && !repository::path(&path).exists() {
         return Some("there is no such file");
     }
     match (anchor, pages.get(&path)) {

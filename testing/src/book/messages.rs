@@ -9,7 +9,7 @@ use proc_macro2::{TokenStream, TokenTree};
 use pulldown_cmark::{Event, Options, Parser};
 use syn::visit::{self, Visit};
 
-use super::{files, read};
+use crate::repository::{files, read};
 
 /// The chapter.
 pub const CHAPTER: &str = "docs/src/troubleshooting.md";
@@ -81,9 +81,8 @@ pub fn of_the_gateway() -> Result<Vec<Message>> {
 /// A template cannot be read, or has a `fail` without a text.
 pub fn of_the_chart() -> Result<Vec<Message>> {
     let mut messages = Vec::new();
-    for file in
-        ["yaml", "tpl", "txt"].map(|ending| files("deploy/chart/templates", ending)).into_iter().flatten().flatten()
-    {
+    // Templates have several endings, and their folder holds nothing else.
+    for file in files("deploy/chart/templates", "")? {
         let text = read(&file)?;
         for call in text.split("{{- fail ").skip(1) {
             let quoted = call.strip_prefix("(printf ").unwrap_or(call);

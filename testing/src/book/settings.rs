@@ -13,7 +13,7 @@ use serde_json::{json, Value};
 use syn::visit::{self, Visit};
 use syn::{Expr, ExprCall, ExprClosure, ExprMethodCall, Lit, Pat};
 
-use super::read;
+use crate::repository::read;
 
 /// The chapter.
 pub const CHAPTER: &str = "docs/src/settings.md";
