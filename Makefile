@@ -28,7 +28,7 @@ WASM_OPT := $(BINARYEN)/node_modules/.bin/wasm-opt
 # The features that rustc uses; all of them are on in Kubewarden's engine.
 SHRINK := $(WASM_OPT) --enable-bulk-memory --enable-bulk-memory-opt \
 	--enable-call-indirect-overlong --enable-multivalue --enable-mutable-globals --enable-nontrapping-float-to-int \
-	--enable-reference-types --enable-sign-ext --enable-simd -Oz
+	--enable-reference-types --enable-sign-ext --enable-simd
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock rust-toolchain.toml .cargo/config.toml
 
 .PHONY: help
@@ -154,7 +154,7 @@ $(MOTO)/bin/moto_server:
 	$(MOTO)/bin/pip install --quiet --disable-pip-version-check 'moto[server]==$(MOTO_VERSION)'
 
 policy.wasm: $(BUILT) | $(WASM_OPT) ## the policy, without its metadata
-	$(SHRINK) $< -o $@
+	$(SHRINK) -O3 $< -o $@
 
 # The playground's wasm may have 300 kB, so it is built for size in every way: without the standard library's messages of panics, which takes a
 # library that is built along. Nothing that is unstable in that can change, because the compiler is pinned.

@@ -1,110 +1,166 @@
-//! Reading what the host hands over, and which pods are ours to look at.
+//! The payload of Kubewarden's `validate`, as far as the policy reads it.
 //!
 //! Knows admission requests; knows nothing of managers.
 
-use std::borrow::Cow;
+use std::str::Utf8Error;
 
-use crate::json::{may_hold, Cursor, Malformed, Text};
-use crate::pod::View;
-use crate::requests::REQUEST_PREFIX;
+use memchr::memmem;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+use serde_json::value::RawValue;
 
-/// Flyte's propeller puts this label on pods that ask for secrets.
+use crate::pod::{self, OBJECT_LIMIT, Pod};
+use crate::secret_request::REQUEST_PREFIX;
+
+/// The label that Flyte puts on pods that ask for secrets.
 pub const LABEL: (&str, &str) = ("inject-flyte-secrets", "true");
 
-/// An admission request with a pod that asks for secrets.
-#[derive(Debug)]
+/// The creation of a pod that may ask for secrets.
 pub struct Review<'a> {
     /// The pod.
-    pub pod: View<'a>,
+    pub pod: Pod<'a>,
     /// The namespace that it is created in.
-    pub namespace: Cow<'a, str>,
-    /// Whether the pod has the label, without which Flyte's webhook does not see it.
-    pub labelled: bool,
+    pub namespace: String,
+    /// The length of all its strings, if the payload is longer than what etcd takes; else 0.
+    pub string_bytes: usize,
     /// The policy's settings, as JSON.
-    pub settings: &'a [u8],
+    pub settings: &'a str,
+}
+
+impl Review<'_> {
+    /// Whether the pod has the label, without which Flyte's webhook does not see it.
+    ///
+    /// # Errors
+    /// The label is not a string.
+    pub fn is_labelled(&self) -> Result<bool, pod::Malformed> {
+        Ok(self.pod.label(LABEL.0)?.as_deref() == Some(LABEL.1))
+    }
+}
+
+/// The payload is not an admission request, or its object not a pod. serde's own words are left out: they quote what they
+/// find.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("invalid admission request: unexpected value at line {line}, column {column}")]
+pub struct Malformed {
+    line: usize,
+    column: usize,
+}
+
+impl Malformed {
+    fn utf8(error: Utf8Error) -> Self {
+        Self { line: 1, column: error.valid_up_to() }
+    }
+}
+
+impl From<serde_json::Error> for Malformed {
+    fn from(error: serde_json::Error) -> Self {
+        Self { line: error.line(), column: error.column() }
+    }
 }
 
 /// Reads the payload of `validate`; `None` if there is nothing in it for this policy.
 ///
 /// # Errors
-/// The payload is not an admission request, or its pod not a pod.
+/// The payload is not an admission request, or its object not a pod.
 pub fn read(payload: &[u8]) -> Result<Option<Review<'_>>, Malformed> {
-    if !may_hold(payload, REQUEST_PREFIX.as_bytes()) {
+    if !may_hold(payload, REQUEST_PREFIX) {
         return Ok(None);
     }
-    let mut request = Request::default();
-    let mut settings = None;
-    let mut cursor = Cursor::new(payload);
-    cursor.members(&mut |cursor, key| match key {
-        b"request" => Request::read(cursor).map(|it| request = it),
-        b"settings" => cursor.skip().map(|it| settings = Some(it)),
-        _ => cursor.pass(),
-    })?;
-    let creates_pod = request.creates_pod();
-    let Some(pod) = request.object.filter(|_| creates_pod).transpose()? else { return Ok(None) };
-    let (label, value) = LABEL;
+    // Checked once and not string by string.
+    let text = str::from_utf8(payload).map_err(Malformed::utf8)?;
+    let Payload { request, settings } = match serde_json::from_str::<Payload<Pod>>(text) {
+        Ok(payload) => payload,
+        Err(_) if is_something_else(payload) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let is_creation = request.creates_pod();
+    let Some(pod) = request.object.filter(|_| is_creation) else { return Ok(None) };
     Ok(Some(Review {
-        labelled: pod.label(label)?.is_some_and(|found| found == value),
         pod,
-        namespace: request.namespace.map(|namespace| namespace.read()).transpose()?.unwrap_or_default(),
-        settings: settings.and_then(|span| payload.get(span)).unwrap_or(b"null"),
+        namespace: request.namespace.unwrap_or_default(),
+        string_bytes: if payload.len() > OBJECT_LIMIT { object(payload).as_ref().map_or(0, string_bytes) } else { 0 },
+        settings: settings.map_or("null", RawValue::get),
     }))
 }
 
-/// An `AdmissionRequest`, as far as it is read.
-#[derive(Default)]
-struct Request<'a> {
-    group: Option<Text<'a>>,
-    version: Option<Text<'a>>,
-    kind: Option<Text<'a>>,
-    operation: Option<Text<'a>>,
-    sub_resource: Option<Text<'a>>,
-    namespace: Option<Text<'a>>,
-    /// Read before it is known to be a pod: the payload is walked once, and its members come in any order.
-    object: Option<Result<View<'a>, Malformed>>,
+/// Whether a text may be in the payload. JSON can write its characters as `\u`, which the host does not; where there is
+/// such an escape, it may.
+fn may_hold(payload: &[u8], text: &str) -> bool {
+    let mut backslashes = memchr::memchr_iter(b'\\', payload);
+    memmem::find(payload, text.as_bytes()).is_some() || backslashes.any(|at| payload.get(at + 1) == Some(&b'u'))
 }
 
-impl<'a> Request<'a> {
-    fn read(cursor: &mut Cursor<'a>) -> Result<Self, Malformed> {
-        let mut request = Self::default();
-        cursor.members(&mut |cursor, key| match key {
-            b"kind" => request.read_kind(cursor),
-            b"operation" => cursor.string_or_null().map(|it| request.operation = it),
-            b"subResource" => cursor.string_or_null().map(|it| request.sub_resource = it),
-            b"namespace" => cursor.string_or_null().map(|it| request.namespace = it),
-            b"object" if cursor.peek() == Some(b'{') => read_object(cursor).map(|it| request.object = Some(it)),
-            _ => cursor.pass(),
-        })?;
-        Ok(request)
-    }
+/// Whether the object is none that this policy looks at; then it may have any fields.
+fn is_something_else(payload: &[u8]) -> bool {
+    serde_json::from_slice::<Payload<IgnoredAny>>(payload).is_ok_and(|payload| !payload.request.creates_pod())
+}
 
-    fn read_kind(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Malformed> {
-        let read = cursor.members(&mut |cursor, key| match key {
-            b"group" => cursor.string_or_null().map(|it| self.group = it),
-            b"version" => cursor.string_or_null().map(|it| self.version = it),
-            b"kind" => cursor.string_or_null().map(|it| self.kind = it),
-            _ => cursor.pass(),
-        });
-        read.map(drop)
-    }
+fn object(payload: &[u8]) -> Option<Value> {
+    serde_json::from_slice::<Payload<Value>>(payload).ok()?.request.object
+}
 
+/// How long the strings in a value are together, names of members left out.
+fn string_bytes(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(elements) => elements.iter().map(string_bytes).sum(),
+        Value::Object(members) => members.values().map(string_bytes).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    }
+}
+
+/// The SDK's `ValidationRequest`, borrowed, and with the object as any type.
+#[derive(Deserialize)]
+struct Payload<'a, Object> {
+    #[serde(borrow)]
+    settings: Option<&'a RawValue>,
+    request: AdmissionRequest<Object>,
+}
+
+/// The SDK's `KubernetesAdmissionRequest`, as far as it is read.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AdmissionRequest<Object> {
+    kind: Option<GroupVersionKind>,
+    operation: Option<String>,
+    #[serde(alias = "sub_resource")]
+    sub_resource: Option<String>,
+    namespace: Option<String>,
+    object: Option<Object>,
+}
+
+#[derive(Default, Deserialize)]
+struct GroupVersionKind {
+    group: Option<String>,
+    version: Option<String>,
+    kind: Option<String>,
+}
+
+impl<Object> AdmissionRequest<Object> {
     fn creates_pod(&self) -> bool {
-        let is = |text: &Option<Text>, wanted: &str| text.as_ref().map_or(wanted.is_empty(), |text| text.is(wanted));
-        is(&self.group, "")
-            && is(&self.version, "v1")
-            && is(&self.kind, "Pod")
-            && is(&self.operation, "CREATE")
-            && is(&self.sub_resource, "")
+        let is = |text: &Option<String>, expected: &str| text.as_deref().unwrap_or_default() == expected;
+        let is_pod = |it: &GroupVersionKind| is(&it.group, "") && is(&it.version, "v1") && is(&it.kind, "Pod");
+        self.kind.as_ref().is_some_and(is_pod) && is(&self.operation, "CREATE") && is(&self.sub_resource, "")
     }
 }
 
-/// Reads an object as a pod; if it is none, that is no error yet, and it is passed over.
-fn read_object<'a>(cursor: &mut Cursor<'a>) -> Result<Result<View<'a>, Malformed>, Malformed> {
-    let start = cursor.clone();
-    let pod = View::read(cursor);
-    if pod.is_err() {
-        *cursor = start;
-        cursor.pass()?;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_hide_nothing() {
+        let table = [
+            ("{\"a/b\"}", true),
+            ("a/", false),
+            ("/b", false),
+            ("//a/a/b", true),
+            ("{\"\\u0061/b\"}", true),
+            ("\"\\\\a\\n/b\"", false),
+        ];
+        for (text, held) in table {
+            assert_eq!(may_hold(text.as_bytes(), "a/b"), held, "{text}");
+        }
     }
-    Ok(pod)
 }

@@ -3,6 +3,8 @@
 //! Flyte trusts a pod's own labels. With `tenancy` set, the namespace, which the author of a pod needs rights in, must
 //! bear them out. Knows neither managers nor stores.
 
+use serde::{Deserialize, Serialize};
+
 use crate::names::Scope;
 use crate::settings::Tenancy;
 
@@ -47,7 +49,8 @@ pub enum Error {
 /// # Errors
 /// It may not, and why.
 pub fn check(tenancy: &Tenancy, scope: Scope, namespace: &str, service_account: &str) -> Result<(), Error> {
-    if tenancy.organizations.as_ref().is_some_and(|allowed| !allowed.contains(&scope.organization)) {
+    let names = |allowed: &[String]| allowed.iter().any(|name| name == scope.organization);
+    if tenancy.organizations.as_deref().is_some_and(|allowed| !names(allowed)) {
         return Err(Error::Organization(scope.organization.to_owned()));
     }
     if let Some(template) = &tenancy.namespace_template {
@@ -60,7 +63,7 @@ pub fn check(tenancy: &Tenancy, scope: Scope, namespace: &str, service_account: 
     if let Some(allowed) = &tenancy.service_accounts {
         let qualified = [namespace, service_account].join("/");
         // The API server has not checked the pod's yet.
-        if service_account.contains('/') || !allowed.iter().any(|name| *name == service_account || *name == qualified) {
+        if service_account.contains('/') || !allowed.iter().any(|name| name == service_account || *name == qualified) {
             return Err(Error::ServiceAccount(service_account.to_owned()));
         }
     }
@@ -69,23 +72,25 @@ pub fn check(tenancy: &Tenancy, scope: Scope, namespace: &str, service_account: 
 
 /// A namespace with `{{ project }}`, `{{ domain }}` and `{{ organization }}` in it, as Flyte's `namespaceMapping` has
 /// it; `{{ org }}` is read as well.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct NamespaceTemplate<'a>(Vec<Piece<'a>>);
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(with = "String"))]
+#[serde(try_from = "String", into = "String")]
+pub struct NamespaceTemplate {
+    text: String,
+    pieces: Vec<Piece>,
+}
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Piece<'a> {
-    Literal(&'a str),
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Piece {
+    Literal(String),
     Organization,
     Domain,
     Project,
 }
 
-impl<'a> Piece<'a> {
+impl Piece {
     /// The label that it stands for, and its value.
-    fn of<'s>(self, scope: Scope<'s>) -> (&'static str, &'s str)
-    where
-        'a: 's,
-    {
+    fn of<'s>(&'s self, scope: Scope<'s>) -> (&'static str, &'s str) {
         match self {
             Piece::Literal(text) => ("", text),
             Piece::Organization => ("organization", scope.organization),
@@ -95,28 +100,16 @@ impl<'a> Piece<'a> {
     }
 }
 
-/// `str::contains` alone is three kilobytes of wasm.
-fn holds(text: &str, part: &str) -> bool {
-    text.as_bytes().windows(part.len().max(1)).any(|window| window == part.as_bytes())
-}
+impl TryFrom<String> for NamespaceTemplate {
+    type Error = String;
 
-/// What stands before and after the first two brackets.
-fn split_once(text: &str, brackets: [u8; 2]) -> Option<(&str, &str)> {
-    let at = text.as_bytes().windows(2).position(|pair| pair == brackets)?;
-    Some((text.get(..at)?, text.get(at + 2..)?))
-}
-
-impl<'a> NamespaceTemplate<'a> {
-    /// Reads a template.
-    ///
-    /// # Errors
-    /// What is wrong with it, in words.
-    pub fn parse(text: &'a str) -> Result<Self, String> {
+    /// Reads a template; the error says what is wrong with it.
+    fn try_from(text: String) -> Result<Self, String> {
         let mut pieces = Vec::new();
-        let mut rest = text;
-        while let Some((literal, tail)) = split_once(rest, *b"{{") {
-            let (name, after) = split_once(tail, *b"}}").ok_or_else(|| format!("{text:?} has {{{{ without }}}}"))?;
-            pieces.push(Piece::Literal(literal));
+        let mut rest = text.as_str();
+        while let Some((literal, tail)) = rest.split_once("{{") {
+            let (name, after) = tail.split_once("}}").ok_or_else(|| format!("{text:?} has {{{{ without }}}}"))?;
+            pieces.push(Piece::Literal(literal.to_owned()));
             pieces.push(match name.trim() {
                 "project" => Piece::Project,
                 "domain" => Piece::Domain,
@@ -125,34 +118,42 @@ impl<'a> NamespaceTemplate<'a> {
             });
             rest = after;
         }
-        pieces.push(Piece::Literal(rest));
+        pieces.push(Piece::Literal(rest.to_owned()));
         let inner = pieces.get(1..pieces.len() - 1).unwrap_or_default();
-        if inner.contains(&Piece::Literal("")) {
+        if inner.contains(&Piece::Literal(String::new())) {
             return Err(format!("{text:?} has two names side by side, so that several pairs yield one namespace"));
         }
         if pieces.len() == 1 {
             return Err(format!("{text:?} is the same for every project; use {{{{ project }}}}-{{{{ domain }}}}"));
         }
-        Ok(Self(pieces))
+        Ok(Self { text, pieces })
     }
+}
 
+impl From<NamespaceTemplate> for String {
+    fn from(template: NamespaceTemplate) -> Self {
+        template.text
+    }
+}
+
+impl NamespaceTemplate {
     /// Whether the namespace says of which organization a pod is.
     pub fn binds_organization(&self) -> bool {
-        self.0.contains(&Piece::Organization)
+        self.pieces.contains(&Piece::Organization)
     }
 
-    fn render<'s>(&'s self, scope: Scope<'s>) -> String {
-        self.0.iter().map(|piece| piece.of(scope).1).collect()
+    fn render(&self, scope: Scope) -> String {
+        self.pieces.iter().map(|piece| piece.of(scope).1).collect()
     }
 
     /// Says whether no other labels yield the same namespace. That is so if what follows a divider does not hold it: then the
     /// last one divides. (Labels start and end with letters or digits.)
     fn divides(&self, scope: Scope) -> Result<(), Error> {
         let (mut divider, mut first) = ("", true);
-        for piece in &self.0 {
+        for piece in &self.pieces {
             match (piece, piece.of(scope)) {
                 (Piece::Literal(text), _) => divider = text,
-                (_, (label, value)) if !first && holds(value, divider) => {
+                (_, (label, value)) if !first && value.contains(divider) => {
                     return Err(Error::Ambiguous { label, divider: divider.to_owned() });
                 }
                 _ => first = false,
@@ -185,16 +186,20 @@ mod tests {
             ("flyte", refused("\"flyte\" is the same for every project; use {{ project }}-{{ domain }}")),
         ];
         for (text, rendered) in table {
-            assert_eq!(NamespaceTemplate::parse(text).map(|template| template.render(SCOPE)), rendered, "{text}");
+            assert_eq!(
+                NamespaceTemplate::try_from(text.to_owned()).map(|template| template.render(SCOPE)),
+                rendered,
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn namespace_and_service_account_must_both_do() {
         let tenancy = Tenancy {
-            namespace_template: NamespaceTemplate::parse("{{ project }}-{{ domain }}").ok(),
+            namespace_template: NamespaceTemplate::try_from("{{ project }}-{{ domain }}".to_owned()).ok(),
             organizations: None,
-            service_accounts: Some(vec!["default", "flytesnacks-development/trainer"]),
+            service_accounts: Some(["default", "flytesnacks-development/trainer"].map(str::to_owned).into()),
         };
         let account = |name: &str| Err(Error::ServiceAccount(name.to_owned()));
         let table = [
@@ -215,7 +220,8 @@ mod tests {
 
     #[test]
     fn organizations_are_those_that_are_named() {
-        let tenancy = Tenancy { organizations: Some(vec!["globex", "acme"]), ..Tenancy::default() };
+        let tenancy =
+            Tenancy { organizations: Some(["globex", "acme"].map(str::to_owned).into()), ..Tenancy::default() };
         let other = Scope { organization: "Acme", ..SCOPE };
         assert_eq!(check(&tenancy, SCOPE, "x", "y"), Ok(()));
         assert_eq!(check(&tenancy, other, "x", "y"), Err(Error::Organization("Acme".into())));
@@ -236,7 +242,7 @@ mod tests {
         ];
         for (text, [organization, project, domain], answer) in table {
             let scope = Scope { organization, domain, project };
-            let template = NamespaceTemplate::parse(text).expect("a template");
+            let template = NamespaceTemplate::try_from(text.to_owned()).expect("a template");
             let namespace = template.render(scope);
             let tenancy = Tenancy { namespace_template: Some(template), ..Tenancy::default() };
             assert_eq!(check(&tenancy, scope, &namespace, "default"), answer, "{text} {scope:?}");

@@ -3,7 +3,6 @@
 //! The manifests are those of the Helm chart; `--values` prints what the chart wants to know.
 
 use flyte_secrets_policy::settings::{self, EmbeddedSecretManager, ManagerType, Provider};
-use flyte_secrets_policy::texts::Texts;
 use serde_json::{Value, json};
 
 use crate::check;
@@ -83,9 +82,8 @@ pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
         }
         section.insert("tenancy".to_owned(), tenancy);
     }
-    let texts = Texts::default();
     let json = section.to_string();
-    let (parsed, warnings) = settings::validate(json.as_bytes(), &texts)?;
+    let (parsed, warnings) = settings::validate(json.as_bytes())?;
     warnings.iter().for_each(|warning| output::warning(warning));
     let config = Some(&parsed.embedded_secret_manager_config)
         .filter(|_| parsed.managers().any(|manager| manager == ManagerType::Embedded));

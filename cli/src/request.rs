@@ -5,9 +5,8 @@ use std::path::Path;
 use clap::{Args, Subcommand, ValueEnum};
 use flyte_secrets_explain::requests::{self as explained, Found, sentence};
 use flyte_secrets_explain::source;
-use flyte_secrets_policy::requests::{self, Annotated, MountRequirement, REQUEST_PREFIX, SecretRequest};
+use flyte_secrets_policy::secret_request::{self as requests, Annotated, MountRequirement, REQUEST_PREFIX, SecretRequest};
 use flyte_secrets_policy::review::LABEL;
-use flyte_secrets_policy::texts::Texts;
 use serde_json::json;
 
 use crate::files;
@@ -119,8 +118,7 @@ fn decode(arguments: &Decode) -> Result<Answer, Error> {
         return Ok(decode_value(value, arguments.output));
     }
     let pods = source.pods()?;
-    let texts = Texts::default();
-    let found: Vec<Found> = pods.iter().map(|pod| explained::read(pod, &texts)).collect();
+    let found: Vec<Found> = pods.iter().map(|pod| explained::read(pod)).collect();
     match arguments.output {
         Format::Json => output::json(|json| {
             json.list();
@@ -140,8 +138,7 @@ fn decode(arguments: &Decode) -> Result<Answer, Error> {
 }
 
 fn decode_value(value: &str, format: Format) -> Answer {
-    let texts = Texts::default();
-    match (requests::decode(value.trim(), &texts), format) {
+    match (requests::decode(value.trim()), format) {
         (Ok(request), Format::Text) => output::print(&format!("asks for {}\n", sentence(&request))),
         (Ok(request), Format::Json) => output::json(|json| {
             explained::write_request(&request, json.object());

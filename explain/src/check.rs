@@ -5,7 +5,6 @@
 
 use flyte_secrets_policy::json::Writer;
 use flyte_secrets_policy::settings::{self, Error as Wrong};
-use flyte_secrets_policy::texts::Texts;
 
 use crate::source::{self, Source};
 use crate::tree::{Entry, Kind, Node, Place};
@@ -141,7 +140,7 @@ pub fn check(source: &Source) -> Result<Checked, Error> {
 pub fn settings(source: &Source) -> Result<Node, Error> {
     let sections = sections(&source.documents()?, source)?;
     let [section] = sections.as_slice() else { return Err(Error::Several(source.name.clone(), sections.len())) };
-    settings::validate(&section.node.to_json(), &Texts::default())
+    settings::validate(&section.node.to_json())
         .map_err(|wrong| Error::Wrong(source.name.clone(), wrong))?;
     Ok(section.node.clone())
 }
@@ -182,7 +181,7 @@ fn look_at(section: &Node) -> Vec<Finding> {
     let mut left = section.clone();
     let mut findings: Vec<Finding> = Vec::new();
     loop {
-        let (path, message) = match settings::validate(&left.to_json(), &Texts::default()) {
+        let (path, message) = match settings::validate(&left.to_json()) {
             Ok((_, warnings)) => {
                 for message in warnings {
                     let path = message.split_once(':').map_or("", |(path, _)| path).to_owned();

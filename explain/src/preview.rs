@@ -5,9 +5,8 @@ use flyte_secrets_policy::admission;
 use flyte_secrets_policy::json::Writer;
 use flyte_secrets_policy::managers::Refusal;
 use flyte_secrets_policy::names::{NameScheme, Scope, kubernetes};
-use flyte_secrets_policy::requests::{self as annotations, Annotated};
+use flyte_secrets_policy::secret_request::{self as annotations, Annotated};
 use flyte_secrets_policy::settings::{self, ManagerType};
-use flyte_secrets_policy::texts::Texts;
 use flyte_secrets_policy::verdict::{Rejection, Verdict};
 
 use crate::requests::{self, sentence};
@@ -154,10 +153,9 @@ impl<'a> Admission<'a> {
 
     /// What becomes of each request, manager by manager: each is asked alone, as the policy would.
     pub fn explain(&self) -> Vec<Explained> {
-        let texts = Texts::default();
-        let found = requests::read(self.pod, &texts);
+        let found = requests::read(self.pod);
         let json = self.settings.to_json();
-        let settings = settings::parse(&json, &texts).unwrap_or_default();
+        let settings = settings::parse(&json).unwrap_or_default();
         let mut explained = Vec::new();
         for Annotated { annotation, request } in &found.requests {
             let pod = only(&self.pod.object, annotation);
@@ -220,9 +218,8 @@ impl<'a> Admission<'a> {
 fn names(pod: &Pod) -> Vec<Hashed> {
     let label = |name: &str| pod.object.text_at(&["metadata", "labels", name]).unwrap_or_default();
     let scope = Scope { organization: label("organization"), domain: label("domain"), project: label("project") };
-    let texts = Texts::default();
     let mut names = Vec::new();
-    for annotated in requests::read(pod, &texts).requests {
+    for annotated in requests::read(pod).requests {
         for scope in scope.cascade() {
             for name in scope.candidates(annotated.request.key, &[NameScheme::Canonical, NameScheme::Documented]) {
                 names.push(Hashed { secret: kubernetes::secret_name(&name), name });
@@ -240,7 +237,6 @@ fn decide(pod: &Node, namespace: &str, settings: &Node, store: &Store) -> Outcom
     pod.write(json.key("object"));
     settings.write(json.end_object().key("settings"));
     json.end_object();
-    let texts = Texts::default();
     match admission::validate(json.bytes(), &texts, store) {
         Verdict::Accept { warnings } => Outcome::Untouched { warnings },
         Verdict::Mutate { pod: edited, audit, warnings } => {

@@ -1,8 +1,7 @@
 //! What requests for secrets ask for, in words.
 
 use flyte_secrets_policy::json::Writer;
-use flyte_secrets_policy::requests::{self, ANNOTATION_PREFIX, Annotated, MountRequirement, SecretRequest};
-use flyte_secrets_policy::texts::Texts;
+use flyte_secrets_policy::secret_request::{self as requests, ANNOTATION_PREFIX, Annotated, MountRequirement, SecretRequest};
 
 use crate::source::Pod;
 use crate::tree::Entry;

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::fs;
 use std::path::Path;
 
-use flyte_secrets_policy::base32::{self, Alphabet};
+use flyte_secrets_policy::secret_request::base32;
 use flyte_secrets_policy_fuzz::creation;
 use serde_json::Value;
 

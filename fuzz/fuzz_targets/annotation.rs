@@ -5,9 +5,8 @@
 use std::sync::LazyLock;
 
 use data_encoding::{Encoding, Specification};
-use flyte_secrets_policy::base32::{self, Alphabet};
-use flyte_secrets_policy::requests;
-use flyte_secrets_policy::texts::Texts;
+use flyte_secrets_policy::secret_request::base32;
+use flyte_secrets_policy::secret_request as requests;
 use flyte_secrets_policy_fuzz::print;
 use libfuzzer_sys::fuzz_target;
 
@@ -31,10 +30,9 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(other.decode(encoded.as_bytes()).as_deref(), Ok(bytes), "{alphabet:?}");
     }
     let Ok(annotation) = std::str::from_utf8(bytes) else { return };
-    let texts = Texts::default();
-    let Ok(found) = requests::read([("flyte.secrets/s0", annotation)].into_iter(), &texts) else { return };
+    let Ok(found) = requests::read([("flyte.secrets/s0", annotation)].into_iter()) else { return };
     let encoded: Vec<String> =
-        found.requests.iter().map(|it| base32::encode(Alphabet::Flyte, print(&it.request).as_bytes())).collect();
+        found.requests.iter().map(|it| base32::encode(print(&it.request).as_bytes())).collect();
     let again = encoded.iter().map(|encoded| ("flyte.secrets/s0", encoded.as_str()));
-    assert_eq!(requests::read(again, &texts), Ok(found), "{encoded:?}");
+    assert_eq!(requests::read(again), Ok(found), "{encoded:?}");
 });

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use arbitrary::Arbitrary;
 use base64::engine::general_purpose::STANDARD;
 use base64::Engine;
-use flyte_secrets_policy::base32::{self, Alphabet};
+use flyte_secrets_policy::secret_request::base32;
 use flyte_secrets_policy::names::{flyte, Scope};
 use flyte_secrets_policy::store::{Cluster, GetResource};
 use flyte_secrets_policy_fuzz::{check, creation, not_found, Answer, CANARY};
@@ -122,7 +122,7 @@ fuzz_target!(|input: Input| {
     let pod = json!({
         "metadata": {
             "labels": { "inject-flyte-secrets": "true", "organization": "o", "project": "p", "domain": "d" },
-            "annotations": { "flyte.secrets/s0": base32::encode(Alphabet::Flyte, text.as_bytes()) },
+            "annotations": { "flyte.secrets/s0": base32::encode(text.as_bytes()) },
         },
         "spec": { "containers": [{ "name": "main" }] },
     });

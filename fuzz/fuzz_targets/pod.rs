@@ -5,9 +5,9 @@
 use std::collections::BTreeSet;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
-use flyte_secrets_policy::base32::{self, Alphabet};
+use flyte_secrets_policy::secret_request::base32;
 use flyte_secrets_policy::names::{azure, flyte, kubernetes, Scope};
-use flyte_secrets_policy::requests::{MountRequirement, SecretRequest};
+use flyte_secrets_policy::secret_request::{MountRequirement, SecretRequest};
 use flyte_secrets_policy_fuzz::{check, creation, print, secret, Answer, Objects, CANARY};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{json, Map, Value};
@@ -217,7 +217,7 @@ impl Input<'_> {
         let mut annotations: Map<String, Value> =
             self.annotations.iter().map(|[key, value]| (key.0.to_owned(), json!(value.0))).collect();
         for (number, request) in self.requests.iter().enumerate() {
-            let value = base32::encode(Alphabet::Flyte, request.text().as_bytes());
+            let value = base32::encode(request.text().as_bytes());
             annotations.insert(format!("flyte.secrets/s{number}"), json!(value));
         }
         let mut labels = json!({ "inject-flyte-secrets": "true", "organization": organization.0 });

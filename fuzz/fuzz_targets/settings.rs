@@ -3,17 +3,15 @@
 
 #![no_main]
 
-use flyte_secrets_policy::base32::{self, Alphabet};
+use flyte_secrets_policy::secret_request::base32;
 use flyte_secrets_policy::settings;
-use flyte_secrets_policy::texts::Texts;
 use flyte_secrets_policy_fuzz::{creation, read, respell, validate, Objects};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{json, Value};
 
 fuzz_target!(|bytes: &[u8]| {
-    let texts = Texts::default();
-    let verdict = settings::validate(bytes, &texts);
-    match (settings::parse(bytes, &texts), &verdict) {
+    let verdict = settings::validate(bytes);
+    match (settings::parse(bytes), &verdict) {
         (parsed, Ok((settings, _))) => assert_eq!(parsed.as_ref(), Ok(settings)),
         (Ok(_), Err(settings::Error::Value { .. })) | (Err(_), Err(_)) => {}
         (Ok(_), Err(wrong)) => panic!("read, and then not of its type: {wrong}"),
@@ -21,8 +19,8 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let Ok(value) = serde_json::from_str::<Value>(text) else { return };
     let respelt = respell(text);
-    assert_eq!(settings::validate(respelt.as_bytes(), &texts), verdict, "{respelt}");
-    let annotation = base32::encode(Alphabet::Flyte, b"group: 'g' group_version: '1' key: 'k'");
+    assert_eq!(settings::validate(respelt.as_bytes()), verdict, "{respelt}");
+    let annotation = base32::encode(b"group: 'g' group_version: '1' key: 'k'");
     let pod = json!({
         "metadata": {
             "labels": { "inject-flyte-secrets": "true", "organization": "o", "project": "p", "domain": "d" },

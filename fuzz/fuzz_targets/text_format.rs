@@ -2,17 +2,15 @@
 
 #![no_main]
 
-use flyte_secrets_policy::requests::text_format::parse;
-use flyte_secrets_policy::texts::Texts;
+use flyte_secrets_policy::secret_request::text_format::parse;
 use flyte_secrets_policy_fuzz::print;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let texts = Texts::default();
-    match parse(bytes, &texts) {
+    match parse(bytes) {
         Ok(request) => {
             let printed = print(&request);
-            assert_eq!(parse(printed.as_bytes(), &texts), Ok(request), "{printed}");
+            assert_eq!(parse(printed.as_bytes()), Ok(request), "{printed}");
         }
         Err(wrong) => assert!(wrong.to_string().starts_with("text format: "), "{wrong}"),
     }

@@ -9,9 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use base64::Engine;
 use flyte_secrets_policy::admission;
 use flyte_secrets_policy::names::{flyte, kubernetes, Scope};
-use flyte_secrets_policy::requests::SecretRequest;
+use flyte_secrets_policy::secret_request::SecretRequest;
 use flyte_secrets_policy::store::{Cluster, GetResource};
-use flyte_secrets_policy::texts::Texts;
 use serde_json::{json, Value};
 
 /// Stands in values and in the host's error texts, and so nowhere that a user or a log can see.
@@ -83,7 +82,7 @@ pub fn secret(scope: Scope, key: &str, value: &[u8]) -> (String, Vec<u8>) {
 
 /// What the policy answers, without a look at it.
 pub fn validate(payload: &[u8], cluster: &dyn Cluster) -> Vec<u8> {
-    admission::validate(payload, &Texts::default(), cluster).into_json()
+    admission::validate(payload, cluster).into_json()
 }
 
 /// What the policy answers to a payload that is JSON: it must be what Kubewarden reads, the same each time, and hold

@@ -16,9 +16,8 @@ use flyte_secrets_explain::tree::Node;
 use flyte_secrets_explain::yaml;
 use flyte_secrets_policy::json::Writer;
 use flyte_secrets_policy::names::NameScheme;
-use flyte_secrets_policy::requests::{self, MountRequirement, SecretRequest};
+use flyte_secrets_policy::secret_request::{self as requests, MountRequirement, SecretRequest};
 use flyte_secrets_policy::settings::Provider;
-use flyte_secrets_policy::texts::Texts;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 /// What the policy makes of each pod in a text: `Preview` in `package/index.ts`. Empty texts are as good as none.
@@ -148,14 +147,13 @@ pub fn decode_name(name: &str) -> String {
 /// What an annotation's value asks for, or the pods in a text: `DecodedRequests`.
 #[wasm_bindgen(js_name = decodeRequests)]
 pub fn decode_requests(given: String) -> String {
-    let texts = Texts::default();
     let mut json = Writer::default();
     json.object().key("pods").list();
     let mut findings = Vec::new();
     // A value is one word; a pod is not.
     if !given.trim().contains([':', '\n', '{']) {
         json.object().member("name", "").key("requests").list().object();
-        match requests::decode(given.trim(), &texts) {
+        match requests::decode(given.trim()) {
             Ok(request) => explained::write_request(&request, &mut json),
             Err(wrong) => drop(json.member("error", &wrong.to_string())),
         }
@@ -164,7 +162,7 @@ pub fn decode_requests(given: String) -> String {
         match called("the text", given).pods() {
             Ok(pods) => pods.iter().for_each(|pod| {
                 json.object().member("name", &pod.name).key("requests");
-                explained::read(pod, &texts).write(&mut json);
+                explained::read(pod).write(&mut json);
                 json.end_object();
             }),
             Err(wrong) => findings.push(Finding::unreadable(&wrong)),

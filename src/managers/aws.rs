@@ -1,17 +1,15 @@
 //! AWS Secrets Manager through Amazon's sidecar, which is told what to pull by two variables.
 
 use super::sidecar::{Pull, SidecarManager};
-use super::{is_plain_path, needed, refused, Reason};
-use crate::pod::{OwnVariable, SECRETS_DIR};
-use crate::requests::SecretRequest;
-use crate::settings::Sidecar;
-use crate::texts::Texts;
+use super::{Reason, is_plain_path, needed, refused};
+use crate::pod::variable;
+use crate::secret_request::SecretRequest;
+use crate::settings::AwsSecretManager;
 
-pub(super) fn manager<'a>(settings: &'a Sidecar<'a>, texts: &'a Texts) -> SidecarManager<'a> {
+pub(super) fn manager(settings: &AwsSecretManager) -> SidecarManager<'_> {
     SidecarManager {
-        settings,
-        texts,
-        default_image: "docker.io/amazon/aws-secrets-manager-secret-sidecar:v0.1.4",
+        image: &settings.sidecar_image,
+        resources: &settings.resources,
         volume: "aws-secret-vol",
         container_prefix: "aws-pull-secret-",
         // The sidecar writes below /tmp, wherever that is mounted from.
@@ -20,21 +18,20 @@ pub(super) fn manager<'a>(settings: &'a Sidecar<'a>, texts: &'a Texts) -> Sideca
     }
 }
 
-fn pull<'a>(request: &SecretRequest<'a>, texts: &'a Texts) -> Result<Pull<'a>, Reason> {
-    let group = needed("group", request.group)?;
-    let key = needed("key", request.key)?;
-    let file = texts.lower(&[group, "/", key]);
-    if !is_plain_path(file) || !file.is_ascii() {
+fn pull(request: &SecretRequest) -> Result<Pull, Reason> {
+    let group = needed("group", &request.group)?;
+    let key = needed("key", &request.key)?;
+    let file = [group, "/", key].concat().to_ascii_lowercase();
+    if !is_plain_path(&file) || !file.is_ascii() {
         let wanted = "an ARN and a key that make a path: ASCII, no empty part, no '.' or '..', no control characters";
         return Err(refused("group/key", &[group, "/", key].concat(), wanted));
     }
-    let arn = texts.concat(&[group.trim_end_matches(':'), ":", key.trim_start_matches(':')]);
-    let relative = texts.concat(&["/", file]);
-    let variable = |name, value| OwnVariable { name, parts: vec![value] };
+    let arn = [group.trim_end_matches(':'), ":", key.trim_start_matches(':')].concat();
+    let relative = ["/", &file].concat();
     Ok(Pull {
-        command: Vec::new(),
-        variables: vec![variable("SECRET_ARN", arn), variable("SECRET_FILENAME", relative)],
-        path: texts.concat(&[SECRETS_DIR, relative]),
+        command: None,
+        variables: vec![variable("SECRET_ARN", &arn), variable("SECRET_FILENAME", &relative)],
+        file,
         source: arn,
     })
 }

@@ -1,11 +1,10 @@
 //! Azure Key Vault through an init-container that runs az.
 
-use super::sidecar::{shell, Pull, SidecarManager};
-use super::{needed, refused, Reason};
+use super::sidecar::{Pull, SidecarManager, shell};
+use super::{Reason, needed, refused};
 use crate::pod::SECRETS_DIR;
-use crate::requests::SecretRequest;
-use crate::settings::Sidecar;
-use crate::texts::Texts;
+use crate::secret_request::SecretRequest;
+use crate::settings::AzureSecretManager;
 
 /// Arguments: the secret's URI with its version, and the file. Workload identity sets the variables; the token is read
 /// with backquotes because Kubernetes would take `$(` for a variable of its own.
@@ -20,11 +19,10 @@ chmod +r \"$2\"";
 const HOSTS: [&str; 4] =
     [".vault.azure.net", ".vault.azure.cn", ".vault.usgovcloudapi.net", ".vault.microsoftazure.de"];
 
-pub(super) fn manager<'a>(settings: &'a Sidecar<'a>, texts: &'a Texts) -> SidecarManager<'a> {
+pub(super) fn manager(settings: &AzureSecretManager) -> SidecarManager<'_> {
     SidecarManager {
-        settings,
-        texts,
-        default_image: "mcr.microsoft.com/azure-cli:cbl-mariner2.0",
+        image: &settings.sidecar_image,
+        resources: &settings.resources,
         volume: "azure-secret-vol",
         container_prefix: "azure-pull-secret-",
         mount_path: SECRETS_DIR,
@@ -32,12 +30,12 @@ pub(super) fn manager<'a>(settings: &'a Sidecar<'a>, texts: &'a Texts) -> Sideca
     }
 }
 
-fn pull<'a>(request: &SecretRequest<'a>, texts: &'a Texts) -> Result<Pull<'a>, Reason> {
-    let group = needed("group", request.group)?;
+fn pull(request: &SecretRequest) -> Result<Pull, Reason> {
+    let group = needed("group", &request.group)?;
     let (uri, name, in_uri) = parse(group).ok_or_else(|| {
         refused("group", group, "a secret's URI in Azure Key Vault: https://VAULT.vault.azure.net/secrets/NAME")
     })?;
-    let version = match (in_uri, request.group_version) {
+    let version = match (in_uri, request.group_version.as_str()) {
         (Some(version), "") => version,
         (None, version) => version,
         (Some(version), same) if version == same => version,
@@ -46,9 +44,10 @@ fn pull<'a>(request: &SecretRequest<'a>, texts: &'a Texts) -> Result<Pull<'a>, R
     if !version.bytes().all(|c| c.is_ascii_alphanumeric()) {
         return Err(refused("group_version", version, "a version in Azure Key Vault: letters and digits"));
     }
-    let path = texts.lower(&[SECRETS_DIR, "/", name, "/", version]).trim_end_matches('/');
-    let id = texts.concat(&[uri, "/", version]);
-    Ok(Pull { command: shell(SCRIPT, &[id, path]), variables: Vec::new(), path, source: id })
+    let file = [name, "/", version].concat().to_ascii_lowercase().trim_end_matches('/').to_owned();
+    let path = [SECRETS_DIR, "/", &file].concat();
+    let id = [uri, "/", version].concat();
+    Ok(Pull { command: shell(SCRIPT, &[&id, &path]), variables: Vec::new(), file, source: id })
 }
 
 /// A secret's URI as the URI without version, the secret's name, and the version if there is one.

@@ -2,18 +2,20 @@
 
 use std::borrow::Cow;
 
-use base64ct::{Base64, Encoding};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use k8s_openapi::api::core::v1::Container;
 
 use super::{
-    derived_variable, file_variables, literal, named_variable, needed, path_variable, refused, Context, Injection,
-    Reason, SecretManager, ENV_PREFIX,
+    Context, ENV_PREFIX, Injection, Reason, SecretManager, derived_variable, file_variables, named_variable, needed,
+    path_variable, refused,
 };
-use crate::names::{self, kubernetes, Scope};
-use crate::pod::{ContainerName, File, InitContainer, Merged, Mount, OwnVariable, Plan, Volume, SECRETS_DIR};
-use crate::requests::{MountRequirement, SecretRequest};
+use crate::cut;
+use crate::names::{self, Scope, kubernetes};
+use crate::pod::{ContainerName, File, InitContainer, Merged, Plan, SECRETS_DIR, memory_volume, mount, variable};
+use crate::secret_request::{MountRequirement, SecretRequest};
 use crate::store::{self, SecretValue};
 use crate::tenancy;
-use crate::texts::cut;
 
 /// The volume in memory that files are written to.
 const VOLUME: &str = "embedded-secret-vol";
@@ -36,34 +38,29 @@ pub(super) struct Embedded<'a> {
     pub context: Context<'a>,
 }
 
-impl<'a> SecretManager<'a> for Embedded<'a> {
-    fn inject(
-        &self,
-        request: &'a SecretRequest<'a>,
-        merged: &Merged<'a>,
-        injection: &mut Injection<'a>,
-    ) -> Result<(), Reason> {
-        let key = needed("key", request.key)?;
+impl SecretManager for Embedded<'_> {
+    fn inject(&self, request: &SecretRequest, merged: &Merged) -> Result<Injection, Reason> {
+        let Context { settings, namespace, pod, .. } = self.context;
+        let key = needed("key", &request.key)?;
         if key.contains(|c: char| c.is_control()) {
             // It would stand in messages and in the audit annotation, line by line.
             return Err(refused("key", key, "a secret's key, which has no control characters"));
         }
         let labels = self.labels()?;
         let scope = labels.scope();
-        let Context { settings, namespace, view, .. } = self.context;
-        tenancy::check(&settings.tenancy, scope, namespace, &view.service_account()?)?;
-        // What can be refused without the value is refused before anything is fetched.
+        tenancy::check(&settings.tenancy, scope, namespace, &pod.service_account()?)?;
+        // What can be rejected without the value is rejected before anything is fetched.
         let variable = self.variable_for(request)?;
         let found = self.look_up(scope, key)?;
-        match variable {
-            Some(name) => self.as_variable(name, &found.value, &mut injection.plan)?,
-            None => self.as_file(request, &found.value, merged, &mut injection.plan)?,
-        }
-        injection.source = self.context.texts.keep(found.location.into());
+        let plan = match variable {
+            Some(name) => self.as_variable(&name, &found.value)?,
+            None => self.as_file(request, &found.value, merged)?,
+        };
+        let mut injection = Injection { plan, source: found.location, warnings: Vec::new() };
         if settings.embedded_secret_manager_config.image_pull_secrets.enabled {
-            self.pull_images(found.scope, key, injection)?;
+            self.pull_images(found.scope, key, &mut injection)?;
         }
-        Ok(())
+        Ok(injection)
     }
 }
 
@@ -87,10 +84,10 @@ struct Found<'a> {
     location: String,
 }
 
-impl<'a> Embedded<'a> {
+impl Embedded<'_> {
     fn labels(&self) -> Result<Labels<'_>, Reason> {
-        let label = |name: &'static str| {
-            let value = self.context.view.label(name)?.unwrap_or_default();
+        let label = |name| {
+            let value = self.context.pod.label(name)?.unwrap_or_default();
             match &*value {
                 "" => Err(Reason::MissingLabel(name)),
                 text if names::is_part(text) => Ok(value),
@@ -101,19 +98,18 @@ impl<'a> Embedded<'a> {
     }
 
     /// The variable that gets the value, or `None` if a file does.
-    fn variable_for(&self, request: &SecretRequest<'a>) -> Result<Option<&'a str>, Reason> {
+    fn variable_for(&self, request: &SecretRequest) -> Result<Option<String>, Reason> {
         let named = named_variable(request)?;
         match (request.mount_requirement, named) {
-            (MountRequirement::Any | MountRequirement::EnvVar, Some(name)) => Ok(Some(name)),
+            (MountRequirement::Any | MountRequirement::EnvVar, Some(name)) => Ok(Some(name.to_owned())),
             (MountRequirement::Any | MountRequirement::EnvVar, None) => {
-                let prefix = self.context.settings.secret_env_var_prefix;
-                let key = request.key.to_ascii_uppercase();
-                derived_variable(self.context.texts.concat(&[prefix, &key])).map(Some)
+                let prefix = &self.context.settings.secret_env_var_prefix;
+                derived_variable([prefix, request.key.to_ascii_uppercase().as_str()].concat()).map(Some)
             }
-            (MountRequirement::File, _) if is_file_name(request.key) => Ok(None),
+            (MountRequirement::File, _) if is_file_name(&request.key) => Ok(None),
             (MountRequirement::File, _) => Err(refused(
                 "key",
-                request.key,
+                &request.key,
                 "a file's name: up to 255 of a-z, A-Z, 0-9, '-', '_' and '.', and not '.' or '..'",
             )),
             (MountRequirement::Unknown(number), _) => {
@@ -146,70 +142,59 @@ impl<'a> Embedded<'a> {
         Err(Reason::NotFound(looked_up))
     }
 
-    fn as_variable(&self, name: &'a str, value: &SecretValue, plan: &mut Plan<'a>) -> Result<(), Reason> {
-        let text =
-            std::str::from_utf8(value.bytes()).ok().filter(|text| !text.contains('\0')).ok_or(Reason::NotText)?;
+    fn as_variable(&self, name: &str, value: &SecretValue) -> Result<Plan, Reason> {
+        let text = str::from_utf8(value.bytes()).ok().filter(|text| !text.contains('\0')).ok_or(Reason::NotText)?;
         let length = name.len() + 1 + text.len();
         if length > VARIABLE_LIMIT {
             return Err(Reason::VariableTooLarge(text.len(), VARIABLE_LIMIT - name.len() - 1));
         }
-        plan.variables.push(literal(ENV_PREFIX, self.context.settings.secret_env_var_prefix));
-        plan.variables.push(literal(name, self.context.texts.concat(&[text])));
-        Ok(())
+        let prefix = &self.context.settings.secret_env_var_prefix;
+        Ok(Plan { variables: vec![variable(ENV_PREFIX, prefix), variable(name, text)], ..Plan::default() })
     }
 
-    fn as_file(
-        &self,
-        request: &'a SecretRequest<'a>,
-        value: &SecretValue,
-        merged: &Merged<'a>,
-        plan: &mut Plan<'a>,
-    ) -> Result<(), Reason> {
-        let Context { settings, texts, .. } = self.context;
-        let settings = &settings.embedded_secret_manager_config.file_mount_init_container;
-        let name = ContainerName::Shared(settings.container_name);
-        let key = request.key;
-        let path = texts.concat(&[SECRETS_DIR, "/", key]);
-        let known = merged.init_container(name);
-        let lines = known.and_then(|container| container.variables.first()).map_or(&[][..], |secrets| &secrets.parts);
+    fn as_file(&self, request: &SecretRequest, value: &SecretValue, merged: &Merged) -> Result<Plan, Reason> {
+        let settings = &self.context.settings.embedded_secret_manager_config.file_mount_init_container;
+        let key = &request.key;
+        let path = [SECRETS_DIR, "/", key].concat();
+        let known = merged.shared_init_container(&settings.container_name);
+        let lines = known.and_then(|known| known.variable(SECRETS)).unwrap_or_default();
         // The same key has the same value, so one line is enough.
-        let there = lines.iter().any(|line| line.split_once('=').is_some_and(|(file, _)| file == key));
-        let line = match there {
-            true => "",
-            false => texts.concat(&[key, "=", &Base64::encode_string(value.bytes()), "\n"]),
-        };
-        let all = lines.iter().map(|line| line.len()).sum::<usize>() + line.len();
+        let there = lines.lines().any(|line| line.split_once('=').is_some_and(|(file, _)| file == key));
+        let line = if there { String::new() } else { format!("{key}={}\n", STANDARD.encode(value.bytes())) };
+        let all = lines.len() + line.len();
         let limit = VARIABLE_LIMIT - SECRETS.len() - 1;
         if all > limit {
             return Err(Reason::FilesTooLarge { file: value.bytes().len(), all, limit });
         }
+        let container = Container {
+            image: Some(settings.image.clone()),
+            command: Some(["sh", "-ec", SCRIPT].map(str::to_owned).into()),
+            env: Some(vec![variable(SECRETS, &line)]),
+            resources: Some(settings.resources.requirements()),
+            volume_mounts: Some(vec![mount(VOLUME, SECRETS_DIR, false)]),
+            ..Container::default()
+        };
+        let name = ContainerName::Shared(settings.container_name.clone());
         // The first file leads the task to the folder; later ones do not move these variables to the front.
-        if known.is_none() {
-            plan.variables.extend(file_variables());
-        }
-        plan.variables.extend(path_variable(request, path)?);
-        plan.mounts.push(Mount { volume: None, path: SECRETS_DIR });
-        plan.volumes.push(Volume::Memory(VOLUME));
-        plan.files.push(File { path, contents: texts.concat(&["Embedded ", key]) });
-        plan.init_containers.push(InitContainer {
-            name,
-            image: settings.image,
-            command: vec!["sh", "-ec", SCRIPT],
-            variables: vec![OwnVariable { name: SECRETS, parts: vec![line] }],
-            mount_path: SECRETS_DIR,
-            resources: &settings.resources,
-        });
-        Ok(())
+        let first = known.is_none().then(file_variables);
+        Ok(Plan {
+            variables: first.into_iter().flatten().chain(path_variable(request, &path)?).collect(),
+            mounts: vec![mount(VOLUME, SECRETS_DIR, true)],
+            volumes: vec![memory_volume(VOLUME)],
+            init_containers: vec![InitContainer { name, container }],
+            files: vec![File { path: key.clone(), contents: ["Embedded ", key].concat() }],
+            ..Plan::default()
+        })
     }
 
     /// Lets the pod pull images with the secret's twin, if there is one in its namespace. Flyte copies the twin there;
     /// a policy cannot write, so it says what to copy.
-    fn pull_images(&self, scope: Scope, key: &str, injection: &mut Injection<'a>) -> Result<(), Reason> {
+    fn pull_images(&self, scope: Scope, key: &str, injection: &mut Injection) -> Result<(), Reason> {
         let Context { cluster, namespace, settings, .. } = self.context;
-        let home = settings.embedded_secret_manager_config.k8s_config.namespace;
+        let home = &settings.embedded_secret_manager_config.k8s_config.namespace;
         let twin = kubernetes::image_pull_name(scope, key);
         if store::has_secret(cluster, namespace, &twin)? {
-            injection.plan.image_pull_secrets.push(self.context.texts.keep(twin.into()));
+            injection.plan.image_pull_secrets.push(twin);
         } else if home != namespace && store::has_secret(cluster, home, &twin)? {
             injection.warnings.push(format!(
                 "secret {key:?} can serve to pull images once Secret {home}/{twin} is copied to namespace {namespace}"

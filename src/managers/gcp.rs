@@ -1,12 +1,11 @@
 //! GCP Secret Manager through an init-container that runs gcloud.
 
-use super::sidecar::{shell, Pull, SidecarManager};
-use super::{needed, refused, Reason};
+use super::sidecar::{Pull, SidecarManager, shell};
+use super::{Reason, needed, refused};
 use crate::names::kubernetes::is_dns_subdomain;
 use crate::pod::SECRETS_DIR;
-use crate::requests::SecretRequest;
-use crate::settings::Sidecar;
-use crate::texts::Texts;
+use crate::secret_request::SecretRequest;
+use crate::settings::GcpSecretManager;
 
 /// Arguments: the secret, its version, the file. A secret is tried as a full resource path first, then as a short name
 /// in gcloud's own project. gcloud writes files that only its own user can read; tasks run as another.
@@ -16,11 +15,10 @@ gcloud secrets versions access \"$1/versions/$2\" --out-file=\"$3\" ||
 gcloud secrets versions access \"$2\" --secret=\"$1\" --out-file=\"$3\"
 chmod +rX \"${3%/*}\" \"$3\"";
 
-pub(super) fn manager<'a>(settings: &'a Sidecar<'a>, texts: &'a Texts) -> SidecarManager<'a> {
+pub(super) fn manager(settings: &GcpSecretManager) -> SidecarManager<'_> {
     SidecarManager {
-        settings,
-        texts,
-        default_image: "gcr.io/google.com/cloudsdktool/cloud-sdk:alpine",
+        image: &settings.sidecar_image,
+        resources: &settings.resources,
         volume: "gcp-secret-vol",
         container_prefix: "gcp-pull-secret-",
         mount_path: SECRETS_DIR,
@@ -28,9 +26,9 @@ pub(super) fn manager<'a>(settings: &'a Sidecar<'a>, texts: &'a Texts) -> Sideca
     }
 }
 
-fn pull<'a>(request: &SecretRequest<'a>, texts: &'a Texts) -> Result<Pull<'a>, Reason> {
-    let group = needed("group", request.group)?;
-    let version = needed("group_version", request.group_version)?;
+fn pull(request: &SecretRequest) -> Result<Pull, Reason> {
+    let group = needed("group", &request.group)?;
+    let version = needed("group_version", &request.group_version)?;
     if !is_secret(group) {
         return Err(refused(
             "group",
@@ -41,9 +39,10 @@ fn pull<'a>(request: &SecretRequest<'a>, texts: &'a Texts) -> Result<Pull<'a>, R
     if !is_name(version) {
         return Err(refused("group_version", version, "a version in GCP: a number, latest, or an alias"));
     }
-    let source = texts.concat(&[group, "/versions/", version]);
-    let path = texts.lower(&[SECRETS_DIR, "/", group, "/", version]);
-    Ok(Pull { command: shell(SCRIPT, &[group, version, path]), variables: Vec::new(), path, source })
+    let source = [group, "/versions/", version].concat();
+    let file = [group, "/", version].concat().to_ascii_lowercase();
+    let path = [SECRETS_DIR, "/", &file].concat();
+    Ok(Pull { command: shell(SCRIPT, &[group, version, &path]), variables: Vec::new(), file, source })
 }
 
 fn is_secret(group: &str) -> bool {

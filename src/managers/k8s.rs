@@ -1,83 +1,66 @@
 //! References to Kubernetes Secrets of the pod's own namespace: a variable, or a volume for each Secret.
 
 use super::{
-    derived_variable, file_variables, literal, named_variable, needed, path_variable, refused, Injection, Reason,
-    SecretManager, ENV_PREFIX,
+    ENV_PREFIX, Injection, Reason, SecretManager, derived_variable, file_variables, named_variable, needed,
+    path_variable, refused,
 };
-use crate::base32::{self, Alphabet};
 use crate::names::kubernetes;
-use crate::pod::{File, Merged, Mount, Plan, SecretItem, SecretVolume, Source, Variable, Volume, SECRETS_DIR};
-use crate::requests::{MountRequirement, SecretRequest};
+use crate::pod::{File, Merged, Plan, SECRETS_DIR, mount, secret_variable, secret_volume, variable};
+use crate::secret_request::{MountRequirement, SecretRequest, base32};
 use crate::settings::Settings;
-use crate::texts::Texts;
 
 pub(super) struct K8s<'a> {
-    pub settings: &'a Settings<'a>,
-    pub texts: &'a Texts,
+    pub settings: &'a Settings,
 }
 
-impl<'a> SecretManager<'a> for K8s<'a> {
-    fn inject(
-        &self,
-        request: &'a SecretRequest<'a>,
-        merged: &Merged<'a>,
-        injection: &mut Injection<'a>,
-    ) -> Result<(), Reason> {
-        let key = secret_key(needed("key", request.key)?)?;
-        let group = match request.group {
+impl SecretManager for K8s<'_> {
+    fn inject(&self, request: &SecretRequest, merged: &Merged) -> Result<Injection, Reason> {
+        let key = secret_key(needed("key", &request.key)?)?;
+        let group = match request.group.as_str() {
             // As Flyte's secret service names the Secrets that it creates.
-            "" => self.texts.keep(kubernetes::secret_name(key).into()),
-            group => secret_name(group)?,
+            "" => kubernetes::secret_name(key),
+            group => secret_name(group)?.to_owned(),
         };
-        injection.source = self.texts.concat(&[group, "/", key]);
-        match request.mount_requirement {
-            MountRequirement::EnvVar => self.variable(request, group, &mut injection.plan),
-            MountRequirement::Any | MountRequirement::File => self.file(request, group, merged, &mut injection.plan),
-            other => Err(Reason::MountRequirement(other, "ANY, ENV_VAR or FILE")),
-        }
+        let plan = match request.mount_requirement {
+            MountRequirement::EnvVar => self.variable(request, &group)?,
+            MountRequirement::Any | MountRequirement::File => self.file(request, &group, merged)?,
+            other => return Err(Reason::MountRequirement(other, "ANY, ENV_VAR or FILE")),
+        };
+        Ok(Injection { plan, source: [&group, "/", key].concat(), warnings: Vec::new() })
     }
 }
 
-impl<'a> K8s<'a> {
-    fn variable(&self, request: &'a SecretRequest<'a>, group: &'a str, plan: &mut Plan<'a>) -> Result<(), Reason> {
-        let prefix = self.settings.secret_env_var_prefix;
-        let derived = self.texts.upper(&[prefix, group, "_", request.key]);
+impl K8s<'_> {
+    fn variable(&self, request: &SecretRequest, group: &str) -> Result<Plan, Reason> {
+        let prefix = &self.settings.secret_env_var_prefix;
         let optional = self.settings.k8s_secret_manager.optional;
-        let source = Source::SecretKey { secret: group, key: request.key, optional };
-        plan.variables.push(Variable { name: derived_variable(derived)?, source });
-        plan.variables.extend(named_variable(request)?.map(|name| Variable { name, source }));
-        plan.variables.push(literal(ENV_PREFIX, prefix));
-        Ok(())
+        let derived = derived_variable([prefix, group, "_", &request.key].concat().to_ascii_uppercase())?;
+        let names = std::iter::once(derived).chain(named_variable(request)?.map(str::to_owned));
+        let references = names.map(|name| secret_variable(name, group, &request.key, optional));
+        let variables = references.chain([variable(ENV_PREFIX, prefix)]).collect();
+        Ok(Plan { variables, ..Plan::default() })
     }
 
-    fn file(
-        &self,
-        request: &'a SecretRequest<'a>,
-        group: &'a str,
-        merged: &Merged<'a>,
-        plan: &mut Plan<'a>,
-    ) -> Result<(), Reason> {
-        let file = self.texts.lower(&[request.key]);
-        let folder = self.texts.concat(&[SECRETS_DIR, "/", group]);
-        let path = self.texts.concat(&[folder, "/", file]);
-        plan.variables.extend(file_variables());
-        plan.variables.extend(path_variable(request, path)?);
+    fn file(&self, request: &SecretRequest, group: &str, merged: &Merged) -> Result<Plan, Reason> {
+        let file = request.key.to_ascii_lowercase();
+        let folder = [SECRETS_DIR, "/", group].concat();
+        let path = [&folder, "/", &file].concat();
         // A Secret has one volume of ours, whichever version its first request names.
-        let known = merged.secret_volume(group).map(|volume| volume.name);
-        let name = known.unwrap_or_else(|| {
-            let versioned = [group, "_", request.group_version].concat();
-            self.texts.keep(kubernetes::volume_name(base32::encode(Alphabet::Flyte, versioned.as_bytes())).into())
-        });
-        let contents = self.texts.concat(&["K8s ", group, "/", request.key]);
-        plan.volumes.push(Volume::Secret(SecretVolume {
-            name,
-            secret: group,
-            items: vec![SecretItem { key: request.key, path: file }],
-            optional: self.settings.k8s_secret_manager.optional,
-        }));
-        plan.mounts.push(Mount { volume: Some(name), path: folder });
-        plan.files.push(File { path, contents });
-        Ok(())
+        let volume = merged.volume_of(group).map_or_else(
+            || kubernetes::volume_name(base32::encode([group, "_", &request.group_version].concat().as_bytes())),
+            str::to_owned,
+        );
+        let optional = self.settings.k8s_secret_manager.optional;
+        Ok(Plan {
+            variables: file_variables().into_iter().chain(path_variable(request, &path)?).collect(),
+            mounts: vec![mount(&volume, &folder, true)],
+            volumes: vec![secret_volume(&volume, group, &request.key, &file, optional)],
+            files: vec![File {
+                path: [group, "/", &file].concat(),
+                contents: ["K8s ", group, "/", &request.key].concat(),
+            }],
+            ..Plan::default()
+        })
     }
 }
 

@@ -11,48 +11,42 @@ mod k8s;
 mod sidecar;
 mod vault;
 
-use crate::json::Malformed;
-use crate::pod::{self, Clash, Merged, Plan, Source, TooLarge, Variable, View, SECRETS_DIR};
-use crate::requests::{Annotated, MountRequirement, SecretRequest};
+use k8s_openapi::api::core::v1::EnvVar;
+
+use crate::pod::{self, Contested, Limits, Merged, Plan, Pod, SECRETS_DIR, TooLarge, variable};
+use crate::secret_request::{Annotated, MountRequirement, SecretRequest};
 use crate::settings::{self, ManagerType, Settings};
 use crate::store::host_error::HostError;
 use crate::store::{self, Cluster};
 use crate::tenancy;
-use crate::texts::Texts;
 
-/// Everything a manager may look at, and where it keeps the texts that it makes.
+/// Everything a manager may look at.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
     /// The pod that comes in.
-    pub view: &'a View<'a>,
+    pub pod: &'a Pod<'a>,
+    /// What it takes before anything is added.
+    pub limits: &'a Limits<'a>,
     /// The namespace that it is created in, as the API server has it.
     pub namespace: &'a str,
     /// The policy's settings.
-    pub settings: &'a Settings<'a>,
+    pub settings: &'a Settings,
     /// Where objects are read.
     pub cluster: &'a dyn Cluster,
-    /// Texts that live until the pod is answered.
-    pub texts: &'a Texts,
 }
 
 /// A way to bring secrets into pods.
-trait SecretManager<'a> {
-    /// Puts into `injection` what is to be added for `request`, after what is in `merged` already. If it fails, what
-    /// it has put there counts for nothing.
-    fn inject(
-        &self,
-        request: &'a SecretRequest<'a>,
-        merged: &Merged<'a>,
-        injection: &mut Injection<'a>,
-    ) -> Result<(), Reason>;
+trait SecretManager {
+    /// Returns what is to be added for a request, given what is to be added for those before it.
+    fn inject(&self, request: &SecretRequest, merged: &Merged) -> Result<Injection, Reason>;
 }
 
 /// What a manager does for one request.
 #[derive(Debug, Default)]
-struct Injection<'a> {
-    plan: Plan<'a>,
+struct Injection {
+    plan: Plan,
     /// The name under which the secret is found; for the audit annotation.
-    source: &'a str,
+    source: String,
     warnings: Vec<String>,
 }
 
@@ -119,7 +113,7 @@ pub enum Reason {
     Settings(#[from] settings::Error),
     /// The pod cannot be read.
     #[error(transparent)]
-    Malformed(#[from] Malformed),
+    Malformed(#[from] pod::Malformed),
     /// A variable holds text.
     #[error("the value is not text, which a variable must hold; ask for a file")]
     NotText,
@@ -153,52 +147,65 @@ impl Reason {
     }
 }
 
-/// A pod that is refused.
-#[derive(Debug)]
-pub enum Refusal<'a> {
+/// A pod that is rejected.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
     /// No manager injects this request.
+    #[error("secret {} (annotation {}) cannot be injected{}", request.request, request.annotation, each(tried))]
     Request {
         /// The request.
-        request: Annotated<'a>,
+        request: Annotated,
         /// Each manager that was asked, and why it did not.
         tried: Vec<(ManagerType, Reason)>,
     },
     /// Kubernetes would not store the pod with what this request and those before it add.
+    #[error("secret {} (annotation {}) cannot be injected: {problem}", request.request, request.annotation)]
     TooLarge {
         /// The request.
-        request: Annotated<'a>,
-        /// What there is too much of.
+        request: Annotated,
+        /// What exceeds a limit.
         problem: TooLarge,
     },
-    /// Two requests get in each other's way.
+    /// Two requests conflict.
+    #[error(
+        "secrets {} (annotation {}) and {} (annotation {}) cannot both be injected: {over}",
+        first.request, first.annotation, second.request, second.annotation
+    )]
     Clash {
         /// The one that came first.
-        first: Annotated<'a>,
+        first: Annotated,
         /// The one that came second.
-        second: Annotated<'a>,
+        second: Annotated,
         /// What both want.
-        clash: Clash,
+        over: Contested,
     },
+}
+
+/// The managers' reasons, a line for each.
+fn each(tried: &[(ManagerType, Reason)]) -> String {
+    tried.iter().map(|(manager, reason)| format!("\n{manager}: {reason}")).collect()
 }
 
 /// What became of one request.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Injected<'a> {
+#[derive(Debug)]
+pub struct Injected {
     /// The annotation that holds the request.
-    pub annotation: &'a str,
+    pub annotation: String,
+    /// The managers that were asked before, and why they did not take it.
+    pub declined: Vec<(ManagerType, Reason)>,
     /// The manager that took it.
     pub manager: ManagerType,
     /// The name under which the secret is found.
-    pub source: &'a str,
+    pub source: String,
 }
 
 /// What is to be added for all requests.
-#[derive(Debug, Default)]
-pub struct Outcome<'a> {
+#[derive(Default)]
+pub struct Outcome {
     /// The additions.
-    pub merged: Merged<'a>,
+    pub merged: Merged,
     /// What became of each request.
-    pub injected: Vec<Injected<'a>>,
+    pub injected: Vec<Injected>,
     /// What the pod's author should know.
     pub warnings: Vec<String>,
 }
@@ -206,47 +213,39 @@ pub struct Outcome<'a> {
 /// Asks the managers, in the order of the settings, for each request in turn.
 ///
 /// # Errors
-/// The first request that nobody injects, or that gets in another's way.
-pub fn inject<'r, 'a: 'r>(
-    requests: &'r [Annotated<'a>],
-    context: Context<'r>,
-) -> Result<Outcome<'r>, Box<Refusal<'a>>> {
+/// The first request that nobody injects, or that conflicts with another.
+pub fn inject(requests: &[Annotated], context: Context) -> Result<Outcome, Box<Refusal>> {
     let chain: Vec<Link> = context.settings.managers().map(|manager| (manager, open(manager, context))).collect();
     let mut outcome = Outcome::default();
     for (number, annotated) in requests.iter().enumerate() {
-        let too_large = |problem| Box::new(Refusal::TooLarge { request: *annotated, problem });
-        annotated
-            .request
-            .texts()
-            .into_iter()
-            .try_for_each(|(field, text)| pod::check_text(field, text))
-            .map_err(too_large)?;
-        let (manager, injection) = ask(&chain, annotated, &outcome.merged)?;
+        let too_large = |problem| Box::new(Refusal::TooLarge { request: annotated.clone(), problem });
+        for (field, text) in annotated.request.strings() {
+            pod::check_text(field, text).map_err(too_large)?;
+        }
+        let (declined, manager, injection) = ask(&chain, annotated, &outcome.merged)?;
         outcome.merged.add(number, injection.plan).map_err(|clash| {
-            let first = *requests.get(clash.first).unwrap_or(annotated);
-            Box::new(Refusal::Clash { first, second: *annotated, clash })
+            let first = requests.get(clash.first).unwrap_or(annotated).clone();
+            Box::new(Refusal::Clash { first, second: annotated.clone(), over: clash.over })
         })?;
-        pod::check(context.view, &outcome.merged).map_err(too_large)?;
-        let annotation = annotated.annotation;
-        outcome.injected.push(Injected { annotation, manager, source: injection.source });
+        context.limits.check(&outcome.merged).map_err(too_large)?;
+        let annotation = annotated.annotation.clone();
+        outcome.injected.push(Injected { annotation, declined, manager, source: injection.source });
         outcome.warnings.extend(injection.warnings);
     }
     Ok(outcome)
 }
 
 /// A manager in the chain.
-type Link<'a> = (ManagerType, Box<dyn SecretManager<'a> + 'a>);
+type Link<'a> = (ManagerType, Box<dyn SecretManager + 'a>);
 
-fn ask<'r, 'a: 'r>(
-    chain: &[Link<'r>],
-    annotated: &'r Annotated<'a>,
-    merged: &Merged<'r>,
-) -> Result<(ManagerType, Injection<'r>), Box<Refusal<'a>>> {
+/// The managers that declined a request, the one that took it, and what it adds.
+type Answer = (Vec<(ManagerType, Reason)>, ManagerType, Injection);
+
+fn ask(chain: &[Link], annotated: &Annotated, merged: &Merged) -> Result<Answer, Box<Refusal>> {
     let mut tried = Vec::new();
     for (name, manager) in chain {
-        let mut injection = Injection::default();
-        match manager.inject(&annotated.request, merged, &mut injection) {
-            Ok(()) => return Ok((*name, injection)),
+        match manager.inject(&annotated.request, merged) {
+            Ok(injection) => return Ok((tried, *name, injection)),
             Err(reason) => {
                 // An outage must not let a less preferred manager win.
                 let outage = reason.severity() == Severity::Unavailable;
@@ -257,17 +256,17 @@ fn ask<'r, 'a: 'r>(
             }
         }
     }
-    Err(Box::new(Refusal::Request { request: *annotated, tried }))
+    Err(Box::new(Refusal::Request { request: annotated.clone(), tried }))
 }
 
-fn open<'a>(manager: ManagerType, context: Context<'a>) -> Box<dyn SecretManager<'a> + 'a> {
-    let Context { settings, texts, .. } = context;
+fn open<'a>(manager: ManagerType, context: Context<'a>) -> Box<dyn SecretManager + 'a> {
+    let settings = context.settings;
     match manager {
-        ManagerType::K8s => Box::new(k8s::K8s { settings, texts }),
-        ManagerType::Vault => Box::new(vault::Vault { settings: &settings.vault_secret_manager, texts }),
-        ManagerType::Aws => Box::new(aws::manager(&settings.aws_secret_manager, texts)),
-        ManagerType::Gcp => Box::new(gcp::manager(&settings.gcp_secret_manager, texts)),
-        ManagerType::Azure => Box::new(azure::manager(&settings.azure_secret_manager, texts)),
+        ManagerType::K8s => Box::new(k8s::K8s { settings }),
+        ManagerType::Vault => Box::new(vault::Vault { settings: &settings.vault_secret_manager }),
+        ManagerType::Aws => Box::new(aws::manager(&settings.aws_secret_manager)),
+        ManagerType::Gcp => Box::new(gcp::manager(&settings.gcp_secret_manager)),
+        ManagerType::Azure => Box::new(azure::manager(&settings.azure_secret_manager)),
         // Settings leave Global out.
         ManagerType::Embedded | ManagerType::Global => Box::new(embedded::Embedded { context }),
     }
@@ -280,21 +279,17 @@ const FILE_PREFIX: &str = "FLYTE_SECRETS_FILE_PREFIX";
 /// Says what variables' names start with.
 const ENV_PREFIX: &str = "FLYTE_SECRETS_ENV_PREFIX";
 
-fn literal<'a>(name: &'a str, value: &'a str) -> Variable<'a> {
-    Variable { name, source: Source::Literal(value) }
-}
-
 /// The variables that lead a task to its files.
-fn file_variables<'a>() -> [Variable<'a>; 2] {
-    [literal(DEFAULT_DIR, SECRETS_DIR), literal(FILE_PREFIX, "")]
+fn file_variables() -> [EnvVar; 2] {
+    [variable(DEFAULT_DIR, SECRETS_DIR), variable(FILE_PREFIX, "")]
 }
 
 /// The variable that a request names, if it names one.
 ///
 /// Which names a cluster allows depends on its version; control characters, `=` and what is not ASCII none does
 /// (`IsRelaxedEnvVarName` of apimachinery).
-fn named_variable<'a>(request: &SecretRequest<'a>) -> Result<Option<&'a str>, Reason> {
-    match request.env_var {
+fn named_variable(request: &SecretRequest) -> Result<Option<&str>, Reason> {
+    match request.env_var.as_str() {
         "" => Ok(None),
         name if is_variable_name(name) => not_reserved(name).map(Some),
         name => Err(refused("env_var", name, "a variable's name: ASCII characters, and no '='")),
@@ -302,10 +297,10 @@ fn named_variable<'a>(request: &SecretRequest<'a>) -> Result<Option<&'a str>, Re
 }
 
 /// A variable's name that is made of a key.
-fn derived_variable(name: &str) -> Result<&str, Reason> {
-    match is_variable_name(name) {
-        true => not_reserved(name),
-        false => Err(Reason::Derived(name.to_owned())),
+fn derived_variable(name: String) -> Result<String, Reason> {
+    match is_variable_name(&name) {
+        true => not_reserved(&name).map(str::to_owned),
+        false => Err(Reason::Derived(name)),
     }
 }
 
@@ -321,8 +316,8 @@ fn not_reserved(name: &str) -> Result<&str, Reason> {
 }
 
 /// The variable that leads to a file, if the request names one.
-fn path_variable<'a>(request: &SecretRequest<'a>, path: &'a str) -> Result<Option<Variable<'a>>, Reason> {
-    Ok(named_variable(request)?.map(|name| literal(name, path)))
+fn path_variable(request: &SecretRequest, path: &str) -> Result<Option<EnvVar>, Reason> {
+    Ok(named_variable(request)?.map(|name| variable(name, path)))
 }
 
 fn refused(field: &'static str, value: &str, wanted: &'static str) -> Reason {

@@ -1,68 +1,63 @@
-//! What AWS, GCP and Azure share: one init-container for each request pulls the secret into a volume in memory.
+//! What AWS, GCP and Azure share: one init container for each request pulls the secret into a volume in memory.
 
-use super::{file_only, file_variables, path_variable, Injection, Reason, SecretManager};
-use crate::pod::{ContainerName, File, InitContainer, Merged, Mount, OwnVariable, Volume, SECRETS_DIR};
-use crate::requests::SecretRequest;
-use crate::settings::Sidecar;
-use crate::texts::Texts;
+use k8s_openapi::api::core::v1::{Container, EnvVar};
 
-/// What one cloud's init-container does for a request.
-pub(super) struct Pull<'a> {
-    /// Its command; empty for the image's own.
-    pub command: Vec<&'a str>,
+use super::{Injection, Reason, SecretManager, file_only, file_variables, path_variable};
+use crate::pod::{ContainerName, File, InitContainer, Merged, Plan, SECRETS_DIR, memory_volume, mount};
+use crate::secret_request::SecretRequest;
+use crate::settings::Resources;
+
+/// What one cloud's init container does for a request.
+pub(super) struct Pull {
+    /// Its command; none for the image's own.
+    pub command: Option<Vec<String>>,
     /// Its variables.
-    pub variables: Vec<OwnVariable<'a>>,
-    /// The file that it writes, as the task sees it.
-    pub path: &'a str,
+    pub variables: Vec<EnvVar>,
+    /// The file that it writes, below the folder of secrets.
+    pub file: String,
     /// What it pulls.
-    pub source: &'a str,
+    pub source: String,
 }
 
 /// A cloud's manager.
 pub(super) struct SidecarManager<'a> {
-    pub settings: &'a Sidecar<'a>,
-    pub texts: &'a Texts,
-    pub default_image: &'static str,
+    pub image: &'a str,
+    pub resources: &'a Resources,
     pub volume: &'static str,
     pub container_prefix: &'static str,
-    /// Where the init-container mounts the volume.
+    /// Where the init container mounts the volume.
     pub mount_path: &'static str,
     /// Reads a request, or says why it cannot be pulled.
-    pub pull: fn(&SecretRequest<'a>, &'a Texts) -> Result<Pull<'a>, Reason>,
+    pub pull: fn(&SecretRequest) -> Result<Pull, Reason>,
 }
 
-impl<'a> SecretManager<'a> for SidecarManager<'a> {
-    fn inject(
-        &self,
-        request: &'a SecretRequest<'a>,
-        _: &Merged<'a>,
-        injection: &mut Injection<'a>,
-    ) -> Result<(), Reason> {
+impl SecretManager for SidecarManager<'_> {
+    fn inject(&self, request: &SecretRequest, _: &Merged) -> Result<Injection, Reason> {
         file_only(request)?;
-        let Pull { command, variables, path, source } = (self.pull)(request, self.texts)?;
-        let Injection { plan, .. } = injection;
-        plan.variables.extend(file_variables());
-        plan.variables.extend(path_variable(request, path)?);
-        plan.mounts.push(Mount { volume: None, path: SECRETS_DIR });
-        plan.volumes.push(Volume::Memory(self.volume));
-        plan.files.push(File { path, contents: self.texts.concat(&[self.container_prefix, source]) });
-        plan.init_containers.push(InitContainer {
-            name: ContainerName::Numbered(self.container_prefix),
-            image: self.settings.sidecar_image.unwrap_or(self.default_image),
+        let Pull { command, variables, file, source } = (self.pull)(request)?;
+        let path = [SECRETS_DIR, "/", &file].concat();
+        let container = Container {
+            image: Some(self.image.to_owned()),
             command,
-            variables,
-            mount_path: self.mount_path,
-            resources: &self.settings.resources,
-        });
-        injection.source = source;
-        Ok(())
+            env: (!variables.is_empty()).then_some(variables),
+            resources: Some(self.resources.requirements()),
+            volume_mounts: Some(vec![mount(self.volume, self.mount_path, false)]),
+            ..Container::default()
+        };
+        let plan = Plan {
+            variables: file_variables().into_iter().chain(path_variable(request, &path)?).collect(),
+            mounts: vec![mount(self.volume, SECRETS_DIR, true)],
+            volumes: vec![memory_volume(self.volume)],
+            init_containers: vec![InitContainer { name: ContainerName::Numbered(self.container_prefix), container }],
+            files: vec![File { path: file, contents: [self.container_prefix, &source].concat() }],
+            ..Plan::default()
+        };
+        Ok(Injection { plan, source, warnings: Vec::new() })
     }
 }
 
 /// `sh -ec` with a script that is the same for every secret; what differs are its arguments, so that no name is ever
 /// read by the shell. Scripts hold no `$(`, which Kubernetes would take for one of its own variables.
-pub(super) fn shell<'a>(script: &'a str, arguments: &[&'a str]) -> Vec<&'a str> {
-    let mut command = vec!["sh", "-ec", script, "sh"];
-    command.extend_from_slice(arguments);
-    command
+pub(super) fn shell(script: &str, arguments: &[&str]) -> Option<Vec<String>> {
+    Some(["sh", "-ec", script, "sh"].iter().chain(arguments).map(ToString::to_string).collect())
 }

@@ -5,12 +5,11 @@
 use uuid::Uuid;
 
 use super::{
-    file_only, file_variables, is_plain_path, needed, path_variable, refused, Injection, Reason, SecretManager,
+    Injection, Reason, SecretManager, file_only, file_variables, is_plain_path, needed, path_variable, refused,
 };
 use crate::pod::{Annotation, File, Merged, Plan, SECRETS_DIR};
-use crate::requests::SecretRequest;
+use crate::secret_request::SecretRequest;
 use crate::settings::{KvVersion, VaultSecretManager};
-use crate::texts::Texts;
 
 /// All annotations of the injector start so.
 const PREFIX: &str = "vault.hashicorp.com/";
@@ -19,91 +18,85 @@ const PREFIX: &str = "vault.hashicorp.com/";
 const ID_NAMESPACE: Uuid = Uuid::from_u128(0x907d_6b9f_3428_53da_b2e6_e147_4401_d5ef);
 
 pub(super) struct Vault<'a> {
-    pub settings: &'a VaultSecretManager<'a>,
-    pub texts: &'a Texts,
+    pub settings: &'a VaultSecretManager,
 }
 
-impl<'a> SecretManager<'a> for Vault<'a> {
-    fn inject(
-        &self,
-        request: &'a SecretRequest<'a>,
-        _: &Merged<'a>,
-        injection: &mut Injection<'a>,
-    ) -> Result<(), Reason> {
-        let group = needed("group", request.group)?;
-        let key = needed("key", request.key)?;
+impl SecretManager for Vault<'_> {
+    fn inject(&self, request: &SecretRequest, _: &Merged) -> Result<Injection, Reason> {
+        let SecretRequest { group_version: version, .. } = request;
+        let group = needed("group", &request.group)?;
+        let key = needed("key", &request.key)?;
         file_only(request)?;
-        let file = self.texts.concat(&[group.trim_matches('/'), "/", key]);
-        if !is_plain_path(file) {
-            return Err(refused(
-                "group/key",
-                file,
-                "a path in Vault: no empty part, no '.' or '..', no control characters",
-            ));
+        let file = [group.trim_matches('/'), "/", key].concat();
+        if !is_plain_path(&file) {
+            let wanted = "a path in Vault: no empty part, no '.' or '..', no control characters";
+            return Err(refused("group/key", &file, wanted));
         }
-        if request.group_version == "db" && group.contains(['"', '\\']) {
+        if version == "db" && group.contains(['"', '\\']) {
             let wanted = "a path for db, whose template is the agent's own: no '\"' and no '\\'";
             return Err(refused("group", group, wanted));
         }
-        let path = self.texts.concat(&[SECRETS_DIR, "/", file]);
-        let Injection { plan, warnings, .. } = injection;
-        plan.variables.extend(file_variables());
-        plan.variables.extend(path_variable(request, path)?);
-        let contents = self.texts.concat(&["Vault ", group, " ", request.group_version, " ", key]);
-        plan.files.push(File { path, contents });
-        plan.foreign_mount = true;
-        self.annotate(request, plan);
-        if !matches!(request.group_version, "" | "kv1" | "kv2" | "db") {
+        let path = [SECRETS_DIR, "/", &file].concat();
+        let mut warnings = Vec::new();
+        if !matches!(version.as_str(), "" | "kv1" | "kv2" | "db") {
             warnings.push(format!(
-                "group_version {:?} of secret {file} is none of kv1, kv2 and db; taken as the default engine",
-                request.group_version
+                "group_version {version:?} of secret {file} is none of kv1, kv2 and db; taken as the default engine"
             ));
         }
-        injection.source = file;
-        Ok(())
+        let plan = Plan {
+            variables: file_variables().into_iter().chain(path_variable(request, &path)?).collect(),
+            annotations: self.annotations(request),
+            files: vec![File { path: file.clone(), contents: ["Vault ", group, " ", version, " ", key].concat() }],
+            foreign_mount: true,
+            ..Plan::default()
+        };
+        Ok(Injection { plan, source: file, warnings })
     }
 }
 
-impl<'a> Vault<'a> {
-    /// Adds the request's annotations, the common ones, and those of the settings, which win.
-    fn annotate(&self, request: &'a SecretRequest<'a>, plan: &mut Plan<'a>) {
+impl Vault<'_> {
+    /// The request's annotations, the common ones, and those of the settings, which win.
+    fn annotations(&self, request: &SecretRequest) -> Vec<Annotation> {
         let SecretRequest { group, key, .. } = request;
         let VaultSecretManager { role, annotations: set, lock_annotations: lock, .. } = self.settings;
-        let mut add = |name: &[&str], value: &'a str, replaces: bool| {
-            let key = self.texts.concat(&[&[PREFIX], name].concat());
-            if !set.iter().any(|(known, _)| *known == key) {
-                plan.annotations.push(Annotation { key, value, replaces });
-            }
-        };
-        let id = id(request).to_string();
-        add(&["agent-inject-secret-", &id], group, false);
-        add(&["agent-inject-file-", &id], self.texts.concat(&[group, "/", key]), false);
-        if let Some(template) = self.template(request) {
-            add(&["agent-inject-template-", &id], self.texts.keep(template.into()), false);
-        }
-        add(&["agent-inject"], "true", false);
-        add(&["secret-volume-path"], SECRETS_DIR, false);
-        add(&["role"], role, *lock);
-        add(&["agent-pre-populate-only"], "true", false);
-        for (key, value) in set {
-            plan.annotations.push(Annotation { key, value, replaces: *lock });
-        }
+        let id = id(request);
+        let template = self.template(request).map(|template| (format!("agent-inject-template-{id}"), template));
+        let own = [
+            (format!("agent-inject-secret-{id}"), group.clone()),
+            (format!("agent-inject-file-{id}"), [group, "/", key].concat()),
+        ];
+        let common = [
+            ("agent-inject", "true"),
+            ("secret-volume-path", SECRETS_DIR),
+            ("role", role),
+            ("agent-pre-populate-only", "true"),
+        ];
+        let common = common.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let ours = own.into_iter().chain(template).chain(common).map(|(name, value)| Annotation {
+            replaces: *lock && name == "role",
+            key: [PREFIX, &name].concat(),
+            value,
+        });
+        let set_elsewhere = |annotation: &Annotation| !set.contains_key(&annotation.key);
+        let given =
+            set.iter().map(|(key, value)| Annotation { key: key.clone(), value: value.clone(), replaces: *lock });
+        ours.filter(set_elsewhere).chain(given).collect()
     }
 
     /// The template that renders one key of what Vault answers; none for engines whose answer is no map.
     fn template(&self, request: &SecretRequest) -> Option<String> {
-        let query = match (request.group_version, self.settings.kv_version) {
+        let query = match (request.group_version.as_str(), self.settings.kv_version) {
             ("kv1", _) => ".Data",
             ("kv2", _) => ".Data.data",
             ("db", _) => return None,
             (_, KvVersion::V1) => ".Data",
             (_, KvVersion::V2) => ".Data.data",
         };
-        let value = match is_go_identifier(request.key) {
-            true => [query, ".", request.key].concat(),
-            false => ["index ", query, " ", &go_quoted(request.key)].concat(),
+        let value = match is_go_identifier(&request.key) {
+            true => [query, ".", &request.key].concat(),
+            false => ["index ", query, " ", &go_quoted(&request.key)].concat(),
         };
-        let path = go_quoted(request.group);
+        let path = go_quoted(&request.group);
         Some(["{{- with secret ", &path, " -}}{{ ", &value, " }}{{- end -}}"].concat())
     }
 }
@@ -112,7 +105,7 @@ impl<'a> Vault<'a> {
 fn id(request: &SecretRequest) -> Uuid {
     let SecretRequest { group, group_version, key, mount_requirement, env_var } = request;
     let number = mount_requirement.number().to_string();
-    let whole = [*group, group_version, key, &number, env_var].join("\0");
+    let whole = [group, group_version, key, &number, env_var].map(String::as_str).join("\0");
     Uuid::new_v5(&ID_NAMESPACE, whole.as_bytes())
 }
 
@@ -142,8 +135,13 @@ mod tests {
     fn templates_survive_any_key_and_path() {
         let settings = VaultSecretManager::default();
         let template = |group: &str, version: &str, key: &str| {
-            let request = SecretRequest { group, group_version: version, key, ..SecretRequest::default() };
-            Vault { settings: &settings, texts: &Texts::default() }.template(&request)
+            let request = SecretRequest {
+                group: group.to_owned(),
+                group_version: version.to_owned(),
+                key: key.to_owned(),
+                ..SecretRequest::default()
+            };
+            Vault { settings: &settings }.template(&request)
         };
         let table = [
             ("a/b", "kv1", "k_1", Some(r#"{{- with secret "a/b" -}}{{ .Data.k_1 }}{{- end -}}"#)),

@@ -2,8 +2,12 @@
 //!
 //! Source: `EncodeAzureSecretName` of Flyte's webhook; the limit is Key Vault's.
 
+use base32::Alphabet;
+
 use super::{Decoded, Error, Scope};
-use crate::base32::{self, Alphabet};
+
+/// RFC 4648 in upper case.
+const BASE32: Alphabet = Alphabet::Rfc4648 { padding: false };
 
 /// Key Vault's limit for a secret's name, in characters.
 const LIMIT: usize = 127;
@@ -25,7 +29,7 @@ pub fn encode(scope: Scope, key: &str) -> Result<String, Error> {
         }
     }
     name.push('-');
-    name.push_str(&base32::encode(Alphabet::Rfc4648, key.as_bytes()));
+    name.push_str(&base32::encode(BASE32, key.as_bytes()));
     match name.len() {
         length if length > LIMIT => Err(Error::TooLongForAzure(length)),
         _ => Ok(name),
@@ -41,7 +45,9 @@ pub fn decode(name: &str) -> Result<Decoded, Error> {
     let parts: Vec<&str> = name.split('-').collect();
     let ["1", organization, domain, project, key] = parts.as_slice() else { return Err(refused()) };
     let part = |part: &str| unescape(part).ok_or_else(refused);
-    let key = base32::decode(Alphabet::Rfc4648, key.as_bytes()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    // Nothing else than what is encoded: the crate also reads lower case, and lengths that no encoder writes.
+    let key = base32::decode(BASE32, key).filter(|bytes| base32::encode(BASE32, bytes) == **key);
+    let key = key.and_then(|bytes| String::from_utf8(bytes).ok());
     Ok(Decoded {
         organization: part(organization)?,
         domain: part(domain)?,

@@ -9,7 +9,7 @@ use super::Scope;
 ///
 /// Source: `EncodeK8sSecretName` of Flyte's webhook.
 pub fn secret_name(name: &str) -> String {
-    hex(&Md5::digest(name.as_bytes()))
+    hex::encode(Md5::digest(name.as_bytes()))
 }
 
 /// The image-pull twin of a secret: `img-pull-` and 16 hex digits.
@@ -17,7 +17,7 @@ pub fn secret_name(name: &str) -> String {
 /// Source: `ToImagePullK8sName` of Flyte's webhook.
 pub fn image_pull_name(scope: Scope, key: &str) -> String {
     let components = [scope.organization, scope.domain, scope.project, key].join(":");
-    let mut name = hex(&Sha256::digest(components.as_bytes()));
+    let mut name = hex::encode(Sha256::digest(components.as_bytes()));
     name.truncate(16);
     name.insert_str(0, "img-pull-");
     name
@@ -28,7 +28,7 @@ pub fn volume_name(name: String) -> String {
     if name.len() <= 63 {
         return name;
     }
-    let mut hashed = hex(&Sha256::digest(name.as_bytes()));
+    let mut hashed = hex::encode(Sha256::digest(name.as_bytes()));
     hashed.truncate(63);
     hashed
 }
@@ -52,10 +52,6 @@ fn is_dns_part(part: &str) -> bool {
         && !part.ends_with('-')
 }
 
-fn hex(bytes: &[u8]) -> String {
-    let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or_default();
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
-}
 /// Whether a text is a label's value as Kubernetes wants it (`IsValidLabelValue` of apimachinery), but not empty. Names of
 /// annotations and resources are made alike.
 pub fn is_label_value(value: &str) -> bool {
@@ -64,4 +60,11 @@ pub fn is_label_value(value: &str) -> bool {
         && value.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'))
         && !value.starts_with(ends)
         && !value.ends_with(ends)
+}
+
+/// Whether annotations and resources may be named so: a name of up to 63 characters, perhaps with a domain and a slash in
+/// front (`IsQualifiedName` of apimachinery).
+pub fn is_qualified_name(text: &str) -> bool {
+    let (domain, name) = text.split_once('/').map_or((None, text), |(domain, name)| (Some(domain), name));
+    domain.is_none_or(is_dns_subdomain) && is_label_value(name)
 }

@@ -1,23 +1,27 @@
 //! Whether Kubernetes would store a pod with its additions. Knows sizes, and not what they are of.
 //!
-//! What it would refuse is refused here first: before a value is fetched for it, and before a small pod becomes a large
+//! What it would reject is rejected here first: before a value is fetched for it, and before a small pod becomes a large
 //! answer.
 
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+use super::document::{Pod, text};
 use super::plan::Merged;
-use super::view::View;
-use crate::json;
 
 /// All annotations of an object, keys and values (`TotalAnnotationSizeLimitB` of apimachinery).
 const ANNOTATIONS: usize = 256 * 1024;
 /// An object as etcd takes it, by default (`--max-request-bytes`).
-const OBJECT: usize = 1536 * 1024;
-/// Init-containers of ours, or called like them. Kubernetes has no limit, but nodes start them one after the other.
+pub const OBJECT_LIMIT: usize = 1536 * 1024;
+/// Containers, and init containers. With the least that the API server gives each, more do not fit into what etcd takes.
+const CONTAINERS: usize = 10_000;
+/// Init containers of ours, or named like them. Kubernetes has no limit, but nodes start them one after the other.
 const INIT_CONTAINERS: usize = 1000;
-
 /// A path on Linux (`PATH_MAX`); no store has longer names.
 const TEXT: usize = 4096;
 
-/// What there is too much of.
+/// What exceeds a limit.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum TooLarge {
     /// Annotations, in bytes.
@@ -28,32 +32,22 @@ pub enum TooLarge {
     Annotations(usize),
     /// The pod, in bytes.
     #[error(
-        "the pod would take at least {0} bytes, more than the {OBJECT} that etcd takes; make it smaller, or ask for fewer \
+        "the pod would take at least {0} bytes, more than the {OBJECT_LIMIT} that etcd takes; make it smaller, or ask for fewer \
              or smaller secrets"
     )]
     Object(usize),
-    /// A field of a request, in bytes.
+    /// A field of a secret request, in bytes.
     #[error("its {0} takes {1} bytes, more than the {TEXT} of any path; shorten it")]
     Text(&'static str, usize),
-    /// Init-containers.
+    /// Containers.
+    #[error("the pod has {0} containers, more than the {CONTAINERS} that fit into what etcd takes; use fewer")]
+    Containers(usize),
+    /// Init containers.
     #[error("the pod has more than {INIT_CONTAINERS} init-containers that pull secrets; ask for fewer secrets")]
     InitContainers,
 }
 
-/// Checks a pod as it came in.
-///
-/// # Errors
-/// It is too large.
-pub fn check_pod(view: &View) -> Result<(), TooLarge> {
-    check_annotations(view, &Merged::default())?;
-    // A text is longer than what it means, so that most pods need no closer look.
-    match view.text.get(view.pod.clone()) {
-        Some(text) if text.len() > OBJECT => within(json::string_bytes(text), OBJECT, TooLarge::Object),
-        _ => Ok(()),
-    }
-}
-
-/// Checks a field of a request, before paths are made of it.
+/// Checks a field of a secret request, before paths are made of it.
 ///
 /// # Errors
 /// It is too long.
@@ -61,47 +55,56 @@ pub fn check_text(field: &'static str, text: &str) -> Result<(), TooLarge> {
     within(text.len(), TEXT, |length| TooLarge::Text(field, length))
 }
 
-/// Checks what has been put together so far for a pod.
-///
-/// # Errors
-/// It is too large.
-pub fn check(view: &View, merged: &Merged) -> Result<(), TooLarge> {
-    if merged.plan().init_containers.len() > INIT_CONTAINERS {
-        return Err(TooLarge::InitContainers);
+/// What a pod takes before anything is added.
+pub struct Limits<'a> {
+    pod: &'a Pod<'a>,
+    annotation_bytes: usize,
+}
+
+impl<'a> Limits<'a> {
+    /// Checks a pod as it came in. `string_bytes` is the length of all its strings, a lower bound of what etcd stores.
+    ///
+    /// # Errors
+    /// It is too large.
+    pub fn new(pod: &'a Pod<'a>, string_bytes: usize) -> Result<Self, TooLarge> {
+        let annotation_bytes = annotation_bytes(pod);
+        within(annotation_bytes, ANNOTATIONS, TooLarge::Annotations)?;
+        within(pod.containers(), CONTAINERS, TooLarge::Containers)?;
+        within(string_bytes, OBJECT_LIMIT, TooLarge::Object)?;
+        Ok(Self { pod, annotation_bytes })
     }
-    let containers = view.containers.len() + view.init_containers.len();
-    within(merged.weight(containers), OBJECT, TooLarge::Object)?;
-    match merged.plan().annotations.is_empty() {
-        true => Ok(()),
-        false => check_annotations(view, merged),
+
+    /// Checks what has been put together so far for the pod.
+    ///
+    /// # Errors
+    /// It is too large.
+    pub fn check(&self, merged: &Merged) -> Result<(), TooLarge> {
+        check_init_containers(merged.init_containers().len())?;
+        within(merged.weight(self.pod.containers()), OBJECT_LIMIT, TooLarge::Object)?;
+        if self.annotation_bytes + merged.annotation_bytes() <= ANNOTATIONS {
+            return Ok(());
+        }
+        let own: BTreeMap<&str, &RawValue> = self.pod.all_annotations().collect();
+        let added = merged.annotations().map(|planned| match own.get(planned.key.as_str()) {
+            None => planned.key.len() + planned.value.len(),
+            Some(own) if planned.replaces => planned.value.len().saturating_sub(own.get().len()),
+            Some(_) => 0,
+        });
+        within(self.annotation_bytes + added.sum::<usize>(), ANNOTATIONS, TooLarge::Annotations)
     }
 }
 
-/// How many init-containers may be there that are called like ours.
+/// Keys and values; what is not a string is rejected elsewhere.
+fn annotation_bytes(pod: &Pod) -> usize {
+    let length = |json| text(json, "metadata.annotations").map_or(0, |value| value.len());
+    pod.all_annotations().map(|(key, json)| key.len() + length(json)).sum()
+}
+
+/// Checks how many init containers there are that are named like ours.
 pub(super) fn check_init_containers(found: usize) -> Result<(), TooLarge> {
-    match found > INIT_CONTAINERS {
-        true => Err(TooLarge::InitContainers),
-        false => Ok(()),
-    }
-}
-
-fn check_annotations(view: &View, merged: &Merged) -> Result<(), TooLarge> {
-    let planned = &merged.plan().annotations;
-    let most: usize = planned.iter().map(|it| it.key.len() + it.value.len()).sum();
-    if view.annotations_field.span.as_ref().map_or(0, |span| span.len()) + most <= ANNOTATIONS {
-        return Ok(());
-    }
-    let added = planned.iter().map(|it| match view.annotation(it.key) {
-        None => it.key.len() + it.value.len(),
-        Some(own) if it.replaces => it.value.len().saturating_sub(own.span().len()),
-        Some(_) => 0,
-    });
-    within(view.annotation_bytes() + added.sum::<usize>(), ANNOTATIONS, TooLarge::Annotations)
+    within(found, INIT_CONTAINERS, |_| TooLarge::InitContainers)
 }
 
 fn within(size: usize, limit: usize, too_large: impl Fn(usize) -> TooLarge) -> Result<(), TooLarge> {
-    match size > limit {
-        true => Err(too_large(size)),
-        false => Ok(()),
-    }
+    if size > limit { Err(too_large(size)) } else { Ok(()) }
 }

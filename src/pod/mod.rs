@@ -1,19 +1,19 @@
-//! A pod: what is read of it ([`View`]), what is to be added to it ([`Plan`]), and the splicing ([`apply`]).
+//! A pod: as it came in ([`Pod`]), what is to be added to it ([`Plan`]), and the edit ([`apply`]).
 //!
-//! The one room that edits JSON. Knows Kubernetes' pods and nothing of secrets or their managers.
+//! The only module that edits JSON. Knows Kubernetes' pods and nothing of secrets or their managers.
 
 mod apply;
+mod document;
 mod limits;
 mod plan;
-mod view;
 
-pub use apply::{apply, Conflict, Edited};
-pub use limits::{check, check_pod, check_text, TooLarge};
+pub use apply::{Conflict, MutatedPod, apply};
+pub use document::{Malformed, Pod};
+pub use limits::{Limits, OBJECT_LIMIT, TooLarge, check_text};
 pub use plan::{
-    Amounts, Annotation, Clash, ContainerName, Contested, File, InitContainer, Merged, Mount, OwnVariable, Plan,
-    Resources, SecretItem, SecretVolume, Source, Variable, Volume,
+    Annotation, Clash, ContainerName, Contested, File, InitContainer, Merged, Plan, memory_volume, mount,
+    secret_variable, secret_volume, variable,
 };
-pub use view::View;
 
 /// Where Flyte's tasks look for secrets in files, and where every manager mounts them.
 pub const SECRETS_DIR: &str = "/etc/flyte/secrets";

@@ -1,194 +1,193 @@
-//! What is to be added to a pod, as plain data: the same for every container, so small and independent of the pod.
+//! What is to be added to a pod, in Kubernetes' own types; the same for every container, so small and independent of the
+//! pod.
 //!
-//! Managers each yield a plan for one request; [`Merged`] puts them together in the order of the requests and decides
-//! whether two of them get in each other's way.
+//! Managers each yield a [`Plan`] for one secret request. [`Merged`] puts them together in the order of the requests and
+//! decides whether two of them conflict.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use k8s_openapi::api::core::v1::{
+    Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, KeyToPath, SecretKeySelector, SecretVolumeSource,
+    VolumeMount,
+};
+use serde::Serialize;
 
 use super::SECRETS_DIR;
-use crate::index::Index;
 
-/// Additions to a pod. Lists are in the order in which things are to be named.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Plan<'a> {
-    /// For every container that is not ours. The last one named ends up first.
-    pub variables: Vec<Variable<'a>>,
-    /// For every container that is not ours.
-    pub mounts: Vec<Mount<'a>>,
-    /// Volumes.
-    pub volumes: Vec<Volume<'a>>,
-    /// Init-containers of ours.
-    pub init_containers: Vec<InitContainer<'a>>,
+/// Additions to a pod. Lists are in the order in which Flyte adds things.
+#[derive(Default)]
+pub struct Plan {
+    /// Variables for every container that is not ours. The last one added ends up first.
+    pub variables: Vec<EnvVar>,
+    /// Mounts for every container that is not ours.
+    pub mounts: Vec<VolumeMount>,
+    /// Volumes: of some keys of a Secret, or in memory. A pod has at most one in memory, and one for each Secret: the first
+    /// is used for all.
+    pub volumes: Vec<Volume>,
+    /// Init containers of ours.
+    pub init_containers: Vec<InitContainer>,
     /// Annotations.
-    pub annotations: Vec<Annotation<'a>>,
-    /// Names of Secrets that serve to pull images.
-    pub image_pull_secrets: Vec<&'a str>,
-    /// Files that will be there; two requests may name a path only if they mean the same.
-    pub files: Vec<File<'a>>,
+    pub annotations: Vec<Annotation>,
+    /// Names of Secrets that images can be pulled with.
+    pub image_pull_secrets: Vec<String>,
+    /// Files that will exist; two requests may name a path only if they mean the same.
+    pub files: Vec<File>,
     /// Whether a later webhook mounts a volume of its own where ours would be.
     pub foreign_mount: bool,
 }
 
-/// An environment variable.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Variable<'a> {
+impl fmt::Debug for Plan {
+    /// Variables may hold secrets' values.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "Plan({} variables, {} files)", self.variables.len(), self.files.len())
+    }
+}
+
+/// A volume, as far as the policy adds any. `k8s-openapi`'s own has thirty more sources, and with them dates, which are a
+/// tenth of the wasm.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Volume {
     /// Its name.
-    pub name: &'a str,
-    /// Its value.
-    pub source: Source<'a>,
+    pub name: String,
+    /// Some keys of a Secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretVolumeSource>,
+    /// Memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub empty_dir: Option<EmptyDirVolumeSource>,
 }
 
-/// Where a variable's value comes from.
-#[derive(Clone, Copy, Eq, PartialEq)]
-pub enum Source<'a> {
-    /// The value itself; what Kubernetes would expand in it is escaped when it is written.
-    Literal(&'a str),
-    /// A key of a Secret in the pod's namespace.
-    SecretKey {
-        /// The Secret.
-        secret: &'a str,
-        /// The key in it.
-        key: &'a str,
-        /// Whether the pod starts without it.
-        optional: bool,
-    },
+/// Returns a variable with a literal value, in which Kubernetes expands nothing.
+pub fn variable(name: impl Into<String>, value: &str) -> EnvVar {
+    let value = (!value.is_empty()).then(|| escape_expansion(value));
+    EnvVar { name: name.into(), value, value_from: None }
 }
 
-impl std::fmt::Debug for Source<'_> {
-    /// A literal may be a secret's value.
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        match self {
-            Self::Literal(_) => f.write_str("Literal(…)"),
-            Self::SecretKey { secret, key, .. } => write!(f, "SecretKey({secret}/{key})"),
+/// Returns a variable whose value is a key of a Secret in the pod's namespace.
+pub fn secret_variable(name: impl Into<String>, secret: &str, key: &str, optional: bool) -> EnvVar {
+    let selector = SecretKeySelector { name: secret.to_owned(), key: key.to_owned(), optional: Some(optional) };
+    let source = EnvVarSource { secret_key_ref: Some(selector), ..EnvVarSource::default() };
+    EnvVar { name: name.into(), value: None, value_from: Some(source) }
+}
+
+/// Returns a volume of one key of a Secret.
+pub fn secret_volume(name: &str, secret: &str, key: &str, path: &str, optional: bool) -> Volume {
+    let item = KeyToPath { key: key.to_owned(), path: path.to_owned(), mode: None };
+    let source = SecretVolumeSource {
+        secret_name: Some(secret.to_owned()),
+        items: Some(vec![item]),
+        optional: Some(optional),
+        default_mode: None,
+    };
+    Volume { name: name.to_owned(), secret: Some(source), ..Volume::default() }
+}
+
+/// Returns a volume in memory, which init containers of ours fill.
+pub fn memory_volume(name: &str) -> Volume {
+    let source = EmptyDirVolumeSource { medium: Some("Memory".to_owned()), size_limit: None };
+    Volume { name: name.to_owned(), empty_dir: Some(source), ..Volume::default() }
+}
+
+/// Returns a mount; those of the task's containers are read-only.
+pub fn mount(volume: &str, path: &str, read_only: bool) -> VolumeMount {
+    VolumeMount {
+        name: volume.to_owned(),
+        mount_path: path.to_owned(),
+        read_only: read_only.then_some(true),
+        ..VolumeMount::default()
+    }
+}
+
+/// Doubles each `$` that Kubernetes would take for the start of `$(NAME)` or for an escaped `$`, and those before a
+/// character beyond ASCII, of which Kubernetes before 1.36 carries over one byte alone (kubernetes/kubernetes#136325).
+///
+/// Source: `third_party/forked/golang/expansion` of Kubernetes.
+fn escape_expansion(value: &str) -> String {
+    if !value.contains('$') {
+        return value.to_owned();
+    }
+    let closed = value.rfind(')').unwrap_or_default();
+    let mut escaped = String::with_capacity(value.len());
+    let mut characters = value.char_indices().peekable();
+    while let Some((at, character)) = characters.next() {
+        escaped.push(character);
+        let next = characters.peek().map(|(_, next)| *next).filter(|_| character == '$');
+        match next {
+            Some('$') => escaped.push('$'),
+            Some('(') if at < closed => escaped.push('$'),
+            Some(other) if !other.is_ascii() => escaped.push('$'),
+            _ => {}
+        }
+    }
+    escaped
+}
+
+/// An init container of ours. It mounts the volume in memory, writable.
+pub struct InitContainer {
+    /// How it is named.
+    pub name: ContainerName,
+    /// All else.
+    pub container: Container,
+}
+
+impl InitContainer {
+    /// The value of one of its variables.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        let variables = self.container.env.iter().flatten();
+        variables.filter(|known| known.name == name).find_map(|known| known.value.as_deref())
+    }
+
+    /// Appends another's values to those of the variables with the same names.
+    fn join(&mut self, other: Self) {
+        let variables = self.container.env.get_or_insert_default();
+        for more in other.container.env.into_iter().flatten() {
+            match variables.iter_mut().find(|known| known.name == more.name) {
+                Some(known) => known.value.get_or_insert_default().push_str(&more.value.unwrap_or_default()),
+                None => variables.push(more),
+            }
         }
     }
 }
 
-/// A mount, always read-only.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Mount<'a> {
-    /// The volume, or `None` for the one in memory.
-    pub volume: Option<&'a str>,
-    /// Where.
-    pub path: &'a str,
-}
-
-/// A volume of ours.
+/// How an init container of ours is named.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Volume<'a> {
-    /// Of some keys of a Secret; at most one for each Secret.
-    Secret(SecretVolume<'a>),
-    /// In memory, filled by init-containers of ours. There is at most one, and the first to name it wins.
-    Memory(&'a str),
-}
-
-/// A volume of some keys of a Secret.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct SecretVolume<'a> {
-    /// The volume's name.
-    pub name: &'a str,
-    /// The Secret.
-    pub secret: &'a str,
-    /// Its keys, as files.
-    pub items: Vec<SecretItem<'a>>,
-    /// Whether the pod starts without it.
-    pub optional: bool,
-}
-
-/// One key of a Secret as a file (`KeyToPath`).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct SecretItem<'a> {
-    /// The key.
-    pub key: &'a str,
-    /// The file, relative to the mount.
-    pub path: &'a str,
-}
-
-/// An init-container of ours, which writes into the volume in memory.
-#[derive(Clone, Debug, PartialEq)]
-pub struct InitContainer<'a> {
-    /// How it is called.
-    pub name: ContainerName<'a>,
-    /// Its image.
-    pub image: &'a str,
-    /// Its command; empty for the image's own.
-    pub command: Vec<&'a str>,
-    /// Its variables, in order.
-    pub variables: Vec<OwnVariable<'a>>,
-    /// Where it mounts the volume in memory, writable.
-    pub mount_path: &'static str,
-    /// Requests and limits.
-    pub resources: &'a Resources<'a>,
-}
-
-/// A variable of an init-container of ours. Its value may be a secret.
-#[derive(Clone, Eq, PartialEq)]
-pub struct OwnVariable<'a> {
-    /// Its name.
-    pub name: &'static str,
-    /// Its value, in parts: what several requests hand to one init-container stands one after the other.
-    pub parts: Vec<&'a str>,
-}
-
-impl OwnVariable<'_> {
-    /// Its value.
-    pub fn value(&self) -> String {
-        self.parts.concat()
-    }
-}
-
-impl std::fmt::Debug for OwnVariable<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        write!(f, "{}=…", self.name)
-    }
-}
-
-/// Amounts by resource.
-pub type Amounts<'a> = Vec<(&'a str, &'a str)>;
-
-/// Amounts by resource, as Kubernetes writes them.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Resources<'a> {
-    /// Limits.
-    pub limits: Amounts<'a>,
-    /// Requests.
-    pub requests: Amounts<'a>,
-}
-
-/// How an init-container of ours is called.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum ContainerName<'a> {
-    /// This prefix and the number of init-containers before it, or the next one that is free: one for each request.
+pub enum ContainerName {
+    /// This prefix and the number of init containers before it, or the next one that is free: one for each request.
     Numbered(&'static str),
-    /// This name, or with `-1`, `-2`, … behind it if a container of the user's has it: one for all requests, and the
-    /// values of their variables are joined.
-    Shared(&'a str),
+    /// This name, or with `-1`, `-2`, … appended if another container has it: one for all requests, whose variables'
+    /// values are joined.
+    Shared(String),
 }
 
 /// An annotation.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Annotation<'a> {
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Annotation {
     /// Its key.
-    pub key: &'a str,
+    pub key: String,
     /// Its value.
-    pub value: &'a str,
+    pub value: String,
     /// Whether it replaces one that the pod has; otherwise the pod's own stays.
     pub replaces: bool,
 }
 
-/// A file that a plan brings into being.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct File<'a> {
-    /// Its absolute path.
-    pub path: &'a str,
-    /// Says where its contents come from: the same for two requests that mean the same.
-    pub contents: &'a str,
+/// A file that a plan creates.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct File {
+    /// Its path below [`SECRETS_DIR`].
+    pub path: String,
+    /// Where its contents come from: the same for two requests that mean the same.
+    pub contents: String,
 }
 
-/// Two requests that cannot both have what they ask for.
+/// Two requests that cannot both be served.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Clash {
-    /// The one that came first, as it was numbered.
+    /// The first, as it was numbered.
     pub first: usize,
-    /// The one that came second.
+    /// The second.
     pub second: usize,
     /// What both want.
     pub over: Contested,
@@ -212,208 +211,254 @@ pub enum Contested {
 }
 
 /// The plans of several requests, put together.
-#[derive(Clone, Debug, Default)]
-pub struct Merged<'a> {
-    plan: Plan<'a>,
-    /// By name: the last of this name in the plan.
-    variables: Index<'a>,
-    /// By path: its place in the plan.
-    files: Index<'a>,
-    /// By path: the request whose file made it a folder.
-    folders: Index<'a>,
-    /// Paths of the mounts; their places say nothing.
-    mounts: Index<'a>,
-    /// By Secret: its place in the plan.
-    secret_volumes: Index<'a>,
-    /// Keys of the annotations; likewise.
-    annotations: Index<'a>,
-    /// For each variable of the plan: whose it is, unless a later one of its name counts.
-    variable_requests: Vec<Option<usize>>,
-    /// For each file of the plan: whose it is.
-    file_requests: Vec<usize>,
-    memory_volume: Option<usize>,
+#[derive(Default)]
+pub struct Merged {
+    /// By name.
+    variables: BTreeMap<String, Addition>,
+    /// How many have been added, those of the same name too.
+    added: usize,
+    mounts: Vec<VolumeMount>,
+    mounted: BTreeSet<String>,
+    volumes: Vec<Volume>,
+    /// By Secret: its volume's place among the volumes.
+    secret_volumes: BTreeMap<String, usize>,
+    /// The name of the volume in memory, and the first request that needs it.
+    memory_volume: Option<(String, usize)>,
+    init_containers: Vec<InitContainer>,
+    /// By key.
+    annotations: BTreeMap<String, Annotation>,
+    annotation_bytes: usize,
+    image_pull_secrets: BTreeSet<String>,
+    /// Files and the folders above them, by path.
+    paths: BTreeMap<String, Path>,
     foreign_mount: Option<usize>,
     /// Bytes that each container gets, and bytes that the pod gets once, both at least.
     repeated: usize,
     single: usize,
 }
 
-impl<'a> Merged<'a> {
-    /// What has been put together so far.
-    pub fn plan(&self) -> &Plan<'a> {
-        &self.plan
-    }
+/// A variable, and the last request that sets it.
+struct Addition {
+    variable: EnvVar,
+    request: usize,
+    /// How many came before it.
+    order: usize,
+}
 
-    /// The variables, each name once, the last one named first.
-    pub fn variables(&self) -> impl Iterator<Item = &Variable<'a>> {
-        let all = self.plan.variables.iter().zip(&self.variable_requests).rev();
-        all.filter_map(|(variable, request)| request.map(|_| variable))
-    }
-
-    /// How many bytes the additions take at least in a pod of so many containers, as Kubernetes stores it.
-    pub fn weight(&self, containers: usize) -> usize {
-        self.repeated.saturating_mul(containers).saturating_add(self.single)
+impl Merged {
+    /// The variables, the last one added first.
+    pub(super) fn variables(&self) -> Vec<&EnvVar> {
+        let mut additions: Vec<&Addition> = self.variables.values().collect();
+        additions.sort_unstable_by_key(|addition| std::cmp::Reverse(addition.order));
+        additions.into_iter().map(|addition| &addition.variable).collect()
     }
 
     /// Whether there is a variable of this name.
-    pub fn has_variable(&self, name: &str) -> bool {
-        self.variables.get(name).is_some()
+    pub(super) fn has_variable(&self, name: &str) -> bool {
+        self.variables.contains_key(name)
     }
 
-    /// The volume of a Secret.
-    pub fn secret_volume(&self, secret: &str) -> Option<&SecretVolume<'a>> {
-        match self.plan.volumes.get(self.secret_volumes.get(secret)?)? {
-            Volume::Secret(volume) => Some(volume),
-            Volume::Memory(_) => None,
-        }
+    /// The mounts.
+    pub(super) fn mounts(&self) -> &[VolumeMount] {
+        &self.mounts
     }
 
-    /// An init-container of ours.
-    pub fn init_container(&self, name: ContainerName) -> Option<&InitContainer<'a>> {
-        self.plan.init_containers.iter().find(|container| container.name == name)
+    /// The volumes.
+    pub(super) fn volumes(&self) -> &[Volume] {
+        &self.volumes
     }
 
-    /// Adds the plan of request number `request` after what is here.
+    /// The name of the volume in memory; empty if there is none.
+    pub(super) fn memory_volume(&self) -> &str {
+        self.memory_volume.as_ref().map_or("", |(name, _)| name)
+    }
+
+    /// The init containers.
+    pub(super) fn init_containers(&self) -> &[InitContainer] {
+        &self.init_containers
+    }
+
+    /// The init containers, to be named.
+    pub(super) fn init_containers_mut(&mut self) -> &mut [InitContainer] {
+        &mut self.init_containers
+    }
+
+    /// The annotations.
+    pub(super) fn annotations(&self) -> impl Iterator<Item = &Annotation> {
+        self.annotations.values()
+    }
+
+    /// How long the annotations are, keys and values.
+    pub(super) fn annotation_bytes(&self) -> usize {
+        self.annotation_bytes
+    }
+
+    /// The Secrets that images can be pulled with, by name.
+    pub(super) fn image_pull_secrets(&self) -> impl Iterator<Item = &str> {
+        self.image_pull_secrets.iter().map(String::as_str)
+    }
+
+    /// How many bytes the additions take at least in a pod of so many containers, as Kubernetes stores it.
+    pub(super) fn weight(&self, containers: usize) -> usize {
+        self.repeated.saturating_mul(containers).saturating_add(self.single)
+    }
+
+    /// The name of the volume of a Secret.
+    pub fn volume_of(&self, secret: &str) -> Option<&str> {
+        Some(&self.volumes.get(*self.secret_volumes.get(secret)?)?.name)
+    }
+
+    /// The init container that all requests share.
+    pub fn shared_init_container(&self, name: &str) -> Option<&InitContainer> {
+        let is_it = |name_of: &ContainerName| matches!(name_of, ContainerName::Shared(known) if known == name);
+        self.init_containers.iter().find(|known| is_it(&known.name))
+    }
+
+    /// Adds the plan of request number `request` to what is here.
     ///
     /// # Errors
-    /// It gets in the way of an earlier request; then neither can be had, and nothing here is of use any more.
-    pub fn add(&mut self, request: usize, plan: Plan<'a>) -> Result<(), Clash> {
+    /// It conflicts with an earlier request; then neither can be served, and nothing here is of use any more.
+    pub fn add(&mut self, request: usize, plan: Plan) -> Result<(), Clash> {
         let clash = |first, over| Err(Clash { first, second: request, over });
         for variable in plan.variables {
-            let known = self.variables.insert(variable.name, self.plan.variables.len());
-            if known.is_none() {
-                self.repeated += variable.weight();
-            }
-            let known = known.and_then(|at| Some((self.plan.variables.get(at)?, self.variable_requests.get_mut(at)?)));
-            match known.map(|(known, request)| (known, request.take())) {
-                Some((known, Some(first))) if known.source != variable.source => {
-                    return clash(first, Contested::Variable(variable.name.to_owned()));
+            self.added += 1;
+            match self.variables.entry(variable.name.clone()) {
+                Entry::Vacant(free) => {
+                    self.repeated += weight_of_variable(&variable);
+                    free.insert(Addition { variable, request, order: self.added });
                 }
-                _ => {}
+                Entry::Occupied(mut known) if known.get().variable == variable => {
+                    let known = known.get_mut();
+                    (known.request, known.order) = (request, self.added);
+                }
+                Entry::Occupied(known) => return clash(known.get().request, Contested::Variable(variable.name)),
             }
-            self.plan.variables.push(variable);
-            self.variable_requests.push(Some(request));
         }
         for file in plan.files {
-            if let Some((folder, first)) = self.file_and_folder(file.path, request) {
-                return clash(first, Contested::Folder(folder.to_owned()));
-            }
-            let known = self.files.insert(file.path, self.plan.files.len());
-            let known = known.and_then(|at| Some((self.plan.files.get(at)?, self.file_requests.get(at)?)));
-            match known {
-                Some((known, first)) if known.contents != file.contents => {
-                    return clash(*first, Contested::File(file.path.to_owned()));
-                }
-                _ => {}
-            }
-            self.plan.files.push(file);
-            self.file_requests.push(request);
+            self.add_file(request, file)?;
         }
-        for mount in plan.mounts {
-            if self.mounts.insert(mount.path, 0).is_none() {
-                self.repeated += mount.path.len() + mount.volume.map_or(0, str::len);
-                self.plan.mounts.push(mount);
+        let memory = self.add_volumes(request, plan.volumes);
+        for mut mount in plan.mounts {
+            self.share(&mut mount, memory.as_deref());
+            // Names that start alike take long to compare.
+            let place = mount.mount_path.strip_prefix(SECRETS_DIR).unwrap_or(&mount.mount_path);
+            if self.mounted.insert(place.to_owned()) {
+                self.repeated += mount.mount_path.len() + mount.name.len();
+                self.mounts.push(mount);
             }
         }
-        for volume in plan.volumes {
-            match volume {
-                Volume::Memory(_) if self.memory_volume.is_some() => {}
-                Volume::Memory(_) => {
-                    self.memory_volume = Some(request);
-                    self.plan.volumes.push(volume);
-                }
-                Volume::Secret(more) => self.add_secret_volume(more),
+        for mut init in plan.init_containers {
+            self.single +=
+                init.container.env.iter().flatten().filter_map(|it| it.value.as_ref()).map(String::len).sum::<usize>();
+            for mount in init.container.volume_mounts.iter_mut().flatten() {
+                self.share(mount, memory.as_deref());
             }
-        }
-        for container in plan.init_containers {
-            self.single += container.weight();
-            let shared = matches!(container.name, ContainerName::Shared(_));
-            match self.plan.init_containers.iter_mut().find(|known| shared && known.name == container.name) {
-                Some(known) => known.join(container.variables),
-                None => self.plan.init_containers.push(container),
+            let shared = matches!(init.name, ContainerName::Shared(_));
+            match self.init_containers.iter_mut().find(|known| shared && known.name == init.name) {
+                Some(known) => known.join(init),
+                None => self.init_containers.push(init),
             }
         }
         for annotation in plan.annotations {
-            if self.annotations.insert(annotation.key, 0).is_none() {
-                self.plan.annotations.push(annotation);
+            if !self.annotations.contains_key(&annotation.key) {
+                self.annotation_bytes += annotation.key.len() + annotation.value.len();
+                self.annotations.insert(annotation.key.clone(), annotation);
             }
         }
-        self.plan.image_pull_secrets.extend(plan.image_pull_secrets);
+        self.image_pull_secrets.extend(plan.image_pull_secrets);
         self.foreign_mount = self.foreign_mount.or(plan.foreign_mount.then_some(request));
-        match (self.memory_volume, self.foreign_mount) {
-            (Some(ours), Some(foreign)) => clash(ours.min(foreign), Contested::Mount(SECRETS_DIR)),
+        match (&self.memory_volume, self.foreign_mount) {
+            (Some((_, ours)), Some(foreign)) => clash(foreign.min(*ours), Contested::Mount(SECRETS_DIR)),
             _ => Ok(()),
         }
     }
 
-    fn add_secret_volume(&mut self, more: SecretVolume<'a>) {
-        let known = self.secret_volumes.get(more.secret).and_then(|at| self.plan.volumes.get_mut(at));
-        if let Some(Volume::Secret(known)) = known {
-            for item in more.items {
-                if !known.items.contains(&item) {
-                    self.single += item.key.len() + item.path.len();
-                    known.items.push(item);
+    /// Adds volumes, and returns the name under which the plan knows the volume in memory.
+    fn add_volumes(&mut self, request: usize, volumes: Vec<Volume>) -> Option<String> {
+        let mut memory = None;
+        for mut volume in volumes {
+            let Some(secret) = volume.secret.as_ref().and_then(|source| source.secret_name.clone()) else {
+                if self.memory_volume.is_some() {
+                    memory = Some(volume.name);
+                } else {
+                    self.memory_volume = Some((volume.name.clone(), request));
+                    self.volumes.push(volume);
+                }
+                continue;
+            };
+            let known = self.secret_volumes.get(&secret).and_then(|at| self.volumes.get_mut(*at)).and_then(items_of);
+            match (known, items_of(&mut volume)) {
+                (Some(known), Some(items)) => {
+                    for item in std::mem::take(items) {
+                        if !known.contains(&item) {
+                            self.single += item.key.len() + item.path.len();
+                            known.push(item);
+                        }
+                    }
+                }
+                _ => {
+                    self.secret_volumes.insert(secret, self.volumes.len());
+                    self.volumes.push(volume);
                 }
             }
-        } else {
-            self.secret_volumes.insert(more.secret, self.plan.volumes.len());
-            self.plan.volumes.push(Volume::Secret(more));
+        }
+        memory
+    }
+
+    /// Lets a mount of the plan's volume in memory use the one that is there already.
+    fn share(&self, mount: &mut VolumeMount, memory: Option<&str>) {
+        if memory == Some(mount.name.as_str()) {
+            mount.name = self.memory_volume().to_owned();
         }
     }
 
-    /// A file above `path`, or one below it; if there is none, the folders above become folders.
-    fn file_and_folder(&mut self, path: &'a str, request: usize) -> Option<(&'a str, usize)> {
-        let mut above = path;
+    /// Adds a file and the folders above it.
+    fn add_file(&mut self, request: usize, File { path, contents }: File) -> Result<(), Clash> {
+        let clash = |first: usize, over| Err(Clash { first, second: request, over });
+        let mut above = path.as_str();
         while let Some((folder, _)) = above.rsplit_once('/') {
-            if let Some(first) = self.files.get(folder).and_then(|at| self.file_requests.get(at)) {
-                return Some((folder, *first));
+            match self.paths.entry(folder.to_owned()) {
+                Entry::Vacant(free) => drop(free.insert(Path::Folder { request })),
+                Entry::Occupied(known) => match known.get() {
+                    // What is above a known folder is known.
+                    Path::Folder { .. } => break,
+                    Path::File { request: first, .. } => {
+                        return clash(*first, Contested::Folder(absolute(folder)));
+                    }
+                },
             }
-            if self.folders.get(folder).is_some() {
-                // What is above a known folder is known.
-                break;
-            }
-            self.folders.insert(folder, request);
             above = folder;
         }
-        self.folders.get(path).map(|first| (path, first))
-    }
-}
-
-impl Variable<'_> {
-    /// Protobuf puts two bytes or more before each part.
-    fn weight(&self) -> usize {
-        self.name.len()
-            + match self.source {
-                Source::Literal(value) => 6 + value.len(),
-                Source::SecretKey { secret, key, .. } => 16 + secret.len() + key.len(),
-            }
-    }
-}
-
-impl InitContainer<'_> {
-    /// What requests share counts once for each: that is less than what each brings, and more than nothing.
-    fn weight(&self) -> usize {
-        self.variables.iter().flat_map(|variable| &variable.parts).map(|part| part.len()).sum()
-    }
-}
-
-impl Plan<'_> {
-    /// The name of the volume in memory.
-    pub fn memory_volume(&self) -> Option<&str> {
-        self.volumes.iter().find_map(|volume| match volume {
-            Volume::Memory(name) => Some(*name),
-            Volume::Secret(_) => None,
-        })
-    }
-}
-
-impl<'a> InitContainer<'a> {
-    fn join(&mut self, variables: Vec<OwnVariable<'a>>) {
-        for variable in variables {
-            match self.variables.iter_mut().find(|known| known.name == variable.name) {
-                Some(known) => known.parts.extend(variable.parts),
-                None => self.variables.push(variable),
-            }
+        match self.paths.entry(path) {
+            Entry::Vacant(free) => drop(free.insert(Path::File { request, contents })),
+            Entry::Occupied(known) => match known.get() {
+                Path::File { contents: same, .. } if *same == contents => {}
+                Path::File { request, .. } => return clash(*request, Contested::File(absolute(known.key()))),
+                Path::Folder { request } => return clash(*request, Contested::Folder(absolute(known.key()))),
+            },
         }
+        Ok(())
     }
+}
+
+/// What stands at a path, and the first request that wants it.
+enum Path {
+    File { request: usize, contents: String },
+    Folder { request: usize },
+}
+
+fn absolute(path: &str) -> String {
+    [SECRETS_DIR, "/", path].concat()
+}
+
+fn items_of(volume: &mut Volume) -> Option<&mut Vec<KeyToPath>> {
+    volume.secret.as_mut()?.items.as_mut()
+}
+
+/// Protobuf puts two bytes or more before each part.
+fn weight_of_variable(variable: &EnvVar) -> usize {
+    let reference = variable.value_from.as_ref().and_then(|source| source.secret_key_ref.as_ref());
+    variable.name.len()
+        + variable.value.as_ref().map_or(0, |value| 6 + value.len())
+        + reference.map_or(0, |reference| 16 + reference.name.len() + reference.key.len())
 }

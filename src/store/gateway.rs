@@ -3,12 +3,11 @@
 //! The gateway answers with what the store holds, `{"stringValue"}` or `{"binaryValue"}`; what Flyte packed into it
 //! for Azure is unpacked by [`azure_value`].
 
-use std::borrow::Cow;
+use serde::Deserialize;
 
 use super::azure_value::{self, AzureValue};
-use super::{decode_base64, describe, not_empty, read, Cluster, Error, GetResource, SecretStore, SecretValue};
-use crate::json::{Cursor, Malformed};
-use crate::names::{azure, NameScheme, Scope};
+use super::{Cluster, Error, GetResource, SecretStore, SecretValue, decode_base64, describe, not_empty, read};
+use crate::names::{NameScheme, Scope, azure};
 
 /// The API that the gateway serves.
 pub(super) const API_VERSION: &str = "secret-gateway.flyte.org/v1alpha1";
@@ -66,27 +65,23 @@ impl Gateway<'_> {
     /// The bytes in `{"stringValue": …}` or `{"binaryValue": …}`; an empty string hides no binary.
     fn open(&self, answer: &[u8], object: impl Fn() -> String) -> Result<Vec<u8>, Error> {
         let bad = |problem| Error::BadValue { object: object(), problem };
-        let (text, binary) = values(answer).map_err(|_| bad("something else than a value"))?;
-        match (text.filter(|text| !text.is_empty()), binary) {
+        let Object { string_value, binary_value } =
+            serde_json::from_slice(answer).map_err(|_| bad("something else than a value"))?;
+        match (string_value.filter(|text| !text.is_empty()), binary_value) {
             (Some(text), _) if self.schemes.is_empty() => {
                 azure_value::unpack(&text).map(AzureValue::into_bytes).map_err(bad)
             }
-            (Some(text), _) => Ok(text.into_owned().into_bytes()),
+            (Some(text), _) => Ok(text.into_bytes()),
             (None, Some(encoded)) => decode_base64(&encoded, &object),
             (None, None) => Ok(Vec::new()),
         }
     }
 }
 
-type Value<'a> = Option<Cow<'a, str>>;
-
-fn values(answer: &[u8]) -> Result<(Value<'_>, Value<'_>), Malformed> {
-    let (mut text, mut binary) = (None, None);
-    let mut cursor = Cursor::new(answer);
-    cursor.members(&mut |cursor, key| match key {
-        b"stringValue" => cursor.text_or_null().map(|it| text = it),
-        b"binaryValue" => cursor.text_or_null().map(|it| binary = it),
-        _ => cursor.pass(),
-    })?;
-    Ok((text, binary))
+/// An object of the gateway's API, as far as it is read.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Object {
+    string_value: Option<String>,
+    binary_value: Option<String>,
 }

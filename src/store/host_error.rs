@@ -3,7 +3,7 @@
 //! Sources: `callback_handler/kubernetes` and `runtimes/callback.rs` of Kubewarden's policy-evaluator, and the texts
 //! of kube's errors.
 
-use super::{gateway, GetResource};
+use super::{GetResource, gateway};
 
 /// A failure of the cluster, or of the way to it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -12,9 +12,7 @@ pub enum HostError {
     #[error("it does not exist")]
     NotFound,
     /// The API server does not know the kind.
-    #[error(
-        "the API server does not serve this kind; the operator must install the secret gateway and its APIService"
-    )]
+    #[error("the API server does not serve this kind; the operator must install the secret gateway and its APIService")]
     UnknownKind,
     /// RBAC.
     #[error("the policy server's service account may not get it; the operator must grant the verb get on it")]
@@ -51,17 +49,14 @@ pub enum HostError {
 /// What the host says when the object that is asked for does not exist.
 pub fn missing(request: &GetResource) -> String {
     let GetResource { api_version, kind, name, namespace, .. } = request;
-    // As `Option`'s `Debug` writes it, whose code would be two kilobytes of the playground's wasm.
-    let namespace = namespace.map_or_else(|| "None".to_owned(), |namespace| format!("Some({namespace:?})"));
-    format!("Cannot find {api_version}/{kind} named '{name}' inside of namespace '{namespace}'")
+    format!("Cannot find {api_version}/{kind} named '{name}' inside of namespace '{namespace:?}'")
 }
 
 impl HostError {
     /// The kind of failure that `text` stands for, given what was asked.
     pub fn classify(text: &str, request: &GetResource) -> Self {
         let GetResource { api_version, kind, .. } = request;
-        // `str::contains` alone is three kilobytes of wasm.
-        let holds = |part: &str| text.as_bytes().windows(part.len()).any(|window| window == part.as_bytes());
+        let holds = |part: &str| text.contains(part);
         let status = |code: u16| holds(&format!("code: {code}"));
         // The whole sentence, with this object's namespace, and not as part of what the API server says of something else.
         if holds(&missing(request)) && !holds("(ErrorResponse") {

@@ -1,11 +1,12 @@
 //! Values in Kubernetes Secrets of one namespace, as Flyte 2 stores them: the Secret is named by a hash, and its
 //! `data` holds the value under the whole name.
 
-use std::borrow::Cow;
+use std::collections::BTreeMap;
 
-use super::{decode_base64, describe, not_empty, read, secret_request, Cluster, Error, SecretStore, SecretValue};
-use crate::json::{Cursor, Malformed};
-use crate::names::{kubernetes, NameScheme, Scope};
+use serde::Deserialize;
+
+use super::{Cluster, Error, SecretStore, SecretValue, decode_base64, describe, not_empty, read, secret_request};
+use crate::names::{NameScheme, Scope, kubernetes};
 
 pub(super) struct Secrets<'a> {
     pub cluster: &'a dyn Cluster,
@@ -31,26 +32,16 @@ impl SecretStore for Secrets<'_> {
         let request = secret_request(&hashed, self.namespace, &["data"]);
         let object = || describe(&request);
         let answer = read(self.cluster, &request)?;
-        let encoded = value(&answer, name)
-            .map_err(|_| Error::BadValue { object: object(), problem: "something else than a Secret's data" })?
-            .ok_or_else(|| Error::NoValue { object: object(), key: name.to_owned() })?;
+        let secret: Secret = serde_json::from_slice(&answer)
+            .map_err(|_| Error::BadValue { object: object(), problem: "something else than a Secret's data" })?;
+        let encoded = secret.data.unwrap_or_default().remove(name).flatten();
+        let encoded = encoded.ok_or_else(|| Error::NoValue { object: object(), key: name.to_owned() })?;
         not_empty(decode_base64(&encoded, object)?, object)
     }
 }
 
-/// `data[name]` of a Secret.
-fn value<'a>(secret: &'a [u8], name: &str) -> Result<Option<Cow<'a, str>>, Malformed> {
-    let mut value = None;
-    let mut cursor = Cursor::new(secret);
-    cursor.members(&mut |cursor, key| {
-        if key != b"data" || cursor.peek() == Some(b'n') {
-            return cursor.pass();
-        }
-        let data = cursor.members(&mut |cursor, key| match key == name.as_bytes() {
-            true => cursor.text_or_null().map(|it| value = it),
-            false => cursor.pass(),
-        });
-        data.map(drop)
-    })?;
-    Ok(value)
+/// A Secret, as far as it is read. Values are in base64.
+#[derive(Deserialize)]
+struct Secret {
+    data: Option<BTreeMap<String, Option<String>>>,
 }

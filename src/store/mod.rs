@@ -11,9 +11,9 @@ mod kubernetes;
 
 use std::fmt;
 
-use base64ct::{Base64, Encoding};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
-use crate::json::Writer;
 use crate::names::Scope;
 use crate::settings::{EmbeddedSecretManager, Provider};
 use host_error::HostError;
@@ -27,7 +27,7 @@ pub trait Cluster {
     fn get_resource(&self, request: &GetResource) -> Result<Vec<u8>, String>;
 }
 
-/// The request of the host capability, in its JSON.
+/// Which object is read, and what of it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct GetResource<'a> {
     /// `v1`, or group and version.
@@ -40,23 +40,6 @@ pub struct GetResource<'a> {
     pub namespace: Option<&'a str>,
     /// The fields that are wanted.
     pub field_masks: &'a [&'a str],
-}
-
-impl GetResource<'_> {
-    /// The request as the host reads it.
-    pub fn to_json(&self) -> Vec<u8> {
-        let mut json = Writer::default();
-        json.object().member("api_version", self.api_version).member("kind", self.kind).member("name", self.name);
-        json.key("namespace");
-        match self.namespace {
-            Some(namespace) => json.string(namespace),
-            None => json.raw(b"null"),
-        };
-        // policy-server holds one lock across all calls that it answers from its cache.
-        json.key("disable_cache").boolean(true);
-        json.key("field_masks").strings(self.field_masks).end_object();
-        json.into_bytes()
-    }
 }
 
 /// A secret's value. Its `Debug` shows nothing of it.
@@ -137,14 +120,14 @@ pub trait SecretStore {
 /// # Errors
 /// The settings name several, in words.
 pub fn open<'a>(
-    settings: &'a EmbeddedSecretManager<'a>,
+    settings: &'a EmbeddedSecretManager,
     cluster: &'a dyn Cluster,
 ) -> Result<Box<dyn SecretStore + 'a>, crate::settings::Error> {
     let schemes = settings.name_schemes.as_slice();
     Ok(match settings.provider()? {
-        Provider::K8s => Box::new(kubernetes::Secrets { cluster, namespace: settings.k8s_config.namespace, schemes }),
-        Provider::Aws => Box::new(gateway::aws(cluster, settings.aws_config.region.to_owned(), schemes)),
-        Provider::Gcp => Box::new(gateway::gcp(cluster, settings.gcp_config.project.to_owned(), schemes)),
+        Provider::K8s => Box::new(kubernetes::Secrets { cluster, namespace: &settings.k8s_config.namespace, schemes }),
+        Provider::Aws => Box::new(gateway::aws(cluster, settings.aws_config.region.clone(), schemes)),
+        Provider::Gcp => Box::new(gateway::gcp(cluster, settings.gcp_config.project.clone(), schemes)),
         Provider::Azure => Box::new(gateway::azure(cluster, settings.azure_config.host().unwrap_or_default())),
     })
 }
@@ -191,7 +174,7 @@ fn describe(request: &GetResource) -> String {
 }
 
 fn decode_base64(text: &str, object: impl Fn() -> String) -> Result<Vec<u8>, Error> {
-    Base64::decode_vec(text).map_err(|_| Error::BadValue { object: object(), problem: "a value that is not base64" })
+    STANDARD.decode(text).map_err(|_| Error::BadValue { object: object(), problem: "a value that is not base64" })
 }
 
 fn not_empty(bytes: Vec<u8>, object: impl Fn() -> String) -> Result<SecretValue, Error> {

@@ -6,12 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{bail, Context, Result};
-use flyte_secrets_policy::names::{flyte, Scope};
-use flyte_secrets_policy::requests;
-use flyte_secrets_policy::texts::Texts;
+use anyhow::{Context, Result, bail};
+use flyte_secrets_policy::names::{Scope, flyte};
+use flyte_secrets_policy::secret_request as requests;
 use serde::{Deserialize, Serialize};
-use serde_json::{json, Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::engine::Policy;
 use crate::host::{Capabilities, Request};
@@ -171,12 +170,11 @@ pub fn secrets_of(payload: &[u8]) -> Result<Arc<dyn Capabilities>> {
     let label = |name: &str| metadata["labels"][name].as_str().unwrap_or_default();
     let (organization, domain, project) = (label("organization"), label("domain"), label("project"));
     let annotations = metadata["annotations"].as_object().into_iter().flatten();
-    let texts = Texts::default();
     let annotations = annotations.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)));
-    let found = requests::read(annotations, &texts)?;
+    let found = requests::read(annotations)?;
     let mut data = Map::new();
     for annotated in &found.requests {
-        let name = flyte::encode(Scope { organization, domain, project }, annotated.request.key);
+        let name = flyte::encode(Scope { organization, domain, project }, &annotated.request.key);
         data.insert(name, json!("c2VjcmV0"));
     }
     let secret = json!({ "apiVersion": "v1", "kind": "Secret", "data": data }).to_string();

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{anyhow, Context, Result};
-use serde_json::{json, Value};
+use anyhow::{Context, Result, anyhow};
+use serde_json::{Value, json};
 use wapc::WapcHost;
 use wasmtime_provider::wasmtime::{Config, Engine, Module};
 use wasmtime_provider::{EpochDeadlines, WasmtimeEngineProviderBuilder, WasmtimeEngineProviderPre};
@@ -40,9 +40,11 @@ impl Policy {
         let engine = Engine::new(&config).map_err(|wrong| anyhow!("{wrong}"))?;
         let module = Module::new(&engine, wasm).map_err(|wrong| anyhow!("{wrong}"))?;
         let clock = engine.clone();
-        std::thread::spawn(move || loop {
-            std::thread::sleep(TICK);
-            clock.increment_epoch();
+        std::thread::spawn(move || {
+            loop {
+                std::thread::sleep(TICK);
+                clock.increment_epoch();
+            }
         });
         let pre = WasmtimeEngineProviderBuilder::new().engine(engine).module(module).build_pre()?;
         Ok(Self { pre })

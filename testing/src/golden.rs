@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{anyhow, bail, Context, Result};
-use base64::engine::general_purpose::STANDARD;
+use anyhow::{Context, Result, anyhow, bail};
 use base64::Engine;
-use flyte_secrets_policy::names::{azure, flyte, kubernetes, Scope};
-use flyte_secrets_policy::requests::{self, Requests, SecretRequest};
+use base64::engine::general_purpose::STANDARD;
+use flyte_secrets_policy::names::{Scope, azure, flyte, kubernetes};
+use flyte_secrets_policy::secret_request::{self as requests, Requests, SecretRequest};
 use flyte_secrets_policy::store::azure_value::{self, AzureValue};
-use flyte_secrets_policy::texts::Texts;
-use serde_json::{json, Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::engine::Policy;
 use crate::host::{Capabilities, Store};
@@ -137,14 +136,13 @@ fn rename_vault_ids(pod: &mut Value) {
     const FILE: &str = "vault.hashicorp.com/agent-inject-file-";
     let Some(annotations) = pod.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) else { return };
     let pairs = annotations.iter().filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)));
-    let texts = Texts::default();
-    let Ok(Requests { requests, .. }) = requests::read(pairs, &texts) else { return };
+    let Ok(Requests { requests, .. }) = requests::read(pairs) else { return };
     let mut ids: Vec<(String, usize)> = Vec::new();
     for (key, value) in annotations.iter() {
         let Some(id) = key.strip_prefix(FILE).filter(|id| !id.starts_with("id-")) else { continue };
         let file = |request: &SecretRequest| format!("{}/{}", request.group, request.key);
         let wanted = requests.iter().filter(|it| value.as_str() == Some(&file(&it.request)));
-        let number = wanted.filter_map(|it| requests::number_of(it.annotation)?.parse().ok());
+        let number = wanted.filter_map(|it| requests::number_of(&it.annotation)?.parse().ok());
         let taken: Vec<usize> = ids.iter().map(|(_, number)| *number).collect();
         if let Some(number) = number.into_iter().find(|number| !taken.contains(number)) {
             ids.push((id.to_owned(), number));
@@ -163,8 +161,7 @@ fn rename_vault_ids(pod: &mut Value) {
 
 fn request(case: &Value, annotation: &Value) -> Result<()> {
     let annotation = annotation.as_str().context("an annotation is a string")?;
-    let texts = Texts::default();
-    let found = requests::read([("flyte.secrets/s0", annotation)].into_iter(), &texts);
+    let found = requests::read([("flyte.secrets/s0", annotation)].into_iter());
     let found = found.map(|found| found.requests.first().map(|it| fields(&it.request)).unwrap_or_default());
     match (case["rejected"] == json!(true), found) {
         (true, Err(_)) => Ok(()),

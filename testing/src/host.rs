@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context, Result};
 use flyte_secrets_policy::store::{Cluster, GetResource};
 use serde::Deserialize;
-use serde_json::{json, Map, Value};
+use serde_json::{Map, Value, json};
 
 /// What a policy may ask of its host.
 pub trait Capabilities: Send + Sync {
@@ -131,7 +131,12 @@ impl Capabilities for Store {
 /// The core without its wasm asks the same store.
 impl Cluster for Store {
     fn get_resource(&self, request: &GetResource) -> Result<Vec<u8>, String> {
-        self.call("kubernetes", "get_resource", &request.to_json())
+        let GetResource { api_version, kind, name, namespace, field_masks } = request;
+        let request = json!({
+            "api_version": api_version, "kind": kind, "name": name, "namespace": namespace, "disable_cache": true,
+            "field_masks": field_masks,
+        });
+        self.call("kubernetes", "get_resource", request.to_string().as_bytes())
     }
 }
 

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use anstream::{eprintln, println};
 use anstyle::{AnsiColor, Style};
-use anyhow::{bail, Context, Result};
-use flyte_secrets_testing::engine::{self, creation, Policy};
+use anyhow::{Context, Result, bail};
+use flyte_secrets_testing::engine::{self, Policy, creation};
 use flyte_secrets_testing::host::{self, Capabilities, Replay, Store};
 use flyte_secrets_testing::{bench, book, golden, profile, repository, show, size};
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 
 const USAGE: &str = "\
 usage: harness golden FILE...         run cases recorded from Flyte's code

@@ -7,13 +7,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{anyhow, Context, Result};
+use anyhow::{Context, Result, anyhow};
 use wasmtime_provider::wasmtime::{
     self, Caller, Config, Engine, Extern, FrameInfo, InstancePre, Linker, Memory, Module, Store, Trap, WasmBacktrace,
     WasmBacktraceDetails,
 };
-use wasmtime_provider::wasmtime_wasi::p1::{self, WasiP1Ctx};
 use wasmtime_provider::wasmtime_wasi::WasiCtxBuilder;
+use wasmtime_provider::wasmtime_wasi::p1::{self, WasiP1Ctx};
 
 use crate::host::Capabilities;
 

@@ -1,10 +1,10 @@
 //! Pods of Flyte tasks, and what they ask for.
 
-use base64::engine::general_purpose::STANDARD;
 use base64::Engine;
-use flyte_secrets_policy::base32::{self, Alphabet};
+use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::names::kubernetes::secret_name;
-use serde_json::{json, Map, Value};
+use flyte_secrets_policy::secret_request::base32;
+use serde_json::{Map, Value, json};
 
 /// A value that is like no other. Tests fetch it, and `make test` looks for it in all that they print: it belongs into
 /// pods, and nowhere else. Its length is a multiple of three, so that base64 writes it without padding.
@@ -12,7 +12,7 @@ pub const CANARY: &str = "canary-5f1d93b7e2c8a640z";
 
 /// A request in the text format, as flytekit writes it into an annotation.
 pub fn annotation(request: &str) -> String {
-    base32::encode(Alphabet::Flyte, request.as_bytes())
+    base32::encode(request.as_bytes())
 }
 
 /// A task's pod with one container, in `flytesnacks-development`, that asks for `requests` in the text format.

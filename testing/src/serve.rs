@@ -8,11 +8,11 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Json, Router};
-use axum_server::tls_rustls::RustlsConfig;
 use axum_server::Handle;
-use base64::engine::general_purpose::STANDARD;
+use axum_server::tls_rustls::RustlsConfig;
 use base64::Engine;
-use serde_json::{json, Value};
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
 
 use crate::engine::{Policy, Response};
 use crate::host::Capabilities;

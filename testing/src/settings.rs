@@ -1,6 +1,6 @@
 //! Settings that are accepted and refused, for the tests of the policy and those of the chart, which must agree.
 
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 
 /// Settings of `embeddedSecretManagerConfig`.
 fn embedded(settings: Value) -> Value {
@@ -110,8 +110,7 @@ pub fn accepted() -> Vec<Value> {
 
 /// Settings that are refused, and what is wrong with them in the words of the policy.
 pub fn refused() -> Vec<(Value, String)> {
-    let only_global =
-        "secretManagerTypes: only Global is named, which does not exist in a policy; name K8s, AWS, GCP, \
+    let only_global = "secretManagerTypes: only Global is named, which does not exist in a policy; name K8s, AWS, GCP, \
                        Azure, Vault or Embedded";
     let managers = "is none of K8s, AWS, GCP, Azure, Vault, Embedded, Global";
     let prefix = "starts no variable's name; letters, digits, _, - and . may stand in it, and no digit in front";
@@ -131,8 +130,7 @@ pub fn refused() -> Vec<(Value, String)> {
     let no_resource =
         |name: &str| format!("awsSecretManager.resources: {name:?} is no resource of a container that pulls secrets");
     let no_annotation = |key: &str| format!("vaultSecretManager.annotations: {key:?} is no annotation's name");
-    let unequal =
-        "awsSecretManager.resources: example.com/gpu is requested without an equal limit; Kubernetes wants both \
+    let unequal = "awsSecretManager.resources: example.com/gpu is requested without an equal limit; Kubernetes wants both \
                    the same";
     vec![
         // Keys that nobody knows.

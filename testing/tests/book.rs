@@ -4,12 +4,11 @@
 
 use std::collections::BTreeSet;
 
-use flyte_secrets_policy::settings::{parse, Settings};
-use flyte_secrets_policy::texts::Texts;
-use flyte_secrets_testing::book::settings::{reference, Kind, Reference};
+use flyte_secrets_policy::settings::{Settings, parse};
+use flyte_secrets_testing::book::settings::{Kind, Reference, reference};
 use flyte_secrets_testing::book::{links, messages, settings};
 use flyte_secrets_testing::repository;
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 
 fn chapter(path: &str) -> String {
     repository::read(path).unwrap_or_else(|wrong| panic!("{wrong:#}"))
@@ -27,7 +26,7 @@ fn at(path: &[String], value: Value) -> Value {
 /// What is wrong with settings, or whether they are the default ones.
 fn parsed(settings: &Value) -> Result<bool, String> {
     let (json, texts) = (settings.to_string(), Texts::default());
-    let parsed = parse(json.as_bytes(), &texts).map(|it| it == Settings::default());
+    let parsed = parse(json.as_bytes()).map(|it| it == Settings::default());
     parsed.map_err(|wrong| wrong.to_string())
 }
 

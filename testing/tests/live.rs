@@ -4,9 +4,9 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 
-use flyte_secrets_testing::host::live::Live;
 use flyte_secrets_testing::host::Capabilities;
-use serde_json::{json, Value};
+use flyte_secrets_testing::host::live::Live;
+use serde_json::{Value, json};
 
 /// Answers discovery of `v1`, one Secret, and 403 for another; everything else is a Status of 404.
 fn serve(listener: &TcpListener) {

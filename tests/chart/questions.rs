@@ -3,12 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use flyte_secrets_policy::settings::{parse, validate, Settings};
-use flyte_secrets_policy::texts::Texts;
+use flyte_secrets_policy::settings::{Settings, parse, validate};
 use flyte_secrets_testing::repository;
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 
-use crate::helm::{template_of, CHART};
+use crate::helm::{CHART, template_of};
 
 /// What Rancher's form and its extension for Kubewarden know of a question, as far as it is used here.
 const FIELDS: &[&str] = &["variable", "type", "label", "default", "options", "show_if", "description", "group"];
@@ -102,8 +101,7 @@ fn each_question_is_for_a_key_of_the_settings() {
         for answer in answers {
             let mut settings = json!({});
             put(&mut settings, text(&question, "variable"), answer);
-            parse(settings.to_string().as_bytes(), &Texts::default())
-                .unwrap_or_else(|wrong| panic!("{question}: {wrong}"));
+            parse(settings.to_string().as_bytes()).unwrap_or_else(|wrong| panic!("{question}: {wrong}"));
         }
     }
 }
@@ -118,10 +116,10 @@ fn defaults_are_those_of_the_code() {
         yaml("deploy/chart/values.yaml")["policy"]["tenancy"]["namespaceTemplate"]
     );
     let (json, texts) = (settings.to_string(), Texts::default());
-    assert_eq!(parse(json.as_bytes(), &texts), Ok(Settings::default()));
+    assert_eq!(parse(json.as_bytes()), Ok(Settings::default()));
     settings["tenancy"] = tenancy;
     let (json, texts) = (settings.to_string(), Texts::default());
-    assert!(validate(json.as_bytes(), &texts).is_ok(), "{settings}");
+    assert!(validate(json.as_bytes()).is_ok(), "{settings}");
 }
 
 #[test]

@@ -3,16 +3,15 @@
 
 use std::thread;
 
-use flyte_secrets_policy::settings::{validate, Error};
-use flyte_secrets_policy::texts::Texts;
+use flyte_secrets_policy::settings::{Error, validate};
 use flyte_secrets_testing::settings;
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 
 use crate::helm::{documents, holds, repository, template_of};
 
 /// Why the policy refuses settings.
 fn policy_says(settings: &Value) -> Result<(), Error> {
-    validate(settings.to_string().as_bytes(), &Texts::default()).map(drop)
+    validate(settings.to_string().as_bytes()).map(drop)
 }
 
 fn values(settings: &Value) -> Value {

@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
 
-use crate::helm::{documents, holds, repository, run, template, CHART};
+use crate::helm::{CHART, documents, holds, repository, run, template};
 
 /// The files of values.
 fn values() -> Vec<PathBuf> {

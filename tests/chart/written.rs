@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 
-use crate::helm::{holds, repository, run, CHART};
+use crate::helm::{CHART, holds, repository, run};
 
 #[test]
 #[ignore = "needs helm-docs: make chart-test"]

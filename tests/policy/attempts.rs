@@ -8,16 +8,16 @@
 
 use std::sync::Arc;
 
-use base64::engine::general_purpose::STANDARD;
 use base64::Engine;
-use flyte_secrets_policy::base32::{self, Alphabet};
+use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::names::kubernetes::secret_name;
+use flyte_secrets_policy::secret_request::base32;
 use flyte_secrets_testing::engine::creation;
 use flyte_secrets_testing::host::{Capabilities, Store};
-use serde_json::{json, Map, Value};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::embedded::{embedded, injected, location, with_variable, NAMES};
+use crate::embedded::{NAMES, embedded, injected, location, with_variable};
 use crate::refusals::not_injected;
 use crate::support::{annotation, managers, pod, policy, project_name, with};
 
@@ -741,8 +741,7 @@ fn other_hosts() {
 #[test]
 fn files_and_volumes() {
     let asking = pod(&["key:'k' mount_requirement:FILE"]);
-    let message =
-        "secrets cannot be injected: the pod has a volume \"embedded-secret-vol\" of its own, a name that the \
+    let message = "secrets cannot be injected: the pod has a volume \"embedded-secret-vol\" of its own, a name that the \
                    secrets' volume needs; rename it";
     let answer = json!({ "accepted": false, "code": 400, "message": message });
     let sources = [
@@ -838,8 +837,7 @@ fn a_path_for_the_injectors_own_template_has_no_quotes() {
 fn a_service_account_is_not_another_namespaces() {
     let settings = json!({ "tenancy": { "serviceAccounts": ["elsewhere/default"] } });
     let asking = with(pod(&["key:'k'"]), "/spec/serviceAccountName", json!("elsewhere/default"));
-    let reason =
-        "Embedded: the pod runs as service account \"elsewhere/default\", which may have no secrets; the operator \
+    let reason = "Embedded: the pod runs as service account \"elsewhere/default\", which may have no secrets; the operator \
                   names those that may in tenancy.serviceAccounts";
     check([Attempt::new(&asking, &settings, not_injected(403, "\"k\"", reason))]);
 }

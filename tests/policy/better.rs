@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use flyte_secrets_testing::engine::Response;
 use flyte_secrets_testing::host::Store;
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 
 use crate::support::{
     create, create_with, kubernetes_store, managers, mutated, mutated_twice, pod, project_name, with,

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use base64::engine::general_purpose::STANDARD;
 use base64::Engine;
-use flyte_secrets_policy::names::kubernetes::{image_pull_name, secret_name};
+use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::names::Scope;
+use flyte_secrets_policy::names::kubernetes::{image_pull_name, secret_name};
 use flyte_secrets_testing::host::{Request, Store};
-use serde_json::{json, Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::support::{create_with, kubernetes_store, mutated, pod, project_name, with};
 

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
-use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use base64::Engine;
-use flyte_secrets_policy::names::kubernetes::{image_pull_name, secret_name};
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use flyte_secrets_policy::names::Scope;
+use flyte_secrets_policy::names::kubernetes::{image_pull_name, secret_name};
 use flyte_secrets_testing::host::Capabilities;
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 
-use crate::embedded::{embedded, injected, location, with_variable, NAMES};
+use crate::embedded::{NAMES, embedded, injected, location, with_variable};
 use crate::refusals::{not_injected, with_host};
 use crate::support::{managers, pod, policy, project_name, with};
 
@@ -266,8 +266,7 @@ fn values_of_a_mebibyte() {
         assert_eq!(place.answers(Ok(answer.clone())), Ok(refused));
         let asking = pod(&["key:'k' mount_requirement:FILE"]);
         let found = with_host(&asking, &place.settings(), move |_| Ok(answer.clone()));
-        let file =
-            "with this file of 1048576 bytes all files take 1398107 bytes in base64, more than the 131063 that the \
+        let file = "with this file of 1048576 bytes all files take 1398107 bytes in base64, more than the 131063 that the \
                     init-container can be handed; use fewer or smaller files";
         assert_eq!(found, Ok(not_injected(400, "\"k\"", &format!("Embedded: {file}"))));
     }

@@ -5,9 +5,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use flyte_secrets_testing::engine::{built, creation};
-use flyte_secrets_testing::host::{nothing, Capabilities};
+use flyte_secrets_testing::host::{Capabilities, nothing};
 use flyte_secrets_testing::meter::Meter;
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 
 use crate::support::{annotation, kubernetes_store, managers, pod, policy, project_name, with};
 
@@ -235,7 +235,11 @@ fn ten_thousand_deep() {
     let value = format!("[{{\"name\":\"A\",\"value\":{objects}}}]");
     assert_rows(vec![
         row("lists that nobody looks at", written("/spec/x", &lists), Answer::Mutated(lists.clone())),
-        row("objects that nobody looks at", written("/spec/containers/0/x", &objects), Answer::Mutated(objects.clone())),
+        row(
+            "objects that nobody looks at",
+            written("/spec/containers/0/x", &objects),
+            Answer::Mutated(objects.clone()),
+        ),
         row("a variable's value", written("/spec/containers/0/env", &value), Answer::Mutated(objects)),
         wrong("/metadata/labels/x", "a string", 0),
         wrong("/spec/containers", "an object", 1),
@@ -318,7 +322,11 @@ fn long_strings() {
                 "9".repeat(240)
             )),
         ),
-        row("a container's name", k8s(&with(pod(&[REQUEST]), "/spec/containers/0/name", json!(long))), Answer::Mutated(long)),
+        row(
+            "a container's name",
+            k8s(&with(pod(&[REQUEST]), "/spec/containers/0/name", json!(long))),
+            Answer::Mutated(long),
+        ),
     ]);
 }
 
@@ -404,7 +412,11 @@ fn lone_surrogates() {
         row("that nobody reads", written("/spec/x", LONE), Answer::Mutated(LONE.to_owned())),
         row("an annotation of others", written("/metadata/annotations/x", LONE), Answer::Mutated(LONE.to_owned())),
         read("/metadata/labels/inject-flyte-secrets"),
-        row("a request", request, unreadable(&format!("a string of Unicode characters wanted at byte {request_place}"))),
+        row(
+            "a request",
+            request,
+            unreadable(&format!("a string of Unicode characters wanted at byte {request_place}")),
+        ),
         row(
             "a variable's name",
             named,

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use flyte_secrets_testing::host::Capabilities;
 use flyte_secrets_testing::repository::yaml;
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 
 use crate::support::{kubernetes_store, pod, policy, project_name, repository};
 

@@ -4,14 +4,14 @@
 
 use std::sync::Arc;
 
-use base64::engine::general_purpose::STANDARD;
 use base64::Engine;
-use flyte_secrets_policy::base32::{self, Alphabet};
-use flyte_secrets_policy::names::kubernetes::{image_pull_name, secret_name};
+use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::names::Scope;
+use flyte_secrets_policy::names::kubernetes::{image_pull_name, secret_name};
+use flyte_secrets_policy::secret_request::base32;
 use flyte_secrets_testing::engine::creation;
-use flyte_secrets_testing::host::{nothing, Capabilities, Request, Store};
-use serde_json::{json, Map, Value};
+use flyte_secrets_testing::host::{Capabilities, Request, Store, nothing};
+use serde_json::{Map, Value, json};
 
 use crate::support::{
     annotation, create, create_with, kubernetes_store, managers, mutated, pod, policy, project_name, with,
@@ -85,7 +85,7 @@ fn annotations_that_hold_no_request() {
         (b"key:'\xff'", "field key is not UTF-8".into()),
         (b"\xef\xbb\xbfkey:'k'", "byte 0xef has no meaning here".into()),
     ];
-    let texts = texts.map(|(text, wrong)| (base32::encode(Alphabet::Flyte, text), format!("text format: {wrong}")));
+    let texts = texts.map(|(text, wrong)| (base32::encode(text), format!("text format: {wrong}")));
     let encodings = [
         ("?".to_owned(), "base32: character 0 is not in the alphabet".to_owned()),
         ("nnsxsO".to_owned(), "base32: character 5 is not in the alphabet".to_owned()),
@@ -703,8 +703,7 @@ fn the_pods_own_word_for_its_namespace_does_not_count() {
     let settings = json!({ "tenancy": { "namespaceTemplate": "{{ project }}-{{ domain }}" } });
     let request = with(creation(&pod(&["key:'k'"])), "/namespace", json!("elsewhere"));
     let found = policy().validate(&request, &settings, &nothing()).map(|answer| answer.0).ok();
-    let reason =
-        "Embedded: the pod is in namespace \"elsewhere\", but secrets of its project, domain and organization \
+    let reason = "Embedded: the pod is in namespace \"elsewhere\", but secrets of its project, domain and organization \
                   are for pods in namespace \"flytesnacks-development\"; correct the labels, or run the task where its \
                   project runs";
     assert_eq!(found, Some(not_injected(403, "\"k\"", reason)));
@@ -730,8 +729,7 @@ fn each_manager_gives_its_reason_on_a_line() {
 #[test]
 fn a_request_cannot_forge_a_line() {
     let asking = pod(&["group:'a\\nAWS: fine' key:'k\\r\\nx'"]);
-    let reasons =
-        "K8s: key \"k\\r\\nx\" is not a key of a Kubernetes Secret: up to 253 of a-z, A-Z, 0-9, '-', '_' and \
+    let reasons = "K8s: key \"k\\r\\nx\" is not a key of a Kubernetes Secret: up to 253 of a-z, A-Z, 0-9, '-', '_' and \
                    '.'\n\
                    GCP: needs group_version";
     let found = create(&asking, &managers(&["K8s", "GCP"])).0;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use flyte_secrets_testing::engine::creation;
-use flyte_secrets_testing::host::{nothing, Capabilities, Store};
-use serde_json::{json, Map, Value};
+use flyte_secrets_testing::host::{Capabilities, Store, nothing};
+use serde_json::{Map, Value, json};
 
 use crate::support::{annotation, create, managers, mutated, pod, policy, with};
 

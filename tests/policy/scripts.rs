@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use flyte_secrets_testing::host::Store;
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{create_with, kubernetes_store, managers, mutated, pod, project_name};

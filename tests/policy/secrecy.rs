@@ -5,21 +5,20 @@
 
 use std::sync::{Arc, Mutex};
 
-use base64::engine::general_purpose::STANDARD;
 use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::managers::{self, Context};
-use flyte_secrets_policy::names::kubernetes::{image_pull_name, secret_name};
 use flyte_secrets_policy::names::Scope;
+use flyte_secrets_policy::names::kubernetes::{image_pull_name, secret_name};
 use flyte_secrets_policy::pod::{Merged, OwnVariable, Plan, Source, Variable};
-use flyte_secrets_policy::requests::{self, ANNOTATION_PREFIX};
+use flyte_secrets_policy::secret_request::{self as requests, ANNOTATION_PREFIX};
 use flyte_secrets_policy::store::{self, Cluster, GetResource};
-use flyte_secrets_policy::texts::Texts;
 use flyte_secrets_policy::verdict::Verdict;
 use flyte_secrets_policy::{admission, review, settings};
 use flyte_secrets_testing::engine::creation;
 use flyte_secrets_testing::host::{Capabilities, Request};
 use flyte_secrets_testing::pods::CANARY;
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 
 use crate::embedded::embedded;
 use crate::support::{managers as chain, pod, policy, project_name, with};
@@ -306,15 +305,14 @@ fn types_that_hold_a_value_show_nothing() {
     for Way { what, pod, settings: of_way, answers, .. } in ways() {
         let host = Host::new(&answers);
         let payload = json!({ "request": creation(&pod), "settings": of_way }).to_string();
-        let texts = Texts::default();
         let verdict = admission::validate(payload.as_bytes(), &texts, &*host);
         if let Verdict::Reject(rejection) = &verdict {
             shown.push((format!("{what}: rejection"), format!("{rejection:?} {rejection:#?} {rejection}")));
         }
         let read = review::read(payload.as_bytes()).expect("an admission request").expect("a pod that asks");
-        let annotations = read.pod.annotations(ANNOTATION_PREFIX, &texts).expect("annotations");
-        let asked = requests::read(annotations.into_iter(), &texts).expect("requests");
-        let Ok(settings) = settings::parse(read.settings, &texts) else { continue };
+        let annotations = read.pod.annotations(ANNOTATION_PREFIX).expect("annotations");
+        let asked = requests::read(annotations.into_iter()).expect("requests");
+        let Ok(settings) = settings::parse(read.settings) else { continue };
         let context = Context {
             view: &read.pod,
             namespace: &read.namespace,
@@ -348,7 +346,6 @@ fn types_that_hold_a_value_show_nothing() {
 fn a_changed_pod_shows_nothing() {
     for Way { what, pod, settings, answers, .. } in ways() {
         let payload = json!({ "request": creation(&pod), "settings": settings }).to_string();
-        let texts = Texts::default();
         let verdict = admission::validate(payload.as_bytes(), &texts, &*Host::new(&answers));
         assert_eq!(tells(&format!("{verdict:?}")), Vec::<String>::new(), "{what}");
     }

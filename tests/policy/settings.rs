@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use flyte_secrets_testing::host::{nothing, Capabilities};
+use flyte_secrets_testing::host::{Capabilities, nothing};
 use flyte_secrets_testing::settings;
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 
 use crate::support::policy;
 

@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use flyte_secrets_policy::names::kubernetes::{image_pull_name, secret_name};
 use flyte_secrets_policy::names::Scope;
+use flyte_secrets_policy::names::kubernetes::{image_pull_name, secret_name};
 use flyte_secrets_testing::host::{Capabilities, Store};
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 
 use crate::support::{annotation, kubernetes_store, policy, project_name};
 
@@ -267,8 +267,7 @@ fn a_pod_without_a_spec_is_refused() {
     asking.as_object_mut().expect("a pod").remove("spec");
     let out = crate::support::create(&asking, &crate::support::managers(&["AWS"]));
     assert_eq!((out.code(), out.mutated()), (400, None));
-    let message =
-        "secrets cannot be injected: not the JSON that the Kubernetes API yields: a pod with metadata and a spec \
+    let message = "secrets cannot be injected: not the JSON that the Kubernetes API yields: a pod with metadata and a spec \
                    wanted at byte 434";
     assert_eq!(out.message(), message);
 }

@@ -7,7 +7,7 @@ use flyte_secrets_testing::host::{Capabilities, Store};
 use flyte_secrets_testing::pods;
 pub use flyte_secrets_testing::pods::{annotation, pod, project_name, with};
 pub use flyte_secrets_testing::repository::path as repository;
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 
 /// The built policy, compiled once.
 pub fn policy() -> &'static Policy {

@@ -2,18 +2,18 @@
 //!
 //! What a manager promises is written down here once more, from the tables in `docs/src/pods.md` and not from the code.
 
-use base64::engine::general_purpose::STANDARD;
 use base64::Engine;
-use flyte_secrets_policy::names::kubernetes::secret_name;
+use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::names::Scope;
+use flyte_secrets_policy::names::kubernetes::secret_name;
 use flyte_secrets_testing::generate;
-use flyte_secrets_testing::generate::requests::Request;
-use flyte_secrets_testing::generate::stores::{scope, CANARY};
 use flyte_secrets_testing::generate::Case;
+use flyte_secrets_testing::generate::requests::Request;
+use flyte_secrets_testing::generate::stores::{CANARY, scope};
 use proptest::prelude::*;
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 
-use crate::support::{cases, clean, list, value, Answer};
+use crate::support::{Answer, cases, clean, list, value};
 
 const DIR: &str = "/etc/flyte/secrets";
 

@@ -1,12 +1,12 @@
 //! A value is in the pod alone: in no message, warning or audit annotation, whatever the store answers.
 
-use base64::engine::general_purpose::STANDARD;
 use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_testing::generate;
 use flyte_secrets_testing::generate::stores::CANARY;
 use proptest::prelude::*;
 
-use crate::support::{cases, Answer};
+use crate::support::{Answer, cases};
 
 proptest! {
     #![proptest_config(cases(3000))]

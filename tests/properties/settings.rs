@@ -1,12 +1,11 @@
 //! Settings that validate can be used, and what cannot be read is refused in the same words.
 
 use flyte_secrets_policy::settings;
-use flyte_secrets_policy::texts::Texts;
 use flyte_secrets_testing::generate;
 use flyte_secrets_testing::generate::Case;
 use proptest::prelude::*;
 
-use crate::support::{cases, Answer};
+use crate::support::{Answer, cases};
 
 const OPERATOR: &str = "; the operator must correct the policy's settings";
 
@@ -17,8 +16,7 @@ proptest! {
     fn validation_and_admission_agree(case in generate::case(), settings in generate::settings::any_at_all()) {
         let case = Case { settings, ..case };
         let text = case.settings.to_string();
-        let texts = Texts::default();
-        let (valid, read) = (settings::validate(text.as_bytes(), &texts), settings::parse(text.as_bytes(), &texts));
+        let (valid, read) = (settings::validate(text.as_bytes()), settings::parse(text.as_bytes()));
         let answer = Answer::to(&case);
         prop_assert!(read.is_ok() || valid.is_err());
         let asks = case.pod["metadata"]["labels"]["inject-flyte-secrets"] == "true";

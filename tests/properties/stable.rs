@@ -7,7 +7,7 @@ use flyte_secrets_testing::generate;
 use flyte_secrets_testing::host::{Capabilities, Store};
 use proptest::prelude::*;
 
-use crate::support::{answer, cases, Answer};
+use crate::support::{Answer, answer, cases};
 
 fn built() -> &'static Policy {
     static POLICY: OnceLock<Policy> = OnceLock::new();
@@ -53,10 +53,9 @@ proptest! {
 
     #[test]
     fn the_wasm_validates_settings_as_the_core_does(settings in generate::settings::any_at_all()) {
-        use flyte_secrets_policy::{settings, texts::Texts};
-        let texts = Texts::default();
+        use flyte_secrets_policy::settings;
         let text = settings.to_string();
-        let ours = settings::validate(text.as_bytes(), &texts);
+        let ours = settings::validate(text.as_bytes());
         let ours = ours.map(|(_, warnings)| warnings.join("\n")).map_err(|wrong| wrong.to_string());
         let host: Arc<dyn Capabilities> = Store::new(serde_json::json!({}));
         let its = built().validate_settings(&settings, &host).expect("the wasm answers");

@@ -5,7 +5,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use flyte_secrets_policy::admission;
-use flyte_secrets_policy::texts::Texts;
 use flyte_secrets_testing::generate::Case;
 use flyte_secrets_testing::host::Store;
 use proptest::test_runner::{Config, RngSeed};
@@ -25,7 +24,6 @@ pub fn cases(cases: u32) -> Config {
 
 /// What the core says to a payload, as the host reads it.
 pub fn answer(payload: &str, store: &Arc<Store>) -> String {
-    let texts = Texts::default();
     let answer = admission::validate(payload.as_bytes(), &texts, &**store).into_json();
     String::from_utf8(answer).expect("an answer is text")
 }

@@ -4,7 +4,7 @@
 use flyte_secrets_testing::generate;
 use proptest::prelude::*;
 
-use crate::support::{cases, parts, value, Answer};
+use crate::support::{Answer, cases, parts, value};
 
 /// What may become of a part of the pod.
 enum May {

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use flyte_secrets_policy::names::{azure, kubernetes, NameScheme, Scope};
-use flyte_secrets_testing::generate::requests::{annotate, hostile, Request};
+use flyte_secrets_policy::names::{NameScheme, Scope, azure, kubernetes};
+use flyte_secrets_testing::generate::requests::{Request, annotate, hostile};
 use flyte_secrets_testing::generate::stores::scope;
-use flyte_secrets_testing::generate::{settings, text, Case};
+use flyte_secrets_testing::generate::{Case, settings, text};
 use flyte_secrets_testing::host::Store;
 use proptest::prelude::*;
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 
 use crate::support::{answer, cases};
 

@@ -4,7 +4,7 @@ use flyte_secrets_testing::{generate, rules};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use crate::support::{cases, clean, list, value, Answer};
+use crate::support::{Answer, cases, clean, list, value};
 
 /// A container's mounts as they are meant: volume and place.
 fn mounts(container: &Value) -> Vec<(&str, String)> {

@@ -4,7 +4,7 @@
 //! none is named in [`NO_MESSAGES`], and must be there. A placeholder stands for anything: what stands before, between
 //! and after them must be found, in this order, in one piece of code of the chapter.
 
-use anyhow::{bail, Context, Result};
+use anyhow::{Context, Result, bail};
 use proc_macro2::{TokenStream, TokenTree};
 use pulldown_cmark::{Event, Options, Parser};
 use syn::visit::{self, Visit};

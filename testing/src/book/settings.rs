@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use anyhow::{bail, ensure, Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use flyte_secrets_policy::settings::Settings;
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 use syn::visit::{self, Visit};
 use syn::{Expr, ExprCall, ExprClosure, ExprMethodCall, Lit, Pat};
 

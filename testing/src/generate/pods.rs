@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use proptest::sample::Index;
-use serde_json::{json, Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{object, of, rarely, text};
 

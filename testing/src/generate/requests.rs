@@ -1,9 +1,9 @@
 //! Requests for secrets: such as each manager takes, and such as an attacker would write.
 
-use flyte_secrets_policy::base32::{self, Alphabet};
-use flyte_secrets_policy::requests::{SecretRequest, ANNOTATION_PREFIX};
+use flyte_secrets_policy::secret_request::base32;
+use flyte_secrets_policy::secret_request::{ANNOTATION_PREFIX, SecretRequest};
 use proptest::prelude::*;
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 
 use super::{of, rarely};
 
@@ -39,19 +39,19 @@ impl Request {
     }
 
     /// As the core has it.
-    pub fn borrowed(&self) -> SecretRequest<'_> {
-        use flyte_secrets_policy::requests::MountRequirement;
+    pub fn parsed(&self) -> SecretRequest {
+        use flyte_secrets_policy::secret_request::MountRequirement;
         SecretRequest {
-            group: &self.group,
-            group_version: &self.group_version,
-            key: &self.key,
+            group: self.group.clone(),
+            group_version: self.group_version.clone(),
+            key: self.key.clone(),
             mount_requirement: match self.mount_requirement.as_str() {
                 "" | "ANY" | "0" => MountRequirement::Any,
                 "ENV_VAR" | "1" => MountRequirement::EnvVar,
                 "FILE" | "2" => MountRequirement::File,
                 number => MountRequirement::from_number(number.parse().unwrap_or_default()),
             },
-            env_var: &self.env_var,
+            env_var: self.env_var.clone(),
         }
     }
 }
@@ -182,7 +182,7 @@ pub fn annotated() -> impl Strategy<Value = Vec<(String, Request)>> {
 /// Writes requests into a pod's annotations.
 pub fn annotate(pod: &mut Value, requests: &[(String, Request)]) {
     for (annotation, request) in requests {
-        let value = base32::encode(Alphabet::Flyte, request.text_format().as_bytes());
+        let value = base32::encode(request.text_format().as_bytes());
         pod["metadata"]["annotations"][annotation] = json!(value);
     }
 }

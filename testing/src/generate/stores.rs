@@ -1,12 +1,12 @@
 //! What the stores hold for a pod's requests: values, values that cannot be used, and failures. All of them hold
 //! [`CANARY`].
 
-use base64::engine::general_purpose::STANDARD;
 use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::names::kubernetes::{image_pull_name, secret_name};
-use flyte_secrets_policy::names::{azure, NameScheme, Scope};
+use flyte_secrets_policy::names::{NameScheme, Scope, azure};
 use proptest::prelude::*;
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 
 use super::rarely;
 use super::requests::Request;

@@ -4,10 +4,8 @@
 //! than protobuf's own specification and less in places; no crate does the same. What it accepts is accepted here,
 //! except strings that are not UTF-8: proto3 has none, and Go would carry them into the pod mangled.
 
-use std::borrow::Cow;
-
 use super::{MountRequirement, SecretRequest};
-use crate::texts::{cut, Texts};
+use crate::cut;
 
 /// Why a text is not a `Secret` message.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -41,12 +39,12 @@ pub enum Error {
     Byte(u8),
 }
 
-/// Reads a `Secret` message. Strings that hold escapes are kept in `texts`.
+/// Reads a `Secret` message.
 ///
 /// # Errors
 /// Whatever Go's `proto.UnmarshalText` refuses, and strings that are not UTF-8.
-pub fn parse<'a>(text: &'a [u8], texts: &'a Texts) -> Result<SecretRequest<'a>, Error> {
-    let mut tokens = Tokens { rest: text, texts };
+pub fn parse(text: &[u8]) -> Result<SecretRequest, Error> {
+    let mut tokens = Tokens { rest: text };
     let mut request = SecretRequest::default();
     let mut seen = [false; 5];
     while let Some(token) = tokens.next(FIELDS_ONLY)? {
@@ -78,12 +76,12 @@ pub fn write(request: &SecretRequest) -> String {
     let mut text = String::new();
     for field in Field::ALL {
         let value = match field {
-            Field::Group => quote(request.group),
-            Field::GroupVersion => quote(request.group_version),
-            Field::Key => quote(request.key),
+            Field::Group => quote(&request.group),
+            Field::GroupVersion => quote(&request.group_version),
+            Field::Key => quote(&request.key),
             Field::MountRequirement if request.mount_requirement == MountRequirement::Any => continue,
             Field::MountRequirement => request.mount_requirement.to_string(),
-            Field::EnvVar => quote(request.env_var),
+            Field::EnvVar => quote(&request.env_var),
         };
         if value != "\"\"" {
             text.push_str(&format!("{}: {value}\n", field.label()));
@@ -145,7 +143,7 @@ enum Token<'a> {
     /// Letters, digits and `-+._`.
     Word(&'a [u8]),
     /// Quoted strings in a row, unquoted and joined.
-    Quoted(Cow<'a, [u8]>),
+    Quoted(Vec<u8>),
 }
 
 impl Token<'_> {
@@ -160,7 +158,6 @@ impl Token<'_> {
 
 struct Tokens<'a> {
     rest: &'a [u8],
-    texts: &'a Texts,
 }
 
 impl<'a> Tokens<'a> {
@@ -189,13 +186,11 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    fn string(&mut self, field: &'static str) -> Result<&'a str, Error> {
-        let bytes = match self.next(field)? {
-            Some(Token::Quoted(Cow::Borrowed(plain))) => plain,
-            Some(Token::Quoted(Cow::Owned(joined))) => self.texts.bytes(&joined),
-            _ => return Err(Error::NotAString(field)),
-        };
-        std::str::from_utf8(bytes).map_err(|_| Error::NotUtf8(field))
+    fn string(&mut self, field: &'static str) -> Result<String, Error> {
+        match self.next(field)? {
+            Some(Token::Quoted(bytes)) => String::from_utf8(bytes).map_err(|_| Error::NotUtf8(field)),
+            _ => Err(Error::NotAString(field)),
+        }
     }
 
     fn mount_requirement(&mut self) -> Result<MountRequirement, Error> {
@@ -236,8 +231,8 @@ impl<'a> Tokens<'a> {
     }
 
     /// Quoted strings that stand side by side are one.
-    fn quoted(&mut self, field: &'static str) -> Result<Cow<'a, [u8]>, Error> {
-        let mut joined: Cow<[u8]> = Cow::default();
+    fn quoted(&mut self, field: &'static str) -> Result<Vec<u8>, Error> {
+        let mut joined = Vec::new();
         while let [quote @ (b'"' | b'\''), tail @ ..] = self.rest {
             let mut length = 0;
             loop {
@@ -249,10 +244,7 @@ impl<'a> Tokens<'a> {
                 }
             }
             let (inner, rest) = tail.split_at(length);
-            match joined.is_empty() && !inner.contains(&b'\\') {
-                true => joined = Cow::Borrowed(inner),
-                false => unquote(inner, field, joined.to_mut())?,
-            }
+            unquote(inner, field, &mut joined)?;
             self.rest = rest.get(1..).unwrap_or_default();
             self.skip_blank();
         }
@@ -268,7 +260,7 @@ fn is_word(byte: u8) -> bool {
 fn unquote(inner: &[u8], field: &'static str, joined: &mut Vec<u8>) -> Result<(), Error> {
     let mut rest = inner;
     // Go looks at the characters of a string only when there is an escape in it.
-    if inner.contains(&b'\\') && std::str::from_utf8(inner).is_err() {
+    if inner.contains(&b'\\') && str::from_utf8(inner).is_err() {
         return Err(Error::NotUtf8(field));
     }
     loop {
@@ -327,7 +319,7 @@ fn unquote(inner: &[u8], field: &'static str, joined: &mut Vec<u8>) -> Result<()
 
 /// Go's `strconv.ParseInt(word, 0, 32)`: signs, the prefixes 0x, 0o, 0b and 0, and underscores between digits.
 fn go_int32(word: &[u8]) -> Option<i32> {
-    let word = std::str::from_utf8(word).ok()?;
+    let word = str::from_utf8(word).ok()?;
     let (negative, unsigned) = match word.strip_prefix(['+', '-']) {
         Some(unsigned) => (word.starts_with('-'), unsigned),
         None => (false, word),
@@ -360,7 +352,7 @@ mod tests {
     use super::*;
 
     fn key(text: &str) -> Result<String, Error> {
-        parse(text.as_bytes(), &Texts::default()).map(|request| request.key.to_owned())
+        parse(text.as_bytes()).map(|request| request.key)
     }
 
     #[test]
@@ -383,23 +375,23 @@ mod tests {
             (b"\xef\xbb\xbfkey:'a'", Error::Byte(0xef)),
         ];
         for (text, wrong) in table {
-            assert_eq!(parse(text, &Texts::default()), Err(wrong), "{}", text.escape_ascii());
+            assert_eq!(parse(text), Err(wrong), "{}", text.escape_ascii());
         }
     }
 
     #[test]
     fn what_is_written_reads_back() {
         let all = SecretRequest {
-            group: "g",
-            group_version: "v",
-            key: "\"é\\\n\r\t\u{1}'",
+            group: "g".to_owned(),
+            group_version: "v".to_owned(),
+            key: "\"é\\\n\r\t\u{1}'".to_owned(),
             mount_requirement: MountRequirement::Unknown(7),
-            env_var: "X",
+            env_var: "X".to_owned(),
         };
         let written = "group: \"g\"\ngroup_version: \"v\"\nkey: \"\\\"\\303\\251\\\\\\n\\r\\t\\001'\"\n\
                        mount_requirement: 7\nenv_var: \"X\"\n";
         assert_eq!(write(&all), written);
-        assert_eq!(parse(written.as_bytes(), &Texts::default()), Ok(all));
+        assert_eq!(parse(written.as_bytes()), Ok(all));
         assert_eq!(write(&SecretRequest::default()), "");
     }
 

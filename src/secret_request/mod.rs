@@ -3,14 +3,13 @@
 //! Each annotation `flyte.secrets/s<n>` holds one request: a `Secret` message in protobuf's text format, in base32.
 //! Knows annotations as pairs of strings, and nothing else of Kubernetes.
 
+pub mod base32;
 pub mod text_format;
 
-use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::base32::{self, Alphabet};
-use crate::index::compare;
-use crate::texts::{cut, Texts};
+use crate::cut;
 
 /// The annotations that Flyte's webhook looks at start so; what follows must be `s` and a number.
 pub const ANNOTATION_PREFIX: &str = "flyte.secrets/";
@@ -19,7 +18,7 @@ pub const ANNOTATION_PREFIX: &str = "flyte.secrets/";
 pub const REQUEST_PREFIX: &str = "flyte.secrets/s";
 
 /// How the task wants to see the secret (`Secret.MountType` of flyteidl).
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub enum MountRequirement {
     /// Whatever the manager does best: a file, but a variable in Embedded.
     #[default]
@@ -66,62 +65,51 @@ impl fmt::Display for MountRequirement {
 }
 
 /// One secret that a task asks for (`flyteidl.core.Secret`). Empty strings are absent fields.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct SecretRequest<'a> {
+#[derive(Clone, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub struct SecretRequest {
     /// The store's object: Secret, Vault path, ARN, GCP secret, Key Vault URI.
-    pub group: &'a str,
+    pub group: String,
     /// Version of the group, or Vault's engine: `kv1`, `kv2`, `db`.
-    pub group_version: &'a str,
+    pub group_version: String,
     /// The key in the group.
-    pub key: &'a str,
+    pub key: String,
     /// Variable or file.
     pub mount_requirement: MountRequirement,
     /// The variable that gets the value or, with a file, its path.
-    pub env_var: &'a str,
+    pub env_var: String,
 }
 
-impl SecretRequest<'_> {
-    /// Some order, what differs most often first.
-    fn order(&self, other: &Self) -> Ordering {
-        compare(self.key, other.key)
-            .then_with(|| compare(self.group, other.group))
-            .then_with(|| compare(self.env_var, other.env_var))
-            .then_with(|| self.mount_requirement.number().cmp(&other.mount_requirement.number()))
-            .then_with(|| compare(self.group_version, other.group_version))
-    }
-}
-
-impl fmt::Display for SecretRequest<'_> {
+impl fmt::Display for SecretRequest {
     /// As messages name it: `group/key`, and the version where there is one.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match (cut(self.group), cut(self.key)) {
+        match (cut(&self.group), cut(&self.key)) {
             ("", "") => f.write_str("without group and key")?,
             ("", key) => write!(f, "{key:?}")?,
             (group, "") => write!(f, "{group:?}")?,
             (group, key) => write!(f, "{:?}", format_args!("{group}/{key}").to_string())?,
         }
-        match cut(self.group_version) {
+        match cut(&self.group_version) {
             "" => Ok(()),
             version => write!(f, " version {version:?}"),
         }
     }
 }
 
-impl<'a> SecretRequest<'a> {
-    /// Its fields that are texts, by name.
-    pub fn texts(&self) -> [(&'static str, &'a str); 4] {
-        let Self { group, group_version, key, env_var, .. } = *self;
+impl SecretRequest {
+    /// Its fields that are strings, by name.
+    pub fn strings(&self) -> [(&'static str, &str); 4] {
+        let Self { group, group_version, key, env_var, .. } = self;
         [("group", group), ("group_version", group_version), ("key", key), ("env_var", env_var)]
     }
 }
 
 /// A request, and the annotation that holds it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Annotated<'a> {
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Annotated {
     /// The annotation's key.
-    pub annotation: &'a str,
+    pub annotation: String,
     /// What it asks for.
-    pub request: SecretRequest<'a>,
+    pub request: SecretRequest,
 }
 
 /// An annotation that holds no request.
@@ -145,49 +133,44 @@ pub enum Unreadable {
 
 /// What a pod's annotations ask for.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Requests<'a> {
+pub struct Requests {
     /// In the order of their numbers, each once.
-    pub requests: Vec<Annotated<'a>>,
-    /// Annotations that start as requests do but have no number; Flyte's webhook refuses such pods.
-    pub ignored: Vec<&'a str>,
+    pub requests: Vec<Annotated>,
+    /// Annotations that start as requests do but have no number; Flyte's webhook rejects such pods.
+    pub ignored: Vec<String>,
 }
 
-/// Reads the requests among `annotations`, pairs of key and value. Others are passed over. What is decoded is kept in
-/// `texts`.
+/// Reads the requests among annotations, pairs of key and value. Others are passed over.
 ///
 /// # Errors
 /// The first annotation, by number, that holds no request.
-pub fn read<'a>(
-    annotations: impl Iterator<Item = (&'a str, &'a str)>,
-    texts: &'a Texts,
-) -> Result<Requests<'a>, Error> {
-    let mut found: Vec<((usize, &str, &str), &str, &str)> = Vec::new();
-    let mut ignored = Vec::new();
+pub fn read<'a>(annotations: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Requests, Error> {
+    let mut numbered = Vec::new();
+    let mut found = Requests::default();
     for (key, value) in annotations {
         let Some(name) = key.strip_prefix(ANNOTATION_PREFIX) else { continue };
         match number_in(name) {
             Some(number) => {
                 let significant = number.trim_start_matches('0');
                 // By number, however long, then by how it is written: s2 before s10, s1 after s01.
-                let order = (significant.len(), significant, number);
-                let after = found.partition_point(|(known, _, _)| *known <= order);
-                found.insert(after, (order, key, value));
+                numbered.push(((significant.len(), significant, number), key, value));
             }
-            None => ignored.push(key),
+            None => found.ignored.push(key.to_owned()),
         }
     }
-    let mut requests: Vec<Annotated> = Vec::with_capacity(found.len());
-    let mut sorted: Vec<usize> = Vec::with_capacity(found.len());
-    for (_, annotation, value) in found {
-        let request = decode(value, texts).map_err(|problem| Error { annotation: annotation.to_owned(), problem })?;
-        let new = Annotated { annotation, request };
-        let order = |at: &usize| requests.get(*at).map_or(Ordering::Less, |known| known.request.order(&new.request));
-        if let Err(free) = sorted.binary_search_by(order) {
-            sorted.insert(free, requests.len());
-            requests.push(new);
-        }
+    numbered.sort_unstable();
+    // Each request, and the first annotation that holds it.
+    let mut requests = BTreeMap::new();
+    for (order, (_, annotation, value)) in numbered.into_iter().enumerate() {
+        let request = decode(value).map_err(|problem| Error { annotation: annotation.to_owned(), problem })?;
+        requests.entry(request).or_insert((order, annotation));
     }
-    Ok(Requests { requests, ignored })
+    let mut requests: Vec<_> = requests.into_iter().collect();
+    requests.sort_unstable_by_key(|(_, (order, _))| *order);
+    let annotated =
+        |(request, (_, annotation)): (_, (_, &str))| Annotated { annotation: annotation.to_owned(), request };
+    found.requests = requests.into_iter().map(annotated).collect();
+    Ok(found)
 }
 
 /// The digits of a request's annotation; `None` if the annotation is not one.
@@ -200,18 +183,17 @@ fn number_in(name: &str) -> Option<&str> {
     name.strip_prefix('s').filter(|number| !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
-/// The request that is an annotation's value.
+/// Returns the request that is an annotation's value.
 ///
 /// # Errors
 /// The text holds none.
-pub fn decode<'a>(value: &str, texts: &'a Texts) -> Result<SecretRequest<'a>, Unreadable> {
-    let text = base32::decode(Alphabet::Flyte, value.as_bytes())?;
-    Ok(text_format::parse(texts.bytes(&text), texts)?)
+pub fn decode(value: &str) -> Result<SecretRequest, Unreadable> {
+    Ok(text_format::parse(&base32::decode(value)?)?)
 }
 
 /// The inverse of [`decode`], as Flyte writes it.
 pub fn encode(request: &SecretRequest) -> String {
-    base32::encode(Alphabet::Flyte, text_format::write(request).as_bytes())
+    base32::encode(text_format::write(request).as_bytes())
 }
 
 #[cfg(test)]
@@ -219,7 +201,7 @@ mod tests {
     use super::*;
 
     fn annotation(text: &str) -> String {
-        base32::encode(Alphabet::Flyte, text.as_bytes())
+        base32::encode(text.as_bytes())
     }
 
     #[test]
@@ -234,17 +216,16 @@ mod tests {
             ("flyte.secrets/s-1", a.as_str()),
             ("other", "x"),
         ];
-        let texts = Texts::default();
-        let found = read(annotations.into_iter(), &texts);
-        let request = |key| SecretRequest { key, ..SecretRequest::default() };
+        let found = read(annotations.into_iter());
+        let request = |key: &str| SecretRequest { key: key.to_owned(), ..SecretRequest::default() };
         assert_eq!(
             found,
             Ok(Requests {
                 requests: vec![
-                    Annotated { annotation: "flyte.secrets/s2", request: request("b") },
-                    Annotated { annotation: "flyte.secrets/s10", request: request("a") },
+                    Annotated { annotation: "flyte.secrets/s2".to_owned(), request: request("b") },
+                    Annotated { annotation: "flyte.secrets/s10".to_owned(), request: request("a") },
                 ],
-                ignored: vec!["flyte.secrets/source", "flyte.secrets/s", "flyte.secrets/s-1"],
+                ignored: ["flyte.secrets/source", "flyte.secrets/s", "flyte.secrets/s-1"].map(str::to_owned).into(),
             })
         );
     }
@@ -252,8 +233,7 @@ mod tests {
     #[test]
     fn a_malformed_annotation_is_named() {
         let bad = annotation("key:k");
-        let texts = Texts::default();
-        let found = read([("flyte.secrets/s0", "?"), ("flyte.secrets/s1", bad.as_str())].into_iter(), &texts);
+        let found = read([("flyte.secrets/s0", "?"), ("flyte.secrets/s1", bad.as_str())].into_iter());
         assert_eq!(
             found.map_err(|wrong| wrong.to_string()),
             Err("annotation flyte.secrets/s0 holds no secret request: base32: character 0 is not in the alphabet; \

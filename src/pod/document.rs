@@ -1,0 +1,290 @@
+//! A pod as it came in: types with the fields that the policy reads or edits; every other field is kept as it is.
+//!
+//! A typed round trip through `k8s-openapi` would drop fields that are newer than the library, and the host's diff would
+//! remove them from the pod. So each type keeps what it does not name as [`RawValue`]s, which are copied into the answer
+//! unread. Elements of lists are JSON, too, and are looked into by [`read`] where something is added.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{MapAccess, Visitor};
+use serde::ser::{SerializeMap, SerializeSeq};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+/// A field that is not of the type that Kubernetes gives it. What it holds is not shown: it may be a secret's value.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("invalid pod: unexpected value in `{0}`")]
+pub struct Malformed(pub &'static str);
+
+/// Returns what a value of the pod is, as far as `T` reads it; `field` is what an error names.
+pub fn read<'a, T: Deserialize<'a>>(json: &'a RawValue, field: &'static str) -> Result<T, Malformed> {
+    serde_json::from_str(json.get()).map_err(|_| Malformed(field))
+}
+
+/// Returns a string of the pod, borrowed unless it holds escapes.
+pub fn text<'a>(json: &'a RawValue, field: &'static str) -> Result<Cow<'a, str>, Malformed> {
+    let quoted = json.get().strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    match quoted.filter(|text| !text.contains('\\')) {
+        Some(plain) => Ok(Cow::Borrowed(plain)),
+        None => read(json, field).map(Cow::Owned),
+    }
+}
+
+/// A field that may be missing or `null`. Both mean the same to Kubernetes, but each stays what it is unless something
+/// is added.
+pub struct Field<T>(Option<Option<T>>);
+
+impl<T> Default for Field<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T> Field<T> {
+    /// The value, if there is one.
+    pub fn get(&self) -> Option<&T> {
+        self.0.as_ref()?.as_ref()
+    }
+
+    /// The value, if there is one, to be edited.
+    pub fn get_mut(&mut self) -> Option<&mut T> {
+        self.0.as_mut()?.as_mut()
+    }
+}
+
+impl<T: Default> Field<T> {
+    /// The value, to be edited; an empty one if there was none.
+    pub fn get_or_default(&mut self) -> &mut T {
+        self.0.get_or_insert_default().get_or_insert_default()
+    }
+}
+
+impl<T> Field<Vec<T>> {
+    /// The elements; none if there is no list.
+    pub fn items(&self) -> &[T] {
+        self.get().map_or(&[], Vec::as_slice)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Option::deserialize(deserializer).map(|value| Self(Some(value)))
+    }
+}
+
+impl<T: Serialize> Serialize for Field<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.get().serialize(serializer)
+    }
+}
+
+/// The name of a member.
+#[derive(Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// A list whose elements are looked into where something is added.
+pub type List<'a> = Field<Vec<&'a RawValue>>;
+
+/// Declares types with some known fields, which keep all others. Of several members with one name the last one counts, as
+/// for the host.
+macro_rules! document {
+    ($($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $key:literal => $field:ident: $type:ty,)* })*) => {$(
+        $(#[$meta])*
+        #[derive(Default)]
+        pub struct $name<'a> {
+            $($(#[$field_meta])* pub $field: $type,)*
+            rest: Vec<(Key<'a>, &'a RawValue)>,
+        }
+
+        impl<'de: 'a, 'a> Deserialize<'de> for $name<'a> {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Members<'a>(PhantomData<$name<'a>>);
+
+                impl<'de: 'a, 'a> Visitor<'de> for Members<'a> {
+                    type Value = $name<'a>;
+
+                    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                        f.write_str("an object")
+                    }
+
+                    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+                        let mut document = $name::default();
+                        while let Some(key) = members.next_key::<Key>()? {
+                            match &*key.0 {
+                                $($key => document.$field = members.next_value()?,)*
+                                _ => document.rest.push((key, members.next_value()?)),
+                            }
+                        }
+                        Ok(document)
+                    }
+                }
+
+                deserializer.deserialize_map(Members(PhantomData))
+            }
+        }
+
+        impl Serialize for $name<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let mut members = serializer.serialize_map(None)?;
+                $(if self.$field.0.is_some() {
+                    members.serialize_entry($key, &self.$field)?;
+                })*
+                for (key, value) in &self.rest {
+                    members.serialize_entry(key, value)?;
+                }
+                members.end()
+            }
+        }
+    )*};
+}
+
+document! {
+    /// A pod.
+    Pod {
+        /// Its labels and annotations.
+        "metadata" => metadata: Field<Metadata<'a>>,
+        /// Its containers and volumes.
+        "spec" => spec: Field<Spec<'a>>,
+    }
+
+    /// A pod's `ObjectMeta`.
+    Metadata {
+        /// Labels.
+        "labels" => labels: Field<Strings<'a>>,
+        /// Annotations.
+        "annotations" => annotations: Field<Strings<'a>>,
+    }
+
+    /// Labels or annotations.
+    Strings {}
+
+    /// A `PodSpec`.
+    Spec {
+        /// Containers.
+        "containers" => containers: Field<Vec<Container<'a>>>,
+        /// Init containers, and native sidecars.
+        "initContainers" => init_containers: Field<InitContainers<'a>>,
+        /// Volumes.
+        "volumes" => volumes: List<'a>,
+        /// Secrets that images are pulled with.
+        "imagePullSecrets" => image_pull_secrets: List<'a>,
+        /// The service account.
+        "serviceAccountName" => service_account_name: Field<&'a RawValue>,
+    }
+
+    /// A container or an init container.
+    Container {
+        /// Its name.
+        "name" => name: Field<&'a RawValue>,
+        /// Its command.
+        "command" => command: Field<&'a RawValue>,
+        /// Its environment.
+        "env" => env: List<'a>,
+        /// Block devices.
+        "volumeDevices" => volume_devices: List<'a>,
+        /// Mounts.
+        "volumeMounts" => volume_mounts: List<'a>,
+    }
+}
+
+/// Init containers that came in, and those that are added behind them.
+#[derive(Default)]
+pub struct InitContainers<'a> {
+    /// Those that came in.
+    pub own: Vec<Container<'a>>,
+    /// Those that are added, in JSON.
+    pub added: &'a [Box<RawValue>],
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for InitContainers<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::deserialize(deserializer).map(|own| Self { own, added: &[] })
+    }
+}
+
+impl Serialize for InitContainers<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut all = serializer.serialize_seq(None)?;
+        self.own.iter().try_for_each(|container| all.serialize_element(container))?;
+        self.added.iter().try_for_each(|container| all.serialize_element(container))?;
+        all.end()
+    }
+}
+
+impl<'a> Spec<'a> {
+    /// The init containers that came in.
+    pub fn own_init_containers(&self) -> &[Container<'a>] {
+        self.init_containers.get().map_or(&[], |containers| &containers.own)
+    }
+}
+
+impl<'a> Strings<'a> {
+    /// Names and values, in the order in which they came.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.rest.iter().map(|(key, value)| (&*key.0, *value))
+    }
+
+    /// The value of a name.
+    pub fn get(&self, name: &str) -> Option<&'a RawValue> {
+        self.iter().filter(|(key, _)| *key == name).last().map(|(_, value)| value)
+    }
+
+    /// Sets the value at a place, or adds a name with its value.
+    pub fn set(&mut self, place: Option<usize>, name: &'a str, value: &'a RawValue) {
+        match place.and_then(|place| self.rest.get_mut(place)) {
+            Some((_, known)) => *known = value,
+            None => self.rest.push((Key(Cow::Borrowed(name)), value)),
+        }
+    }
+}
+
+impl Container<'_> {
+    /// Its name; empty if there is none.
+    pub fn name(&self) -> Result<Cow<'_, str>, Malformed> {
+        self.name.get().map_or(Ok(Cow::default()), |json| text(json, "containers.name"))
+    }
+}
+
+impl<'a> Pod<'a> {
+    /// The value of a label.
+    ///
+    /// # Errors
+    /// It is not a string.
+    pub fn label(&self, name: &str) -> Result<Option<Cow<'a, str>>, Malformed> {
+        let labels = self.metadata.get().and_then(|metadata| metadata.labels.get());
+        labels.and_then(|labels| labels.get(name)).map(|json| text(json, "metadata.labels")).transpose()
+    }
+
+    /// The annotations whose names start with `prefix`, in the order in which they came.
+    ///
+    /// # Errors
+    /// One of them is not a string.
+    pub fn annotations(&self, prefix: &str) -> Result<Vec<(&str, Cow<'a, str>)>, Malformed> {
+        let annotations = self.all_annotations().filter(|(name, _)| name.starts_with(prefix));
+        annotations.map(|(name, json)| Ok((name, text(json, "metadata.annotations")?))).collect()
+    }
+
+    /// All annotations.
+    pub(super) fn all_annotations(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        let annotations = self.metadata.get().and_then(|metadata| metadata.annotations.get());
+        annotations.into_iter().flat_map(Strings::iter)
+    }
+
+    /// The service account that the pod runs as; Kubernetes' default is `default`.
+    ///
+    /// # Errors
+    /// It is not a string.
+    pub fn service_account(&self) -> Result<Cow<'a, str>, Malformed> {
+        let named = self.spec.get().and_then(|spec| spec.service_account_name.get());
+        let named = named.map(|json| text(json, "spec.serviceAccountName")).transpose()?;
+        Ok(named.filter(|name| !name.is_empty()).unwrap_or(Cow::Borrowed("default")))
+    }
+
+    /// How many containers and init containers came in.
+    pub(super) fn containers(&self) -> usize {
+        self.spec.get().map_or(0, |spec| spec.containers.items().len() + spec.own_init_containers().len())
+    }
+}

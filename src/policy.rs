@@ -1,0 +1,104 @@
+//! The policy as Kubewarden runs it: the waPC functions that the host calls, and the host capability that it offers.
+
+use std::collections::{BTreeSet, HashMap};
+
+use kubewarden_policy_sdk::host_capabilities::kubernetes::GetResourceRequest;
+use kubewarden_policy_sdk::protocol_version_guest;
+use kubewarden_policy_sdk::response::ValidationResponse;
+use kubewarden_policy_sdk::settings::SettingsValidationResponse;
+use kubewarden_policy_sdk::wapc_guest::{CallResult, host_call, register_function};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::admission;
+use crate::pod::MutatedPod;
+use crate::settings;
+use crate::store::{Cluster, GetResource};
+use crate::verdict::Verdict;
+
+/// Called by the host when it has made an instance.
+#[allow(unsafe_code, reason = "the host finds the function by its name")]
+#[unsafe(no_mangle)]
+pub extern "C" fn wapc_init() {
+    register_function("validate", validate);
+    register_function("validate_settings", validate_settings);
+    register_function("protocol_version", protocol_version_guest);
+}
+
+fn validate(payload: &[u8]) -> CallResult {
+    to_json(&match admission::validate(payload, &Host) {
+        Verdict::Accept { warnings } if warnings.is_empty() => return Ok(ACCEPTED.to_vec()),
+        Verdict::Accept { warnings } => ValidationResponse { warnings: Some(warnings), ..accepted() },
+        Verdict::Reject(rejection) => ValidationResponse {
+            accepted: false,
+            code: Some(rejection.code()),
+            message: Some(rejection.to_string()),
+            ..accepted()
+        },
+        Verdict::Mutate { pod, audit, warnings } => {
+            let audit_annotations = HashMap::from([("secrets", audit)]);
+            return to_json(&MutationResponse { accepted: true, mutated_object: pod, audit_annotations, warnings });
+        }
+    })
+}
+
+/// The answer for pods that do not concern the policy, which are most of them: what the SDK's `accept_request` means.
+const ACCEPTED: &[u8] = br#"{"accepted":true}"#;
+
+fn accepted() -> ValidationResponse {
+    ValidationResponse {
+        accepted: true,
+        message: None,
+        code: None,
+        mutated_object: None,
+        audit_annotations: None,
+        warnings: None,
+    }
+}
+
+/// The SDK's `ValidationResponse` with the pod as the text that it is: to parse it into a `Value` would take several times
+/// as long as all else.
+#[derive(Serialize)]
+struct MutationResponse {
+    accepted: bool,
+    mutated_object: MutatedPod,
+    audit_annotations: HashMap<&'static str, String>,
+    warnings: Vec<String>,
+}
+
+fn validate_settings(payload: &[u8]) -> CallResult {
+    let (valid, message) = match settings::validate(payload) {
+        Ok((_, warnings)) => (true, warnings.join("\n")),
+        Err(error) => (false, error.to_string()),
+    };
+    if valid && !message.is_empty() {
+        // That the host does not take a line for its log is no reason to fail.
+        let event = json!({ "level": "warning", "message": message });
+        let _ = host_call("kubewarden", "tracing", "log", event.to_string().as_bytes());
+    }
+    to_json(&SettingsValidationResponse { valid, message: (!message.is_empty()).then_some(message) })
+}
+
+fn to_json(response: &impl Serialize) -> CallResult {
+    Ok(serde_json::to_vec(response)?)
+}
+
+/// The cluster behind the host capability `kubernetes/get_resource`.
+struct Host;
+
+impl Cluster for Host {
+    fn get_resource(&self, request: &GetResource) -> Result<Vec<u8>, String> {
+        let field_masks: BTreeSet<String> = request.field_masks.iter().map(ToString::to_string).collect();
+        let request = GetResourceRequest {
+            api_version: request.api_version.to_owned(),
+            kind: request.kind.to_owned(),
+            name: request.name.to_owned(),
+            namespace: request.namespace.map(str::to_owned),
+            // policy-server holds one lock across all calls that it answers from its cache.
+            disable_cache: true,
+            field_masks: Some(field_masks),
+        };
+        let request = serde_json::to_vec(&request).map_err(|error| error.to_string())?;
+        host_call("kubewarden", "kubernetes", "get_resource", &request).map_err(|error| error.to_string())
+    }
+}

@@ -1,0 +1,87 @@
+//! Flyte's base32, of annotations and of volumes' names: RFC 4648 without padding, in an alphabet of its own
+//! (`encoding.Base32Encoder` of flytestdlib).
+//!
+//! One deviation from Go's decoder: a text whose length is 1, 3 or 6 modulo 8 encodes no whole number of bytes; Go drops
+//! its tail silently, here it is an error.
+
+use base32::Alphabet;
+
+const RFC4648: Alphabet = Alphabet::Rfc4648Lower { padding: false };
+
+/// Why a text is not base32.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// A character outside the alphabet.
+    #[error("base32: character {at} is not in the alphabet")]
+    Character {
+        /// Byte offset into the text.
+        at: usize,
+    },
+    /// No encoder writes a text of this length.
+    #[error("base32: {length} characters encode no whole number of bytes, so the end is missing or there is too much")]
+    Length {
+        /// Characters, without line breaks.
+        length: usize,
+    },
+}
+
+/// Returns the bytes that a text encodes; line breaks are skipped, as Go does.
+///
+/// # Errors
+/// A character outside the alphabet, or a length that no encoder writes.
+pub fn decode(text: &str) -> Result<Vec<u8>, Error> {
+    let mut rfc = Vec::with_capacity(text.len());
+    for (at, character) in text.bytes().enumerate() {
+        match character {
+            b'a'..=b'z' => rfc.push(character),
+            // Flyte's digits are 1 to 6, those of the RFC 2 to 7.
+            b'1'..=b'6' => rfc.push(character + 1),
+            b'\r' | b'\n' => {}
+            _ => return Err(Error::Character { at }),
+        }
+    }
+    let length = rfc.len();
+    match length % 8 {
+        1 | 3 | 6 => Err(Error::Length { length }),
+        _ => base32::decode(RFC4648, str::from_utf8(&rfc).unwrap_or_default()).ok_or(Error::Length { length }),
+    }
+}
+
+/// Returns the text that encodes bytes.
+pub fn encode(bytes: &[u8]) -> String {
+    let mut text = base32::encode(RFC4648, bytes).into_bytes();
+    text.iter_mut().filter(|character| character.is_ascii_digit()).for_each(|digit| *digit -= 1);
+    String::from_utf8(text).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rejects_what_no_encoder_writes() {
+        let table: [(&str, Result<&[u8], Error>); 9] = [
+            ("", Ok(b"")),
+            ("mu", Ok(b"e")),
+            ("m\r\nu\n", Ok(b"e")),
+            ("m", Err(Error::Length { length: 1 })),
+            ("nnsxsorcnmr", Err(Error::Length { length: 11 })),
+            ("aaaaaa", Err(Error::Length { length: 6 })),
+            ("7u", Err(Error::Character { at: 0 })),
+            ("mu======", Err(Error::Character { at: 2 })),
+            ("MU", Err(Error::Character { at: 0 })),
+        ];
+        for (text, decoded) in table {
+            assert_eq!(decode(text), decoded.map(<[u8]>::to_vec), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_encoded_decodes() {
+        let bytes: Vec<u8> = (0..=255).collect();
+        for length in 0..bytes.len() {
+            let part: Vec<u8> = bytes.iter().copied().take(length).collect();
+            assert_eq!(decode(&encode(&part)).as_ref(), Ok(&part));
+        }
+    }
+}

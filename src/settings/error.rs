@@ -1,0 +1,98 @@
+//! What is wrong in settings, and where.
+
+/// Settings that cannot be used.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// Not JSON.
+    #[error("invalid settings: not JSON at line {line}, column {column}")]
+    Json {
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1.
+        column: usize,
+    },
+    /// Not text.
+    #[error("invalid settings: not UTF-8")]
+    NotUtf8,
+    /// Not of the type that the key expects.
+    #[error("invalid settings: `{path}`: expected {expected}")]
+    Type {
+        /// Keys from the top, joined by dots, and numbers of elements in brackets.
+        path: String,
+        /// What should stand there.
+        expected: String,
+    },
+    /// A key that neither Flyte nor this policy knows.
+    #[error("invalid settings: unknown field `{path}`{}", .nearest.as_ref().map(|name| format!(", did you mean `{name}`?")).unwrap_or_default())]
+    UnknownField {
+        /// Likewise.
+        path: String,
+        /// The known key that is written most alike.
+        nearest: Option<String>,
+    },
+    /// The value is of the right type, and still wrong.
+    #[error("invalid settings: `{path}`: {problem}")]
+    Value {
+        /// Likewise.
+        path: String,
+        /// The fact and what to do.
+        problem: String,
+    },
+}
+
+impl Error {
+    /// The keys to what is wrong; empty if it is the whole.
+    pub fn path(&self) -> &str {
+        match self {
+            Self::Json { .. } | Self::NotUtf8 => "",
+            Self::Type { path, .. } | Self::UnknownField { path, .. } | Self::Value { path, .. } => path,
+        }
+    }
+
+    pub(super) fn value(path: &str, problem: String) -> Self {
+        Self::Value { path: path.to_owned(), problem }
+    }
+}
+
+impl From<serde_json::Error> for Error {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Json { line: error.line(), column: error.column() }
+    }
+}
+
+impl From<serde_path_to_error::Error<serde_json::Error>> for Error {
+    /// serde's message is taken apart: it is the only place where the names stand that were expected.
+    fn from(error: serde_path_to_error::Error<serde_json::Error>) -> Self {
+        let path = match error.path().to_string() {
+            root if root == "." => "settings".to_owned(),
+            path => path,
+        };
+        let message = error.inner().to_string();
+        let mut names = message.split('`').skip(1).step_by(2);
+        let found = names.next().unwrap_or_default();
+        if message.starts_with("unknown field") {
+            return Self::UnknownField { nearest: nearest(found, names).map(str::to_owned), path };
+        }
+        if message.starts_with("unknown variant") {
+            let meant = nearest(found, names.clone()).map(|name| format!("; {name} was perhaps meant"));
+            let known = names.collect::<Vec<_>>().join(", ");
+            return Self::Value { path, problem: format!("{found:?} is none of {known}{}", meant.unwrap_or_default()) };
+        }
+        match message.split_once(", expected ") {
+            Some((_, expected)) => Self::Type { path, expected: expected.to_owned() },
+            None => Self::Value { path, problem: message },
+        }
+    }
+}
+
+/// The name that is written most like `found`, in any case, if one is near enough to have been meant.
+fn nearest<'n>(found: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    // No name is half as long, and to compare takes as long as both together.
+    if found.len() > 64 {
+        return None;
+    }
+    let found = found.to_ascii_lowercase();
+    let near =
+        known.map(|name| (strsim::levenshtein(&found, &name.to_ascii_lowercase()), name)).min_by_key(|near| near.0);
+    near.filter(|(distance, name)| distance * 3 <= name.len() + 1).map(|(_, name)| name)
+}
