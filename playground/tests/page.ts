@@ -80,7 +80,7 @@ function firstWords(folder: string): string {
 }
 
 /** The editor of this name. */
-export function textOf(page: Page, name: "Pod" | "Settings" | "Secrets in the store" | "Read requests") {
+export function textOf(page: Page, name: "Pod" | "Settings" | "Secrets in the store" | "Decode secret requests") {
   return page.getByRole("textbox", { name, exact: true });
 }
 

@@ -29,9 +29,19 @@ export function refill(element: Element, data: unknown, make: () => Node[]): voi
 }
 const filled = new WeakMap<Element, string>();
 
+/** Code that wraps after each `__`, the separator in secret names. */
+export function code(text: string): HTMLElement {
+  return h("code", {}, ...breakable(text));
+}
+
+/** Text that wraps after each `__`. */
+export function breakable(text: string): Child[] {
+  return text.split(/(?<=__)/).flatMap((part, at) => [at > 0 && h("wbr"), part]);
+}
+
 /** A list of terms and what each is; those that are nothing are left out. */
 export function facts(pairs: [term: string, value: string | undefined][]): HTMLElement {
-  const given = pairs.flatMap(([term, value]) => (value ? [h("dt", {}, term), h("dd", {}, h("code", {}, value))] : []));
+  const given = pairs.flatMap(([term, value]) => (value ? [h("dt", {}, term), h("dd", {}, code(value))] : []));
   return h("dl", {}, ...given);
 }
 
