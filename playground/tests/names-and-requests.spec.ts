@@ -53,6 +53,29 @@ test.describe("names", () => {
     await expect(page.locator("#names-answer")).toHaveText("Fill in the organization and the key.");
   });
 
+  test("wrap after separators, and not in the middle of words", async ({ page }) => {
+    await page.setViewportSize({ width: 320, height: 844 });
+    const name = page.locator(".names code").nth(1);
+    await expect(name).toHaveText("u__org__acme__domain__development__project__flytesnacks__key__db-password");
+    await expect(name.locator("wbr")).toHaveCount(8);
+    const lines = await name.evaluate((element) => {
+      const lines = new Map<number, string>();
+      const texts = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+      for (let text = texts.nextNode() as Text | null; text; text = texts.nextNode() as Text | null) {
+        for (let at = 0; at < text.length; at++) {
+          const range = document.createRange();
+          range.setStart(text, at);
+          range.setEnd(text, at + 1);
+          const { top } = range.getBoundingClientRect();
+          lines.set(top, (lines.get(top) ?? "") + text.data[at]);
+        }
+      }
+      return [...lines.values()];
+    });
+    expect(lines.length).toBeGreaterThan(1);
+    for (const line of lines.slice(0, -1)) expect(line).toMatch(/__$/);
+  });
+
   test("are copied", async ({ page, context }) => {
     await context.grantPermissions(["clipboard-read", "clipboard-write"]);
     await page.getByRole("button", { name: "Copy name" }).first().click();

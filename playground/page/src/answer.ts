@@ -39,6 +39,7 @@ export function answer(parent: HTMLElement): Answer {
       { class: "heading" },
       h("h3", {}, "Pod before and after"),
       size,
+      diff.toggle,
       copyButton("pod after", () => pods[chosen]?.after ?? ""),
     ),
     diff.element,

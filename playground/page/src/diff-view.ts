@@ -12,6 +12,8 @@ const TWO_COLUMNS_PX = 600;
 
 export interface DiffView {
   element: HTMLElement;
+  /** The button that shows and hides unchanged lines. */
+  toggle: HTMLElement;
   show(before: string, after: string): void;
   /** Forgets what was shown, and hides unchanged lines again. */
   reset(): void;
@@ -54,7 +56,8 @@ export function diffView(name: string): DiffView {
   }).observe(parent);
 
   return {
-    element: h("div", {}, toggle, parent),
+    element: parent,
+    toggle,
     show: (...next) => {
       texts = next;
       draw();
@@ -83,6 +86,7 @@ function readOnly(label: string): Extension {
 function twoColumns(parent: HTMLElement, name: string, [before, after]: [string, string]): View {
   const view = new MergeView({
     parent,
+    highlightChanges: false,
     a: { doc: before, extensions: readOnly(`${name} before`) },
     b: { doc: after, extensions: readOnly(`${name} after`) },
   });
@@ -103,7 +107,9 @@ function oneColumn(parent: HTMLElement, name: string, [, doc]: [string, string])
     show: (original, after, collapseUnchanged) =>
       view.dispatch({
         changes: changes(view.state.doc, after),
-        effects: merge.reconfigure(unifiedMergeView({ original, mergeControls: false, collapseUnchanged })),
+        effects: merge.reconfigure(
+          unifiedMergeView({ original, collapseUnchanged, highlightChanges: false, mergeControls: false }),
+        ),
       }),
     destroy: () => view.destroy(),
   };

@@ -34,9 +34,12 @@ export function code(text: string): HTMLElement {
   return h("code", {}, ...breakable(text));
 }
 
-/** Text that wraps after each `__`. */
+/** Text that wraps after each `__`, and not at the hyphens of short words, such as flags. */
 export function breakable(text: string): Child[] {
-  return text.split(/(?<=__)/).flatMap((part, at) => [at > 0 && h("wbr"), part]);
+  return text.split(/(?<=__|\s)|(?=\s)/).flatMap((part) => {
+    const whole = part.includes("-") && part.length <= 24;
+    return [whole ? h("span", { class: "whole" }, part) : part, part.endsWith("__") && h("wbr")];
+  });
 }
 
 /** A list of terms and what each is; those that are nothing are left out. */
