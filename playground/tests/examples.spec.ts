@@ -3,7 +3,7 @@
  */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { expect, open, openExample, test, verdict } from "./page";
+import { expect, findAfter, open, openExample, test, verdict } from "./page";
 
 /** Folder, verdict, words about the secret requests, words in the pod after. */
 const EXPECTED: Record<string, [string, string[], string[]]> = {
@@ -48,7 +48,6 @@ for (const [folder, [outcome, requests, pod]] of Object.entries(EXPECTED)) {
     await openExample(page, folder);
     await expect(verdict(page).locator("strong")).toHaveText(outcome);
     for (const words of requests) await expect(page.locator(".details")).toContainText(words);
-    for (const words of pod)
-      await expect(page.locator(".diff .cm-merge-b .cm-line").filter({ hasText: words }).first()).toBeVisible();
+    for (const words of pod) await findAfter(page, words);
   });
 }

@@ -58,8 +58,8 @@ export function diffView(name: string): DiffView {
   return {
     element: parent,
     toggle,
-    show: (...next) => {
-      texts = next;
+    show: (before, after) => {
+      texts = [before.trimEnd(), after.trimEnd()];
       draw();
     },
     reset: () => {
