@@ -129,8 +129,8 @@ $(LINTERS)/bin/actionlint:
 .PHONY: toolchain
 toolchain:
 	@rustup show active-toolchain > /dev/null 2>&1 || rustup toolchain install
-	@rustup component list --installed | grep -q '^rust-src' || rustup component add clippy rust-src rustfmt
-	@rustup target list --installed | grep -qx $(TARGET) || rustup target add $(TARGET)
+	@rustup component list --installed | grep -q '^clippy' || rustup component add clippy rustfmt
+	@[ "$$(rustup target list --installed | grep -cx -e $(TARGET) -e $(PAGE_TARGET))" = 2 ] || rustup target add $(TARGET) $(PAGE_TARGET)
 
 # Paths of the machine that builds would stand in the wasm, and make it another one on each.
 CARGO_HOME ?= $(HOME)/.cargo
@@ -156,28 +156,24 @@ $(MOTO)/bin/moto_server:
 policy.wasm: $(BUILT) | $(WASM_OPT) ## the policy, without its metadata
 	$(SHRINK) -O3 $< -o $@
 
-# The playground's wasm may have 300 kB, so it is built for size in every way: without the standard library's messages of panics, which takes a
-# library that is built along. Nothing that is unstable in that can change, because the compiler is pinned.
+# The playground's wasm, for any browser.
 BINDGEN_VERSION := $(shell sed -n 's/^wasm-bindgen = "=\(.*\)"/\1/p' playground/Cargo.toml)
 BINDGEN := $(CACHE)/wasm-bindgen-$(BINDGEN_VERSION)
 PAGE_TARGET := wasm32-unknown-unknown
 PAGE_BUILT := target/page/$(PAGE_TARGET)/playground/flyte_secrets_playground.wasm
 PAGE_WASM := playground/package/wasm/flyte_secrets_bg.wasm
-PAGE_FLAGS := -Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none
 
 $(BINDGEN)/bin/wasm-bindgen:
 	cargo install --quiet --debug --root $(BINDGEN) wasm-bindgen-cli@$(BINDGEN_VERSION)
 
-$(PAGE_BUILT): export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS = $(PAGE_FLAGS) $(NO_PATHS)
-$(PAGE_BUILT): export RUSTC_BOOTSTRAP = 1
+$(PAGE_BUILT): export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS = $(NO_PATHS)
 $(PAGE_BUILT): $(SOURCES) $(shell find explain/src playground/src -name '*.rs') explain/Cargo.toml playground/Cargo.toml | toolchain
-	cargo build --quiet --profile playground --target $(PAGE_TARGET) --target-dir target/page \
-		-Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size --package flyte-secrets-playground
+	cargo build --quiet --profile playground --target $(PAGE_TARGET) --target-dir target/page --package flyte-secrets-playground
 	@touch $@
 
 $(PAGE_WASM): $(PAGE_BUILT) | $(BINDGEN)/bin/wasm-bindgen $(WASM_OPT)
 	$(BINDGEN)/bin/wasm-bindgen --target web --out-name flyte_secrets --out-dir $(@D) --remove-name-section --remove-producers-section $<
-	$(SHRINK) --converge --flatten --local-cse --rereloop -Oz -Oz --converge --strip-target-features $@ -o $@
+	$(SHRINK) $@ -o $@
 
 PAGE_MODULES := playground/node_modules/.package-lock.json
 PACKAGE := playground/package/dist/index.js

@@ -12,10 +12,5 @@ export default defineConfig({
     modulePreload: false,
     // The wasm stays a file of its own.
     assetsInlineLimit: 0,
-    rolldownOptions: {
-      // CodeMirror's packages say that they have no side effects. Told so in full, the bundler leaves out 20 kB of parsers that
-      // nothing here asks for.
-      treeshake: { moduleSideEffects: (id) => !id.includes("node_modules"), propertyReadSideEffects: false },
-    },
   },
 });

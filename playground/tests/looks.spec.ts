@@ -39,7 +39,7 @@ test("the switch works where nothing can be remembered", async ({ page }) => {
   expect(await background(page)).toBe(DARK);
 });
 
-for (const width of [390, 768, 1100]) {
+for (const width of [320, 390, 768, 1100]) {
   test(`at a width of ${width} nothing scrolls sideways`, async ({ page }) => {
     await page.setViewportSize({ width, height: 844 });
     await open(page);
@@ -49,7 +49,7 @@ for (const width of [390, 768, 1100]) {
       await openExample(page, folder);
       expect(await overflow(), folder).toBe(0);
     }
-    await page.getByText("Ask for a secret").click();
+    await page.getByText("Add a secret request").click();
     for (const tab of TABS) {
       await page.getByRole("tab", { name: tab, exact: true }).click();
       expect(await overflow(), tab).toBe(0);
@@ -74,15 +74,17 @@ test("on a phone there is one column, and the verdict stays in sight of the ques
   await expect(verdict(page)).not.toBeInViewport();
   await peek.click();
   await expect(verdict(page)).toBeInViewport();
-  // One below the other: what is the same stands there once.
-  await expect(page.locator(".diff .same .before").first()).toBeHidden();
+  // In one column, an unchanged line is shown once.
+  await page.getByRole("button", { name: "Show unchanged lines" }).click();
+  await expect(page.locator(".diff .cm-merge-a")).toHaveCount(0);
+  await expect(page.locator(".diff .cm-merge-b .cm-line").getByText("apiVersion: v1")).toHaveCount(1);
 });
 
 test("all by keyboard: an example, another tab, a question, an answer", async ({ page }) => {
   await open(page);
   await page.keyboard.press("Tab");
-  await expect(page.getByRole("link", { name: "Skip to the texts" })).toBeFocused();
-  await expect(page.getByRole("link", { name: "Skip to the texts" })).toBeInViewport();
+  await expect(page.getByRole("link", { name: "Skip to content" })).toBeFocused();
+  await expect(page.getByRole("link", { name: "Skip to content" })).toBeInViewport();
   await page.keyboard.press("Tab");
   await expect(page.getByRole("tab", { name: "Pod", exact: true })).toBeFocused();
 
@@ -111,7 +113,7 @@ test("all by keyboard: an example, another tab, a question, an answer", async ({
   await expect(textOf(page, "Pod")).toBeFocused();
   await page.keyboard.press("ControlOrMeta+End");
   await page.keyboard.type("no: : yaml");
-  await expect(verdict(page)).toContainText("No answer yet");
+  await expect(verdict(page)).toContainText("Invalid input");
 });
 
 test("whatever has the focus shows it", async ({ page }) => {
@@ -142,7 +144,7 @@ test("the verdict is announced once typing rests", async ({ page }) => {
   const region = page.locator("#announcer");
   await expect(region).toHaveText(/^Changed/);
   await openExample(page, "tenancy");
-  await expect(region).toHaveText(/^Refused with code 403/);
+  await expect(region).toHaveText(/^Rejected with code 403/);
 });
 
 for (const colorScheme of ["light", "dark"] as const) {
@@ -151,7 +153,7 @@ for (const colorScheme of ["light", "dark"] as const) {
     for (const tab of TABS) {
       test(`tab ${tab}`, async ({ page }) => {
         await open(page);
-        await page.getByText("Ask for a secret").click();
+        await page.getByText("Add a secret request").click();
         await page.getByRole("tab", { name: tab, exact: true }).click();
         if (tab === "Requests") await page.locator("#encode-form").getByLabel("Key").fill("k");
         if (tab === "Names") await page.locator("#back-form").getByLabel("Name").fill("nonsense");

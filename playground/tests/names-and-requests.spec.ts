@@ -53,13 +53,36 @@ test.describe("names", () => {
     await expect(page.locator("#names-answer")).toHaveText("Fill in the organization and the key.");
   });
 
+  test("wrap after separators, and not in the middle of words", async ({ page }) => {
+    await page.setViewportSize({ width: 320, height: 844 });
+    const name = page.locator(".names code").nth(1);
+    await expect(name).toHaveText("u__org__acme__domain__development__project__flytesnacks__key__db-password");
+    await expect(name.locator("wbr")).toHaveCount(8);
+    const lines = await name.evaluate((element) => {
+      const lines = new Map<number, string>();
+      const texts = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+      for (let text = texts.nextNode() as Text | null; text; text = texts.nextNode() as Text | null) {
+        for (let at = 0; at < text.length; at++) {
+          const range = document.createRange();
+          range.setStart(text, at);
+          range.setEnd(text, at + 1);
+          const { top } = range.getBoundingClientRect();
+          lines.set(top, (lines.get(top) ?? "") + text.data[at]);
+        }
+      }
+      return [...lines.values()];
+    });
+    expect(lines.length).toBeGreaterThan(1);
+    for (const line of lines.slice(0, -1)) expect(line).toMatch(/__$/);
+  });
+
   test("are copied", async ({ page, context }) => {
     await context.grantPermissions(["clipboard-read", "clipboard-write"]);
-    await page.getByRole("button", { name: "Copy the name" }).first().click();
+    await page.getByRole("button", { name: "Copy name" }).first().click();
     expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(
       "u__org__acme__domain__development__project__flytesnacks__key__db-password",
     );
-    await page.getByRole("button", { name: "Copy the command" }).first().click();
+    await page.getByRole("button", { name: "Copy command" }).first().click();
     expect(await page.evaluate(() => navigator.clipboard.readText())).toMatch(/^kubectl create secret generic /);
   });
 
@@ -80,22 +103,22 @@ test.describe("requests", () => {
   });
 
   test("an annotation in words and fields", async ({ page }) => {
-    await fill(page, "Read requests", VALUE);
-    await expect(page.locator("#decode-answer")).toContainText('Asks for key "db-password", as a variable');
-    await expect(page.locator("#decode-answer dl")).toHaveText("Keydb-passwordAsa variable");
+    await fill(page, "Decode secret requests", VALUE);
+    await expect(page.locator("#decode-answer")).toContainText('Secret: key "db-password", as a variable');
+    await expect(page.locator("#decode-answer dl")).toHaveText("Keydb-passwordMountvariable");
   });
 
   test("all of a pod", async ({ page }) => {
     const pod = (name: string) =>
       `kind: Pod\napiVersion: v1\nmetadata:\n  name: ${name}\n  annotations:\n    flyte.secrets/s0: ${VALUE}\n    flyte.secrets/s1: oops\n`;
-    await fill(page, "Read requests", `${pod("a")}---\n${pod("b")}`);
+    await fill(page, "Decode secret requests", `${pod("a")}---\n${pod("b")}`);
     await expect(page.locator("#decode-answer h3")).toHaveText(["Pod a", "Pod b"]);
     await expect(page.locator("#decode-answer .requests").first().locator("> li")).toHaveCount(2);
     await expect(page.locator("#decode-answer .error").first()).toContainText("flyte.secrets/s1");
   });
 
   test("what is no request is told in words", async ({ page }) => {
-    await fill(page, "Read requests", "oops!");
+    await fill(page, "Decode secret requests", "oops!");
     await expect(page.locator("#requests")).toContainText(/oops!/);
     await expect(page.locator("#requests :is(.error, .findings li)").first()).toBeVisible();
   });
@@ -104,11 +127,11 @@ test.describe("requests", () => {
     await context.grantPermissions(["clipboard-read", "clipboard-write"]);
     const form = page.locator("#encode-form");
     await form.getByLabel("Key").pressSequentially("db-password");
-    await form.getByLabel("a variable", { exact: true }).check();
+    await form.getByLabel("variable", { exact: true }).check();
     await expect(form.getByRole("status")).toContainText(VALUE);
-    await form.getByRole("button", { name: "Copy the annotation's value" }).click();
+    await form.getByRole("button", { name: "Copy annotation value" }).click();
     expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(VALUE);
-    await form.getByRole("button", { name: "Copy the lines" }).click();
+    await form.getByRole("button", { name: "Copy YAML" }).click();
     expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(
       `metadata:\n  labels:\n    inject-flyte-secrets: "true"\n  annotations:\n    flyte.secrets/s0: ${VALUE}`,
     );

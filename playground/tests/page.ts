@@ -80,7 +80,7 @@ function firstWords(folder: string): string {
 }
 
 /** The editor of this name. */
-export function textOf(page: Page, name: "Pod" | "Settings" | "Secrets in the store" | "Read requests") {
+export function textOf(page: Page, name: "Pod" | "Settings" | "Secrets in the store" | "Decode secret requests") {
   return page.getByRole("textbox", { name, exact: true });
 }
 
@@ -91,6 +91,17 @@ export async function fill(page: Page, name: Parameters<typeof textOf>[1], text:
   await page.keyboard.press("ControlOrMeta+A");
   if (text) await page.keyboard.insertText(text);
   else await page.keyboard.press("Delete");
+}
+
+/** Scrolls through the pod after, of which CodeMirror draws no more than what is near, until there is a line with these words. */
+export async function findAfter(page: Page, words: string): Promise<void> {
+  const pane = page.locator("#answer");
+  await pane.evaluate((pane) => pane.scrollTo(0, 0));
+  const line = page.locator(".diff .cm-merge-b .cm-line").filter({ hasText: words }).first();
+  await expect(async () => {
+    if (!(await line.isVisible())) await pane.evaluate((pane) => pane.scrollBy(0, 300));
+    await expect(line).toBeVisible({ timeout: 100 });
+  }).toPass({ timeout: 20_000 });
 }
 
 export const verdict = (page: Page) => page.locator(".verdict");

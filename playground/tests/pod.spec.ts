@@ -6,7 +6,7 @@ import { exampleFile, expect, fill, open, openExample, test, textOf, verdict } f
 test("typing in the pod changes the answer, and undo brings it back", async ({ page }) => {
   await open(page);
   await openExample(page, "tenancy");
-  await expect(verdict(page)).toContainText("Refused with code 403");
+  await expect(verdict(page)).toContainText("Rejected with code 403");
   await expect(verdict(page)).toContainText('the pod is in namespace "sandbox"');
 
   await textOf(page, "Pod").getByText("sandbox", { exact: false }).first().dblclick();
@@ -14,11 +14,11 @@ test("typing in the pod changes the answer, and undo brings it back", async ({ p
   for (const _ of "sandbox") await page.keyboard.press("Backspace");
   await page.keyboard.type("flytesnacks-development");
   await expect(verdict(page)).toContainText("Changed");
-  await expect(page.locator(".diff .added .after").first()).toContainText("_UNION_DB-PASSWORD");
+  await expect(page.locator(".diff .cm-merge-b .cm-changedLine").first()).toContainText("_UNION_DB-PASSWORD");
 
   for (let at = 0; at < 40 && !(await textOf(page, "Pod").getByText("sandbox").count()); at++)
     await page.keyboard.press("ControlOrMeta+Z");
-  await expect(verdict(page)).toContainText("Refused with code 403");
+  await expect(verdict(page)).toContainText("Rejected with code 403");
 });
 
 test("typing in the settings changes the answer", async ({ page }) => {
@@ -26,8 +26,8 @@ test("typing in the settings changes the answer", async ({ page }) => {
   await openExample(page, "embedded");
   await fill(page, "Settings", "");
   await textOf(page, "Settings").pressSequentially("secretManagerTypes: [AWS]");
-  await expect(verdict(page)).toContainText("Refused with code 400");
-  await expect(page.locator(".chain").first()).toContainText("AWS does not");
+  await expect(verdict(page)).toContainText("Rejected with code 400");
+  await expect(page.locator(".chain").first()).toContainText("AWS: not injected");
 });
 
 test("typing in the store changes the answer", async ({ page }) => {
@@ -35,11 +35,11 @@ test("typing in the store changes the answer", async ({ page }) => {
   await openExample(page, "embedded");
   await expect(page.locator("[data-found=true]")).toHaveCount(3);
   await fill(page, "Secrets in the store", "K8s: {}");
-  await expect(verdict(page)).toContainText("Refused with code 400");
+  await expect(verdict(page)).toContainText("Rejected with code 400");
   await expect(page.locator("[data-found=true]")).toHaveCount(0);
   await fill(page, "Secrets in the store", "");
   await expect(verdict(page)).toContainText("Changed");
-  await expect(verdict(page)).toContainText("No secrets are given");
+  await expect(verdict(page)).toContainText("The store is empty");
 });
 
 test("a broken pod is marked where it is broken, and the last answer is out of reach", async ({ page }) => {
@@ -48,9 +48,9 @@ test("a broken pod is marked where it is broken, and the last answer is out of r
   await textOf(page, "Pod").getByText("kind: Pod").click();
   await page.keyboard.press("End");
   await page.keyboard.type(": {");
-  const line = page.locator("#pod-editor .finding-line");
+  const line = page.locator("#pod-editor .cm-lintRange");
   await expect(line.first()).toBeVisible();
-  await expect(verdict(page)).toContainText("No answer yet");
+  await expect(verdict(page)).toContainText("Invalid input");
   await expect(page.locator(".details")).toHaveAttribute("inert", "");
   await expect(textOf(page, "Pod")).toHaveAttribute("aria-invalid", "true");
   const finding = page.getByRole("list", { name: "Findings" }).first().getByRole("listitem").first();
@@ -71,7 +71,7 @@ test("each mistake in the settings is marked, with the nearest known name", asyn
   await open(page);
   await openExample(page, "mistakes");
   const settings = page.locator("#settings-editor");
-  await expect(settings.locator(".finding")).toHaveText(["Embbeded", "awsSecretManagr", "Flyte"]);
+  await expect(settings.locator(".cm-lintRange")).toHaveText(["Embbeded", "awsSecretManagr", "Flyte"]);
   await expect(page.locator("#settings-editor-findings")).toContainText("awsSecretManager was perhaps meant");
   await page.locator("#settings-editor-findings").getByRole("button", { name: "Line 2" }).click();
   expect(await page.evaluate(() => getSelection()?.toString())).toBe("Embbeded");
@@ -80,7 +80,7 @@ test("each mistake in the settings is marked, with the nearest known name", asyn
 test("the column of a finding counts characters, not UTF-16 units", async ({ page }) => {
   await open(page);
   await fill(page, "Settings", 'secretManagerTypes: ["🔑🔑", K8s]');
-  await expect(page.locator("#settings-editor .finding")).toHaveText(['"🔑🔑"']);
+  await expect(page.locator("#settings-editor .cm-lintRange")).toHaveText(['"🔑🔑"']);
 });
 
 test("Enter keeps the indentation, Tab leaves", async ({ page }) => {
@@ -103,7 +103,7 @@ test("several pods: one is looked at", async ({ page }) => {
   await openExample(page, "several");
   const pods = page.getByRole("group", { name: "Which pod" }).getByRole("radio");
   await expect(pods).toHaveCount(3);
-  await expect(verdict(page)).toContainText("Let through as it is");
+  await expect(verdict(page)).toContainText("Untouched");
   await expect(page.locator(".warnings")).toContainText("it lacks the label");
   await pods.first().focus();
   await page.keyboard.press("ArrowDown");
@@ -134,30 +134,52 @@ test("values are shown if that is asked for", async ({ page }) => {
   await open(page);
   await openExample(page, "embedded");
   await expect(page.locator(".diff")).not.toContainText("correct horse");
-  await page.getByLabel("Show values").check();
+  await page.getByLabel("Show secret values").check();
   await expect(page.locator(".diff")).toContainText("correct horse battery staple");
 });
 
 test("what is the same is folded, and unfolds", async ({ page }) => {
   await open(page);
   await openExample(page, "embedded");
-  await expect(page.locator(".diff .before").first()).not.toHaveText("apiVersion: v1");
-  const fold = page.locator(".diff").getByRole("button", { name: "unchanged lines" }).first();
-  await fold.click();
-  await expect(page.locator(".diff .before").first()).toHaveText("apiVersion: v1");
+  await expect(page.locator(".diff .cm-merge-a .cm-line").first()).not.toHaveText("apiVersion: v1");
+  await page.getByRole("button", { name: "Show unchanged lines" }).click();
+  await expect(page.locator(".diff .cm-merge-a .cm-line").first()).toHaveText("apiVersion: v1");
   // It stays unfolded while one types.
   await textOf(page, "Pod").click();
   await page.keyboard.press("ControlOrMeta+End");
   await page.keyboard.type("# more");
-  await expect(page.locator(".diff .before").first()).toHaveText("apiVersion: v1");
+  await expect(page.locator(".diff .cm-merge-a .cm-line").first()).toHaveText("apiVersion: v1");
+});
+
+test("a click on hidden lines shows them, and another example hides them again", async ({ page }) => {
+  await open(page);
+  await page.locator(".diff .cm-collapsedLines").first().click();
+  await expect(page.locator(".diff .cm-merge-a .cm-line").first()).toHaveText("apiVersion: v1");
+  await page.getByRole("button", { name: "Hide unchanged lines" }).click();
+  await expect(page.locator(".diff .cm-merge-a .cm-line").first()).not.toHaveText("apiVersion: v1");
+  await page.getByRole("button", { name: "Show unchanged lines" }).click();
+  await openExample(page, "k8s-variable");
+  await expect(page.getByRole("button", { name: "Show unchanged lines" })).toBeVisible();
+});
+
+test("a request is written into one pod of a List", async ({ page }) => {
+  await open(page);
+  await openExample(page, "several");
+  await page.getByRole("radio", { name: "Deployment dashboard" }).check({ force: true });
+  await page.getByText("Add a secret request").click();
+  const form = page.locator("#ask-form");
+  await form.getByLabel("Key").fill("k");
+  await form.getByRole("button", { name: "Add to the pod" }).click();
+  await expect(form.getByRole("status")).toContainText("Added flyte.secrets/s1");
+  await expect(page.locator("#pod .requests > li")).toHaveCount(2);
 });
 
 test("the pod as it will be is copied", async ({ page, context }) => {
   await context.grantPermissions(["clipboard-read", "clipboard-write"]);
   await open(page);
   await openExample(page, "k8s-variable");
-  await page.getByRole("button", { name: "Copy the pod as it will be" }).click();
-  await expect(page.getByRole("button", { name: "Copied the pod" })).toBeVisible();
+  await page.getByRole("button", { name: "Copy pod after" }).click();
+  await expect(page.getByRole("button", { name: "Copied pod after" })).toBeVisible();
   expect(await page.evaluate(() => navigator.clipboard.readText())).toMatch(
     /^apiVersion: v1\nkind: Pod\n[\s\S]*secretKeyRef/,
   );
@@ -167,16 +189,16 @@ test.describe("asking for a secret", () => {
   test("writes the next free annotation into the text, and keeps the rest of it", async ({ page }) => {
     await open(page);
     await openExample(page, "embedded");
-    await page.getByText("Ask for a secret").click();
+    await page.getByText("Add a secret request").click();
     const form = page.locator("#ask-form");
     await form.getByLabel("Key").fill("api-token");
-    await form.getByLabel("a variable", { exact: true }).check();
+    await form.getByLabel("variable", { exact: true }).check();
     await form.getByLabel("Variable", { exact: true }).fill("API_TOKEN");
-    await form.getByRole("button", { name: "Write it into the pod" }).click();
+    await form.getByRole("button", { name: "Add to the pod" }).click();
 
-    await expect(form.getByRole("status")).toContainText("flyte.secrets/s3 is written");
+    await expect(form.getByRole("status")).toContainText("Added flyte.secrets/s3");
     await expect(page.locator("#pod .requests > li").nth(3)).toContainText(
-      'flyte.secrets/s3 asks for key "api-token", as the variable API_TOKEN',
+      'flyte.secrets/s3: key "api-token", as the variable API_TOKEN',
     );
     const text = await page.locator("#pod-editor .cm-line").allTextContents();
     const old = exampleFile("embedded", "pod").trimEnd().split("\n");
@@ -193,8 +215,8 @@ test.describe("asking for a secret", () => {
       "kind: Pod\napiVersion: v1\nmetadata:\n  name: p # mine\nspec:\n  containers: [{name: c, image: i}]\n",
     );
     await fill(page, "Settings", "secretManagerTypes: [K8s]");
-    await expect(verdict(page)).toContainText("Let through as it is");
-    await page.getByText("Ask for a secret").click();
+    await expect(verdict(page)).toContainText("Untouched");
+    await page.getByText("Add a secret request").click();
     const form = page.locator("#ask-form");
     await form.getByLabel("Key").fill("password");
     await form.getByLabel("Group").fill("db");
@@ -205,21 +227,25 @@ test.describe("asking for a secret", () => {
 
   test("shows the lines for a text that it cannot edit", async ({ page }) => {
     await open(page);
-    await openExample(page, "several");
-    await page.getByText("Ask for a secret").click();
+    await fill(
+      page,
+      "Pod",
+      '{"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "p"}, "spec": {"containers": []}}',
+    );
+    await page.getByText("Add a secret request").click();
     const form = page.locator("#ask-form");
     await form.getByLabel("Key").fill("k");
-    await form.getByRole("button", { name: "Write it into the pod" }).click();
+    await form.getByRole("button", { name: "Add to the pod" }).click();
     await expect(form.getByRole("status")).toContainText("Paste these lines");
     await expect(form.locator("pre")).toContainText('inject-flyte-secrets: "true"');
-    await expect(form.getByRole("button", { name: "Copy the lines" })).toBeVisible();
+    await expect(form.getByRole("button", { name: "Copy YAML" })).toBeVisible();
   });
 
   test("says what is wrong with a request", async ({ page }) => {
     await open(page);
-    await page.getByText("Ask for a secret").click();
+    await page.getByText("Add a secret request").click();
     const form = page.locator("#ask-form");
-    await form.getByRole("button", { name: "Write it into the pod" }).click();
-    await expect(form.getByRole("status")).toContainText("Fill in what is asked for");
+    await form.getByRole("button", { name: "Add to the pod" }).click();
+    await expect(form.getByRole("status")).toContainText("Fill in a key");
   });
 });

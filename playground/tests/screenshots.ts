@@ -24,7 +24,7 @@ test("light: the first example", async ({ page }) => {
   await shoot(page, "light");
 });
 
-test("dark: a pod that is refused", async ({ page }) => {
+test("dark: a rejected pod", async ({ page }) => {
   await page.emulateMedia({ colorScheme: "dark" });
   await page.setViewportSize({ width: 1200, height: 700 });
   await open(page);

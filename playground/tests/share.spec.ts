@@ -8,7 +8,9 @@ import { expect, fill, open, openExample, test, textOf, verdict } from "./page";
 async function link(page: Page, withSecrets: boolean): Promise<string> {
   await page.getByRole("button", { name: "Share" }).click();
   if (withSecrets) await page.getByLabel("Include the secrets in the store").check();
-  await expect(page.locator("#share-status")).toContainText(withSecrets ? "has the values" : "left out");
+  await expect(page.locator("#share-status")).toContainText(
+    withSecrets ? "contains secret values" : "does not contain",
+  );
   const address = await page.getByRole("textbox", { name: "Link" }).inputValue();
   await page.keyboard.press("Escape");
   return address;
@@ -36,7 +38,7 @@ test("a link brings back texts, choices and tabs, but no secrets", async ({ page
   await expect(textOf(other, "Settings")).toContainText("# ünïcödé 🔑");
   await expect(textOf(other, "Secrets in the store")).toHaveText("");
   await expect(other.getByLabel("Namespace").first()).toHaveValue("elsewhere");
-  await expect(verdict(other)).toContainText("No secrets are given");
+  await expect(verdict(other)).toContainText("The store is empty");
 });
 
 test("secrets go along if that is ticked, and the tick does not stay", async ({ page, context }) => {
@@ -46,7 +48,7 @@ test("secrets go along if that is ticked, and the tick does not stay", async ({ 
   const other = await context.newPage();
   await other.goto(address);
   await expect(textOf(other, "Secrets in the store")).toContainText("Y29ycmVjdCBob3JzZSBiYXR0ZXJ5IHN0YXBsZQ==");
-  await expect(verdict(other)).not.toContainText("No secrets are given");
+  await expect(verdict(other)).not.toContainText("The store is empty");
 
   expect(await decode(new URL(await link(page, false)).hash)).not.toHaveProperty("secrets");
 });
@@ -80,7 +82,7 @@ for (const [what, fragment] of [
 ]) {
   test(`a link ${what} is answered kindly, with an example`, async ({ page }) => {
     await open(page, fragment);
-    await expect(page.getByRole("alert")).toContainText("This link is damaged");
+    await expect(page.getByRole("alert")).toContainText("Invalid link");
     await expect(verdict(page)).toContainText("Changed");
     await page.getByRole("alert").getByRole("button", { name: "Close" }).click();
     await expect(page.getByRole("alert")).toBeHidden();
@@ -95,5 +97,5 @@ test("a link that is pasted into an open page is followed", async ({ page }) => 
   await page.evaluate((hash) => {
     location.hash = hash;
   }, new URL(address).hash);
-  await expect(verdict(page)).toContainText("Refused with code 403");
+  await expect(verdict(page)).toContainText("Rejected with code 403");
 });

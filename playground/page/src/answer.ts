@@ -1,21 +1,21 @@
 /**
- * The right side of the tab for pods: the verdict, warnings, what became of each request, and the pod before and after. Gets the
- * policy's answer as data, and asks nothing itself.
+ * The result in the tab for pods: the verdict, warnings, what happens to each secret request, and the pod before and after. Gets
+ * the policy's answer as data.
  */
 import type { PodPreview, Preview } from "flyte-secrets";
 import { announce } from "./announce";
 import { copyButton } from "./copy";
 import { diffView } from "./diff-view";
-import { byId, h, refill } from "./dom";
+import { breakable, byId, code, h, refill } from "./dom";
 import { explain } from "./explain";
 
 export interface Answer {
   show(preview: Preview): void;
-  /** The question could not be asked. */
+  /** Shows why there is no answer. */
   fail(message: string): void;
-  /** Which pod is looked at, counted from 0. */
+  /** Returns which pod is shown, counted from 0. */
   selected(): number;
-  /** Forgets which pod and which parts of it were looked at. */
+  /** Forgets which pod and which parts of it were shown. */
   reset(): void;
 }
 
@@ -29,7 +29,7 @@ export function answer(parent: HTMLElement): Answer {
   const details = h("div", { class: "details" });
   const warnings = h("section", { class: "block" });
   const requests = h("section", { class: "block" });
-  const diff = diffView("The pod before and after");
+  const diff = diffView("Pod");
   const size = h("span", { class: "quiet" });
   const pod = h(
     "section",
@@ -37,9 +37,10 @@ export function answer(parent: HTMLElement): Answer {
     h(
       "div",
       { class: "heading" },
-      h("h3", {}, "The pod, before and after"),
+      h("h3", {}, "Pod before and after"),
       size,
-      copyButton("the pod as it will be", () => pods[chosen]?.after ?? ""),
+      diff.toggle,
+      copyButton("pod after", () => pods[chosen]?.after ?? ""),
     ),
     diff.element,
   );
@@ -61,7 +62,7 @@ export function answer(parent: HTMLElement): Answer {
     verdict.replaceChildren(h("p", {}, h("strong", {}, title)), ...rest);
     announce([title, ...rest.map(({ textContent }) => textContent)].join(" "));
   };
-  // What was there stays in sight, but out of reach, while the text is broken: it is usually whole again a few keys later.
+  // The last answer stays visible but inert while the text is invalid, which is usually for a few keys only.
   const stale = (is: boolean) => {
     details.inert = is;
     picker.inert = is;
@@ -74,7 +75,7 @@ export function answer(parent: HTMLElement): Answer {
     warnings.hidden = shown.warnings.length === 0;
     refill(warnings, shown.warnings, () => warningsOf(shown.warnings));
     requests.hidden = shown.requests.length === 0;
-    refill(requests, shown.requests, () => [h("h3", {}, "What happens to each request"), explain(shown.requests)]);
+    refill(requests, shown.requests, () => [h("h3", {}, "Secret requests"), explain(shown.requests)]);
     pod.hidden = shown.outcome === "refused";
     size.textContent = shown.outcome === "untouched" ? "no change" : "";
     if (!pod.hidden) diff.show(shown.before, shown.after);
@@ -98,7 +99,7 @@ export function answer(parent: HTMLElement): Answer {
     },
     fail: (message) => {
       stale(true);
-      tell("open", "This cannot be asked", h("p", { class: "message" }, message));
+      tell("open", "Invalid input", h("p", { class: "message" }, message));
     },
     selected: () => chosen,
     reset: () => {
@@ -110,20 +111,25 @@ export function answer(parent: HTMLElement): Answer {
   };
 }
 
-const TITLES = { changed: "Changed", untouched: "Let through as it is", refused: "Refused" };
+const TITLES = { changed: "Changed", untouched: "Untouched", refused: "Rejected" };
 
 function verdictOf(
   { name, namespace, outcome, refusal, requests }: PodPreview,
   assumed: boolean,
 ): [string, string, ...HTMLElement[]] {
-  const where = h("p", {}, h("code", {}, name), " in namespace ", h("code", {}, namespace));
+  const where = h("p", {}, code(name), " in namespace ", code(namespace));
   if (refusal)
-    return [outcome, `Refused with code ${refusal.code}`, where, h("p", { class: "message" }, refusal.message)];
+    return [
+      outcome,
+      `Rejected with code ${refusal.code}`,
+      where,
+      h("p", { class: "message" }, ...breakable(refusal.message)),
+    ];
   const fetched = requests.some(({ managers }) => managers.some(({ read }) => read.length > 0));
   const note = h(
     "p",
     { class: "quiet" },
-    "No secrets are given: each that is asked for is taken to be there, in its project's scope.",
+    "The store is empty: every requested secret is assumed to exist in its project's scope.",
   );
   return [outcome, TITLES[outcome], where, ...(assumed && fetched ? [note] : [])];
 }
@@ -137,11 +143,14 @@ function whyNone(findings: Preview["findings"]): [string, ...HTMLElement[]] {
       .map(({ message, place }) => h("li", {}, `${TEXTS[text]}${place ? `, line ${place.line}` : ""}: ${message}`)),
   );
   if (wrong.length === 0) return ["No pod yet", h("p", {}, "Paste one, or open an example.")];
-  return ["No answer yet", h("ul", { class: "bullets" }, ...wrong)];
+  return ["Invalid input", h("ul", { class: "bullets" }, ...wrong)];
 }
 
 function warningsOf(warnings: string[]): HTMLElement[] {
-  return [h("h3", {}, "Warnings"), h("ul", { class: "warnings" }, ...warnings.map((text) => h("li", {}, text)))];
+  return [
+    h("h3", {}, "Warnings"),
+    h("ul", { class: "warnings" }, ...warnings.map((text) => h("li", {}, ...breakable(text)))),
+  ];
 }
 
 function choices(facts: Pick<PodPreview, "name" | "outcome">[], chosen: number): HTMLElement[] {

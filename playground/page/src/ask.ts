@@ -1,6 +1,5 @@
 /**
- * The form that writes a request into the pod's text, for those who do not know base32. It edits the text where that is safe, and
- * shows the lines to paste where it is not.
+ * The form that adds a secret request to the pod's text. Where the text cannot be edited safely, it shows the lines to paste.
  */
 import { decodeRequests, encodeRequest } from "flyte-secrets";
 import { announce } from "./announce";
@@ -10,18 +9,18 @@ import type { Editor } from "./editor";
 import { requestForm } from "./request-form";
 import { type Entry, insert, LABEL, requestEntry, snippet } from "./yaml-insert";
 
-/** `selected` says which of the text's pods is looked at. */
+/** `selected` returns which of the text's pods is shown. */
 export function ask(pod: Editor, selected: () => number): void {
   const form = byId<HTMLFormElement>("ask-form");
   const outcome = h("div", { class: "outcome", role: "status" });
   const fields = requestForm(form, () => outcome.replaceChildren());
-  form.append(h("button", { class: "button strong" }, "Write it into the pod"), outcome);
+  form.append(h("button", { class: "button strong" }, "Add to the pod"), outcome);
 
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const request = fields.read();
     if (!request) {
-      outcome.replaceChildren(h("p", { class: "error" }, "Fill in what is asked for: a key, a group, or both."));
+      outcome.replaceChildren(h("p", { class: "error" }, "Fill in a key, a group, or both."));
       return;
     }
     try {
@@ -29,14 +28,14 @@ export function ask(pod: Editor, selected: () => number): void {
       const edited = edit(pod.text(), selected(), entries);
       if (edited === undefined) {
         outcome.replaceChildren(
-          h("p", {}, "This text is not one that can be edited safely. Paste these lines into the pod:"),
+          h("p", {}, "This text cannot be edited automatically. Paste these lines into the pod:"),
           h("pre", { class: "code" }, snippet(entries)),
-          copyButton("the lines", snippet(entries)),
+          copyButton("YAML", snippet(entries)),
         );
         return;
       }
       pod.setText(edited);
-      const done = `${entries[0]?.key} is written.`;
+      const done = `Added ${entries[0]?.key}.`;
       outcome.replaceChildren(h("p", {}, done));
       announce(done);
     } catch (error) {
@@ -45,14 +44,14 @@ export function ask(pod: Editor, selected: () => number): void {
   });
 }
 
-/** The annotation under the next free number, and the label. */
+/** Returns the annotation with the next free number, and the label. */
 function entriesFor(text: string, nth: number, value: string): Entry[] {
   const taken = decodeRequests(text).pods[nth]?.requests ?? [];
   const numbers = taken.map(({ annotation }) => Number(/\d+$/.exec(annotation ?? "")?.[0] ?? -1));
   return [requestEntry(Math.max(-1, ...numbers) + 1, value), LABEL];
 }
 
-/** The edited text, if the pod that is looked at has one request more in it and every other pod has as many as before. */
+/** Returns the edited text, if the nth pod has one secret request more in it and every other pod as many as before. */
 function edit(text: string, nth: number, entries: Entry[]): string | undefined {
   const before = decodeRequests(text);
   const edited = insert(text, nth, entries);

@@ -1,11 +1,11 @@
 /**
- * Buttons that copy a text. Knows nothing of what the text is.
+ * Icon buttons that copy a text. Knows nothing of what the text is.
  */
-import { h } from "./dom";
+import { byId, h } from "./dom";
 
 const SHOWN_MS = 1600;
 
-/** Says whether it could: browsers refuse it on pages that did not come over HTTPS or from this machine. */
+/** Returns whether the text is copied: browsers forbid it on pages that are served neither over HTTPS nor from localhost. */
 export async function copy(text: string): Promise<boolean> {
   try {
     await navigator.clipboard.writeText(text);
@@ -15,20 +15,20 @@ export async function copy(text: string): Promise<boolean> {
   }
 }
 
-/** `what` completes "Copy …" for those who cannot see what stands beside the button. */
-export function copyButton(what: string, text: string | (() => string), label = "Copy"): HTMLButtonElement {
-  const shown = h("span", {}, label);
-  const button = h(
-    "button",
-    { type: "button", class: "button small" },
-    shown,
-    h("span", { class: "unseen" }, ` ${what}`),
-  );
+/** A button that is named `Copy` and what is copied, such as `name`. */
+export function copyButton(what: string, text: string | (() => string)): HTMLButtonElement {
+  const icon = byId<HTMLTemplateElement>("copy-icon").content.cloneNode(true);
+  const label = h("span", { class: "unseen" }, `Copy ${what}`);
+  const button = h("button", { type: "button", class: "button copy", title: `Copy ${what}` }, icon, label);
   button.addEventListener("click", async () => {
-    const done = await copy(typeof text === "string" ? text : text());
-    shown.textContent = done ? "Copied" : "Not allowed here: select it";
+    const copied = await copy(typeof text === "string" ? text : text());
+    button.classList.toggle("copied", copied);
+    label.className = copied ? "unseen" : "";
+    label.textContent = copied ? `Copied ${what}` : "Not allowed; select the text";
     setTimeout(() => {
-      shown.textContent = label;
+      button.classList.remove("copied");
+      label.className = "unseen";
+      label.textContent = `Copy ${what}`;
     }, SHOWN_MS);
   });
   return button;

@@ -1,166 +1,116 @@
 /**
- * Two texts side by side, line by line, with what is the same folded away; one below the other where there is no room. Knows nothing
- * of pods. (CodeMirror's merge view is two more editors, and 34 kB that the script does not have.)
+ * Two texts and their difference, by CodeMirror: side by side, or in one column where there is no room. Knows nothing of pods.
  */
-import { diffArrays } from "diff";
+import { MergeView, unifiedMergeView } from "@codemirror/merge";
+import { Compartment, EditorState, type Extension } from "@codemirror/state";
+import { EditorView } from "@codemirror/view";
 import { h } from "./dom";
-import { sameEnds } from "./ends";
-import { scalars, tokenize } from "./yaml-tokens";
+import { changes, YAML } from "./editor";
 
-/** Unchanged lines that are shown around a change. */
-const CONTEXT = 3;
-
-interface Line {
-  number: number;
-  text: string;
-  inScalar: boolean;
-}
-interface Row {
-  before?: Line;
-  after?: Line;
-  same: boolean;
-}
+/** The narrowest width with two columns. */
+const TWO_COLUMNS_PX = 600;
 
 export interface DiffView {
   element: HTMLElement;
+  /** The button that shows and hides unchanged lines. */
+  toggle: HTMLElement;
   show(before: string, after: string): void;
-  /** Folds what was unfolded. */
+  /** Forgets what was shown, and hides unchanged lines again. */
   reset(): void;
 }
 
-export function diffView(caption: string): DiffView {
-  const body = h("tbody");
-  const element = h(
-    "table",
-    { class: "diff" },
-    h("caption", { class: "unseen" }, caption),
-    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Before"), h("th", { scope: "col" }, "After"))),
-    body,
-  );
-  // By their order, so that they stay open while one types.
-  const unfolded = new Set<number>();
-  let shown: string[] = [];
+/** Compares what has this name. */
+export function diffView(name: string): DiffView {
+  const toggle = h("button", { type: "button", class: "link", click: () => fold(!folded) });
+  const parent = h("div", { class: "diff" });
+  let view: View | undefined;
+  let columns = 0;
+  let folded = true;
+  let texts: [before: string, after: string] = ["", ""];
 
-  const show = (before: string, after: string) => {
-    let folds = 0;
-    const parts = fold(rows(lines(before), lines(after))).flatMap(({ foldable, rows }): Drawn[] => {
-      const nth = foldable ? folds++ : -1;
-      if (!foldable || unfolded.has(nth))
-        return rows.map((row) => ({ key: JSON.stringify(row), draw: () => tableRow(row) }));
-      const open = (folded: Element) => {
-        unfolded.add(nth);
-        const last = folded.previousElementSibling;
-        show(before, after);
-        const first = (last?.nextElementSibling ?? body.firstElementChild) as HTMLElement;
-        first.tabIndex = -1;
-        first.focus();
-      };
-      return [{ key: `${nth} ${rows.length}`, draw: () => foldedRow(rows.length, open) }];
-    });
-    const keys = parts.map(({ key }) => key);
-    patch(body, shown, keys, parts);
-    shown = keys;
+  const draw = () => {
+    toggle.textContent = `${folded ? "Show" : "Hide"} unchanged lines`;
+    view ??= (columns === 1 ? oneColumn : twoColumns)(parent, name, texts);
+    view.show(...texts, { minSize: folded ? 4 : Number.POSITIVE_INFINITY });
   };
-  return { element, show, reset: () => unfolded.clear() };
-}
-
-/** A row of the table, drawn only if the one with its key is not there yet. */
-interface Drawn {
-  key: string;
-  draw(): HTMLTableRowElement;
-}
-
-/** Draws the rows between those that are as before at the start and at the end: to lay all out anew takes longer than all else. */
-function patch(body: HTMLElement, old: string[], keys: string[], parts: Drawn[]): void {
-  const { start, end } = sameEnds(old, keys);
-  const after = body.children[old.length - end] ?? null;
-  for (let at = start; at < old.length - end; at++) body.children[start]?.remove();
-  for (const { draw } of parts.slice(start, parts.length - end)) body.insertBefore(draw(), after);
-}
-
-function foldedRow(count: number, open: (row: Element) => void): HTMLTableRowElement {
-  const row = h("tr", { class: "folded" });
-  const button = h("button", { type: "button", class: "link", click: () => open(row) }, `${count} unchanged lines`);
-  row.append(h("td", { colspan: "2" }, button));
-  return row;
-}
-
-function lines(text: string): Line[] {
-  const texts = text.replace(/\n$/, "").split("\n");
-  const within = scalars(texts);
-  return texts.map((text, at) => ({ number: at + 1, text, inScalar: within[at] ?? false }));
-}
-
-/** Lines that went and lines that came at the same place stand side by side. */
-function rows(before: Line[], after: Line[]): Row[] {
-  const parts = diffArrays(
-    before.map(({ text }) => text),
-    after.map(({ text }) => text),
-  );
-  const left = before[Symbol.iterator]();
-  const right = after[Symbol.iterator]();
-  const rows: Row[] = [];
-  let went: Line[] = [];
-  let came: Line[] = [];
-  const pair = () => {
-    for (let at = 0; at < Math.max(went.length, came.length); at++) rows.push(row(went[at], came[at], false));
-    went = [];
-    came = [];
+  const fold = (is: boolean) => {
+    folded = is;
+    draw();
   };
-  for (const { added, removed, count } of parts) {
-    if (removed) went = take(left, count);
-    else if (added) came = take(right, count);
-    else {
-      pair();
-      const same = take(right, count);
-      take(left, count).forEach((line, at) => {
-        rows.push(row(line, same[at], true));
-      });
-    }
-  }
-  pair();
-  return rows;
-}
-
-function take(lines: Iterator<Line>, count: number): Line[] {
-  return Array.from({ length: count }, () => lines.next().value);
-}
-
-function row(before: Line | undefined, after: Line | undefined, same: boolean): Row {
-  return { ...(before && { before }), ...(after && { after }), same };
-}
-
-/** Cuts the rows into what is shown and what is folded. */
-function fold(rows: Row[]): { foldable: boolean; rows: Row[] }[] {
-  const near = new Uint8Array(rows.length);
-  rows.forEach(({ same }, at) => {
-    if (!same) near.fill(1, Math.max(0, at - CONTEXT), at + CONTEXT + 1);
+  const clear = () => {
+    view?.destroy();
+    view = undefined;
+  };
+  // What stands for hidden lines can be clicked on, too.
+  parent.addEventListener("click", ({ target }) => {
+    if ((target as Element).closest(".cm-collapsedLines")) fold(false);
   });
-  const parts: { foldable: boolean; rows: Row[] }[] = [];
-  rows.forEach((row, at) => {
-    const foldable = near[at] === 0;
-    const last = parts.at(-1);
-    if (last?.foldable === foldable) last.rows.push(row);
-    else parts.push({ foldable, rows: [row] });
+  new ResizeObserver(() => {
+    // Hidden, it has no width.
+    const next = parent.clientWidth && (parent.clientWidth < TWO_COLUMNS_PX ? 1 : 2);
+    if (!next || next === columns) return;
+    columns = next;
+    if (!view) return;
+    clear();
+    draw();
+  }).observe(parent);
+
+  return {
+    element: parent,
+    toggle,
+    show: (before, after) => {
+      texts = [before.trimEnd(), after.trimEnd()];
+      draw();
+    },
+    reset: () => {
+      folded = true;
+      clear();
+    },
+  };
+}
+
+interface View {
+  show(before: string, after: string, collapseUnchanged: { minSize: number }): void;
+  destroy(): void;
+}
+
+function readOnly(label: string): Extension {
+  return [
+    YAML,
+    EditorState.readOnly.of(true),
+    EditorView.editable.of(false),
+    EditorView.contentAttributes.of({ "aria-label": label }),
+  ];
+}
+
+function twoColumns(parent: HTMLElement, name: string, [before, after]: [string, string]): View {
+  const view = new MergeView({
+    parent,
+    highlightChanges: false,
+    a: { doc: before, extensions: readOnly(`${name} before`) },
+    b: { doc: after, extensions: readOnly(`${name} after`) },
   });
-  // A fold of one line hides no more than it takes.
-  for (const part of parts) if (part.rows.length === 1) part.foldable = false;
-  return parts;
+  return {
+    show: (before, after, collapseUnchanged) => {
+      view.a.dispatch({ changes: changes(view.a.state.doc, before) });
+      view.b.dispatch({ changes: changes(view.b.state.doc, after) });
+      view.reconfigure({ collapseUnchanged });
+    },
+    destroy: () => view.destroy(),
+  };
 }
 
-function tableRow({ before, after, same }: Row): HTMLTableRowElement {
-  const kind = same ? "same" : before && after ? "changed" : before ? "removed" : "added";
-  return h("tr", { class: kind }, cell("before", before, !same && "del"), cell("after", after, !same && "ins"));
-}
-
-function cell(side: string, line: Line | undefined, change: "ins" | "del" | false): HTMLTableCellElement {
-  if (!line) return h("td", { class: `${side} none` });
-  const text = h(change || "span");
-  let at = 0;
-  for (const { from, to, kind } of tokenize(line.text, line.inScalar)) {
-    text.append(line.text.slice(at, from), h("span", { class: `y-${kind}` }, line.text.slice(from, to)));
-    at = to;
-  }
-  text.append(line.text.slice(at));
-  return h("td", { class: side, "data-line": String(line.number) }, text);
+function oneColumn(parent: HTMLElement, name: string, [, doc]: [string, string]): View {
+  const merge = new Compartment();
+  const view = new EditorView({ parent, doc, extensions: [readOnly(`${name} before and after`), merge.of([])] });
+  return {
+    show: (original, after, collapseUnchanged) =>
+      view.dispatch({
+        changes: changes(view.state.doc, after),
+        effects: merge.reconfigure(
+          unifiedMergeView({ original, collapseUnchanged, highlightChanges: false, mergeControls: false }),
+        ),
+      }),
+    destroy: () => view.destroy(),
+  };
 }

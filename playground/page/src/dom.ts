@@ -29,9 +29,22 @@ export function refill(element: Element, data: unknown, make: () => Node[]): voi
 }
 const filled = new WeakMap<Element, string>();
 
+/** Code that wraps after each `__`, the separator in secret names. */
+export function code(text: string): HTMLElement {
+  return h("code", {}, ...breakable(text));
+}
+
+/** Text that wraps after each `__`, and not at the hyphens of short words, such as flags. */
+export function breakable(text: string): Child[] {
+  return text.split(/(?<=__|\s)|(?=\s)/).flatMap((part) => {
+    const whole = part.includes("-") && part.length <= 24;
+    return [whole ? h("span", { class: "whole" }, part) : part, part.endsWith("__") && h("wbr")];
+  });
+}
+
 /** A list of terms and what each is; those that are nothing are left out. */
 export function facts(pairs: [term: string, value: string | undefined][]): HTMLElement {
-  const given = pairs.flatMap(([term, value]) => (value ? [h("dt", {}, term), h("dd", {}, h("code", {}, value))] : []));
+  const given = pairs.flatMap(([term, value]) => (value ? [h("dt", {}, term), h("dd", {}, code(value))] : []));
   return h("dl", {}, ...given);
 }
 

@@ -1,17 +1,17 @@
 /**
- * The menu of examples. Each is a folder of `public/examples` with a pod, settings and secrets, which are fetched when it is chosen: they
- * are no part of the script. The menu itself stands in index.html.
+ * The menu of examples, which is in index.html. Each is a folder of `public/examples` with a pod, settings and secrets, loaded when it is
+ * chosen.
  */
 import { byId } from "./dom";
 import type { State } from "./link";
 
 export const FIRST = "embedded";
 
-/** The three texts of an example. */
+/** Returns the three texts of an example. */
 export async function example(folder: string): Promise<State> {
   const entries = ["pod", "settings", "secrets"].map(async (name) => {
     const response = await fetch(`examples/${folder}/${name}.yaml`);
-    if (!response.ok) throw new Error(`the example ${folder} could not be read: ${response.status}`);
+    if (!response.ok) throw new Error(`failed to load the example "${folder}": status ${response.status}`);
     return [name, await response.text()];
   });
   return Object.fromEntries(await Promise.all(entries));

@@ -1,9 +1,8 @@
 /**
- * What happened to each request of a pod: which managers were asked, what they looked for, and why they could not. Shows what the
- * policy says, and judges nothing.
+ * What happens to each secret request of a pod: which managers were asked, what they looked up, and why they did not inject it.
  */
 import type { AskedManager, ExplainedRequest } from "flyte-secrets";
-import { h } from "./dom";
+import { breakable, code, h } from "./dom";
 
 export function explain(requests: ExplainedRequest[]): HTMLElement {
   return h("ul", { class: "requests" }, ...requests.map(request));
@@ -13,7 +12,7 @@ function request({ annotation, asks, managers }: ExplainedRequest): HTMLElement 
   return h(
     "li",
     {},
-    h("p", { class: "asks" }, h("code", {}, annotation), ` asks for ${asks}`),
+    h("p", { class: "asks" }, code(annotation), `: ${asks}`),
     h("ol", { class: "chain" }, ...managers.map(manager)),
   );
 }
@@ -28,10 +27,10 @@ function manager({ manager, takes, source, reason, read }: AskedManager): HTMLEl
       "p",
       {},
       h("strong", {}, manager),
-      takes ? " takes it" : ` does not: ${shorten(reason ?? "", read)}`,
-      takes && !found && h("span", {}, ": ", h("code", {}, source ?? "")),
+      ...(takes ? [": injected"] : breakable(`: not injected: ${shorten(reason ?? "", read)}`)),
+      takes && !found && h("span", {}, " from ", code(source ?? "")),
     ),
-    read.length > 0 && h("ul", { class: "read", "aria-label": "Looked up" }, ...read.map(lookedUp)),
+    read.length > 0 && h("ul", { class: "read", "aria-label": "Lookups" }, ...read.map(lookedUp)),
   );
 }
 
@@ -39,12 +38,12 @@ function lookedUp({ object, name, found }: AskedManager["read"][number]): HTMLEl
   return h(
     "li",
     { "data-found": String(found) },
-    h("span", { class: "tag" }, found ? "found" : "not there"),
-    h("span", {}, h("code", {}, name), " ", h("span", { class: "quiet" }, object)),
+    h("span", { class: "tag" }, found ? "found" : "not found"),
+    h("span", {}, code(name), " ", h("span", { class: "quiet" }, object)),
   );
 }
 
-/** A reason that lists every name looks up to the list below instead. */
+/** Returns a reason without the names that are listed below it. */
 function shorten(reason: string, read: AskedManager["read"]): string {
   const listed = read.map(({ object, name }) => `${name} (${object})`).join(", ");
   return listed ? reason.replace(listed, "the names below") : reason;

@@ -1,5 +1,5 @@
 /**
- * The page's beginning: loads the policy's code, puts the parts together, and fills them from the address or with an example.
+ * The page's entry point: loads the policy's code, and fills the tabs from the address or with an example.
  */
 import init from "flyte-secrets";
 import { byId, h, words } from "./dom";
@@ -33,7 +33,7 @@ async function linked(): Promise<State | undefined> {
   try {
     return await decode(location.hash);
   } catch {
-    tell("This link is damaged, or cut short: ask for it again. Here is an example instead.");
+    tell("Invalid link: it is damaged or incomplete. An example is shown instead.");
     return undefined;
   }
 }
@@ -69,5 +69,5 @@ notice.querySelector("button")?.addEventListener("click", () => {
   notice.hidden = true;
 });
 start().catch((error) => {
-  byId("starting").replaceChildren(h("span", { class: "error" }, `The page could not start: ${words(error)}`));
+  byId("starting").replaceChildren(h("span", { class: "error" }, `Failed to load the page: ${words(error)}`));
 });

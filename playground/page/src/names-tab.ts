@@ -1,9 +1,9 @@
 /**
- * The tab for names: where Embedded looks for a secret, what stores it there, and back from a name.
+ * The tab for names: where Embedded looks up a secret, the commands that store it there, and a decoder for names.
  */
 import { type DecodedName, decodeName, type NamesQuestion, names, type StoredName } from "flyte-secrets";
 import { copyButton } from "./copy";
-import { byId, facts, h, words } from "./dom";
+import { byId, code, facts, h, words } from "./dom";
 import type { Tab } from "./pod-tab";
 
 const FIELDS = ["organization", "domain", "project", "key", "store", "place", "scheme"] as const;
@@ -66,16 +66,11 @@ function answerTo(question: NamesQuestion): HTMLElement {
     return h(
       "table",
       { class: "names" },
-      h("caption", { class: "unseen" }, "Names by scope, in the order in which they are tried"),
+      h("caption", { class: "unseen" }, "Names by scope, in lookup order"),
       h(
         "thead",
         {},
-        h(
-          "tr",
-          {},
-          h("th", { scope: "col" }, "Scope"),
-          h("th", { scope: "col" }, "Name and the command that stores it"),
-        ),
+        h("tr", {}, h("th", { scope: "col" }, "Scope"), h("th", { scope: "col" }, "Name and command that stores it")),
       ),
       h("tbody", {}, ...names(question).map(row)),
     );
@@ -93,9 +88,9 @@ function row({ scope, name, secret, command, error }: StoredName): HTMLElement {
       "td",
       {},
       error !== undefined && h("p", { class: "error" }, error),
-      secret !== undefined && line("Secret", secret, "the Secret's name"),
-      name !== undefined && line(secret === undefined ? "" : "Key", name, "the name"),
-      command !== undefined && line("Command", command, "the command"),
+      secret !== undefined && line("Secret", secret, "Secret name"),
+      name !== undefined && line(secret === undefined ? "" : "Key", name, "name"),
+      command !== undefined && line("Command", command, "command"),
     ),
   );
 }
@@ -105,7 +100,7 @@ function line(label: string, text: string, what: string): HTMLElement {
     "div",
     { class: "copied" },
     label !== "" && h("span", { class: "quiet" }, label),
-    h("code", {}, text),
+    code(text),
     copyButton(what, text),
   );
 }

@@ -1,9 +1,9 @@
 /**
- * The tab for requests: what annotations ask for, in words and fields, and a form that writes one.
+ * The tab for secret requests: a decoder for annotations, and a form that encodes one.
  */
 import { type DecodedRequest, decodeRequests, encodeRequest } from "flyte-secrets";
 import { copyButton } from "./copy";
-import { byId, facts, h, words } from "./dom";
+import { byId, code, facts, h, words } from "./dom";
 import { editor } from "./editor";
 import type { Tab } from "./pod-tab";
 import { requestForm } from "./request-form";
@@ -26,7 +26,7 @@ export function requestsTab(): Tab {
       const { pods, findings } = decodeRequests(text);
       source.mark(findings);
       byId("decode-answer").replaceChildren(...pods.flatMap(({ name, requests }) => podOf(name, requests)));
-      if (pods.length === 0) byId("decode-answer").append(h("p", {}, "Nothing that asks for secrets."));
+      if (pods.length === 0) byId("decode-answer").append(h("p", {}, "No secret requests."));
     } catch (error) {
       byId("decode-answer").replaceChildren(h("p", { class: "error" }, words(error)));
     }
@@ -46,12 +46,12 @@ export function requestsTab(): Tab {
 
 function podOf(name: string, requests: DecodedRequest[]): HTMLElement[] {
   const list = h("ul", { class: "requests" }, ...requests.map(requestOf));
-  if (requests.length === 0) list.append(h("li", {}, "asks for nothing"));
+  if (requests.length === 0) list.append(h("li", {}, "no secret requests"));
   return name ? [h("h3", {}, name), list] : [list];
 }
 
-const LABELS = { key: "Key", group: "Group", groupVersion: "Version", mount: "As", envVar: "Variable" };
-const MOUNTS = { any: "either", env: "a variable", file: "a file" };
+const LABELS = { key: "Key", group: "Group", groupVersion: "Version", mount: "Mount", envVar: "Variable" };
+const MOUNTS = { any: "any", env: "variable", file: "file" };
 
 function requestOf({ annotation, request, asks, error }: DecodedRequest): HTMLElement {
   const mount = request?.mount ?? "any";
@@ -62,8 +62,8 @@ function requestOf({ annotation, request, asks, error }: DecodedRequest): HTMLEl
     h(
       "p",
       { class: "asks" },
-      annotation !== undefined && h("code", {}, annotation),
-      asks !== undefined && `${annotation === undefined ? "A" : " a"}sks for ${asks}`,
+      annotation !== undefined && code(annotation),
+      asks !== undefined && `${annotation === undefined ? "Secret" : ""}: ${asks}`,
     ),
     error !== undefined && h("p", { class: "error" }, error),
     fields && facts(Object.entries(LABELS).map(([name, label]) => [label, fields[name as keyof typeof LABELS]])),
@@ -71,13 +71,13 @@ function requestOf({ annotation, request, asks, error }: DecodedRequest): HTMLEl
 }
 
 function encoded(request: Parameters<typeof encodeRequest>[0] | undefined): HTMLElement[] {
-  if (!request) return [h("p", { class: "hint" }, "Fill in what is asked for, and the annotation is written here.")];
+  if (!request) return [h("p", { class: "hint" }, "Fill in a key, a group, or both to get the annotation.")];
   try {
     const value = encodeRequest(request);
     const lines = snippet([LABEL, requestEntry(0, value)]);
     return [
-      h("div", { class: "copied" }, h("code", {}, value), copyButton("the annotation's value", value)),
-      h("div", { class: "copied" }, h("code", { class: "lines" }, lines), copyButton("the lines", lines)),
+      h("div", { class: "copied" }, code(value), copyButton("annotation value", value)),
+      h("div", { class: "copied" }, h("code", { class: "lines" }, lines), copyButton("YAML", lines)),
     ];
   } catch (error) {
     return [h("p", { class: "error" }, words(error))];

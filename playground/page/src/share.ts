@@ -1,5 +1,5 @@
 /**
- * The sheet that makes a link of what the page holds. Secrets go into it only if that is asked for.
+ * The sheet with a link to the page's contents. Secrets are included only on request.
  */
 import { copy } from "./copy";
 import { byId } from "./dom";
@@ -15,8 +15,8 @@ export function share(save: () => State): void {
     const shared = withSecrets.checked ? { ...state, secrets } : state;
     field.value = new URL(await encode(shared), location.href).href;
     status.textContent = withSecrets.checked
-      ? "Whoever has the link has the values."
-      : "The secrets in the store are left out.";
+      ? "The link contains secret values."
+      : "The link does not contain the secrets in the store.";
   };
   byId("share").addEventListener("beforetoggle", (event) => {
     if (event.newState === "open") {
@@ -31,6 +31,6 @@ export function share(save: () => State): void {
     if (!done) field.select();
     status.textContent = done
       ? "Copied."
-      : "The browser does not let this page copy. The link is selected: copy it yourself.";
+      : "The browser does not allow this page to copy. The link is selected; copy it yourself.";
   });
 }

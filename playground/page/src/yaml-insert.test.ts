@@ -3,7 +3,7 @@ import { type Entry, insert, snippet } from "./yaml-insert";
 
 const entries: Entry[] = [
   { map: "annotations", key: "flyte.secrets/s1", value: "nnsxs" },
-  { map: "labels", key: "inject-flyte-secrets", value: '"true"' },
+  { map: "labels", key: "inject-flyte-secrets", value: "true" },
 ];
 
 /** What was inserted stands with a `+` in front. */
@@ -71,7 +71,13 @@ test("maps without entries get them", () => {
 
 test("maps in braces get them inside", () => {
   expect(insert('kind: Pod\nmetadata:\n  labels: {app: p}\n  annotations: {a: "x" }', 0, entries)).toBe(
-    'kind: Pod\nmetadata:\n  labels: {app: p, inject-flyte-secrets: "true"}\n  annotations: {a: "x", flyte.secrets/s1: nnsxs}',
+    'kind: Pod\nmetadata:\n  labels: {app: p, inject-flyte-secrets: "true"}\n  annotations: {a: "x", flyte.secrets/s1: nnsxs }',
+  );
+  expect(insert("kind: Pod\nmetadata: {name: p} # short\nspec: {}\n", 0, entries)).toBe(
+    'kind: Pod\nmetadata: {name: p, annotations: {flyte.secrets/s1: nnsxs}, labels: {inject-flyte-secrets: "true"}} # short\nspec: {}\n',
+  );
+  expect(insert("kind: Pod\nmetadata:\n  annotations: {\n    a: b }\n", 0, entries)).toBe(
+    'kind: Pod\nmetadata:\n  annotations: {\n    a: b, flyte.secrets/s1: nnsxs }\n  labels:\n    inject-flyte-secrets: "true"\n',
   );
 });
 
@@ -109,6 +115,90 @@ test("the nth document, and no other", () => {
   expect(edited).toMatch(/name: b\n {2}annotations:/);
 });
 
+test("comments survive, whatever they look like", () => {
+  const text = `kind: Pod # annotations: {}
+metadata:
+  # annotations:
+  annotations: # flyte.secrets/s1: no
+    # before
+    a: "b # c" # after
+    # below
+
+    # at the end
+# labels:
+  labels: null # none yet
+spec: {}
+`;
+  expect(inserted(text.replace(" null", ""))).toBe(`kind: Pod # annotations: {}
+metadata:
+  # annotations:
+  annotations: # flyte.secrets/s1: no
+    # before
+    a: "b # c" # after
++    flyte.secrets/s1: nnsxs
+    # below
+
+    # at the end
+# labels:
+  labels: # none yet
++    inject-flyte-secrets: "true"
+spec: {}
+`);
+  expect(insert(text, 0, entries)).toBe(insert(text.replace(" null", ""), 0, entries));
+});
+
+test("a List of pods: its nth pod, wherever its items stand", () => {
+  const list = (indent: string, secondName: string) =>
+    `kind: List
+items:
+${indent}- kind: Pod # first
+${indent}  metadata: {name: a}
+${indent}- metadata:
+${indent}    name: ${secondName}
+${indent}  kind: Pod
+${indent}- kind: ConfigMap
+${indent}- kind: Deployment
+${indent}  spec:
+${indent}    template:
+${indent}      metadata:
+${indent}        labels: {app: c}
+${indent}      spec: {}
+`;
+  for (const indent of ["", "  "]) {
+    const added = ["annotations:", "  flyte.secrets/s1: nnsxs", "labels:", '  inject-flyte-secrets: "true"'];
+    const lines = added.map((line) => `\n${indent}    ${line}`).join("");
+    expect(insert(list(indent, "b"), 1, entries)).toBe(list(indent, `b${lines}`));
+    expect(insert(list(indent, "b"), 2, entries)).toBe(
+      list(indent, "b").replace(
+        "{app: c}",
+        `{app: c, inject-flyte-secrets: "true"}\n${indent}        annotations:\n${indent}          flyte.secrets/s1: nnsxs`,
+      ),
+    );
+    expect(insert(list(indent, "b"), 3, entries)).toBeUndefined();
+  }
+  // Lists among documents count on.
+  expect(insert(`${list("", "b")}---\nkind: Pod\nmetadata:\n  name: d\n`, 3, entries)).toMatch(
+    /name: d\n {2}annotations:/,
+  );
+});
+
+test("keys and values in quotes, or over several lines", () => {
+  expect(
+    inserted(
+      `"kind": 'Pod'\n'metadata':\n  "annotations":\n    "a: b": 'it''s'\n    folded: "one\n      two"\n  'labels':\n    "inject-flyte-secrets": "true"\n`,
+    ),
+  ).toBe(
+    `"kind": 'Pod'\n'metadata':\n  "annotations":\n    "a: b": 'it''s'\n    folded: "one\n      two"\n+    flyte.secrets/s1: nnsxs\n  'labels':\n    "inject-flyte-secrets": "true"\n`,
+  );
+});
+
+test("a value that would not be a string gets quotes", () => {
+  const entry: Entry = { map: "annotations", key: "flyte.secrets/s0", value: "123456" };
+  expect(insert("kind: Pod\nmetadata:\n  name: p", 0, [entry])).toBe(
+    'kind: Pod\nmetadata:\n  name: p\n  annotations:\n    flyte.secrets/s0: "123456"',
+  );
+});
+
 test("line ends stay", () => {
   expect(insert("kind: Pod\r\nmetadata:\r\n  name: p\r\n", 0, entries)).toBe(
     'kind: Pod\r\nmetadata:\r\n  name: p\r\n  annotations:\r\n    flyte.secrets/s1: nnsxs\r\n  labels:\r\n    inject-flyte-secrets: "true"\r\n',
@@ -117,11 +207,14 @@ test("line ends stay", () => {
 
 test.each([
   ["JSON", '{"kind": "Pod", "metadata": {"name": "p"}}'],
-  ["a List", "kind: List\nitems:\n- kind: Pod\n  metadata:\n    name: p\n"],
-  ["metadata in braces", "kind: Pod\nmetadata: {name: p}\n"],
+  ["a List in JSON", '{"kind": "List", "items": [{"kind": "Pod", "metadata": {"name": "p"}}]}'],
   ["an anchor", "kind: Pod\nmetadata: &m\n  name: p\n"],
   ["an alias for a map", "kind: Pod\nmetadata:\n  annotations: *a\n"],
-  ["braces over several lines", "kind: Pod\nmetadata:\n  annotations: {\n    a: b }\n"],
+  ["an anchor for a map", "kind: Pod\nmetadata:\n  annotations: &a\n    b: c\n"],
+  ["a map that is text", "kind: Pod\nmetadata:\n  annotations: none\n"],
+  ["a value in a block", "kind: Pod\nmetadata:\n  annotations:\n    flyte.secrets/s1: |\n      a\n"],
+  ["a key that is there twice", "kind: Pod\nmetadata:\n  name: p\n  name: q\n"],
+  ["a document that is broken", "kind: Pod\nmetadata:\n  name: p\n---\na: ]\n"],
   ["tabs", "kind: Pod\nmetadata:\n\tname: p\n"],
   ["no metadata", "kind: Pod\nspec: {}\n"],
   ["no such document", "# nothing\n"],

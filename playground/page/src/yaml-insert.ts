@@ -1,173 +1,130 @@
 /**
- * Writes an annotation and a label into a pod's YAML as a small edit of its text, so that comments and layout stay. Knows block style
- * as people and tools write it, one line for each entry; whatever else it meets, it answers nothing, and the caller shows the
- * lines instead. It reads no YAML: the caller looks whether the edited text holds what it should.
+ * Inserts annotations and labels into the manifests of pods. The `yaml` package says where; the rest of the text is left as it is, with its
+ * comments and its layout.
  */
+import {
+  isCollection,
+  isMap,
+  isPair,
+  isScalar,
+  isSeq,
+  type Node,
+  type Pair,
+  parseAllDocuments,
+  stringify,
+  type ToStringOptions,
+  type YAMLMap,
+} from "yaml";
 
 export interface Entry {
   map: "annotations" | "labels";
   key: string;
-  /** As it stands in YAML, quotes included. */
   value: string;
 }
 
-/** What makes the policy look at a pod. */
-export const LABEL: Entry = { map: "labels", key: "inject-flyte-secrets", value: '"true"' };
+/** The label without which the policy leaves a pod untouched. */
+export const LABEL: Entry = { map: "labels", key: "inject-flyte-secrets", value: "true" };
 
-/** A request, as `encodeRequest` writes it, under a number. */
+/** The annotation for a secret request, encoded by `encodeRequest`. */
 export function requestEntry(number: number, value: string): Entry {
   return { map: "annotations", key: `flyte.secrets/s${number}`, value };
 }
 
-/** The text with these entries in the metadata of its nth document, or nothing. */
+/** Returns the text with these entries in the metadata of its nth pod, or nothing if it cannot be edited safely. */
 export function insert(text: string, nth: number, entries: Entry[]): string | undefined {
-  // Tabs do not indent in YAML, and `{` begins JSON.
-  if (/^[ ]*\t/m.test(text) || /^\s*[{[]/.test(text)) return undefined;
-  const eol = text.includes("\r\n") ? "\r\n" : "\n";
-  const lines = text.split(eol);
-  for (const entry of entries) {
-    const document = documents(lines)[nth];
-    const metadata = document && metadataOf(lines, document);
-    if (!metadata || !put(lines, metadata, entry)) return undefined;
-  }
-  return lines.join(eol);
+  return entries.reduce<string | undefined>((edited, entry) => edited && insertEntry(edited, nth, entry), text);
 }
 
-/** The lines that an author can paste into `metadata`. */
+/** Returns the entries as the `metadata` of a pod. */
 export function snippet(entries: Entry[]): string {
-  const maps = [...new Set(entries.map(({ map }) => map))];
-  const lines = maps.flatMap((map) => [
-    `  ${map}:`,
-    ...entries.filter((entry) => entry.map === map).map(({ key, value }) => `    ${key}: ${value}`),
-  ]);
-  return ["metadata:", ...lines].join("\n");
+  const metadata: Partial<Record<Entry["map"], object>> = {};
+  for (const { map, key, value } of entries) metadata[map] = { ...metadata[map], [key]: value };
+  return write({ metadata });
 }
 
-/** Lines from `start` to before `end`. */
-interface Span {
-  start: number;
-  end: number;
-}
+function insertEntry(text: string, nth: number, { map, key, value }: Entry): string | undefined {
+  const documents = parseAllDocuments(text);
+  // In JSON, keys need quotes.
+  if (documents.some(({ errors, contents }) => errors.length > 0 || (isMap(contents) && contents.flow)))
+    return undefined;
+  const pair = documents.flatMap(({ contents }) => metadataOf(contents))[nth];
+  const metadata = pair?.value;
+  if (!hasEntries(metadata)) return undefined;
 
-/** An entry of a mapping: its line, what stands behind its colon, and the lines of its value. */
-interface Found extends Span {
-  indent: number;
-  value: string;
-}
-
-function documents(lines: string[]): Span[] {
-  const bounds = [-1, ...lines.flatMap((line, at) => (/^(---|\.\.\.)(\s|$)/.test(line) ? [at] : [])), lines.length];
-  return bounds
-    .slice(1)
-    .map((end, at) => ({ start: (bounds[at] ?? 0) + 1, end }))
-    .filter(({ start, end }) => lines.slice(start, end).some(isContent));
-}
-
-function metadataOf(lines: string[], document: Span): Found | undefined {
-  const kind = find(lines, document, 0, "kind")?.value.replace(/["']/g, "");
-  const paths: Record<string, string[]> = {
-    Pod: ["metadata"],
-    CronJob: ["spec", "jobTemplate", "spec", "template", "metadata"],
-    PodTemplate: ["template", "metadata"],
-  };
-  if (!kind || kind.endsWith("List")) return undefined;
-  let found: Found | undefined;
-  for (const key of paths[kind] ?? ["spec", "template", "metadata"]) {
-    const within: Span = found ?? document;
-    const indent = found ? childIndent(lines, found) : 0;
-    if (indent === undefined) return undefined;
-    found = find(lines, within, indent, key);
-    if (found?.value !== "") return undefined;
+  const indent = columnOf(text, metadata.items[0]?.key);
+  const step = indent - columnOf(text, pair?.key);
+  const found = pairIn(metadata, map)?.value as Node | undefined;
+  if (!found) return append(text, metadata, { [map]: { [key]: value } }, step);
+  if (hasEntries(found)) {
+    const old = pairIn(found, key)?.value as Node | undefined;
+    if (!old) return append(text, found, { [key]: value });
+    if (!isScalar(old) || old.type?.startsWith("BLOCK")) return undefined;
+    return old.value === value ? text : replace(text, startOf(old), endOf(old), write(value));
   }
-  return found;
+  const empty = isScalar(found) ? found.value === null : isMap(found) && found.items.length === 0;
+  if (!empty || metadata.flow) return undefined;
+  const [from, to] = [startOf(found), endOf(found)];
+  const head = from === to ? text.slice(0, from) : text.slice(0, from).trimEnd();
+  return insertBelow(head + text.slice(to), head.length, indent + step, { [key]: value });
 }
 
-/** Writes one entry into a map of the metadata; false if it cannot be done safely. */
-function put(lines: string[], metadata: Found, { map, key, value }: Entry): boolean {
-  const indent = childIndent(lines, metadata);
-  if (indent === undefined) return false;
-  const step = " ".repeat(indent - metadata.indent);
-  const found = find(lines, metadata, indent, map);
-  if (!found) {
-    const margin = " ".repeat(indent);
-    lines.splice(lastOf(lines, metadata, indent) + 1, 0, `${margin}${map}:`, `${margin}${step}${key}: ${value}`);
-    return true;
-  }
-  const head = lines[found.start - 1] ?? "";
-  if (/^\{\s*\}$/.test(found.value)) {
-    lines.splice(found.start - 1, 1, head.replace(/\s*\{\s*\}/, ""), `${" ".repeat(indent)}${step}${key}: ${value}`);
-    return true;
-  }
-  if (/^\{.*\}$/.test(found.value)) return putFlow(lines, found, key, value);
-  if (found.value !== "") return false;
-
-  const inner = childIndent(lines, found) ?? indent + step.length;
-  const same = find(lines, found, inner, key);
-  if (same) {
-    if (same.value === value) return true;
-    const line = lines[same.start - 1] ?? "";
-    // A value of several lines, or one that this does not understand, is left alone.
-    if (same.value === "" || childIndent(lines, same) !== undefined || !line.includes(same.value)) return false;
-    lines[same.start - 1] =
-      line.slice(0, line.lastIndexOf(same.value)) +
-      value +
-      line.slice(line.lastIndexOf(same.value) + same.value.length);
-    return true;
-  }
-  lines.splice(lastOf(lines, found, inner) + 1, 0, `${" ".repeat(inner)}${key}: ${value}`);
-  return true;
+/** Returns the `metadata` of each pod in an object, in the order in which the policy's core counts pods. */
+function metadataOf(object: unknown): (Pair | undefined)[] {
+  if (!isMap(object)) return [];
+  const kind = String(object.get("kind"));
+  const items = object.get("items");
+  if (kind.endsWith("List") && isSeq(items)) return items.items.flatMap(metadataOf);
+  const templates = [["spec", "template"], ["spec", "jobTemplate", "spec", "template"], ["template"]];
+  const pod = kind === "Pod" ? object : templates.map((path) => object.getIn(path)).find(isMap);
+  return pod ? [pairIn(pod, "metadata")] : [];
 }
 
-/** Into `{a: b}` that stands on one line. */
-function putFlow(lines: string[], { start, value: flow }: Found, key: string, value: string): boolean {
-  const line = lines[start - 1] ?? "";
-  const inside = flow.slice(1, -1);
-  const at = line.lastIndexOf(flow);
-  if (at < 0 || /[{}[\]#&*]/.test(inside)) return false;
-  const entry = new RegExp(
-    `(^|,\\s*)(["']?)${key.replace(/[.*+?^$()|/]/g, "\\$&")}\\2\\s*:\\s*("[^"]*"|'[^']*'|[^,]*)`,
-  );
-  const edited = entry.test(inside)
-    ? inside.replace(entry, (whole, _before, _quote, old: string) => whole.slice(0, whole.length - old.length) + value)
-    : `${inside.trimEnd().replace(/,$/, "")}, ${key}: ${value}`;
-  lines[start - 1] = `${line.slice(0, at)}{${edited}}${line.slice(at + flow.length)}`;
-  return true;
+/** Whether this is a mapping that has entries, and that is not meant elsewhere as well. */
+function hasEntries(node: unknown): node is YAMLMap {
+  return isMap(node) && node.items.length > 0 && !node.anchor && !node.tag;
 }
 
-/** The entry of this key in the mapping that stands in these lines at this indentation. */
-function find(lines: string[], { start, end }: Span, indent: number, key: string): Found | undefined {
-  for (let at = start; at < end; at++) {
-    const line = lines[at] ?? "";
-    const match = /^( *)(?:"([^"]*)"|'([^']*)'|([^\s"'#-][^\s:]*))\s*:(?:\s+(.*))?$/.exec(line);
-    if (!match || match[1]?.length !== indent || (match[2] ?? match[3] ?? match[4]) !== key) continue;
-    let last = at + 1;
-    while (last < end && (!isContent(lines[last] ?? "") || indentOf(lines[last] ?? "") > indent)) last++;
-    return { start: at + 1, end: last, indent, value: withoutComment(match[5] ?? "") };
-  }
-  return undefined;
+function pairIn(map: YAMLMap, key: string): Pair | undefined {
+  return map.items.find((pair) => isScalar(pair.key) && pair.key.value === key);
 }
 
-function withoutComment(value: string): string {
-  return value.startsWith("#") ? "" : value.replace(/\s+#[^"']*$/, "").trim();
+/** Returns the text with these entries at the end of a mapping. */
+function append(text: string, map: YAMLMap, entries: object, step?: number): string {
+  const end = endOf(map.flow ? (map.items.at(-1) as Pair) : map);
+  if (!map.flow) return insertBelow(text, end, columnOf(text, map.items[0]?.key), entries, step);
+  const braces = write(entries, { collectionStyle: "flow", flowCollectionPadding: false });
+  return replace(text, end, end, `, ${braces.slice(1, -1)}`);
 }
 
-/** How far the mapping under this entry is indented, if there is one. */
-function childIndent(lines: string[], { start, end, indent }: Found): number | undefined {
-  const first = lines.slice(start, end).find(isContent);
-  if (first === undefined || /^\s*-(\s|$)/.test(first)) return undefined;
-  return indentOf(first) > indent ? indentOf(first) : undefined;
+/** Returns the text with these entries on lines of their own, below the line of this offset. */
+function insertBelow(text: string, offset: number, indent: number, entries: object, step = 2): string {
+  const eol = text.includes("\r\n") ? "\r\n" : "\n";
+  const lines = write(entries, { indent: step })
+    .split("\n")
+    .map((line) => " ".repeat(indent) + line);
+  const next = text[offset - 1] === "\n" ? offset : text.indexOf("\n", offset) + 1;
+  return next > 0 ? replace(text, next, next, lines.join(eol) + eol) : [text, ...lines].join(eol);
 }
 
-/** The last line of a mapping's entries. What looks like a comment further in may belong to a block scalar. */
-function lastOf(lines: string[], { start, end }: Span, indent: number): number {
-  let at = end - 1;
-  while (
-    at >= start &&
-    (!/\S/.test(lines[at] ?? "") || (!isContent(lines[at] ?? "") && indentOf(lines[at] ?? "") <= indent))
-  )
-    at--;
-  return at;
+function write(value: unknown, options: ToStringOptions = {}): string {
+  return stringify(value, { lineWidth: 0, ...options }).trimEnd();
 }
 
-const isContent = (line: string) => /^\s*[^\s#]/.test(line);
-const indentOf = (line: string) => line.search(/\S|$/);
+function replace(text: string, from: number, to: number, by: string): string {
+  return text.slice(0, from) + by + text.slice(to);
+}
+
+function columnOf(text: string, node: unknown): number {
+  return startOf(node) - text.lastIndexOf("\n", startOf(node) - 1) - 1;
+}
+
+function startOf(node: unknown): number {
+  return (node as Node).range?.[0] ?? 0;
+}
+
+/** Where a value ends: before comments that belong to what follows. */
+function endOf(node: unknown): number {
+  if (isPair(node)) return endOf(node.value ?? node.key);
+  const last = isCollection(node) && !node.flow && node.items.at(-1);
+  return last ? endOf(last) : ((node as Node).range?.[1] ?? 0);
+}
