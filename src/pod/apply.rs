@@ -80,11 +80,10 @@ pub fn apply(pod: Pod, mut merged: Merged) -> Result<MutatedPod, Conflict> {
     let mut pod: Pod = pod;
     let metadata = pod.metadata.get_mut().ok_or(Malformed("metadata"))?;
     let spec = pod.spec.get_mut().ok_or(Malformed("spec"))?;
-    for container in spec.containers.get_mut().into_iter().flatten() {
+    for container in spec.containers.own_mut() {
         additions.edit(container)?;
     }
-    let own = spec.init_containers.get_mut().map_or(&mut [][..], |containers| &mut containers.own);
-    for (at, container) in own.iter_mut().enumerate() {
+    for (at, container) in spec.init_containers.own_mut().iter_mut().enumerate() {
         match init.own.get(&at) {
             None => additions.edit(container)?,
             Some(Own::Shared { variables, names }) => set_variables(container, variables, |name| names.contains(name))?,
@@ -241,10 +240,10 @@ impl InitContainers {
         let mut init = Self { own: BTreeMap::new(), added: Vec::new() };
         let planned = merged.init_containers_mut();
         let (Some(spec), false) = (pod.spec.get(), planned.is_empty()) else { return Ok(init) };
-        let there = spec.own_init_containers();
+        let there = spec.init_containers.own();
         // Kubernetes wants names unique across both lists.
         let mut names = Names { taken: BTreeSet::new(), count: there.len(), next: BTreeMap::new() };
-        for container in spec.containers.items() {
+        for container in spec.containers.own() {
             names.taken.insert(container.name()?.into_owned());
         }
         let mut candidates = Vec::new();

@@ -237,6 +237,13 @@ pub struct Merged {
     single: usize,
 }
 
+impl fmt::Debug for Merged {
+    /// As that of [`Plan`].
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "Merged({} variables, {} paths)", self.variables.len(), self.paths.len())
+    }
+}
+
 /// A variable, and the last request that sets it.
 struct Addition {
     variable: EnvVar,

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::managers::{self, Context};
 use flyte_secrets_policy::names::Scope;
 use flyte_secrets_policy::names::kubernetes::{image_pull_name, secret_name};
-use flyte_secrets_policy::pod::{Merged, OwnVariable, Plan, Source, Variable};
+use flyte_secrets_policy::pod::{Limits, Merged, Plan, variable};
 use flyte_secrets_policy::secret_request::{self as requests, ANNOTATION_PREFIX};
 use flyte_secrets_policy::store::{self, Cluster, GetResource};
 use flyte_secrets_policy::verdict::Verdict;
@@ -85,7 +85,11 @@ impl Capabilities for Host {
 
 impl Cluster for Host {
     fn get_resource(&self, request: &GetResource) -> Result<Vec<u8>, String> {
-        self.call("kubernetes", "get_resource", &request.to_json())
+        let GetResource { api_version, kind, name, namespace, field_masks } = request;
+        let request = json!({
+            "api_version": api_version, "kind": kind, "name": name, "namespace": namespace, "field_masks": field_masks,
+        });
+        self.call("kubernetes", "get_resource", request.to_string().as_bytes())
     }
 }
 
@@ -295,7 +299,7 @@ fn each_form_is_seen() {
         })
         .map(|way| way.what)
         .collect();
-    assert_eq!(silent, ["another's namespace", "several providers", "settings that are wrong"]);
+    assert_eq!(silent, ["a pod that is none", "another's namespace", "several providers", "settings that are wrong"]);
 }
 
 /// What the core's types show of a value that they hold, in the way in which panics and logs would show them.
@@ -305,20 +309,21 @@ fn types_that_hold_a_value_show_nothing() {
     for Way { what, pod, settings: of_way, answers, .. } in ways() {
         let host = Host::new(&answers);
         let payload = json!({ "request": creation(&pod), "settings": of_way }).to_string();
-        let verdict = admission::validate(payload.as_bytes(), &texts, &*host);
+        let verdict = admission::validate(payload.as_bytes(), &*host);
         if let Verdict::Reject(rejection) = &verdict {
             shown.push((format!("{what}: rejection"), format!("{rejection:?} {rejection:#?} {rejection}")));
         }
-        let read = review::read(payload.as_bytes()).expect("an admission request").expect("a pod that asks");
+        let Ok(Some(read)) = review::read(payload.as_bytes()) else { continue };
         let annotations = read.pod.annotations(ANNOTATION_PREFIX).expect("annotations");
-        let asked = requests::read(annotations.into_iter()).expect("requests");
+        let asked = requests::read(annotations.iter().map(|(key, value)| (*key, &**value))).expect("requests");
         let Ok(settings) = settings::parse(read.settings) else { continue };
+        let limits = Limits::new(&read.pod, 0).expect("a small pod");
         let context = Context {
-            view: &read.pod,
+            pod: &read.pod,
+            limits: &limits,
             namespace: &read.namespace,
             settings: &settings,
             cluster: &*host,
-            texts: &texts,
         };
         let outcome = managers::inject(&asked.requests, context);
         shown.push((format!("{what}: plan or refusal"), format!("{outcome:?} {outcome:#?}")));
@@ -328,25 +333,23 @@ fn types_that_hold_a_value_show_nothing() {
         let value = store.fetch(&name);
         shown.push((format!("{what}: value"), format!("{value:?} {value:#?}")));
     }
-    let source = Source::Literal(CANARY);
-    let own = OwnVariable { name: "SECRETS", parts: vec![CANARY, CANARY] };
-    let plan = Plan { variables: vec![Variable { name: "A", source }], ..Plan::default() };
+    let plan = Plan { variables: vec![variable("A", CANARY)], ..Plan::default() };
+    shown.push(("plan".to_owned(), format!("{plan:?} {plan:#?}")));
     let mut merged = Merged::default();
-    merged.add(0, plan.clone()).expect("one plan alone");
-    shown
-        .push(("by hand".to_owned(), format!("{source:?} {own:?} {own:#?} {plan:?} {plan:#?} {merged:?} {merged:#?}")));
+    merged.add(0, plan).expect("one plan alone");
+    shown.push(("merged".to_owned(), format!("{merged:?} {merged:#?}")));
     for (what, text) in &shown {
         assert_eq!(tells(text), Vec::<String>::new(), "{what}");
     }
     assert!(shown.iter().any(|(_, text)| text.contains("SecretValue(…)")), "values have been fetched");
-    assert!(shown.iter().any(|(_, text)| text.contains("Literal(…)")), "values have been planned");
+    assert!(shown.iter().any(|(_, text)| text.contains("Merged(2 variables")), "values have been planned");
 }
 
 #[test]
 fn a_changed_pod_shows_nothing() {
     for Way { what, pod, settings, answers, .. } in ways() {
         let payload = json!({ "request": creation(&pod), "settings": settings }).to_string();
-        let verdict = admission::validate(payload.as_bytes(), &texts, &*Host::new(&answers));
+        let verdict = admission::validate(payload.as_bytes(), &*Host::new(&answers));
         assert_eq!(tells(&format!("{verdict:?}")), Vec::<String>::new(), "{what}");
     }
 }
