@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use crate::names::NameScheme;
@@ -91,58 +91,21 @@ pub struct Settings {
     pub embedded_secret_manager_config: EmbeddedSecretManager,
     /// Ours: who may have what of Embedded.
     pub tenancy: Tenancy,
-    /// Flyte's; no meaning in a policy.
-    #[serde(skip_serializing)]
-    #[cfg_attr(feature = "schema", schemars(with = "Value"))]
-    pub cert_dir: IgnoredAny,
-    /// Flyte's; no meaning in a policy.
-    #[serde(skip_serializing)]
-    #[cfg_attr(feature = "schema", schemars(with = "Value"))]
-    pub listen_port: IgnoredAny,
-    /// Flyte's; no meaning in a policy.
-    #[serde(skip_serializing)]
-    #[cfg_attr(feature = "schema", schemars(with = "Value"))]
-    pub service_name: IgnoredAny,
-    /// Flyte's; no meaning in a policy.
-    #[serde(rename = "metrics-prefix", skip_serializing)]
-    #[cfg_attr(feature = "schema", schemars(with = "Value"))]
-    pub metrics_prefix: IgnoredAny,
-    /// Flyte's; no meaning in a policy.
-    #[serde(skip_serializing)]
-    #[cfg_attr(feature = "schema", schemars(with = "Value"))]
-    pub local_cert: IgnoredAny,
-    /// Flyte's; no meaning in a policy.
-    #[serde(skip_serializing)]
-    #[cfg_attr(feature = "schema", schemars(with = "Value"))]
-    pub secret_name: IgnoredAny,
-    /// Flyte's; no meaning in a policy.
-    #[serde(skip_serializing)]
-    #[cfg_attr(feature = "schema", schemars(with = "Value"))]
-    pub service_port: IgnoredAny,
-    /// Flyte's; no meaning in a policy.
-    #[serde(skip_serializing)]
-    #[cfg_attr(feature = "schema", schemars(with = "Value"))]
-    pub cache_invalidation_port: IgnoredAny,
-    /// Flyte's; no meaning in a policy.
-    #[serde(skip_serializing)]
-    #[cfg_attr(feature = "schema", schemars(with = "Value"))]
-    pub image_builder_config: IgnoredAny,
-    /// Flyte's; no meaning in a policy.
-    #[serde(skip_serializing)]
-    #[cfg_attr(feature = "schema", schemars(with = "Value"))]
-    pub webhook_timeout: IgnoredAny,
-    /// Flyte's; no meaning in a policy.
-    #[serde(skip_serializing)]
-    #[cfg_attr(feature = "schema", schemars(with = "Value"))]
-    pub disable_create_mutating_webhook_config: IgnoredAny,
-    /// Flyte's; no meaning in a policy.
-    #[serde(skip_serializing)]
-    #[cfg_attr(feature = "schema", schemars(with = "Value"))]
-    pub namespace_selector: IgnoredAny,
-    /// Flyte's; no meaning in a policy.
-    #[serde(skip_serializing)]
-    #[cfg_attr(feature = "schema", schemars(with = "Value"))]
-    pub kube_client_config: IgnoredAny,
+    // Flyte's keys that mean nothing in a policy.
+    cert_dir: Ignored,
+    listen_port: Ignored,
+    service_name: Ignored,
+    #[serde(rename = "metrics-prefix")]
+    metrics_prefix: Ignored,
+    local_cert: Ignored,
+    secret_name: Ignored,
+    service_port: Ignored,
+    cache_invalidation_port: Ignored,
+    image_builder_config: Ignored,
+    webhook_timeout: Ignored,
+    disable_create_mutating_webhook_config: Ignored,
+    namespace_selector: Ignored,
+    kube_client_config: Ignored,
 }
 
 impl Default for Settings {
@@ -158,19 +121,19 @@ impl Default for Settings {
             vault_secret_manager: VaultSecretManager::default(),
             embedded_secret_manager_config: EmbeddedSecretManager::default(),
             tenancy: Tenancy::default(),
-            cert_dir: IgnoredAny,
-            listen_port: IgnoredAny,
-            service_name: IgnoredAny,
-            metrics_prefix: IgnoredAny,
-            local_cert: IgnoredAny,
-            secret_name: IgnoredAny,
-            service_port: IgnoredAny,
-            cache_invalidation_port: IgnoredAny,
-            image_builder_config: IgnoredAny,
-            webhook_timeout: IgnoredAny,
-            disable_create_mutating_webhook_config: IgnoredAny,
-            namespace_selector: IgnoredAny,
-            kube_client_config: IgnoredAny,
+            cert_dir: Ignored,
+            listen_port: Ignored,
+            service_name: Ignored,
+            metrics_prefix: Ignored,
+            local_cert: Ignored,
+            secret_name: Ignored,
+            service_port: Ignored,
+            cache_invalidation_port: Ignored,
+            image_builder_config: Ignored,
+            webhook_timeout: Ignored,
+            disable_create_mutating_webhook_config: Ignored,
+            namespace_selector: Ignored,
+            kube_client_config: Ignored,
         }
     }
 }
@@ -186,6 +149,17 @@ impl Settings {
             [] => std::slice::from_ref(&self.secret_manager_type),
             types => types,
         }
+    }
+}
+
+/// The value of a key of Flyte's that means nothing in a policy.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(with = "Value"))]
+pub struct Ignored;
+
+impl<'de> Deserialize<'de> for Ignored {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| Self)
     }
 }
 
@@ -417,15 +391,12 @@ impl AzureConfig {
 pub struct K8sConfig {
     /// The namespace of the Secrets that hold the values.
     pub namespace: String,
-    /// Flyte's; no meaning in a policy.
-    #[serde(skip_serializing)]
-    #[cfg_attr(feature = "schema", schemars(with = "Value"))]
-    pub kube_client_config: IgnoredAny,
+    kube_client_config: Ignored,
 }
 
 impl Default for K8sConfig {
     fn default() -> Self {
-        Self { namespace: "flyte".to_owned(), kube_client_config: IgnoredAny }
+        Self { namespace: "flyte".to_owned(), kube_client_config: Ignored }
     }
 }
 
