@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use flyte_secrets_policy::names::{azure, flyte, kubernetes, Decoded, NameScheme, Scope};
+use flyte_secrets_policy::names::{Decoded, NameScheme, Scope, azure, flyte, kubernetes};
 use libfuzzer_sys::fuzz_target;
 
 const SCHEMES: [NameScheme; 2] = [NameScheme::Canonical, NameScheme::Documented];

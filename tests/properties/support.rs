@@ -46,6 +46,7 @@ impl Answer {
     /// Reads an answer.
     pub fn parse(text: &str) -> Self {
         let mut members: BTreeMap<String, &RawValue> = serde_json::from_str(text).expect("an answer is JSON");
+        members.retain(|_, raw| raw.get() != "null");
         let pod = members.remove("mutated_object").map(|pod| pod.get().to_owned());
         Self { pod, rest: members.into_iter().map(|(name, raw)| (name, value(raw.get()))).collect() }
     }
