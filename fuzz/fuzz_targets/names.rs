@@ -33,10 +33,10 @@ fn reads_back(name: &str) {
     if let Ok(found) = flyte::decode(name) {
         assert_eq!(flyte::encode(found.scope(), &found.key), name);
     }
-    if let Ok(found) = azure::decode(name) {
-        if let Ok(encoded) = azure::encode(found.scope(), &found.key) {
-            assert_eq!(azure::decode(&encoded), Ok(found), "{name:?}");
-        }
+    if let Ok(found) = azure::decode(name)
+        && let Ok(encoded) = azure::encode(found.scope(), &found.key)
+    {
+        assert_eq!(azure::decode(&encoded), Ok(found), "{name:?}");
     }
 }
 
