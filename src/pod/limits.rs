@@ -73,13 +73,13 @@ impl<'a> Limits<'a> {
     /// # Errors
     /// It is too large.
     pub fn check(&self, merged: &Merged) -> Result<(), TooLarge> {
-        check_init_containers(merged.init_containers().len())?;
+        check_init_containers(merged.init_containers.len())?;
         within(merged.weight(self.pod.containers()), OBJECT_LIMIT, TooLarge::Object)?;
-        if self.annotation_bytes + merged.annotation_bytes() <= ANNOTATIONS {
+        if self.annotation_bytes + merged.annotation_bytes <= ANNOTATIONS {
             return Ok(());
         }
         let own: BTreeMap<&str, &RawValue> = self.pod.all_annotations().collect();
-        let added = merged.annotations().map(|planned| match own.get(planned.key.as_str()) {
+        let added = merged.annotations.values().map(|planned| match own.get(planned.key.as_str()) {
             None => planned.key.len() + planned.value.len(),
             Some(own) if planned.replaces => planned.value.len().saturating_sub(own.get().len()),
             Some(_) => 0,
