@@ -213,7 +213,7 @@ pub fn refused() -> Vec<(Value, String)> {
         (json!("K8s"), "`settings`: expected a map".into()),
         (json!({ "secretManagerTypes": "K8s" }), "`secretManagerTypes`: expected a list".into()),
         (json!({ "secretManagerTypes": [null] }), "`secretManagerTypes[0]`: expected a string or a number".into()),
-        (json!({ "secretManagerType": ["K8s"] }), "`secretManagerType`: expected a string".into()),
+        (json!({ "secretManagerType": ["K8s"] }), "`secretManagerType`: expected a string or a number".into()),
         (json!({ "secretEnvVarPrefix": 5 }), "`secretEnvVarPrefix`: expected a string".into()),
         (json!({ "awsSecretManager": "x" }), "`awsSecretManager`: expected a map".into()),
         (
@@ -230,7 +230,7 @@ pub fn refused() -> Vec<(Value, String)> {
         ),
         (
             json!({ "gcpSecretManager": { "resources": { "limits": { "cpu": [] } } } }),
-            "`gcpSecretManager.resources.limits.cpu`: expected a string".into(),
+            "`gcpSecretManager.resources.limits.cpu`: expected a string or a number".into(),
         ),
         (json!({ "tenancy": { "serviceAccounts": "default" } }), "`tenancy.serviceAccounts`: expected a list".into()),
         // Where Embedded looks.

@@ -354,6 +354,92 @@ fn a_changed_pod_shows_nothing() {
     }
 }
 
+/// A value of the wrong type for each that a field may have: serde would quote all of these.
+fn of_other_types(value: &Value) -> Vec<Value> {
+    let canaries = [json!(CANARY), json!([CANARY]), json!({ CANARY: CANARY })];
+    let same_type = |canary: &Value| std::mem::discriminant(canary) == std::mem::discriminant(value);
+    canaries.into_iter().filter(|canary| !same_type(canary)).collect()
+}
+
+/// Each place of a value, as a JSON pointer, with what stands there.
+fn all_places<'v>(value: &'v Value, at: &str) -> Vec<(String, &'v Value)> {
+    let escaped = |key: &str| key.replace('~', "~0").replace('/', "~1");
+    let below: Vec<(String, &Value)> = match value {
+        Value::Object(members) => members.iter().map(|(key, it)| (format!("{at}/{}", escaped(key)), it)).collect(),
+        Value::Array(items) => items.iter().enumerate().map(|(key, it)| (format!("{at}/{key}"), it)).collect(),
+        _ => Vec::new(),
+    };
+    std::iter::once((at.to_owned(), value)).chain(below.iter().flat_map(|(at, it)| all_places(it, at))).collect()
+}
+
+/// What the policy says of a value of the wrong type in any field of a pod and of each answer of a host names the field and
+/// not the value.
+#[test]
+fn a_canary_of_the_wrong_type_is_not_quoted() {
+    let asking = ["key:'k' mount_requirement:FILE", "group:'g' key:'k' env_var:'A'"];
+    let whole = json!({
+        "initContainers": [{
+            "name": "init-embedded-secret",
+            "command": ["sh"],
+            "env": [{ "name": "SECRETS", "value": "x" }],
+            "volumeMounts": [{ "name": "embedded-secret-vol", "mountPath": "/etc/flyte/secrets" }],
+        }],
+        "containers": [{
+            "name": "main",
+            "env": [{ "name": "A", "value": "x" }],
+            "volumeDevices": [{ "name": "d", "devicePath": "/dev/x" }],
+            "volumeMounts": [{ "name": "embedded-secret-vol", "mountPath": "/etc/flyte/secrets" }],
+        }],
+        "volumes": [
+            { "name": "embedded-secret-vol", "emptyDir": { "medium": "Memory" } },
+            { "name": "m4pq", "secret": { "secretName": "g", "items": [{ "key": "k", "path": "k" }] } },
+        ],
+        "imagePullSecrets": [{ "name": "a" }],
+        "serviceAccountName": "default",
+    });
+    let whole = with(pod(&asking), "/spec", whole);
+    let settings = json!({
+        "secretManagerTypes": ["Embedded", "K8s", "Vault"],
+        "embeddedSecretManagerConfig": { "imagePullSecrets": { "enabled": true } },
+        "tenancy": { "serviceAccounts": ["default"] },
+    });
+    let answers: Answers =
+        Arc::new(|_: &Request| Ok(json!({ "data": { project_name("k"): "dg==" } }).to_string().into()));
+    let mut tried = 0;
+    let mut check = |pod: &Value, settings: &Value, answers: &Answers, what: &str| {
+        let capabilities: Arc<dyn Capabilities> = Host::new(answers);
+        let answer = policy().create_pod(pod, settings, &capabilities).expect("the policy answers");
+        let said = json!([answer.message(), answer.warnings(), answer.0["audit_annotations"]]).to_string();
+        assert_eq!(tells(&said), Vec::<String>::new(), "{what}: {said}");
+        tried += 1;
+    };
+    for (path, value) in all_places(&whole, "") {
+        for canary in of_other_types(value) {
+            let mut other = whole.clone();
+            *other.pointer_mut(&path).expect("a place") = canary;
+            check(&other, &settings, &answers, &path);
+        }
+    }
+    let kubernetes = json!({ "apiVersion": "v1", "metadata": { "name": "x" }, "data": { project_name("k"): "dg==" } });
+    let gateway = json!({ "metadata": {}, "stringValue": "v", "binaryValue": "dg==" });
+    let packed = json!({ "stringValue": json!({ "type": "STRING", "value": "v" }).to_string() });
+    for (answer, config) in [
+        (kubernetes, json!({})),
+        (gateway, json!({ "awsConfig": { "region": "eu-west-1" } })),
+        (packed, json!({ "azureConfig": { "vaultURI": "https://name.vault.azure.net/" } })),
+    ] {
+        for (path, value) in all_places(&answer, "") {
+            for canary in of_other_types(value).into_iter().chain([json!(CANARY)]) {
+                let mut other = answer.clone();
+                *other.pointer_mut(&path).expect("a place") = canary;
+                let answers: Answers = Arc::new(move |_: &Request| Ok(other.to_string().into_bytes()));
+                check(&pod(&["key:'k'"]), &embedded(config.clone()), &answers, &path);
+            }
+        }
+    }
+    assert!(tried > 150, "{tried} canaries");
+}
+
 /// The positive control of what `make test` looks for.
 #[test]
 #[ignore = "prints the canary, so that `make test` sees that it would be seen"]
