@@ -167,7 +167,8 @@ impl<'a> Admission<'a> {
         match verdict {
             Verdict::Accept { warnings } => preview.warnings = warnings,
             Verdict::Mutate { pod, warnings, .. } => {
-                (preview.outcome, preview.warnings, preview.after) = (Outcome::Changed, warnings, parsed(pod.json()));
+                (preview.outcome, preview.warnings, preview.after) =
+                    (Outcome::Changed, warnings, self.read(pod.json()));
             }
             Verdict::Reject(rejection) => {
                 let (code, message) = (rejection.code(), rejection.to_string());
@@ -206,7 +207,7 @@ impl<'a> Admission<'a> {
             return Ok((before.clone(), before));
         }
         let ask = |words| match self.ask(&self.store.with_placeholders(words)).0 {
-            Verdict::Mutate { pod, .. } => Ok(parsed(pod.json())),
+            Verdict::Mutate { pod, .. } => Ok(self.read(pod.json())),
             Verdict::Accept { .. } | Verdict::Reject(_) => Err(NoRoom),
         };
         let (mut hidden, other) = (ask(store::VALUE)?, ask("place of")?);
@@ -215,6 +216,13 @@ impl<'a> Admission<'a> {
         hide(&mut before, &values);
         hide(&mut hidden, &values);
         Ok((before, hidden))
+    }
+
+    /// Reads the pod that the core has written, which is JSON.
+    fn read(&self, pod: &str) -> Value {
+        let mut pod = serde_json::from_str(pod).unwrap_or_default();
+        reorder(&mut pod, &self.pod.object);
+        pod
     }
 
     fn ask(&self, store: &Store) -> (Verdict, Vec<Injected>) {
@@ -229,9 +237,31 @@ impl<'a> Admission<'a> {
     }
 }
 
-/// Returns the pod that the core has written, which is JSON.
-fn parsed(pod: &str) -> Value {
-    serde_json::from_str(pod).unwrap_or_default()
+/// Puts members in the order that they have in another value, so that a diff shows changes only. Elements of lists are those of
+/// the same name.
+fn reorder(value: &mut Value, like: &Value) {
+    match (value, like) {
+        (Value::Object(members), Value::Object(like)) => {
+            let mut rest = mem::take(members);
+            for (key, like) in like {
+                if let Some(mut value) = rest.shift_remove(key) {
+                    reorder(&mut value, like);
+                    members.insert(key.clone(), value);
+                }
+            }
+            members.extend(rest);
+        }
+        (Value::Array(items), Value::Array(like)) => {
+            for item in items {
+                if let Some(like) =
+                    like.iter().find(|like| item.get("name").is_some() && like.get("name") == item.get("name"))
+                {
+                    reorder(item, like);
+                }
+            }
+        }
+        _ => {}
+    }
 }
 
 /// Returns all names under which the policy may look for what a pod asks for.

@@ -171,7 +171,7 @@ pub fn name(key: &Node) -> String {
 }
 
 /// Writes a document for people to read.
-pub fn write(value: &Value) -> String {
+pub fn write(value: &impl Serialize) -> String {
     // It fails on maps whose keys are not strings, of which JSON has none.
     serde_yaml::to_string(value).unwrap_or_default()
 }
