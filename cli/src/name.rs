@@ -34,10 +34,10 @@ struct Query {
     /// The organization, as in the pod's label
     #[arg(long, value_name = "NAME")]
     org: String,
-    /// The domain; without it, the organization's secrets alone
+    /// The domain [default: none, for secrets of the organization]
     #[arg(long, value_name = "NAME")]
     domain: Option<String>,
-    /// The project; without it, the secrets of domain and organization
+    /// The project [default: none, for secrets of domain and organization]
     #[arg(long, value_name = "NAME", requires = "domain")]
     project: Option<String>,
     /// The secret's key
@@ -46,13 +46,13 @@ struct Query {
     /// The store
     #[arg(long = "for", value_enum, value_name = "STORE", default_value = "k8s")]
     store: StoreKind,
-    /// Which names of the broader scopes, in this order; both without it
+    /// Which names of the broader scopes, in this order [default: canonical, documented]
     #[arg(long, value_enum)]
     scheme: Vec<Scheme>,
     /// Print the line that stores the secret, with the value from standard input: for each scope, under its first name
     #[arg(long)]
     command: bool,
-    /// Region of AWS, project of GCP, name of the Key Vault, or namespace of Kubernetes, which is flyte without it
+    /// Region of AWS, project of GCP, name of the Key Vault, or namespace of Kubernetes [default: flyte]
     #[arg(long)]
     place: Option<String>,
 }
