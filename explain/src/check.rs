@@ -230,9 +230,10 @@ fn look_at(section: &Section) -> Vec<Finding> {
         }
         // Something that is missing cannot be taken out. A provider without its region or the like can, and if that
         // is not it, the whole part is.
-        let part = path.split('.').next().unwrap_or_default();
+        let part = path.split(['.', '[']).next().unwrap_or_default();
         if take_out(&mut left, &path) {
-            removed.extend(numbered(&original).map(|(list, number, _)| (list.to_owned(), number)));
+            let element = numbered(&original).filter(|(_, _, rest)| rest.is_empty());
+            removed.extend(element.map(|(list, number, _)| (list.to_owned(), number)));
         } else if !take_out(&mut left, &format!("{part}.type")) && !take_out(&mut left, part) {
             findings.sort_by_key(|finding| finding.place);
             return findings;

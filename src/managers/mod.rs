@@ -203,7 +203,7 @@ pub struct Injected {
     pub manager: ManagerType,
     /// The name under which the secret is found.
     pub source: String,
-    /// Where Embedded has looked for it; the last one holds it. Other managers leave that to others.
+    /// Where Embedded has looked for it; the last one holds it. Empty for the others, which look nothing up.
     pub looked_up: Vec<Lookup>,
 }
 
