@@ -304,9 +304,9 @@ docs: mdbook page ## the book with the playground in it, in target/book; no link
 docs-serve: mdbook ## the book at http://localhost:3000, built anew when a page changes
 	mdbook serve docs
 
-.PHONY: settings
-settings: ## the book's reference of the settings, made of the code
-	$(HARNESS) settings
+.PHONY: generate
+generate: ## what is made of the settings' types: the book's chapter
+	$(HARNESS) generate
 
 .PHONY: mdbook
 mdbook:

@@ -2,8 +2,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | this one | the waPC functions that the host calls, and its host capability (feature `policy`) |
-//! | [`admission`] | the whole policy, from payload to verdict, in the order in which it happens |
+//! //! | [`admission`] | the whole policy, from payload to verdict, in the order in which it happens |
 //! | [`review`] | reading the payload; which pods the policy looks at |
 //! | [`secret_request`] | annotations → base32 → text format → [`secret_request::SecretRequest`] |
 //! | [`settings`] | Flyte's `webhook` section: types, defaults, checks |
@@ -13,6 +12,7 @@
 //! | [`tenancy`] | which pods may have which secrets |
 //! | [`pod`] | a pod as it came in, what is to be added to it, and the edit |
 //! | [`verdict`] | the answer, its code and its words |
+//! | `policy` | the waPC functions that the host calls, and its host capability (feature `policy`) |
 //!
 //! The core is pure: no clock, no randomness, no environment, no network. The same input gives the same bytes.
 
@@ -23,7 +23,7 @@ pub mod managers;
 pub mod names;
 pub mod pod;
 #[cfg(feature = "policy")]
-mod policy;
+pub mod policy;
 pub mod review;
 pub mod secret_request;
 pub mod settings;

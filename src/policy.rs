@@ -26,20 +26,30 @@ pub extern "C" fn wapc_init() {
 }
 
 fn validate(payload: &[u8]) -> CallResult {
-    to_json(&match admission::validate(payload, &Host) {
-        Verdict::Accept { warnings } if warnings.is_empty() => return Ok(ACCEPTED.to_vec()),
-        Verdict::Accept { warnings } => ValidationResponse { warnings: Some(warnings), ..accepted() },
-        Verdict::Reject(rejection) => ValidationResponse {
+    Ok(respond(admission::validate(payload, &Host))?)
+}
+
+/// Returns a verdict as the host reads it: the SDK's `ValidationResponse`, in JSON.
+///
+/// # Errors
+/// It cannot be written; there is no such verdict.
+pub fn respond(verdict: Verdict) -> serde_json::Result<Vec<u8>> {
+    match verdict {
+        Verdict::Accept { warnings } if warnings.is_empty() => Ok(ACCEPTED.to_vec()),
+        Verdict::Accept { warnings } => {
+            serde_json::to_vec(&ValidationResponse { warnings: Some(warnings), ..accepted() })
+        }
+        Verdict::Reject(rejection) => serde_json::to_vec(&ValidationResponse {
             accepted: false,
             code: Some(rejection.code()),
             message: Some(rejection.to_string()),
             ..accepted()
-        },
+        }),
         Verdict::Mutate { pod, audit, warnings } => {
             let audit_annotations = HashMap::from([("secrets", audit)]);
-            return to_json(&MutationResponse { accepted: true, mutated_object: pod, audit_annotations, warnings });
+            serde_json::to_vec(&MutationResponse { accepted: true, mutated_object: pod, audit_annotations, warnings })
         }
-    })
+    }
 }
 
 /// The answer for pods that do not concern the policy, which are most of them: what the SDK's `accept_request` means.
@@ -63,6 +73,7 @@ struct MutationResponse {
     accepted: bool,
     mutated_object: MutatedPod,
     audit_annotations: HashMap<&'static str, String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
 }
 
@@ -76,11 +87,8 @@ fn validate_settings(payload: &[u8]) -> CallResult {
         let event = json!({ "level": "warning", "message": message });
         let _ = host_call("kubewarden", "tracing", "log", event.to_string().as_bytes());
     }
-    to_json(&SettingsValidationResponse { valid, message: (!message.is_empty()).then_some(message) })
-}
-
-fn to_json(response: &impl Serialize) -> CallResult {
-    Ok(serde_json::to_vec(response)?)
+    let message = (!message.is_empty()).then_some(message);
+    Ok(serde_json::to_vec(&SettingsValidationResponse { valid, message })?)
 }
 
 /// The cluster behind the host capability `kubernetes/get_resource`.

@@ -20,7 +20,7 @@ impl Seeds {
 
     fn add_annotation(&mut self, annotation: &str) {
         self.add("annotation", annotation);
-        if let Ok(text) = base32::decode(Alphabet::Flyte, annotation.as_bytes()) {
+        if let Ok(text) = base32::decode(annotation) {
             self.add("text_format", text);
         }
     }

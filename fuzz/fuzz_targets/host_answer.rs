@@ -5,14 +5,14 @@
 use std::cell::Cell;
 
 use arbitrary::Arbitrary;
-use base64::engine::general_purpose::STANDARD;
 use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use flyte_secrets_policy::names::{Scope, flyte};
 use flyte_secrets_policy::secret_request::base32;
-use flyte_secrets_policy::names::{flyte, Scope};
 use flyte_secrets_policy::store::{Cluster, GetResource};
-use flyte_secrets_policy_fuzz::{check, creation, not_found, Answer, CANARY};
+use flyte_secrets_policy_fuzz::{Answer, CANARY, check, creation, not_found};
 use libfuzzer_sys::fuzz_target;
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 
 #[derive(Arbitrary, Debug)]
 struct Input<'a> {

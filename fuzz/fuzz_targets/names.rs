@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use flyte_secrets_policy::names::{azure, flyte, kubernetes, Decoded, NameScheme, Scope};
+use flyte_secrets_policy::names::{Decoded, NameScheme, Scope, azure, flyte, kubernetes};
 use libfuzzer_sys::fuzz_target;
 
 const SCHEMES: [NameScheme; 2] = [NameScheme::Canonical, NameScheme::Documented];
@@ -33,10 +33,10 @@ fn reads_back(name: &str) {
     if let Ok(found) = flyte::decode(name) {
         assert_eq!(flyte::encode(found.scope(), &found.key), name);
     }
-    if let Ok(found) = azure::decode(name) {
-        if let Ok(encoded) = azure::encode(found.scope(), &found.key) {
-            assert_eq!(azure::decode(&encoded), Ok(found), "{name:?}");
-        }
+    if let Ok(found) = azure::decode(name)
+        && let Ok(encoded) = azure::encode(found.scope(), &found.key)
+    {
+        assert_eq!(azure::decode(&encoded), Ok(found), "{name:?}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use flyte_secrets_policy_fuzz::{check, read, validate, Objects};
+use flyte_secrets_policy_fuzz::{Objects, check, read, validate};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 

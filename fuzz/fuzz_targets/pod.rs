@@ -5,12 +5,12 @@
 use std::collections::BTreeSet;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
+use flyte_secrets_policy::names::{Scope, azure, flyte, kubernetes};
 use flyte_secrets_policy::secret_request::base32;
-use flyte_secrets_policy::names::{azure, flyte, kubernetes, Scope};
 use flyte_secrets_policy::secret_request::{MountRequirement, SecretRequest};
-use flyte_secrets_policy_fuzz::{check, creation, print, secret, Answer, Objects, CANARY};
+use flyte_secrets_policy_fuzz::{Answer, CANARY, Objects, check, creation, print, secret};
 use libfuzzer_sys::fuzz_target;
-use serde_json::{json, Map, Value};
+use serde_json::{Map, Value, json};
 
 #[derive(Arbitrary, Debug)]
 struct Input<'a> {
@@ -151,11 +151,11 @@ impl std::fmt::Debug for Word<'_> {
 impl Request<'_> {
     fn text(&self) -> String {
         print(&SecretRequest {
-            group: self.group.0,
-            group_version: self.group_version.0,
-            key: self.key.0,
+            group: self.group.0.to_owned(),
+            group_version: self.group_version.0.to_owned(),
+            key: self.key.0.to_owned(),
             mount_requirement: MountRequirement::from_number((self.mount_requirement % 4).into()),
-            env_var: self.env_var.0,
+            env_var: self.env_var.0.to_owned(),
         })
     }
 }

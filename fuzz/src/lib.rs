@@ -5,13 +5,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use base64::engine::general_purpose::STANDARD;
 use base64::Engine;
-use flyte_secrets_policy::admission;
-use flyte_secrets_policy::names::{flyte, kubernetes, Scope};
+use base64::engine::general_purpose::STANDARD;
+use flyte_secrets_policy::names::{Scope, flyte, kubernetes};
 use flyte_secrets_policy::secret_request::SecretRequest;
 use flyte_secrets_policy::store::{Cluster, GetResource};
-use serde_json::{json, Value};
+use flyte_secrets_policy::{admission, policy};
+use serde_json::{Value, json};
 
 /// Stands in values and in the host's error texts, and so nowhere that a user or a log can see.
 ///
@@ -82,7 +82,7 @@ pub fn secret(scope: Scope, key: &str, value: &[u8]) -> (String, Vec<u8>) {
 
 /// What the policy answers, without a look at it.
 pub fn validate(payload: &[u8], cluster: &dyn Cluster) -> Vec<u8> {
-    admission::validate(payload, cluster).into_json()
+    policy::respond(admission::validate(payload, cluster)).expect("an answer is JSON")
 }
 
 /// What the policy answers to a payload that is JSON: it must be what Kubewarden reads, the same each time, and hold
@@ -103,17 +103,18 @@ pub fn check(payload: &Value, cluster: &dyn Cluster) -> Value {
 
 /// Reads an answer, and holds it to the format.
 pub fn read(bytes: &[u8]) -> Value {
-    let answer: Value = serde_json::from_slice(bytes)
+    let mut answer: Value = serde_json::from_slice(bytes)
         .unwrap_or_else(|wrong| panic!("the answer is not JSON: {wrong}: {}", bytes.escape_ascii()));
+    answer.as_object_mut().into_iter().for_each(|members| members.retain(|_, value| !value.is_null()));
     let members: Vec<&str> = answer.as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
     let said = match members.as_slice() {
         ["accepted"] => vec![],
         ["accepted", "warnings"] => vec![&answer["warnings"]],
-        ["accepted", "audit_annotations", "mutated_object"] => vec![&answer["audit_annotations"]],
-        ["accepted", "audit_annotations", "warnings", "mutated_object"] => {
+        ["accepted", "mutated_object", "audit_annotations"] => vec![&answer["audit_annotations"]],
+        ["accepted", "mutated_object", "audit_annotations", "warnings"] => {
             vec![&answer["audit_annotations"], &answer["warnings"]]
         }
-        ["accepted", "code", "message"] => {
+        ["accepted", "message", "code"] => {
             assert!(matches!(answer["code"].as_u64(), Some(400 | 403 | 503)), "{answer}");
             assert!(answer["message"].as_str().is_some_and(|message| !message.is_empty()), "{answer}");
             vec![&answer["message"]]

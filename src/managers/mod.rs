@@ -208,7 +208,7 @@ pub struct Injected {
 }
 
 /// What is to be added for all requests.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Outcome {
     /// The additions.
     pub merged: Merged,

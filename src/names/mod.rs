@@ -10,7 +10,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::settings::any_case;
+use crate::settings::de::setting;
 
 /// How the names of the broader scopes are written.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -23,7 +23,7 @@ pub enum NameScheme {
     Documented,
 }
 
-any_case!(NameScheme);
+setting!(NameScheme);
 
 /// Whose secret it is: a project's in a domain, a domain's, or an organization's (Flyte's cascade).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

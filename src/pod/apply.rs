@@ -4,7 +4,7 @@
 //! survive.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use k8s_openapi::api::core::v1 as k8s;
@@ -12,9 +12,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
-use super::document::{Container, List, Malformed, Pod, Spec, read};
-use super::limits::{TooLarge, check_init_containers};
-use super::plan::{Annotation, ContainerName, InitContainer, Merged, Volume};
+use super::document::{Container, Malformed, Pod, Spec, read};
+use super::init_containers::{InitContainers, Own};
+use super::limits::TooLarge;
+use super::plan::{Annotation, Merged, Volume};
 
 /// Something in the pod conflicts with what is to be added.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -74,17 +75,16 @@ pub fn apply(pod: Pod, mut merged: Merged) -> Result<MutatedPod, Conflict> {
     let additions = Additions::of(&merged)?;
     let volumes = volumes(&pod, &merged)?;
     let annotations = annotations(&pod, &merged)?;
-    let references = merged.image_pull_secrets().map(|name| k8s::LocalObjectReference { name: name.to_owned() });
+    let references = merged.image_pull_secrets.iter().map(|name| k8s::LocalObjectReference { name: name.to_owned() });
     let references = each_to_json(references)?;
     // From here on it also borrows the additions.
     let mut pod: Pod = pod;
     let metadata = pod.metadata.get_mut().ok_or(Malformed("metadata"))?;
     let spec = pod.spec.get_mut().ok_or(Malformed("spec"))?;
-    for container in spec.containers.get_mut().into_iter().flatten() {
+    for container in spec.containers.own_mut() {
         additions.edit(container)?;
     }
-    let own = spec.init_containers.get_mut().map_or(&mut [][..], |containers| &mut containers.own);
-    for (at, container) in own.iter_mut().enumerate() {
+    for (at, container) in spec.init_containers.own_mut().iter_mut().enumerate() {
         match init.own.get(&at) {
             None => additions.edit(container)?,
             Some(Own::Shared { variables, names }) => set_variables(container, variables, |name| names.contains(name))?,
@@ -94,25 +94,25 @@ pub fn apply(pod: Pod, mut merged: Merged) -> Result<MutatedPod, Conflict> {
     if !init.added.is_empty() {
         spec.init_containers.get_or_default().added = &init.added;
     }
-    for (place, json) in &volumes {
+    for Edit { place, json } in &volumes {
         let volumes = spec.volumes.get_or_default();
         match place.and_then(|place| volumes.get_mut(place)) {
             Some(own) => *own = json,
             None => volumes.push(json),
         }
     }
-    for (place, name, json) in &annotations {
+    for (name, Edit { place, json }) in &annotations {
         metadata.annotations.get_or_default().set(*place, name, json);
     }
     add_image_pull_secrets(spec, &merged, &references)?;
     to_json(&pod).map(MutatedPod)
 }
 
-fn to_json(value: &impl Serialize) -> Result<Box<RawValue>, Conflict> {
+pub(super) fn to_json(value: &impl Serialize) -> Result<Box<RawValue>, Conflict> {
     to_raw_value(value).map_err(|_| Conflict::Json)
 }
 
-fn each_to_json<T: Serialize>(values: impl IntoIterator<Item = T>) -> Result<Vec<Box<RawValue>>, Conflict> {
+pub(super) fn each_to_json<T: Serialize>(values: impl IntoIterator<Item = T>) -> Result<Vec<Box<RawValue>>, Conflict> {
     values.into_iter().map(|value| to_json(&value)).collect()
 }
 
@@ -132,13 +132,13 @@ struct Additions<'a> {
 
 impl<'a> Additions<'a> {
     fn of(merged: &'a Merged) -> Result<Self, Conflict> {
-        Ok(Self { merged, variables: each_to_json(merged.variables())?, mounts: each_to_json(merged.mounts())? })
+        Ok(Self { merged, variables: each_to_json(merged.variables())?, mounts: each_to_json(&merged.mounts)? })
     }
 
     /// Adds variables and mounts to a container that is not ours.
     fn edit<'p>(&'p self, container: &mut Container<'p>) -> Result<(), Conflict> {
         if !self.variables.is_empty() {
-            set_variables(container, &self.variables, |name| self.merged.has_variable(name))?;
+            set_variables(container, &self.variables, |name| self.merged.variables.contains_key(name))?;
         }
         if !self.mounts.is_empty() {
             let missing = self.missing_mounts(container)?;
@@ -157,7 +157,7 @@ impl<'a> Additions<'a> {
             there.entry(plain_path(&mount.path).into_owned().into()).or_insert(mount);
         }
         let mut missing = Vec::with_capacity(self.mounts.len());
-        for (planned, json) in self.merged.mounts().iter().zip(&self.mounts) {
+        for (planned, json) in self.merged.mounts.iter().zip(&self.mounts) {
             match there.get(planned.mount_path.as_str()) {
                 None => missing.push(&**json),
                 Some(mount) if mount.name == planned.name => {}
@@ -195,11 +195,11 @@ fn set_variables<'a>(
 
 /// A mount or a device.
 #[derive(Deserialize)]
-struct Mount<'a> {
+pub(super) struct Mount<'a> {
     #[serde(borrow, default)]
-    name: Cow<'a, str>,
+    pub name: Cow<'a, str>,
     #[serde(borrow, default, rename = "mountPath", alias = "devicePath")]
-    path: Cow<'a, str>,
+    pub path: Cow<'a, str>,
 }
 
 /// A path as a container runtime resolves it: without `.`, `..` and empty parts. Relative paths start at the root.
@@ -219,169 +219,17 @@ fn plain_path(path: &str) -> Cow<'_, str> {
     Cow::Owned(["/", &parts.join("/")].concat())
 }
 
-/// Which init containers of ours are there already, from an earlier pass, and which are added.
-struct InitContainers {
-    /// By their places in the pod.
-    own: BTreeMap<usize, Own>,
-    /// In JSON.
-    added: Vec<Box<RawValue>>,
+/// An element of a list or the value of a member, in JSON: of the one at a place, or a new one.
+struct Edit {
+    place: Option<usize>,
+    json: Box<RawValue>,
 }
 
-/// An init container of ours that is there.
-enum Own {
-    /// Of one request.
-    Numbered,
-    /// Of several, with the variables as they are now: their JSON, and their names.
-    Shared { variables: Vec<Box<RawValue>>, names: BTreeSet<String> },
-}
-
-impl InitContainers {
-    /// Names those of ours that are added.
-    fn of(pod: &Pod, merged: &mut Merged) -> Result<Self, Conflict> {
-        let mut init = Self { own: BTreeMap::new(), added: Vec::new() };
-        let planned = merged.init_containers_mut();
-        let (Some(spec), false) = (pod.spec.get(), planned.is_empty()) else { return Ok(init) };
-        let there = spec.own_init_containers();
-        // Kubernetes wants names unique across both lists.
-        let mut names = Names { taken: BTreeSet::new(), count: there.len(), next: BTreeMap::new() };
-        for container in spec.containers.items() {
-            names.taken.insert(container.name()?.into_owned());
-        }
-        let mut candidates = Vec::new();
-        for (at, container) in there.iter().enumerate() {
-            let name = container.name()?.into_owned();
-            if planned.iter().any(|planned| planned.name.covers(&name)) {
-                candidates.push((at, Candidate::of(name.clone(), container)?));
-            }
-            names.taken.insert(name);
-        }
-        check_init_containers(candidates.len())?;
-        for planned in planned {
-            let Some(found) = candidates.iter().position(|(_, candidate)| candidate.is(planned)) else {
-                planned.container.name = names.choose(&planned.name);
-                init.added.push(to_json(&planned.container)?);
-                continue;
-            };
-            let variables = || planned.container.env.iter().flatten();
-            let own = match planned.name {
-                ContainerName::Numbered(_) => Own::Numbered,
-                ContainerName::Shared(_) => Own::Shared {
-                    variables: each_to_json(variables())?,
-                    names: variables().map(|variable| variable.name.clone()).collect(),
-                },
-            };
-            init.own.insert(candidates.remove(found).0, own);
-        }
-        Ok(init)
-    }
-}
-
-/// An init container that is there and may be ours, from an earlier pass.
-struct Candidate<'a> {
-    name: String,
-    command: Vec<String>,
-    variables: Vec<Variable<'a>>,
-    mounts: Vec<Mount<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Variable<'a> {
-    #[serde(borrow, default)]
-    name: Cow<'a, str>,
-    #[serde(borrow, default)]
-    value: Cow<'a, str>,
-}
-
-impl<'a> Candidate<'a> {
-    fn of(name: String, container: &Container<'a>) -> Result<Self, Malformed> {
-        let command = container.command.get().map(|json| read(json, "initContainers.command")).transpose()?;
-        Ok(Self {
-            name,
-            command: command.unwrap_or_default(),
-            variables: each(&container.env, "initContainers.env")?,
-            mounts: each(&container.volume_mounts, "initContainers.volumeMounts")?,
-        })
-    }
-
-    /// Whether it is this container of ours: it does the same, with the same variables, in our volume. A shared one is
-    /// recognized without its variables, which may have new values; and each without its image, which other webhooks may
-    /// change.
-    fn is(&self, planned: &InitContainer) -> bool {
-        let InitContainer { name, container: ours } = planned;
-        let mounted = |ours: &k8s::VolumeMount| {
-            self.mounts.iter().any(|there| there.name == ours.name && there.path == ours.mount_path)
-        };
-        let set = |ours: &k8s::EnvVar| {
-            let value = ours.value.as_deref().unwrap_or_default();
-            self.variables.iter().any(|there| there.name == ours.name && there.value == value)
-        };
-        name.covers(&self.name)
-            && self.command == ours.command.as_deref().unwrap_or_default()
-            && ours.volume_mounts.iter().flatten().all(mounted)
-            && (matches!(name, ContainerName::Shared(_)) || ours.env.iter().flatten().all(set))
-    }
-}
-
-fn each<'a, T: Deserialize<'a>>(list: &List<'a>, field: &'static str) -> Result<Vec<T>, Malformed> {
-    list.items().iter().map(|json| read(json, field)).collect()
-}
-
-impl ContainerName {
-    /// Whether a container of ours may have this name.
-    fn covers(&self, name: &str) -> bool {
-        let number = |rest: &str| !rest.is_empty() && rest.bytes().all(|digit| digit.is_ascii_digit());
-        match self {
-            Self::Numbered(prefix) => name.strip_prefix(prefix).is_some_and(number),
-            Self::Shared(base) => match name.strip_prefix(base.as_str()) {
-                Some("") => true,
-                Some(rest) => rest.strip_prefix('-').is_some_and(number),
-                None => false,
-            },
-        }
-    }
-}
-
-/// Names for init containers of ours.
-struct Names {
-    /// Those of all containers.
-    taken: BTreeSet<String>,
-    /// How many init containers there are, with ours.
-    count: usize,
-    /// For each prefix the number to try next: nothing is free between it and the one from which the search started.
-    next: BTreeMap<String, usize>,
-}
-
-impl Names {
-    /// A name for the init container that comes next.
-    fn choose(&mut self, name: &ContainerName) -> String {
-        let chosen = match name {
-            ContainerName::Numbered(prefix) => self.first_free(prefix, self.count),
-            ContainerName::Shared(base) if !self.taken.contains(base) => base.clone(),
-            ContainerName::Shared(base) => self.first_free(&[base, "-"].concat(), 1),
-        };
-        self.count += 1;
-        self.taken.insert(chosen.clone());
-        chosen
-    }
-
-    fn first_free(&mut self, prefix: &str, from: usize) -> String {
-        let next = self.next.entry(prefix.to_owned()).or_default();
-        *next = from.max(*next);
-        loop {
-            let name = format!("{prefix}{next}");
-            *next += 1;
-            if !self.taken.contains(&name) {
-                return name;
-            }
-        }
-    }
-}
-
-/// The volumes that are not there yet, and those of ours that are there without all items; these with their places.
-fn volumes(pod: &Pod, merged: &Merged) -> Result<Vec<(Option<usize>, Box<RawValue>)>, Conflict> {
+/// The volumes that are not there yet, and those of ours that are there without all items.
+fn volumes(pod: &Pod, merged: &Merged) -> Result<Vec<Edit>, Conflict> {
     let there = pod.spec.get().map_or(&[][..], |spec| spec.volumes.items());
     let mut places: BTreeMap<Cow<str>, (usize, &RawValue)> = BTreeMap::new();
-    if !merged.volumes().is_empty() {
+    if !merged.volumes.is_empty() {
         for (at, json) in there.iter().enumerate() {
             let Named { name } = read(json, "spec.volumes")?;
             // Of two with one name the first counts.
@@ -389,10 +237,10 @@ fn volumes(pod: &Pod, merged: &Merged) -> Result<Vec<(Option<usize>, Box<RawValu
         }
     }
     let mut volumes = Vec::new();
-    for planned in merged.volumes() {
+    for planned in &merged.volumes {
         match places.get(planned.name.as_str()) {
-            None => volumes.push((None, to_json(planned)?)),
-            Some((at, json)) => volumes.extend(with_items(json, planned)?.map(|json| (Some(*at), json))),
+            None => volumes.push(Edit { place: None, json: to_json(planned)? }),
+            Some((at, json)) => volumes.extend(with_items(json, planned)?.map(|json| Edit { place: Some(*at), json })),
         }
     }
     Ok(volumes)
@@ -421,16 +269,17 @@ fn with_items(own: &RawValue, planned: &Volume) -> Result<Option<Box<RawValue>>,
     if items.len() == before { Ok(None) } else { to_json(&own).map(Some) }
 }
 
-/// The annotations that the pod does not have, and those that replace the pod's own; these with their places.
-fn annotations<'a>(pod: &Pod, merged: &'a Merged) -> Result<Vec<(Option<usize>, &'a str, Box<RawValue>)>, Conflict> {
+/// The annotations that the pod does not have, and those that replace the pod's own.
+fn annotations<'a>(pod: &Pod, merged: &'a Merged) -> Result<Vec<(&'a str, Edit)>, Conflict> {
     let mut places: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut planned = merged.annotations().peekable();
+    let mut planned = merged.annotations.values().peekable();
     if planned.peek().is_some() {
         places.extend(pod.all_annotations().enumerate().map(|(at, (name, _))| (name, at)));
     }
     let missing = |planned: &&Annotation| planned.replaces || !places.contains_key(planned.key.as_str());
     let place = |planned: &Annotation| places.get(planned.key.as_str()).copied();
-    planned.filter(missing).map(|it| Ok((place(it), it.key.as_str(), to_json(&it.value)?))).collect()
+    let edit = |it: &'a Annotation| Ok((it.key.as_str(), Edit { place: place(it), json: to_json(&it.value)? }));
+    planned.filter(missing).map(edit).collect()
 }
 
 /// Adds Secrets that images can be pulled with; the list is sorted by name, as Flyte sorts it, when one is new.
@@ -449,7 +298,7 @@ fn add_image_pull_secrets<'a>(
         all.push((name, *json));
     }
     let before = all.len();
-    for (name, json) in merged.image_pull_secrets().zip(json) {
+    for (name, json) in merged.image_pull_secrets.iter().zip(json) {
         if all.iter().take(before).all(|(known, _)| known != name) {
             all.push((Cow::Borrowed(name), json));
         }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{MapAccess, Visitor};
+use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -164,9 +164,9 @@ document! {
     /// A `PodSpec`.
     Spec {
         /// Containers.
-        "containers" => containers: Field<Vec<Container<'a>>>,
+        "containers" => containers: Field<Containers<'a>>,
         /// Init containers, and native sidecars.
-        "initContainers" => init_containers: Field<InitContainers<'a>>,
+        "initContainers" => init_containers: Field<Containers<'a>>,
         /// Volumes.
         "volumes" => volumes: List<'a>,
         /// Secrets that images are pulled with.
@@ -190,22 +190,46 @@ document! {
     }
 }
 
-/// Init containers that came in, and those that are added behind them.
+/// How many containers are read. With the least that the API server gives each, more do not fit into what etcd takes.
+const CONTAINERS: usize = 10_000;
+
+/// Containers that came in, and those that are added behind them.
 #[derive(Default)]
-pub struct InitContainers<'a> {
+pub struct Containers<'a> {
     /// Those that came in.
     pub own: Vec<Container<'a>>,
     /// Those that are added, in JSON.
     pub added: &'a [Box<RawValue>],
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for InitContainers<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for Containers<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Vec::deserialize(deserializer).map(|own| Self { own, added: &[] })
+        struct Elements<'a>(PhantomData<Containers<'a>>);
+
+        impl<'de: 'a, 'a> Visitor<'de> for Elements<'a> {
+            type Value = Containers<'a>;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                write!(f, "a list of up to {CONTAINERS} containers")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
+                let mut own = Vec::new();
+                while let Some(container) = elements.next_element()? {
+                    if own.len() == CONTAINERS {
+                        return Err(Error::invalid_length(own.len(), &self));
+                    }
+                    own.push(container);
+                }
+                Ok(Containers { own, added: &[] })
+            }
+        }
+
+        deserializer.deserialize_seq(Elements(PhantomData))
     }
 }
 
-impl Serialize for InitContainers<'_> {
+impl Serialize for Containers<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut all = serializer.serialize_seq(None)?;
         self.own.iter().try_for_each(|container| all.serialize_element(container))?;
@@ -214,10 +238,15 @@ impl Serialize for InitContainers<'_> {
     }
 }
 
-impl<'a> Spec<'a> {
-    /// The init containers that came in.
-    pub fn own_init_containers(&self) -> &[Container<'a>] {
-        self.init_containers.get().map_or(&[], |containers| &containers.own)
+impl<'a> Field<Containers<'a>> {
+    /// The containers that came in.
+    pub fn own(&self) -> &[Container<'a>] {
+        self.get().map_or(&[], |containers| &containers.own)
+    }
+
+    /// The containers that came in, to be edited.
+    pub fn own_mut(&mut self) -> &mut [Container<'a>] {
+        self.get_mut().map_or(&mut [], |containers| &mut containers.own)
     }
 }
 
@@ -285,6 +314,6 @@ impl<'a> Pod<'a> {
 
     /// How many containers and init containers came in.
     pub(super) fn containers(&self) -> usize {
-        self.spec.get().map_or(0, |spec| spec.containers.items().len() + spec.own_init_containers().len())
+        self.spec.get().map_or(0, |spec| spec.containers.own().len() + spec.init_containers.own().len())
     }
 }

@@ -14,8 +14,6 @@ use super::plan::Merged;
 const ANNOTATIONS: usize = 256 * 1024;
 /// An object as etcd takes it, by default (`--max-request-bytes`).
 pub const OBJECT_LIMIT: usize = 1536 * 1024;
-/// Containers, and init containers. With the least that the API server gives each, more do not fit into what etcd takes.
-const CONTAINERS: usize = 10_000;
 /// Init containers of ours, or named like them. Kubernetes has no limit, but nodes start them one after the other.
 const INIT_CONTAINERS: usize = 1000;
 /// A path on Linux (`PATH_MAX`); no store has longer names.
@@ -39,9 +37,6 @@ pub enum TooLarge {
     /// A field of a secret request, in bytes.
     #[error("its {0} takes {1} bytes, more than the {TEXT} of any path; shorten it")]
     Text(&'static str, usize),
-    /// Containers.
-    #[error("the pod has {0} containers, more than the {CONTAINERS} that fit into what etcd takes; use fewer")]
-    Containers(usize),
     /// Init containers.
     #[error("the pod has more than {INIT_CONTAINERS} init-containers that pull secrets; ask for fewer secrets")]
     InitContainers,
@@ -69,7 +64,6 @@ impl<'a> Limits<'a> {
     pub fn new(pod: &'a Pod<'a>, string_bytes: usize) -> Result<Self, TooLarge> {
         let annotation_bytes = annotation_bytes(pod);
         within(annotation_bytes, ANNOTATIONS, TooLarge::Annotations)?;
-        within(pod.containers(), CONTAINERS, TooLarge::Containers)?;
         within(string_bytes, OBJECT_LIMIT, TooLarge::Object)?;
         Ok(Self { pod, annotation_bytes })
     }
@@ -79,13 +73,13 @@ impl<'a> Limits<'a> {
     /// # Errors
     /// It is too large.
     pub fn check(&self, merged: &Merged) -> Result<(), TooLarge> {
-        check_init_containers(merged.init_containers().len())?;
+        check_init_containers(merged.init_containers.len())?;
         within(merged.weight(self.pod.containers()), OBJECT_LIMIT, TooLarge::Object)?;
-        if self.annotation_bytes + merged.annotation_bytes() <= ANNOTATIONS {
+        if self.annotation_bytes + merged.annotation_bytes <= ANNOTATIONS {
             return Ok(());
         }
         let own: BTreeMap<&str, &RawValue> = self.pod.all_annotations().collect();
-        let added = merged.annotations().map(|planned| match own.get(planned.key.as_str()) {
+        let added = merged.annotations.values().map(|planned| match own.get(planned.key.as_str()) {
             None => planned.key.len() + planned.value.len(),
             Some(own) if planned.replaces => planned.value.len().saturating_sub(own.get().len()),
             Some(_) => 0,

@@ -4,6 +4,7 @@
 
 mod apply;
 mod document;
+mod init_containers;
 mod limits;
 mod plan;
 

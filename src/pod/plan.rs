@@ -214,21 +214,21 @@ pub enum Contested {
 #[derive(Default)]
 pub struct Merged {
     /// By name.
-    variables: BTreeMap<String, Addition>,
+    pub(super) variables: BTreeMap<String, Addition>,
     /// How many have been added, those of the same name too.
     added: usize,
-    mounts: Vec<VolumeMount>,
+    pub(super) mounts: Vec<VolumeMount>,
     mounted: BTreeSet<String>,
-    volumes: Vec<Volume>,
+    pub(super) volumes: Vec<Volume>,
     /// By Secret: its volume's place among the volumes.
     secret_volumes: BTreeMap<String, usize>,
     /// The name of the volume in memory, and the first request that needs it.
     memory_volume: Option<(String, usize)>,
-    init_containers: Vec<InitContainer>,
+    pub(super) init_containers: Vec<InitContainer>,
     /// By key.
-    annotations: BTreeMap<String, Annotation>,
-    annotation_bytes: usize,
-    image_pull_secrets: BTreeSet<String>,
+    pub(super) annotations: BTreeMap<String, Annotation>,
+    pub(super) annotation_bytes: usize,
+    pub(super) image_pull_secrets: BTreeSet<String>,
     /// Files and the folders above them, by path.
     paths: BTreeMap<String, Path>,
     foreign_mount: Option<usize>,
@@ -237,8 +237,15 @@ pub struct Merged {
     single: usize,
 }
 
+impl fmt::Debug for Merged {
+    /// As that of [`Plan`].
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "Merged({} variables, {} paths)", self.variables.len(), self.paths.len())
+    }
+}
+
 /// A variable, and the last request that sets it.
-struct Addition {
+pub(super) struct Addition {
     variable: EnvVar,
     request: usize,
     /// How many came before it.
@@ -253,49 +260,9 @@ impl Merged {
         additions.into_iter().map(|addition| &addition.variable).collect()
     }
 
-    /// Whether there is a variable of this name.
-    pub(super) fn has_variable(&self, name: &str) -> bool {
-        self.variables.contains_key(name)
-    }
-
-    /// The mounts.
-    pub(super) fn mounts(&self) -> &[VolumeMount] {
-        &self.mounts
-    }
-
-    /// The volumes.
-    pub(super) fn volumes(&self) -> &[Volume] {
-        &self.volumes
-    }
-
     /// The name of the volume in memory; empty if there is none.
-    pub(super) fn memory_volume(&self) -> &str {
+    fn memory_volume(&self) -> &str {
         self.memory_volume.as_ref().map_or("", |(name, _)| name)
-    }
-
-    /// The init containers.
-    pub(super) fn init_containers(&self) -> &[InitContainer] {
-        &self.init_containers
-    }
-
-    /// The init containers, to be named.
-    pub(super) fn init_containers_mut(&mut self) -> &mut [InitContainer] {
-        &mut self.init_containers
-    }
-
-    /// The annotations.
-    pub(super) fn annotations(&self) -> impl Iterator<Item = &Annotation> {
-        self.annotations.values()
-    }
-
-    /// How long the annotations are, keys and values.
-    pub(super) fn annotation_bytes(&self) -> usize {
-        self.annotation_bytes
-    }
-
-    /// The Secrets that images can be pulled with, by name.
-    pub(super) fn image_pull_secrets(&self) -> impl Iterator<Item = &str> {
-        self.image_pull_secrets.iter().map(String::as_str)
     }
 
     /// How many bytes the additions take at least in a pod of so many containers, as Kubernetes stores it.

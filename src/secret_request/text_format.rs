@@ -51,10 +51,10 @@ pub fn parse(text: &[u8]) -> Result<SecretRequest, Error> {
         let Token::Word(name) = token else { return Err(Error::UnknownField(token.describe())) };
         let field = Field::named(name).ok_or_else(|| Error::UnknownField(token.describe()))?;
         let label = field.label();
-        if let Some(seen) = seen.get_mut(field as usize) {
-            if std::mem::replace(seen, true) {
-                return Err(Error::Repeated(label));
-            }
+        if let Some(seen) = seen.get_mut(field as usize)
+            && std::mem::replace(seen, true)
+        {
+            return Err(Error::Repeated(label));
         }
         if tokens.next(label)? != Some(Token::Symbol(b':')) {
             return Err(Error::NoColon(label));

@@ -79,9 +79,18 @@ impl From<serde_path_to_error::Error<serde_json::Error>> for Error {
             return Self::Value { path, problem: format!("{found:?} is none of {known}{}", meant.unwrap_or_default()) };
         }
         match message.split_once(", expected ") {
-            Some((_, expected)) => Self::Type { path, expected: expected.to_owned() },
+            Some((_, expected)) => Self::Type { path, expected: in_yaml(expected).to_owned() },
             None => Self::Value { path, problem: message },
         }
+    }
+}
+
+/// serde's words for types, as users of YAML know them.
+fn in_yaml(expected: &str) -> &str {
+    match expected {
+        "a sequence" => "a list",
+        _ if expected.starts_with("struct ") => "a map",
+        _ => expected,
     }
 }
 

@@ -3,22 +3,23 @@
 //! [`parse`] reads them for each request, [`validate`] also checks what they say when the policy starts. The types are the
 //! one place where keys, names and defaults are written down; the comments of the fields are what users read of them.
 
-pub(crate) mod any_case;
 mod check;
+pub(crate) mod de;
 mod error;
 mod quantity;
 mod resources;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Value, json};
 
 use crate::names::NameScheme;
 use crate::names::kubernetes::is_dns_subdomain;
 use crate::tenancy::NamespaceTemplate;
-pub(crate) use any_case::any_case;
+use de::setting;
 pub use error::Error;
 pub use resources::Resources;
 
@@ -32,19 +33,25 @@ pub fn parse(json: &str) -> Result<Settings, Error> {
         return Ok(settings.unwrap_or_default());
     }
     let mut value: Value = serde_json::from_str(json)?;
-    remove_nulls(&mut value);
+    remove_nulls(&mut value, &|null| null)?;
     Ok(serde_path_to_error::deserialize(value)?)
 }
 
-fn remove_nulls(value: &mut Value) {
-    match value {
-        Value::Object(members) => {
-            members.retain(|_, value| !value.is_null());
-            members.values_mut().for_each(remove_nulls);
+/// Removes members that are `null`, which is the default of each key that there is. `within` puts a value where `value` is.
+fn remove_nulls(value: &mut Value, within: &dyn Fn(Value) -> Value) -> Result<(), Error> {
+    let Value::Object(members) = value else { return Ok(()) };
+    for (key, value) in &mut *members {
+        let member = |value| within(json!({ key: value }));
+        if !value.is_null() {
+            remove_nulls(value, &member)?;
+        } else if let Err(error) = serde_path_to_error::deserialize::<_, Settings>(member(Value::Null))
+            && let error @ Error::UnknownField { .. } = error.into()
+        {
+            return Err(error);
         }
-        Value::Array(elements) => elements.iter_mut().for_each(remove_nulls),
-        _ => {}
     }
+    members.retain(|_, value| !value.is_null());
+    Ok(())
 }
 
 /// Reads settings and checks for everything that would make each pod fail. The second part of the answer is what the
@@ -62,7 +69,7 @@ pub fn validate(json: &[u8]) -> Result<(Settings, Vec<String>), Error> {
 /// `flyteplugins/go/tasks/pluginmachinery/secret/config/config.go`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Settings {
     /// Managers in order of preference. `Global` is skipped with a warning.
     pub secret_manager_types: Vec<ManagerType>,
@@ -84,58 +91,21 @@ pub struct Settings {
     pub embedded_secret_manager_config: EmbeddedSecretManager,
     /// Ours: who may have what of Embedded.
     pub tenancy: Tenancy,
-    /// Flyte's; no meaning in a policy.
-    #[serde(skip_serializing)]
-    #[cfg_attr(feature = "schema", schemars(with = "Value"))]
-    pub cert_dir: IgnoredAny,
-    /// Flyte's; no meaning in a policy.
-    #[serde(skip_serializing)]
-    #[cfg_attr(feature = "schema", schemars(with = "Value"))]
-    pub listen_port: IgnoredAny,
-    /// Flyte's; no meaning in a policy.
-    #[serde(skip_serializing)]
-    #[cfg_attr(feature = "schema", schemars(with = "Value"))]
-    pub service_name: IgnoredAny,
-    /// Flyte's; no meaning in a policy.
-    #[serde(rename = "metrics-prefix", skip_serializing)]
-    #[cfg_attr(feature = "schema", schemars(with = "Value"))]
-    pub metrics_prefix: IgnoredAny,
-    /// Flyte's; no meaning in a policy.
-    #[serde(skip_serializing)]
-    #[cfg_attr(feature = "schema", schemars(with = "Value"))]
-    pub local_cert: IgnoredAny,
-    /// Flyte's; no meaning in a policy.
-    #[serde(skip_serializing)]
-    #[cfg_attr(feature = "schema", schemars(with = "Value"))]
-    pub secret_name: IgnoredAny,
-    /// Flyte's; no meaning in a policy.
-    #[serde(skip_serializing)]
-    #[cfg_attr(feature = "schema", schemars(with = "Value"))]
-    pub service_port: IgnoredAny,
-    /// Flyte's; no meaning in a policy.
-    #[serde(skip_serializing)]
-    #[cfg_attr(feature = "schema", schemars(with = "Value"))]
-    pub cache_invalidation_port: IgnoredAny,
-    /// Flyte's; no meaning in a policy.
-    #[serde(skip_serializing)]
-    #[cfg_attr(feature = "schema", schemars(with = "Value"))]
-    pub image_builder_config: IgnoredAny,
-    /// Flyte's; no meaning in a policy.
-    #[serde(skip_serializing)]
-    #[cfg_attr(feature = "schema", schemars(with = "Value"))]
-    pub webhook_timeout: IgnoredAny,
-    /// Flyte's; no meaning in a policy.
-    #[serde(skip_serializing)]
-    #[cfg_attr(feature = "schema", schemars(with = "Value"))]
-    pub disable_create_mutating_webhook_config: IgnoredAny,
-    /// Flyte's; no meaning in a policy.
-    #[serde(skip_serializing)]
-    #[cfg_attr(feature = "schema", schemars(with = "Value"))]
-    pub namespace_selector: IgnoredAny,
-    /// Flyte's; no meaning in a policy.
-    #[serde(skip_serializing)]
-    #[cfg_attr(feature = "schema", schemars(with = "Value"))]
-    pub kube_client_config: IgnoredAny,
+    // Flyte's keys that mean nothing in a policy.
+    cert_dir: Ignored,
+    listen_port: Ignored,
+    service_name: Ignored,
+    #[serde(rename = "metrics-prefix")]
+    metrics_prefix: Ignored,
+    local_cert: Ignored,
+    secret_name: Ignored,
+    service_port: Ignored,
+    cache_invalidation_port: Ignored,
+    image_builder_config: Ignored,
+    webhook_timeout: Ignored,
+    disable_create_mutating_webhook_config: Ignored,
+    namespace_selector: Ignored,
+    kube_client_config: Ignored,
 }
 
 impl Default for Settings {
@@ -151,19 +121,19 @@ impl Default for Settings {
             vault_secret_manager: VaultSecretManager::default(),
             embedded_secret_manager_config: EmbeddedSecretManager::default(),
             tenancy: Tenancy::default(),
-            cert_dir: IgnoredAny,
-            listen_port: IgnoredAny,
-            service_name: IgnoredAny,
-            metrics_prefix: IgnoredAny,
-            local_cert: IgnoredAny,
-            secret_name: IgnoredAny,
-            service_port: IgnoredAny,
-            cache_invalidation_port: IgnoredAny,
-            image_builder_config: IgnoredAny,
-            webhook_timeout: IgnoredAny,
-            disable_create_mutating_webhook_config: IgnoredAny,
-            namespace_selector: IgnoredAny,
-            kube_client_config: IgnoredAny,
+            cert_dir: Ignored,
+            listen_port: Ignored,
+            service_name: Ignored,
+            metrics_prefix: Ignored,
+            local_cert: Ignored,
+            secret_name: Ignored,
+            service_port: Ignored,
+            cache_invalidation_port: Ignored,
+            image_builder_config: Ignored,
+            webhook_timeout: Ignored,
+            disable_create_mutating_webhook_config: Ignored,
+            namespace_selector: Ignored,
+            kube_client_config: Ignored,
         }
     }
 }
@@ -179,6 +149,17 @@ impl Settings {
             [] => std::slice::from_ref(&self.secret_manager_type),
             types => types,
         }
+    }
+}
+
+/// The value of a key of Flyte's that means nothing in a policy.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(with = "Value"))]
+pub struct Ignored;
+
+impl<'de> Deserialize<'de> for Ignored {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| Self)
     }
 }
 
@@ -235,12 +216,22 @@ pub enum KvVersion {
     V2,
 }
 
-any_case!(ManagerType, Provider, KvVersion);
+impl fmt::Display for ManagerType {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        Serialize::serialize(self, f)
+    }
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        Serialize::serialize(self, f)
+    }
+}
 
 /// `k8sSecretManager`, ours.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct K8sSecretManager {
     /// Whether a pod whose Secret is missing starts without it, as in Flyte. With `false` it waits.
     pub optional: bool,
@@ -258,7 +249,7 @@ macro_rules! sidecar {
         $(#[$meta])*
         #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
         #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-        #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+        #[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
         pub struct $name {
             /// Image of the init-containers.
             pub sidecar_image: String,
@@ -294,7 +285,7 @@ sidecar!(
 /// `vaultSecretManager`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct VaultSecretManager {
     /// Role that the agent logs in with.
     pub role: String,
@@ -320,7 +311,7 @@ impl Default for VaultSecretManager {
 /// `embeddedSecretManagerConfig`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct EmbeddedSecretManager {
     /// Where it fetches. Without it, from the one provider that is configured, and with none from `K8s`.
     pub r#type: Option<Provider>,
@@ -358,7 +349,7 @@ impl Default for EmbeddedSecretManager {
 /// `embeddedSecretManagerConfig.awsConfig`.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct AwsConfig {
     /// Region of Secrets Manager, such as `eu-west-1`.
     pub region: String,
@@ -367,7 +358,7 @@ pub struct AwsConfig {
 /// `embeddedSecretManagerConfig.gcpConfig`.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct GcpConfig {
     /// Project of Secret Manager, such as `acme-prod`.
     pub project: String,
@@ -376,7 +367,7 @@ pub struct GcpConfig {
 /// `embeddedSecretManagerConfig.azureConfig`.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct AzureConfig {
     /// URI of the Key Vault, such as `https://name.vault.azure.net/`.
     #[serde(rename = "vaultURI")]
@@ -396,26 +387,23 @@ impl AzureConfig {
 /// `embeddedSecretManagerConfig.k8sConfig`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct K8sConfig {
     /// The namespace of the Secrets that hold the values.
     pub namespace: String,
-    /// Flyte's; no meaning in a policy.
-    #[serde(skip_serializing)]
-    #[cfg_attr(feature = "schema", schemars(with = "Value"))]
-    pub kube_client_config: IgnoredAny,
+    kube_client_config: Ignored,
 }
 
 impl Default for K8sConfig {
     fn default() -> Self {
-        Self { namespace: "flyte".to_owned(), kube_client_config: IgnoredAny }
+        Self { namespace: "flyte".to_owned(), kube_client_config: Ignored }
     }
 }
 
 /// `embeddedSecretManagerConfig.fileMountInitContainer`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct FileMountInitContainer {
     /// Image, with `sh` and `base64` in it.
     pub image: String,
@@ -439,7 +427,7 @@ impl Default for FileMountInitContainer {
 /// `embeddedSecretManagerConfig.imagePullSecrets`.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct ImagePullSecrets {
     /// Whether a secret that is found also serves to pull images, if its twin is in the pod's namespace.
     pub enabled: bool,
@@ -476,7 +464,7 @@ impl EmbeddedSecretManager {
 /// `tenancy`, ours: off by default, as Flyte has it; on in the manifests that are shipped.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Tenancy {
     /// The namespace that a pod must be in to have what its labels claim, made of `{{ project }}`, `{{ domain }}` and
     /// `{{ organization }}` (or `{{ org }}`).
@@ -488,3 +476,23 @@ pub struct Tenancy {
     /// serves nobody.
     pub service_accounts: Option<Vec<String>>,
 }
+
+setting!(
+    Settings,
+    ManagerType,
+    Provider,
+    K8sSecretManager,
+    AwsSecretManager,
+    GcpSecretManager,
+    AzureSecretManager,
+    VaultSecretManager,
+    KvVersion,
+    EmbeddedSecretManager,
+    AwsConfig,
+    GcpConfig,
+    AzureConfig,
+    K8sConfig,
+    FileMountInitContainer,
+    ImagePullSecrets,
+    Tenancy
+);

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::api::resource;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::any_case::Name;
+use super::de::{Name, setting};
 use super::error::Error;
 use super::quantity;
 use crate::names::kubernetes::is_qualified_name;
@@ -14,13 +14,15 @@ use crate::names::kubernetes::is_qualified_name;
 /// A container's requests and limits. What is given is merged over the default, amount by amount.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields)]
+#[serde(remote = "Self", default, deny_unknown_fields)]
 pub struct Resources {
     /// Limits by resource.
     pub limits: BTreeMap<String, Quantity>,
     /// Requests by resource.
     pub requests: BTreeMap<String, Quantity>,
 }
+
+setting!(Resources);
 
 /// An amount, such as `200m` or `500Mi`; a string or a number.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -53,12 +55,12 @@ impl Resources {
 
     /// Reads what is given over the default of the init containers that run a cloud's tool.
     pub(super) fn over_sidecars<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::deserialize(deserializer).map(|given| Self::sidecar().merged(given))
+        <Self as Deserialize>::deserialize(deserializer).map(|given| Self::sidecar().merged(given))
     }
 
     /// Reads what is given over the default of the init container that writes files.
     pub(super) fn over_file_mount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::deserialize(deserializer).map(|given| Self::file_mount().merged(given))
+        <Self as Deserialize>::deserialize(deserializer).map(|given| Self::file_mount().merged(given))
     }
 
     /// Returns Flyte's default for the init containers that run a cloud's tool.

@@ -52,7 +52,7 @@ impl SecretStore for Gateway<'_> {
             kind: self.kind,
             name: &name,
             namespace: None,
-            field_masks: &["stringValue", "binaryValue"],
+            field_masks: &["binaryValue", "stringValue"],
         };
         let object = || describe(&request);
         let answer = read(self.cluster, &request)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use wapc::WapcHost;
 use wasmtime_provider::wasmtime::{Config, Engine, Module};
 use wasmtime_provider::{EpochDeadlines, WasmtimeEngineProviderBuilder, WasmtimeEngineProviderPre};
@@ -131,15 +131,16 @@ pub fn creation(pod: &Value) -> Value {
     })
 }
 
-/// The policy's answer, as it is.
+/// The policy's answer, as the host reads it: `null` is as good as no member.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Response(pub Value);
 
 impl Response {
     fn parse(answer: &[u8]) -> Result<Self> {
-        let value = serde_json::from_slice(answer)
-            .with_context(|| format!("the answer is not JSON: {}", String::from_utf8_lossy(answer)))?;
-        Ok(Self(value))
+        let mut members: Map<String, Value> = serde_json::from_slice(answer)
+            .with_context(|| format!("the answer is not a JSON object: {}", String::from_utf8_lossy(answer)))?;
+        members.retain(|_, value| !value.is_null());
+        Ok(Self(Value::Object(members)))
     }
 
     /// Whether the pod is accepted.

@@ -23,7 +23,7 @@ usage: harness golden FILE...         run cases recorded from Flyte's code
        harness profile WASM PAYLOAD OUTPUT
                                       fuel by function, and stacks for a flame graph
        harness size WASM NAMED        what the bytes of a wasm are; NAMED is the same with names
-       harness settings               the book's reference of the settings, made of the code
+       harness generate               write what is made of the settings' types: the book's chapter
        harness links                  whether links in the repository's Markdown lead anywhere
 
 The policy is policy.wasm at the root of the repository, or the file that POLICY_WASM names.
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         ["bench-check", payloads, ceilings] => bench_check(payloads, ceilings),
         ["size", wasm, named] => size_of(wasm, named),
         ["profile", wasm, payload, output] => profile_of(wasm, payload, output),
-        ["settings"] => settings_reference(),
+        ["generate"] => generate(),
         ["links"] => links(),
         _ => {
             eprintln!("{USAGE}");
@@ -102,7 +102,7 @@ fn open(path: &Path) -> Result<Arc<dyn Capabilities>> {
 
 #[cfg(feature = "live")]
 fn live() -> Result<Arc<dyn Capabilities>> {
-    Ok(host::live::Live::connect()?)
+    Ok(host::live::Live::infer()?)
 }
 
 #[cfg(not(feature = "live"))]
@@ -189,9 +189,9 @@ fn size_of(wasm: &str, named: &str) -> Result<bool> {
     Ok(true)
 }
 
-fn settings_reference() -> Result<bool> {
+fn generate() -> Result<bool> {
     let chapter = repository::path(book::settings::CHAPTER);
-    std::fs::write(&chapter, book::settings::reference()?.chapter()?)
+    std::fs::write(&chapter, book::settings::chapter())
         .with_context(|| format!("cannot write {}", chapter.display()))?;
     Ok(true)
 }

@@ -110,7 +110,7 @@ pub fn accepted() -> Vec<Value> {
 
 /// Settings that are refused, and what is wrong with them in the words of the policy.
 pub fn refused() -> Vec<(Value, String)> {
-    let only_global = "secretManagerTypes: only Global is named, which does not exist in a policy; name K8s, AWS, GCP, \
+    let only_global = "`secretManagerTypes`: only Global is named, which does not exist in a policy; name K8s, AWS, GCP, \
                        Azure, Vault or Embedded";
     let managers = "is none of K8s, AWS, GCP, Azure, Vault, Embedded, Global";
     let prefix = "starts no variable's name; letters, digits, _, - and . may stand in it, and no digit in front";
@@ -125,59 +125,59 @@ pub fn refused() -> Vec<(Value, String)> {
     let requests = |requests: Value| resources(json!({ "requests": requests }));
     let annotations = |key: &str| json!({ "vaultSecretManager": { "annotations": { key: "x" } } });
     let image = |image: &str| {
-        format!("awsSecretManager.sidecarImage: {image} is no image; leave the key out for Flyte's default")
+        format!("`awsSecretManager.sidecarImage`: {image} is no image; leave the key out for Flyte's default")
     };
     let no_resource =
-        |name: &str| format!("awsSecretManager.resources: {name:?} is no resource of a container that pulls secrets");
-    let no_annotation = |key: &str| format!("vaultSecretManager.annotations: {key:?} is no annotation's name");
-    let unequal = "awsSecretManager.resources: example.com/gpu is requested without an equal limit; Kubernetes wants both \
+        |name: &str| format!("`awsSecretManager.resources`: {name:?} is no resource of a container that pulls secrets");
+    let no_annotation = |key: &str| format!("`vaultSecretManager.annotations`: {key:?} is no annotation's name");
+    let unequal = "`awsSecretManager.resources`: example.com/gpu is requested without an equal limit; Kubernetes wants both \
                    the same";
     vec![
         // Keys that nobody knows.
-        (json!({ "foo": 1 }), "foo is unknown".into()),
-        (json!({ "" : 1 }), " is unknown".into()),
+        (json!({ "foo": 1 }), "unknown field `foo`".into()),
+        (json!({ "" : 1 }), "unknown field ``".into()),
         (
             json!({ "secretManagrTypes": ["K8s"] }),
-            "secretManagrTypes is unknown; secretManagerTypes was perhaps meant".into(),
+            "unknown field `secretManagrTypes`, did you mean `secretManagerTypes`?".into(),
         ),
-        (json!({ "CertDir": "/" }), "CertDir is unknown; certDir was perhaps meant".into()),
-        (json!({ "webhook": {} }), "webhook is unknown".into()),
-        (json!({ "tenancy": { "foo": 1 } }), "tenancy.foo is unknown".into()),
+        (json!({ "CertDir": "/" }), "unknown field `CertDir`, did you mean `certDir`?".into()),
+        (json!({ "webhook": {} }), "unknown field `webhook`".into()),
+        (json!({ "tenancy": { "foo": 1 } }), "unknown field `tenancy.foo`".into()),
         (
             embedded(json!({ "awsConfig": { "regoin": "x" } })),
-            "embeddedSecretManagerConfig.awsConfig.regoin is unknown; region was perhaps meant".into(),
+            "unknown field `embeddedSecretManagerConfig.awsConfig.regoin`, did you mean `region`?".into(),
         ),
         (
             embedded(json!({ "azureConfig": { "vaultUri": "x" } })),
-            "embeddedSecretManagerConfig.azureConfig.vaultUri is unknown; vaultURI was perhaps meant".into(),
+            "unknown field `embeddedSecretManagerConfig.azureConfig.vaultUri`, did you mean `vaultURI`?".into(),
         ),
         (
             json!({ "vaultSecretManager": { "kvversion": 2 } }),
-            "vaultSecretManager.kvversion is unknown; kvVersion was perhaps meant".into(),
+            "unknown field `vaultSecretManager.kvversion`, did you mean `kvVersion`?".into(),
         ),
         (
             json!({ "awsSecretManager": { "resources": { "claims": [] } } }),
-            "awsSecretManager.resources.claims is unknown".into(),
+            "unknown field `awsSecretManager.resources.claims`".into(),
         ),
         // Names that nobody has.
         (
             json!({ "secretManagerTypes": ["K8s", "Vaut"] }),
-            format!("secretManagerTypes: \"Vaut\" {managers}; Vault was perhaps meant"),
+            format!("`secretManagerTypes[1]`: \"Vaut\" {managers}; Vault was perhaps meant"),
         ),
-        (json!({ "secretManagerType": "Conjur" }), format!("secretManagerType: \"Conjur\" {managers}")),
+        (json!({ "secretManagerType": "Conjur" }), format!("`secretManagerType`: \"Conjur\" {managers}")),
         (
             embedded(json!({ "type": "Vault" })),
-            "embeddedSecretManagerConfig.type: \"Vault\" is none of AWS, GCP, Azure, K8s".into(),
+            "`embeddedSecretManagerConfig.type`: \"Vault\" is none of AWS, GCP, Azure, K8s".into(),
         ),
         (
             embedded(json!({ "nameSchemes": ["canonic"] })),
-            "embeddedSecretManagerConfig.nameSchemes: \"canonic\" is none of canonical, documented; canonical was \
+            "`embeddedSecretManagerConfig.nameSchemes[0]`: \"canonic\" is none of canonical, documented; canonical was \
              perhaps meant"
                 .into(),
         ),
         (
             json!({ "vaultSecretManager": { "kvVersion": 3 } }),
-            "vaultSecretManager.kvVersion: \"3\" is none of 1, 2".into(),
+            "`vaultSecretManager.kvVersion`: \"3\" is none of 1, 2".into(),
         ),
         (json!({ "awsSecretManager": { "sidecarImage": "x\u{a0}" } }), image("\"x\\u{a0}\"")),
         (json!({ "awsSecretManager": { "sidecarImage": "\u{b}x" } }), image("\"\\u{b}x\"")),
@@ -198,77 +198,77 @@ pub fn refused() -> Vec<(Value, String)> {
         (annotations("-"), no_annotation("-")),
         (
             annotations("flyte.secrets/s9"),
-            "vaultSecretManager.annotations: \"flyte.secrets/s9\" is a secret request, which is for pods to make".into(),
+            "`vaultSecretManager.annotations`: \"flyte.secrets/s9\" is a secret request, which is for pods to make".into(),
         ),
         (
             json!({ "tenancy": { "namespaceTemplate": "{{ project }}{{ domain }}" } }),
-            "tenancy.namespaceTemplate: \"{{ project }}{{ domain }}\" has two names side by side, so that several pairs yield \
+            "`tenancy.namespaceTemplate`: \"{{ project }}{{ domain }}\" has two names side by side, so that several pairs yield \
              one namespace"
                 .into(),
         ),
         (json!({ "secretManagerTypes": ["Global"] }), only_global.into()),
         (json!({ "secretManagerType": "global" }), only_global.into()),
         // Wrong types.
-        (json!([]), "the section: an object wanted".into()),
-        (json!("K8s"), "the section: an object wanted".into()),
-        (json!({ "secretManagerTypes": "K8s" }), "secretManagerTypes: a list wanted".into()),
-        (json!({ "secretManagerTypes": [null] }), "secretManagerTypes: a string wanted".into()),
-        (json!({ "secretManagerType": ["K8s"] }), "secretManagerType: a string wanted".into()),
-        (json!({ "secretEnvVarPrefix": 5 }), "secretEnvVarPrefix: a string wanted".into()),
-        (json!({ "awsSecretManager": "x" }), "awsSecretManager: an object wanted".into()),
+        (json!([]), "`settings`: expected a map".into()),
+        (json!("K8s"), "`settings`: expected a map".into()),
+        (json!({ "secretManagerTypes": "K8s" }), "`secretManagerTypes`: expected a list".into()),
+        (json!({ "secretManagerTypes": [null] }), "`secretManagerTypes[0]`: expected a string or a number".into()),
+        (json!({ "secretManagerType": ["K8s"] }), "`secretManagerType`: expected a string or a number".into()),
+        (json!({ "secretEnvVarPrefix": 5 }), "`secretEnvVarPrefix`: expected a string".into()),
+        (json!({ "awsSecretManager": "x" }), "`awsSecretManager`: expected a map".into()),
         (
             json!({ "k8sSecretManager": { "optional": "false" } }),
-            "k8sSecretManager.optional: true or false wanted".into(),
+            "`k8sSecretManager.optional`: expected a boolean".into(),
         ),
         (
             embedded(json!({ "imagePullSecrets": { "enabled": 1 } })),
-            "embeddedSecretManagerConfig.imagePullSecrets.enabled: true or false wanted".into(),
+            "`embeddedSecretManagerConfig.imagePullSecrets.enabled`: expected a boolean".into(),
         ),
         (
             json!({ "vaultSecretManager": { "annotations": { "a.example/b": true } } }),
-            "vaultSecretManager.annotations.a.example/b: a string wanted".into(),
+            "`vaultSecretManager.annotations.a.example/b`: expected a string".into(),
         ),
         (
             json!({ "gcpSecretManager": { "resources": { "limits": { "cpu": [] } } } }),
-            "gcpSecretManager.resources.limits.cpu: a string wanted".into(),
+            "`gcpSecretManager.resources.limits.cpu`: expected a string or a number".into(),
         ),
-        (json!({ "tenancy": { "serviceAccounts": "default" } }), "tenancy.serviceAccounts: a list wanted".into()),
+        (json!({ "tenancy": { "serviceAccounts": "default" } }), "`tenancy.serviceAccounts`: expected a list".into()),
         // Where Embedded looks.
-        (embedded(json!({ "type": "AWS" })), format!("embeddedSecretManagerConfig.awsConfig.region: \"\" {region}")),
+        (embedded(json!({ "type": "AWS" })), format!("`embeddedSecretManagerConfig.awsConfig.region`: \"\" {region}")),
         (
             embedded(json!({ "awsConfig": { "region": "EU West" } })),
-            format!("embeddedSecretManagerConfig.awsConfig.region: \"EU West\" {region}"),
+            format!("`embeddedSecretManagerConfig.awsConfig.region`: \"EU West\" {region}"),
         ),
-        (embedded(json!({ "type": "GCP" })), format!("embeddedSecretManagerConfig.gcpConfig.project: \"\" {project}")),
+        (embedded(json!({ "type": "GCP" })), format!("`embeddedSecretManagerConfig.gcpConfig.project`: \"\" {project}")),
         (
             embedded(json!({ "gcpConfig": { "project": "a/../b" } })),
-            format!("embeddedSecretManagerConfig.gcpConfig.project: \"a/../b\" {project}"),
+            format!("`embeddedSecretManagerConfig.gcpConfig.project`: \"a/../b\" {project}"),
         ),
         (
             embedded(json!({ "type": "Azure" })),
-            format!("embeddedSecretManagerConfig.azureConfig.vaultURI: \"\" {vault}"),
+            format!("`embeddedSecretManagerConfig.azureConfig.vaultURI`: \"\" {vault}"),
         ),
         (
             uri("name.vault.azure.net"),
-            format!("embeddedSecretManagerConfig.azureConfig.vaultURI: \"name.vault.azure.net\" {vault}"),
+            format!("`embeddedSecretManagerConfig.azureConfig.vaultURI`: \"name.vault.azure.net\" {vault}"),
         ),
         (
             uri("http://name.vault.azure.net/"),
-            format!("embeddedSecretManagerConfig.azureConfig.vaultURI: \"http://name.vault.azure.net/\" {vault}"),
+            format!("`embeddedSecretManagerConfig.azureConfig.vaultURI`: \"http://name.vault.azure.net/\" {vault}"),
         ),
         (
             uri("https://name.vault.azure.net/secrets/x"),
             format!(
-                "embeddedSecretManagerConfig.azureConfig.vaultURI: \"https://name.vault.azure.net/secrets/x\" {vault}"
+                "`embeddedSecretManagerConfig.azureConfig.vaultURI`: \"https://name.vault.azure.net/secrets/x\" {vault}"
             ),
         ),
         (
             uri("https://name.vault.azure.net:443/"),
-            format!("embeddedSecretManagerConfig.azureConfig.vaultURI: \"https://name.vault.azure.net:443/\" {vault}"),
+            format!("`embeddedSecretManagerConfig.azureConfig.vaultURI`: \"https://name.vault.azure.net:443/\" {vault}"),
         ),
         (
             embedded(json!({ "awsConfig": { "region": "us-east-2" }, "gcpConfig": { "project": "acme-prod" } })),
-            "embeddedSecretManagerConfig.type: AWS and GCP are configured; name the one that is meant".into(),
+            "`embeddedSecretManagerConfig.type`: AWS and GCP are configured; name the one that is meant".into(),
         ),
         (
             embedded(json!({
@@ -276,112 +276,112 @@ pub fn refused() -> Vec<(Value, String)> {
                 "gcpConfig": { "project": "acme-prod" },
                 "azureConfig": { "vaultURI": "https://name.vault.azure.net/" },
             })),
-            "embeddedSecretManagerConfig.type: AWS and GCP and Azure are configured; name the one that is meant".into(),
+            "`embeddedSecretManagerConfig.type`: AWS and GCP and Azure are configured; name the one that is meant".into(),
         ),
         (
             embedded(json!({ "k8sConfig": { "namespace": "Flyte" } })),
-            "embeddedSecretManagerConfig.k8sConfig.namespace: \"Flyte\" is no namespace".into(),
+            "`embeddedSecretManagerConfig.k8sConfig.namespace`: \"Flyte\" is no namespace".into(),
         ),
         (
             embedded(json!({ "nameSchemes": [] })),
-            "embeddedSecretManagerConfig.nameSchemes: is empty; name canonical, documented or both, or leave the key \
+            "`embeddedSecretManagerConfig.nameSchemes`: is empty; name canonical, documented or both, or leave the key \
              out"
             .into(),
         ),
         (
             embedded(json!({ "fileMountInitContainer": { "containerName": "Init_X" } })),
-            "embeddedSecretManagerConfig.fileMountInitContainer.containerName: \"Init_X\" is no container's name: up \
+            "`embeddedSecretManagerConfig.fileMountInitContainer.containerName`: \"Init_X\" is no container's name: up \
              to 63 of a-z, 0-9 and -"
                 .into(),
         ),
         // What pods get.
-        (json!({ "secretEnvVarPrefix": "1A" }), format!("secretEnvVarPrefix: \"1A\" {prefix}")),
-        (json!({ "secretEnvVarPrefix": "A=" }), format!("secretEnvVarPrefix: \"A=\" {prefix}")),
-        (json!({ "secretEnvVarPrefix": "A B" }), format!("secretEnvVarPrefix: \"A B\" {prefix}")),
+        (json!({ "secretEnvVarPrefix": "1A" }), format!("`secretEnvVarPrefix`: \"1A\" {prefix}")),
+        (json!({ "secretEnvVarPrefix": "A=" }), format!("`secretEnvVarPrefix`: \"A=\" {prefix}")),
+        (json!({ "secretEnvVarPrefix": "A B" }), format!("`secretEnvVarPrefix`: \"A B\" {prefix}")),
         (
             json!({ "awsSecretManager": { "sidecarImage": "" } }),
-            "awsSecretManager.sidecarImage: \"\" is no image; leave the key out for Flyte's default".into(),
+            "`awsSecretManager.sidecarImage`: \"\" is no image; leave the key out for Flyte's default".into(),
         ),
         (
             embedded(json!({ "fileMountInitContainer": { "image": "busy box" } })),
-            "embeddedSecretManagerConfig.fileMountInitContainer.image: \"busy box\" is no image; leave the key out \
+            "`embeddedSecretManagerConfig.fileMountInitContainer.image`: \"busy box\" is no image; leave the key out \
              for Flyte's default"
                 .into(),
         ),
         (
             json!({ "awsSecretManager": { "resources": { "limits": { "memory": "500MB" } } } }),
-            format!("awsSecretManager.resources: memory: \"500MB\" {quantity}"),
+            format!("`awsSecretManager.resources`: memory: \"500MB\" {quantity}"),
         ),
         (
             json!({ "azureSecretManager": { "resources": { "requests": { "cpu": -1 } } } }),
-            format!("azureSecretManager.resources: cpu: \"-1\" {quantity}"),
+            format!("`azureSecretManager.resources`: cpu: \"-1\" {quantity}"),
         ),
         (
             json!({ "gcpSecretManager": { "resources": { "requests": { "cpu": "300m" } } } }),
-            "gcpSecretManager.resources: the request of 300m cpu is over the limit of 200m; raise the limit too".into(),
+            "`gcpSecretManager.resources`: the request of 300m cpu is over the limit of 200m; raise the limit too".into(),
         ),
         (
             embedded(json!({ "fileMountInitContainer": { "resources": { "limits": { "memory": "64Mi" } } } })),
-            "embeddedSecretManagerConfig.fileMountInitContainer.resources: the request of 100Mi memory is over the \
+            "`embeddedSecretManagerConfig.fileMountInitContainer.resources`: the request of 100Mi memory is over the \
              limit of 64Mi; raise the limit too"
                 .into(),
         ),
         // Who may have what.
         (
             template("flyte"),
-            "tenancy.namespaceTemplate: \"flyte\" is the same for every project; use {{ project }}-{{ domain }}".into(),
+            "`tenancy.namespaceTemplate`: \"flyte\" is the same for every project; use {{ project }}-{{ domain }}".into(),
         ),
         (
             template("{{ project }}-{{ name }}"),
-            "tenancy.namespaceTemplate: {{ name }} is none of project, domain and organization".into(),
+            "`tenancy.namespaceTemplate`: {{ name }} is none of project, domain and organization".into(),
         ),
-        (template("{{ project"), "tenancy.namespaceTemplate: \"{{ project\" has {{ without }}".into()),
+        (template("{{ project"), "`tenancy.namespaceTemplate`: \"{{ project\" has {{ without }}".into()),
         (
             template("{{{ project }}"),
-            "tenancy.namespaceTemplate: {{ { project }} is none of project, domain and organization".into(),
+            "`tenancy.namespaceTemplate`: {{ { project }} is none of project, domain and organization".into(),
         ),
         (
             template("x-{{org}}-{{project}}{{domain}}-y"),
-            "tenancy.namespaceTemplate: \"x-{{org}}-{{project}}{{domain}}-y\" has two names side by side, so that several \
+            "`tenancy.namespaceTemplate`: \"x-{{org}}-{{project}}{{domain}}-y\" has two names side by side, so that several \
              pairs yield one namespace"
                 .into(),
         ),
         // At the edge of what there is: lengths, amounts, letters that only look like those of ASCII.
         (
             embedded(json!({ "awsConfig": { "region": format!("eu-{}", "w".repeat(61)) } })),
-            format!("embeddedSecretManagerConfig.awsConfig.region: \"eu-{}\" {region}", "w".repeat(61)),
+            format!("`embeddedSecretManagerConfig.awsConfig.region`: \"eu-{}\" {region}", "w".repeat(61)),
         ),
         (
             embedded(json!({ "gcpConfig": { "project": "p".repeat(254) } })),
-            format!("embeddedSecretManagerConfig.gcpConfig.project: {:?} {project}", "p".repeat(254)),
+            format!("`embeddedSecretManagerConfig.gcpConfig.project`: {:?} {project}", "p".repeat(254)),
         ),
         (
             uri("https://\u{212a}ey.vault.azure.net/"),
-            format!("embeddedSecretManagerConfig.azureConfig.vaultURI: \"https://\u{212a}ey.vault.azure.net/\" {vault}"),
+            format!("`embeddedSecretManagerConfig.azureConfig.vaultURI`: \"https://\u{212a}ey.vault.azure.net/\" {vault}"),
         ),
-        (json!({ "secretManagerType": "\u{212a}8s" }), format!("secretManagerType: \"\u{212a}8s\" {managers}; K8s was perhaps meant")),
-        (json!({ "secretManagerType": "" }), format!("secretManagerType: \"\" {managers}")),
+        (json!({ "secretManagerType": "\u{212a}8s" }), format!("`secretManagerType`: \"\u{212a}8s\" {managers}; K8s was perhaps meant")),
+        (json!({ "secretManagerType": "" }), format!("`secretManagerType`: \"\" {managers}")),
         (
             embedded(json!({ "type": "" })),
-            "embeddedSecretManagerConfig.type: \"\" is none of AWS, GCP, Azure, K8s".into(),
+            "`embeddedSecretManagerConfig.type`: \"\" is none of AWS, GCP, Azure, K8s".into(),
         ),
         (
             embedded(json!({ "k8sConfig": { "namespace": "" } })),
-            "embeddedSecretManagerConfig.k8sConfig.namespace: \"\" is no namespace".into(),
+            "`embeddedSecretManagerConfig.k8sConfig.namespace`: \"\" is no namespace".into(),
         ),
         (
             embedded(json!({ "k8sConfig": { "namespace": "f".repeat(64) } })),
-            format!("embeddedSecretManagerConfig.k8sConfig.namespace: {:?} is no namespace", "f".repeat(64)),
+            format!("`embeddedSecretManagerConfig.k8sConfig.namespace`: {:?} is no namespace", "f".repeat(64)),
         ),
         (annotations(&format!("a.example/{}", "b".repeat(64))), no_annotation(&format!("a.example/{}", "b".repeat(64)))),
         (annotations("\u{212a}.example/b"), no_annotation("\u{212a}.example/b")),
         (json!({ "awsSecretManager": { "sidecarImage": "bild:\u{fc}" } }), image("\"bild:\u{fc}\"")),
-        (limits(json!({ "cpu": "1e999" })), format!("awsSecretManager.resources: cpu: \"1e999\" {quantity}")),
-        (limits(json!({ "memory": "99E" })), format!("awsSecretManager.resources: memory: \"99E\" {quantity}")),
-        (limits(json!({ "cpu": "1e3k" })), format!("awsSecretManager.resources: cpu: \"1e3k\" {quantity}")),
+        (limits(json!({ "cpu": "1e999" })), format!("`awsSecretManager.resources`: cpu: \"1e999\" {quantity}")),
+        (limits(json!({ "memory": "99E" })), format!("`awsSecretManager.resources`: memory: \"99E\" {quantity}")),
+        (limits(json!({ "cpu": "1e3k" })), format!("`awsSecretManager.resources`: cpu: \"1e3k\" {quantity}")),
         (
             requests(json!({ "cpu": "200.1m" })),
-            "awsSecretManager.resources: the request of 200.1m cpu is over the limit of 200m; raise the limit too".into(),
+            "`awsSecretManager.resources`: the request of 200.1m cpu is over the limit of 200m; raise the limit too".into(),
         ),
     ]
 }

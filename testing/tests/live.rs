@@ -50,16 +50,8 @@ fn a_live_api_server_answers_in_the_hosts_words() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     std::thread::spawn(move || serve(&listener));
-    let folder = std::env::temp_dir().join(format!("live-{}", std::process::id()));
-    let config = json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "c",
-        "clusters": [{ "name": "c", "cluster": { "server": format!("http://{address}") } }],
-        "users": [{ "name": "c", "user": {} }],
-        "contexts": [{ "name": "c", "context": { "cluster": "c", "user": "c" } }],
-    });
-    std::fs::write(&folder, config.to_string()).expect("a kubeconfig");
-    std::env::set_var("KUBECONFIG", &folder);
-    let live = Live::connect().expect("an API server");
+    let config = kube::Config::new(format!("http://{address}").parse().expect("an address"));
+    let live = Live::connect(config).expect("an API server");
     let get = |name: &str, kind: &str| {
         let request = json!({ "api_version": "v1", "kind": kind, "name": name, "namespace": "flyte",
                               "disable_cache": true, "field_masks": ["data"] });
@@ -73,5 +65,4 @@ fn a_live_api_server_answers_in_the_hosts_words() {
     assert!(forbidden.contains("code: 403"), "{forbidden}");
     let unknown = get("x", "Unknown").expect_err("no kind");
     assert!(unknown.starts_with("Cannot find resource v1/Unknown"), "{unknown}");
-    std::fs::remove_file(&folder).expect("the kubeconfig");
 }

@@ -56,6 +56,8 @@ fn what_the_policy_refuses_helm_refuses() {
             return format!("{settings}\n    {}\n", said.replace('\n', "\n    "));
         }
         let Error::Value { path, problem } = &wrong else { panic!("{settings}: {said}") };
+        // Templates name a list and not its element.
+        let path = path.split('[').next().unwrap_or_default();
         // As Go quotes texts; and templates know no nearest name.
         let problem = problem.replace("\\u{a0}", "\\u00a0").replace("\\u{b}", "\\v");
         let problem =
@@ -93,11 +95,7 @@ fn what_the_policy_accepts_helm_hands_on() {
         let policies = documents(&rendered).into_iter().filter(|it| it["kind"] == "ClusterAdmissionPolicy");
         let handed: Vec<Value> = policies.map(|policy| policy["spec"]["settings"].clone()).collect();
         let [handed] = handed.as_slice() else { panic!("{settings}: not one policy") };
-        let texts = [Texts::default(), Texts::default()];
-        let texts = texts.each_ref();
-        let [given, handed] = [settings, handed].map(Value::to_string);
-        let [given, handed] =
-            [(&given, texts[0]), (&handed, texts[1])].map(|(json, texts)| validate(json.as_bytes(), texts));
+        let [given, handed] = [settings, handed].map(|settings| validate(settings.to_string().as_bytes()));
         assert_eq!(handed, given, "{settings}");
     });
 }

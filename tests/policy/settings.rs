@@ -51,20 +51,21 @@ fn a_template_without_the_organization_leaves_it_open() {
 #[test]
 fn refused() {
     for (settings, problem) in settings::refused() {
-        assert_eq!(validated(&settings), Err(format!("settings: {problem}")), "{settings}");
+        assert_eq!(validated(&settings), Err(format!("invalid settings: {problem}")), "{settings}");
     }
 }
 
 /// `null` leaves a known key at its default; it does not make an unknown one known.
 #[test]
 fn an_unknown_key_is_refused_whatever_its_value() {
-    let wrong = |problem: &str| Err(format!("settings: {problem}"));
+    let wrong = |problem: &str| Err(format!("invalid settings: {problem}"));
     let table = [
         (
             json!({ "secretManagrTypes": null }),
-            wrong("secretManagrTypes is unknown; secretManagerTypes was perhaps meant"),
+            wrong("unknown field `secretManagrTypes`, did you mean `secretManagerTypes`?"),
         ),
-        (json!({ "tenancy": { "foo": null } }), wrong("tenancy.foo is unknown")),
+        (json!({ "tenancy": { "foo": null } }), wrong("unknown field `tenancy.foo`")),
+        (json!({ "tenancy": null, "vaultSecretManager": { "annotations": { "any": null } } }), Ok(String::new())),
     ];
     for (settings, answer) in table {
         assert_eq!(validated(&settings), answer, "{settings}");
@@ -76,19 +77,27 @@ fn an_unknown_key_is_refused_whatever_its_value() {
 fn answers_are_as_the_host_reads_them() {
     let global = json!({ "valid": true, "message": GLOBAL_IS_SKIPPED });
     let table = [
-        ("validate_settings", "{}", json!({ "valid": true })),
+        ("validate_settings", "{}", json!({ "valid": true, "message": null })),
         ("validate_settings", "{\"secretManagerTypes\":[\"Global\",\"K8s\"]}", global),
-        ("validate_settings", "{\"foo\":1}", json!({ "valid": false, "message": "settings: foo is unknown" })),
-        ("validate_settings", "", json!({ "valid": false, "message": "settings: the section: an object wanted" })),
+        (
+            "validate_settings",
+            "{\"foo\":1}",
+            json!({ "valid": false, "message": "invalid settings: unknown field `foo`" }),
+        ),
+        (
+            "validate_settings",
+            "",
+            json!({ "valid": false, "message": "invalid settings: not JSON at line 1, column 0" }),
+        ),
         (
             "validate_settings",
             "{",
-            json!({ "valid": false, "message": "settings: the section: a comma or the end wanted" }),
+            json!({ "valid": false, "message": "invalid settings: not JSON at line 1, column 1" }),
         ),
         (
             "validate_settings",
             "{\"secretEnvVarPrefix\":\"\\ud800\"}",
-            json!({ "valid": false, "message": "settings: secretEnvVarPrefix: a string of Unicode characters wanted" }),
+            json!({ "valid": false, "message": "invalid settings: not JSON at line 1, column 30" }),
         ),
         ("protocol_version", "", json!("v1")),
     ];

@@ -57,10 +57,8 @@ proptest! {
     }
 
     #[test]
-    fn base32_reads_back(bytes in prop::collection::vec(any::<u8>(), 0..40), other in any::<bool>()) {
-        let alphabet = if other { Alphabet::Rfc4648 } else { Alphabet::Flyte };
-        let text = base32::encode(alphabet, &bytes);
-        prop_assert_eq!(base32::decode(alphabet, text.as_bytes()), Ok(bytes));
+    fn base32_reads_back(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+        prop_assert_eq!(base32::decode(&base32::encode(&bytes)), Ok(bytes));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use flyte_secrets_testing::generate;
 use flyte_secrets_testing::host::{Capabilities, Store};
 use proptest::prelude::*;
 
-use crate::support::{Answer, answer, cases};
+use crate::support::{Answer, answer, cases, value};
 
 fn built() -> &'static Policy {
     static POLICY: OnceLock<Policy> = OnceLock::new();
@@ -33,7 +33,7 @@ proptest! {
     fn a_second_pass_changes_nothing(case in generate::case()) {
         if let Some(once) = Answer::to(&case).pod {
             let again = Answer::parse(&answer(&case.payload_with(&once), &Store::new(case.store)));
-            prop_assert_eq!(again.pod.as_ref(), Some(&once), "{}", again.rest);
+            prop_assert_eq!(again.pod.as_deref().map(value), Some(value(&once)), "{}", again.rest);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use flyte_secrets_policy::admission;
+use flyte_secrets_policy::{admission, policy};
 use flyte_secrets_testing::generate::Case;
 use flyte_secrets_testing::host::Store;
 use proptest::test_runner::{Config, RngSeed};
@@ -24,7 +24,7 @@ pub fn cases(cases: u32) -> Config {
 
 /// What the core says to a payload, as the host reads it.
 pub fn answer(payload: &str, store: &Arc<Store>) -> String {
-    let answer = admission::validate(payload.as_bytes(), &texts, &**store).into_json();
+    let answer = policy::respond(admission::validate(payload.as_bytes(), &**store)).expect("JSON");
     String::from_utf8(answer).expect("an answer is text")
 }
 
@@ -46,6 +46,7 @@ impl Answer {
     /// Reads an answer.
     pub fn parse(text: &str) -> Self {
         let mut members: BTreeMap<String, &RawValue> = serde_json::from_str(text).expect("an answer is JSON");
+        members.retain(|_, raw| raw.get() != "null");
         let pod = members.remove("mutated_object").map(|pod| pod.get().to_owned());
         Self { pod, rest: members.into_iter().map(|(name, raw)| (name, value(raw.get()))).collect() }
     }

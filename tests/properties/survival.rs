@@ -1,16 +1,17 @@
-//! What is not ours survives byte for byte: keys and their order, numbers, escapes, white space, fields that nobody
-//! knows. Each place where the policy may write is named in [`may`]; all else must be the same text.
+//! What is not ours survives, as the host compares it: members, elements and their order, fields that nobody knows. Each
+//! place where the policy may write is named in [`may`]; all else must be the same value.
 
 use flyte_secrets_testing::generate;
 use proptest::prelude::*;
+use serde_json::Value;
 
-use crate::support::{Answer, cases, parts, value};
+use crate::support::{Answer, cases, value};
 
 /// What may become of a part of the pod.
 enum May {
-    /// Its parts may change, and these members may be new, behind all others.
+    /// Its members may change, and these may be new.
     Change(&'static [&'static str]),
-    /// Its parts may change, and there may be new ones behind them.
+    /// Its members or elements may change, and there may be new ones behind them.
     Grow,
     /// Variables: new ones in front, and the others without those of the same names.
     Lead,
@@ -41,72 +42,54 @@ fn may(path: &str) -> Option<May> {
 }
 
 /// Compares a part before and after; `locked` are the annotations that the settings keep from the pod's author.
-fn survives(before: &str, after: &str, path: &str, locked: &[String]) -> Result<(), String> {
+fn survives(before: &Value, after: &Value, path: &str, locked: &[String]) -> Result<(), String> {
     if before == after {
         return Ok(());
     }
     let wrong = |what: &str| Err(format!("{what} at {path:?}\nbefore: {before}\nafter: {after}"));
     let Some(may) = may(path) else { return wrong("a change") };
-    if let May::Give = may {
-        let name = path.trim_start_matches(".metadata.annotations.");
-        return if locked.iter().any(|known| known == name) { Ok(()) } else { wrong("a change") };
-    }
-    let Some(new) = parts(after) else { return wrong("nothing in place of something") };
-    let old = match parts(before) {
-        Some(old) => old,
-        None if before == "null" => return Ok(()),
-        None => return wrong("a change of type"),
-    };
-    let texts = |whole: &'_ str, parts: &[(String, std::ops::Range<usize>)]| -> Vec<String> {
-        parts.iter().map(|(_, place)| whole[place.clone()].to_owned()).collect()
-    };
-    match may {
-        May::Lead => {
-            let (old, new) = (texts(before, &old), texts(after, &new));
-            let fits = |count: usize| {
-                let names: Vec<_> = new[..count].iter().map(|it| value(it)["name"].clone()).collect();
-                let once = names.iter().enumerate().all(|(at, name)| !names[..at].contains(name));
-                let kept = old.iter().filter(|it| !names.contains(&value(it)["name"]));
-                once && new[count..].iter().eq(kept)
-            };
-            return if (0..=new.len()).any(fits) { Ok(()) } else { wrong("other variables") };
+    match (may, before, after) {
+        (May::Give, ..) => {
+            let name = path.trim_start_matches(".metadata.annotations.");
+            if locked.iter().any(|known| known == name) { Ok(()) } else { wrong("a change") }
         }
-        May::Mix => {
-            let mut left = texts(after, &new);
-            for element in texts(before, &old) {
+        (_, Value::Null, Value::Array(_) | Value::Object(_)) => Ok(()),
+        (may @ (May::Change(_) | May::Grow), Value::Object(old), Value::Object(new)) => {
+            for (name, old) in old {
+                let Some(new) = new.get(name) else { return wrong(&format!("{name:?} is lost")) };
+                survives(old, new, &format!("{path}.{name}"), locked)?;
+            }
+            let mut added = new.keys().filter(|name| !old.contains_key(*name));
+            match may {
+                May::Change(names) if added.any(|name| !names.contains(&name.as_str())) => wrong("something is new"),
+                _ => Ok(()),
+            }
+        }
+        (may @ (May::Change(_) | May::Grow), Value::Array(old), Value::Array(new)) => {
+            if new.len() < old.len() || matches!(may, May::Change(_)) && new.len() > old.len() {
+                return wrong("another length");
+            }
+            old.iter().zip(new).try_for_each(|(old, new)| survives(old, new, &format!("{path}[]"), locked))
+        }
+        (May::Lead, Value::Array(old), Value::Array(new)) => {
+            let fits = |count: usize| {
+                let names: Vec<_> = new[..count].iter().map(|it| &it["name"]).collect();
+                let once = names.iter().enumerate().all(|(at, name)| !names[..at].contains(name));
+                once && new[count..].iter().eq(old.iter().filter(|it| !names.contains(&&it["name"])))
+            };
+            if (0..=new.len()).any(fits) { Ok(()) } else { wrong("other variables") }
+        }
+        (May::Mix, Value::Array(old), Value::Array(new)) => {
+            let mut left: Vec<&Value> = new.iter().collect();
+            for element in old {
                 match left.iter().position(|it| *it == element) {
                     Some(at) => drop(left.remove(at)),
-                    None => return wrong("something lost"),
+                    None => return wrong("something is lost"),
                 }
             }
-            return Ok(());
+            Ok(())
         }
-        May::Change(_) | May::Grow | May::Give => {}
-    }
-    if new.len() < old.len() {
-        return wrong("something lost");
-    }
-    let (mut old_end, mut new_end) = (0, 0);
-    for ((old_name, old), (new_name, new)) in old.iter().zip(&new) {
-        if old_name != new_name || before[old_end..old.start] != after[new_end..new.start] {
-            return wrong("another order or another spelling");
-        }
-        let inner = if old_name.is_empty() { format!("{path}[]") } else { format!("{path}.{old_name}") };
-        survives(&before[old.clone()], &after[new.clone()], &inner, locked)?;
-        (old_end, new_end) = (old.end, new.end);
-    }
-    let (old_tail, new_tail) = (&before[old_end..before.len() - 1], &after[new_end..after.len() - 1]);
-    let added = &new[old.len()..];
-    if let May::Change(names) = may {
-        if let Some((name, _)) = added.iter().find(|(name, _)| !names.contains(&name.as_str())) {
-            return wrong(&format!("{name:?} is new"));
-        }
-    }
-    let comma = if old.is_empty() { "" } else { "," };
-    match new_tail.strip_prefix(old_tail) {
-        Some("") if added.is_empty() => Ok(()),
-        Some(more) if !added.is_empty() && more.starts_with(comma) => Ok(()),
-        _ => wrong("another end"),
+        _ => wrong("a change of type"),
     }
 }
 
@@ -114,7 +97,7 @@ proptest! {
     #![proptest_config(cases(4000))]
 
     #[test]
-    fn what_is_not_ours_survives_byte_for_byte(case in generate::case()) {
+    fn what_is_not_ours_survives(case in generate::case()) {
         if let Some(after) = Answer::to(&case).pod {
             let vault = &case.settings["vaultSecretManager"];
             let mut locked = Vec::new();
@@ -122,8 +105,8 @@ proptest! {
                 locked.push("vault.hashicorp.com/role".to_owned());
                 locked.extend(vault["annotations"].as_object().into_iter().flatten().map(|(key, _)| key.clone()));
             }
-            let before = case.style.write(&case.pod);
-            prop_assert_eq!(survives(&before, &after, "", &locked), Ok(()));
+            let before = value(&case.style.write(&case.pod));
+            prop_assert_eq!(survives(&before, &value(&after), "", &locked), Ok(()));
         }
     }
 }
@@ -134,9 +117,8 @@ fn the_comparison_itself_sees_what_is_lost() {
         (r#"{"a":1}"#, r#"{"a":1.0}"#, false),
         (r#"{"spec":{"volumes":[{"name":"a"}]}}"#, r#"{"spec":{"volumes":[{"name":"b"}]}}"#, false),
         (r#"{"spec":{"volumes":[{"name":"a"}]}}"#, r#"{"spec":{"volumes":[{"name":"a"},1]}}"#, true),
-        (r#"{"spec":{"volumes":[{"name":"a"}]}}"#, r#"{"spec":{"volumes":[ {"name":"a"},1]}}"#, false),
-        (r#"{"spec":{ }}"#, r#"{"spec":{ "volumes":[1]}}"#, true),
-        (r#"{"spec":{ }}"#, r#"{"spec":{"volumes":[1]}}"#, false),
+        (r#"{"spec":{ }}"#, r#"{"spec":{"volumes":[1]}}"#, true),
+        (r#"{"spec":{"volumes":[1]}}"#, r#"{"spec":{}}"#, false),
         (r#"{"spec":{ }}"#, r#"{"spec":{ "x":[1]}}"#, false),
         (
             r#"{"spec":{"containers":[{"env":[{"name":"a"},{"name":"b"}]}]}}"#,
@@ -151,6 +133,6 @@ fn the_comparison_itself_sees_what_is_lost() {
         (r#"{"metadata":{"annotations":{"a":"x"}}}"#, r#"{"metadata":{"annotations":{"a":"y"}}}"#, false),
     ];
     for (before, after, allowed) in table {
-        assert_eq!(survives(before, after, "", &[]).is_ok(), allowed, "{before} {after}");
+        assert_eq!(survives(&value(before), &value(after), "", &[]).is_ok(), allowed, "{before} {after}");
     }
 }

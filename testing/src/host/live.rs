@@ -27,9 +27,14 @@ pub type Kind = (String, String);
 
 impl Live {
     /// Connects to the API server as kubectl finds it: KUBECONFIG, or the pod's own account. Everything is granted.
-    pub fn connect() -> Result<Arc<Self>> {
+    pub fn infer() -> Result<Arc<Self>> {
+        let config = Runtime::new()?.block_on(Config::infer()).context("cannot find an API server")?;
+        Self::connect(config)
+    }
+
+    /// Connects to an API server. Everything is granted.
+    pub fn connect(mut config: Config) -> Result<Arc<Self>> {
         let own = Runtime::new()?;
-        let mut config = own.block_on(Config::infer()).context("cannot find an API server")?;
         // As policy-server's, which is an older one.
         config.default_retry = false;
         let client = own.block_on(async { Client::try_from(config) })?;

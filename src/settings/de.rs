@@ -1,17 +1,18 @@
-//! Names in any case, as Flyte reads them: the variants of an enum are its names, and their only list.
+//! Where settings are read otherwise than serde's derive does: names in any case, as Flyte reads them, and sections from
+//! maps alone.
 
 use std::fmt;
 
 use serde::de::{self, Deserializer, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
-/// Implements `Deserialize`, `Serialize` and `Display` for enums that derive the first two with
-/// `#[serde(remote = "Self")]`.
-macro_rules! any_case {
+/// Implements `Deserialize` and `Serialize` for types that derive them with `#[serde(remote = "Self")]`: sections, and
+/// enums whose variants are the names and their only list.
+macro_rules! setting {
     ($($name:ident),*) => {$(
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                Self::deserialize($crate::settings::any_case::AnyCase(deserializer))
+                Self::deserialize($crate::settings::de::Setting(deserializer))
             }
         }
 
@@ -20,20 +21,15 @@ macro_rules! any_case {
                 Self::serialize(self, serializer)
             }
         }
-
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-                serde::Serialize::serialize(self, f)
-            }
-        }
     )*};
 }
-pub(crate) use any_case;
+pub(crate) use setting;
 
-/// Finds the variant whose name a text is, in any case; a name that is a number may be written as one.
-pub(crate) struct AnyCase<D>(pub D);
+/// Finds the variant whose name a text is, in any case; a name that is a number may be written as one. Reads structs from
+/// maps, not from lists of their fields.
+pub(crate) struct Setting<D>(pub D);
 
-impl<'de, D: Deserializer<'de>> Deserializer<'de> for AnyCase<D> {
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for Setting<D> {
     type Error = D::Error;
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -49,13 +45,22 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for AnyCase<D> {
         }
     }
 
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        self.0.deserialize_map(visitor)
+    }
+
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
         self.0.deserialize_any(visitor)
     }
 
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct newtype_struct seq
-        tuple tuple_struct map struct identifier ignored_any
+        tuple tuple_struct map identifier ignored_any
     }
 }
 

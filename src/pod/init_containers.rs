@@ -1,0 +1,174 @@
+//! The init containers of ours: which of them are there from an earlier pass, and the names of those that are added.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::core::v1 as k8s;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::apply::{Conflict, Mount, each_to_json, to_json};
+use super::document::{Container, List, Malformed, Pod, read};
+use super::limits::check_init_containers;
+use super::plan::{ContainerName, InitContainer, Merged};
+
+/// Which init containers of ours are there already, from an earlier pass, and which are added.
+pub struct InitContainers {
+    /// By their places in the pod.
+    pub own: BTreeMap<usize, Own>,
+    /// In JSON.
+    pub added: Vec<Box<RawValue>>,
+}
+
+/// An init container of ours that is there.
+pub enum Own {
+    /// Of one request.
+    Numbered,
+    /// Of several, with the variables as they are now: their JSON, and their names.
+    Shared { variables: Vec<Box<RawValue>>, names: BTreeSet<String> },
+}
+
+impl InitContainers {
+    /// Looks for those that are there, and names those that are added.
+    ///
+    /// # Errors
+    /// There are too many, or they cannot be read.
+    pub fn of(pod: &Pod, merged: &mut Merged) -> Result<Self, Conflict> {
+        let mut init = Self { own: BTreeMap::new(), added: Vec::new() };
+        let planned = &mut merged.init_containers;
+        let (Some(spec), false) = (pod.spec.get(), planned.is_empty()) else { return Ok(init) };
+        let there = spec.init_containers.own();
+        // Kubernetes wants names unique across both lists.
+        let mut names = Names { taken: BTreeSet::new(), count: there.len(), next: BTreeMap::new() };
+        for container in spec.containers.own() {
+            names.taken.insert(container.name()?.into_owned());
+        }
+        let mut candidates = Vec::new();
+        for (at, container) in there.iter().enumerate() {
+            let name = container.name()?.into_owned();
+            if planned.iter().any(|planned| planned.name.covers(&name)) {
+                candidates.push((at, Candidate::of(name.clone(), container)?));
+            }
+            names.taken.insert(name);
+        }
+        check_init_containers(candidates.len())?;
+        for planned in planned {
+            let Some(found) = candidates.iter().position(|(_, candidate)| candidate.is(planned)) else {
+                planned.container.name = names.choose(&planned.name);
+                init.added.push(to_json(&planned.container)?);
+                continue;
+            };
+            let variables = || planned.container.env.iter().flatten();
+            let own = match planned.name {
+                ContainerName::Numbered(_) => Own::Numbered,
+                ContainerName::Shared(_) => Own::Shared {
+                    variables: each_to_json(variables())?,
+                    names: variables().map(|variable| variable.name.clone()).collect(),
+                },
+            };
+            init.own.insert(candidates.remove(found).0, own);
+        }
+        Ok(init)
+    }
+}
+
+/// An init container that is there and may be ours, from an earlier pass.
+struct Candidate<'a> {
+    name: String,
+    command: Vec<String>,
+    variables: Vec<Variable<'a>>,
+    mounts: Vec<Mount<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Variable<'a> {
+    #[serde(borrow, default)]
+    name: Cow<'a, str>,
+    #[serde(borrow, default)]
+    value: Cow<'a, str>,
+}
+
+impl<'a> Candidate<'a> {
+    fn of(name: String, container: &Container<'a>) -> Result<Self, Malformed> {
+        let command = container.command.get().map(|json| read(json, "initContainers.command")).transpose()?;
+        Ok(Self {
+            name,
+            command: command.unwrap_or_default(),
+            variables: each(&container.env, "initContainers.env")?,
+            mounts: each(&container.volume_mounts, "initContainers.volumeMounts")?,
+        })
+    }
+
+    /// Whether it is this container of ours: it does the same, with the same variables, in our volume. A shared one is
+    /// recognized without its variables, which may have new values; and each without its image, which other webhooks may
+    /// change.
+    fn is(&self, planned: &InitContainer) -> bool {
+        let InitContainer { name, container: ours } = planned;
+        let mounted = |ours: &k8s::VolumeMount| {
+            self.mounts.iter().any(|there| there.name == ours.name && there.path == ours.mount_path)
+        };
+        let set = |ours: &k8s::EnvVar| {
+            let value = ours.value.as_deref().unwrap_or_default();
+            self.variables.iter().any(|there| there.name == ours.name && there.value == value)
+        };
+        name.covers(&self.name)
+            && self.command == ours.command.as_deref().unwrap_or_default()
+            && ours.volume_mounts.iter().flatten().all(mounted)
+            && (matches!(name, ContainerName::Shared(_)) || ours.env.iter().flatten().all(set))
+    }
+}
+
+fn each<'a, T: Deserialize<'a>>(list: &List<'a>, field: &'static str) -> Result<Vec<T>, Malformed> {
+    list.items().iter().map(|json| read(json, field)).collect()
+}
+
+impl ContainerName {
+    /// Whether a container of ours may have this name.
+    fn covers(&self, name: &str) -> bool {
+        let number = |rest: &str| !rest.is_empty() && rest.bytes().all(|digit| digit.is_ascii_digit());
+        match self {
+            Self::Numbered(prefix) => name.strip_prefix(prefix).is_some_and(number),
+            Self::Shared(base) => match name.strip_prefix(base.as_str()) {
+                Some("") => true,
+                Some(rest) => rest.strip_prefix('-').is_some_and(number),
+                None => false,
+            },
+        }
+    }
+}
+
+/// Names for init containers of ours.
+struct Names {
+    /// Those of all containers.
+    taken: BTreeSet<String>,
+    /// How many init containers there are, with ours.
+    count: usize,
+    /// For each prefix the number to try next: nothing is free between it and the one from which the search started.
+    next: BTreeMap<String, usize>,
+}
+
+impl Names {
+    /// A name for the init container that comes next.
+    fn choose(&mut self, name: &ContainerName) -> String {
+        let chosen = match name {
+            ContainerName::Numbered(prefix) => self.first_free(prefix, self.count),
+            ContainerName::Shared(base) if !self.taken.contains(base) => base.clone(),
+            ContainerName::Shared(base) => self.first_free(&[base, "-"].concat(), 1),
+        };
+        self.count += 1;
+        self.taken.insert(chosen.clone());
+        chosen
+    }
+
+    fn first_free(&mut self, prefix: &str, from: usize) -> String {
+        let next = self.next.entry(prefix.to_owned()).or_default();
+        *next = from.max(*next);
+        loop {
+            let name = format!("{prefix}{next}");
+            *next += 1;
+            if !self.taken.contains(&name) {
+                return name;
+            }
+        }
+    }
+}
