@@ -1,7 +1,9 @@
 //! From payload to verdict: the whole policy, in the order in which it happens.
 
+use std::mem;
+
 use crate::cut;
-use crate::managers::{self, Context};
+use crate::managers::{self, Context, Injected, Outcome};
 use crate::pod::{self, Limits};
 use crate::review::{self, LABEL};
 use crate::secret_request;
@@ -14,10 +16,17 @@ const WARNINGS: usize = 16;
 
 /// Answers an admission request: the payload of Kubewarden's `validate`, `{"request": …, "settings": …}`.
 pub fn validate(payload: &[u8], cluster: &dyn Cluster) -> Verdict {
-    decide(payload, cluster).unwrap_or_else(|rejection| Verdict::Reject(Box::new(rejection)))
+    explain(payload, cluster).0
 }
 
-fn decide(payload: &[u8], cluster: &dyn Cluster) -> Result<Verdict, Rejection> {
+/// As [`validate`], and what became of each secret request; where the pod is rejected, of those before.
+pub fn explain(payload: &[u8], cluster: &dyn Cluster) -> (Verdict, Vec<Injected>) {
+    let mut outcome = Outcome::default();
+    let verdict = decide(payload, cluster, &mut outcome);
+    (verdict.unwrap_or_else(|rejection| Verdict::Reject(Box::new(rejection))), outcome.injected)
+}
+
+fn decide(payload: &[u8], cluster: &dyn Cluster, outcome: &mut Outcome) -> Result<Verdict, Rejection> {
     let Some(review) = review::read(payload)? else { return Ok(Verdict::Accept { warnings: Vec::new() }) };
     let annotations = review.pod.annotations(secret_request::ANNOTATION_PREFIX)?;
     if !review.is_labelled()? {
@@ -40,9 +49,9 @@ fn decide(payload: &[u8], cluster: &dyn Cluster) -> Result<Verdict, Rejection> {
     let settings = settings::parse(review.settings)?;
     let context =
         Context { pod: &review.pod, limits: &limits, namespace: &review.namespace, settings: &settings, cluster };
-    let outcome = managers::inject(&found.requests, context)?;
-    warnings.extend(outcome.warnings);
+    managers::inject_into(outcome, &found.requests, context)?;
+    warnings.append(&mut outcome.warnings);
     let audit = audit(&outcome.injected);
-    let pod = pod::apply(review.pod, outcome.merged)?;
+    let pod = pod::apply(review.pod, mem::take(&mut outcome.merged))?;
     Ok(Verdict::Mutate { pod, audit, warnings })
 }

@@ -1,7 +1,7 @@
 //! `check`: what is wrong in Flyte's `webhook` section, shown in its file.
 
 use flyte_secrets_explain::check::{self, Checked, Finding};
-use flyte_secrets_explain::tree::Node;
+use serde_json::Value;
 
 use crate::files;
 use crate::output::{self, Answer, Format};
@@ -29,21 +29,21 @@ pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
     let source = files::read(&arguments.file)?;
     let checked = check::check(&source)?;
     match arguments.output {
-        Format::Json => output::json(|json| checked.write(json)),
+        Format::Json => output::json(&checked),
         Format::Text => {
-            let Checked { sections, findings, .. } = &checked;
+            let Checked { valid, sections, findings, .. } = &checked;
             for Finding { severity, message, place, .. } in findings {
                 output::print(&output::finding(*severity, message, &source, *place));
             }
-            if checked.is_valid() {
+            if *valid {
                 output::print(&format!("{}: {} valid\n", source.name, sections.join(", ")));
             }
         }
     }
-    Ok(Answer::yes_if(checked.is_valid()))
+    Ok(Answer::yes_if(checked.valid))
 }
 
-/// The one section in a file, which must be valid, as the policy reads it.
-pub fn settings(path: &str) -> Result<Node, Error> {
+/// Returns the one section in a file, which must be valid, as the policy reads it.
+pub fn settings(path: &str) -> Result<Value, Error> {
     Ok(check::settings(&files::read(path)?)?)
 }

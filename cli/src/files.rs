@@ -6,7 +6,7 @@ use flyte_secrets_explain::source::Source;
 
 /// A file that cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} cannot be read: {1}")]
+#[error("failed to read {0}: {1}")]
 pub struct Error(String, std::io::Error);
 
 /// Reads a file, or standard input, which is called `-`.
@@ -19,6 +19,6 @@ pub fn read(path: &str) -> Result<Source, Error> {
     let name = name.to_owned();
     match read {
         Ok(text) => Ok(Source { name, text }),
-        Err(wrong) => Err(Error(name, wrong)),
+        Err(error) => Err(Error(name, error)),
     }
 }

@@ -22,8 +22,8 @@ use output::Answer;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  yes: the name exists, the pod is accepted, the settings are valid
-  1  no: the pod is refused, something is wrong in what was looked at
-  2  the question could not be answered: wrong usage, a file that cannot be read";
+  1  no: the pod is rejected, the input has errors
+  2  the question could not be answered: invalid usage, a file that cannot be read";
 
 /// Names, requests, previews and settings of Flyte's secrets, without a cluster
 #[derive(Parser)]
@@ -47,15 +47,15 @@ enum Command {
 
 fn main() -> ExitCode {
     let command = command();
-    let arguments = Arguments::from_arg_matches(&command.clone().get_matches()).unwrap_or_else(|wrong| wrong.exit());
+    let arguments = Arguments::from_arg_matches(&command.clone().get_matches()).unwrap_or_else(|error| error.exit());
     let answer = match arguments.command {
-        Command::Name(arguments) => name::run(&arguments).map_err(|wrong| wrong.to_string()),
-        Command::Request(command) => request::run(&command).map_err(|wrong| wrong.to_string()),
-        Command::Preview(arguments) => preview::run(&arguments).map_err(|wrong| wrong.to_string()),
-        Command::Check(arguments) => check::run(&arguments).map_err(|wrong| wrong.to_string()),
-        Command::Policy(arguments) => policy::run(&arguments).map_err(|wrong| wrong.to_string()),
+        Command::Name(arguments) => name::run(&arguments).map_err(|error| error.to_string()),
+        Command::Request(command) => request::run(&command).map_err(|error| error.to_string()),
+        Command::Preview(arguments) => preview::run(&arguments).map_err(|error| error.to_string()),
+        Command::Check(arguments) => check::run(&arguments).map_err(|error| error.to_string()),
+        Command::Policy(arguments) => policy::run(&arguments).map_err(|error| error.to_string()),
         Command::Completions(arguments) => Ok(shell::completions(&arguments, command)),
-        Command::Man(arguments) => shell::man(&arguments, command).map_err(|wrong| wrong.to_string()),
+        Command::Man(arguments) => shell::man(&arguments, command).map_err(|error| error.to_string()),
     };
     match answer {
         Ok(Answer::Yes) => ExitCode::SUCCESS,

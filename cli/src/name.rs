@@ -1,7 +1,7 @@
 //! `name`: under which names a secret is stored, and how to store it there; and back from a name.
 
 use clap::{Subcommand, ValueEnum};
-use flyte_secrets_explain::names::{self, Named};
+use flyte_secrets_explain::names::{self, Named, Read};
 use flyte_secrets_policy::names::NameScheme;
 use flyte_secrets_policy::settings::Provider;
 
@@ -34,10 +34,10 @@ struct Query {
     /// The organization, as in the pod's label
     #[arg(long, value_name = "NAME")]
     org: String,
-    /// The domain; without it, the organization's secrets alone
+    /// The domain [default: none, for secrets of the organization]
     #[arg(long, value_name = "NAME")]
     domain: Option<String>,
-    /// The project; without it, the secrets of domain and organization
+    /// The project [default: none, for secrets of domain and organization]
     #[arg(long, value_name = "NAME", requires = "domain")]
     project: Option<String>,
     /// The secret's key
@@ -46,13 +46,13 @@ struct Query {
     /// The store
     #[arg(long = "for", value_enum, value_name = "STORE", default_value = "k8s")]
     store: StoreKind,
-    /// Which names of the broader scopes, in this order; both without it
+    /// Which names of the broader scopes, in this order [default: canonical, documented]
     #[arg(long, value_enum)]
     scheme: Vec<Scheme>,
     /// Print the line that stores the secret, with the value from standard input: for each scope, under its first name
     #[arg(long)]
     command: bool,
-    /// Region of AWS, project of GCP, name of the Key Vault, or namespace of Kubernetes, which is flyte without it
+    /// Region of AWS, project of GCP, name of the Key Vault, or namespace of Kubernetes [default: flyte]
     #[arg(long)]
     place: Option<String>,
 }
@@ -125,27 +125,23 @@ fn show(query: &Query, format: Format) -> Result<Answer, Error> {
         place: query.place.as_deref(),
         schemes: &schemes,
     })?;
-    let answer = Answer::yes_if(found.iter().any(|named| named.name.is_ok()));
+    let answer = Answer::yes_if(found.iter().any(|named| named.name.is_some()));
     if query.command {
         found.dedup_by(|second, first| first.scope == second.scope);
     } else {
         found.iter_mut().for_each(|named| named.command = None);
     }
-    let text = |named: &Named| match &named.name {
-        Ok(name) => name.clone(),
-        Err(wrong) => format!("none: {wrong}"),
+    let text = |Named { name, error, .. }: &Named| match (name, error) {
+        (Some(name), _) => name.clone(),
+        (None, error) => format!("none: {}", error.as_deref().unwrap_or_default()),
     };
     match format {
-        Format::Json => output::json(|json| {
-            json.list();
-            found.iter().for_each(|named| named.write(json));
-            json.end_list();
-        }),
+        Format::Json => output::json(&found),
         Format::Text if query.command => {
-            for Named { scope, name, command, .. } in &found {
-                match name {
-                    Ok(_) => output::print(&format!("# {scope}\n{}\n", command.as_deref().unwrap_or_default())),
-                    Err(wrong) => output::print(&format!("# {scope}: {wrong}\n")),
+            for Named { scope, error, command, .. } in &found {
+                match error {
+                    None => output::print(&format!("# {scope}\n{}\n", command.as_deref().unwrap_or_default())),
+                    Some(error) => output::print(&format!("# {scope}: {error}\n")),
                 }
             }
         }
@@ -164,12 +160,16 @@ fn show(query: &Query, format: Format) -> Result<Answer, Error> {
 
 fn decode(name: &str, format: Format) -> Answer {
     match (names::decode(name), format) {
-        (Ok(read), Format::Json) => output::json(|json| read.write(json)),
-        (Ok(read), Format::Text) => {
-            read.fields().iter().for_each(|(field, value)| output::print(&format!("{field:<14}{value}\n")));
+        (Ok(read), Format::Json) => output::json(&read),
+        (Ok(Read { scheme, scope, organization, domain, project, key }), Format::Text) => {
+            let fields = [("scheme", scheme), ("scope", &scope), ("organization", &organization)];
+            let more = [("domain", &*domain), ("project", &project), ("key", &key)];
+            for (field, value) in fields.into_iter().chain(more).filter(|(_, value)| !value.is_empty()) {
+                output::print(&format!("{field:<14}{value}\n"));
+            }
         }
-        (Err(wrong), _) => {
-            output::error(&wrong.to_string());
+        (Err(error), _) => {
+            output::error(&error.to_string());
             return Answer::No;
         }
     }

@@ -10,10 +10,8 @@ use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use flyte_secrets_explain::check::Severity;
 use flyte_secrets_explain::source::Source;
-use flyte_secrets_explain::tree::{Node, Place};
-use flyte_secrets_explain::yaml;
-use flyte_secrets_policy::json::Writer;
-use serde_json::Value;
+use flyte_secrets_explain::yaml::Place;
+use serde::Serialize;
 use similar::TextDiff;
 
 /// What a command has to say on the whole.
@@ -46,34 +44,27 @@ pub enum Format {
 
 /// Writes to standard output. Whoever has stopped reading wants no more; what cannot be written is no answer.
 pub fn print(text: &str) {
-    if let Err(wrong) = anstream::stdout().write_all(text.as_bytes()) {
-        if wrong.kind() != ErrorKind::BrokenPipe {
-            error(&format!("the answer cannot be written: {wrong}"));
+    if let Err(error) = anstream::stdout().write_all(text.as_bytes()) {
+        if error.kind() != ErrorKind::BrokenPipe {
+            fail(&error);
         }
         std::process::exit(2);
     }
 }
 
-/// What the core's writer writes, with a line for each member.
-pub fn json(write: impl FnOnce(&mut Writer)) {
-    value(&written(write));
+/// Writes an answer for programs, with a line for each member.
+pub fn json(answer: &impl Serialize) {
+    match serde_json::to_string_pretty(answer) {
+        Ok(text) => print(&(text + "\n")),
+        Err(error) => {
+            fail(&error);
+            std::process::exit(2);
+        }
+    }
 }
 
-/// What the core's writer writes.
-pub fn written(write: impl FnOnce(&mut Writer)) -> Value {
-    let mut json = Writer::default();
-    write(&mut json);
-    // The writer writes nothing else than JSON.
-    serde_json::from_slice(json.bytes()).unwrap_or_default()
-}
-
-pub fn value(value: &Value) {
-    print(&format!("{value:#}\n"));
-}
-
-pub fn yaml(value: &Value) -> String {
-    // What serde_json writes is JSON.
-    yaml::write(&Node::from_json(value.to_string().as_bytes()).unwrap_or_default())
+fn fail(cause: &dyn std::error::Error) {
+    error(&format!("failed to write the answer: {cause}"));
 }
 
 pub fn error(message: &str) {

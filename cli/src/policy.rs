@@ -2,6 +2,7 @@
 //!
 //! The manifests are those of the Helm chart; `--values` prints what the chart wants to know.
 
+use flyte_secrets_explain::yaml;
 use flyte_secrets_policy::settings::{self, EmbeddedSecretManager, ManagerType, Provider};
 use serde_json::{Value, json};
 
@@ -47,7 +48,7 @@ struct Account {
 }
 
 fn account(text: &str) -> Result<Account, String> {
-    let (namespace, name) = text.split_once('/').ok_or("a namespace and a name with a slash in between are wanted")?;
+    let (namespace, name) = text.split_once('/').ok_or("expected NAMESPACE/NAME")?;
     Ok(Account { namespace: namespace.to_owned(), name: name.to_owned() })
 }
 
@@ -56,8 +57,8 @@ fn account(text: &str) -> Result<Account, String> {
 pub enum Error {
     #[error(transparent)]
     Settings(#[from] check::Error),
-    #[error("the settings cannot be used with this --namespace-template: {0}")]
-    Wrong(#[from] settings::Error),
+    #[error("{0}; see --namespace-template")]
+    Invalid(#[from] settings::Error),
     #[error(
         "imagePullSecrets.enabled needs the right to read Secrets where tasks run; name these namespaces with \
          --task-namespace"
@@ -69,21 +70,18 @@ const NAME: &str = "flyte-secrets-policy";
 const GATEWAY: &str = "secret-gateway.flyte.org";
 
 pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
-    let settings = check::settings(&arguments.file)?;
-    let mut section = output::written(|json| settings.write(json));
+    let mut section = check::settings(&arguments.file)?;
     if section.is_null() {
         section = json!({});
     }
     if let Some(section) = section.as_object_mut() {
         let mut tenancy = json!({ "namespaceTemplate": arguments.namespace_template });
-        let given = section.get("tenancy").and_then(Value::as_object).cloned().unwrap_or_default();
-        if let Some(tenancy) = tenancy.as_object_mut() {
+        if let (Some(tenancy), Some(Value::Object(given))) = (tenancy.as_object_mut(), section.remove("tenancy")) {
             tenancy.extend(given);
         }
         section.insert("tenancy".to_owned(), tenancy);
     }
-    let json = section.to_string();
-    let (parsed, warnings) = settings::validate(json.as_bytes())?;
+    let (parsed, warnings) = settings::validate(section.to_string().as_bytes())?;
     warnings.iter().for_each(|warning| output::warning(warning));
     let config = Some(&parsed.embedded_secret_manager_config)
         .filter(|_| parsed.managers().any(|manager| manager == ManagerType::Embedded));
@@ -97,11 +95,11 @@ pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
     };
     match arguments.output {
         Shape::Yaml => {
-            let documents: Vec<String> = documents.iter().map(output::yaml).collect();
+            let documents: Vec<String> = documents.iter().map(yaml::write).collect();
             output::print(&documents.join("---\n"));
         }
-        Shape::Json if arguments.values => documents.iter().for_each(output::value),
-        Shape::Json => output::value(&json!({ "apiVersion": "v1", "kind": "List", "items": documents })),
+        Shape::Json if arguments.values => documents.iter().for_each(output::json),
+        Shape::Json => output::json(&json!({ "apiVersion": "v1", "kind": "List", "items": documents })),
     }
     if let (Some(kind), false) = (reads.kind, arguments.values) {
         output::note(&format!("{kind} is served by the secret gateway; the chart installs it: see --values"));
@@ -126,7 +124,7 @@ struct Reads<'a> {
 }
 
 impl<'a> Reads<'a> {
-    fn of(config: &EmbeddedSecretManager<'a>, tasks: &'a [String]) -> Result<Self, Error> {
+    fn of(config: &'a EmbeddedSecretManager, tasks: &'a [String]) -> Result<Self, Error> {
         let pulls = config.image_pull_secrets.enabled;
         if pulls && tasks.is_empty() {
             return Err(Error::NoTaskNamespace);
@@ -138,7 +136,7 @@ impl<'a> Reads<'a> {
             Provider::K8s => None,
         };
         // The twins of image pull secrets are looked for in the store's namespace too.
-        let namespace = (kind.is_none() || pulls).then_some(config.k8s_config.namespace);
+        let namespace = (kind.is_none() || pulls).then_some(config.k8s_config.namespace.as_str());
         Ok(Self { namespace, kind, tasks: if pulls { tasks } else { &[] } })
     }
 

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use clap::{Args, Subcommand, ValueEnum};
-use flyte_secrets_explain::requests::{self as explained, Found, sentence};
+use flyte_secrets_explain::requests::{self, Asked, Decoded};
 use flyte_secrets_explain::source;
-use flyte_secrets_policy::secret_request::{self as requests, Annotated, MountRequirement, REQUEST_PREFIX, SecretRequest};
+use flyte_secrets_explain::yaml;
 use flyte_secrets_policy::review::LABEL;
+use flyte_secrets_policy::secret_request::{self, MountRequirement, REQUEST_PREFIX, SecretRequest};
 use serde_json::json;
 
 use crate::files;
@@ -86,24 +87,26 @@ pub fn run(command: &Command) -> Result<Answer, Error> {
 }
 
 fn encode(arguments: &Encode) {
-    let value = requests::encode(&SecretRequest {
-        group: arguments.group.as_deref().unwrap_or_default(),
-        group_version: arguments.group_version.as_deref().unwrap_or_default(),
-        key: arguments.key.as_deref().unwrap_or_default(),
-        mount_requirement: match arguments.mount {
+    let Encode { key, group, group_version, mount, env_var, output } = arguments;
+    let given = |text: &Option<String>| text.clone().unwrap_or_default();
+    let value = secret_request::encode(&SecretRequest {
+        group: given(group),
+        group_version: given(group_version),
+        key: given(key),
+        mount_requirement: match mount {
             Mount::Any => MountRequirement::Any,
             Mount::Env => MountRequirement::EnvVar,
             Mount::File => MountRequirement::File,
         },
-        env_var: arguments.env_var.as_deref().unwrap_or_default(),
+        env_var: given(env_var),
     });
     let (label, on) = LABEL;
     let annotation = format!("{REQUEST_PREFIX}0");
     let metadata = || json!({ "metadata": { "labels": { label: on }, "annotations": { annotation: value } } });
-    match arguments.output {
+    match output {
         Shape::Text => output::print(&format!("{value}\n")),
-        Shape::Yaml => output::print(&output::yaml(&metadata())),
-        Shape::Json => output::value(&metadata()),
+        Shape::Yaml => output::print(&yaml::write(&metadata())),
+        Shape::Json => output::json(&metadata()),
     }
 }
 
@@ -113,55 +116,53 @@ fn decode(arguments: &Decode) -> Result<Answer, Error> {
     }
     let source = files::read(&arguments.input)?;
     if let [document] = source.documents()?.as_slice()
-        && let Some(value) = document.text()
+        && let Some(value) = document.data.as_str()
     {
         return Ok(decode_value(value, arguments.output));
     }
-    let pods = source.pods()?;
-    let found: Vec<Found> = pods.iter().map(|pod| explained::read(pod)).collect();
+    let asked: Vec<Asked> = source.pods()?.iter().map(requests::read).collect();
     match arguments.output {
-        Format::Json => output::json(|json| {
-            json.list();
-            for (pod, found) in pods.iter().zip(&found) {
-                json.object().member("name", &pod.name);
-                found.write(json.key("requests"));
-                json.end_object();
-            }
-            json.end_list();
-        }),
-        Format::Text => {
-            let each = pods.iter().zip(&found);
-            each.for_each(|(pod, found)| output::print(&format!("{}\n{}", pod.name, text(found))));
-        }
+        Format::Json => output::json(&asked),
+        Format::Text => asked.iter().for_each(|asked| output::print(&text(asked))),
     }
-    Ok(Answer::yes_if(found.iter().all(|found| found.unreadable.is_empty())))
+    let mut requests = asked.iter().flat_map(|asked| &asked.requests);
+    Ok(Answer::yes_if(requests.all(|decoded| matches!(decoded.answer, requests::Answer::Request { .. }))))
 }
 
 fn decode_value(value: &str, format: Format) -> Answer {
-    match (requests::decode(value.trim()), format) {
-        (Ok(request), Format::Text) => output::print(&format!("asks for {}\n", sentence(&request))),
-        (Ok(request), Format::Json) => output::json(|json| {
-            explained::write_request(&request, json.object());
-            json.end_object();
-        }),
+    match (requests::decode(value), format) {
+        (Ok(answer), Format::Text) => output::print(&(sentence(&answer) + "\n")),
+        (Ok(answer), Format::Json) => output::json(&answer),
         (Err(problem), _) => {
-            output::error(&format!("{value:?} holds no secret request, and there is no such file: {problem}"));
+            output::error(&format!("{value:?} is neither a file nor a secret request: {problem}"));
             return Answer::No;
         }
     }
     Answer::Yes
 }
 
-fn text(found: &Found) -> String {
-    let mut text = String::new();
-    for Annotated { annotation, request } in &found.requests {
-        text.push_str(&format!("  {annotation} asks for {}\n", sentence(request)));
+fn text(asked: &Asked) -> String {
+    let mut text = format!("{}\n", asked.name);
+    for Decoded { annotation, answer } in &asked.requests {
+        text.push_str(&match answer {
+            requests::Answer::Request { .. } => {
+                format!("  {} {}\n", annotation.as_deref().unwrap_or_default(), sentence(answer))
+            }
+            requests::Answer::Error { error } => format!("  {error}\n"),
+        });
     }
-    for (_, wrong) in &found.unreadable {
-        text.push_str(&format!("  {wrong}\n"));
+    for annotation in &asked.ignored {
+        text.push_str(&format!("  {annotation} is ignored: expected flyte.secrets/s<number>\n"));
     }
-    for annotation in &found.ignored {
-        text.push_str(&format!("  {annotation} is no secret request: s and a number are wanted\n"));
+    if asked.requests.is_empty() && asked.ignored.is_empty() {
+        text.push_str("  asks for no secrets\n");
     }
-    if text.is_empty() { "  asks for no secrets\n".to_owned() } else { text }
+    text
+}
+
+fn sentence(answer: &requests::Answer) -> String {
+    match answer {
+        requests::Answer::Request { asks, .. } => format!("asks for {asks}"),
+        requests::Answer::Error { error } => error.clone(),
+    }
 }

@@ -41,7 +41,7 @@ pub fn completions(arguments: &Completions, mut command: Command) -> Answer {
 pub fn man(arguments: &Man, command: Command) -> Result<Answer, Error> {
     match &arguments.folder {
         Some(folder) => {
-            clap_mangen::generate_to(command, folder).map_err(|wrong| Error::Folder(folder.clone(), wrong))?
+            clap_mangen::generate_to(command, folder).map_err(|error| Error::Folder(folder.clone(), error))?
         }
         None => {
             let mut page = Vec::new();

@@ -174,7 +174,7 @@ fn findings_and_explanations_for_programs() {
         checked["findings"].as_array().expect("a list").iter().map(place).collect();
     let place = |path: &str, line: u64, column: u64| (json!(path), json!(line), json!(column));
     let wanted = [
-        place("secretManagerTypes", 1, 27),
+        place("secretManagerTypes[1]", 1, 27),
         place("awsSecretManagr", 2, 1),
         place("embeddedSecretManagerConfig.awsConfig.region", 4, 1),
         place("embeddedSecretManagerConfig.k8sConfig.namespace", 7, 16),

@@ -3,11 +3,15 @@
 //! The core reads the section and stops at the first thing that is wrong. To find the next one, what was found is taken
 //! out, and the core reads again.
 
-use flyte_secrets_policy::json::Writer;
-use flyte_secrets_policy::settings::{self, Error as Wrong};
+use std::collections::BTreeSet;
+
+use flyte_secrets_policy::settings;
+use saphyr::YamlDataOwned;
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::source::{self, Source};
-use crate::tree::{Entry, Kind, Node, Place};
+use crate::yaml::{self, Node, Place};
 
 /// Why there is nothing to check.
 #[derive(Debug, thiserror::Error)]
@@ -16,18 +20,19 @@ pub enum Error {
     #[error(transparent)]
     Source(#[from] source::Error),
     /// It holds something else.
-    #[error("{0} holds no webhook section; it stands under the key webhook in Flyte's configuration")]
+    #[error("{0} holds no webhook section; expected one under the key webhook, as in Flyte's configuration")]
     NoSection(String),
-    /// One is wanted.
+    /// One is expected.
     #[error("{0} holds {1} webhook sections; name a file with one of them")]
     Several(String, usize),
     /// It is not valid.
-    #[error("{0}: {1}; `flyte-secrets check {0}` says where")]
-    Wrong(String, Wrong),
+    #[error("{0}: {1}; `flyte-secrets check {0}` shows where")]
+    Invalid(String, settings::Error),
 }
 
 /// How bad a finding is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// It must be changed.
     Error,
@@ -36,7 +41,7 @@ pub enum Severity {
 }
 
 /// Something that somebody should look at.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Finding {
     /// How bad it is.
     pub severity: Severity,
@@ -44,62 +49,69 @@ pub struct Finding {
     pub path: String,
     /// The fact and the way out.
     pub message: String,
-    /// Where it stands in the text.
+    /// Where it stands in the text, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
 }
 
 impl Finding {
-    /// What makes a whole text useless.
+    /// Returns what makes a whole text useless.
     pub fn error(message: String, place: Option<Place>) -> Self {
         Self { severity: Severity::Error, path: String::new(), message, place }
     }
 
-    /// Why a text cannot be read, for those who see it.
-    pub fn unreadable(wrong: &source::Error) -> Self {
-        match wrong {
-            source::Error::Yaml(_, wrong) => Self::error(wrong.problem.clone(), Some(wrong.place)),
-            source::Error::NoPod(_) => Self::error(wrong.to_string(), None),
+    /// Returns why a text cannot be read, for those who see it.
+    pub fn unreadable(error: &source::Error) -> Self {
+        match error {
+            source::Error::Yaml(_, invalid) => Self::error(invalid.problem.clone(), Some(invalid.place)),
+            source::Error::NoPod(_) => Self::error(error.to_string(), None),
         }
-    }
-
-    /// As JSON: `{"severity", "path", "message", "place"}`, the last one if it is known.
-    pub fn write(&self, json: &mut Writer) {
-        let severity = match self.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        };
-        json.object().member("severity", severity).member("path", &self.path).member("message", &self.message);
-        if let Some(place) = &self.place {
-            place.write(json.key("place"));
-        }
-        json.end_object();
     }
 }
 
 /// What a look at all sections of a text has found.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Checked {
+    /// Whether the policy would start with it.
+    pub valid: bool,
     /// The sections, by the keys that lead to them.
     pub sections: Vec<String>,
     /// In the order of the text.
     pub findings: Vec<Finding>,
     /// The settings, if there is one section and it is valid.
-    pub settings: Option<Node>,
+    #[serde(skip)]
+    pub settings: Option<Value>,
 }
 
-impl Checked {
-    /// Whether the policy would start with it.
-    pub fn is_valid(&self) -> bool {
-        self.findings.iter().all(|finding| finding.severity == Severity::Warning)
-    }
+/// Looks at each section in a text.
+///
+/// # Errors
+/// There is none. A text that is not YAML is a finding.
+pub fn check(source: &Source) -> Result<Checked, Error> {
+    let documents = match source.documents() {
+        Ok(documents) => documents,
+        Err(error) => return Ok(Checked { findings: vec![Finding::unreadable(&error)], ..Checked::default() }),
+    };
+    let sections = sections(&documents, source)?;
+    let findings: Vec<Finding> = sections.iter().flat_map(look_at).collect();
+    let valid = findings.iter().all(|finding| finding.severity == Severity::Warning);
+    let settings = match sections.as_slice() {
+        [section] if valid => Some(yaml::value(&section.node)),
+        _ => None,
+    };
+    Ok(Checked { valid, sections: sections.into_iter().map(|section| section.path).collect(), findings, settings })
+}
 
-    /// As JSON: `{"valid", "sections", "findings"}`.
-    pub fn write(&self, json: &mut Writer) {
-        json.object().key("valid").boolean(self.is_valid()).key("sections").strings(&self.sections);
-        json.key("findings").list();
-        self.findings.iter().for_each(|finding| finding.write(json));
-        json.end_list().end_object();
-    }
+/// Returns the one section in a text, which must be valid, as the policy reads it.
+///
+/// # Errors
+/// There is none, or several, or it is not valid.
+pub fn settings(source: &Source) -> Result<Value, Error> {
+    let sections = sections(&source.documents()?, source)?;
+    let [section] = sections.as_slice() else { return Err(Error::Several(source.name.clone(), sections.len())) };
+    let value = yaml::value(&section.node);
+    settings::validate(value.to_string().as_bytes()).map_err(|error| Error::Invalid(source.name.clone(), error))?;
+    Ok(value)
 }
 
 /// A section, and where its settings stand in the text.
@@ -107,187 +119,218 @@ struct Section {
     /// The keys above it.
     path: String,
     node: Node,
+    origin: Origin,
 }
 
-/// Looks at each section in a text.
-///
-/// # Errors
-/// There is none. A text that is no YAML is a finding.
-pub fn check(source: &Source) -> Result<Checked, Error> {
-    let mut checked = Checked::default();
-    let documents = match source.documents() {
-        Ok(documents) => documents,
-        Err(wrong) => {
-            checked.findings.push(Finding::unreadable(&wrong));
-            return Ok(checked);
+/// Where a node comes from, which says what its places are in the whole text.
+#[derive(Clone, Copy)]
+enum Origin {
+    /// The text.
+    Text,
+    /// The YAML in a literal block of it, such as an entry of a ConfigMap: so many lines further down, and columns further in.
+    Block { lines: usize, columns: usize },
+    /// The YAML in a string of another style, which stands here as a whole.
+    Whole(Place),
+}
+
+impl Origin {
+    fn place(self, place: Place) -> Place {
+        match self {
+            Self::Text => place,
+            Self::Block { lines, columns } => {
+                Place { line: place.line + lines, column: place.column + columns, ..place }
+            }
+            Self::Whole(whole) => whole,
         }
-    };
-    let sections = sections(&documents, source)?;
-    for section in &sections {
-        checked.findings.extend(look_at(&section.node));
-        checked.sections.push(section.path.clone());
     }
-    if let ([section], true) = (sections.as_slice(), checked.is_valid()) {
-        checked.settings = Some(section.node.clone());
-    }
-    Ok(checked)
-}
 
-/// The one section in a text, which must be valid, as the policy reads it.
-///
-/// # Errors
-/// There is none, or several, or it is not valid.
-pub fn settings(source: &Source) -> Result<Node, Error> {
-    let sections = sections(&source.documents()?, source)?;
-    let [section] = sections.as_slice() else { return Err(Error::Several(source.name.clone(), sections.len())) };
-    settings::validate(&section.node.to_json())
-        .map_err(|wrong| Error::Wrong(source.name.clone(), wrong))?;
-    Ok(section.node.clone())
+    /// Returns the YAML in a string, and its origin.
+    fn within(self, node: &Node, source: &Source) -> Option<(Node, Self)> {
+        let text = node.data.as_str()?;
+        let mut documents = yaml::read(text).ok()?;
+        let inner = documents.pop().filter(|_| documents.is_empty())?;
+        let place = Place::from(node.span);
+        if !matches!(self, Self::Text) {
+            return Some((inner, Self::Whole(self.place(place))));
+        }
+        // A literal block starts behind the line of its indicator, with the same lines, indented.
+        let (above, first) = text.lines().enumerate().find(|(_, line)| !line.trim().is_empty())?;
+        let mut lines = source.text.lines().enumerate().skip(place.line.saturating_sub(1)).take(above + 2);
+        let indent = |line: &str| line.len() - line.trim_start().len();
+        let origin = match lines.find(|(_, line)| line.trim() == first.trim()) {
+            Some((number, line)) => {
+                Self::Block { lines: number.saturating_sub(above), columns: indent(line).saturating_sub(indent(first)) }
+            }
+            None => Self::Whole(place),
+        };
+        Some((inner, origin))
+    }
 }
 
 fn sections(documents: &[Node], source: &Source) -> Result<Vec<Section>, Error> {
     let mut found = Vec::new();
     for document in documents {
-        find(document, "", source, &mut found);
+        find(document, "", Origin::Text, source, &mut found);
     }
     if let ([], [document]) = (found.as_slice(), documents) {
         // Objects of Kubernetes hold settings only where `find` looks.
-        if document.get("apiVersion").is_none() && !matches!(document.kind, Kind::Text(_)) {
-            found.push(Section { path: "the section".to_owned(), node: document.clone() });
+        if document.data.as_mapping_get("apiVersion").is_none() && !document.data.is_string() {
+            let path = "the section".to_owned();
+            found.push(Section { path, node: document.clone(), origin: Origin::Text });
         }
     }
     if found.is_empty() { Err(Error::NoSection(source.name.clone())) } else { Ok(found) }
 }
 
-fn find(node: &Node, path: &str, source: &Source, found: &mut Vec<Section>) {
-    let policy = node.get("kind").and_then(Node::text).is_some_and(|kind| kind.ends_with("AdmissionPolicy"));
-    if let Some(settings) = node.get("spec").filter(|_| policy).and_then(|spec| spec.get("settings")) {
-        found.push(Section { path: "spec.settings".to_owned(), node: settings.clone() });
+fn find(node: &Node, path: &str, origin: Origin, source: &Source, found: &mut Vec<Section>) {
+    let get = |key| node.data.as_mapping_get(key);
+    let policy = get("kind").and_then(|kind| kind.data.as_str()).is_some_and(|kind| kind.ends_with("AdmissionPolicy"));
+    if let Some(settings) = get("spec").filter(|_| policy).and_then(|spec| spec.data.as_mapping_get("settings")) {
+        found.push(Section { path: "spec.settings".to_owned(), node: settings.clone(), origin });
         return;
     }
-    for Entry { key, value, .. } in node.entries() {
+    for (key, value) in node.data.as_mapping().into_iter().flatten() {
+        let key = yaml::name(key);
         let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-        if key == "webhook" && !matches!(value.kind, Kind::Text(_)) {
-            found.push(Section { path, node: value.clone() });
-        } else if let Some(embedded) = source.within(value) {
-            find(&embedded, &path, source, found);
+        if key == "webhook" && !value.data.is_string() {
+            found.push(Section { path, node: value.clone(), origin });
+        } else if let Some((embedded, origin)) = origin.within(value, source) {
+            find(&embedded, &path, origin, source, found);
         } else {
-            find(value, &path, source, found);
+            find(value, &path, origin, source, found);
         }
     }
 }
 
-fn look_at(section: &Node) -> Vec<Finding> {
-    let mut left = section.clone();
+fn look_at(section: &Section) -> Vec<Finding> {
+    let place = |node: &Node, path: &str| Some(section.origin.place(place_of(node, path)));
+    let mut left = section.node.clone();
+    let mut removed = BTreeSet::new();
     let mut findings: Vec<Finding> = Vec::new();
     loop {
-        let (path, message) = match settings::validate(&left.to_json()) {
+        let error = match settings::validate(yaml::value(&left).to_string().as_bytes()) {
             Ok((_, warnings)) => {
-                for message in warnings {
+                findings.extend(warnings.into_iter().map(|message| {
                     let path = message.split_once(':').map_or("", |(path, _)| path).to_owned();
-                    let place = Some(place_of(section, &path));
-                    insert(&mut findings, Finding { severity: Severity::Warning, path, place, message });
-                }
+                    Finding { severity: Severity::Warning, place: place(&section.node, &path), path, message }
+                }));
+                findings.sort_by_key(|finding| finding.place);
                 return findings;
             }
-            Err(wrong) => (path_of(&wrong).to_owned(), wrong.to_string()),
+            Err(error) => error,
         };
-        let message = message.strip_prefix("settings: ").unwrap_or(&message).to_owned();
-        let there = walk(&left, &path).1;
-        let place = element(&left, &path, &message).map_or_else(|| place_of(&left, &path), |(place, _)| place);
-        // What is not there any more has been said when it was taken out.
-        if there || findings.iter().all(|known| known.path != path) {
-            let (path, message) = (path.clone(), message.clone());
-            insert(&mut findings, Finding { severity: Severity::Error, path, place: Some(place), message });
+        let path = error.path().to_owned();
+        let original = renumbered(&path, &removed);
+        // What is not there any more has been reported when it was taken out.
+        if walk(&left, &path).1 || findings.iter().all(|known| known.path != original) {
+            let message = with_path(error, original.clone()).to_string();
+            let message = message.strip_prefix("invalid settings: ").unwrap_or(&message).to_owned();
+            let place = place(&left, &path);
+            findings.push(Finding { severity: Severity::Error, path: original.clone(), message, place });
         }
         // Something that is missing cannot be taken out. A provider without its region or the like can, and if that
         // is not it, the whole part is.
-        let part = path.split('.').next().unwrap_or_default();
-        let gone = take_out(&mut left, &path, &message)
-            || take_out(&mut left, &format!("{part}.type"), "")
-            || take_out(&mut left, part, "");
-        if !gone {
+        let part = path.split(['.', '[']).next().unwrap_or_default();
+        if take_out(&mut left, &path) {
+            let element = numbered(&original).filter(|(_, _, rest)| rest.is_empty());
+            removed.extend(element.map(|(list, number, _)| (list.to_owned(), number)));
+        } else if !take_out(&mut left, &format!("{part}.type")) && !take_out(&mut left, part) {
+            findings.sort_by_key(|finding| finding.place);
             return findings;
         }
     }
 }
 
-/// Findings are in the order of the text.
-fn insert(findings: &mut Vec<Finding>, finding: Finding) {
-    let at = findings.iter().take_while(|known| known.place <= finding.place).count();
-    findings.insert(at, finding);
+/// Splits a path at the number of an element: the list, the number, and the rest.
+fn numbered(path: &str) -> Option<(&str, usize, &str)> {
+    let (list, rest) = path.split_once('[')?;
+    let (number, rest) = rest.split_once(']')?;
+    Some((list, number.parse().ok()?, rest))
 }
 
-fn path_of(wrong: &Wrong) -> &str {
-    match wrong {
-        Wrong::Type { path, .. } | Wrong::UnknownKey { path, .. } | Wrong::Value { path, .. } => path,
+/// Returns a path with the number that an element had before others were taken out of its list.
+fn renumbered(path: &str, removed: &BTreeSet<(String, usize)>) -> String {
+    let Some((list, mut number, rest)) = numbered(path) else { return path.to_owned() };
+    for (_, before) in removed.iter().filter(|(known, _)| known == list) {
+        number += usize::from(*before <= number);
+    }
+    format!("{list}[{number}]{rest}")
+}
+
+fn with_path(error: settings::Error, path: String) -> settings::Error {
+    use settings::Error::{Type, UnknownField, Value};
+    match error {
+        Type { expected, .. } => Type { path, expected },
+        UnknownField { nearest, .. } => UnknownField { path, nearest },
+        Value { problem, .. } => Value { path, problem },
+        other => other,
     }
 }
 
-/// The steps of a path that are there: keys may have dots in them, so the longest key that fits is taken.
-fn walk<'n>(node: &'n Node, path: &str) -> (Vec<&'n Entry>, bool) {
-    let (mut steps, mut node, mut rest) = (Vec::new(), node, path);
-    while !rest.is_empty() {
-        let fits = |entry: &&Entry| {
-            let behind = rest.strip_prefix(entry.key.as_str());
-            behind.is_some_and(|behind| behind.is_empty() || behind.starts_with('.'))
-        };
-        let Some(entry) = node.entries().iter().filter(fits).max_by_key(|entry| entry.key.len()) else {
-            return (steps, false);
-        };
-        rest = rest.strip_prefix(entry.key.as_str()).unwrap_or_default().trim_start_matches('.');
-        node = &entry.value;
-        steps.push(entry);
-    }
-    (steps, true)
+/// A step of a path.
+enum Step<'n> {
+    /// To the value of a key.
+    Key(&'n Node, &'n Node),
+    /// To an element of a list.
+    Item(usize, &'n Node),
 }
 
-/// Where a path leads, or the last step towards it: the value if it is one line, else the key.
-fn place_of(node: &Node, path: &str) -> Place {
-    match walk(node, path) {
-        (steps, true) => steps.last().map_or(node.place, |entry| match &entry.value.kind {
-            Kind::Null | Kind::List(_) | Kind::Map(_) => entry.key_place,
-            _ => entry.value.place,
-        }),
-        (steps, false) => steps.last().map_or(Place { length: 1, ..node.place }, |entry| entry.key_place),
-    }
-}
-
-/// The element of a list that a message is about, and its number.
-fn element(node: &Node, path: &str, message: &str) -> Option<(Place, usize)> {
-    let entry = walk(node, path).0.pop()?;
-    let Kind::List(items) = &entry.value.kind else { return None };
-    let about = |item: &Node| {
-        let text = item.text().map(|text| format!(": {text:?} is "));
-        text.zip(message.strip_prefix(path)).is_some_and(|(text, rest)| rest.starts_with(&text))
+/// Returns the first step of a path, and the rest of it. Keys may have dots in them, so the longest key that fits is taken.
+fn step<'n, 'p>(node: &'n Node, path: &'p str) -> Option<(Step<'n>, &'p str)> {
+    let (step, rest) = match &node.data {
+        YamlDataOwned::Sequence(items) => {
+            let ("", number, rest) = numbered(path)? else { return None };
+            (Step::Item(number, items.get(number)?), rest)
+        }
+        YamlDataOwned::Mapping(entries) => {
+            let fits = |(key, value)| {
+                let rest = path.strip_prefix(yaml::name(key).as_str())?;
+                (rest.is_empty() || rest.starts_with(['.', '['])).then_some((Step::Key(key, value), rest))
+            };
+            entries.iter().filter_map(fits).min_by_key(|(_, rest)| rest.len())?
+        }
+        _ => return None,
     };
-    items.iter().enumerate().find(|(_, item)| about(item)).map(|(number, item)| (item.place, number))
+    Some((step, rest.strip_prefix('.').unwrap_or(rest)))
 }
 
-/// Takes a key or an element of a list out of a section; says whether it was there.
-fn take_out(node: &mut Node, path: &str, message: &str) -> bool {
-    let (steps, whole) = walk(node, path);
-    if !whole || steps.is_empty() {
-        return false;
+/// Returns the last step of a path that is there, and whether it leads to its end.
+fn walk<'n>(node: &'n Node, path: &str) -> (Option<Step<'n>>, bool) {
+    let (mut last, mut node, mut rest) = (None, node, path);
+    while !rest.is_empty() {
+        let Some((step, behind)) = step(node, rest) else { return (last, false) };
+        let (Step::Key(_, value) | Step::Item(_, value)) = step;
+        (last, node, rest) = (Some(step), value, behind);
     }
-    let keys: Vec<String> = steps.iter().map(|entry| entry.key.clone()).collect();
-    let number = element(node, path, message).map(|(_, number)| number);
-    let mut node = node;
-    for (depth, key) in keys.iter().enumerate() {
-        let Kind::Map(entries) = &mut node.kind else { return false };
-        let Some(at) = entries.iter().position(|entry| entry.key == *key) else { return false };
-        if depth + 1 == keys.len() && number.is_none() {
-            entries.remove(at);
-            return true;
-        }
-        let Some(entry) = entries.get_mut(at) else { return false };
-        node = &mut entry.value;
+    (last, true)
+}
+
+/// Returns where a path leads, or the last step towards it: the value if it is one line, else the key.
+fn place_of(node: &Node, path: &str) -> Place {
+    let at = |node: &Node| Place::from(node.span);
+    match walk(node, path) {
+        (Some(Step::Key(_, value)), true) if value.data.is_value() && !value.data.is_null() => at(value),
+        (Some(Step::Key(key, _)), _) => at(key),
+        (Some(Step::Item(_, value)), _) if value.data.is_value() => at(value),
+        (Some(Step::Item(_, value)), _) => Place { length: 1, ..at(value) },
+        (None, _) => Place { length: 1, ..at(node) },
     }
-    match (&mut node.kind, number) {
-        (Kind::List(items), Some(number)) => {
-            items.remove(number);
-            true
+}
+
+/// Takes out what a path leads to; says whether it was there.
+fn take_out(node: &mut Node, path: &str) -> bool {
+    match step(node, path) {
+        Some((Step::Key(key, _), rest)) => {
+            let key = key.clone();
+            node.data.as_mapping_mut().is_some_and(|entries| match rest {
+                "" => entries.remove(&key).is_some(),
+                rest => entries.get_mut(&key).is_some_and(|value| take_out(value, rest)),
+            })
         }
-        _ => false,
+        Some((Step::Item(number, _), rest)) => node.data.as_sequence_mut().is_some_and(|items| match rest {
+            "" => items.drain(number..=number).next().is_some(),
+            rest => items.get_mut(number).is_some_and(|value| take_out(value, rest)),
+        }),
+        None => false,
     }
 }

@@ -1,13 +1,13 @@
 //! Under which names a secret is stored, and how to store it there; and back from a name.
 
-use flyte_secrets_policy::json::Writer;
 use flyte_secrets_policy::names::{self, Decoded, NameScheme, Scope, azure, flyte, kubernetes};
 use flyte_secrets_policy::settings::{self, EmbeddedSecretManager, Provider};
 use flyte_secrets_policy::store as stores;
+use serde::Serialize;
 
 use crate::store::Store;
 
-/// Which names are wanted.
+/// Which names are looked for.
 #[derive(Clone, Debug)]
 pub struct Query<'a> {
     /// The label `organization`.
@@ -30,13 +30,13 @@ pub struct Query<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A part that no label can have.
-    #[error("{0} {1:?} is no label's value or holds '__'; secrets' names are made of it")]
+    #[error("{0} {1:?} must be a valid label value without \"__\", the separator in secret names")]
     Label(&'static str, String),
     /// A key that no secret can have.
-    #[error("key {0:?} is no secret's key; write one that is not empty and has no control characters")]
+    #[error("invalid key {0:?}: must not be empty or contain control characters")]
     Key(String),
     /// The project's domain.
-    #[error("project {0:?} stands without its domain; name the domain too")]
+    #[error("missing domain of project {0:?}")]
     NoDomain(String),
     /// The settings' own.
     #[error(transparent)]
@@ -44,36 +44,25 @@ pub enum Error {
 }
 
 /// A name in a scope, or why the scope has none.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Named {
     /// The scope, in a word.
     pub scope: String,
     /// The name.
-    pub name: Result<String, stores::Error>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Why there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
     /// Namespace and name of the Secret that holds it, in Kubernetes.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
     /// The line that stores standard input there; none for Azure without a place.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
 }
 
-impl Named {
-    /// As JSON: `{"scope", "name", "secret", "command"}` or `{"scope", "error"}`.
-    pub fn write(&self, json: &mut Writer) {
-        json.object().member("scope", &self.scope);
-        match &self.name {
-            Ok(name) => json.member("name", name),
-            Err(wrong) => json.member("error", &wrong.to_string()),
-        };
-        for (key, value) in [("secret", &self.secret), ("command", &self.command)] {
-            if let Some(value) = value {
-                json.member(key, value);
-            }
-        }
-        json.end_object();
-    }
-}
-
-/// The names that the policy tries, in its order, as its own store says them.
+/// Returns the names that the policy tries, in its order, as its own store has them.
 ///
 /// # Errors
 /// No secret can be asked for so.
@@ -92,8 +81,8 @@ pub fn look_up(query: &Query) -> Result<Vec<Named>, Error> {
     }
     let mut config = EmbeddedSecretManager { r#type: Some(provider), ..EmbeddedSecretManager::default() };
     // Any place does: what a name may be does not depend on it.
-    (config.aws_config.region, config.gcp_config.project) = ("REGION", "PROJECT");
-    config.azure_config.vault_uri = "https://vault";
+    (config.aws_config.region, config.gcp_config.project) = ("REGION".to_owned(), "PROJECT".to_owned());
+    config.azure_config.vault_uri = "https://vault".to_owned();
     if !schemes.is_empty() {
         config.name_schemes = schemes.to_vec();
     }
@@ -104,11 +93,15 @@ pub fn look_up(query: &Query) -> Result<Vec<Named>, Error> {
     cascade.dedup();
     let mut found = Vec::new();
     for scope in cascade {
-        let none = |wrong| Named { scope: scope.to_string(), name: Err(wrong), secret: None, command: None };
+        let none = |error: stores::Error| Named {
+            scope: scope.to_string(),
+            error: Some(error.to_string()),
+            ..Named::default()
+        };
         let names = match store.names(scope, key) {
             Ok(names) => names,
-            Err(wrong) => {
-                found.push(none(wrong));
+            Err(error) => {
+                found.push(none(error));
                 continue;
             }
         };
@@ -118,16 +111,16 @@ pub fn look_up(query: &Query) -> Result<Vec<Named>, Error> {
                     let secret = (provider == Provider::K8s).then(|| kubernetes::secret_name(&name));
                     let command = command(provider, place, &name, secret.as_deref().unwrap_or_default());
                     let secret = secret.map(|secret| [place.unwrap_or(NAMESPACE), "/", &secret].concat());
-                    Named { scope: scope.to_string(), name: Ok(name), secret, command }
+                    Named { scope: scope.to_string(), name: Some(name), error: None, secret, command }
                 }
-                Err(wrong) => none(wrong),
+                Err(error) => none(error),
             });
         }
     }
     Ok(found)
 }
 
-/// Where Embedded looks without `k8sConfig.namespace`.
+/// The default of `k8sConfig.namespace`.
 const NAMESPACE: &str = "flyte";
 
 /// The line that stores standard input under a name, for a POSIX shell; in Kubernetes, in this Secret. None of these tools prints the
@@ -162,39 +155,36 @@ fn command(provider: Provider, place: Option<&str>, name: &str, secret: &str) ->
     Some([filter, &quoted].concat())
 }
 
-/// What a name is made of.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// What a name is made of. Parts that it lacks are empty.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Read {
     /// Whose name it is: `canonical`, `documented` or `azure`.
     pub scheme: &'static str,
-    /// Its parts.
-    pub decoded: Decoded,
+    /// The scope, in a word.
+    pub scope: String,
+    /// The organization.
+    pub organization: String,
+    /// The domain.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub domain: String,
+    /// The project.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub project: String,
+    /// The secret's key.
+    pub key: String,
 }
 
 impl Read {
-    /// Names and values of what it has, in order.
-    pub fn fields(&self) -> Vec<(&'static str, String)> {
-        let Decoded { organization, domain, project, key } = self.decoded.clone();
-        let scope = self.decoded.scope().to_string();
-        let mut fields = vec![("scheme", self.scheme.to_owned()), ("scope", scope)];
-        fields.extend([("organization", organization), ("domain", domain), ("project", project), ("key", key)]);
-        fields.retain(|(_, value)| !value.is_empty());
-        fields
-    }
-
-    /// As JSON, with one member for each field.
-    pub fn write(&self, json: &mut Writer) {
-        json.object();
-        for (field, value) in self.fields() {
-            json.member(field, &value);
-        }
-        json.end_object();
+    fn of(scheme: &'static str, decoded: Decoded) -> Self {
+        let scope = decoded.scope().to_string();
+        let Decoded { organization, domain, project, key } = decoded;
+        Self { scheme, scope, organization, domain, project, key }
     }
 }
 
-/// Nothing that a secret of Flyte's is called, and why, if that can be seen.
+/// A text that is not the name of a Flyte secret, and why, if that can be seen.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{name:?} is no name of a Flyte secret{why}")]
+#[error("{name:?} is not the name of a Flyte secret{why}")]
 pub struct NoName {
     name: String,
     why: &'static str,
@@ -212,9 +202,9 @@ pub fn decode(name: &str) -> Result<Read, NoName> {
 }
 
 fn read(name: &str) -> Option<Read> {
-    let canonical = flyte::decode(name).map(|decoded| Read { scheme: "canonical", decoded });
-    let documented = || flyte::decode_documented(name).map(|decoded| Read { scheme: "documented", decoded });
-    let azure = || azure::decode(name).map(|decoded| Read { scheme: "azure", decoded });
+    let canonical = flyte::decode(name).map(|decoded| Read::of("canonical", decoded));
+    let documented = || flyte::decode_documented(name).map(|decoded| Read::of("documented", decoded));
+    let azure = || azure::decode(name).map(|decoded| Read::of("azure", decoded));
     canonical.or_else(|_| documented()).or_else(|_| azure()).ok()
 }
 
@@ -222,10 +212,10 @@ fn why_not(name: &str) -> &'static str {
     let secret = name.rsplit_once('/').map_or(name, |(_, secret)| secret);
     let hex = |text: &str, length| text.len() == length && text.bytes().all(|c| c.is_ascii_hexdigit());
     if hex(secret, 32) {
-        ": an MD5 cannot be turned back; the Secret's data holds the value under the whole name"
+        ": an MD5 hash cannot be decoded; the Secret's data holds the value under the full name"
     } else if secret.strip_prefix("img-pull-").is_some_and(|rest| hex(rest, 16)) {
-        ": an image pull secret's name is a hash, which cannot be turned back"
+        ": the name of an image pull secret is a hash, which cannot be decoded"
     } else {
-        "; u__org__O__domain__D__project__P__key__K or 1-O-D-P-BASE32(K) wanted"
+        "; expected u__org__O__domain__D__project__P__key__K or 1-O-D-P-BASE32(K)"
     }
 }

@@ -1,272 +1,283 @@
-//! The pod as it will be, or why it is refused: the policy's own answer, with a store of secrets that somebody has written down.
+//! The pod as it will be, or why it is rejected: the policy's own answer, with a store of secrets that somebody has written down.
 
-use base64ct::{Base64, Encoding};
+use std::mem;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::admission;
-use flyte_secrets_policy::json::Writer;
-use flyte_secrets_policy::managers::Refusal;
+use flyte_secrets_policy::managers::{Injected, Reason, Refusal};
 use flyte_secrets_policy::names::{NameScheme, Scope, kubernetes};
-use flyte_secrets_policy::secret_request::{self as annotations, Annotated};
-use flyte_secrets_policy::settings::{self, ManagerType};
+use flyte_secrets_policy::settings::ManagerType;
+use flyte_secrets_policy::store::Lookup;
 use flyte_secrets_policy::verdict::{Rejection, Verdict};
+use serde::Serialize;
+use serde_json::{Value, json};
 
-use crate::requests::{self, sentence};
+use crate::requests::{self, Answer, Decoded};
 use crate::source::Pod;
-use crate::store::{self, Asked, Hashed, Store};
-use crate::tree::{Kind, Node};
+use crate::store::{self, Hashed, Store};
+use crate::text;
 
-/// What is accepted with values is accepted with words in their place, unless these take more room than there is.
+/// What is accepted with values is accepted with placeholders, unless these take more room than there is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the pod has no room for words in the place of values")]
+#[error("the pod would exceed a limit with placeholders instead of values")]
 pub struct NoRoom;
 
-/// The policy's answer, as data.
-#[derive(Clone, Debug)]
+/// The policy's answer.
+#[derive(Clone, Debug, Serialize)]
+pub struct Preview {
+    /// The pod, as people call it.
+    pub name: String,
+    /// Where it is created.
+    pub namespace: String,
+    /// What becomes of it.
+    pub outcome: Outcome,
+    /// Why it is rejected, if it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Refused>,
+    /// What its author should know.
+    pub warnings: Vec<String>,
+    /// What becomes of each secret request.
+    pub requests: Vec<Explained>,
+    /// The pod as it will be, with values.
+    #[serde(skip)]
+    pub after: Value,
+}
+
+/// What becomes of a pod.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// The pod stays as it is.
-    Untouched {
-        /// What its author should know.
-        warnings: Vec<String>,
-    },
-    /// The pod is changed.
-    Changed {
-        /// As it will be.
-        pod: Node,
-        /// What its author should know.
-        warnings: Vec<String>,
-        /// The audit annotation.
-        audit: String,
-    },
-    /// The pod is refused.
-    Refused {
-        /// The HTTP status.
-        code: u16,
-        /// All that the policy says.
-        message: String,
-        /// What the last manager says that was asked, if it comes to that.
-        reason: Option<String>,
-    },
+    /// It stays as it is.
+    Untouched,
+    /// It is changed.
+    Changed,
+    /// It is rejected.
+    Refused,
 }
 
-impl Outcome {
-    /// What the pod's author should know.
-    pub fn warnings(&self) -> &[String] {
-        match self {
-            Self::Untouched { warnings } | Self::Changed { warnings, .. } => warnings,
-            Self::Refused { .. } => &[],
-        }
-    }
+/// Why a pod is rejected.
+#[derive(Clone, Debug, Serialize)]
+pub struct Refused {
+    /// The HTTP status.
+    pub code: u16,
+    /// All that the policy says: the fact, and a line for each manager that has declined.
+    pub message: String,
 }
 
-/// What becomes of one request, and why.
-#[derive(Clone, Debug)]
+/// What becomes of one secret request, and why.
+#[derive(Clone, Debug, Serialize)]
 pub struct Explained {
     /// The annotation.
     pub annotation: String,
     /// What it asks for, in words.
     pub asks: String,
-    /// The managers that were asked, in order; the last one takes it, or nobody does.
+    /// The managers that were asked, in order; the last one takes it, or nobody does. None if the pod is rejected before.
     pub managers: Vec<AskedManager>,
 }
 
-/// What one manager makes of a request.
-#[derive(Clone, Debug)]
+/// What one manager makes of a secret request.
+#[derive(Clone, Debug, Serialize)]
 pub struct AskedManager {
     /// The manager.
     pub manager: ManagerType,
-    /// Under which name the secret is found, or why the manager does not take the request.
-    pub answer: Result<String, String>,
+    /// Whether it takes the request.
+    pub takes: bool,
+    /// Under which name the secret is found, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Why it does not, if it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// What was looked up, in order.
-    pub read: Vec<Asked>,
+    pub read: Vec<Read>,
 }
 
-impl Explained {
-    /// As JSON: `{"annotation", "asks", "managers": [{"manager", "takes", "source" | "reason", "read"}]}`.
-    pub fn write(&self, json: &mut Writer) {
-        json.object().member("annotation", &self.annotation).member("asks", &self.asks);
-        json.key("managers").list();
-        for AskedManager { manager, answer, read } in &self.managers {
-            json.object().member("manager", manager.name()).key("takes").boolean(answer.is_ok());
-            match answer {
-                Ok(source) => json.member("source", source),
-                Err(reason) => json.member("reason", reason),
-            };
-            json.key("read").list();
-            for Asked { object, name, found } in read {
-                json.object().member("object", object).member("name", name).key("found").boolean(*found).end_object();
-            }
-            json.end_list().end_object();
-        }
-        json.end_list().end_object();
+/// A name that was looked up.
+#[derive(Clone, Debug, Serialize)]
+pub struct Read {
+    /// The object that holds it, or its kind and place.
+    pub object: String,
+    /// The name.
+    pub name: String,
+    /// Whether it is there.
+    pub found: bool,
+}
+
+impl AskedManager {
+    fn declined((manager, reason): (ManagerType, Reason)) -> Self {
+        let read = match &reason {
+            Reason::NotFound(lookups) => read(lookups, false),
+            _ => Vec::new(),
+        };
+        Self { manager, takes: false, source: None, reason: Some(reason.to_string()), read }
     }
+
+    /// Returns the managers that were asked for a request that one of them took.
+    fn all(injected: Injected) -> Vec<Self> {
+        let Injected { declined, manager, source, looked_up, .. } = injected;
+        let takes = Self { manager, takes: true, source: Some(source), reason: None, read: read(&looked_up, true) };
+        declined.into_iter().map(Self::declined).chain([takes]).collect()
+    }
+}
+
+fn read(lookups: &[Lookup], last_is_found: bool) -> Vec<Read> {
+    let last = lookups.len().saturating_sub(1);
+    let read = |(number, lookup): (usize, &Lookup)| match lookup {
+        Lookup::Name { name, object } => {
+            Some(Read { object: object.clone(), name: name.clone(), found: last_is_found && number == last })
+        }
+        Lookup::NoName { .. } => None,
+    };
+    lookups.iter().enumerate().filter_map(read).collect()
 }
 
 /// Where a pod is created.
 #[derive(Debug)]
 pub struct Admission<'a> {
-    /// The pod.
-    pub pod: &'a Pod,
-    /// The namespace.
-    pub namespace: &'a str,
-    /// The policy's settings.
-    pub settings: &'a Node,
+    pod: &'a Pod,
+    namespace: &'a str,
+    settings: &'a Value,
     store: Store,
-    /// All names under which the policy may look for what the pod asks for, by the names of the Secrets that hold them.
-    names: Vec<Hashed>,
 }
 
 impl<'a> Admission<'a> {
-    /// A pod that is created with what `store` has; without one, each secret that is asked for is taken to be in its project's scope.
-    /// Without a namespace it is the pod's own, or `default`.
-    pub fn new(pod: &'a Pod, namespace: Option<&'a str>, settings: &'a Node, store: Option<&Store>) -> Self {
-        let names = names(pod);
-        let store = store.map_or_else(|| Store::assumed(names.clone()), Store::fresh);
+    /// Returns a pod that is created with what `store` has; without one, each secret that is asked for is taken to be in its
+    /// project's scope. Without a namespace it is the pod's own, or `default`.
+    pub fn new(pod: &'a Pod, namespace: Option<&'a str>, settings: &'a Value, store: Option<&Store>) -> Self {
+        let store = store.cloned().unwrap_or_else(|| Store::assumed(names(pod)));
         let namespace = namespace.or(pod.namespace.as_deref()).unwrap_or("default");
-        Self { pod, namespace, settings, store, names }
+        Self { pod, namespace, settings, store }
     }
 
-    /// What the policy says.
-    pub fn decide(&self) -> Outcome {
-        decide(&self.pod.object, self.namespace, self.settings, &self.store)
+    /// Returns the policy's answer.
+    pub fn decide(&self) -> Preview {
+        let (verdict, injected) = self.ask(&self.store);
+        let mut asked: Vec<(String, Vec<AskedManager>)> =
+            injected.into_iter().map(|injected| (injected.annotation.clone(), AskedManager::all(injected))).collect();
+        let mut preview = Preview {
+            name: self.pod.name.clone(),
+            namespace: self.namespace.to_owned(),
+            outcome: Outcome::Untouched,
+            refusal: None,
+            warnings: Vec::new(),
+            requests: Vec::new(),
+            after: self.pod.object.clone(),
+        };
+        match verdict {
+            Verdict::Accept { warnings } => preview.warnings = warnings,
+            Verdict::Mutate { pod, warnings, .. } => {
+                (preview.outcome, preview.warnings, preview.after) =
+                    (Outcome::Changed, warnings, self.read(pod.json()));
+            }
+            Verdict::Reject(rejection) => {
+                let (code, message) = (rejection.code(), rejection.to_string());
+                (preview.outcome, preview.refusal) = (Outcome::Refused, Some(Refused { code, message }));
+                if let Rejection::Refusal(refusal) = *rejection
+                    && let Refusal::Request { request, tried } = *refusal
+                {
+                    asked.push((request.annotation, tried.into_iter().map(AskedManager::declined).collect()));
+                }
+            }
+        }
+        preview.requests = requests::read(self.pod)
+            .requests
+            .into_iter()
+            .filter_map(|decoded| match decoded {
+                Decoded { annotation: Some(annotation), answer: Answer::Request { asks, .. } } => {
+                    let known = asked.iter_mut().find(|(known, _)| *known == annotation);
+                    let managers = known.map(|(_, managers)| mem::take(managers)).unwrap_or_default();
+                    Some(Explained { annotation, asks, managers })
+                }
+                _ => None,
+            })
+            .collect();
+        preview
     }
 
-    /// The pod before and after, as `outcome` has it, without values. The policy is asked again with two kinds of placeholders in the
-    /// store: where these answers differ, a value stands. Variables of that name are hidden in the pod that came in,
-    /// too, where an earlier pass may have put a value.
+    /// Returns the pod before and after, as `preview` has it, without values. The policy is asked again with two kinds of
+    /// placeholders in the store: where these answers differ, a value stands. Variables of that name are hidden in the pod
+    /// that came in, too, where an earlier pass may have put a value.
     ///
     /// # Errors
-    /// With placeholders the pod is refused.
-    pub fn without_values(&self, outcome: &Outcome) -> Result<(Node, Node), NoRoom> {
-        let before = &self.pod.object;
-        let Outcome::Changed { pod: after, .. } = outcome else { return Ok((before.clone(), before.clone())) };
-        let ask = |words| match decide(before, self.namespace, self.settings, &self.store.with_placeholders(words)) {
-            Outcome::Changed { pod, .. } => Ok(pod),
-            Outcome::Untouched { .. } | Outcome::Refused { .. } => Err(NoRoom),
+    /// With placeholders the pod is rejected.
+    pub fn without_values(&self, preview: &Preview) -> Result<(Value, Value), NoRoom> {
+        let mut before = self.pod.object.clone();
+        if preview.outcome != Outcome::Changed {
+            return Ok((before.clone(), before));
+        }
+        let ask = |words| match self.ask(&self.store.with_placeholders(words)).0 {
+            Verdict::Mutate { pod, .. } => Ok(self.read(pod.json())),
+            Verdict::Accept { .. } | Verdict::Reject(_) => Err(NoRoom),
         };
         let (mut hidden, other) = (ask(store::VALUE)?, ask("place of")?);
         let mut values = Vec::new();
-        compare(after, &hidden, &other, &mut values);
-        let mut before = before.clone();
+        compare(&preview.after, &hidden, &other, &mut values);
         hide(&mut before, &values);
         hide(&mut hidden, &values);
         Ok((before, hidden))
     }
 
-    /// What becomes of each request, manager by manager: each is asked alone, as the policy would.
-    pub fn explain(&self) -> Vec<Explained> {
-        let found = requests::read(self.pod);
-        let json = self.settings.to_json();
-        let settings = settings::parse(&json).unwrap_or_default();
-        let mut explained = Vec::new();
-        for Annotated { annotation, request } in &found.requests {
-            let pod = only(&self.pod.object, annotation);
-            let mut asked = Vec::new();
-            for manager in settings.managers() {
-                let (made, goes_on) = self.ask(manager, annotation, &pod);
-                asked.push(made);
-                if !goes_on {
-                    break;
-                }
-            }
-            let annotation = (*annotation).to_owned();
-            explained.push(Explained { annotation, asks: sentence(request), managers: asked });
-        }
-        explained
+    /// Reads the pod that the core has written, which is JSON.
+    fn read(&self, pod: &str) -> Value {
+        let mut pod = serde_json::from_str(pod).unwrap_or_default();
+        reorder(&mut pod, &self.pod.object);
+        pod
     }
 
-    /// What a manager alone makes of a pod with one request, and whether the next one would be asked.
-    fn ask(&self, manager: ManagerType, annotation: &str, pod: &Node) -> (AskedManager, bool) {
-        let mut settings = self.settings.clone();
-        settings.set("secretManagerTypes", Kind::List(vec![manager.name().into()]).into());
-        self.store.take_asked();
-        let outcome = decide(pod, self.namespace, &settings, &self.store);
-        let mut read = self.store.take_asked();
-        for asked in &mut read {
-            if let Some(known) = self.names.iter().find(|known| known.secret == asked.name) {
-                asked.name.clone_from(&known.name);
-            }
-        }
-        // An outage ends the search, as it does in the policy.
-        let goes_on = matches!(outcome, Outcome::Refused { code: 400..=499, .. });
-        let answer = match outcome {
-            Outcome::Changed { audit, .. } => {
-                let source = audit.strip_prefix(&format!("{annotation}: {} ", manager.name()));
-                Ok(source.unwrap_or(&audit).to_owned())
-            }
-            Outcome::Untouched { warnings } => Err(warnings.join("; ")),
-            Outcome::Refused { message, reason, .. } => Err(reason.unwrap_or(message)),
-        };
-        (AskedManager { manager, answer, read }, goes_on)
-    }
-
-    /// The members `name`, `namespace`, `outcome`, `refusal` if it is one, `warnings` and `requests` of an object in JSON.
-    pub fn write(&self, outcome: &Outcome, explained: &[Explained], json: &mut Writer) {
-        json.member("name", &self.pod.name).member("namespace", self.namespace);
-        match outcome {
-            Outcome::Untouched { .. } => json.member("outcome", "untouched"),
-            Outcome::Changed { .. } => json.member("outcome", "changed"),
-            Outcome::Refused { code, message, .. } => {
-                json.member("outcome", "refused").key("refusal").object();
-                json.key("code").raw(code.to_string().as_bytes()).member("message", message).end_object()
-            }
-        };
-        json.key("warnings").strings(outcome.warnings()).key("requests").list();
-        explained.iter().for_each(|explained| explained.write(json));
-        json.end_list();
+    fn ask(&self, store: &Store) -> (Verdict, Vec<Injected>) {
+        let request = json!({
+            "kind": { "group": "", "version": "v1", "kind": "Pod" },
+            "operation": "CREATE",
+            "namespace": self.namespace,
+            "object": self.pod.object,
+        });
+        let payload = json!({ "request": request, "settings": self.settings });
+        admission::explain(payload.to_string().as_bytes(), store)
     }
 }
 
+/// Puts members in the order that they have in another value, so that a diff shows changes only. Elements of lists are those of
+/// the same name.
+fn reorder(value: &mut Value, like: &Value) {
+    match (value, like) {
+        (Value::Object(members), Value::Object(like)) => {
+            let mut rest = mem::take(members);
+            for (key, like) in like {
+                if let Some(mut value) = rest.shift_remove(key) {
+                    reorder(&mut value, like);
+                    members.insert(key.clone(), value);
+                }
+            }
+            members.extend(rest);
+        }
+        (Value::Array(items), Value::Array(like)) => {
+            for item in items {
+                if let Some(like) =
+                    like.iter().find(|like| item.get("name").is_some() && like.get("name") == item.get("name"))
+                {
+                    reorder(item, like);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Returns all names under which the policy may look for what a pod asks for.
 fn names(pod: &Pod) -> Vec<Hashed> {
-    let label = |name: &str| pod.object.text_at(&["metadata", "labels", name]).unwrap_or_default();
+    let label = |name: &str| text(&pod.object, &["metadata", "labels", name]);
     let scope = Scope { organization: label("organization"), domain: label("domain"), project: label("project") };
     let mut names = Vec::new();
-    for annotated in requests::read(pod).requests {
+    for decoded in requests::read(pod).requests {
+        let Answer::Request { request, .. } = decoded.answer else { continue };
         for scope in scope.cascade() {
-            for name in scope.candidates(annotated.request.key, &[NameScheme::Canonical, NameScheme::Documented]) {
+            for name in scope.candidates(&request.key, &[NameScheme::Canonical, NameScheme::Documented]) {
                 names.push(Hashed { secret: kubernetes::secret_name(&name), name });
             }
         }
     }
     names
-}
-
-fn decide(pod: &Node, namespace: &str, settings: &Node, store: &Store) -> Outcome {
-    let mut json = Writer::default();
-    json.object().key("request").object();
-    json.key("kind").object().member("group", "").member("version", "v1").member("kind", "Pod").end_object();
-    json.member("operation", "CREATE").member("namespace", namespace);
-    pod.write(json.key("object"));
-    settings.write(json.end_object().key("settings"));
-    json.end_object();
-    match admission::validate(json.bytes(), &texts, store) {
-        Verdict::Accept { warnings } => Outcome::Untouched { warnings },
-        Verdict::Mutate { pod: edited, audit, warnings } => {
-            let mut json = Writer::default();
-            edited.write(&mut json);
-            // The core splices into JSON that was written above, so what it writes is JSON.
-            Outcome::Changed { pod: Node::from_json(json.bytes()).unwrap_or_default(), warnings, audit }
-        }
-        Verdict::Reject(rejection) => Outcome::Refused {
-            code: rejection.code(),
-            message: rejection.to_string(),
-            reason: match rejection.as_ref() {
-                Rejection::Refusal(refusal) => match refusal.as_ref() {
-                    Refusal::Request { tried, .. } => tried.last().map(|(_, reason)| reason.to_string()),
-                    Refusal::TooLarge { .. } | Refusal::Clash { .. } => None,
-                },
-                _ => None,
-            },
-        },
-    }
-}
-
-/// The pod with one request.
-fn only(pod: &Node, annotation: &str) -> Node {
-    let mut pod = pod.clone();
-    let annotations = pod.get_mut("metadata").and_then(|metadata| metadata.get_mut("annotations"));
-    if let Some(entries) = annotations.and_then(Node::entries_mut) {
-        entries.retain(|entry| entry.key == annotation || annotations::number_of(&entry.key).is_none());
-    }
-    pod
 }
 
 /// A variable that holds a value.
@@ -278,21 +289,25 @@ struct Hidden {
     shown: String,
 }
 
-fn compare(real: &Node, hidden: &Node, other: &Node, values: &mut Vec<Hidden>) {
-    if let (Some(name), Some(value)) = (real.text_at(&["name"]), real.text_at(&["value"]))
-        && let (Some(stand_in), Some(second)) = (hidden.text_at(&["value"]), other.text_at(&["value"]))
+fn variable(object: &Value) -> Option<(&str, &str)> {
+    Some((object.get("name")?.as_str()?, object.get("value")?.as_str()?))
+}
+
+fn compare(real: &Value, hidden: &Value, other: &Value, values: &mut Vec<Hidden>) {
+    if let (Some((name, value)), Some((_, stand_in)), Some((_, second))) =
+        (variable(real), variable(hidden), variable(other))
         && stand_in != second
     {
         let values_of = [value.to_owned(), stand_in.to_owned()];
         values.push(Hidden { name: name.to_owned(), values: values_of, shown: readable(stand_in) });
     }
-    match (&real.kind, &hidden.kind, &other.kind) {
-        (Kind::Map(real), Kind::Map(hidden), Kind::Map(other)) => {
-            for ((real, hidden), other) in real.iter().zip(hidden).zip(other) {
-                compare(&real.value, &hidden.value, &other.value, values);
+    match (real, hidden, other) {
+        (Value::Object(real), Value::Object(hidden), Value::Object(other)) => {
+            for ((real, hidden), other) in real.values().zip(hidden.values()).zip(other.values()) {
+                compare(real, hidden, other, values);
             }
         }
-        (Kind::List(real), Kind::List(hidden), Kind::List(other)) => {
+        (Value::Array(real), Value::Array(hidden), Value::Array(other)) => {
             for ((real, hidden), other) in real.iter().zip(hidden).zip(other) {
                 compare(real, hidden, other, values);
             }
@@ -301,19 +316,21 @@ fn compare(real: &Node, hidden: &Node, other: &Node, values: &mut Vec<Hidden>) {
     }
 }
 
-fn hide(node: &mut Node, values: &[Hidden]) {
-    let shown = node.text_at(&["name"]).zip(node.text_at(&["value"])).and_then(|(name, value)| {
+fn hide(value: &mut Value, values: &[Hidden]) {
+    let shown = variable(value).and_then(|(name, value)| {
         let mut named = values.iter().filter(|hidden| hidden.name == name).peekable();
         named.peek()?;
         let known = named.find(|hidden| hidden.values.iter().any(|known| known == value));
-        Some(known.map_or("<another value>", |hidden| hidden.shown.as_str()))
+        Some(known.map_or("<another value>", |hidden| hidden.shown.as_str()).to_owned())
     });
-    if let Some(shown) = shown {
-        node.set("value", shown.into());
-    }
-    match &mut node.kind {
-        Kind::Map(entries) => entries.iter_mut().for_each(|entry| hide(&mut entry.value, values)),
-        Kind::List(items) => items.iter_mut().for_each(|item| hide(item, values)),
+    match value {
+        Value::Object(members) => {
+            members.values_mut().for_each(|value| hide(value, values));
+            if let (Some(value), Some(shown)) = (members.get_mut("value"), shown) {
+                *value = shown.into();
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| hide(item, values)),
         _ => {}
     }
 }
@@ -323,7 +340,7 @@ fn readable(text: &str) -> String {
     let mut shown = String::new();
     for line in text.split_inclusive('\n') {
         let placeholder = line.split_once('=').and_then(|(file, encoded)| {
-            let placeholder = String::from_utf8(Base64::decode_vec(encoded.trim_end()).ok()?).ok()?;
+            let placeholder = String::from_utf8(STANDARD.decode(encoded.trim_end()).ok()?).ok()?;
             placeholder.starts_with("<value of ").then(|| [file, "=", &placeholder, "\n"].concat())
         });
         shown.push_str(placeholder.as_deref().unwrap_or(line));

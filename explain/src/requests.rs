@@ -1,75 +1,109 @@
-//! What requests for secrets ask for, in words.
+//! What secret requests ask for, in words.
 
-use flyte_secrets_policy::json::Writer;
-use flyte_secrets_policy::secret_request::{self as requests, ANNOTATION_PREFIX, Annotated, MountRequirement, SecretRequest};
+use flyte_secrets_policy::secret_request::{self, ANNOTATION_PREFIX, MountRequirement, SecretRequest};
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 
+use crate::at;
 use crate::source::Pod;
-use crate::tree::Entry;
 
 /// What a pod asks for.
-#[derive(Debug)]
-pub struct Found<'a> {
-    /// Its requests, in the policy's order.
-    pub requests: Vec<Annotated<'a>>,
-    /// Annotations that hold no request.
-    pub unreadable: Vec<(&'a str, requests::Error)>,
-    /// Annotations that start as requests do and have no number.
-    pub ignored: Vec<&'a str>,
+#[derive(Clone, Debug, Serialize)]
+pub struct Asked {
+    /// The pod, as people call it; empty for an annotation's value alone.
+    pub name: String,
+    /// Its secret requests, in the policy's order, and behind them the annotations that hold none.
+    pub requests: Vec<Decoded>,
+    /// Annotations that start as secret requests do and have no number.
+    #[serde(skip)]
+    pub ignored: Vec<String>,
 }
 
-/// Reads the requests of a pod; unlike the policy, those that can be read also where others cannot.
-pub fn read<'a>(pod: &'a Pod, texts: &'a Texts) -> Found<'a> {
-    let annotations = pod.object.at(&["metadata", "annotations"]).into_iter().flat_map(|it| it.entries());
-    let pair = |entry: &'a Entry| Some((entry.key.as_str(), entry.value.text()?));
+/// A secret request, or why there is none.
+#[derive(Clone, Debug, Serialize)]
+pub struct Decoded {
+    /// The annotation that holds it, if it is one of a pod's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub annotation: Option<String>,
+    /// What it asks for.
+    #[serde(flatten)]
+    pub answer: Answer,
+}
+
+/// A secret request, or why there is none.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    /// What it asks for.
+    Request {
+        /// Its fields.
+        #[serde(serialize_with = "fields")]
+        request: SecretRequest,
+        /// The same in words.
+        asks: String,
+    },
+    /// The text holds no request.
+    Error {
+        /// Why.
+        error: String,
+    },
+}
+
+impl Answer {
+    fn of(request: SecretRequest) -> Self {
+        Self::Request { asks: sentence(&request), request }
+    }
+}
+
+/// Returns what an annotation's value asks for.
+///
+/// # Errors
+/// It holds no secret request.
+pub fn decode(value: &str) -> Result<Answer, secret_request::Unreadable> {
+    secret_request::decode(value.trim()).map(Answer::of)
+}
+
+/// Reads the secret requests of a pod; unlike the policy, those that can be read also where others cannot.
+pub fn read(pod: &Pod) -> Asked {
+    let annotations = at(&pod.object, &["metadata", "annotations"]).and_then(Value::as_object);
+    let pairs = annotations.into_iter().flatten().filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)));
     let mut readable = Vec::new();
     let mut unreadable = Vec::new();
-    for pair in annotations.filter_map(pair).filter(|(key, _)| key.starts_with(ANNOTATION_PREFIX)) {
-        match requests::read(vec![pair].into_iter(), texts) {
+    for pair in pairs.filter(|(key, _)| key.starts_with(ANNOTATION_PREFIX)) {
+        match secret_request::read([pair].into_iter()) {
             Ok(_) => readable.push(pair),
-            Err(wrong) => unreadable.push((pair.0, wrong)),
+            Err(error) => unreadable.push((pair.0.to_owned(), Answer::Error { error: error.to_string() })),
         }
     }
-    let found = requests::read(readable.into_iter(), texts).unwrap_or_default();
-    Found { requests: found.requests, unreadable, ignored: found.ignored }
-}
-
-impl Found<'_> {
-    /// As a list in JSON: `{"annotation", "request", "asks"}` or `{"annotation", "error"}` each.
-    pub fn write(&self, json: &mut Writer) {
-        json.list();
-        for Annotated { annotation, request } in &self.requests {
-            write_request(request, json.object().member("annotation", annotation));
-            json.end_object();
-        }
-        for (annotation, wrong) in &self.unreadable {
-            json.object().member("annotation", annotation).member("error", &wrong.to_string()).end_object();
-        }
-        json.end_list();
+    let found = secret_request::read(readable.into_iter()).unwrap_or_default();
+    let requests = found.requests.into_iter().map(|it| (it.annotation, Answer::of(it.request)));
+    let decoded = |(annotation, answer)| Decoded { annotation: Some(annotation), answer };
+    Asked {
+        name: pod.name.clone(),
+        requests: requests.chain(unreadable).map(decoded).collect(),
+        ignored: found.ignored,
     }
 }
 
-/// The members `request` and `asks` of an object in JSON.
-pub fn write_request(request: &SecretRequest, json: &mut Writer) {
+/// Writes the fields that are not empty; `mount` in the words of the command line.
+fn fields<S: Serializer>(request: &SecretRequest, serializer: S) -> Result<S::Ok, S::Error> {
     let SecretRequest { group, group_version, key, mount_requirement, env_var } = request;
-    json.key("request").object();
-    for (field, value) in [("key", key), ("group", group), ("groupVersion", group_version), ("envVar", env_var)] {
-        if !value.is_empty() {
-            json.member(field, value);
-        }
-    }
-    match mount_requirement {
-        MountRequirement::Any => json.member("mount", "any"),
-        MountRequirement::EnvVar => json.member("mount", "env"),
-        MountRequirement::File => json.member("mount", "file"),
-        MountRequirement::Unknown(number) => json.key("mount").raw(number.to_string().as_bytes()),
+    let texts = [("key", key), ("group", group), ("groupVersion", group_version), ("envVar", env_var)];
+    let mount = match mount_requirement {
+        MountRequirement::Any => "any".into(),
+        MountRequirement::EnvVar => "env".into(),
+        MountRequirement::File => "file".into(),
+        MountRequirement::Unknown(number) => Value::from(*number),
     };
-    json.end_object().member("asks", &sentence(request));
+    let texts =
+        texts.into_iter().filter(|(_, text)| !text.is_empty()).map(|(field, text)| (field, text.as_str().into()));
+    serializer.collect_map(texts.chain([("mount", mount)]))
 }
 
-/// What a request asks for, in words.
+/// Returns what a secret request asks for, in words.
 pub fn sentence(request: &SecretRequest) -> String {
     let SecretRequest { group, group_version, key, mount_requirement, env_var } = request;
-    let mut text = match (*group, *key) {
+    let mut text = match (group.as_str(), key.as_str()) {
         ("", "") => "a secret without group and key".to_owned(),
         ("", key) => format!("key {key:?}"),
         (group, "") => format!("group {group:?}"),
@@ -78,7 +112,7 @@ pub fn sentence(request: &SecretRequest) -> String {
     if !group_version.is_empty() {
         text.push_str(&format!(" in version {group_version:?}"));
     }
-    text.push_str(&match (mount_requirement, *env_var) {
+    text.push_str(&match (mount_requirement, env_var.as_str()) {
         (MountRequirement::EnvVar, "") => ", as a variable".to_owned(),
         (MountRequirement::EnvVar, name) => format!(", as the variable {name}"),
         (MountRequirement::File, "") => ", as a file".to_owned(),

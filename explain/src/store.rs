@@ -3,33 +3,34 @@
 //! Unless values are to be shown, it hands out a placeholder in each one's place, so that the core never sees a value
 //! that is printed.
 
-use std::cell::RefCell;
-
-use base64ct::{Base64, Encoding};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::names::{azure, flyte};
 use flyte_secrets_policy::store::{Cluster, GetResource, host_error};
+use serde_json::{Map, Value, json};
 
 use crate::source::{self, Source};
-use crate::tree::{Entry, Kind, Node, Place};
+use crate::yaml::{self, Node, Place};
+use crate::{at, text};
 
-/// Why a text is no store.
+/// Why a text is not a store.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It cannot be read.
     #[error(transparent)]
     Source(#[from] source::Error),
     /// It has something else in it.
-    #[error("{file} is no store: {key:?} is none of K8s, AWS, GCP and Azure, and no Secret of Kubernetes")]
+    #[error("{file} is not a store: expected K8s, AWS, GCP, Azure or Secrets of Kubernetes, found {key:?}")]
     Unknown {
         /// The text.
         file: String,
         /// What is unknown.
         key: String,
-        /// Where it stands.
-        place: Place,
+        /// Where it stands, if that is known.
+        place: Option<Place>,
     },
     /// Secrets live in namespaces.
-    #[error("{file} holds the Secret {name} without a namespace; write it into metadata.namespace")]
+    #[error("{file} holds the Secret {name} without a namespace; set metadata.namespace")]
     NoNamespace {
         /// The text.
         file: String,
@@ -42,7 +43,7 @@ pub enum Error {
 #[derive(Clone, Debug)]
 enum Contents {
     /// As in the text: store → name → value; for K8s namespace → Secret → data.
-    Listed(Node),
+    Listed(Value),
     /// Whatever is asked for; Secrets by the names that they are hashes of.
     Assumed(Vec<Hashed>),
 }
@@ -56,113 +57,85 @@ pub struct Hashed {
     pub name: String,
 }
 
-/// One question, and whether there was such an object.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Asked {
-    /// Kind, namespace if there is one, and name.
-    pub object: String,
-    /// The object's name.
-    pub name: String,
-    /// Whether it is there.
-    pub found: bool,
-}
-
 /// The cluster.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Store {
     contents: Contents,
     /// The words that stand before a key in the place of its value; without them values are handed out.
     instead: Option<&'static str>,
-    asked: RefCell<Vec<Asked>>,
 }
 
 impl Store {
-    fn new(contents: Contents) -> Self {
-        Self { contents, instead: None, asked: RefCell::default() }
-    }
-
-    /// A store with nothing in it.
+    /// Returns a store with nothing in it.
     pub fn empty() -> Self {
-        Self::new(Contents::Listed(Node::default()))
+        Self { contents: Contents::Listed(Value::default()), instead: None }
     }
 
-    /// A store that has each secret whose name is among `names`.
+    /// Returns a store that has each secret whose name is among `names`.
     pub fn assumed(names: Vec<Hashed>) -> Self {
-        Self { instead: Some(VALUE), ..Self::new(Contents::Assumed(names)) }
+        Self { contents: Contents::Assumed(names), instead: Some(VALUE) }
     }
 
-    /// A store that is written down: in the format of the golden cases, or as Secrets as kubectl prints them.
+    /// Reads a store that is written down: in the format of the golden cases, or as Secrets as kubectl prints them.
     ///
     /// # Errors
     /// It is neither.
     pub fn read(source: &Source) -> Result<Self, Error> {
-        let mut contents = Kind::Map(Vec::new()).into();
+        let mut contents = json!({});
         for document in source.documents()? {
-            add(&document, &source.name, &mut contents)?;
+            add(&yaml::value(&document), &document, &source.name, &mut contents)?;
         }
-        Ok(Self::new(Contents::Listed(contents)))
+        Ok(Self { contents: Contents::Listed(contents), instead: None })
     }
 
     /// Whether nothing at all is written down.
     pub fn is_empty(&self) -> bool {
-        matches!(&self.contents, Contents::Listed(contents) if contents.entries().is_empty())
+        matches!(&self.contents, Contents::Listed(contents) if contents.as_object().is_none_or(Map::is_empty))
     }
 
-    /// The same store, of which nothing has been asked.
-    pub fn fresh(&self) -> Self {
-        Self { instead: self.instead, ..Self::new(self.contents.clone()) }
-    }
-
-    /// The same store with a placeholder in each value's place.
+    /// Returns the same store with a placeholder in each value's place.
     pub fn with_placeholders(&self, words: &'static str) -> Self {
-        Self { instead: Some(words), ..self.fresh() }
+        Self { instead: Some(words), ..self.clone() }
     }
 
-    /// What has been asked since this was called last.
-    pub fn take_asked(&self) -> Vec<Asked> {
-        self.asked.take()
-    }
-
-    fn secret(&self, namespace: &str, name: &str) -> Option<Node> {
+    fn secret(&self, namespace: &str, name: &str) -> Option<Value> {
         let data = match &self.contents {
-            Contents::Listed(contents) => contents.at(&["K8s", namespace, name])?.clone(),
+            Contents::Listed(contents) => at(contents, &["K8s", namespace, name])?.clone(),
             Contents::Assumed(names) => {
                 let known = names.iter().find(|known| known.secret == name)?;
-                Node::of(&known.name, "assumed".into())
+                json!({ &known.name: "assumed" })
             }
         };
-        let encoded = |words: &str, key: &str| Base64::encode_string(placeholder(words, key).as_bytes());
-        Some(Node::of("data", self.shown(data, encoded)))
+        let encoded = |words: &str, key: &str| STANDARD.encode(placeholder(words, key));
+        Some(json!({ "data": self.shown(data, encoded) }))
     }
 
-    fn stored(&self, store: &str, name: &str) -> Option<Node> {
+    fn stored(&self, store: &str, name: &str) -> Option<Value> {
         let value = match &self.contents {
-            Contents::Listed(contents) => contents.at(&[store, name])?.clone(),
-            Contents::Assumed(_) => Node::of("stringValue", "assumed".into()),
+            Contents::Listed(contents) => at(contents, &[store, name])?.clone(),
+            Contents::Assumed(_) => json!({ "stringValue": "assumed" }),
         };
         Some(self.shown(value, |words, field| match (field, store) {
-            ("binaryValue", _) => Base64::encode_string(placeholder(words, name).as_bytes()),
-            (_, "Azure") => {
-                let mut value = Node::of("type", "STRING".into());
-                value.set("value", placeholder(words, name).as_str().into());
-                String::from_utf8(value.to_json()).unwrap_or_default()
-            }
+            ("binaryValue", _) => STANDARD.encode(placeholder(words, name)),
+            (_, "Azure") => json!({ "type": "STRING", "value": placeholder(words, name) }).to_string(),
             _ => placeholder(words, name),
         }))
     }
 
-    /// An object's fields, with placeholders for those that are not empty.
-    fn shown(&self, mut object: Node, placeholder: impl Fn(&str, &str) -> String) -> Node {
+    /// Returns an object's fields, with placeholders for those that are not empty.
+    fn shown(&self, mut object: Value, placeholder: impl Fn(&str, &str) -> String) -> Value {
         let Some(words) = self.instead else { return object };
-        for Entry { key, value, .. } in object.entries_mut().into_iter().flatten() {
-            if value.text().is_some_and(|text| !text.is_empty()) && key != "error" {
-                *value = placeholder(words, key).as_str().into();
+        for (key, value) in object.as_object_mut().into_iter().flatten() {
+            if value.as_str().is_some_and(|text| !text.is_empty()) && key != "error" {
+                *value = placeholder(words, key).into();
             }
         }
         object
     }
+}
 
-    fn object(&self, request: &GetResource) -> Result<Node, String> {
+impl Cluster for Store {
+    fn get_resource(&self, request: &GetResource) -> Result<Vec<u8>, String> {
         let GetResource { kind, name, namespace, .. } = request;
         let found = match (*kind, namespace) {
             ("Secret", Some(namespace)) => self.secret(namespace, name),
@@ -178,7 +151,7 @@ impl Store {
         let found = found.ok_or_else(|| host_error::missing(request))?;
         match found.get("error") {
             Some(_) => Err("ApiError: the store says so (ErrorResponse { code: 503 })".to_owned()),
-            None => Ok(found),
+            None => Ok(found.to_string().into_bytes()),
         }
     }
 }
@@ -193,54 +166,39 @@ fn is_name_in(store: &str, name: &str) -> bool {
     (1..=longest).contains(&name.len()) && name.bytes().all(|c| c.is_ascii_alphanumeric() || others.contains(&c))
 }
 
-impl Cluster for Store {
-    fn get_resource(&self, request: &GetResource) -> Result<Vec<u8>, String> {
-        let answer = self.object(request);
-        let object = match request.namespace {
-            Some(namespace) => [request.kind, " ", namespace, "/", request.name].concat(),
-            None => [request.kind, " ", request.name].concat(),
-        };
-        self.asked.borrow_mut().push(Asked { object, name: request.name.to_owned(), found: answer.is_ok() });
-        answer.map(|object| object.to_json())
-    }
-}
-
 /// What placeholders of values say.
 pub const VALUE: &str = "value of";
 
 fn placeholder(words: &str, name: &str) -> String {
     let decoded = flyte::decode_documented(name).or_else(|_| azure::decode(name));
-    ["<", words, " ", decoded.as_ref().map_or(name, |decoded| &decoded.key), ">"].concat()
+    format!("<{words} {}>", decoded.as_ref().map_or(name, |decoded| &decoded.key))
 }
 
-fn add(document: &Node, file: &str, contents: &mut Node) -> Result<(), Error> {
-    let text = |path: &[&str]| document.text_at(path).unwrap_or_default();
-    match (text(&["kind"]), document.get("items").and_then(Node::items)) {
+/// Adds what a document holds; `node` is the same with places.
+fn add(document: &Value, node: &Node, file: &str, contents: &mut Value) -> Result<(), Error> {
+    let name = text(document, &["metadata", "name"]);
+    match (text(document, &["kind"]), document.get("items").and_then(Value::as_array)) {
         ("Secret", _) => {
-            let (name, namespace) = (text(&["metadata", "name"]), text(&["metadata", "namespace"]));
+            let namespace = text(document, &["metadata", "namespace"]);
             if namespace.is_empty() {
                 return Err(Error::NoNamespace { file: file.to_owned(), name: name.to_owned() });
             }
-            let empty = || Kind::Map(Vec::new()).into();
-            let mut data = document.get("data").cloned().unwrap_or_else(empty);
-            for Entry { key, value, .. } in document.get("stringData").map(Node::entries).unwrap_or_default() {
-                let encoded = value.text().map(|text| Base64::encode_string(text.as_bytes()));
-                data.set(key, encoded.unwrap_or_default().as_str().into());
-            }
-            merge(contents, Node::of("K8s", Node::of(namespace, Node::of(name, data))));
+            let members = |field| document.get(field).and_then(Value::as_object).cloned().unwrap_or_default();
+            let mut data = members("data");
+            let encoded = |value: &Value| STANDARD.encode(value.as_str().unwrap_or_default()).into();
+            data.extend(members("stringData").into_iter().map(|(key, value)| (key, encoded(&value))));
+            merge(contents, json!({ "K8s": { namespace: { name: data } } }));
         }
-        (_, Some(items)) => items.iter().try_for_each(|item| add(item, file, contents))?,
+        (_, Some(items)) => items.iter().try_for_each(|item| add(item, node, file, contents))?,
+        // A document without anything, such as one of comments alone, is no store and no mistake.
         _ => {
-            let unknown = |entry: &&Entry| !["K8s", "AWS", "GCP", "Azure"].contains(&entry.key.as_str());
-            if let Some(unknown) = document.entries().iter().find(unknown) {
-                return Err(Error::Unknown {
-                    file: file.to_owned(),
-                    key: unknown.key.clone(),
-                    place: unknown.key_place,
-                });
+            let mut keys = document.as_object().into_iter().flat_map(Map::keys);
+            if let Some(key) = keys.find(|key| !["K8s", "AWS", "GCP", "Azure"].contains(&key.as_str())) {
+                let mut places = node.data.as_mapping().into_iter().flat_map(|entries| entries.keys());
+                let place = places.find(|node| yaml::name(node) == *key).map(|node| node.span.into());
+                return Err(Error::Unknown { file: file.to_owned(), key: key.clone(), place });
             }
-            // A document without anything, such as one of comments alone, is no store and no mistake.
-            if !document.entries().is_empty() {
+            if document.is_object() {
                 merge(contents, document.clone());
             }
         }
@@ -248,16 +206,13 @@ fn add(document: &Node, file: &str, contents: &mut Node) -> Result<(), Error> {
     Ok(())
 }
 
-fn merge(into: &mut Node, from: Node) {
-    match from.kind {
-        Kind::Map(entries) if into.entries_mut().is_some() => {
-            for Entry { key, value, .. } in entries {
-                match into.get_mut(&key) {
-                    Some(known) => merge(known, value),
-                    None => into.set(&key, value),
-                }
+fn merge(into: &mut Value, from: Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (key, value) in from {
+                merge(into.entry(key).or_insert(Value::Null), value);
             }
         }
-        kind => *into = kind.into(),
+        (into, from) => *into = from,
     }
 }

@@ -1,232 +1,257 @@
-//! Writing YAML: what people read. Blocks for texts of several lines, quotes where a reader of any version of YAML could take a text for
-//! something else.
+//! YAML: reading it as saphyr's nodes, which know where they stand, and writing it for people.
 //!
-//! Knows a tree and nothing of what is in it.
+//! Knows nothing of pods, settings or secrets. YAML is that of version 1.2, and `<<` merges, as kubectl reads it.
 
-use flyte_secrets_policy::json::Writer;
+use std::collections::BTreeMap;
+use std::mem;
 
-use crate::tree::{self, Kind, Node};
+use saphyr::{MarkedYamlOwned, ScalarOwned, ScanError, YamlDataOwned, YamlLoader};
+use saphyr_parser::{Event, Marker, Parser, Span, SpannedEventReceiver};
+use serde::Serialize;
+use serde_json::Value;
 
-/// Writes a document, in the order of the tree.
-pub fn write(node: &Node) -> String {
-    let mut text = String::new();
-    value(node, 0, &mut text);
-    text.trim_start_matches([' ', '\n']).to_owned()
+/// A value, and where it stands.
+pub type Node = MarkedYamlOwned;
+
+/// Why a text is not YAML, and where.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("line {}, column {}: {problem}", .place.line, .place.column)]
+pub struct Invalid {
+    /// The fact.
+    pub problem: String,
+    /// Where it shows.
+    pub place: Place,
 }
 
-/// A value behind a key or a hyphen, from the space or the line's end on. What nests stands so many columns in.
-fn value(node: &Node, indent: usize, text: &mut String) {
-    match &node.kind {
-        Kind::List(items) if !items.is_empty() => {
-            for item in items {
-                line(indent, text);
-                text.push('-');
-                match &item.kind {
-                    // The first member of a map, or the first element of a list, stands behind the hyphen.
-                    Kind::Map(_) | Kind::List(_) => {
-                        let mut nested = String::new();
-                        value(item, indent + 2, &mut nested);
-                        text.push(' ');
-                        text.push_str(nested.trim_start_matches([' ', '\n']));
-                    }
-                    _ => value(item, indent + 2, text),
+impl Invalid {
+    fn new(problem: String, marker: Marker) -> Self {
+        Self { problem, place: Span::empty(marker).into() }
+    }
+}
+
+impl From<&ScanError> for Invalid {
+    fn from(error: &ScanError) -> Self {
+        Self::new(error.info().to_owned(), *error.marker())
+    }
+}
+
+/// Where something stands in a text. Lines and columns count from 1, columns and lengths in characters.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct Place {
+    /// The line.
+    pub line: usize,
+    /// The column.
+    pub column: usize,
+    /// How long it is, at least 1.
+    pub length: usize,
+}
+
+impl From<Span> for Place {
+    fn from(span: Span) -> Self {
+        Self { line: span.start.line(), column: span.start.col() + 1, length: span.len().max(1) }
+    }
+}
+
+/// How many values may stand behind aliases, each counted as often as it is named: a few lines of aliases of aliases would fill
+/// any memory.
+const MAX_ALIASED: usize = 1_000_000;
+
+/// How deep values may nest, so that walks over them have stack enough.
+const MAX_DEPTH: usize = 128;
+
+/// Reads all documents of a text of YAML, of which JSON is a part; one without a value if there is none.
+///
+/// # Errors
+/// The first thing that is not YAML, a key that stands twice, or too much of everything.
+pub fn read(text: &str) -> Result<Vec<Node>, Invalid> {
+    let mut loader = Loader::default();
+    loader.loader.alias_limit(MAX_ALIASED);
+    let parsed = Parser::new_from_str(text).load(&mut loader, true);
+    if let Some(problem) = loader.too_deep.or(loader.loader.error().map(Invalid::from)) {
+        return Err(problem);
+    }
+    parsed.map_err(|error| Invalid::from(&error))?;
+    let mut documents = loader.loader.into_documents();
+    for document in &mut documents {
+        settle(document)?;
+    }
+    if documents.is_empty() {
+        documents.push(Node::value_from_str("~"));
+    }
+    Ok(documents)
+}
+
+/// saphyr's loader, which has no limit for depth.
+#[derive(Default)]
+struct Loader<'t> {
+    loader: YamlLoader<'t, Node>,
+    /// The anchors of what is open, outermost first, and how deep it nests so far.
+    open: Vec<(usize, usize)>,
+    /// How deep anchors nest.
+    depths: BTreeMap<usize, usize>,
+    too_deep: Option<Invalid>,
+}
+
+impl<'t> SpannedEventReceiver<'t> for Loader<'t> {
+    fn on_event(&mut self, event: Event<'t>, span: Span) {
+        let depth = match &event {
+            Event::SequenceStart(anchor, _) | Event::MappingStart(anchor, _) => {
+                self.open.push((*anchor, 1));
+                0
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                let (anchor, depth) = self.open.pop().unwrap_or_default();
+                self.depths.insert(anchor, depth);
+                depth
+            }
+            Event::Alias(anchor) => self.depths.get(anchor).copied().unwrap_or_default(),
+            _ => 0,
+        };
+        if let Some((_, outer)) = self.open.last_mut() {
+            *outer = (*outer).max(depth + 1);
+        }
+        if self.open.len() + depth > MAX_DEPTH {
+            let problem = || Invalid::new(format!("values nest more than {MAX_DEPTH} deep"), span.start);
+            self.too_deep.get_or_insert_with(problem);
+        }
+        if self.too_deep.is_none() {
+            self.loader.on_event(event, span);
+        }
+    }
+}
+
+/// Leaves out tags, which JSON has none of, and puts what `<<` names into the map that names it; the map's own keys win.
+fn settle(node: &mut Node) -> Result<(), Invalid> {
+    while let YamlDataOwned::Tagged(_, inner) = &mut node.data {
+        node.data = mem::replace(&mut inner.data, YamlDataOwned::BadValue);
+    }
+    match &mut node.data {
+        YamlDataOwned::Sequence(items) => items.iter_mut().try_for_each(settle)?,
+        YamlDataOwned::Mapping(entries) => {
+            for (key, value) in entries.iter_mut() {
+                if !matches!(key.data, YamlDataOwned::Value(_)) {
+                    return Err(Invalid::new("invalid key: expected a string".to_owned(), key.span.start));
+                }
+                settle(value)?;
+            }
+            let merged = match entries.remove(&Node::value_from_str("<<")) {
+                Some(Node { data: YamlDataOwned::Sequence(maps), .. }) => maps,
+                other => other.into_iter().collect(),
+            };
+            for (key, value) in merged.iter().filter_map(|map| map.data.as_mapping()).flatten() {
+                if !entries.contains_key(key) {
+                    entries.insert(key.clone(), value.clone());
                 }
             }
         }
-        Kind::Map(entries) if !entries.is_empty() => {
-            for entry in entries {
-                line(indent, text);
-                scalar(&entry.key, text);
-                text.push(':');
-                // Lists stand below their key, not further in.
-                let deeper = if entry.value.items().is_some() { 0 } else { 2 };
-                value(&entry.value, indent + deeper, text);
-            }
-        }
-        kind => {
-            text.push(' ');
-            match kind {
-                Kind::Null => text.push_str("null"),
-                Kind::Bool(value) => text.push_str(if *value { "true" } else { "false" }),
-                Kind::Number(number) => text.push_str(number),
-                Kind::Text(value) if is_block(value) => block(value, indent, text),
-                Kind::Text(value) => scalar(value, text),
-                Kind::List(_) => text.push_str("[]"),
-                Kind::Map(_) => text.push_str("{}"),
-            }
-            text.push('\n');
-        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Returns the value of a node, without the places. What JSON cannot say is null.
+pub fn value(node: &Node) -> Value {
+    match &node.data {
+        YamlDataOwned::Value(ScalarOwned::Boolean(value)) => (*value).into(),
+        YamlDataOwned::Value(ScalarOwned::Integer(number)) => (*number).into(),
+        YamlDataOwned::Value(ScalarOwned::FloatingPoint(number)) => number.into_inner().into(),
+        YamlDataOwned::Value(ScalarOwned::String(text)) => text.as_str().into(),
+        YamlDataOwned::Sequence(items) => items.iter().map(value).collect(),
+        YamlDataOwned::Mapping(entries) => entries.iter().map(|(key, node)| (name(key), value(node))).collect(),
+        _ => Value::Null,
     }
 }
 
-/// Starts a line, if none has been started.
-fn line(indent: usize, text: &mut String) {
-    if !text.is_empty() && !text.ends_with('\n') {
-        text.push('\n');
-    }
-    text.extend(std::iter::repeat_n(' ', indent));
-}
-
-fn scalar(value: &str, text: &mut String) {
-    if is_plain(value) {
-        text.push_str(value);
-        return;
-    }
-    // JSON's strings are YAML's, but for characters that YAML wants to see escaped.
-    let mut json = Writer::default();
-    json.string(value);
-    for character in String::from_utf8(json.into_bytes()).unwrap_or_default().chars() {
-        match is_printable(character) {
-            true => text.push(character),
-            false => text.push_str(&format!("\\u{:04x}", u32::from(character))),
-        }
+/// Returns the text of a key; JSON has no other keys.
+pub fn name(key: &Node) -> String {
+    match value(key) {
+        Value::String(text) => text,
+        other => other.to_string(),
     }
 }
 
-fn block(value: &str, indent: usize, text: &mut String) {
-    text.push('|');
-    match value.strip_suffix('\n') {
-        None => text.push('-'),
-        Some(rest) if rest.ends_with('\n') => text.push('+'),
-        Some(_) => {}
-    }
-    // The line's end comes with what follows.
-    for content in value.strip_suffix('\n').unwrap_or(value).split('\n') {
-        text.push('\n');
-        if !content.is_empty() {
-            text.extend(std::iter::repeat_n(' ', indent.max(2)));
-            text.push_str(content);
-        }
-    }
-}
-
-/// Whether a text of several lines can stand as it is.
-fn is_block(value: &str) -> bool {
-    value.contains('\n')
-        && !value.starts_with([' ', '\n', '\t'])
-        && value.chars().all(|c| c == '\n' || c == '\t' || is_printable(c))
-}
-
-fn is_printable(character: char) -> bool {
-    !character.is_control() && !matches!(character, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
-}
-
-/// Whether a text needs no quotes: it is nothing else than text in YAML 1.1 and 1.2, and has nothing in it that ends it.
-fn is_plain(value: &str) -> bool {
-    const INDICATORS: &str = "-?:,[]{}#&*!|>'\"%@` ";
-    // Of numbers, times and dates.
-    const NUMBERS: &str = "0123456789+-.:_eETtZz ";
-    const WORDS: [&str; 12] = ["y", "n", "yes", "no", "on", "off", "=", "<<", ".inf", "-.inf", "+.inf", ".nan"];
-    let mut characters = value.chars();
-    let starts = match (characters.next(), characters.next()) {
-        (None, _) => false,
-        // A hyphen starts options of commands too; three of them, and three dots, divide documents.
-        (Some('-'), Some(second)) => second != ' ' && !value.starts_with("---"),
-        (Some('.'), Some('.')) => false,
-        (Some(first), _) => !INDICATORS.contains(first),
-    };
-    let digits = value.trim_start_matches(['+', '-', '.']);
-    let based = ["0x", "0o", "0b"].iter().any(|base| digits.starts_with(base));
-    let number = digits.starts_with(|c: char| c.is_ascii_digit());
-    let number = number && (based || value.chars().all(|c| NUMBERS.contains(c)));
-    starts
-        && !number
-        && !WORDS.iter().any(|word| value.eq_ignore_ascii_case(word))
-        && matches!(tree::plain(value), Kind::Text(_))
-        && !value.as_bytes().windows(2).any(|pair| matches!(pair, b": " | b" #"))
-        && !value.ends_with([':', ' '])
-        && value.chars().all(is_printable)
+/// Writes a document for people to read.
+pub fn write(value: &impl Serialize) -> String {
+    // It fails on maps whose keys are not strings, of which JSON has none.
+    serde_yaml::to_string(value).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use serde_json::json;
 
-    /// What serde_json makes of a tree.
-    fn json(node: &Node) -> serde_json::Value {
-        serde_json::from_slice(&node.to_json()).expect("JSON")
+    fn values(text: &str) -> Vec<Value> {
+        read(text).expect("YAML").iter().map(value).collect()
     }
 
-    fn text() -> impl Strategy<Value = String> {
-        let words = [
-            "yes",
-            "NO",
-            "~",
-            "null",
-            "0x1F",
-            "1:20",
-            "2001-01-01",
-            ".inf",
-            "1_000",
-            "-",
-            "--",
-            "- a",
-            "a: b",
-            "<<",
-            "=",
-            "a #b",
+    #[test]
+    fn scalars_follow_the_core_schema() {
+        let table = [
+            ("", json!(null)),
+            ("~", json!(null)),
+            ("True", json!(true)),
+            ("yes", json!("yes")),
+            ("0x1F", json!(31)),
+            ("0o17", json!(15)),
+            ("1.5", json!(1.5)),
+            ("1_000", json!("1_000")),
+            ("'1'", json!("1")),
+            ("!!str 1", json!("1")),
+            ("!mine 1", json!(1)),
         ];
-        let odd = [
-            "|",
-            "\n",
-            "a\n",
-            "a\n\nb",
-            "a\n\n",
-            " a\nb",
-            "a\tb",
-            "\u{85}",
-            "\u{feff}x",
-            "{{ a }}",
-            "-ec",
-            "--x",
-            "...",
-            "'",
-            "\"\\",
-        ];
-        let known = words.into_iter().chain(odd).map(str::to_owned).collect::<Vec<_>>();
-        prop_oneof![proptest::sample::select(known), "[ -~\n]{0,12}", "\\PC{0,8}", "[0-9+.eEx_:-]{1,6}"]
-    }
-
-    fn tree() -> impl Strategy<Value = Node> {
-        let number = prop_oneof![any::<i64>().prop_map(|it| it.to_string()), "[1-9][0-9]{0,3}\\.[0-9]{1,3}"];
-        let leaf = prop_oneof![
-            Just(Kind::Null),
-            any::<bool>().prop_map(Kind::Bool),
-            number.prop_map(Kind::Number),
-            text().prop_map(Kind::Text)
-        ];
-        leaf.prop_map(Node::from).prop_recursive(4, 24, 4, |inner| {
-            let map = proptest::collection::btree_map(text(), inner.clone(), 0..4);
-            prop_oneof![
-                proptest::collection::vec(inner, 0..4).prop_map(|items| Kind::List(items).into()),
-                map.prop_map(|members| {
-                    let mut map = Node::from(Kind::Map(Vec::new()));
-                    members.into_iter().for_each(|(key, value)| map.set(&key, value));
-                    map
-                })
-            ]
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_written_reads_back(tree in tree()) {
-            let text = write(&tree);
-            let read = tree::parse(&text).expect("YAML");
-            prop_assert_eq!(read.iter().map(json).collect::<Vec<_>>(), vec![json(&tree)], "{}", text);
-            // The same in the eyes of somebody else's reader of YAML 1.1.
-            let other: serde_json::Value = serde_yaml::from_str(&text).expect("YAML");
-            prop_assert_eq!(other, json(&tree), "{}", text);
+        for (text, expected) in table {
+            assert_eq!(values(text), [expected], "{text}");
         }
     }
 
     #[test]
-    fn it_looks_as_people_write_it() {
-        let json = br#"{"a":[{"b":"x","c":[1,-2.50]},[["z"]],[],"p\nq"],"d":{"e":{},"f":"yes","g":"l\n"},"h":"-ec","i":"5Gi","j":null}"#;
-        let tree = Node::from_json(json).expect("JSON");
-        let wanted = "a:\n- b: x\n  c:\n  - 1\n  - -2.50\n- - - z\n- []\n- |-\n  p\n  q\nd:\n  e: {}\n  f: \"yes\"\n  g: |\n    l\n\
-                      h: -ec\ni: 5Gi\nj: null\n";
-        assert_eq!(write(&tree), wanted);
+    fn maps_are_merged_and_documents_listed() {
+        let text = "a: &x {b: [1], c: 2}\nd:\n  <<: *x\n  c: 3\ne:\n  <<: [{f: 1}, *x]\n---\n- |+\n  h\n\n";
+        let merged = json!({
+            "a": { "b": [1], "c": 2 }, "d": { "c": 3, "b": [1] }, "e": { "f": 1, "b": [1], "c": 2 },
+        });
+        assert_eq!(values(text), [merged, json!(["h\n\n"])]);
+    }
+
+    #[test]
+    fn invalid_texts_are_rejected_with_the_place() {
+        let deep = "[".repeat(200);
+        let aliases = (1..9).fold("a0: &a0 [1,1,1,1,1,1,1,1,1,1]\n".to_owned(), |text, n| {
+            let list = vec![format!("*a{}", n - 1); 10].join(",");
+            format!("{text}a{n}: &a{n} [{list}]\n")
+        });
+        let nested = (1..9).fold(format!("a0: &a0 {}{}\n", "[".repeat(50), "]".repeat(50)), |text, n| {
+            format!("{text}a{n}: &a{n} {}*a{}{}\n", "[".repeat(50), n - 1, "]".repeat(50))
+        });
+        let table = [
+            ("a: 1\nb:\n  c: 1\n  c: 2\n", "line 4, column 3: duplicated key in mapping"),
+            ("? [a]\n: b\n", "line 1, column 3: invalid key: expected a string"),
+            (&deep, "line 1, column 129: values nest more than 128 deep"),
+            (&nested, "line 3, column 59: values nest more than 128 deep"),
+            (
+                &aliases,
+                "line 6, column 38: alias expansion exceeded the maximum node budget (possible billion-laughs attack)",
+            ),
+        ];
+        for (text, expected) in table {
+            assert_eq!(read(text).expect_err("invalid").to_string(), expected);
+        }
+    }
+
+    fn text() -> impl Strategy<Value = String> {
+        let known = [
+            "yes", "NO", "~", "0x1F", "1:20", ".inf", "1_000", "-", "a: b", "<<", "=", "a #b", "a\n\nb", " a\nb", "-ec",
+        ];
+        prop_oneof![proptest::sample::select(known.to_vec()).prop_map(str::to_owned), "[ -~\n]{0,12}", "\\PC{0,8}"]
+    }
+
+    proptest! {
+        #[test]
+        fn written_documents_read_back(pairs in proptest::collection::btree_map("[a-z]{1,4}", text(), 0..6)) {
+            let document = json!({ "list": [pairs, [], {}, null, 1.5], "pairs": pairs });
+            prop_assert_eq!(values(&write(&document)), vec![document]);
+        }
     }
 }

@@ -82,7 +82,7 @@ test("what is wrong in each text, with its place", () => {
   expect(pods).toEqual([]);
   expect(findings.pod[0]?.place?.line).toBe(2);
   expect(findings.settings).toMatchObject([
-    { severity: "error", path: "secretManagerTypes", place: { line: 1, column: 22, length: 3 } },
+    { severity: "error", path: "secretManagerTypes[0]", place: { line: 1, column: 22, length: 3 } },
   ]);
   expect(findings.secrets).toMatchObject([{ severity: "error", path: "", place: { line: 1, column: 1, length: 3 } }]);
   expect(preview({ pod: "kind: Service" }).findings.pod[0]?.message).toContain("holds no pod");
@@ -125,10 +125,10 @@ test("names, in each store, and back", () => {
     },
   ]);
   expect(names({ organization: "acme", key: "a.b", store: "gcp" })[0]?.error).toContain("no secrets with such names");
-  expect(() => names({ organization: "a__b", key: "k" })).toThrow('organization "a__b" is no label\'s value');
+  expect(() => names({ organization: "a__b", key: "k" })).toThrow('organization "a__b" must be a valid label value');
   expect(decodeName(project)).toEqual({ scheme: "canonical", scope: "project", ...acme });
   expect(decodeName("1-acme---NM")).toEqual({ scheme: "azure", scope: "organization", organization: "acme", key: "k" });
-  expect(() => decodeName("x")).toThrow('"x" is no name of a Flyte secret');
+  expect(() => decodeName("x")).toThrow('"x" is not the name of a Flyte secret');
 });
 
 test("requests, there and back", async () => {
@@ -145,7 +145,7 @@ test("requests, there and back", async () => {
   expect(decodeRequests("AAAA").pods[0]?.requests[0]?.error).toContain("base32");
   expect(decodeRequests(await example("pod.yaml")).pods[0]?.requests).toHaveLength(3);
   expect(decodeRequests("kind: Service").findings).toHaveLength(1);
-  expect(() => encodeRequest({ key: "k", mount: 7 })).toThrow('"7" is no mount');
+  expect(() => encodeRequest({ key: "k", mount: 7 })).toThrow('invalid mount "7"');
 });
 
 test("settings", async () => {
@@ -161,7 +161,7 @@ test("settings", async () => {
     {
       severity: "error",
       path: "awsSecretManagr",
-      message: "awsSecretManagr is unknown; awsSecretManager was perhaps meant",
+      message: "unknown field `awsSecretManagr`, did you mean `awsSecretManager`?",
       place: { line: 2, column: 1, length: 15 },
     },
   ]);

@@ -53,7 +53,7 @@ export interface PodPreview {
   name: string;
   namespace: string;
   outcome: "changed" | "untouched" | "refused";
-  /** If it is refused: the HTTP status, and all that the policy says. */
+  /** If it is refused: the HTTP status, and all that the policy says: the fact, and a line for each manager that has declined. */
   refusal?: { code: 400 | 403 | 503; message: string };
   warnings: string[];
   /** The pod in YAML, as it comes in and as it will be. */
@@ -62,7 +62,10 @@ export interface PodPreview {
   requests: ExplainedRequest[];
 }
 
-/** What becomes of one request: the managers that were asked, in order. The last one takes it, or nobody does. */
+/**
+ * What becomes of one request: the managers that were asked, in order. The last one takes it, or nobody does. None are asked if the pod
+ * is untouched or rejected before.
+ */
 export interface ExplainedRequest {
   annotation: string;
   /** In words. */

@@ -16,7 +16,7 @@ const EXPECTED: Record<string, [string, string[], string[]]> = {
   vault: [
     "Changed",
     ["Vault: injected"],
-    ['vault.hashicorp.com/agent-inject: "true"', "vault.hashicorp.com/role: flyte-tasks"],
+    ["vault.hashicorp.com/agent-inject: 'true'", "vault.hashicorp.com/role: flyte-tasks"],
   ],
   aws: ["Changed", ["AWS: injected"], ["aws-pull-secret-0", "200Mi"]],
   gcp: ["Changed", ["GCP: injected"], ["gcp-pull-secret-0"]],

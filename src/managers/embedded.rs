@@ -14,7 +14,7 @@ use crate::cut;
 use crate::names::{self, Scope, kubernetes};
 use crate::pod::{ContainerName, File, InitContainer, Merged, Plan, SECRETS_DIR, memory_volume, mount, variable};
 use crate::secret_request::{MountRequirement, SecretRequest};
-use crate::store::{self, SecretValue};
+use crate::store::{self, Lookup, SecretValue};
 use crate::tenancy;
 
 /// The volume in memory that files are written to.
@@ -56,7 +56,8 @@ impl SecretManager for Embedded<'_> {
             Some(name) => self.as_variable(&name, &found.value)?,
             None => self.as_file(request, &found.value, merged)?,
         };
-        let mut injection = Injection { plan, source: found.location, warnings: Vec::new() };
+        let source = found.looked_up.last().map(ToString::to_string).unwrap_or_default();
+        let mut injection = Injection { plan, source, looked_up: found.looked_up, warnings: Vec::new() };
         if settings.embedded_secret_manager_config.image_pull_secrets.enabled {
             self.pull_images(found.scope, key, &mut injection)?;
         }
@@ -81,7 +82,8 @@ impl Labels<'_> {
 struct Found<'a> {
     value: SecretValue,
     scope: Scope<'a>,
-    location: String,
+    /// Where it was looked for; the last one holds it.
+    looked_up: Vec<Lookup>,
 }
 
 impl Embedded<'_> {
@@ -126,15 +128,16 @@ impl Embedded<'_> {
             let names = match store.names(scope, key) {
                 Ok(names) => names,
                 // A name that is too long for the store can be short enough in a broader scope.
-                Err(no_name) => {
-                    looked_up.push(format!("no name in the scope of the {scope} ({no_name})"));
+                Err(problem) => {
+                    looked_up.push(Lookup::NoName { scope: scope.to_string(), problem });
                     continue;
                 }
             };
             for name in names {
+                looked_up.push(store.lookup(&name));
                 match store.fetch(&name) {
-                    Ok(value) => return Ok(Found { value, scope, location: store.location(&name) }),
-                    Err(store::Error::NotFound) => looked_up.push(store.location(&name)),
+                    Ok(value) => return Ok(Found { value, scope, looked_up }),
+                    Err(store::Error::NotFound) => {}
                     Err(failure) => return Err(failure.into()),
                 }
             }

@@ -26,7 +26,7 @@ impl SecretManager for K8s<'_> {
             MountRequirement::Any | MountRequirement::File => self.file(request, &group, merged)?,
             other => return Err(Reason::MountRequirement(other, "ANY, ENV_VAR or FILE")),
         };
-        Ok(Injection { plan, source: [&group, "/", key].concat(), warnings: Vec::new() })
+        Ok(Injection { plan, source: [&group, "/", key].concat(), ..Injection::default() })
     }
 }
 

@@ -17,7 +17,7 @@ use crate::pod::{self, Contested, Limits, Merged, Plan, Pod, SECRETS_DIR, TooLar
 use crate::secret_request::{Annotated, MountRequirement, SecretRequest};
 use crate::settings::{self, ManagerType, Settings};
 use crate::store::host_error::HostError;
-use crate::store::{self, Cluster};
+use crate::store::{self, Cluster, Lookup};
 use crate::tenancy;
 
 /// Everything a manager may look at.
@@ -47,6 +47,8 @@ struct Injection {
     plan: Plan,
     /// The name under which the secret is found; for the audit annotation.
     source: String,
+    /// Where Embedded has looked; the last one holds it.
+    looked_up: Vec<Lookup>,
     warnings: Vec<String>,
 }
 
@@ -100,8 +102,8 @@ pub enum Reason {
         value: String,
     },
     /// Looked up everywhere.
-    #[error("not found; looked up {}; store it under one of these names", .0.join(", "))]
-    NotFound(Vec<String>),
+    #[error("not found; looked up {}; store it under one of these names", list(.0))]
+    NotFound(Vec<Lookup>),
     /// The store does not have it, or has something else.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -181,6 +183,10 @@ pub enum Refusal {
     },
 }
 
+fn list(lookups: &[Lookup]) -> String {
+    lookups.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
 /// The managers' reasons, a line for each.
 fn each(tried: &[(ManagerType, Reason)]) -> String {
     tried.iter().map(|(manager, reason)| format!("\n{manager}: {reason}")).collect()
@@ -197,6 +203,8 @@ pub struct Injected {
     pub manager: ManagerType,
     /// The name under which the secret is found.
     pub source: String,
+    /// Where Embedded has looked for it; the last one holds it. Empty for the others, which look nothing up.
+    pub looked_up: Vec<Lookup>,
 }
 
 /// What is to be added for all requests.
@@ -215,24 +223,34 @@ pub struct Outcome {
 /// # Errors
 /// The first request that nobody injects, or that conflicts with another.
 pub fn inject(requests: &[Annotated], context: Context) -> Result<Outcome, Box<Refusal>> {
-    let chain: Vec<Link> = context.settings.managers().map(|manager| (manager, open(manager, context))).collect();
     let mut outcome = Outcome::default();
+    inject_into(&mut outcome, requests, context)?;
+    Ok(outcome)
+}
+
+/// As [`inject`], which it leaves half done where it fails: what became of the requests until then.
+///
+/// # Errors
+/// Likewise.
+pub(crate) fn inject_into(outcome: &mut Outcome, requests: &[Annotated], context: Context) -> Result<(), Box<Refusal>> {
+    let chain: Vec<Link> = context.settings.managers().map(|manager| (manager, open(manager, context))).collect();
     for (number, annotated) in requests.iter().enumerate() {
         let too_large = |problem| Box::new(Refusal::TooLarge { request: annotated.clone(), problem });
         for (field, text) in annotated.request.strings() {
             pod::check_text(field, text).map_err(too_large)?;
         }
         let (declined, manager, injection) = ask(&chain, annotated, &outcome.merged)?;
-        outcome.merged.add(number, injection.plan).map_err(|clash| {
+        let annotation = annotated.annotation.clone();
+        let Injection { plan, source, looked_up, warnings } = injection;
+        outcome.injected.push(Injected { annotation, declined, manager, source, looked_up });
+        outcome.merged.add(number, plan).map_err(|clash| {
             let first = requests.get(clash.first).unwrap_or(annotated).clone();
             Box::new(Refusal::Clash { first, second: annotated.clone(), over: clash.over })
         })?;
         context.limits.check(&outcome.merged).map_err(too_large)?;
-        let annotation = annotated.annotation.clone();
-        outcome.injected.push(Injected { annotation, declined, manager, source: injection.source });
-        outcome.warnings.extend(injection.warnings);
+        outcome.warnings.extend(warnings);
     }
-    Ok(outcome)
+    Ok(())
 }
 
 /// A manager in the chain.

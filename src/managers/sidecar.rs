@@ -52,7 +52,7 @@ impl SecretManager for SidecarManager<'_> {
             files: vec![File { path: file, contents: [self.container_prefix, &source].concat() }],
             ..Plan::default()
         };
-        Ok(Injection { plan, source, warnings: Vec::new() })
+        Ok(Injection { plan, source, ..Injection::default() })
     }
 }
 

@@ -50,7 +50,7 @@ impl SecretManager for Vault<'_> {
             foreign_mount: true,
             ..Plan::default()
         };
-        Ok(Injection { plan, source: file, warnings })
+        Ok(Injection { plan, source: file, warnings, ..Injection::default() })
     }
 }
 

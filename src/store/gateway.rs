@@ -6,7 +6,7 @@
 use serde::Deserialize;
 
 use super::azure_value::{self, AzureValue};
-use super::{Cluster, Error, GetResource, SecretStore, SecretValue, decode_base64, describe, not_empty, read};
+use super::{Cluster, Error, GetResource, Lookup, SecretStore, SecretValue, decode_base64, describe, not_empty, read};
 use crate::names::{NameScheme, Scope, azure};
 
 /// The API that the gateway serves.
@@ -41,8 +41,8 @@ impl SecretStore for Gateway<'_> {
         }
     }
 
-    fn location(&self, name: &str) -> String {
-        format!("{name} ({} in {})", self.kind, self.place)
+    fn lookup(&self, name: &str) -> Lookup {
+        Lookup::Name { name: name.to_owned(), object: format!("{} in {}", self.kind, self.place) }
     }
 
     fn fetch(&self, name: &str) -> Result<SecretValue, Error> {

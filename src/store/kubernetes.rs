@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Cluster, Error, SecretStore, SecretValue, decode_base64, describe, not_empty, read, secret_request};
+use super::{
+    Cluster, Error, Lookup, SecretStore, SecretValue, decode_base64, describe, not_empty, read, secret_request,
+};
 use crate::names::{NameScheme, Scope, kubernetes};
 
 pub(super) struct Secrets<'a> {
@@ -19,8 +21,9 @@ impl SecretStore for Secrets<'_> {
         Ok(scope.candidates(key, self.schemes))
     }
 
-    fn location(&self, name: &str) -> String {
-        format!("{name} (Secret {}/{})", self.namespace, kubernetes::secret_name(name))
+    fn lookup(&self, name: &str) -> Lookup {
+        let object = format!("Secret {}/{}", self.namespace, kubernetes::secret_name(name));
+        Lookup::Name { name: name.to_owned(), object }
     }
 
     fn fetch(&self, name: &str) -> Result<SecretValue, Error> {

@@ -97,6 +97,34 @@ pub enum Error {
     },
 }
 
+/// One step of a search, as messages name it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Lookup {
+    /// A name was looked up.
+    Name {
+        /// The secret's name.
+        name: String,
+        /// The object that would hold it, or its kind and place.
+        object: String,
+    },
+    /// A scope has no name for the key.
+    NoName {
+        /// The scope.
+        scope: String,
+        /// Why.
+        problem: Error,
+    },
+}
+
+impl fmt::Display for Lookup {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Name { name, object } => write!(f, "{name} ({object})"),
+            Self::NoName { scope, problem } => write!(f, "no name in the scope of the {scope} ({problem})"),
+        }
+    }
+}
+
 /// A store of secret values, by the names of [`crate::names`].
 pub trait SecretStore {
     /// The names under which a key may be stored in a scope, in the order in which they are tried.
@@ -105,8 +133,8 @@ pub trait SecretStore {
     /// The scope has no name for it.
     fn names(&self, scope: Scope, key: &str) -> Result<Vec<String>, Error>;
 
-    /// Where a name is looked up, in words.
-    fn location(&self, name: &str) -> String;
+    /// Returns where a name is looked up.
+    fn lookup(&self, name: &str) -> Lookup;
 
     /// The value that is stored under a name.
     ///

@@ -118,13 +118,11 @@ function verdictOf(
   assumed: boolean,
 ): [string, string, ...HTMLElement[]] {
   const where = h("p", {}, code(name), " in namespace ", code(namespace));
-  if (refusal)
-    return [
-      outcome,
-      `Rejected with code ${refusal.code}`,
-      where,
-      h("p", { class: "message" }, ...breakable(refusal.message)),
-    ];
+  if (refusal) {
+    // Each further line is a manager's reason, which the list of secret requests shows.
+    const [message = ""] = refusal.message.split("\n", 1);
+    return [outcome, `Rejected with code ${refusal.code}`, where, h("p", { class: "message" }, ...breakable(message))];
+  }
   const fetched = requests.some(({ managers }) => managers.some(({ read }) => read.length > 0));
   const note = h(
     "p",

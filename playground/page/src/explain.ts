@@ -13,7 +13,9 @@ function request({ annotation, asks, managers }: ExplainedRequest): HTMLElement 
     "li",
     {},
     h("p", { class: "asks" }, code(annotation), `: ${asks}`),
-    h("ol", { class: "chain" }, ...managers.map(manager)),
+    managers.length > 0
+      ? h("ol", { class: "chain" }, ...managers.map(manager))
+      : h("p", { class: "quiet" }, "No manager is asked."),
   );
 }
 
