@@ -4,14 +4,13 @@
 
 use std::str::Utf8Error;
 
-use memchr::memmem;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::pod::{self, OBJECT_LIMIT, Pod};
-use crate::secret_request::REQUEST_PREFIX;
+use crate::secret_request::REQUEST_DOMAIN;
 
 /// The label that Flyte puts on pods that ask for secrets.
 pub const LABEL: (&str, &str) = ("inject-flyte-secrets", "true");
@@ -64,7 +63,7 @@ impl From<serde_json::Error> for Malformed {
 /// # Errors
 /// The payload is not an admission request, or its object not a pod.
 pub fn read(payload: &[u8]) -> Result<Option<Review<'_>>, Malformed> {
-    if !may_hold(payload, REQUEST_PREFIX) {
+    if !may_hold_request(payload) {
         return Ok(None);
     }
     // Checked once and not string by string.
@@ -84,11 +83,14 @@ pub fn read(payload: &[u8]) -> Result<Option<Review<'_>>, Malformed> {
     }))
 }
 
-/// Whether a text may be in the payload. JSON can write its characters as `\u`, which the host does not; where there is
-/// such an escape, it may.
-fn may_hold(payload: &[u8], text: &str) -> bool {
-    let mut backslashes = memchr::memchr_iter(b'\\', payload);
-    memmem::find(payload, text.as_bytes()).is_some() || backslashes.any(|at| payload.get(at + 1) == Some(&b'u'))
+/// Whether a secret request may be in the payload. JSON can write any character as `\u`, which the host does not; where
+/// there is such an escape, one may. One pass: the slash of a request's annotation and the backslash are both rare.
+fn may_hold_request(payload: &[u8]) -> bool {
+    memchr::memchr2_iter(b'/', b'\\', payload).any(|at| match payload.split_at_checked(at) {
+        Some((before, [b'/', b's', ..])) => before.ends_with(REQUEST_DOMAIN.as_bytes()),
+        Some((_, [b'\\', b'u', ..])) => true,
+        _ => false,
+    })
 }
 
 /// Whether the object is none that this policy looks at; then it may have any fields.
@@ -152,15 +154,15 @@ mod tests {
     #[test]
     fn escapes_hide_nothing() {
         let table = [
-            ("{\"a/b\"}", true),
-            ("a/", false),
-            ("/b", false),
-            ("//a/a/b", true),
-            ("{\"\\u0061/b\"}", true),
-            ("\"\\\\a\\n/b\"", false),
+            ("{\"flyte.secrets/s0\"}", true),
+            ("flyte.secrets/", false),
+            ("/s", false),
+            ("//flyte.secrets/flyte.secrets/s", true),
+            ("{\"\\u0066lyte.secrets/s0\"}", true),
+            ("\"\\\\a\\n/s\"", false),
         ];
         for (text, held) in table {
-            assert_eq!(may_hold(text.as_bytes(), "a/b"), held, "{text}");
+            assert_eq!(may_hold_request(text.as_bytes()), held, "{text}");
         }
     }
 }
