@@ -21,6 +21,8 @@ pub struct Review<'a> {
     pub pod: Pod<'a>,
     /// The namespace that it is created in.
     pub namespace: String,
+    /// The user who creates it (`userInfo.username`).
+    pub creator: String,
     /// The length of all its strings, if the payload is longer than what etcd takes; else 0.
     pub string_bytes: usize,
     /// The policy's settings, as JSON.
@@ -78,6 +80,7 @@ pub fn read(payload: &[u8]) -> Result<Option<Review<'_>>, Malformed> {
     Ok(Some(Review {
         pod,
         namespace: request.namespace.unwrap_or_default(),
+        creator: request.user_info.and_then(|user| user.username).unwrap_or_default(),
         string_bytes: if payload.len() > OBJECT_LIMIT { object(payload).as_ref().map_or(0, string_bytes) } else { 0 },
         settings: settings.map_or("null", RawValue::get),
     }))
@@ -129,7 +132,14 @@ struct AdmissionRequest<Object> {
     #[serde(alias = "sub_resource")]
     sub_resource: Option<String>,
     namespace: Option<String>,
+    #[serde(alias = "user_info")]
+    user_info: Option<UserInfo>,
     object: Option<Object>,
+}
+
+#[derive(Deserialize)]
+struct UserInfo {
+    username: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
