@@ -9,9 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use k8s_openapi::api::core::v1::{
-    Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, KeyToPath, SecretKeySelector, SecretVolumeSource,
-    VolumeMount,
+    Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, KeyToPath, SecretKeySelector, SecretProjection,
+    SecretVolumeSource, VolumeMount,
 };
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde::Serialize;
 
 use super::SECRETS_DIR;
@@ -23,8 +24,8 @@ pub struct Plan {
     pub variables: Vec<EnvVar>,
     /// Mounts for every container that is not ours.
     pub mounts: Vec<VolumeMount>,
-    /// Volumes: of some keys of a Secret, or in memory. A pod has at most one in memory, and one for each Secret: the first
-    /// is used for all.
+    /// Volumes: of some keys of a Secret, of keys of several, or in memory. A pod has at most one in memory, one of several
+    /// Secrets, and one for each Secret: the first is used for all.
     pub volumes: Vec<Volume>,
     /// Init containers of ours.
     pub init_containers: Vec<InitContainer>,
@@ -55,9 +56,29 @@ pub struct Volume {
     /// Some keys of a Secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretVolumeSource>,
+    /// Keys of several Secrets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub projected: Option<ProjectedSecrets>,
     /// Memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub empty_dir: Option<EmptyDirVolumeSource>,
+}
+
+/// A projected volume, as far as the policy adds any.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProjectedSecrets {
+    /// One for each Secret.
+    pub sources: Vec<ProjectedSecret>,
+    /// Permissions of the files.
+    pub default_mode: i32,
+}
+
+/// A source of a projected volume.
+#[derive(Debug, PartialEq, Serialize)]
+pub struct ProjectedSecret {
+    /// The Secret, and its keys.
+    pub secret: SecretProjection,
 }
 
 /// Returns a variable with a literal value, in which Kubernetes expands nothing.
@@ -67,8 +88,8 @@ pub fn variable(name: impl Into<String>, value: &str) -> EnvVar {
 }
 
 /// Returns a variable whose value is a key of a Secret in the pod's namespace.
-pub fn secret_variable(name: impl Into<String>, secret: &str, key: &str, optional: bool) -> EnvVar {
-    let selector = SecretKeySelector { name: secret.to_owned(), key: key.to_owned(), optional: Some(optional) };
+pub fn secret_variable(name: impl Into<String>, secret: &str, key: &str, optional: Option<bool>) -> EnvVar {
+    let selector = SecretKeySelector { name: secret.to_owned(), key: key.to_owned(), optional };
     let source = EnvVarSource { secret_key_ref: Some(selector), ..EnvVarSource::default() };
     EnvVar { name: name.into(), value: None, value_from: Some(source) }
 }
@@ -85,9 +106,19 @@ pub fn secret_volume(name: &str, secret: &str, key: &str, path: &str, optional: 
     Volume { name: name.to_owned(), secret: Some(source), ..Volume::default() }
 }
 
+/// Returns a volume of one key of a Secret, to which those of other Secrets can be added. Everybody in the container may read
+/// the file.
+pub fn projected_volume(name: &str, secret: &str, key: &str, path: &str) -> Volume {
+    let item = KeyToPath { key: key.to_owned(), path: path.to_owned(), mode: None };
+    let secret = SecretProjection { name: secret.to_owned(), items: Some(vec![item]), optional: None };
+    let source = ProjectedSecrets { sources: vec![ProjectedSecret { secret }], default_mode: 0o444 };
+    Volume { name: name.to_owned(), projected: Some(source), ..Volume::default() }
+}
+
 /// Returns a volume in memory, which init containers of ours fill.
-pub fn memory_volume(name: &str) -> Volume {
-    let source = EmptyDirVolumeSource { medium: Some("Memory".to_owned()), size_limit: None };
+pub fn memory_volume(name: &str, size_limit: &str) -> Volume {
+    let source =
+        EmptyDirVolumeSource { medium: Some("Memory".to_owned()), size_limit: Some(Quantity(size_limit.to_owned())) };
     Volume { name: name.to_owned(), empty_dir: Some(source), ..Volume::default() }
 }
 
@@ -224,6 +255,8 @@ pub struct Merged {
     secret_volumes: BTreeMap<String, usize>,
     /// The name of the volume in memory, and the first request that needs it.
     memory_volume: Option<(String, usize)>,
+    /// The place of the volume of several Secrets, and the first request that needs it.
+    projected_volume: Option<(usize, usize)>,
     pub(super) init_containers: Vec<InitContainer>,
     /// By key.
     pub(super) annotations: BTreeMap<String, Annotation>,
@@ -273,6 +306,11 @@ impl Merged {
     /// The name of the volume of a Secret.
     pub fn volume_of(&self, secret: &str) -> Option<&str> {
         Some(&self.volumes.get(*self.secret_volumes.get(secret)?)?.name)
+    }
+
+    /// Whether there is a volume of several Secrets.
+    pub fn has_projected_volume(&self) -> bool {
+        self.projected_volume.is_some()
     }
 
     /// The init container that all requests share.
@@ -334,9 +372,45 @@ impl Merged {
         }
         self.image_pull_secrets.extend(plan.image_pull_secrets);
         self.foreign_mount = self.foreign_mount.or(plan.foreign_mount.then_some(request));
-        match (&self.memory_volume, self.foreign_mount) {
-            (Some((_, ours)), Some(foreign)) => clash(foreign.min(*ours), Contested::Mount(SECRETS_DIR)),
+        let ours = self.memory_volume.as_ref().map(|(_, request)| *request);
+        match (ours.or(self.projected_volume.map(|(_, request)| request)), self.foreign_mount) {
+            (Some(ours), Some(foreign)) => clash(foreign.min(ours), Contested::Mount(SECRETS_DIR)),
             _ => Ok(()),
+        }
+    }
+
+    /// Prepares mounts below a read-only one: the runtime cannot make their mount points there
+    /// (kubernetes/kubernetes#121294).
+    ///
+    /// Beside other mounts the volume of several Secrets is mounted file by file. What is then below the volume in memory is
+    /// also mounted in the init containers that write it, where it is writable: the mount points that the runtime makes
+    /// there stay.
+    pub(super) fn nest_mounts(&mut self) {
+        if self.mounts.len() < 2 {
+            return;
+        }
+        if let Some(volume) = self.projected_volume.and_then(|(at, _)| self.volumes.get(at)) {
+            let sources = volume.projected.iter().flat_map(|projected| &projected.sources);
+            let files = sources.flat_map(|source| source.secret.items.iter().flatten()).map(|item| VolumeMount {
+                sub_path: Some(item.path.clone()),
+                ..mount(&volume.name, &absolute(&item.path), true)
+            });
+            let whole = |mount: &VolumeMount| mount.name == volume.name;
+            let at = self.mounts.iter().position(whole).unwrap_or(self.mounts.len());
+            let files: Vec<_> = files.collect();
+            self.mounts.retain(|mount| !whole(mount));
+            self.mounts.splice(at.min(self.mounts.len())..at.min(self.mounts.len()), files);
+        }
+        if self.memory_volume.is_none() {
+            return;
+        }
+        for init in &mut self.init_containers {
+            let Some(ours) = init.container.volume_mounts.as_mut() else { continue };
+            let Some(root) = ours.first().map(|mount| mount.mount_path.clone()) else { continue };
+            ours.extend(self.mounts.iter().filter_map(|mount| {
+                let below = mount.mount_path.strip_prefix(SECRETS_DIR).filter(|below| !below.is_empty())?;
+                Some(VolumeMount { mount_path: [&root, below].concat(), ..mount.clone() })
+            }));
         }
     }
 
@@ -344,6 +418,22 @@ impl Merged {
     fn add_volumes(&mut self, request: usize, volumes: Vec<Volume>) -> Option<String> {
         let mut memory = None;
         for mut volume in volumes {
+            if let Some(projected) = &mut volume.projected {
+                match self.projected_volume.and_then(|(at, _)| self.volumes.get_mut(at)?.projected.as_mut()) {
+                    Some(known) => {
+                        for source in projected.sources.drain(..) {
+                            if !known.sources.contains(&source) {
+                                known.sources.push(source);
+                            }
+                        }
+                    }
+                    None => {
+                        self.projected_volume = Some((self.volumes.len(), request));
+                        self.volumes.push(volume);
+                    }
+                }
+                continue;
+            }
             let Some(secret) = volume.secret.as_ref().and_then(|source| source.secret_name.clone()) else {
                 if self.memory_volume.is_some() {
                     memory = Some(volume.name);
