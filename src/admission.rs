@@ -60,6 +60,7 @@ fn decide(payload: &[u8], cluster: &dyn Cluster, outcome: &mut Outcome) -> Resul
         namespace: &review.namespace,
         creator: &review.creator,
         settings: &settings,
+        files_by_value: false,
         reader: &reader,
     };
     managers::inject_into(outcome, &found.requests, context)?;

@@ -75,8 +75,8 @@ impl SecretManager for Embedded<'_> {
         }
         let plan = match (variable, by_reference) {
             (Some(name), _) => self.as_variable(name, &found, by_reference)?,
-            (None, true) => self.as_referenced_file(request, &found, merged)?,
-            (None, false) => self.as_file(request, &found.value, merged)?,
+            (None, true) if !self.context.files_by_value => self.as_referenced_file(request, &found, merged)?,
+            (None, _) => self.as_file(request, &found.value, merged)?,
         };
         let ignored = [("group", &request.group), ("group_version", &request.group_version)];
         let ignored =

@@ -17,7 +17,7 @@ use k8s_openapi::api::core::v1::EnvVar;
 
 use crate::pod::{self, Contested, Limits, Merged, Plan, Pod, TooLarge, variable};
 use crate::secret_request::{Annotated, MountRequirement, SecretRequest};
-use crate::settings::{self, ManagerType, Settings};
+use crate::settings::{self, Delivery, ManagerType, Settings};
 use crate::store::host_error::HostError;
 use crate::store::{self, Lookup, Reader};
 use crate::tenancy;
@@ -35,6 +35,9 @@ pub struct Context<'a> {
     pub creator: &'a str,
     /// The policy's settings.
     pub settings: &'a Settings,
+    /// Whether files of Embedded are written to the volume in memory although the pod could refer to their Secrets: others
+    /// are written there, too.
+    pub files_by_value: bool,
     /// What reads objects.
     pub reader: &'a Reader<'a>,
 }
@@ -269,6 +272,20 @@ pub fn inject(requests: &[Annotated], context: Context) -> Result<Outcome, Box<R
 /// # Errors
 /// Likewise.
 pub(crate) fn inject_into(outcome: &mut Outcome, requests: &[Annotated], context: Context) -> Result<(), Box<Refusal>> {
+    let first = attempt(outcome, requests, context);
+    let auto = context.settings.embedded_secret_manager_config.delivery == Delivery::Auto;
+    let by_reference = |refusal: &Refusal| matches!(refusal, Refusal::Clash { over: Contested::Reference, .. });
+    match first {
+        // What has been read is not read again.
+        Err(refusal) if auto && by_reference(&refusal) => {
+            *outcome = Outcome::default();
+            attempt(outcome, requests, Context { files_by_value: true, ..context })
+        }
+        first => first,
+    }
+}
+
+fn attempt(outcome: &mut Outcome, requests: &[Annotated], context: Context) -> Result<(), Box<Refusal>> {
     let chain: Vec<Link> = context.settings.managers().map(|manager| (manager, open(manager, context))).collect();
     let limit = context.settings.limits.embedded_requests;
     if let (Some((ManagerType::Embedded, _)), Some(surplus)) = (chain.first(), requests.get(limit)) {

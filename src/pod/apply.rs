@@ -92,7 +92,7 @@ impl fmt::Debug for MutatedPod {
 /// # Errors
 /// Something in the pod conflicts with them.
 pub fn apply(pod: Pod, mut merged: Merged, placement: &Placement) -> Result<MutatedPod, Conflict> {
-    merged.nest_mounts();
+    merged.make_mount_points();
     let init = InitContainers::of(&pod, &mut merged, placement)?;
     let additions = Additions::of(&merged)?;
     let volumes = volumes(&pod, &merged)?;

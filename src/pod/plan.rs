@@ -236,6 +236,12 @@ pub enum Contested {
     /// One's file is the other's folder.
     #[error("one needs {0} as a file, the other as a folder; rename one of them")]
     Folder(String),
+    /// One's folder is a volume that hides what the other writes there.
+    #[error("both need the folder {0}; rename one of them")]
+    Mounted(String),
+    /// A volume of Secrets, and one in memory.
+    #[error("each needs a volume of its own at {SECRETS_DIR}; set embeddedSecretManagerConfig.delivery to Auto")]
+    Reference,
     /// A volume of ours, and one that a later webhook mounts.
     #[error("each needs a volume of its own at {0}; Vault's agent mounts one there itself")]
     Mount(&'static str),
@@ -264,6 +270,8 @@ pub struct Merged {
     pub(super) image_pull_secrets: BTreeSet<String>,
     /// Files and the folders above them, by path.
     paths: BTreeMap<String, Path>,
+    /// The topmost folders, the first request for each, and whether a volume is mounted there.
+    folders: BTreeMap<String, (usize, bool)>,
     foreign_mount: Option<usize>,
     /// Bytes that each container gets, and bytes that the pod gets once, both at least.
     repeated: usize,
@@ -339,7 +347,9 @@ impl Merged {
                 Entry::Occupied(known) => return clash(known.get().request, Contested::Variable(variable.name)),
             }
         }
+        let mounted = plan.mounts.iter().any(|mount| mount.mount_path != SECRETS_DIR);
         for file in plan.files {
+            self.add_folder(request, &file.path, mounted)?;
             self.add_file(request, file)?;
         }
         let memory = self.add_volumes(request, plan.volumes);
@@ -372,46 +382,30 @@ impl Merged {
         }
         self.image_pull_secrets.extend(plan.image_pull_secrets);
         self.foreign_mount = self.foreign_mount.or(plan.foreign_mount.then_some(request));
-        let ours = self.memory_volume.as_ref().map(|(_, request)| *request);
-        match (ours.or(self.projected_volume.map(|(_, request)| request)), self.foreign_mount) {
-            (Some(ours), Some(foreign)) => clash(foreign.min(ours), Contested::Mount(SECRETS_DIR)),
+        let memory = self.memory_volume.as_ref().map(|(_, request)| *request);
+        let projected = self.projected_volume.map(|(_, request)| request);
+        match (memory.or(projected), self.foreign_mount) {
+            (Some(ours), Some(foreign)) => return clash(foreign.min(ours), Contested::Mount(SECRETS_DIR)),
+            _ => {}
+        }
+        match (memory, projected) {
+            (Some(memory), Some(projected)) => clash(memory.min(projected), Contested::Reference),
             _ => Ok(()),
         }
     }
 
-    /// Prepares mounts below a read-only one: the runtime cannot make their mount points there
-    /// (kubernetes/kubernetes#121294).
-    ///
-    /// Beside other mounts the volume of several Secrets is mounted file by file. What is then below the volume in memory is
-    /// also mounted in the init containers that write it, where it is writable: the mount points that the runtime makes
-    /// there stay.
-    pub(super) fn nest_mounts(&mut self) {
-        if self.mounts.len() < 2 {
-            return;
-        }
-        if let Some(volume) = self.projected_volume.and_then(|(at, _)| self.volumes.get(at)) {
-            let sources = volume.projected.iter().flat_map(|projected| &projected.sources);
-            let files = sources.flat_map(|source| source.secret.items.iter().flatten()).map(|item| VolumeMount {
-                sub_path: Some(item.path.clone()),
-                ..mount(&volume.name, &absolute(&item.path), true)
-            });
-            let whole = |mount: &VolumeMount| mount.name == volume.name;
-            let at = self.mounts.iter().position(whole).unwrap_or(self.mounts.len());
-            let files: Vec<_> = files.collect();
-            self.mounts.retain(|mount| !whole(mount));
-            self.mounts.splice(at.min(self.mounts.len())..at.min(self.mounts.len()), files);
-        }
-        if self.memory_volume.is_none() {
-            return;
-        }
-        for init in &mut self.init_containers {
-            let Some(ours) = init.container.volume_mounts.as_mut() else { continue };
-            let Some(root) = ours.first().map(|mount| mount.mount_path.clone()) else { continue };
-            ours.extend(self.mounts.iter().filter_map(|mount| {
-                let below = mount.mount_path.strip_prefix(SECRETS_DIR).filter(|below| !below.is_empty())?;
-                Some(VolumeMount { mount_path: [&root, below].concat(), ..mount.clone() })
-            }));
-        }
+    /// Makes mount points for the mounts below the volume in memory, which is read-only where tasks have it
+    /// (kubernetes/kubernetes#121294): the kubelet makes the folders of `subPath` mounts, and the first init container that
+    /// writes the volume has one for each.
+    pub(super) fn make_mount_points(&mut self) {
+        let (Some((volume, _)), Some(init)) = (&self.memory_volume, self.init_containers.first_mut()) else { return };
+        let Some(ours) = init.container.volume_mounts.as_mut() else { return };
+        let Some(root) = ours.first().map(|mount| mount.mount_path.clone()) else { return };
+        ours.extend(self.mounts.iter().filter_map(|nested| {
+            let folder = nested.mount_path.strip_prefix(SECRETS_DIR)?.strip_prefix('/')?;
+            let path = [&root, "/", folder].concat();
+            Some(VolumeMount { sub_path: Some(folder.to_owned()), ..mount(volume, &path, false) })
+        }));
     }
 
     /// Adds volumes, and returns the name under which the plan knows the volume in memory.
@@ -466,6 +460,15 @@ impl Merged {
     fn share(&self, mount: &mut VolumeMount, memory: Option<&str>) {
         if memory == Some(mount.name.as_str()) {
             mount.name = self.memory_volume().to_owned();
+        }
+    }
+
+    /// Notes whether the topmost folder of a file is a mount.
+    fn add_folder(&mut self, request: usize, path: &str, mounted: bool) -> Result<(), Clash> {
+        let Some((folder, _)) = path.split_once('/') else { return Ok(()) };
+        match *self.folders.entry(folder.to_owned()).or_insert((request, mounted)) {
+            (_, known) if known == mounted => Ok(()),
+            (first, _) => Err(Clash { first, second: request, over: Contested::Mounted(absolute(folder)) }),
         }
     }
 

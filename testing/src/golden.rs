@@ -119,7 +119,7 @@ pub fn normal(pod: &Value) -> Value {
         }
         container.remove("securityContext");
         if let Some(mounts) = container.get_mut("volumeMounts").and_then(Value::as_array_mut) {
-            mounts.retain(|mount| mount["readOnly"] != json!(true));
+            mounts.retain(|mount| mount.get("subPath").is_none());
         }
     }
     for volume in pod.pointer_mut("/spec/volumes").and_then(Value::as_array_mut).into_iter().flatten() {
