@@ -5,7 +5,6 @@ use std::cell::Cell;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use k8s_openapi::api::core::v1::Container;
 use serde_json::{Map, Value};
 
 use super::{
@@ -15,7 +14,7 @@ use super::{
 use crate::cut;
 use crate::names::{self, Scope, kubernetes};
 use crate::pod::{
-    ContainerName, File, InitContainer, Merged, Plan, SECRETS_DIR, memory_volume, mount, projected_volume,
+    Container, ContainerName, File, InitContainer, Merged, Plan, SECRETS_DIR, memory_volume, mount, projected_volume,
     secret_variable, variable,
 };
 use crate::secret_request::{MountRequirement, SecretRequest};
@@ -260,9 +259,9 @@ impl Embedded<'_> {
             return Err(Reason::FilesTooLarge { file: value.bytes().len(), all, limit });
         }
         let container = Container {
-            command: Some(["sh", "-ec", SCRIPT].map(str::to_owned).into()),
-            env: Some(vec![variable(SECRETS, &line)]),
-            volume_mounts: Some(vec![mount(VOLUME, SECRETS_DIR, false)]),
+            command: ["sh", "-ec", SCRIPT].map(str::to_owned).into(),
+            env: vec![variable(SECRETS, &line)],
+            volume_mounts: vec![mount(VOLUME, SECRETS_DIR, false)],
             ..settings.container()
         };
         let name = ContainerName::Shared(settings.container_name.clone());
