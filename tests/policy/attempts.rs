@@ -674,8 +674,8 @@ fn look_alikes() {
     for (name, nearest) in [("\u{212a}8s", "K8s"), ("Ａws", "AWS"), ("ﬀmbedded", "Embedded"), ("vau\u{13a}t", "Vault")]
     {
         let message = format!(
-            "invalid settings: `secretManagerTypes[0]`: {name:?} is none of K8s, AWS, GCP, Azure, Vault, Embedded, Global; \
-             {nearest} was perhaps meant; the operator must correct the policy's settings"
+            "invalid settings: `secretManagerTypes[0]`: unknown value {name:?}, expected one of K8s, AWS, GCP, Azure, \
+             Vault, Embedded, Global; did you mean `{nearest}`?; the operator must correct the policy's settings"
         );
         let answer = json!({ "accepted": false, "code": 503, "message": message });
         check([Attempt::new(&pod(&["key:'k'"]), &managers(&[name]), answer)]);
