@@ -177,7 +177,7 @@ $(PAGE_WASM): $(PAGE_BUILT) | $(BINDGEN)/bin/wasm-bindgen $(WASM_OPT)
 
 PAGE_MODULES := playground/node_modules/.package-lock.json
 PACKAGE := playground/package/dist/index.js
-$(PACKAGE): $(PAGE_WASM) playground/package/index.ts playground/package/tsconfig.json $(PAGE_MODULES)
+$(PACKAGE): $(PAGE_WASM) playground/package/index.ts playground/package/settings.ts playground/package/tsconfig.json $(PAGE_MODULES)
 	npm run --prefix playground/package --silent build
 	@touch $@
 
@@ -305,7 +305,7 @@ docs-serve: mdbook ## the book at http://localhost:3000, built anew when a page 
 	mdbook serve docs
 
 .PHONY: generate
-generate: ## what is made of the settings' types: the book's chapter
+generate: ## what is made of the settings' types: the book's chapter, the chart's schema and questions, TypeScript's types
 	$(HARNESS) generate
 
 .PHONY: mdbook

@@ -480,7 +480,7 @@ impl EmbeddedSecretManager {
 pub struct Tenancy {
     /// The namespace that a pod must be in to have what its labels claim, made of `{{ project }}`, `{{ domain }}` and
     /// `{{ organization }}` (or `{{ org }}`).
-    #[cfg_attr(feature = "schema", schemars(regex(pattern = patterns::TEMPLATE)))]
+    #[cfg_attr(feature = "schema", schemars(extend("pattern" = patterns::TEMPLATE)))]
     pub namespace_template: Option<NamespaceTemplate>,
     /// Organizations whose secrets there are for pods of this cluster. Without it the label `organization` is taken as it
     /// is, and a template that does not name it gives a warning at start.

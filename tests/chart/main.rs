@@ -4,7 +4,7 @@
 //! | module | shows |
 //! |---|---|
 //! | [`rendered`] | lint, and the manifests of each file of values, byte for byte |
-//! | [`refused`] | wrong values, each with its reason; that the chart and the policy agree on settings |
+//! | [`refused`] | wrong values, each with its reason; which settings the chart refuses, and which the policy alone |
 //! | [`written`] | the table of values in its README |
 //! | [`alerts`] | that alerts are PromQL on metrics that the gateway has |
 //! | [`questions`] | what Rancher asks |
