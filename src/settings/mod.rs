@@ -6,6 +6,7 @@
 mod check;
 pub(crate) mod de;
 mod error;
+pub mod images;
 #[cfg(feature = "schema")]
 mod patterns;
 mod quantity;
@@ -20,7 +21,7 @@ use serde_json::{Value, json};
 
 use crate::names::NameScheme;
 use crate::names::kubernetes::is_dns_subdomain;
-use crate::tenancy::NamespaceTemplate;
+use crate::tenancy::{Creator, NamespaceTemplate};
 use de::setting;
 pub use error::Error;
 pub use resources::Resources;
@@ -248,7 +249,7 @@ impl Default for K8sSecretManager {
 
 /// Declares the settings of a manager whose init containers run a cloud's tool.
 macro_rules! sidecar {
-    ($(#[$meta:meta])* $name:ident, $image:literal) => {
+    ($(#[$meta:meta])* $name:ident, $image:expr) => {
         $(#[$meta])*
         #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
         #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -273,17 +274,17 @@ macro_rules! sidecar {
 sidecar!(
     /// `awsSecretManager`.
     AwsSecretManager,
-    "docker.io/amazon/aws-secrets-manager-secret-sidecar:v0.1.4"
+    images::AWS
 );
 sidecar!(
     /// `gcpSecretManager`.
     GcpSecretManager,
-    "gcr.io/google.com/cloudsdktool/cloud-sdk:alpine"
+    images::GCP
 );
 sidecar!(
     /// `azureSecretManager`.
     AzureSecretManager,
-    "mcr.microsoft.com/azure-cli:cbl-mariner2.0"
+    images::AZURE
 );
 
 /// `vaultSecretManager`.
@@ -429,7 +430,7 @@ pub struct FileMountInitContainer {
 impl Default for FileMountInitContainer {
     fn default() -> Self {
         Self {
-            image: "public.ecr.aws/docker/library/busybox:latest".to_owned(),
+            image: images::BUSYBOX.to_owned(),
             resources: Resources::file_mount(),
             container_name: "init-embedded-secret".to_owned(),
         }
@@ -479,12 +480,15 @@ impl EmbeddedSecretManager {
 #[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Tenancy {
     /// The namespace that a pod must be in to have what its labels claim, made of `{{ project }}`, `{{ domain }}` and
-    /// `{{ organization }}` (or `{{ org }}`).
+    /// `{{ organization }}` (or `{{ org }}`); or one namespace for all.
     #[cfg_attr(feature = "schema", schemars(extend("pattern" = patterns::TEMPLATE)))]
     pub namespace_template: Option<NamespaceTemplate>,
     /// Organizations whose secrets there are for pods of this cluster. Without it the label `organization` is taken as it
-    /// is, and a template that does not name it gives a warning at start.
+    /// is.
     pub organizations: Option<Vec<String>>,
+    /// Users who may create the pods whose labels are believed, as user names or as `serviceaccount:NAMESPACE/NAME`. Where all
+    /// tasks run in one namespace, as in Flyte 2, this is what binds their labels. Without it everybody's are believed.
+    pub creators: Option<Vec<Creator>>,
     /// Service accounts whose pods Embedded serves, as `name` or `namespace/name`. Without it all are; an empty list
     /// serves nobody.
     pub service_accounts: Option<Vec<String>>,

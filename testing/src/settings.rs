@@ -103,6 +103,7 @@ pub fn accepted() -> Vec<Value> {
         json!({ "tenancy": { "namespaceTemplate": "{{ org }}-{{ project }}-{{ domain }}", "serviceAccounts": [] } }),
         json!({ "tenancy": { "namespaceTemplate": "{{ project }}-{{ domain }}", "organizations": ["acme"] } }),
         json!({ "tenancy": { "namespaceTemplate": "x}}-{{project}}.{{ domain }}}", "organizations": [] } }),
+        json!({ "tenancy": { "namespaceTemplate": "flyte", "creators": ["serviceaccount:flyte/flyte-binary", "admin"] } }),
         // Without Embedded there is nobody's secret to be had.
         json!({ "tenancy": { "namespaceTemplate": "{{ project }}-{{ domain }}" }, "secretManagerTypes": ["K8s"] }),
     ]
@@ -352,8 +353,14 @@ pub fn refused() -> Vec<(Value, String)> {
         ),
         // Who may have what.
         (
-            template("flyte"),
-            "`tenancy.namespaceTemplate`: \"flyte\" is the same for every project; use {{ project }}-{{ domain }}".into(),
+            template("Flyte"),
+            "`tenancy.namespaceTemplate`: invalid namespace \"Flyte\"; name one, or use {{ project }}-{{ domain }}".into(),
+        ),
+        (
+            json!({ "tenancy": { "creators": ["serviceaccount:flyte"] } }),
+            "`tenancy.creators[0]`: invalid user \"serviceaccount:flyte\"; expected a user name or \
+             serviceaccount:NAMESPACE/NAME"
+                .into(),
         ),
         (
             template("{{ project }}-{{ name }}"),
