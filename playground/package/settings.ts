@@ -169,13 +169,18 @@ export type NameScheme = "canonical" | "documented";
 
 /** `tenancy`, ours: off by default, as Flyte has it; on in the manifests that are shipped. */
 export interface Tenancy {
-  /** The namespace that a pod must be in to have what its labels claim, made of `{{ project }}`, `{{ domain }}` and `{{ organization }}` (or `{{ org }}`). */
+  /** The namespace that a pod must be in to have what its labels claim, made of `{{ project }}`, `{{ domain }}` and `{{ organization }}` (or `{{ org }}`); or one namespace for all. */
   namespaceTemplate?: NamespaceTemplate;
-  /** Organizations whose secrets there are for pods of this cluster. Without it the label `organization` is taken as it is, and a template that does not name it gives a warning at start. */
+  /** Organizations whose secrets there are for pods of this cluster. Without it the label `organization` is taken as it is. */
   organizations?: string[];
+  /** Users who may create the pods whose labels are believed, as user names or as `serviceaccount:NAMESPACE/NAME`. Where all tasks run in one namespace, as in Flyte 2, this is what binds their labels. Without it everybody's are believed. */
+  creators?: Creator[];
   /** Service accounts whose pods Embedded serves, as `name` or `namespace/name`. Without it all are; an empty list serves nobody. */
   serviceAccounts?: string[];
 }
 
-/** A namespace with `{{ project }}`, `{{ domain }}` and `{{ organization }}` in it, as Flyte's `namespaceMapping` has it; `{{ org }}` is read as well. */
+/** A namespace with `{{ project }}`, `{{ domain }}` and `{{ organization }}` in it, as Flyte's `namespaceMapping` has it; `{{ org }}` is read as well. Without any of them it is one namespace, as Flyte 2 runs all tasks in one. */
 export type NamespaceTemplate = string;
+
+/** The user who creates pods: a user name, or a service account as `serviceaccount:NAMESPACE/NAME`, which is read as Kubernetes' user name for it, `system:serviceaccount:NAMESPACE:NAME`. */
+export type Creator = string;
