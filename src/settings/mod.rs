@@ -297,7 +297,7 @@ pub struct VaultSecretManager {
     /// Deprecated by Flyte: the engine of requests whose `group_version` names none; a number or a string.
     pub kv_version: KvVersion,
     /// Annotations for each pod with a secret from Vault. They win over the policy's own; the pod's own win over them.
-    #[cfg_attr(feature = "schema", schemars(extend("propertyNames" = { "pattern": patterns::ANNOTATION, "not": { "pattern": "^flyte\\.secrets/s" } })))]
+    #[cfg_attr(feature = "schema", schemars(extend("propertyNames" = { "pattern": patterns::ANNOTATION })))]
     pub annotations: BTreeMap<String, String>,
     /// Ours: with `true` a pod's own annotations override neither `role` nor what `annotations` sets.
     pub lock_annotations: bool,

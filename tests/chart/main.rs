@@ -7,6 +7,7 @@
 //! | [`refused`] | wrong values, each with its reason; which settings the chart refuses, and which the policy alone |
 //! | [`written`] | the table of values in its README |
 //! | [`alerts`] | that alerts are PromQL on metrics that the gateway has |
+//! | [`notes`] | what `helm install` says |
 //! | [`questions`] | what Rancher asks |
 //! | [`helm`] | how the programs are run |
 //!
@@ -16,6 +17,7 @@
 
 mod alerts;
 mod helm;
+mod notes;
 mod questions;
 mod refused;
 mod rendered;

@@ -112,6 +112,10 @@ fn what_the_chart_asks_besides_is_in_its_values() {
         match (question.get("default"), value) {
             // Settings have no values of their own in the chart.
             (_, None) => assert!(variable.starts_with("policy.settings."), "{variable} is no value of the chart"),
+            // Options are strings.
+            (Some(Value::String(default)), Some(value @ Value::Number(_))) => {
+                assert_eq!(*default, value.to_string(), "{variable}")
+            }
             (default, value) => {
                 assert_eq!(default.unwrap_or(&Value::Null), value.unwrap_or(&Value::Null), "{variable}")
             }

@@ -72,15 +72,56 @@ What the policy's settings imply, as YAML; the rules are those of README.md, "Se
   | toYaml }}
 {{- end }}
 
-{{/* The policy's settings: those of the user as they are, and what policy.tenancy has beside them. Never a template. */}}
+{{/*
+The policy's settings: those of the user, and what flyte.version implies for keys that they do not have. A key of tenancy that is
+null stays null, which checks nothing. Never a template.
+*/}}
 {{- define "flyte-secrets-policy.settings" -}}
+{{- $flyte := .Values.flyte }}
 {{- $settings := deepCopy (.Values.policy.settings | default dict) }}
-{{- $tenancy := $settings.tenancy | default dict }}
-{{- range $key, $value := .Values.policy.tenancy }}
-  {{- if not (hasKey $tenancy $key) }}{{ $_ := set $tenancy $key $value }}{{ end }}
+{{- $managers := list "Embedded" }}
+{{- $prefix := "_UNION_" }}
+{{- $tenancy := dict
+  "namespaceTemplate" $flyte.namespace
+  "organizations" (list "flyte")
+  "creators" (list (printf "system:serviceaccount:%s:%s" $flyte.namespace $flyte.serviceAccount)) }}
+{{- if eq (int $flyte.version) 1 }}
+  {{- $managers = list "K8s" }}
+  {{- $prefix = "_FSEC_" }}
+  {{- $tenancy = dict "namespaceTemplate" "{{ project }}-{{ domain }}" }}
 {{- end }}
-{{- if $tenancy }}{{ $_ := set $settings "tenancy" $tenancy }}{{ end }}
+{{- if not (or $settings.secretManagerTypes $settings.secretManagerType) }}
+  {{- $_ := set $settings "secretManagerTypes" $managers }}
+{{- end }}
+{{- if kindIs "invalid" $settings.secretEnvVarPrefix }}
+  {{- $_ := set $settings "secretEnvVarPrefix" $prefix }}
+{{- end }}
+{{- $embedded := $settings.embeddedSecretManagerConfig | default dict }}
+{{- $store := $embedded.k8sConfig | default dict }}
+{{- $_ := set $store "namespace" ($store.namespace | default $flyte.namespace) }}
+{{- $_ := set $embedded "k8sConfig" $store }}
+{{- $_ := set $settings "embeddedSecretManagerConfig" $embedded }}
+{{- if $flyte.tenancy }}
+  {{- $own := $settings.tenancy | default dict }}
+  {{- range $key, $value := $tenancy }}
+    {{- if not (hasKey $own $key) }}{{ $_ := set $own $key $value }}{{ end }}
+  {{- end }}
+  {{- $_ := set $settings "tenancy" $own }}
+{{- end }}
 {{- toYaml $settings }}
+{{- end }}
+
+{{/* Labels of pods that nothing binds, as the policy has it, as a list in YAML: a pod gets the secrets of whatever they claim. */}}
+{{- define "flyte-secrets-policy.unboundLabels" -}}
+{{- $settings := include "flyte-secrets-policy.settings" . | fromYaml }}
+{{- $tenancy := $settings.tenancy | default dict }}
+{{- $labels := list }}
+{{- range $label, $name := dict "domain" "domain" "organization" "org(anization)?" "project" "project" }}
+  {{- $bound := regexMatch (printf "\\{\\{ *%s *\\}\\}" $name) ($tenancy.namespaceTemplate | default "") }}
+  {{- if and (eq $label "organization") (kindIs "slice" $tenancy.organizations) }}{{ $bound = true }}{{ end }}
+  {{- if not (or $bound (kindIs "slice" $tenancy.creators)) }}{{ $labels = append $labels $label }}{{ end }}
+{{- end }}
+{{- toYaml $labels }}
 {{- end }}
 
 {{/* The gateway's configuration: gateway.config, and what the chart or the policy's settings decide. */}}

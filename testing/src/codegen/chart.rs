@@ -60,6 +60,13 @@ fn of(root: &Value, schema: &Value) -> Value {
         };
         made.insert(key.clone(), value);
     }
+    // Of names that do not match, helm's library tells the wrong place.
+    if let Some(pattern) =
+        made.shift_remove("propertyNames").and_then(|names| Some(names["pattern"].as_str()?.to_owned()))
+        && let Some(values) = made.insert("additionalProperties".to_owned(), json!(false))
+    {
+        made.insert("patternProperties".to_owned(), json!({ pattern: values }));
+    }
     made.into()
 }
 
