@@ -3,6 +3,7 @@
 //!
 //! | module | shows |
 //! |---|---|
+//! | [`flyte`] | that tasks of a default Flyte 2 and a default Flyte 1 get their secrets |
 //! | [`rendered`] | lint, and the manifests of each file of values, byte for byte |
 //! | [`refused`] | wrong values, each with its reason; which settings the chart refuses, and which the policy alone |
 //! | [`written`] | the table of values in its README |
@@ -16,6 +17,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // how tests fail
 
 mod alerts;
+mod flyte;
 mod helm;
 mod notes;
 mod questions;
