@@ -6,7 +6,7 @@
  * Holds the types of what the wasm answers in JSON, and decides nothing.
  */
 import load, * as wasm from "./flyte_secrets.js";
-import type { Settings } from "./settings.js";
+import type { NameScheme, Provider, Settings } from "./settings.js";
 
 export type * from "./settings.js";
 
@@ -94,11 +94,11 @@ export interface NamesQuestion {
   project?: string;
   key: string;
   /** `k8s` without it. */
-  store?: "k8s" | "aws" | "gcp" | "azure";
+  store?: Lowercase<Provider>;
   /** Region of AWS, project of GCP, name of the Key Vault, or namespace of Kubernetes, which is `flyte` without it. */
   place?: string;
   /** Which names of the broader scopes, in this order; both without it. */
-  schemes?: ("canonical" | "documented")[];
+  schemes?: NameScheme[];
 }
 
 /** A name that the policy tries, or why the scope has none. */
@@ -114,7 +114,7 @@ export interface StoredName {
 
 /** What a name is made of. */
 export interface DecodedName {
-  scheme: "canonical" | "documented" | "azure";
+  scheme: NameScheme | "azure";
   scope: "project" | "domain" | "organization";
   organization: string;
   domain?: string;

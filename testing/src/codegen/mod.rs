@@ -15,7 +15,7 @@ pub mod questions;
 pub mod typescript;
 
 use anyhow::Result;
-use flyte_secrets_policy::settings::Settings;
+use flyte_secrets_policy::settings::{ManagerType, Settings};
 use serde_json::Value;
 
 /// Returns each generated file, by its path from the repository's root, with its text.
@@ -27,6 +27,13 @@ pub fn files() -> Result<Vec<(&'static str, String)>> {
         vec![(chapter::FILE, chapter::text()), (chart::FILE, chart::text()?), (typescript::FILE, typescript::text())];
     files.extend(questions::files()?);
     Ok(files)
+}
+
+/// Returns the names of the managers, but for Global, which a policy does not have.
+pub fn managers() -> Vec<String> {
+    let schema = schemars::schema_for!(ManagerType).to_value();
+    let names = names(&schema).unwrap_or_default().into_iter();
+    names.filter(|name| *name != "Global").map(str::to_owned).collect()
 }
 
 /// Returns the schema of the settings, with a definition for each type.
