@@ -103,13 +103,17 @@ pub fn same(wanted: &Value, found: &Value) -> Result<()> {
 }
 
 /// A pod as recorded pods are compared: sorted keys, nothing that is as good as absent, ids of Vault by their order, no
-/// commands of init-containers that are ours, and nothing that Flyte does not have: security contexts, mounts of other volumes
-/// in these containers, and sizes of volumes in memory.
+/// commands of init-containers that are ours, no digests of their images, and nothing that Flyte does not have: security
+/// contexts, mounts of other volumes in these containers, and sizes of volumes in memory.
 pub fn normal(pod: &Value) -> Value {
     let mut pod = sorted(pod);
     rename_vault_ids(&mut pod);
     let containers = pod.pointer_mut("/spec/initContainers").and_then(Value::as_array_mut);
     for container in containers.into_iter().flatten() {
+        // Flyte names images by tag alone.
+        if let Some((tagged, _)) = container["image"].as_str().and_then(|image| image.split_once('@')) {
+            container["image"] = json!(tagged);
+        }
         let mounts = container["volumeMounts"].as_array().into_iter().flatten();
         let mut writable = mounts.filter(|mount| mount["readOnly"] != json!(true));
         let ours = writable.any(|mount| mount["name"].as_str().is_some_and(|name| name.ends_with("-secret-vol")));
