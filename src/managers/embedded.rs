@@ -11,6 +11,7 @@ use super::{
     path_variable, refused,
 };
 use crate::cut;
+use crate::grant::is_file_name;
 use crate::names::{self, Scope, kubernetes};
 use crate::pod::{ContainerName, File, InitContainer, Merged, Plan, SECRETS_DIR, memory_volume, mount, variable};
 use crate::secret_request::{MountRequirement, SecretRequest};
@@ -205,11 +206,4 @@ impl Embedded<'_> {
         }
         Ok(())
     }
-}
-
-/// Linux has names of up to 255 bytes (`NAME_MAX`).
-fn is_file_name(key: &str) -> bool {
-    key.len() <= 255
-        && key.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'))
-        && !matches!(key, "." | "..")
 }
