@@ -51,7 +51,8 @@ impl Head {
     /// Whether these are the values of a grant, all of them and no others.
     pub fn answers(&self, grant: &Grant) -> bool {
         let names = |entries: &[Entry]| entries.iter().map(|entry| entry.name.clone()).collect::<Vec<_>>();
-        names(&self.files) == grant.files && names(&self.variables).into_iter().eq(grant.named_variables().map(|(name, _)| name))
+        names(&self.files) == grant.files
+            && names(&self.variables).into_iter().eq(grant.named_variables().map(|(name, _)| name))
     }
 
     /// Returns the head as it is sent, with its line feed.

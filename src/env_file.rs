@@ -34,7 +34,9 @@ pub enum Error {
     )]
     CarriageReturn,
     /// The kubelet would not read this entry nor those behind it.
-    #[error("the value has a line longer than {LINE_LIMIT} bytes, which Kubernetes' env files cannot hold; request it as a FILE")]
+    #[error(
+        "the value has a line longer than {LINE_LIMIT} bytes, which Kubernetes' env files cannot hold; request it as a FILE"
+    )]
     LongLine,
 }
 

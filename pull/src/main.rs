@@ -1,14 +1,54 @@
-//! x
-fn main() {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let grant = flyte_secrets_policy::grant::Grant::parse(&args).unwrap();
-    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-    let cert = ureq::tls::Certificate::from_pem(grant.ca.as_bytes()).unwrap();
-    let tls = ureq::tls::TlsConfig::builder()
-        .root_certs(ureq::tls::RootCerts::new_with_certs(&[cert]))
-        .unversioned_rustls_crypto_provider(provider)
-        .build();
-    let agent: ureq::Agent = ureq::Agent::config_builder().tls_config(tls).build().into();
-    let mut r = agent.post(&grant.gateway).send_empty().unwrap();
-    println!("{}", r.body_mut().read_to_string().unwrap());
+//! The puller as a process: arguments in, exit code and log lines out.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use flyte_secrets_policy::grant::{Grant, READY};
+use flyte_secrets_pull::request::Gateway;
+use flyte_secrets_pull::{Places, run};
+use rustix::process::{Resource, Rlimit, setrlimit};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag::register_conditional_shutdown;
+
+/// The folder that stands for `/`, for trying it out of a container.
+const ROOT: &str = "FLYTE_SECRETS_PULL_ROOT";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let root = std::env::var_os(ROOT).unwrap_or_else(|| "/".into());
+    let places = Places::under(Path::new(&root));
+    if let [command] = args.as_slice()
+        && command == READY
+    {
+        return if places.ready().exists() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    match pull(&args, &places) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log(&format!("secrets not pulled: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn pull(args: &[String], places: &Places) -> Result<(), Box<dyn std::error::Error>> {
+    // Values must not get into files other than the granted ones.
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    // As a container's first process it would not be ended by a signal without a handler.
+    for signal in [SIGTERM, SIGINT] {
+        register_conditional_shutdown(signal, 128 + signal, Arc::new(AtomicBool::new(true)))?;
+    }
+    let grant = Grant::parse(args)?;
+    let gateway = Gateway::new(&grant)?;
+    match grant.refresh {
+        Some(every) => run::refresh(&gateway, &grant, places, every, &log)?,
+        None => log(&run::pulled(&grant, run::run(&gateway, &grant, places, &log)?)),
+    }
+    Ok(())
+}
+
+fn log(line: &str) {
+    eprintln!("{line}");
 }
