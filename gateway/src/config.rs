@@ -42,6 +42,9 @@ pub struct Config {
     /// Threads that serve; as many as there are processors without it.
     #[serde(default)]
     pub workers: Option<usize>,
+    /// How many connections each listener has, and how long they may take.
+    #[serde(default)]
+    pub limits: Limits,
     /// The server's certificate.
     pub tls: Tls,
     /// How callers are known and reviewed.
@@ -62,6 +65,42 @@ pub struct Config {
     /// How the process ends.
     #[serde(default)]
     pub shutdown: Shutdown,
+}
+
+/// How many connections a listener has, and how long they may take. A peer is verified if its certificate is the front
+/// proxy's; probes and scrapers are not, nor is anybody else.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Limits {
+    /// Connections at once. What is not for unverified peers is reserved for the verified ones.
+    pub connections: usize,
+    /// How many of them unverified peers can have; a newcomer then takes the place of an idle one.
+    pub unverified: usize,
+    /// Time for the TLS handshake.
+    #[serde(with = "humantime_serde")]
+    pub handshake_timeout: Duration,
+    /// Time for the head of a request, and for the first one of a connection to arrive.
+    #[serde(with = "humantime_serde")]
+    pub head_timeout: Duration,
+    /// Time without any request, even if pings are answered.
+    #[serde(with = "humantime_serde")]
+    pub idle_timeout: Duration,
+    /// Age at which the connection of an unverified peer ends.
+    #[serde(with = "humantime_serde")]
+    pub unverified_lifetime: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 4096,
+            unverified: 1024,
+            handshake_timeout: Duration::from_secs(10),
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(120),
+            unverified_lifetime: Duration::from_secs(60),
+        }
+    }
 }
 
 /// The server's certificate.
@@ -319,17 +358,29 @@ impl Config {
         Ok(config)
     }
 
+    /// How many files are open at most: a connection is one.
+    pub fn open_files(&self) -> u64 {
+        let listeners = 1 + usize::from(self.metrics_listen.is_some());
+        u64::try_from(self.limits.connections.saturating_mul(listeners)).unwrap_or(u64::MAX).saturating_add(OTHER_FILES)
+    }
+
     /// Refuses what would make each read fail, or what cannot be meant.
     fn check(&self) -> Result<(), Error> {
-        let Self { cache, reads, access, tls, shutdown, .. } = self;
+        let Self { cache, reads, access, limits, tls, shutdown, .. } = self;
         let numbers = [
             ("workers", self.workers == Some(0)),
+            ("limits.connections", limits.connections == 0),
+            ("limits.unverified", limits.unverified == 0),
             ("access.maxEntries", access.max_entries == 0),
             ("cache.maxEntries", cache.max_entries == 0),
             ("reads.concurrency", reads.concurrency == 0),
             ("reads.breaker.failures", reads.breaker.failures == 0),
         ];
         let times = [
+            ("limits.handshakeTimeout", limits.handshake_timeout, SOME_TIME),
+            ("limits.headTimeout", limits.head_timeout, SOME_TIME),
+            ("limits.idleTimeout", limits.idle_timeout, SOME_TIME),
+            ("limits.unverifiedLifetime", limits.unverified_lifetime, SOME_TIME),
             ("tls.refresh", tls.refresh, SOME_TIME),
             ("access.refresh", access.refresh, SOME_TIME),
             ("access.timeout", access.timeout, SOME_TIME),
@@ -350,6 +401,9 @@ impl Config {
         if let Some((key, ..)) = times.iter().find(|(_, time, _)| *time > LONGEST) {
             return Err(Error::Refused(format!("{key} must not be more than an hour")));
         }
+        if limits.unverified > limits.connections {
+            return Err(Error::Refused("limits.unverified must not be more than limits.connections".to_owned()));
+        }
         for kind in Kind::ALL {
             for place in self.providers.places(kind) {
                 if !names::is_place(place) {
@@ -364,6 +418,8 @@ impl Config {
 
 /// No time of the configuration is meant to be longer; a cache's would outlive the rotation of secrets.
 const LONGEST: Duration = Duration::from_secs(3600);
+/// Open files that are no caller's connection: those to providers and the API server, and files.
+const OTHER_FILES: u64 = 1024;
 const ANY_TIME: Duration = Duration::ZERO;
 const SOME_TIME: Duration = Duration::from_millis(1);
 
@@ -405,6 +461,8 @@ mod tests {
             ("reads: { breaker: { pause: 0s } }", "reads.breaker.pause must be more than zero"),
             ("providers: { aws: { regions: ['EU west'] } }", "providers.aws.regions: \"EU west\" is no region"),
             ("providers: { aws: {} }", "missing field `regions`"),
+            ("limits: { unverified: 0 }", "limits.unverified must be more than zero"),
+            ("limits: { connections: 9 }", "limits.unverified must not be more than limits.connections"),
             ("workers: 0", "workers must be more than zero"),
         ];
         for (lines, wanted) in table {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use secret_gateway::access::tls;
 use secret_gateway::audit;
 use secret_gateway::config::{Access, Config};
@@ -60,6 +60,7 @@ fn holds_no_value(metadata: &Metadata) -> bool {
 fn run(config: Config) -> Result<(), Error> {
     // Memory that is never freed is never wiped, and must not get into files.
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    raise_open_files(config.open_files())?;
     // kube's client and the SDKs take what is the process's own.
     let _ = rustls::crypto::CryptoProvider::clone(&tls::provider()).install_default();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
@@ -69,6 +70,20 @@ fn run(config: Config) -> Result<(), Error> {
     // Flushes the audit log when all else has ended.
     let (audit, _flushed) = audit::Log::stdout();
     runtime.enable_all().build()?.block_on(serve(config, audit))
+}
+
+/// Raises the limit of open files as far as it goes: without a free one, nobody is let in.
+fn raise_open_files(needed: u64) -> Result<(), Error> {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
+    match limit.maximum {
+        Some(maximum) if maximum < needed => Err(format!(
+            "the limit of open files is {maximum}, but limits.connections needs {needed}; raise the one or reduce the \
+             other"
+        )
+        .into()),
+        _ => Ok(()),
+    }
 }
 
 async fn serve(config: Config, audit: audit::Log) -> Result<(), Error> {

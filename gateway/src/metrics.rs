@@ -55,6 +55,13 @@ pub struct ByPlace {
     pub place: String,
 }
 
+/// A listener.
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub struct ByListener {
+    /// `api` or `metrics`.
+    pub listener: &'static str,
+}
+
 /// What became of something that has no kind.
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub struct ByResult {
@@ -95,6 +102,8 @@ pub struct Metrics {
     pub cache_bytes: Gauge<u64, AtomicU64>,
     /// Answers of SubjectAccessReviews, and those that were remembered.
     pub reviews: Family<ByResult, Counter>,
+    /// Idle connections of unverified peers that made room for newcomers.
+    pub evictions: Family<ByListener, Counter>,
     /// Looks at certificate files and authorities: `unchanged`, `changed`, `failed`.
     pub reloads: Family<ByResult, Counter>,
 }
@@ -114,6 +123,7 @@ impl Metrics {
             cache_entries: Gauge::default(),
             cache_bytes: Gauge::default(),
             reviews: Family::default(),
+            evictions: Family::default(),
             reloads: Family::default(),
         };
         let registry = &mut metrics.registry;
@@ -139,6 +149,11 @@ impl Metrics {
         registry.register("cache_entries", "Answers that are remembered", metrics.cache_entries.clone());
         registry.register("cache_bytes", "Weight of the answers that are remembered", metrics.cache_bytes.clone());
         registry.register("access_reviews", "Answers of SubjectAccessReviews", metrics.reviews.clone());
+        registry.register(
+            "connections_evicted",
+            "Idle connections of unverified peers that made room for newcomers",
+            metrics.evictions.clone(),
+        );
         registry.register("reloads", "Looks at certificates and authorities", metrics.reloads.clone());
         Arc::new(metrics)
     }
