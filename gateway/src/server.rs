@@ -16,15 +16,17 @@ use tokio::task::JoinSet;
 
 pub use self::listener::{Listener, Verify};
 use crate::access::front_proxy::{self, FrontProxy, Peer, Trust};
+use crate::access::pods::Identifier;
 use crate::access::review::Reviewer;
 use crate::access::tls::{self, Certificate};
-use crate::api::{self, Gateway, Health};
+use crate::api::{self, Gateway, Health, Pulls, Turns};
 use crate::audit;
 use crate::config::Config;
 use crate::metrics::{self, Metrics};
 use crate::names::{Kind, Served};
 use crate::provider::Provider;
 use crate::reader::Reader;
+use crate::store::Store;
 
 /// How often, and how many times, the front proxy's authority is asked for at the start.
 const START: (Duration, usize) = (Duration::from_secs(2), 15);
@@ -38,6 +40,9 @@ pub enum Error {
     /// It has no certificate.
     #[error(transparent)]
     Tls(#[from] tls::Error),
+    /// The policy's settings do not say where secrets are.
+    #[error(transparent)]
+    Settings(#[from] flyte_secrets_policy::settings::Error),
     /// It does not know the front proxy.
     #[error(transparent)]
     FrontProxy(#[from] front_proxy::Error),
@@ -59,6 +64,8 @@ pub struct Parts {
 pub struct Server {
     /// Where the API is.
     pub address: SocketAddr,
+    /// Where pods pull.
+    pub pods_address: Option<SocketAddr>,
     /// Where metrics are, without TLS.
     pub metrics_address: Option<SocketAddr>,
     shutdown: crate::config::Shutdown,
@@ -75,6 +82,7 @@ impl Server {
     /// If it cannot listen, or lacks its certificate or the front proxy's authority.
     pub async fn start(parts: Parts) -> Result<Self, Error> {
         let Parts { config, providers, cluster, audit } = parts;
+        let audit = Arc::new(audit);
         let certificate = Certificate::load(&config.tls)?;
         let tls = Arc::new(certificate.server_config()?);
         let trust = (|| Trust::load(&cluster))
@@ -91,7 +99,7 @@ impl Server {
             served: Served::new(&config),
             reader: reader.clone(),
             metrics: Arc::clone(&metrics),
-            audit,
+            audit: Arc::clone(&audit),
             health: Arc::clone(&health),
         });
 
@@ -102,12 +110,36 @@ impl Server {
         let api = Listener {
             name: "api",
             router: api::router(Arc::clone(&gateway)),
-            tls: Some(tls),
+            tls: Some(Arc::clone(&tls)),
             verify: Some(Arc::new(move |peer: &Peer| known.front_proxy.verifies(peer))),
             limits: config.limits,
             metrics: Arc::clone(&metrics),
         };
         listeners.spawn(api.serve(socket, stopped.clone(), config.shutdown.grace));
+        let pods_address = match &config.pods {
+            Some(pods) => {
+                let (socket, address) = listen(pods.listen).await?;
+                let pulls = Pulls {
+                    identifier: Identifier::new(cluster.clone(), pods.audience.clone(), pods.timeout),
+                    store: Store::open(pods, Served::new(&config), reader.clone())?,
+                    config: pods.clone(),
+                    metrics: Arc::clone(&metrics),
+                    audit,
+                    turns: Turns::default(),
+                };
+                let listener = Listener {
+                    name: "pods",
+                    router: api::pulls_router(Arc::new(pulls), Arc::clone(&health)),
+                    tls: Some(tls),
+                    verify: None,
+                    limits: config.limits,
+                    metrics: Arc::clone(&metrics),
+                };
+                listeners.spawn(listener.serve(socket, stopped.clone(), config.shutdown.grace));
+                Some(address)
+            }
+            None => None,
+        };
         let metrics_address = match config.metrics_listen {
             Some(wanted) => {
                 let (socket, address) = listen(wanted).await?;
@@ -129,9 +161,9 @@ impl Server {
         background.spawn(reader.keep_house());
         background.spawn(refresh_certificate(certificate, config.tls.refresh, Arc::clone(&metrics)));
         background.spawn(refresh_authority(gateway, cluster, config.access.refresh));
-        tracing::info!(%address, ?metrics_address, "serving");
+        tracing::info!(%address, ?pods_address, ?metrics_address, "serving");
         let shutdown = config.shutdown;
-        Ok(Self { address, metrics_address, shutdown, health, stop, listeners, background })
+        Ok(Self { address, pods_address, metrics_address, shutdown, health, stop, listeners, background })
     }
 
     /// Says that no more requests are wanted, waits until the cluster has heard it, stops to listen, and waits for
