@@ -12,6 +12,7 @@ use super::{
     path_variable, refused,
 };
 use crate::cut;
+use crate::grant::is_file_name;
 use crate::names::{self, Scope, kubernetes};
 use crate::pod::{
     Container, ContainerName, File, InitContainer, Merged, Plan, SECRETS_DIR, memory_volume, mount, projected_volume,
@@ -302,11 +303,4 @@ fn property_of(value: &SecretValue, group: &str, key: &str) -> Result<SecretValu
         Some(_) => return Err(problem("has something else there")),
     };
     Ok(SecretValue::new(text.into_bytes()))
-}
-
-/// Linux has names of up to 255 bytes (`NAME_MAX`).
-fn is_file_name(key: &str) -> bool {
-    key.len() <= 255
-        && key.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'))
-        && !matches!(key, "." | "..")
 }
