@@ -2,11 +2,13 @@
 //!
 //! The manifests are those of the Helm chart; `--values` prints what the chart wants to know.
 
+use flyte_secrets_explain::check::Settings;
+use flyte_secrets_explain::flyte::Version;
 use flyte_secrets_explain::yaml;
 use flyte_secrets_policy::settings::{self, EmbeddedSecretManager, ManagerType, Provider};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::check;
+use crate::check::{self, Flyte};
 use crate::output::{self, Answer};
 
 /// Print the policy and its rights for a cluster that runs Flyte's own webhook today, and what to switch off there
@@ -18,9 +20,15 @@ pub struct Arguments {
     /// Print values for the Helm chart, which installs the secret gateway too
     #[arg(long)]
     values: bool,
-    /// The namespace that a pod must be in, as in Flyte's namespaceMapping, if the settings have none
-    #[arg(long, value_name = "TEMPLATE", default_value = "{{ project }}-{{ domain }}")]
-    namespace_template: String,
+    /// The namespace that a pod must be in, if the settings have none [default: Flyte 2's namespace of tasks, Flyte 1's
+    /// namespace_mapping, else `{{ project }}-{{ domain }}`]
+    #[arg(long, value_name = "TEMPLATE")]
+    namespace_template: Option<String>,
+    /// The ConfigMap, where the file has several with a webhook section
+    #[arg(long, value_name = "[NAMESPACE/]NAME")]
+    config_map: Option<String>,
+    #[command(flatten)]
+    flyte: Flyte,
     /// A namespace of tasks, where images are pulled with secrets; several times
     #[arg(long, value_name = "NAMESPACE")]
     task_namespace: Vec<String>,
@@ -70,17 +78,25 @@ const NAME: &str = "flyte-secrets-policy";
 const GATEWAY: &str = "secret-gateway.flyte.org";
 
 pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
-    let mut section = check::settings(&arguments.file)?;
+    let Settings { settings: mut section, configuration } =
+        check::configured(&arguments.file, &arguments.flyte, arguments.config_map.as_deref())?;
+    let configuration = configuration.unwrap_or_default();
+    if configuration.flyte.is_some() {
+        configuration.summary().iter().for_each(|line| output::note(line));
+    }
     if section.is_null() {
         section = json!({});
     }
     if let Some(section) = section.as_object_mut() {
-        let mut tenancy = json!({ "namespaceTemplate": arguments.namespace_template });
-        if let (Some(tenancy), Some(Value::Object(given))) = (tenancy.as_object_mut(), section.remove("tenancy")) {
+        let mut tenancy = Map::from_iter([("namespaceTemplate".to_owned(), json!("{{ project }}-{{ domain }}"))]);
+        tenancy.extend(configuration.tenancy.clone());
+        tenancy.extend(arguments.namespace_template.iter().map(|given| ("namespaceTemplate".to_owned(), json!(given))));
+        if let Some(Value::Object(given)) = section.remove("tenancy") {
             tenancy.extend(given);
         }
-        section.insert("tenancy".to_owned(), tenancy);
+        section.insert("tenancy".to_owned(), tenancy.into());
     }
+    configuration.warnings.iter().for_each(|warning| output::warning(&warning.message));
     let (parsed, warnings) = settings::validate(section.to_string().as_bytes())?;
     warnings.iter().for_each(|warning| output::warning(warning));
     let config = Some(&parsed.embedded_secret_manager_config)
@@ -104,11 +120,16 @@ pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
     if let (Some(kind), false) = (reads.kind, arguments.values) {
         output::note(&format!("{kind} is served by the secret gateway; the chart installs it: see --values"));
     }
-    output::note(
-        "switch Flyte's own webhook off: remove its MutatingWebhookConfiguration, and set \
-         disableCreateMutatingWebhookConfig: true in the section webhook, so that it is not made again",
-    );
-    output::note("propeller must go on to run: it writes the label and the annotations that the policy reads");
+    let (since, writer) = match configuration.flyte {
+        Some(Version::One) => ("Flyte 1.16.8", "propeller"),
+        Some(Version::Two) => ("Flyte 2.0.28", "Flyte's executor"),
+        None => ("Flyte 1.16.8 and 2.0.28", "propeller"),
+    };
+    output::note(&format!(
+        "switch Flyte's own webhook off: set disableCreateMutatingWebhookConfig: true in the section webhook (since {since}), \
+         restart Flyte, and remove its MutatingWebhookConfiguration"
+    ));
+    output::note(&format!("{writer} must go on to run: it writes the label and the annotations that the policy reads"));
     Ok(Answer::Yes)
 }
 
