@@ -47,8 +47,14 @@ fn decide(payload: &[u8], cluster: &dyn Cluster, outcome: &mut Outcome) -> Resul
         return Ok(Verdict::Accept { warnings });
     }
     let settings = settings::parse(review.settings)?;
-    let context =
-        Context { pod: &review.pod, limits: &limits, namespace: &review.namespace, settings: &settings, cluster };
+    let context = Context {
+        pod: &review.pod,
+        limits: &limits,
+        namespace: &review.namespace,
+        creator: &review.creator,
+        settings: &settings,
+        cluster,
+    };
     managers::inject_into(outcome, &found.requests, context)?;
     warnings.append(&mut outcome.warnings);
     let audit = audit(&outcome.injected);

@@ -40,7 +40,7 @@ pub(super) struct Embedded<'a> {
 
 impl SecretManager for Embedded<'_> {
     fn inject(&self, request: &SecretRequest, merged: &Merged) -> Result<Injection, Reason> {
-        let Context { settings, namespace, pod, .. } = self.context;
+        let Context { settings, namespace, creator, pod, .. } = self.context;
         let key = needed("key", &request.key)?;
         if key.contains(|c: char| c.is_control()) {
             // It would stand in messages and in the audit annotation, line by line.
@@ -48,7 +48,12 @@ impl SecretManager for Embedded<'_> {
         }
         let labels = self.labels()?;
         let scope = labels.scope();
-        tenancy::check(&settings.tenancy, scope, namespace, &pod.service_account()?)?;
+        let service_account = pod.service_account()?;
+        tenancy::check(
+            &settings.tenancy,
+            scope,
+            &tenancy::Origin { namespace, service_account: &service_account, creator },
+        )?;
         // What can be rejected without the value is rejected before anything is fetched.
         let variable = self.variable_for(request)?;
         let found = self.look_up(scope, key)?;

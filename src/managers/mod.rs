@@ -29,6 +29,8 @@ pub struct Context<'a> {
     pub limits: &'a Limits<'a>,
     /// The namespace that it is created in, as the API server has it.
     pub namespace: &'a str,
+    /// The user who creates it.
+    pub creator: &'a str,
     /// The policy's settings.
     pub settings: &'a Settings,
     /// Where objects are read.

@@ -11,6 +11,9 @@ use std::fmt;
 
 use crate::cut;
 
+/// The domain of Flyte's annotations.
+pub const REQUEST_DOMAIN: &str = "flyte.secrets";
+
 /// The annotations that Flyte's webhook looks at start so; what follows must be `s` and a number.
 pub const ANNOTATION_PREFIX: &str = "flyte.secrets/";
 

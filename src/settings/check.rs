@@ -1,6 +1,6 @@
 //! What settings must not say although each key has a value of its type: everything that would make each pod fail.
 
-use super::{EmbeddedSecretManager, Error, ManagerType, Provider, Settings, Tenancy, VaultSecretManager};
+use super::{EmbeddedSecretManager, Error, ManagerType, Provider, Settings, VaultSecretManager};
 use crate::names::kubernetes::{is_dns_label, is_dns_subdomain, is_qualified_name};
 use crate::secret_request::REQUEST_PREFIX;
 
@@ -30,7 +30,15 @@ impl Settings {
         azure.resources.check("azureSecretManager.resources")?;
         self.vault_secret_manager.check()?;
         self.embedded_secret_manager_config.check()?;
-        warnings.extend(self.tenancy.warning().filter(|_| self.managers().any(|it| it == ManagerType::Embedded)));
+        if self.managers().any(|it| it == ManagerType::Embedded) {
+            let unbound = |label| {
+                format!(
+                    "tenancy: nothing binds the pods' label {label}, so a pod can claim another's secrets; set \
+                     tenancy.creators, or name it in tenancy.namespaceTemplate"
+                )
+            };
+            warnings.extend(self.tenancy.unbound_labels().map(unbound));
+        }
         Ok(warnings)
     }
 }
@@ -111,16 +119,6 @@ impl EmbeddedSecretManager {
         }
         check_image("embeddedSecretManagerConfig.fileMountInitContainer.image", &container.image)?;
         container.resources.check("embeddedSecretManagerConfig.fileMountInitContainer.resources")
-    }
-}
-
-impl Tenancy {
-    /// What a template alone leaves open.
-    fn warning(&self) -> Option<String> {
-        let open = self.namespace_template.as_ref().is_some_and(|template| !template.binds_organization());
-        let warning = "tenancy: the pods' label organization is taken as it is; name this cluster's in \
-                       tenancy.organizations";
-        (open && self.organizations.is_none()).then(|| warning.to_owned())
     }
 }
 

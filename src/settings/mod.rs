@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::names::NameScheme;
 use crate::names::kubernetes::is_dns_subdomain;
-use crate::tenancy::NamespaceTemplate;
+use crate::tenancy::{Creator, NamespaceTemplate};
 use de::setting;
 pub use error::Error;
 pub use resources::Resources;
@@ -467,11 +467,14 @@ impl EmbeddedSecretManager {
 #[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Tenancy {
     /// The namespace that a pod must be in to have what its labels claim, made of `{{ project }}`, `{{ domain }}` and
-    /// `{{ organization }}` (or `{{ org }}`).
+    /// `{{ organization }}` (or `{{ org }}`); or one namespace for all.
     pub namespace_template: Option<NamespaceTemplate>,
     /// Organizations whose secrets there are for pods of this cluster. Without it the label `organization` is taken as it
-    /// is, and a template that does not name it gives a warning at start.
+    /// is.
     pub organizations: Option<Vec<String>>,
+    /// Users who may create the pods whose labels are believed, as user names or as `serviceaccount:NAMESPACE/NAME`. Where all
+    /// tasks run in one namespace, as in Flyte 2, this is what binds their labels. Without it everybody's are believed.
+    pub creators: Option<Vec<Creator>>,
     /// Service accounts whose pods Embedded serves, as `name` or `namespace/name`. Without it all are; an empty list
     /// serves nobody.
     pub service_accounts: Option<Vec<String>>,
