@@ -6,7 +6,7 @@ use flyte_secrets_explain::check::Settings;
 use flyte_secrets_explain::flyte::Version;
 use flyte_secrets_explain::yaml;
 use flyte_secrets_policy::settings::{self, EmbeddedSecretManager, ManagerType, Provider};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::check::{self, Flyte};
 use crate::output::{self, Answer};
@@ -78,24 +78,19 @@ const NAME: &str = "flyte-secrets-policy";
 const GATEWAY: &str = "secret-gateway.flyte.org";
 
 pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
-    let Settings { settings: mut section, configuration } =
+    let Settings { settings, configuration } =
         check::configured(&arguments.file, &arguments.flyte, arguments.config_map.as_deref())?;
-    let configuration = configuration.unwrap_or_default();
+    let mut configuration = configuration.unwrap_or_default();
     if configuration.flyte.is_some() {
         configuration.summary().iter().for_each(|line| output::note(line));
     }
-    if section.is_null() {
-        section = json!({});
-    }
-    if let Some(section) = section.as_object_mut() {
-        let mut tenancy = Map::from_iter([("namespaceTemplate".to_owned(), json!("{{ project }}-{{ domain }}"))]);
-        tenancy.extend(configuration.tenancy.clone());
-        tenancy.extend(arguments.namespace_template.iter().map(|given| ("namespaceTemplate".to_owned(), json!(given))));
-        if let Some(Value::Object(given)) = section.remove("tenancy") {
-            tenancy.extend(given);
-        }
-        section.insert("tenancy".to_owned(), tenancy.into());
-    }
+    configuration.settings = if settings.is_null() { json!({}) } else { settings };
+    let template = match (&arguments.namespace_template, configuration.tenancy.get("namespaceTemplate")) {
+        (None, Some(template)) => template.clone(),
+        (given, _) => json!(given.as_deref().unwrap_or("{{ project }}-{{ domain }}")),
+    };
+    configuration.tenancy.insert("namespaceTemplate".to_owned(), template);
+    let section = configuration.tenant();
     configuration.warnings.iter().for_each(|warning| output::warning(&warning.message));
     let (parsed, warnings) = settings::validate(section.to_string().as_bytes())?;
     warnings.iter().for_each(|warning| output::warning(warning));

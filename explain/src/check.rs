@@ -179,12 +179,20 @@ impl Section {
         self.configuration.as_ref().map_or_else(|| yaml::value(&self.node), |it| it.settings.clone())
     }
 
+    /// Returns what `flyte-secrets policy` makes of it. Its places are not those of the text.
+    fn effective(&self) -> Node {
+        let Some(configuration) = &self.configuration else { return self.node.clone() };
+        let written = yaml::write(&configuration.tenant());
+        yaml::read(&written).ok().and_then(|mut documents| documents.pop()).unwrap_or_else(|| self.node.clone())
+    }
+
     /// Returns a finding with the place of its path: in the last file that has it, whose value is in effect.
     fn found(&self, severity: Severity, path: String, message: String) -> Finding {
         let has = |part: &&Part, path: &str| walk(&part.node, path).1;
         let part = |path: &str| self.parts.iter().rev().find(|part| has(part, path));
         let first = path.split(['.', '[']).next().unwrap_or_default();
-        let found = part(&path).or_else(|| part(first)).or(self.parts.first());
+        let alone = self.parts.first().filter(|_| self.configuration.is_none());
+        let found = part(&path).or_else(|| part(first)).or(alone);
         let place = found.map(|part| part.origin.place(place_of(&part.node, &path)));
         let whole = found.filter(|part| matches!(part.origin, Origin::Whole(_)));
         Finding { severity, path, message, place, file: whole.map(|part| part.file.clone()) }
@@ -387,7 +395,7 @@ fn look_at(section: &Section) -> Vec<Finding> {
     let given = section.configuration.iter().flat_map(|it| &it.warnings).cloned();
     let given = given.map(|warning| section.found(warning.severity, warning.path, warning.message));
     let mut findings: Vec<Finding> = section.findings.iter().cloned().chain(given).collect();
-    let mut left = section.node.clone();
+    let mut left = section.effective();
     let mut removed = BTreeSet::new();
     loop {
         let error = match settings::validate(yaml::value(&left).to_string().as_bytes()) {

@@ -4,6 +4,7 @@
 //! Source of the merge: `flytestdlib/config/viper` and viper's `MergeConfig`. Sources of the defaults, which differ:
 //! `flytepropeller/pkg/webhook/config` of Flyte 1, `flyteplugins/go/tasks/pluginmachinery/secret/config` of Flyte 2.
 
+use flyte_secrets_policy::settings;
 use saphyr::YamlDataOwned;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
@@ -72,6 +73,14 @@ const SECTIONS: [(Version, &[&str]); 2] = [
 const NEW_IN_TWO: [&str; 4] =
     ["secretManagerTypes", "secretEnvVarPrefix", "embeddedSecretManagerConfig", "azureSecretManager"];
 
+/// Init containers whose resources are settings.
+const INIT_CONTAINERS: [&[&str]; 4] = [
+    &["awsSecretManager"],
+    &["gcpSecretManager"],
+    &["azureSecretManager"],
+    &["embeddedSecretManagerConfig", "fileMountInitContainer"],
+];
+
 /// One file of a configuration.
 #[derive(Clone, Debug)]
 pub struct File {
@@ -108,6 +117,8 @@ pub struct Configuration {
     pub replaced: Vec<String>,
     /// What is in effect.
     pub effective: Vec<Setting>,
+    /// What the policy will do, by manager.
+    pub does: Vec<String>,
     /// What Flyte's webhook does and the policy does not.
     pub missing: Vec<String>,
     /// The section `webhook`, with Flyte's defaults written out.
@@ -245,6 +256,7 @@ impl Configuration {
             settings: member(&root, "webhook").filter(|section| section.is_object()).cloned().unwrap_or(json!({})),
             ..Self::default()
         };
+        configuration.lower_requests();
         if let Some(version) = configuration.flyte {
             configuration.complete(version, files, &root, origin);
         }
@@ -292,6 +304,8 @@ impl Configuration {
         } else {
             self.flyte_two(embedded, files, root, origin);
         }
+        let provider = text(&self.settings, &["embeddedSecretManagerConfig", "type"]).to_owned();
+        self.does = named.iter().filter_map(|manager| does(manager, &provider)).collect();
         let secrets = |key, default: &'static str| match text(root, &["secrets", key]) {
             "" => default.to_owned(),
             given => given.to_owned(),
@@ -330,8 +344,8 @@ impl Configuration {
             let field = ["secretManagerTypes", "secretManagerType"].into_iter().find(given).unwrap_or_default();
             self.warn(
                 field,
-                "Embedded needs the label organization, which Flyte 1 does not set: the policy rejects such pods with code 400; \
-                 set it by a pod template, or use another manager"
+                "Embedded needs the label organization, which Flyte 1 does not set, so it finds no secret; set the label by a \
+                 pod template, or use another manager"
                     .to_owned(),
             );
         }
@@ -405,6 +419,51 @@ impl Configuration {
         }
     }
 
+    /// Returns the settings with `tenancy` for this Flyte, of which what is given stays.
+    pub fn tenant(&self) -> Value {
+        let mut settings = self.settings.clone();
+        if let Some(section) = settings.as_object_mut().filter(|_| !self.tenancy.is_empty()) {
+            let mut tenancy = self.tenancy.clone();
+            if let Some(Value::Object(given)) = section.remove("tenancy") {
+                tenancy.extend(given);
+            }
+            section.insert("tenancy".to_owned(), tenancy.into());
+        }
+        settings
+    }
+
+    /// Lowers Flyte's default requests to limits that are given, where they are over them: Kubernetes rejects such pods.
+    fn lower_requests(&mut self) {
+        for path in INIT_CONTAINERS {
+            let limits =
+                at(&self.settings, &[path, &["resources", "limits"]].concat()).and_then(Value::as_object).cloned();
+            for (resource, limit) in limits.into_iter().flatten() {
+                let request = [path, &["resources", "requests", &resource]].concat();
+                if at(&self.settings, &request).is_some() {
+                    continue;
+                }
+                let valid = |resources: Value| {
+                    let nested =
+                        path.iter().rev().fold(json!({ "resources": resources }), |inner, key| json!({ *key: inner }));
+                    settings::validate(nested.to_string().as_bytes()).is_ok()
+                };
+                let limits = json!({ &resource: limit });
+                if !valid(json!({ "limits": limits })) && valid(json!({ "limits": limits, "requests": limits })) {
+                    self.set(&request, limit.clone());
+                    let limit = limit.as_str().map_or_else(|| limit.to_string(), str::to_owned);
+                    self.warn(
+                        &[path, &["resources"]].concat().join("."),
+                        format!(
+                            "{}: the limit of {limit} {resource} is under Flyte's default request, so Kubernetes rejects Flyte's \
+                             pods; the policy requests {limit} too",
+                            [path, &["resources"]].concat().join(".")
+                        ),
+                    );
+                }
+            }
+        }
+    }
+
     fn set(&mut self, path: &[&str], value: Value) {
         let mut target = &mut self.settings;
         for key in path {
@@ -439,7 +498,9 @@ impl Configuration {
         };
         let mut lines = vec![match self.flyte {
             Some(version) => format!("{name}: {version} ({})", self.evidence),
-            None => format!("{name}: neither Flyte 1 nor Flyte 2 recognized; name it with --flyte-version"),
+            None => {
+                format!("{name}: neither Flyte 1 nor Flyte 2 recognized, whose defaults differ; see --flyte-version")
+            }
         }];
         match self.files.as_slice() {
             [] => lines.push("  no section webhook; all values are defaults".to_owned()),
@@ -451,6 +512,7 @@ impl Configuration {
             "" => format!("  {name}: {value}"),
             from => format!("  {name}: {value} ({from})"),
         }));
+        lines.extend(self.does.iter().map(|does| format!("  in the policy: {does}")));
         lines.extend(self.missing.iter().map(|missing| format!("  not in the policy: {missing}")));
         lines
     }
@@ -458,4 +520,24 @@ impl Configuration {
 
 fn member<'v>(object: &'v Value, key: &str) -> Option<&'v Value> {
     object.as_object()?.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| value)
+}
+
+/// Returns what a manager does in the policy.
+fn does(manager: &str, provider: &str) -> Option<String> {
+    let is = |name: &str| manager.eq_ignore_ascii_case(name);
+    let does = match manager {
+        _ if is("K8s") => "K8s refers to Secrets in the pod's namespace".to_owned(),
+        _ if is("Vault") => "Vault adds annotations for the Vault Agent Injector".to_owned(),
+        _ if is("Embedded") && (provider.is_empty() || provider.eq_ignore_ascii_case("K8s")) => {
+            "Embedded looks secrets up in Kubernetes Secrets, by the pod's labels".to_owned()
+        }
+        _ if is("Embedded") => {
+            format!("Embedded looks secrets up in {provider}, by the pod's labels, through the secret gateway")
+        }
+        _ if ["AWS", "GCP", "Azure"].into_iter().any(is) => {
+            format!("{manager} adds an init container for each secret, which fetches it with the pod's identity")
+        }
+        _ => return None,
+    };
+    Some(does)
 }

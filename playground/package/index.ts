@@ -167,6 +167,8 @@ export interface FlyteConfiguration {
   /** Values that a later file replaces. */
   replaced: string[];
   effective: { name: string; value: string; from: string }[];
+  /** What the policy will do, by manager. */
+  does: string[];
   /** What Flyte's webhook does and the policy does not. */
   missing: string[];
 }
