@@ -157,9 +157,11 @@ fn show(query: &Query, format: Format) -> Result<Answer, Error> {
         }
     }
     if query.command && query.store == StoreKind::K8s {
-        output::note(match query.org.as_str() {
-            names::FLYTE_ORGANIZATION => "the labels app.flyte.org/* let `flyte get secret` find the Secrets",
-            _ => "`flyte get secret` does not find the Secrets: the organization of Flyte 2 is flyte",
+        let labelled =
+            found.iter().any(|named| named.command.as_deref().is_some_and(|it| it.contains(names::FLYTE_LABELS)));
+        output::note(match labelled {
+            true => "the labels app.flyte.org/* let `flyte get secret` find the Secrets",
+            false => "`flyte get secret` does not find the Secrets: it reads canonical names of the organization flyte",
         });
     }
     Ok(answer)

@@ -541,3 +541,56 @@ fn does(manager: &str, provider: &str) -> Option<String> {
     };
     Some(does)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(contents: &[&str]) -> Vec<File> {
+        let node = |content: &str| yaml::read(content).expect("YAML").remove(0);
+        let file = |(turn, content): (usize, &&str)| File { name: format!("{turn}.yaml"), node: node(content) };
+        contents.iter().enumerate().map(file).collect()
+    }
+
+    #[test]
+    fn files_are_merged_as_viper_merges_them() {
+        let table: [(&[&str], Value, &[&str]); 6] = [
+            (&["a: {b: 1, c: 2}", "a: {b: 3, d: 4}"], json!({ "a": { "b": 3, "c": 2, "d": 4 } }), &[]),
+            (
+                &["webhook: {l: [1, 2]}", "webhook: {l: [3]}"],
+                json!({ "webhook": { "l": [3] } }),
+                &["1.yaml replaces l of 0.yaml"],
+            ),
+            (&["Webhook: {A: 1}", "webhook: {a: 1}"], json!({ "Webhook": { "A": 1 } }), &[]),
+            (&["a: {b: 1}", "a: 2", "a:"], json!({ "a": { "b": 1 } }), &[]),
+            (&["a: 2", "a: {b: 1}"], json!({ "a": { "b": 1 } }), &[]),
+            (
+                &["webhook: {x: 1}", "b: 1", "webhook: {x: 2}", "webhook: {x: 3}"],
+                json!({ "webhook": { "x": 3 }, "b": 1 }),
+                &["2.yaml replaces x of 0.yaml", "3.yaml replaces x of 2.yaml"],
+            ),
+        ];
+        for (contents, expected, replaced) in table {
+            let (merged, found) = merge(&files(contents));
+            assert_eq!((yaml::value(&merged), found), (expected, replaced.iter().map(|it| (*it).to_owned()).collect()));
+        }
+    }
+
+    #[test]
+    fn versions_are_recognized_by_sections_then_by_labels() {
+        let labels = json!({ "app.kubernetes.io/version": "1.16.0", "helm.sh/chart": "flyte-binary-v0.1.10" });
+        let core = json!({ "helm.sh/chart": "flyte-core-v1.15.0" });
+        let table = [
+            ("{webhook: {}, propeller: {}}", None, Some(Version::One), "section propeller"),
+            ("{webhook: {}, Runs: {}, secret: {}}", None, Some(Version::Two), "sections runs, secret"),
+            ("{runs: {}, actions: {}, propeller: {}}", Some(&labels), Some(Version::Two), "sections runs, actions"),
+            ("{webhook: {}}", Some(&labels), Some(Version::One), "label app.kubernetes.io/version=1.16.0"),
+            ("{webhook: {}}", Some(&core), Some(Version::One), "label helm.sh/chart=flyte-core-v1.15.0"),
+            ("{webhook: {}, logger: {}, storage: {}}", None, None, ""),
+        ];
+        for (content, labels, version, evidence) in table {
+            let found = Configuration::read(&files(&[content]), Origin { labels, ..Origin::default() });
+            assert_eq!((found.flyte, found.evidence.as_str()), (version, evidence), "{content}");
+        }
+    }
+}

@@ -123,8 +123,11 @@ pub fn look_up(query: &Query) -> Result<Vec<Named>, Error> {
 /// The default of `k8sConfig.namespace`.
 const NAMESPACE: &str = "flyte";
 
+/// What the labels of Flyte 2's Secrets start with.
+pub const FLYTE_LABELS: &str = "app.flyte.org/";
+
 /// The organization of Flyte 2, which knows no other (`DefaultOrganization`).
-pub const FLYTE_ORGANIZATION: &str = "flyte";
+const FLYTE_ORGANIZATION: &str = "flyte";
 
 /// Returns the labels by which `flyte get secret` finds a Secret (`secret/service/secret_service.go` of Flyte 2). It lists the
 /// Secrets of its one organization, and reads canonical names alone.
@@ -136,7 +139,7 @@ fn labels(scope: Scope, name: &str) -> Vec<String> {
     labels
         .iter()
         .filter(|(_, value)| !value.is_empty())
-        .map(|(key, value)| format!("app.flyte.org/{key}={value}"))
+        .map(|(key, value)| format!("{FLYTE_LABELS}{key}={value}"))
         .collect()
 }
 
