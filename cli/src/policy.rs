@@ -101,7 +101,7 @@ pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
         None => Reads::default(),
     };
     let documents = match arguments.values {
-        true => vec![values(arguments, &section)],
+        true => vec![values(arguments, configuration.flyte, &section)],
         false => reads.manifests(arguments, &section),
     };
     match arguments.output {
@@ -230,9 +230,12 @@ fn with<const N: usize>(mut object: Value, members: [(&str, Value); N]) -> Value
 }
 
 /// What the chart makes the same of. It finds out by itself whether the gateway is needed, and for which places.
-fn values(arguments: &Arguments, settings: &Value) -> Value {
+fn values(arguments: &Arguments, version: Option<Version>, settings: &Value) -> Value {
     let Account { namespace, name } = &arguments.service_account;
+    // The settings are complete: what the chart adds for a version that is not known would be a guess.
+    let flyte = version.map_or(json!({ "tenancy": false }), |version| json!({ "version": version }));
     json!({
+        "flyte": flyte,
         "policy": { "settings": settings, "imagePullSecretNamespaces": arguments.task_namespace },
         "policyServer": {
             "name": arguments.policy_server,
