@@ -11,6 +11,7 @@
 //! | [`reads`] | memory, single flight, budgets, limits and breakers |
 //! | [`life`] | certificates that change, metrics, audit lines, the end |
 //! | [`pulls`] | what pods pull, which do not, and each way in which that fails |
+//! | [`lookups`] | whether a secret is there, and no more |
 //! | [`process`] | the binary: arguments, logs, signals |
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::string_slice, clippy::unwrap_used)] // how tests fail
@@ -22,6 +23,7 @@ mod failures;
 #[path = "../kit/mod.rs"]
 mod kit;
 mod life;
+mod lookups;
 mod objects;
 mod process;
 mod pulls;
