@@ -4,12 +4,12 @@ use super::sidecar::{Pull, SidecarManager};
 use super::{Reason, is_plain_path, needed, refused};
 use crate::pod::variable;
 use crate::secret_request::SecretRequest;
-use crate::settings::AwsSecretManager;
+use crate::settings::Settings;
 
-pub(super) fn manager(settings: &AwsSecretManager) -> SidecarManager<'_> {
+pub(super) fn manager(settings: &Settings) -> SidecarManager<'_> {
     SidecarManager {
-        image: &settings.sidecar_image,
-        resources: &settings.resources,
+        container: settings.aws_secret_manager.container(),
+        size_limit: &settings.volume_size_limit,
         volume: "aws-secret-vol",
         container_prefix: "aws-pull-secret-",
         // The sidecar writes below /tmp, wherever that is mounted from.

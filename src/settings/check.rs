@@ -1,6 +1,7 @@
 //! What settings must not say although each key has a value of its type: everything that would make each pod fail.
 
-use super::{EmbeddedSecretManager, Error, ManagerType, Provider, Settings, VaultSecretManager};
+use super::quantity;
+use super::{Delivery, EmbeddedSecretManager, Error, ManagerType, Provider, Settings, VaultSecretManager};
 use crate::names::kubernetes::{is_dns_label, is_dns_subdomain, is_qualified_name};
 use crate::secret_request::REQUEST_PREFIX;
 
@@ -29,6 +30,11 @@ impl Settings {
         azure.resources.check("azureSecretManager.resources")?;
         self.vault_secret_manager.check()?;
         self.embedded_secret_manager_config.check()?;
+        warnings.extend(self.check_chain());
+        if quantity::parse(&self.volume_size_limit.0).is_none_or(|size| size == 0) {
+            let problem = format!("invalid quantity {:?}; expected one such as 64Mi", self.volume_size_limit.0);
+            return Err(Error::value("volumeSizeLimit", problem));
+        }
         if self.managers().any(|it| it == ManagerType::Embedded) {
             let unbound = |label| {
                 format!(
@@ -39,6 +45,31 @@ impl Settings {
             warnings.extend(self.tenancy.unbound_labels().map(unbound));
         }
         Ok(warnings)
+    }
+}
+
+impl Settings {
+    /// The manager K8s takes each request that has a key, unless it verifies them. Returns what follows of that.
+    fn check_chain(&self) -> Vec<String> {
+        let chain: Vec<ManagerType> = self.managers().collect();
+        let Some(at) = chain.iter().position(|manager| *manager == ManagerType::K8s) else { return Vec::new() };
+        let (before, after) = chain.split_at(at);
+        let remedy = "set k8sSecretManager.verify to look for the Secret first";
+        let mut warnings = Vec::new();
+        if self.k8s_secret_manager.verify {
+            return warnings;
+        }
+        if let Some(unreached) = after.get(1) {
+            warnings.push(format!(
+                "secretManagerTypes: {unreached} is never asked, because K8s takes every request; {remedy}"
+            ));
+        }
+        if before.contains(&ManagerType::Embedded) {
+            warnings.push(format!(
+                "secretManagerTypes: K8s takes secrets that Embedded does not find, so a missing secret is not reported; {remedy}"
+            ));
+        }
+        warnings
     }
 }
 
@@ -96,6 +127,9 @@ impl EmbeddedSecretManager {
                 ),
             )?,
             _ => {}
+        }
+        if self.delivery == Delivery::Reference && self.provider()? != Provider::K8s {
+            refused("embeddedSecretManagerConfig.delivery", "Reference requires type K8s; set it to Auto".to_owned())?;
         }
         if !is_dns_label(&self.k8s_config.namespace) {
             refused(

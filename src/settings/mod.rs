@@ -15,6 +15,7 @@ mod resources;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use k8s_openapi::api::core::v1::{Capabilities, Container, SeccompProfile, SecurityContext};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
@@ -24,7 +25,7 @@ use crate::names::kubernetes::is_dns_subdomain;
 use crate::tenancy::{Creator, NamespaceTemplate};
 use de::setting;
 pub use error::Error;
-pub use resources::Resources;
+pub use resources::{Quantity, Resources};
 
 /// Reads settings from the JSON that the host hands over; `null` is the default, for all of them and for each key.
 ///
@@ -81,6 +82,18 @@ pub struct Settings {
     /// What the variables that K8s and Embedded name start with.
     #[cfg_attr(feature = "schema", schemars(regex(pattern = patterns::PREFIX)))]
     pub secret_env_var_prefix: String,
+    /// Ours: names in `env_var`, or made of keys, that are allowed although they change how programs start, such as `PATH`.
+    pub allowed_env_vars: Vec<String>,
+    /// Ours: which containers get secrets. The pod's annotation `flyte-secrets.flyte.org/containers` goes before it.
+    pub inject_into: InjectInto,
+    /// Ours: where init-containers that bring secrets stand among the pod's own.
+    pub init_containers: InitContainerOrder,
+    /// Ours: what a field in a secret request means that this version does not know.
+    pub unknown_fields: UnknownFields,
+    /// Ours: the size of the volume in memory that init-containers write secrets to.
+    pub volume_size_limit: Quantity,
+    /// Ours: how much of the policy server one pod may take.
+    pub limits: PodLimits,
     /// Ours: what the manager K8s does beyond Flyte's.
     pub k8s_secret_manager: K8sSecretManager,
     /// The init-containers of the manager AWS, which run Amazon's sidecar.
@@ -118,6 +131,12 @@ impl Default for Settings {
             secret_manager_types: Vec::new(),
             secret_manager_type: ManagerType::Embedded,
             secret_env_var_prefix: "_UNION_".to_owned(),
+            allowed_env_vars: Vec::new(),
+            inject_into: InjectInto::All,
+            init_containers: InitContainerOrder::First,
+            unknown_fields: UnknownFields::Reject,
+            volume_size_limit: Quantity("64Mi".to_owned()),
+            limits: PodLimits::default(),
             k8s_secret_manager: K8sSecretManager::default(),
             aws_secret_manager: AwsSecretManager::default(),
             gcp_secret_manager: GcpSecretManager::default(),
@@ -207,6 +226,65 @@ pub enum Provider {
     K8s,
 }
 
+/// Which containers get secrets.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(remote = "Self")]
+pub enum InjectInto {
+    /// All containers and init-containers, as in Flyte.
+    All,
+    /// The one that Flyte's annotation `primary_container_name` names, Knative's `user-container`, or else the first.
+    Primary,
+}
+
+/// Where init-containers that bring secrets stand.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(remote = "Self")]
+pub enum InitContainerOrder {
+    /// Before the pod's own, which have their secrets then.
+    First,
+    /// Behind the pod's own, as in Flyte.
+    Last,
+}
+
+/// What becomes of a pod whose secret request has a field that this version does not know.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(remote = "Self")]
+pub enum UnknownFields {
+    /// It is rejected, as by Flyte.
+    Reject,
+    /// The field is left out, with a warning.
+    Warn,
+}
+
+/// How a value of Embedded reaches the task.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(remote = "Self")]
+pub enum Delivery {
+    /// As `Reference` where that can be done, else as `Value`.
+    Auto,
+    /// The value is written into the pod.
+    Value,
+    /// The pod refers to the Secret, which must be in its own namespace.
+    Reference,
+}
+
+/// When an image is pulled.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(remote = "Self")]
+pub enum PullPolicy {
+    /// Whenever a container starts.
+    Always,
+    /// If the node does not have it.
+    IfNotPresent,
+    /// Never; the node must have it.
+    Never,
+}
+
 /// Version of Vault's key-value engine.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -220,15 +298,35 @@ pub enum KvVersion {
     V2,
 }
 
-impl fmt::Display for ManagerType {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        Serialize::serialize(self, f)
-    }
+/// Shows enums as they are written in settings.
+macro_rules! display {
+    ($($name:ident),*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                Serialize::serialize(self, f)
+            }
+        }
+    )*};
 }
 
-impl fmt::Display for Provider {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        Serialize::serialize(self, f)
+display!(ManagerType, Provider, PullPolicy);
+
+/// `limits`, ours: pods beyond them are rejected.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct PodLimits {
+    /// Secret requests that Embedded fetches for one pod.
+    pub embedded_requests: usize,
+    /// Init-containers that bring secrets, and others that are named like them.
+    pub init_containers: usize,
+    /// Objects that are read for one pod.
+    pub reads: usize,
+}
+
+impl Default for PodLimits {
+    fn default() -> Self {
+        Self { embedded_requests: 64, init_containers: 64, reads: 200 }
     }
 }
 
@@ -239,17 +337,45 @@ impl fmt::Display for Provider {
 pub struct K8sSecretManager {
     /// Whether a pod whose Secret is missing starts without it, as in Flyte. With `false` it waits.
     pub optional: bool,
+    /// Whether the policy looks for the Secret and its key, and asks the next manager if they are not there.
+    pub verify: bool,
 }
 
 impl Default for K8sSecretManager {
     fn default() -> Self {
-        Self { optional: true }
+        Self { optional: true, verify: false }
+    }
+}
+
+/// Returns the security context that passes Pod Security `restricted`, as a user that is no other's: images of clouds and of
+/// distributions leave 65532 to processes without a name.
+fn restricted(read_only_root: bool) -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
+        read_only_root_filesystem: Some(read_only_root),
+        run_as_group: Some(65532),
+        run_as_non_root: Some(true),
+        run_as_user: Some(65532),
+        seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), localhost_profile: None }),
+        ..SecurityContext::default()
+    }
+}
+
+/// Returns a container with what the settings of its kind say.
+fn container(image: &str, pull: Option<PullPolicy>, resources: &Resources, security: &SecurityContext) -> Container {
+    Container {
+        image: Some(image.to_owned()),
+        image_pull_policy: pull.map(|policy| policy.to_string()),
+        resources: Some(resources.requirements()),
+        security_context: Some(security.clone()),
+        ..Container::default()
     }
 }
 
 /// Declares the settings of a manager whose init containers run a cloud's tool.
 macro_rules! sidecar {
-    ($(#[$meta:meta])* $name:ident, $image:expr) => {
+    ($(#[$meta:meta])* $name:ident, $image:expr, read_only_root: $read_only_root:literal) => {
         $(#[$meta])*
         #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
         #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -261,11 +387,27 @@ macro_rules! sidecar {
             /// Requests and limits. What is given goes over the default, amount by amount.
             #[serde(deserialize_with = "Resources::over_sidecars")]
             pub resources: Resources,
+            /// Ours: security context of the init-containers, in place of the default, which passes Pod Security `restricted`.
+            pub security_context: SecurityContext,
+            /// Ours: when the image is pulled; without it, as Kubernetes decides by the tag.
+            pub image_pull_policy: Option<PullPolicy>,
         }
 
         impl Default for $name {
             fn default() -> Self {
-                Self { sidecar_image: $image.to_owned(), resources: Resources::sidecar() }
+                Self {
+                    sidecar_image: $image.to_owned(),
+                    resources: Resources::sidecar(),
+                    security_context: restricted($read_only_root),
+                    image_pull_policy: None,
+                }
+            }
+        }
+
+        impl $name {
+            /// Returns the init container that runs the image.
+            pub fn container(&self) -> Container {
+                container(&self.sidecar_image, self.image_pull_policy, &self.resources, &self.security_context)
             }
         }
     };
@@ -274,17 +416,22 @@ macro_rules! sidecar {
 sidecar!(
     /// `awsSecretManager`.
     AwsSecretManager,
-    images::AWS
+    images::AWS,
+    read_only_root: true
 );
 sidecar!(
     /// `gcpSecretManager`.
     GcpSecretManager,
-    images::GCP
+    images::GCP,
+    // gcloud writes its state and its log.
+    read_only_root: false
 );
 sidecar!(
     /// `azureSecretManager`.
     AzureSecretManager,
-    images::AZURE
+    images::AZURE,
+    // So does az, with the token.
+    read_only_root: false
 );
 
 /// `vaultSecretManager`.
@@ -319,6 +466,10 @@ impl Default for VaultSecretManager {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct EmbeddedSecretManager {
+    /// Ours: how values reach tasks.
+    pub delivery: Delivery,
+    /// Ours: whether `group` names the secret and `key` a property of the JSON object in it. Without it `group` has no meaning.
+    pub properties: bool,
     /// Where it fetches. Without it, from the one provider that is configured, and with none from `K8s`.
     pub r#type: Option<Provider>,
     /// For the type `AWS`.
@@ -341,6 +492,8 @@ pub struct EmbeddedSecretManager {
 impl Default for EmbeddedSecretManager {
     fn default() -> Self {
         Self {
+            delivery: Delivery::Auto,
+            properties: false,
             r#type: None,
             aws_config: AwsConfig::default(),
             gcp_config: GcpConfig::default(),
@@ -382,6 +535,8 @@ pub struct AzureConfig {
     #[serde(rename = "vaultURI")]
     #[cfg_attr(feature = "schema", schemars(regex(pattern = patterns::VAULT_URI)))]
     pub vault_uri: String,
+    /// Ours: whether a value that is not Flyte's JSON of type and value is taken as it is.
+    pub plain_values: bool,
 }
 
 impl AzureConfig {
@@ -422,6 +577,10 @@ pub struct FileMountInitContainer {
     /// Requests and limits. What is given goes over the default, amount by amount.
     #[serde(deserialize_with = "Resources::over_file_mount")]
     pub resources: Resources,
+    /// Ours: security context, in place of the default, which passes Pod Security `restricted`.
+    pub security_context: SecurityContext,
+    /// Ours: when the image is pulled; without it, as Kubernetes decides by the tag.
+    pub image_pull_policy: Option<PullPolicy>,
     /// Name of the container.
     #[cfg_attr(feature = "schema", schemars(regex(pattern = patterns::LABEL), length(max = 63)))]
     pub container_name: String,
@@ -432,8 +591,17 @@ impl Default for FileMountInitContainer {
         Self {
             image: images::BUSYBOX.to_owned(),
             resources: Resources::file_mount(),
+            security_context: restricted(true),
+            image_pull_policy: None,
             container_name: "init-embedded-secret".to_owned(),
         }
+    }
+}
+
+impl FileMountInitContainer {
+    /// Returns the init container that runs the image.
+    pub fn container(&self) -> Container {
+        container(&self.image, self.image_pull_policy, &self.resources, &self.security_context)
     }
 }
 
@@ -498,6 +666,12 @@ setting!(
     Settings,
     ManagerType,
     Provider,
+    InjectInto,
+    InitContainerOrder,
+    UnknownFields,
+    Delivery,
+    PullPolicy,
+    PodLimits,
     K8sSecretManager,
     AwsSecretManager,
     GcpSecretManager,

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{kind, names, resolved};
+use super::{kind, names, of_kubernetes, resolved};
 
 /// The chapter.
 pub const FILE: &str = "docs/src/settings.md";
@@ -55,6 +55,13 @@ impl Chapter<'_> {
             let place = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
             if property["$ref"] == "#/$defs/Ignored" {
                 self.ignored.push(place);
+            } else if let Some(name) = of_kubernetes(property) {
+                rows += &row(
+                    key,
+                    &format!("Kubernetes' `{name}`"),
+                    &Value::from(property["default"].to_string()),
+                    property,
+                );
             } else if property["$ref"] == "#/$defs/Resources" {
                 for (amounts, schema) in properties(&inner) {
                     let default = &property["default"][amounts];
@@ -84,6 +91,7 @@ impl Chapter<'_> {
         }
         match kind(schema) {
             "boolean" => "`true`, `false`".to_owned(),
+            "integer" => "number".to_owned(),
             "array" => format!("list of {}", plural(self.type_of(&schema["items"]))),
             "object" => format!("map of {}", plural(self.type_of(&schema["additionalProperties"]))),
             "string" if schema["type"].as_array().is_some_and(|types| types.iter().any(|it| it == "number")) => {

@@ -20,6 +20,7 @@ pub fn text() -> String {
     let mut text = INTRODUCTION.to_owned();
     text += &interface("Settings", &root);
     for (name, definition) in root["$defs"].as_object().into_iter().flatten() {
+        let name = last(name);
         text.push('\n');
         text += &match names(definition) {
             Some(_) => format!("{}export type {name} = {};\n", comment("", definition), type_of(definition)),
@@ -28,6 +29,11 @@ pub fn text() -> String {
         };
     }
     text
+}
+
+/// Returns a type's name without its package, as Kubernetes' have one.
+fn last(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or(name)
 }
 
 fn interface(name: &str, schema: &Value) -> String {
@@ -52,7 +58,7 @@ fn type_of(schema: &Value) -> String {
         return types.iter().map(type_of).filter(|it| it != "null").collect::<Vec<_>>().join(" | ");
     }
     if let Some(name) = schema["$ref"].as_str() {
-        return name.trim_start_matches("#/$defs/").to_owned();
+        return last(name.trim_start_matches("#/$defs/")).to_owned();
     }
     if let Some(names) = names(schema) {
         return names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(" | ");
