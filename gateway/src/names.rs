@@ -15,10 +15,12 @@ pub enum Kind {
     Gcp,
     /// Azure Key Vault; places are hosts of vaults.
     Azure,
+    /// Kubernetes Secrets; places are namespaces. For pods alone: the API does not serve what the cluster has already.
+    K8s,
 }
 
 impl Kind {
-    /// All of them, in the order of discovery.
+    /// Those that the API serves, in the order of discovery.
     pub const ALL: [Self; 3] = [Self::Aws, Self::Gcp, Self::Azure];
 
     /// As `kind` stands in objects.
@@ -27,6 +29,7 @@ impl Kind {
             Self::Aws => "AWSSecret",
             Self::Gcp => "GCPSecret",
             Self::Azure => "AzureSecret",
+            Self::K8s => "Secret",
         }
     }
 
@@ -36,6 +39,7 @@ impl Kind {
             Self::Aws => "awssecrets",
             Self::Gcp => "gcpsecrets",
             Self::Azure => "azuresecrets",
+            Self::K8s => "secrets",
         }
     }
 
@@ -45,6 +49,7 @@ impl Kind {
             Self::Aws => "awssecret",
             Self::Gcp => "gcpsecret",
             Self::Azure => "azuresecret",
+            Self::K8s => "secret",
         }
     }
 
@@ -54,6 +59,7 @@ impl Kind {
             Self::Aws => "region",
             Self::Gcp => "project",
             Self::Azure => "vault host",
+            Self::K8s => "namespace",
         }
     }
 
@@ -63,6 +69,7 @@ impl Kind {
             Self::Aws => "aws.regions",
             Self::Gcp => "gcp.projects",
             Self::Azure => "azure.vaults",
+            Self::K8s => "k8s.namespaces",
         }
     }
 
@@ -77,6 +84,8 @@ impl Kind {
             Self::Aws => 512,
             Self::Gcp => 255,
             Self::Azure => 127,
+            // A key of `data`.
+            Self::K8s => 253,
         }
     }
 
@@ -86,6 +95,7 @@ impl Kind {
             Self::Aws => "letters, digits and _+=.@-",
             Self::Gcp => "letters, digits, _ and -",
             Self::Azure => "letters, digits and -",
+            Self::K8s => "letters, digits and ._-",
         }
     }
 
@@ -97,6 +107,7 @@ impl Kind {
                 Self::Aws => b"_+=.@-".contains(&byte),
                 Self::Gcp => b"_-".contains(&byte),
                 Self::Azure => byte == b'-',
+                Self::K8s => b"._-".contains(&byte),
             }
     }
 }

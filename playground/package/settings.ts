@@ -90,7 +90,7 @@ export interface AwsSecretManager {
   /** Requests and limits. What is given goes over the default, amount by amount. */
   resources?: Resources;
   /** Ours: security context of the init-containers, in place of the default, which passes Pod Security `restricted`. */
-  securityContext?: SecurityContext;
+  securityContext?: Record<string, unknown>;
   /** Ours: when the image is pulled; without it, as Kubernetes decides by the tag. */
   imagePullPolicy?: PullPolicy;
 }
@@ -103,82 +103,6 @@ export interface Resources {
   requests?: Record<string, Quantity>;
 }
 
-/** SecurityContext holds security configuration that will be applied to a container. Some fields are present in both SecurityContext and PodSecurityContext.  When both are set, the values in SecurityContext take precedence. */
-export interface SecurityContext {
-  /** AllowPrivilegeEscalation controls whether a process can gain more privileges than its parent process. This bool directly controls if the no_new_privs flag will be set on the container process. AllowPrivilegeEscalation is true always when the container is: 1) run as Privileged 2) has CAP_SYS_ADMIN Note that this field cannot be set when spec.os.name is windows. */
-  allowPrivilegeEscalation?: boolean;
-  /** appArmorProfile is the AppArmor options to use by this container. If set, this profile overrides the pod's appArmorProfile. Note that this field cannot be set when spec.os.name is windows. */
-  appArmorProfile?: AppArmorProfile;
-  /** The capabilities to add/drop when running containers. Defaults to the default set of capabilities granted by the container runtime. Note that this field cannot be set when spec.os.name is windows. */
-  capabilities?: Capabilities;
-  /** Run container in privileged mode. Processes in privileged containers are essentially equivalent to root on the host. Defaults to false. Note that this field cannot be set when spec.os.name is windows. */
-  privileged?: boolean;
-  /** procMount denotes the type of proc mount to use for the containers. The default value is Default which uses the container runtime defaults for readonly paths and masked paths. Note that this field cannot be set when spec.os.name is windows. */
-  procMount?: string;
-  /** Whether this container has a read-only root filesystem. Default is false. Note that this field cannot be set when spec.os.name is windows. */
-  readOnlyRootFilesystem?: boolean;
-  /** The GID to run the entrypoint of the container process. Uses runtime default if unset. May also be set in PodSecurityContext.  If set in both SecurityContext and PodSecurityContext, the value specified in SecurityContext takes precedence. Note that this field cannot be set when spec.os.name is windows. */
-  runAsGroup?: number;
-  /** Indicates that the container must run as a non-root user. If true, the Kubelet will validate the image at runtime to ensure that it does not run as UID 0 (root) and fail to start the container if it does. If unset or false, no such validation will be performed. May also be set in PodSecurityContext.  If set in both SecurityContext and PodSecurityContext, the value specified in SecurityContext takes precedence. */
-  runAsNonRoot?: boolean;
-  /** The UID to run the entrypoint of the container process. Defaults to user specified in image metadata if unspecified. May also be set in PodSecurityContext.  If set in both SecurityContext and PodSecurityContext, the value specified in SecurityContext takes precedence. Note that this field cannot be set when spec.os.name is windows. */
-  runAsUser?: number;
-  /** The SELinux context to be applied to the container. If unspecified, the container runtime will allocate a random SELinux context for each container.  May also be set in PodSecurityContext.  If set in both SecurityContext and PodSecurityContext, the value specified in SecurityContext takes precedence. Note that this field cannot be set when spec.os.name is windows. */
-  seLinuxOptions?: SELinuxOptions;
-  /** The seccomp options to use by this container. If seccomp options are provided at both the pod & container level, the container options override the pod options. Note that this field cannot be set when spec.os.name is windows. */
-  seccompProfile?: SeccompProfile;
-  /** The Windows specific settings applied to all containers. If unspecified, the options from the PodSecurityContext will be used. If set in both SecurityContext and PodSecurityContext, the value specified in SecurityContext takes precedence. Note that this field cannot be set when spec.os.name is linux. */
-  windowsOptions?: WindowsSecurityContextOptions;
-}
-
-/** AppArmorProfile defines a pod or container's AppArmor settings. */
-export interface AppArmorProfile {
-  /** localhostProfile indicates a profile loaded on the node that should be used. The profile must be preconfigured on the node to work. Must match the loaded name of the profile. Must be set if and only if type is "Localhost". */
-  localhostProfile?: string;
-  /** type indicates which kind of AppArmor profile will be applied. Valid options are:   Localhost - a profile pre-loaded on the node.   RuntimeDefault - the container runtime's default profile.   Unconfined - no AppArmor enforcement. */
-  type?: string;
-}
-
-/** Adds and removes POSIX capabilities from running containers. */
-export interface Capabilities {
-  /** Added capabilities */
-  add?: string[];
-  /** Removed capabilities */
-  drop?: string[];
-}
-
-/** SELinuxOptions are the labels to be applied to the container */
-export interface SELinuxOptions {
-  /** Level is SELinux level label that applies to the container. */
-  level?: string;
-  /** Role is a SELinux role label that applies to the container. */
-  role?: string;
-  /** Type is a SELinux type label that applies to the container. */
-  type?: string;
-  /** User is a SELinux user label that applies to the container. */
-  user?: string;
-}
-
-/** SeccompProfile defines a pod/container's seccomp profile settings. Only one profile source may be set. */
-export interface SeccompProfile {
-  /** localhostProfile indicates a profile defined in a file on the node should be used. The profile must be preconfigured on the node to work. Must be a descending path, relative to the kubelet's configured seccomp profile location. Must be set if type is "Localhost". Must NOT be set for any other type. */
-  localhostProfile?: string;
-  /** type indicates which kind of seccomp profile will be applied. Valid options are:  Localhost - a profile defined in a file on the node should be used. RuntimeDefault - the container runtime default profile should be used. Unconfined - no profile should be applied. */
-  type?: string;
-}
-
-/** WindowsSecurityContextOptions contain Windows-specific options and credentials. */
-export interface WindowsSecurityContextOptions {
-  /** GMSACredentialSpec is where the GMSA admission webhook (https://github.com/kubernetes-sigs/windows-gmsa) inlines the contents of the GMSA credential spec named by the GMSACredentialSpecName field. */
-  gmsaCredentialSpec?: string;
-  /** GMSACredentialSpecName is the name of the GMSA credential spec to use. */
-  gmsaCredentialSpecName?: string;
-  /** HostProcess determines if a container should be run as a 'Host Process' container. All of a Pod's containers must have the same effective HostProcess value (it is not allowed to have a mix of HostProcess containers and non-HostProcess containers). In addition, if HostProcess is true then HostNetwork must also be set to true. */
-  hostProcess?: boolean;
-  /** The UserName in Windows to run the entrypoint of the container process. Defaults to the user specified in image metadata if unspecified. May also be set in PodSecurityContext. If set in both SecurityContext and PodSecurityContext, the value specified in SecurityContext takes precedence. */
-  runAsUserName?: string;
-}
-
 /** When an image is pulled. */
 export type PullPolicy = "Always" | "IfNotPresent" | "Never";
 
@@ -189,7 +113,7 @@ export interface GcpSecretManager {
   /** Requests and limits. What is given goes over the default, amount by amount. */
   resources?: Resources;
   /** Ours: security context of the init-containers, in place of the default, which passes Pod Security `restricted`. */
-  securityContext?: SecurityContext;
+  securityContext?: Record<string, unknown>;
   /** Ours: when the image is pulled; without it, as Kubernetes decides by the tag. */
   imagePullPolicy?: PullPolicy;
 }
@@ -201,7 +125,7 @@ export interface AzureSecretManager {
   /** Requests and limits. What is given goes over the default, amount by amount. */
   resources?: Resources;
   /** Ours: security context of the init-containers, in place of the default, which passes Pod Security `restricted`. */
-  securityContext?: SecurityContext;
+  securityContext?: Record<string, unknown>;
   /** Ours: when the image is pulled; without it, as Kubernetes decides by the tag. */
   imagePullPolicy?: PullPolicy;
 }
@@ -288,7 +212,7 @@ export interface FileMountInitContainer {
   /** Requests and limits. What is given goes over the default, amount by amount. */
   resources?: Resources;
   /** Ours: security context, in place of the default, which passes Pod Security `restricted`. */
-  securityContext?: SecurityContext;
+  securityContext?: Record<string, unknown>;
   /** Ours: when the image is pulled; without it, as Kubernetes decides by the tag. */
   imagePullPolicy?: PullPolicy;
   /** Name of the container. */

@@ -29,7 +29,7 @@ fn pull(request: &SecretRequest) -> Result<Pull, Reason> {
     let arn = [group.trim_end_matches(':'), ":", key.trim_start_matches(':')].concat();
     let relative = ["/", &file].concat();
     Ok(Pull {
-        command: None,
+        command: Vec::new(),
         variables: vec![variable("SECRET_ARN", &arn), variable("SECRET_FILENAME", &relative)],
         file,
         source: arn,

@@ -5,7 +5,6 @@ use std::cell::Cell;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use k8s_openapi::api::core::v1::Container;
 use serde_json::{Map, Value};
 
 use super::{
@@ -13,9 +12,10 @@ use super::{
     path_variable, refused,
 };
 use crate::cut;
+use crate::grant::is_file_name;
 use crate::names::{self, Scope, kubernetes};
 use crate::pod::{
-    ContainerName, File, InitContainer, Merged, Plan, SECRETS_DIR, memory_volume, mount, projected_volume,
+    Container, ContainerName, File, InitContainer, Merged, Plan, SECRETS_DIR, memory_volume, mount, projected_volume,
     secret_variable, variable,
 };
 use crate::secret_request::{MountRequirement, SecretRequest};
@@ -260,9 +260,9 @@ impl Embedded<'_> {
             return Err(Reason::FilesTooLarge { file: value.bytes().len(), all, limit });
         }
         let container = Container {
-            command: Some(["sh", "-ec", SCRIPT].map(str::to_owned).into()),
-            env: Some(vec![variable(SECRETS, &line)]),
-            volume_mounts: Some(vec![mount(VOLUME, SECRETS_DIR, false)]),
+            command: ["sh", "-ec", SCRIPT].map(str::to_owned).into(),
+            env: vec![variable(SECRETS, &line)],
+            volume_mounts: vec![mount(VOLUME, SECRETS_DIR, false)],
             ..settings.container()
         };
         let name = ContainerName::Shared(settings.container_name.clone());
@@ -303,11 +303,4 @@ fn property_of(value: &SecretValue, group: &str, key: &str) -> Result<SecretValu
         Some(_) => return Err(problem("has something else there")),
     };
     Ok(SecretValue::new(text.into_bytes()))
-}
-
-/// Linux has names of up to 255 bytes (`NAME_MAX`).
-fn is_file_name(key: &str) -> bool {
-    key.len() <= 255
-        && key.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'))
-        && !matches!(key, "." | "..")
 }

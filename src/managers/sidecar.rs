@@ -1,16 +1,16 @@
 //! What AWS, GCP and Azure share: one init container for each request pulls the secret into a volume in memory.
 
-use k8s_openapi::api::core::v1::{Container, EnvVar};
+use k8s_openapi::api::core::v1::EnvVar;
 
 use super::{Injection, Reason, SecretManager, file_only, file_variables, path_variable};
-use crate::pod::{ContainerName, File, InitContainer, Merged, Plan, SECRETS_DIR, memory_volume, mount};
+use crate::pod::{Container, ContainerName, File, InitContainer, Merged, Plan, SECRETS_DIR, memory_volume, mount};
 use crate::secret_request::SecretRequest;
 use crate::settings::Quantity;
 
 /// What one cloud's init container does for a request.
 pub(super) struct Pull {
-    /// Its command; none for the image's own.
-    pub command: Option<Vec<String>>,
+    /// Its command; empty for the image's own.
+    pub command: Vec<String>,
     /// Its variables.
     pub variables: Vec<EnvVar>,
     /// The file that it writes, below the folder of secrets.
@@ -39,8 +39,8 @@ impl SecretManager for SidecarManager<'_> {
         let path = [SECRETS_DIR, "/", &file].concat();
         let container = Container {
             command,
-            env: (!variables.is_empty()).then_some(variables),
-            volume_mounts: Some(vec![mount(self.volume, self.mount_path, false)]),
+            env: variables,
+            volume_mounts: vec![mount(self.volume, self.mount_path, false)],
             ..self.container.clone()
         };
         let plan = Plan {
@@ -57,6 +57,6 @@ impl SecretManager for SidecarManager<'_> {
 
 /// `sh -ec` with a script that is the same for every secret; what differs are its arguments, so that no name is ever
 /// read by the shell. Scripts hold no `$(`, which Kubernetes would take for one of its own variables.
-pub(super) fn shell(script: &str, arguments: &[&str]) -> Option<Vec<String>> {
-    Some(["sh", "-ec", script, "sh"].iter().chain(arguments).map(ToString::to_string).collect())
+pub(super) fn shell(script: &str, arguments: &[&str]) -> Vec<String> {
+    ["sh", "-ec", script, "sh"].iter().chain(arguments).map(ToString::to_string).collect()
 }

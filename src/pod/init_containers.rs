@@ -63,7 +63,7 @@ impl InitContainers {
                 init.added.push(to_json(&planned.container)?);
                 continue;
             };
-            let variables = || planned.container.env.iter().flatten();
+            let variables = || planned.container.env.iter();
             let own = match planned.name {
                 ContainerName::Numbered(_) => Own::Numbered,
                 ContainerName::Shared(_) => Own::Shared {
@@ -118,9 +118,9 @@ impl<'a> Candidate<'a> {
             self.variables.contains(&((&*ours.name).into(), value.into()))
         };
         name.covers(&self.name)
-            && self.command == ours.command.as_deref().unwrap_or_default()
-            && ours.volume_mounts.iter().flatten().all(mounted)
-            && (matches!(name, ContainerName::Shared(_)) || ours.env.iter().flatten().all(set))
+            && self.command == ours.command
+            && ours.volume_mounts.iter().all(mounted)
+            && (matches!(name, ContainerName::Shared(_)) || ours.env.iter().all(set))
     }
 }
 

@@ -14,7 +14,7 @@ pub use document::{Malformed, Pod};
 pub use limits::{Limits, OBJECT_LIMIT, TooLarge, check_text};
 pub use placement::{CONTAINERS, Placement};
 pub use plan::{
-    Annotation, Clash, ContainerName, Contested, File, InitContainer, Merged, Plan, memory_volume, mount,
+    Annotation, Clash, Container, ContainerName, Contested, File, InitContainer, Merged, Plan, memory_volume, mount,
     projected_volume, secret_variable, secret_volume, variable,
 };
 

@@ -9,11 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use k8s_openapi::api::core::v1::{
-    Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, KeyToPath, SecretKeySelector, SecretProjection,
+    EmptyDirVolumeSource, EnvVar, EnvVarSource, KeyToPath, ResourceRequirements, SecretKeySelector, SecretProjection,
     SecretVolumeSource, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::SECRETS_DIR;
 
@@ -44,6 +45,36 @@ impl fmt::Debug for Plan {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "Plan({} variables, {} files)", self.variables.len(), self.files.len())
     }
+}
+
+/// A container, as far as the policy adds any. `k8s-openapi`'s own has probes, hooks and ports, which are 60 kB of wasm.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Container {
+    /// Its name.
+    pub name: String,
+    /// Its image.
+    pub image: String,
+    /// When the image is pulled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_pull_policy: Option<String>,
+    /// Its command; empty for the image's own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    /// Its arguments.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    /// Its environment.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<EnvVar>,
+    /// Requests and limits.
+    pub resources: ResourceRequirements,
+    /// Its security context, as the settings have it.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub security_context: Map<String, Value>,
+    /// Its mounts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub volume_mounts: Vec<VolumeMount>,
 }
 
 /// A volume, as far as the policy adds any. `k8s-openapi`'s own has thirty more sources, and with them dates, which are a
@@ -167,14 +198,14 @@ pub struct InitContainer {
 impl InitContainer {
     /// The value of one of its variables.
     pub fn variable(&self, name: &str) -> Option<&str> {
-        let variables = self.container.env.iter().flatten();
+        let variables = self.container.env.iter();
         variables.filter(|known| known.name == name).find_map(|known| known.value.as_deref())
     }
 
     /// Appends another's values to those of the variables with the same names.
     fn join(&mut self, other: Self) {
-        let variables = self.container.env.get_or_insert_default();
-        for more in other.container.env.into_iter().flatten() {
+        let variables = &mut self.container.env;
+        for more in other.container.env {
             match variables.iter_mut().find(|known| known.name == more.name) {
                 Some(known) => known.value.get_or_insert_default().push_str(&more.value.unwrap_or_default()),
                 None => variables.push(more),
@@ -363,9 +394,8 @@ impl Merged {
             }
         }
         for mut init in plan.init_containers {
-            self.single +=
-                init.container.env.iter().flatten().filter_map(|it| it.value.as_ref()).map(String::len).sum::<usize>();
-            for mount in init.container.volume_mounts.iter_mut().flatten() {
+            self.single += init.container.env.iter().filter_map(|it| it.value.as_ref()).map(String::len).sum::<usize>();
+            for mount in &mut init.container.volume_mounts {
                 self.share(mount, memory.as_deref());
             }
             let shared = matches!(init.name, ContainerName::Shared(_));
@@ -399,7 +429,7 @@ impl Merged {
     /// writes the volume has one for each.
     pub(super) fn make_mount_points(&mut self) {
         let (Some((volume, _)), Some(init)) = (&self.memory_volume, self.init_containers.first_mut()) else { return };
-        let Some(ours) = init.container.volume_mounts.as_mut() else { return };
+        let ours = &mut init.container.volume_mounts;
         let Some(root) = ours.first().map(|mount| mount.mount_path.clone()) else { return };
         ours.extend(self.mounts.iter().filter_map(|nested| {
             let folder = nested.mount_path.strip_prefix(SECRETS_DIR)?.strip_prefix('/')?;

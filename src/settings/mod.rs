@@ -15,13 +15,13 @@ mod resources;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use k8s_openapi::api::core::v1::{Capabilities, Container, SeccompProfile, SecurityContext};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::names::NameScheme;
 use crate::names::kubernetes::is_dns_subdomain;
+use crate::pod::Container;
 use crate::tenancy::{Creator, NamespaceTemplate};
 use de::setting;
 pub use error::Error;
@@ -350,25 +350,28 @@ impl Default for K8sSecretManager {
 /// Returns the security context that passes Pod Security `restricted`, as a user that is no other's: images of clouds and of
 /// distributions leave 65532 to processes without a name.
 fn restricted(read_only_root: bool) -> SecurityContext {
-    SecurityContext {
-        allow_privilege_escalation: Some(false),
-        capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
-        read_only_root_filesystem: Some(read_only_root),
-        run_as_group: Some(65532),
-        run_as_non_root: Some(true),
-        run_as_user: Some(65532),
-        seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), localhost_profile: None }),
-        ..SecurityContext::default()
-    }
+    let context = json!({
+        "allowPrivilegeEscalation": false,
+        "capabilities": { "drop": ["ALL"] },
+        "readOnlyRootFilesystem": read_only_root,
+        "runAsGroup": 65532,
+        "runAsNonRoot": true,
+        "runAsUser": 65532,
+        "seccompProfile": { "type": "RuntimeDefault" },
+    });
+    if let Value::Object(context) = context { context } else { Map::new() }
 }
+
+/// A security context as Kubernetes reads it: its fields are Kubernetes' to check.
+type SecurityContext = Map<String, Value>;
 
 /// Returns a container with what the settings of its kind say.
 fn container(image: &str, pull: Option<PullPolicy>, resources: &Resources, security: &SecurityContext) -> Container {
     Container {
-        image: Some(image.to_owned()),
+        image: image.to_owned(),
         image_pull_policy: pull.map(|policy| policy.to_string()),
-        resources: Some(resources.requirements()),
-        security_context: Some(security.clone()),
+        resources: resources.requirements(),
+        security_context: security.clone(),
         ..Container::default()
     }
 }

@@ -103,8 +103,8 @@ pub fn same(wanted: &Value, found: &Value) -> Result<()> {
 }
 
 /// A pod as recorded pods are compared: sorted keys, nothing that is as good as absent, ids of Vault by their order, no
-/// commands of init-containers that are ours, and nothing that Flyte does not have: digests of their images, security contexts,
-/// mounts of other volumes in these containers, and sizes of volumes in memory.
+/// commands of init-containers that are ours, no digests of their images, and nothing that Flyte does not have: security
+/// contexts, mounts of other volumes in these containers, and sizes of volumes in memory.
 pub fn normal(pod: &Value) -> Value {
     let mut pod = sorted(pod);
     rename_vault_ids(&mut pod);

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use super::accept::{self, Form};
 use super::status::Status;
-use super::{API_VERSION, Gateway};
+use super::{API_VERSION, GONE, Gateway};
 use crate::access::front_proxy::User;
 use crate::access::review::{Action, Question};
 use crate::audit;
@@ -97,9 +97,6 @@ struct Trail<'a> {
     outcome: (&'static str, u16),
     _in_flight: InFlight,
 }
-
-/// The caller has left; the status is that of nginx.
-const GONE: (&str, u16) = ("Canceled", 499);
 
 impl<'a> Trail<'a> {
     fn start(gateway: &'a Gateway, kind: Kind, text: &'a str) -> Self {

@@ -52,8 +52,8 @@ pub struct Kit {
     pub server_authority: Authority,
     pub audit: Lines,
     pub files: TempDir,
-    address: std::net::SocketAddr,
-    metrics_address: std::net::SocketAddr,
+    pub address: std::net::SocketAddr,
+    pub metrics_address: std::net::SocketAddr,
 }
 
 impl Kit {

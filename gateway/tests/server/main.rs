@@ -4,6 +4,7 @@
 //! | module | shows |
 //! |---|---|
 //! | [`access`] | who is let in: certificates, headers, reviews, and what is remembered of them |
+//! | [`connections`] | how many there may be, how long each may take, and that strangers keep nobody out |
 //! | [`discovery`] | what clients and the aggregator are told of the API, whole documents |
 //! | [`objects`] | what a read answers: values, tables, names that are refused, verbs that are |
 //! | [`failures`] | each way in which a provider fails, with its Status |
@@ -14,6 +15,7 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::string_slice, clippy::unwrap_used)] // how tests fail
 
 mod access;
+mod connections;
 mod discovery;
 mod failures;
 #[path = "../kit/mod.rs"]

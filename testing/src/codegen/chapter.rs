@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{kind, names, of_kubernetes, resolved};
+use super::{kind, names, resolved};
 
 /// The chapter.
 pub const FILE: &str = "docs/src/settings.md";
@@ -55,13 +55,6 @@ impl Chapter<'_> {
             let place = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
             if property["$ref"] == "#/$defs/Ignored" {
                 self.ignored.push(place);
-            } else if let Some(name) = of_kubernetes(property) {
-                rows += &row(
-                    key,
-                    &format!("Kubernetes' `{name}`"),
-                    &Value::from(property["default"].to_string()),
-                    property,
-                );
             } else if property["$ref"] == "#/$defs/Resources" {
                 for (amounts, schema) in properties(&inner) {
                     let default = &property["default"][amounts];
@@ -93,6 +86,7 @@ impl Chapter<'_> {
             "boolean" => "`true`, `false`".to_owned(),
             "integer" => "number".to_owned(),
             "array" => format!("list of {}", plural(self.type_of(&schema["items"]))),
+            "object" if schema["additionalProperties"] == true => "map".to_owned(),
             "object" => format!("map of {}", plural(self.type_of(&schema["additionalProperties"]))),
             "string" if schema["type"].as_array().is_some_and(|types| types.iter().any(|it| it == "number")) => {
                 "quantity".to_owned()
@@ -126,7 +120,7 @@ fn default_of(default: &Value) -> String {
         Value::Null => Vec::new(),
         Value::String(text) if text.is_empty() => Vec::new(),
         Value::Array(elements) => elements.iter().map(code).collect(),
-        Value::Object(members) => amounts(members),
+        Value::Object(members) if members.values().all(Value::is_string) => amounts(members),
         other => vec![code(other)],
     };
     if parts.is_empty() { "none".to_owned() } else { parts.join(", ") }

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
-use super::{names, of_kubernetes, resolved};
+use super::{names, resolved};
 use crate::{repository, show};
 
 /// The schema.
@@ -20,16 +20,16 @@ pub fn text() -> Result<String> {
     let mut values: Value = serde_json::from_str(&repository::read(WRITTEN)?)?;
     let root = super::schema();
     let place = "/properties/policy/properties/settings";
-    *values.pointer_mut(place).with_context(|| format!("{WRITTEN} has no {place}"))? = nullable(of(&root, &root, true));
+    *values.pointer_mut(place).with_context(|| format!("{WRITTEN} has no {place}"))? = nullable(of(&root, &root));
     Ok(show::pretty(&values))
 }
 
-/// Returns a schema in the words of draft 7, without references; with descriptions, but for those of Kubernetes' fields.
-fn of(root: &Value, schema: &Value, described: bool) -> Value {
+/// Returns a schema in the words of draft 7, without references.
+fn of(root: &Value, schema: &Value) -> Value {
     let definition = resolved(root, schema);
     let Value::Object(parts) = definition else { return json!(true) };
     let mut made = Map::new();
-    if let Some(description) = schema.get("description").or_else(|| parts.get("description")).filter(|_| described) {
+    if let Some(description) = schema.get("description").or_else(|| parts.get("description")) {
         let text = description.as_str().unwrap_or_default().replace('\n', " ");
         made.insert("description".to_owned(), json!(text));
     }
@@ -40,7 +40,6 @@ fn of(root: &Value, schema: &Value, described: bool) -> Value {
     if !parts.contains_key("type") {
         return json!(true);
     }
-    let described = described && of_kubernetes(schema).is_none();
     // What a field says of its value goes over what its type does.
     let own = schema.as_object().into_iter().flatten();
     for (key, value) in parts.iter().chain(own) {
@@ -52,12 +51,11 @@ fn of(root: &Value, schema: &Value, described: bool) -> Value {
                 continue;
             }
             ("properties", Value::Object(properties)) => {
-                let properties =
-                    properties.iter().map(|(name, property)| (name.clone(), nullable(of(root, property, described))));
+                let properties = properties.iter().map(|(name, property)| (name.clone(), nullable(of(root, property))));
                 Value::Object(properties.collect())
             }
-            ("additionalProperties", Value::Object(_)) => nullable(of(root, value, described)),
-            ("items", _) => of(root, value, described),
+            ("additionalProperties", Value::Object(_)) => nullable(of(root, value)),
+            ("items", _) => of(root, value),
             _ => value.clone(),
         };
         made.insert(key.clone(), value);

@@ -50,12 +50,6 @@ fn resolved<'s>(root: &'s Value, schema: &'s Value) -> &'s Value {
     }
 }
 
-/// Returns the name of the type of Kubernetes' that a schema refers to.
-fn of_kubernetes(schema: &Value) -> Option<&str> {
-    let schema = schema.get("anyOf").and_then(|types| types.get(0)).unwrap_or(schema);
-    schema["$ref"].as_str()?.strip_prefix("#/$defs/io.k8s.")?.rsplit('.').next()
-}
-
 /// Returns the names of an enum, or `None` if the schema is of something else.
 fn names(schema: &Value) -> Option<Vec<&str>> {
     match &schema["enum"] {

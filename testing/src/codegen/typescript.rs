@@ -20,7 +20,6 @@ pub fn text() -> String {
     let mut text = INTRODUCTION.to_owned();
     text += &interface("Settings", &root);
     for (name, definition) in root["$defs"].as_object().into_iter().flatten() {
-        let name = last(name);
         text.push('\n');
         text += &match names(definition) {
             Some(_) => format!("{}export type {name} = {};\n", comment("", definition), type_of(definition)),
@@ -29,11 +28,6 @@ pub fn text() -> String {
         };
     }
     text
-}
-
-/// Returns a type's name without its package, as Kubernetes' have one.
-fn last(name: &str) -> &str {
-    name.rsplit('.').next().unwrap_or(name)
 }
 
 fn interface(name: &str, schema: &Value) -> String {
@@ -58,7 +52,7 @@ fn type_of(schema: &Value) -> String {
         return types.iter().map(type_of).filter(|it| it != "null").collect::<Vec<_>>().join(" | ");
     }
     if let Some(name) = schema["$ref"].as_str() {
-        return last(name.trim_start_matches("#/$defs/")).to_owned();
+        return name.trim_start_matches("#/$defs/").to_owned();
     }
     if let Some(names) = names(schema) {
         return names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(" | ");
@@ -79,6 +73,7 @@ fn type_of(schema: &Value) -> String {
         "object" if schema["additionalProperties"].is_object() => {
             format!("Record<string, {}>", type_of(&schema["additionalProperties"]))
         }
+        "object" => "Record<string, unknown>".to_owned(),
         _ => "unknown".to_owned(),
     }
 }
