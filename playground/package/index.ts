@@ -153,7 +153,27 @@ export interface CheckedSettings {
   valid: boolean;
   /** The sections that were found, by the keys that lead to them. */
   sections: string[];
+  /** What Flyte makes of the sections that are in its configuration. */
+  configurations?: FlyteConfiguration[];
   findings: Finding[];
+}
+
+/** The files of a ConfigMap, merged as Flyte merges them, and what is in effect. */
+export interface FlyteConfiguration {
+  /** Namespace and name of the ConfigMap. */
+  name: string;
+  flyte: 1 | 2 | null;
+  /** By what the version was recognized. */
+  evidence: string;
+  /** Files with a section `webhook`, in the order in which they are merged. */
+  files: string[];
+  /** Values that a later file replaces. */
+  replaced: string[];
+  effective: { name: string; value: string; from: string }[];
+  /** What the policy will do, by manager. */
+  does: string[];
+  /** What Flyte's webhook does and the policy does not. */
+  missing: string[];
 }
 
 /** Loads the wasm, from beside this module if nothing else is given. Node.js wants its bytes. */

@@ -60,7 +60,7 @@ impl SecretManager for Embedded<'_> {
         tenancy::check(
             &settings.tenancy,
             scope,
-            &tenancy::Origin { namespace, service_account: &service_account, creator },
+            &tenancy::Origin { namespace, service_account: &service_account, creator: Some(creator) },
         )?;
         // What can be rejected without the value is rejected before anything is fetched.
         self.count()?;
