@@ -178,6 +178,7 @@ impl Providers {
             Kind::Gcp => self.gcp.as_ref().map_or(&[], |gcp| &gcp.projects),
             Kind::Azure => self.azure.as_ref().map_or(&[], |azure| &azure.vaults),
             Kind::K8s => self.k8s.as_ref().map_or(&[], |k8s| &k8s.namespaces),
+            Kind::Lookup => &[],
         }
     }
 }
@@ -254,6 +255,7 @@ impl Prefixes {
             Kind::Gcp => &self.gcp,
             Kind::Azure => &self.azure,
             Kind::K8s => &self.k8s,
+            Kind::Lookup => &[],
         }
     }
 }
@@ -473,7 +475,7 @@ impl Config {
         if limits.unverified > limits.connections {
             return Err(Error::Refused("limits.unverified must not be more than limits.connections".to_owned()));
         }
-        for kind in [Kind::Aws, Kind::Gcp, Kind::Azure, Kind::K8s] {
+        for kind in Kind::STORES {
             for place in self.providers.places(kind) {
                 if !names::is_place(place) {
                     let (key, what) = (kind.places_key(), kind.place());

@@ -86,7 +86,7 @@ impl Store {
                 looked_up.push(lookup);
                 self.served.check(&name)?;
                 match self.reader.read(&name).await.outcome {
-                    Ok(value) => return Ok(Found { value: self.unpack(&name, value)?, name: name.secret }),
+                    Ok(value) => return Ok(Found { value: unpack(&name, value)?, name: name.secret }),
                     Err(Failed::Provider(Failure::NotFound)) => {}
                     Err(failed) => return Err(NotFound::Failed(name, failed)),
                 }
@@ -112,17 +112,20 @@ impl Store {
         };
         names.into_iter().map(parse).collect()
     }
+}
 
-    /// What Flyte stored, of what the provider holds.
-    fn unpack(&self, name: &Name, value: Arc<Value>) -> Result<Arc<Value>, NotFound> {
-        let bad = |problem| NotFound::Value(name.clone(), problem);
-        let value = match (self.kind, &*value) {
-            (Kind::Azure, Value::Text(packed)) if !packed.expose_secret().is_empty() => {
-                let unpacked = azure_value::unpack(packed.expose_secret()).map_err(bad)?;
-                Arc::new(Value::Binary(unpacked.into_bytes().into()))
-            }
-            _ => value,
-        };
-        if value.is_empty() { Err(bad("an empty value")) } else { Ok(value) }
-    }
+/// Returns what Flyte stored, of what the provider holds.
+///
+/// # Errors
+/// It is no value.
+pub fn unpack(name: &Name, value: Arc<Value>) -> Result<Arc<Value>, NotFound> {
+    let bad = |problem| NotFound::Value(name.clone(), problem);
+    let value = match (name.kind, &*value) {
+        (Kind::Azure, Value::Text(packed)) if !packed.expose_secret().is_empty() => {
+            let unpacked = azure_value::unpack(packed.expose_secret()).map_err(bad)?;
+            Arc::new(Value::Binary(unpacked.into_bytes().into()))
+        }
+        _ => value,
+    };
+    if value.is_empty() { Err(bad("an empty value")) } else { Ok(value) }
 }

@@ -97,6 +97,10 @@ impl Status {
         }
     }
 
+    pub(super) fn bad_value(kind: Kind, name: &str, why: &NotFound) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", why).of(kind, Some(name))
+    }
+
     pub(super) fn tenancy(why: &tenancy::Error) -> Self {
         Self::new(StatusCode::FORBIDDEN, "Forbidden", why)
     }
