@@ -8,7 +8,6 @@ use clap::Parser;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use secret_gateway::access::tls;
-use secret_gateway::audit;
 use secret_gateway::config::{Access, Config};
 use secret_gateway::server::{Parts, Server};
 use tokio::signal::unix::{SignalKind, signal};
@@ -67,9 +66,7 @@ fn run(config: Config) -> Result<(), Error> {
     if let Some(workers) = config.workers {
         runtime.worker_threads(workers);
     }
-    // Flushes the audit log when all else has ended.
-    let (audit, _flushed) = audit::Log::stdout();
-    runtime.enable_all().build()?.block_on(serve(config, audit))
+    runtime.enable_all().build()?.block_on(serve(config))
 }
 
 /// Raises the limit of open files as far as it goes: without a free one, nobody is let in.
@@ -86,10 +83,11 @@ fn raise_open_files(needed: u64) -> Result<(), Error> {
     }
 }
 
-async fn serve(config: Config, audit: audit::Log) -> Result<(), Error> {
+async fn serve(config: Config) -> Result<(), Error> {
     let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let cluster = kube::Client::try_from(cluster(&config.access).await?)?;
     let providers = secret_gateway::providers::open(&config.providers).await?;
+    let audit = Box::new(std::io::stdout());
     let starting = Server::start(Parts { config, providers, cluster, audit });
     let server = tokio::select! {
         server = starting => server?,

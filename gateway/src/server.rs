@@ -5,14 +5,18 @@
 mod listener;
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{ConstantBuilder, Retryable};
+use futures_util::StreamExt;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 pub use self::listener::{Listener, Verify};
 use crate::access::front_proxy::{self, FrontProxy, Peer, Trust};
@@ -38,6 +42,9 @@ pub enum Error {
     /// It has no certificate.
     #[error(transparent)]
     Tls(#[from] tls::Error),
+    /// It cannot write audit lines.
+    #[error("cannot start a thread for the audit log: {0}")]
+    Audit(std::io::Error),
     /// It does not know the front proxy.
     #[error(transparent)]
     FrontProxy(#[from] front_proxy::Error),
@@ -52,7 +59,7 @@ pub struct Parts {
     /// Whom to ask about callers.
     pub cluster: kube::Client,
     /// Where it is written who read what.
-    pub audit: audit::Log,
+    pub audit: Box<dyn Write + Send>,
 }
 
 /// A server that serves.
@@ -91,7 +98,7 @@ impl Server {
             served: Served::new(&config),
             reader: reader.clone(),
             metrics: Arc::clone(&metrics),
-            audit,
+            audit: audit::Log::new(audit, Arc::clone(&metrics)).map_err(Error::Audit)?,
             health: Arc::clone(&health),
         });
 
@@ -128,7 +135,7 @@ impl Server {
         let mut background = JoinSet::new();
         background.spawn(reader.keep_house());
         background.spawn(refresh_certificate(certificate, config.tls.refresh, Arc::clone(&metrics)));
-        background.spawn(refresh_authority(gateway, cluster, config.access.refresh));
+        background.spawn(follow_authority(gateway, cluster, config.access.refresh));
         tracing::info!(%address, ?metrics_address, "serving");
         let shutdown = config.shutdown;
         Ok(Self { address, metrics_address, shutdown, health, stop, listeners, background })
@@ -154,6 +161,9 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error>
 
 async fn refresh_certificate(certificate: Arc<Certificate>, pause: Duration, metrics: Arc<Metrics>) {
     loop {
+        if let Some(expiry) = certificate.expiry() {
+            metrics.certificate_expiry.set(expiry);
+        }
         tokio::time::sleep(pause).await;
         let outcome = certificate.refresh();
         metrics::reloaded(&metrics, &outcome);
@@ -165,15 +175,18 @@ async fn refresh_certificate(certificate: Arc<Certificate>, pause: Duration, met
     }
 }
 
-async fn refresh_authority(gateway: Arc<Gateway>, cluster: kube::Client, pause: Duration) {
+/// Watches the ConfigMap, and begins again when nothing was heard for a while: a connection may have died unnoticed.
+async fn follow_authority(gateway: Arc<Gateway>, cluster: kube::Client, silence: Duration) {
     loop {
-        tokio::time::sleep(pause).await;
-        let outcome = gateway.front_proxy.refresh(&cluster).await;
-        metrics::reloaded(&gateway.metrics, &outcome);
-        match outcome {
-            Ok(true) => tracing::info!("the front proxy's authority has changed"),
-            Ok(false) => {}
-            Err(error) => tracing::error!(%error, "the front proxy's old authority stays"),
+        let mut watched = pin!(front_proxy::watch(&cluster));
+        while let Ok(Some(seen)) = timeout(silence, watched.next()).await {
+            let outcome = seen.and_then(|source| gateway.front_proxy.learn(source));
+            metrics::reloaded(&gateway.metrics, &outcome);
+            match outcome {
+                Ok(true) => tracing::info!("the front proxy's authority has changed"),
+                Ok(false) => {}
+                Err(error) => tracing::error!(%error, "the front proxy's old authority stays"),
+            }
         }
     }
 }
