@@ -4,11 +4,11 @@ use std::mem;
 
 use crate::cut;
 use crate::managers::{self, Context, Injected, Outcome};
-use crate::pod::{self, Limits};
+use crate::pod::{self, Limits, Placement};
 use crate::review::{self, LABEL};
 use crate::secret_request;
 use crate::settings;
-use crate::store::Cluster;
+use crate::store::{Cluster, Reader};
 use crate::verdict::{Rejection, Verdict, audit};
 
 /// How many warnings of one kind are given; Kubernetes passes on no more either.
@@ -36,22 +36,36 @@ fn decide(payload: &[u8], cluster: &dyn Cluster, outcome: &mut Outcome) -> Resul
         return Ok(Verdict::Accept { warnings: asks.then_some(warning).into_iter().collect() });
     }
     let limits = Limits::new(&review.pod, review.string_bytes)?;
-    let found = secret_request::read(annotations.iter().map(|(key, value)| (*key, &**value)))?;
+    let settings = settings::parse(review.settings)?;
+    let found =
+        secret_request::read_with(annotations.iter().map(|(key, value)| (*key, &**value)), settings.unknown_fields)?;
     let mut warnings: Vec<String> = found
         .ignored
         .iter()
         .take(WARNINGS)
-        .map(|key| format!("annotation {:?} is no secret request: s and a number are wanted", cut(key)))
+        .map(|key| format!("ignored annotation {:?}: expected flyte.secrets/s<number>", cut(key)))
         .collect();
+    let unknown = found.unknown.iter().take(WARNINGS);
+    warnings
+        .extend(unknown.map(|(annotation, field)| format!("annotation {annotation}: ignored unknown field {field:?}")));
     if found.requests.is_empty() {
         return Ok(Verdict::Accept { warnings });
     }
-    let settings = settings::parse(review.settings)?;
-    let context =
-        Context { pod: &review.pod, limits: &limits, namespace: &review.namespace, settings: &settings, cluster };
+    let placement = Placement::of(&review.pod, &settings)?;
+    let limits = limits.with(&placement);
+    let reader = Reader::new(cluster, settings.limits.reads);
+    let context = Context {
+        pod: &review.pod,
+        limits: &limits,
+        namespace: &review.namespace,
+        creator: &review.creator,
+        settings: &settings,
+        files_by_value: false,
+        reader: &reader,
+    };
     managers::inject_into(outcome, &found.requests, context)?;
     warnings.append(&mut outcome.warnings);
     let audit = audit(&outcome.injected);
-    let pod = pod::apply(review.pod, mem::take(&mut outcome.merged))?;
+    let pod = pod::apply(review.pod, mem::take(&mut outcome.merged), &placement)?;
     Ok(Verdict::Mutate { pod, audit, warnings })
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Serialize, Serializer};
 
+use crate::access::pods::Bound;
 use crate::metrics::{self, Metrics};
 use crate::names::Kind;
 
@@ -50,6 +51,31 @@ pub struct Line<'a> {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+/// One pull.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pull<'a> {
+    /// When it was answered.
+    #[serde(serialize_with = "rfc3339")]
+    pub time: SystemTime,
+    /// `pull`, so that these lines can be told from others.
+    pub audit: &'static str,
+    /// Which pod; nothing if its token is not one of a pod.
+    #[serde(flatten)]
+    pub pod: Option<&'a Bound>,
+    /// Whose secrets it was granted.
+    pub scope: Option<&'a str>,
+    /// What it was given, by the names in the store.
+    pub names: &'a [String],
+    /// How long it took.
+    #[serde(rename = "durationMs", serialize_with = "milliseconds")]
+    pub duration: Duration,
+    /// What became of it, in one word: `ok` or the reason of the Status.
+    pub outcome: &'static str,
+    /// The HTTP status.
+    pub code: u16,
 }
 
 fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
@@ -135,7 +161,7 @@ impl Log {
     }
 
     /// Writes a line, soon.
-    pub fn write(&self, line: &Line) {
+    pub fn write(&self, line: &impl Serialize) {
         match encoded(line) {
             Ok(line) => self.queue.push(line),
             Err(error) => {

@@ -3,12 +3,15 @@
 use std::alloc::System;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use secret_gateway::access::tls;
 use secret_gateway::config::{Access, Config};
+use secret_gateway::names::Kind;
+use secret_gateway::providers::k8s::Secrets;
 use secret_gateway::server::{Parts, Server};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{Level, Metadata};
@@ -86,7 +89,10 @@ fn raise_open_files(needed: u64) -> Result<(), Error> {
 async fn serve(config: Config) -> Result<(), Error> {
     let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let cluster = kube::Client::try_from(cluster(&config.access).await?)?;
-    let providers = secret_gateway::providers::open(&config.providers).await?;
+    let mut providers = secret_gateway::providers::open(&config.providers).await?;
+    if let Some(k8s) = &config.providers.k8s {
+        providers.insert(Kind::K8s, Arc::new(Secrets::open(k8s, cluster.clone())));
+    }
     let audit = Box::new(std::io::stdout());
     let starting = Server::start(Parts { config, providers, cluster, audit });
     let server = tokio::select! {

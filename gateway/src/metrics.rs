@@ -58,7 +58,7 @@ pub struct ByPlace {
 /// A listener.
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub struct ByListener {
-    /// `api` or `metrics`.
+    /// `api`, `pods` or `metrics`.
     pub listener: &'static str,
 }
 
@@ -119,6 +119,12 @@ pub struct Metrics {
     pub certificate_expiry: Gauge,
     /// Idle connections of unverified peers that made room for newcomers.
     pub evictions: Family<ByListener, Counter>,
+    /// Pulls that were answered.
+    pub pulls: Family<ByResult, Counter>,
+    /// How long answers to pods took.
+    pub pull_seconds: Histogram,
+    /// Pulls that are not answered yet.
+    pub pulls_in_flight: Gauge,
     /// Looks at certificate files and authorities: `unchanged`, `changed`, `failed`.
     pub reloads: Family<ByResult, Counter>,
 }
@@ -143,6 +149,9 @@ impl Metrics {
             audit_queued_bytes: Gauge::default(),
             certificate_expiry: Gauge::default(),
             evictions: Family::default(),
+            pulls: Family::default(),
+            pull_seconds: Latency.new_metric(),
+            pulls_in_flight: Gauge::default(),
             reloads: Family::default(),
         };
         let registry = &mut metrics.registry;
@@ -185,6 +194,9 @@ impl Metrics {
             "Idle connections of unverified peers that made room for newcomers",
             metrics.evictions.clone(),
         );
+        registry.register("pulls", "Pulls of pods that were answered", metrics.pulls.clone());
+        registry.register("pull_seconds", "Time until a pull was answered", metrics.pull_seconds.clone());
+        registry.register("pulls_in_flight", "Pulls that are not answered yet", metrics.pulls_in_flight.clone());
         registry.register("reloads", "Looks at certificates and authorities", metrics.reloads.clone());
         Arc::new(metrics)
     }

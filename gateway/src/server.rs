@@ -20,15 +20,17 @@ use tokio::time::timeout;
 
 pub use self::listener::{Listener, Verify};
 use crate::access::front_proxy::{self, FrontProxy, Peer, Trust};
+use crate::access::pods::Identifier;
 use crate::access::review::Reviewer;
 use crate::access::tls::{self, Certificate};
-use crate::api::{self, Gateway, Health};
+use crate::api::{self, Gateway, Health, Pulls, Turns};
 use crate::audit;
 use crate::config::Config;
 use crate::metrics::{self, Metrics};
 use crate::names::{Kind, Served};
 use crate::provider::Provider;
 use crate::reader::Reader;
+use crate::store::Store;
 
 /// How often, and how many times, the front proxy's authority is asked for at the start.
 const START: (Duration, usize) = (Duration::from_secs(2), 15);
@@ -45,6 +47,9 @@ pub enum Error {
     /// It cannot write audit lines.
     #[error("cannot start a thread for the audit log: {0}")]
     Audit(std::io::Error),
+    /// The policy's settings do not say where secrets are.
+    #[error(transparent)]
+    Settings(#[from] flyte_secrets_policy::settings::Error),
     /// It does not know the front proxy.
     #[error(transparent)]
     FrontProxy(#[from] front_proxy::Error),
@@ -66,6 +71,8 @@ pub struct Parts {
 pub struct Server {
     /// Where the API is.
     pub address: SocketAddr,
+    /// Where pods pull.
+    pub pods_address: Option<SocketAddr>,
     /// Where metrics are, without TLS.
     pub metrics_address: Option<SocketAddr>,
     shutdown: crate::config::Shutdown,
@@ -90,6 +97,7 @@ impl Server {
             .await?;
 
         let metrics = Metrics::new();
+        let audit = Arc::new(audit::Log::new(audit, Arc::clone(&metrics)).map_err(Error::Audit)?);
         let health = Arc::new(Health::default());
         let reader = Reader::new(&config, providers, Arc::clone(&metrics));
         let gateway = Arc::new(Gateway {
@@ -98,7 +106,7 @@ impl Server {
             served: Served::new(&config),
             reader: reader.clone(),
             metrics: Arc::clone(&metrics),
-            audit: audit::Log::new(audit, Arc::clone(&metrics)).map_err(Error::Audit)?,
+            audit: Arc::clone(&audit),
             health: Arc::clone(&health),
         });
 
@@ -109,12 +117,36 @@ impl Server {
         let api = Listener {
             name: "api",
             router: api::router(Arc::clone(&gateway)),
-            tls: Some(tls),
+            tls: Some(Arc::clone(&tls)),
             verify: Some(Arc::new(move |peer: &Peer| known.front_proxy.verifies(peer))),
             limits: config.limits,
             metrics: Arc::clone(&metrics),
         };
         listeners.spawn(api.serve(socket, stopped.clone(), config.shutdown.grace));
+        let pods_address = match &config.pods {
+            Some(pods) => {
+                let (socket, address) = listen(pods.listen).await?;
+                let pulls = Pulls {
+                    identifier: Identifier::new(cluster.clone(), pods.audience.clone(), pods.timeout),
+                    store: Store::open(pods, Served::new(&config), reader.clone())?,
+                    config: pods.clone(),
+                    metrics: Arc::clone(&metrics),
+                    audit,
+                    turns: Turns::default(),
+                };
+                let listener = Listener {
+                    name: "pods",
+                    router: api::pulls_router(Arc::new(pulls), Arc::clone(&health)),
+                    tls: Some(tls),
+                    verify: None,
+                    limits: config.limits,
+                    metrics: Arc::clone(&metrics),
+                };
+                listeners.spawn(listener.serve(socket, stopped.clone(), config.shutdown.grace));
+                Some(address)
+            }
+            None => None,
+        };
         let metrics_address = match config.metrics_listen {
             Some(wanted) => {
                 let (socket, address) = listen(wanted).await?;
@@ -136,9 +168,9 @@ impl Server {
         background.spawn(reader.keep_house());
         background.spawn(refresh_certificate(certificate, config.tls.refresh, Arc::clone(&metrics)));
         background.spawn(follow_authority(gateway, cluster, config.access.refresh));
-        tracing::info!(%address, ?metrics_address, "serving");
+        tracing::info!(%address, ?pods_address, ?metrics_address, "serving");
         let shutdown = config.shutdown;
-        Ok(Self { address, metrics_address, shutdown, health, stop, listeners, background })
+        Ok(Self { address, pods_address, metrics_address, shutdown, health, stop, listeners, background })
     }
 
     /// Says that no more requests are wanted, waits until the cluster has heard it, stops to listen, and waits for

@@ -10,6 +10,8 @@
 //! | [`failures`] | each way in which a provider fails, with its Status |
 //! | [`reads`] | memory, single flight, budgets, limits and breakers |
 //! | [`life`] | certificates that change, metrics, audit lines, the end |
+//! | [`pulls`] | what pods pull, which do not, and each way in which that fails |
+//! | [`lookups`] | whether a secret is there, and no more |
 //! | [`process`] | the binary: arguments, logs, signals |
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::string_slice, clippy::unwrap_used)] // how tests fail
@@ -21,8 +23,10 @@ mod failures;
 #[path = "../kit/mod.rs"]
 mod kit;
 mod life;
+mod lookups;
 mod objects;
 mod process;
+mod pulls;
 mod reads;
 
 use std::time::Duration;
