@@ -76,6 +76,9 @@ pub struct Pull<'a> {
     pub outcome: &'static str,
     /// The HTTP status.
     pub code: u16,
+    /// How many requests of callers who are not known have no line, since the last one that has.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unlogged: u64,
 }
 
 fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {

@@ -189,6 +189,7 @@ async fn metrics_count_by_kind_and_outcome() {
 async fn the_dashboard_and_the_readme_speak_of_metrics_that_there_are() {
     let kit = Kit::start("").await;
     kit.client().await.get(&aws("key")).await;
+    assert_eq!(kit.connect(None).await.get("/apis").await.status, 401);
     eventually(async || kit.metrics().await.contains("reloads_total")).await;
     let metrics = kit.metrics().await;
     let there: BTreeSet<_> =
