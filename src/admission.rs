@@ -3,8 +3,9 @@
 use std::mem;
 
 use crate::cut;
+use crate::grant;
 use crate::managers::{self, Context, Injected, Outcome};
-use crate::pod::{self, Limits, Placement};
+use crate::pod::{self, Conflict, Limits, Placement};
 use crate::review::{self, LABEL};
 use crate::secret_request;
 use crate::settings;
@@ -28,15 +29,23 @@ pub fn explain(payload: &[u8], cluster: &dyn Cluster) -> (Verdict, Vec<Injected>
 
 fn decide(payload: &[u8], cluster: &dyn Cluster, outcome: &mut Outcome) -> Result<Verdict, Rejection> {
     let Some(review) = review::read(payload)? else { return Ok(Verdict::Accept { warnings: Vec::new() }) };
+    let settings = settings::parse(review.settings);
+    let audience = settings.as_ref().map_or(grant::AUDIENCE, |it| &it.embedded_secret_manager_config.pull.audience);
+    let granted = review.pod.has_grant(grant::CONTAINER, grant::COMMAND, audience)?;
+    let check_grant = |planned: bool| match granted && !planned {
+        true => Err(Conflict::Granted(grant::CONTAINER.to_owned())),
+        false => Ok(()),
+    };
     let annotations = review.pod.annotations(secret_request::ANNOTATION_PREFIX)?;
     if !review.is_labelled()? {
+        check_grant(false)?;
         let asks = annotations.iter().any(|(key, _)| secret_request::number_of(key).is_some());
         let (label, value) = LABEL;
         let warning = format!("the pod asks for secrets but gets none: it lacks the label {label}: \"{value}\"");
         return Ok(Verdict::Accept { warnings: asks.then_some(warning).into_iter().collect() });
     }
+    let settings = settings?;
     let limits = Limits::new(&review.pod, review.string_bytes)?;
-    let settings = settings::parse(review.settings)?;
     let found =
         secret_request::read_with(annotations.iter().map(|(key, value)| (*key, &**value)), settings.unknown_fields)?;
     let mut warnings: Vec<String> = found
@@ -49,6 +58,7 @@ fn decide(payload: &[u8], cluster: &dyn Cluster, outcome: &mut Outcome) -> Resul
     warnings
         .extend(unknown.map(|(annotation, field)| format!("annotation {annotation}: ignored unknown field {field:?}")));
     if found.requests.is_empty() {
+        check_grant(false)?;
         return Ok(Verdict::Accept { warnings });
     }
     let placement = Placement::of(&review.pod, &settings)?;
@@ -64,6 +74,7 @@ fn decide(payload: &[u8], cluster: &dyn Cluster, outcome: &mut Outcome) -> Resul
         reader: &reader,
     };
     managers::inject_into(outcome, &found.requests, context)?;
+    check_grant(outcome.merged.shared_init_container(grant::CONTAINER).is_some())?;
     warnings.append(&mut outcome.warnings);
     let audit = audit(&outcome.injected);
     let pod = pod::apply(review.pod, mem::take(&mut outcome.merged), &placement)?;

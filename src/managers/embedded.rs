@@ -12,15 +12,15 @@ use super::{
     path_variable, refused,
 };
 use crate::cut;
-use crate::grant::is_file_name;
+use crate::grant::{self, Grant, is_file_name};
 use crate::names::{self, Scope, kubernetes};
 use crate::pod::{
-    Container, ContainerName, File, InitContainer, Merged, Plan, SECRETS_DIR, memory_volume, mount, projected_volume,
-    secret_variable, variable,
+    Container, ContainerName, File, InitContainer, Merged, Plan, SECRETS_DIR, file_variable, memory_volume, mount,
+    projected_volume, secret_variable, token_volume, variable,
 };
 use crate::secret_request::{MountRequirement, SecretRequest};
-use crate::settings::{Delivery, Provider};
-use crate::store::{self, Lookup, SecretValue};
+use crate::settings::{Delivery, LookupMode, Provider};
+use crate::store::{self, GetResource, Lookup, SecretStore, SecretValue};
 use crate::tenancy;
 
 /// The volume in memory that files are written to.
@@ -65,9 +65,13 @@ impl SecretManager for Embedded<'_> {
         // What can be rejected without the value is rejected before anything is fetched.
         self.count()?;
         let variable = self.variable_for(request)?;
+        let embedded = &settings.embedded_secret_manager_config;
         let group = self.secret_of(request);
         let property = !group.is_empty();
         let name = if property { group } else { key };
+        if embedded.delivery == Delivery::Pull {
+            return self.pull(request, labels.scope(), variable, merged);
+        }
         let by_reference = self.by_reference(property)?;
         let mut found = self.look_up(scope, name)?;
         if property {
@@ -153,6 +157,22 @@ impl Embedded<'_> {
         let Context { settings, reader, .. } = self.context;
         let store = store::open(&settings.embedded_secret_manager_config, reader)?;
         let mut looked_up = Vec::new();
+        let (scope, value, name) =
+            self.first(&*store, scope, key, &mut looked_up, |name| store.fetch(name), store.guard())?;
+        Ok(Found { value, name, scope, looked_up })
+    }
+
+    /// The first name that is there, nearest scope first, and what `ask` says of it; without any, `guard` tells whether the
+    /// store is there.
+    fn first<'s, T>(
+        &self,
+        store: &dyn SecretStore,
+        scope: Scope<'s>,
+        key: &str,
+        looked_up: &mut Vec<Lookup>,
+        ask: impl Fn(&str) -> Result<T, store::Error>,
+        guard: GetResource,
+    ) -> Result<(Scope<'s>, T, String), Reason> {
         for scope in scope.cascade() {
             let names = match store.names(scope, key) {
                 Ok(names) => names,
@@ -164,15 +184,15 @@ impl Embedded<'_> {
             };
             for name in names {
                 looked_up.push(store.lookup(&name));
-                match store.fetch(&name) {
-                    Ok(value) => return Ok(Found { value, name, scope, looked_up }),
+                match ask(&name) {
+                    Ok(found) => return Ok((scope, found, name)),
                     Err(store::Error::NotFound) => {}
                     Err(failure) => return Err(failure.into()),
                 }
             }
         }
-        reader.check_guard(&store.guard())?;
-        Err(Reason::NotFound(looked_up))
+        self.context.reader.check_guard(&guard)?;
+        Err(Reason::NotFound(std::mem::take(looked_up)))
     }
 
     /// The secret of which the request names a property; empty if it names none.
@@ -199,9 +219,98 @@ impl Embedded<'_> {
             other => Some(format!("the secret is stored in {other}")),
         };
         match (embedded.delivery, obstacle) {
-            (Delivery::Value, _) | (Delivery::Auto, Some(_)) => Ok(false),
+            (Delivery::Value | Delivery::Pull, _) | (Delivery::Auto, Some(_)) => Ok(false),
             (Delivery::Reference, Some(obstacle)) => Err(Reason::NoReference(obstacle)),
             (_, None) => Ok(true),
+        }
+    }
+
+    /// Grants the secret to the pod, which pulls it when it starts. No value is read here.
+    fn pull(
+        &self,
+        request: &SecretRequest,
+        scope: Scope,
+        variable: Option<String>,
+        merged: &Merged,
+    ) -> Result<Injection, Reason> {
+        let Context { settings, .. } = self.context;
+        let embedded = &settings.embedded_secret_manager_config;
+        let (pull, key) = (&embedded.pull, &request.key);
+        if !grant::is_key(key) {
+            return Err(refused("key", key, "a key without control characters and '$'"));
+        }
+        if variable.is_some() && !pull.variables {
+            return Err(Reason::MountRequirement(MountRequirement::EnvVar, "FILE"));
+        }
+        let (looked_up, warnings) = self.look_before(scope, key, variable.is_some())?;
+        let known = merged.shared_init_container(grant::CONTAINER).map(|known| Grant::parse(&known.container.args));
+        let mut grant = known.and_then(Result::ok).unwrap_or_else(|| Grant {
+            gateway: pull.gateway.clone(),
+            ca: pull.ca.clone(),
+            organization: scope.organization.to_owned(),
+            domain: scope.domain.to_owned(),
+            project: scope.project.to_owned(),
+            patience: grant::parse_duration(&pull.patience).unwrap_or_default(),
+            refresh: pull.refresh.as_deref().and_then(grant::parse_duration),
+            files: Vec::new(),
+            variables: Vec::new(),
+        });
+        let (own, volume, mut plan) = match variable {
+            Some(name) => {
+                let name = file_variable(name, grant::ENV_VOLUME, grant::ENV_FILE, grant.grant_variable(key));
+                let variables = vec![crate::pod::variable(ENV_PREFIX, &settings.secret_env_var_prefix), name];
+                let volume = memory_volume(grant::ENV_VOLUME, "2Mi");
+                let plan = Plan { variables, private_volumes: vec![volume], ..Plan::default() };
+                (grant::ENV_VOLUME, grant::ENV_DIR, plan)
+            }
+            None => {
+                let later = !grant.files.is_empty();
+                grant.grant_file(key);
+                let plan = Plan {
+                    mounts: vec![mount(grant::FILES_VOLUME, SECRETS_DIR, true)],
+                    volumes: vec![memory_volume(grant::FILES_VOLUME, &settings.volume_size_limit.0)],
+                    ..self.file(request, later)?
+                };
+                (grant::FILES_VOLUME, SECRETS_DIR, plan)
+            }
+        };
+        plan.private_volumes.push(token_volume(grant::TOKEN_VOLUME, &pull.audience, grant::TOKEN_FILE));
+        let container = Container {
+            args: grant.to_args(),
+            volume_mounts: vec![mount(own, volume, false), mount(grant::TOKEN_VOLUME, grant::TOKEN_DIR, true)],
+            ..pull.container()
+        };
+        plan.init_containers.push(InitContainer { name: ContainerName::Exact(grant::CONTAINER), container });
+        let source = looked_up.last().map_or_else(|| format!("{scope} {key}"), ToString::to_string);
+        Ok(Injection { plan, source, looked_up, warnings })
+    }
+
+    /// Asks the gateway whether a secret is there that can be delivered so; returns where it was looked up, and warnings.
+    fn look_before(&self, scope: Scope, key: &str, variable: bool) -> Result<(Vec<Lookup>, Vec<String>), Reason> {
+        let Context { settings, reader, .. } = self.context;
+        let embedded = &settings.embedded_secret_manager_config;
+        if embedded.lookup == LookupMode::Off {
+            return Ok(Default::default());
+        }
+        let store = store::open(embedded, reader)?;
+        let mut looked_up = Vec::new();
+        let found = self.first(
+            &*store,
+            scope,
+            key,
+            &mut looked_up,
+            |name| store::exists(embedded, reader, name),
+            store::ready(),
+        );
+        match found {
+            Ok((_, found, _)) if variable && found.variable == Some(false) => {
+                Err(Reason::NoVariable(found.problem.unwrap_or_default()))
+            }
+            Ok(_) => Ok((looked_up, Vec::new())),
+            Err(Reason::Store(failure @ store::Error::Host { .. })) if embedded.lookup == LookupMode::Prefer => {
+                Ok((Vec::new(), vec![format!("secret {key:?} was not looked up: {failure}; the pod waits for it")]))
+            }
+            Err(reason) => Err(reason),
         }
     }
 

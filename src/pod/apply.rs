@@ -37,6 +37,9 @@ pub enum Conflict {
     /// The pod's annotation names a container that there is not.
     #[error("annotation {CONTAINERS}: unknown container {0:?}; expected names of the pod's containers")]
     UnknownContainer(String),
+    /// The pod comes with a grant that is not the policy's.
+    #[error("pod must not have {0:?} of its own, which grants secrets; remove it")]
+    Granted(String),
     /// A mount of the user's is below ours, where the runtime cannot make its mount point.
     #[error(
         "container {container:?} mounts {volume:?} at {}, below {ours:?} at {SECRETS_DIR}, which is read-only; mount it \
@@ -111,7 +114,7 @@ pub fn apply(pod: Pod, mut merged: Merged, placement: &Placement) -> Result<Muta
     for (at, container) in spec.init_containers.own_mut().iter_mut().enumerate() {
         match init.own.get(&at) {
             None if placement.includes(&container.name()?) => additions.edit(container)?,
-            None | Some(Own::Numbered) => {}
+            None | Some(Own::Complete) => {}
             Some(Own::Shared { variables, names }) => set_variables(container, variables, |name| names.contains(name))?,
         }
     }

@@ -11,6 +11,7 @@ use std::marker::PhantomData;
 use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// A field that is not of the type that Kubernetes gives it. What it holds is not shown: it may be a secret's value.
@@ -183,6 +184,8 @@ document! {
         "name" => name: Field<&'a RawValue>,
         /// Its command.
         "command" => command: Field<&'a RawValue>,
+        /// Its arguments.
+        "args" => args: Field<&'a RawValue>,
         /// Its environment.
         "env" => env: List<'a>,
         /// Block devices.
@@ -321,6 +324,29 @@ impl<'a> Pod<'a> {
     pub(super) fn containers(&self) -> impl Iterator<Item = &Container<'a>> {
         let spec = self.spec.get().into_iter();
         spec.flat_map(|spec| spec.containers.own().iter().chain(spec.init_containers.own()))
+    }
+
+    /// Whether a container of this name runs this command, or a volume has a token of the pod's service account for this
+    /// audience.
+    ///
+    /// # Errors
+    /// A field is not what Kubernetes has there.
+    pub fn has_grant(&self, name: &str, command: &str, audience: &str) -> Result<bool, Malformed> {
+        for container in self.containers() {
+            let Some(args) = container.args.get().filter(|args| args.get().contains(command)) else { continue };
+            if container.name()? == name
+                && read::<Vec<Value>>(args, "containers.args")?.first().is_some_and(|it| it == command)
+            {
+                return Ok(true);
+            }
+        }
+        let volumes = self.spec.get().map_or(&[][..], |spec| spec.volumes.items());
+        volumes.iter().try_fold(false, |found, json| {
+            let volume: Value = read(json, "spec.volumes")?;
+            let sources = volume.pointer("/projected/sources").and_then(Value::as_array).into_iter().flatten();
+            let mut audiences = sources.filter_map(|source| source.pointer("/serviceAccountToken/audience"));
+            Ok(found || audiences.any(|found| found == audience))
+        })
     }
 
     /// Whether it runs on Windows (`spec.os.name`).

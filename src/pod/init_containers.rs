@@ -23,8 +23,8 @@ pub struct InitContainers {
 
 /// An init container of ours that is there.
 pub enum Own {
-    /// Of one request.
-    Numbered,
+    /// As it is to be.
+    Complete,
     /// Of several, with the variables as they are now: their JSON, and their names.
     Shared { variables: Vec<Box<RawValue>>, names: BTreeSet<String> },
 }
@@ -58,6 +58,13 @@ impl InitContainers {
         }
         check_init_containers(candidates.len(), placement.init_container_limit)?;
         for planned in planned {
+            // What was granted must be what the policy says, and nothing else.
+            if let ContainerName::Exact(name) = planned.name
+                && names.taken.contains(name)
+                && !candidates.iter().any(|(_, candidate)| candidate.is(planned))
+            {
+                return Err(Conflict::Granted(name.to_owned()));
+            }
             let Some(found) = candidates.iter().position(|(_, candidate)| candidate.is(planned)) else {
                 planned.container.name = names.choose(&planned.name);
                 init.added.push(to_json(&planned.container)?);
@@ -65,7 +72,7 @@ impl InitContainers {
             };
             let variables = || planned.container.env.iter();
             let own = match planned.name {
-                ContainerName::Numbered(_) => Own::Numbered,
+                ContainerName::Numbered(_) | ContainerName::Exact(_) => Own::Complete,
                 ContainerName::Shared(_) => Own::Shared {
                     variables: each_to_json(variables())?,
                     names: variables().map(|variable| variable.name.clone()).collect(),
@@ -81,6 +88,7 @@ impl InitContainers {
 struct Candidate<'a> {
     name: String,
     command: Vec<String>,
+    args: Vec<String>,
     /// Names and values.
     variables: BTreeSet<(Cow<'a, str>, Cow<'a, str>)>,
     /// Names of volumes, and paths.
@@ -98,9 +106,11 @@ struct Variable<'a> {
 impl<'a> Candidate<'a> {
     fn of(name: String, container: &Container<'a>) -> Result<Self, Malformed> {
         let command = container.command.get().map(|json| read(json, "initContainers.command")).transpose()?;
+        let args = container.args.get().map(|json| read(json, "initContainers.args")).transpose()?;
         Ok(Self {
             name,
             command: command.unwrap_or_default(),
+            args: args.unwrap_or_default(),
             variables: each(&container.env, "initContainers.env", |Variable { name, value }| (name, value))?,
             mounts: each(&container.volume_mounts, "initContainers.volumeMounts", |Mount { name, path }| (name, path))?,
         })
@@ -119,6 +129,7 @@ impl<'a> Candidate<'a> {
         };
         name.covers(&self.name)
             && self.command == ours.command
+            && self.args == ours.args
             && ours.volume_mounts.iter().all(mounted)
             && (matches!(name, ContainerName::Shared(_)) || ours.env.iter().all(set))
     }
@@ -138,6 +149,7 @@ impl ContainerName {
         let number = |rest: &str| !rest.is_empty() && rest.bytes().all(|digit| digit.is_ascii_digit());
         match self {
             Self::Numbered(prefix) => name.strip_prefix(prefix).is_some_and(number),
+            Self::Exact(exact) => name == *exact,
             Self::Shared(base) => match name.strip_prefix(base.as_str()) {
                 Some("") => true,
                 Some(rest) => rest.strip_prefix('-').is_some_and(number),
@@ -162,6 +174,7 @@ impl Names {
     fn choose(&mut self, name: &ContainerName) -> String {
         let chosen = match name {
             ContainerName::Numbered(prefix) => self.first_free(prefix, self.count),
+            ContainerName::Exact(name) => (*name).to_owned(),
             ContainerName::Shared(base) if !self.taken.contains(base) => base.clone(),
             ContainerName::Shared(base) => self.first_free(&[base, "-"].concat(), 1),
         };

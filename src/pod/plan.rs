@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use k8s_openapi::api::core::v1::{
-    EmptyDirVolumeSource, EnvVar, EnvVarSource, KeyToPath, ResourceRequirements, SecretKeySelector, SecretProjection,
-    SecretVolumeSource, VolumeMount,
+    EmptyDirVolumeSource, EnvVar, EnvVarSource, FileKeySelector, KeyToPath, ResourceRequirements, SecretKeySelector,
+    SecretProjection, SecretVolumeSource, ServiceAccountTokenProjection, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde::Serialize;
@@ -28,6 +28,8 @@ pub struct Plan {
     /// Volumes: of some keys of a Secret, of keys of several, or in memory. A pod has at most one in memory, one of several
     /// Secrets, and one for each Secret: the first is used for all.
     pub volumes: Vec<Volume>,
+    /// Volumes that init containers of ours alone mount, each once.
+    pub private_volumes: Vec<Volume>,
     /// Init containers of ours.
     pub init_containers: Vec<InitContainer>,
     /// Annotations.
@@ -75,6 +77,15 @@ pub struct Container {
     /// Its mounts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub volume_mounts: Vec<VolumeMount>,
+    /// Where its last words come from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub termination_message_policy: Option<&'static str>,
+    /// `Always` for one that goes on beside the others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restart_policy: Option<&'static str>,
+    /// What tells that the others can start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub startup_probe: Option<Value>,
 }
 
 /// A volume, as far as the policy adds any. `k8s-openapi`'s own has thirty more sources, and with them dates, which are a
@@ -87,9 +98,9 @@ pub struct Volume {
     /// Some keys of a Secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretVolumeSource>,
-    /// Keys of several Secrets.
+    /// Keys of several Secrets, or a token.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub projected: Option<ProjectedSecrets>,
+    pub projected: Option<Projected>,
     /// Memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub empty_dir: Option<EmptyDirVolumeSource>,
@@ -98,18 +109,21 @@ pub struct Volume {
 /// A projected volume, as far as the policy adds any.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ProjectedSecrets {
-    /// One for each Secret.
-    pub sources: Vec<ProjectedSecret>,
+pub struct Projected {
+    /// One for each Secret, or a token.
+    pub sources: Vec<ProjectedSource>,
     /// Permissions of the files.
     pub default_mode: i32,
 }
 
 /// A source of a projected volume.
 #[derive(Debug, PartialEq, Serialize)]
-pub struct ProjectedSecret {
-    /// The Secret, and its keys.
-    pub secret: SecretProjection,
+#[serde(rename_all = "camelCase")]
+pub enum ProjectedSource {
+    /// A Secret, and its keys.
+    Secret(SecretProjection),
+    /// A token of the pod's service account.
+    ServiceAccountToken(ServiceAccountTokenProjection),
 }
 
 /// Returns a variable with a literal value, in which Kubernetes expands nothing.
@@ -142,8 +156,27 @@ pub fn secret_volume(name: &str, secret: &str, key: &str, path: &str, optional: 
 pub fn projected_volume(name: &str, secret: &str, key: &str, path: &str) -> Volume {
     let item = KeyToPath { key: key.to_owned(), path: path.to_owned(), mode: None };
     let secret = SecretProjection { name: secret.to_owned(), items: Some(vec![item]), optional: None };
-    let source = ProjectedSecrets { sources: vec![ProjectedSecret { secret }], default_mode: 0o444 };
+    let source = Projected { sources: vec![ProjectedSource::Secret(secret)], default_mode: 0o444 };
     Volume { name: name.to_owned(), projected: Some(source), ..Volume::default() }
+}
+
+/// Returns a volume of a token of the pod's service account, for one audience, which the kubelet renews.
+pub fn token_volume(name: &str, audience: &str, path: &str) -> Volume {
+    let token = ServiceAccountTokenProjection {
+        audience: Some(audience.to_owned()),
+        expiration_seconds: Some(600),
+        path: path.to_owned(),
+    };
+    let source = Projected { sources: vec![ProjectedSource::ServiceAccountToken(token)], default_mode: 0o444 };
+    Volume { name: name.to_owned(), projected: Some(source), ..Volume::default() }
+}
+
+/// Returns a variable whose value the kubelet reads from an env file (KEP-3721, Kubernetes 1.35).
+pub fn file_variable(name: impl Into<String>, volume: &str, path: &str, key: String) -> EnvVar {
+    let selector =
+        FileKeySelector { volume_name: volume.to_owned(), path: path.to_owned(), key, optional: Some(false) };
+    let source = EnvVarSource { file_key_ref: Some(selector), ..EnvVarSource::default() };
+    EnvVar { name: name.into(), value: None, value_from: Some(source) }
 }
 
 /// Returns a volume in memory, which init containers of ours fill.
@@ -202,8 +235,15 @@ impl InitContainer {
         variables.filter(|known| known.name == name).find_map(|known| known.value.as_deref())
     }
 
-    /// Appends another's values to those of the variables with the same names.
+    /// Appends another's values to those of the variables with the same names. Arguments are those of the other, who has
+    /// them all.
     fn join(&mut self, other: Self) {
+        self.container.args = other.container.args;
+        for mount in other.container.volume_mounts {
+            if !self.container.volume_mounts.contains(&mount) {
+                self.container.volume_mounts.push(mount);
+            }
+        }
         let variables = &mut self.container.env;
         for more in other.container.env {
             match variables.iter_mut().find(|known| known.name == more.name) {
@@ -222,6 +262,8 @@ pub enum ContainerName {
     /// This name, or with `-1`, `-2`, … appended if another container has it: one for all requests, whose variables'
     /// values are joined.
     Shared(String),
+    /// This name and no other: one for all requests, with the arguments of the last.
+    Exact(&'static str),
 }
 
 /// An annotation.
@@ -354,7 +396,11 @@ impl Merged {
 
     /// The init container that all requests share.
     pub fn shared_init_container(&self, name: &str) -> Option<&InitContainer> {
-        let is_it = |name_of: &ContainerName| matches!(name_of, ContainerName::Shared(known) if known == name);
+        let is_it = |known: &ContainerName| match known {
+            ContainerName::Shared(known) => known == name,
+            ContainerName::Exact(known) => *known == name,
+            ContainerName::Numbered(_) => false,
+        };
         self.init_containers.iter().find(|known| is_it(&known.name))
     }
 
@@ -384,6 +430,11 @@ impl Merged {
             self.add_file(request, file)?;
         }
         let memory = self.add_volumes(request, plan.volumes);
+        for volume in plan.private_volumes {
+            if self.volumes.iter().all(|known| known.name != volume.name) {
+                self.volumes.push(volume);
+            }
+        }
         for mut mount in plan.mounts {
             self.share(&mut mount, memory.as_deref());
             // Names that start alike take long to compare.
@@ -398,7 +449,7 @@ impl Merged {
             for mount in &mut init.container.volume_mounts {
                 self.share(mount, memory.as_deref());
             }
-            let shared = matches!(init.name, ContainerName::Shared(_));
+            let shared = !matches!(init.name, ContainerName::Numbered(_));
             match self.init_containers.iter_mut().find(|known| shared && known.name == init.name) {
                 Some(known) => known.join(init),
                 None => self.init_containers.push(init),

@@ -19,6 +19,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::grant;
 use crate::names::NameScheme;
 use crate::names::kubernetes::is_dns_subdomain;
 use crate::pod::Container;
@@ -270,6 +271,21 @@ pub enum Delivery {
     Value,
     /// The pod refers to the Secret, which must be in its own namespace.
     Reference,
+    /// The pod pulls the value from the secret gateway when it starts; needs Kubernetes 1.35.
+    Pull,
+}
+
+/// Whether the policy asks the secret gateway for names before a pod that pulls is let in. It never asks for values.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(remote = "Self")]
+pub enum LookupMode {
+    /// It does; without an answer the pod is rejected.
+    Require,
+    /// It does; without an answer the pod waits for its secrets.
+    Prefer,
+    /// It does not.
+    Off,
 }
 
 /// When an image is pulled.
@@ -471,6 +487,10 @@ impl Default for VaultSecretManager {
 pub struct EmbeddedSecretManager {
     /// Ours: how values reach tasks.
     pub delivery: Delivery,
+    /// Ours: whether names are looked up at admission, with `delivery: Pull`.
+    pub lookup: LookupMode,
+    /// Ours: how pods pull, with `delivery: Pull`.
+    pub pull: Pull,
     /// Ours: whether `group` names the secret and `key` a property of the JSON object in it. Without it `group` has no meaning.
     pub properties: bool,
     /// Where it fetches. Without it, from the one provider that is configured, and with none from `K8s`.
@@ -496,6 +516,8 @@ impl Default for EmbeddedSecretManager {
     fn default() -> Self {
         Self {
             delivery: Delivery::Auto,
+            lookup: LookupMode::Prefer,
+            pull: Pull::default(),
             properties: false,
             r#type: None,
             aws_config: AwsConfig::default(),
@@ -608,6 +630,67 @@ impl FileMountInitContainer {
     }
 }
 
+/// `embeddedSecretManagerConfig.pull`, ours.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Pull {
+    /// Address of the gateway's pod listener, such as `https://secret-gateway-pods.flyte.svc:8444`.
+    pub gateway: String,
+    /// Authority of the gateway's certificate, in PEM.
+    pub ca: String,
+    /// Audience of the token by which the gateway knows the pod.
+    pub audience: String,
+    /// How long a pod retries before it fails, such as `2m`.
+    pub patience: String,
+    /// How often files are pulled again while the pod runs, such as `5m`; never without it.
+    pub refresh: Option<String>,
+    /// Whether variables are pulled, too. With `false` requests for them go to the next manager.
+    pub variables: bool,
+    /// Image of the puller.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = patterns::IMAGE)))]
+    pub image: String,
+    /// Requests and limits. What is given goes over the default, amount by amount.
+    #[serde(deserialize_with = "Resources::over_file_mount")]
+    pub resources: Resources,
+    /// Security context, in place of the default, which passes Pod Security `restricted`.
+    pub security_context: SecurityContext,
+    /// When the image is pulled; without it, as Kubernetes decides by the tag.
+    pub image_pull_policy: Option<PullPolicy>,
+}
+
+impl Default for Pull {
+    fn default() -> Self {
+        Self {
+            gateway: String::new(),
+            ca: String::new(),
+            audience: grant::AUDIENCE.to_owned(),
+            patience: "2m".to_owned(),
+            refresh: None,
+            variables: true,
+            image: images::PULL.to_owned(),
+            resources: Resources::file_mount(),
+            security_context: restricted(true),
+            image_pull_policy: None,
+        }
+    }
+}
+
+impl Pull {
+    /// Returns the init container that runs the puller.
+    pub fn container(&self) -> Container {
+        let container = container(&self.image, self.image_pull_policy, &self.resources, &self.security_context);
+        let sidecar = self.refresh.is_some();
+        let probe = || json!({ "exec": { "command": ["/flyte-secrets-pull", grant::READY] }, "failureThreshold": 3600, "periodSeconds": 1 });
+        Container {
+            termination_message_policy: Some("FallbackToLogsOnError"),
+            restart_policy: sidecar.then_some("Always"),
+            startup_probe: sidecar.then(probe),
+            ..container
+        }
+    }
+}
+
 /// `embeddedSecretManagerConfig.imagePullSecrets`.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -673,6 +756,8 @@ setting!(
     InitContainerOrder,
     UnknownFields,
     Delivery,
+    LookupMode,
+    Pull,
     PullPolicy,
     PodLimits,
     K8sSecretManager,

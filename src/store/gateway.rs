@@ -8,9 +8,13 @@ use serde::Deserialize;
 use super::azure_value;
 use super::{Error, GetResource, Lookup, Reader, SecretStore, SecretValue, decode_base64, describe, not_empty};
 use crate::names::{NameScheme, Scope, azure};
+use crate::settings::{EmbeddedSecretManager, Provider};
 
 /// The API that the gateway serves.
 pub(super) const API_VERSION: &str = "secret-gateway.flyte.org/v1alpha1";
+
+/// The kind that tells whether a secret is there.
+const LOOKUP: &str = "SecretLookup";
 
 pub(super) struct Gateway<'a> {
     cluster: &'a Reader<'a>,
@@ -48,8 +52,7 @@ impl SecretStore for Gateway<'_> {
     }
 
     fn guard(&self) -> GetResource<'_> {
-        let field_masks = &["metadata.name"];
-        GetResource { api_version: API_VERSION, kind: "SecretLookup", name: "ready", namespace: None, field_masks }
+        ready()
     }
 
     fn fetch(&self, name: &str) -> Result<SecretValue, Error> {
@@ -85,6 +88,40 @@ impl Gateway<'_> {
             (None, None) => Ok(Vec::new()),
         }
     }
+}
+
+/// Returns the object that is there whenever the gateway is.
+pub fn ready() -> GetResource<'static> {
+    let field_masks = &["metadata.name"];
+    GetResource { api_version: API_VERSION, kind: LOOKUP, name: "ready", namespace: None, field_masks }
+}
+
+/// What the gateway says of a secret without its value.
+#[derive(Default, Deserialize)]
+pub struct Existing {
+    /// Whether it can be an environment variable, if the gateway says so.
+    pub variable: Option<bool>,
+    /// Why it cannot.
+    pub problem: Option<String>,
+}
+
+/// Returns what the gateway says of a name in the store that the settings name; it does not show the value.
+///
+/// # Errors
+/// As those of a read.
+pub fn exists(settings: &EmbeddedSecretManager, reader: &Reader, name: &str) -> Result<Existing, Error> {
+    let place = match settings.provider() {
+        Ok(Provider::Aws) => settings.aws_config.region.clone(),
+        Ok(Provider::Gcp) => settings.gcp_config.project.clone(),
+        Ok(Provider::Azure) => settings.azure_config.host().unwrap_or_default(),
+        Ok(Provider::K8s) | Err(_) => settings.k8s_config.namespace.clone(),
+    };
+    let name = [&place, name].join(":");
+    let field_masks = &["problem", "variable"];
+    let request = GetResource { api_version: API_VERSION, kind: LOOKUP, name: &name, namespace: None, field_masks };
+    let answer = reader.read(&request)?;
+    serde_json::from_slice(&answer)
+        .map_err(|_| Error::BadValue { object: describe(&request), problem: "something else than a lookup" })
 }
 
 /// An object of the gateway's API, as far as it is read.

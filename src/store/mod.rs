@@ -5,7 +5,7 @@
 //! playground. A host's error text ends in [`host_error`]: only its kind goes on.
 
 pub mod azure_value;
-mod gateway;
+pub(crate) mod gateway;
 pub mod host_error;
 mod kubernetes;
 
@@ -19,6 +19,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::names::Scope;
 use crate::settings::{EmbeddedSecretManager, Provider};
+pub use gateway::{exists, ready};
 use host_error::HostError;
 pub use kubernetes::has_key;
 
