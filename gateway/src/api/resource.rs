@@ -210,18 +210,19 @@ fn there(form: Form, text: &str, variable: Option<Result<(), env_file::Error>>) 
         Form::Table => table(text),
         Form::Metadata => metadata(text),
         Form::Plain | Form::Discovery(_) => {
+            let (variable, problem) = match variable {
+                None => (None, None),
+                Some(Ok(())) => (Some(true), None),
+                Some(Err(problem)) => (Some(false), Some(problem.to_string())),
+            };
             let mut object = json!({
                 "apiVersion": API_VERSION,
                 "kind": Kind::Lookup.name(),
                 "metadata": { "name": text },
             });
-            match variable {
-                None => {}
-                Some(Ok(())) => object["variable"] = json!(true),
-                Some(Err(problem)) => {
-                    object["variable"] = json!(false);
-                    object["problem"] = json!(problem.to_string());
-                }
+            if let Some(fields) = object.as_object_mut() {
+                fields.extend(variable.map(|variable| ("variable".to_owned(), json!(variable))));
+                fields.extend(problem.map(|problem| ("problem".to_owned(), json!(problem))));
             }
             object
         }
