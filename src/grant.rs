@@ -273,9 +273,9 @@ fn variable_name(number: usize) -> String {
     format!("v{number}")
 }
 
-/// Whether a secret's key can be looked up, and be printed on one line.
+/// Whether a secret's key can be looked up, be printed on one line, and be an argument in which Kubernetes expands nothing.
 pub fn is_key(key: &str) -> bool {
-    !key.is_empty() && !key.contains(|c: char| c.is_control())
+    !key.is_empty() && !key.contains(|c: char| c.is_control() || c == '$')
 }
 
 /// Whether a key can be a file's name: Linux has names of up to 255 bytes (`NAME_MAX`).

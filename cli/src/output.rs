@@ -8,7 +8,7 @@ use std::ops::Range;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
-use flyte_secrets_explain::check::Severity;
+use flyte_secrets_explain::check::{Finding, Severity};
 use flyte_secrets_explain::source::Source;
 use flyte_secrets_explain::yaml::Place;
 use serde::Serialize;
@@ -120,19 +120,23 @@ pub fn diff(name: &str, before: &str, after: &str) -> String {
         .collect()
 }
 
-/// A message, and the place in a file that it is about.
-pub fn finding(severity: Severity, message: &str, source: &Source, place: Option<Place>) -> String {
-    let level = match severity {
+/// A finding, and the place in a file that it is about. A file within a string of the text has no lines of its own to show.
+pub fn finding(finding: &Finding, source: &Source) -> String {
+    let level = match finding.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let title = level.primary_title(message);
-    let group = match place {
-        Some(place) => {
+    let title = level.primary_title(finding.message.as_str());
+    let path = match &finding.file {
+        Some(file) => format!("{} ({file})", source.name),
+        None => source.name.clone(),
+    };
+    let group = match finding.place {
+        Some(place) if finding.file.is_none() => {
             let annotation = AnnotationKind::Primary.span(span(&source.text, place));
             title.element(Snippet::source(source.text.as_str()).path(source.name.as_str()).annotation(annotation))
         }
-        None => title.element(annotate_snippets::Origin::path(source.name.as_str())),
+        _ => title.element(annotate_snippets::Origin::path(path.as_str())),
     };
     Renderer::styled().render(&[group]) + "\n"
 }

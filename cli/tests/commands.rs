@@ -315,3 +315,16 @@ fn shells_and_manuals_know_all_commands() {
     assert_eq!((code, page.contains("Exit codes:")), (0, true));
     assert_eq!(flyte_secrets(&["man", "nowhere"]).0, 2);
 }
+
+#[test]
+fn every_configuration_of_flyte_is_recorded() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let recorded = fs::read_to_string(folder.join("cmd/flyte.md")).expect("recorded answers");
+    let files = fs::read_dir(folder.join("flyte")).expect("configurations");
+    let names: Vec<String> = files.map(|file| file.expect("a file").file_name().into_string().expect("text")).collect();
+    let missing: Vec<&String> = names
+        .iter()
+        .filter(|name| !["check", "policy -f"].iter().all(|it| recorded.contains(&format!("{it} tests/flyte/{name}"))))
+        .collect();
+    assert_eq!((missing, names.len()), (vec![], 4));
+}

@@ -29,7 +29,9 @@ pub const RELEASE: &str = "flyte-secrets";
 /// hold; and no objects of kinds that only other software brings.
 const OWN: &str = "gateway.service.port=8443,gateway.config.cache.ttl=1ms,gateway.config.cache.negativeTtl=1ms,\
                    gateway.serviceMonitor.enabled=false,gateway.prometheusRule.enabled=false,\
-                   gateway.tls.certManager.enabled=false";
+                   gateway.tls.certManager.enabled=false,flyte.tenancy=false";
+/// Tenants have a namespace each, and anybody may create their pods.
+const TENANCY: &str = "policy.settings.tenancy.namespaceTemplate={{ project }}-{{ domain }}";
 /// Marks the Secrets that a store was made of.
 const HELD: &str = "e2e-store";
 
@@ -77,7 +79,7 @@ impl World {
         std::fs::write(&file, values.to_string())?;
         process::output(&self.tools.helm, |command| {
             command.args(["upgrade", "--install", RELEASE]).arg(repository("deploy/chart"));
-            command.args(["--namespace", gateway::NAMESPACE, "--set", OWN, "--values"]);
+            command.args(["--namespace", gateway::NAMESPACE, "--set", OWN, "--set-literal", TENANCY, "--values"]);
             command.arg(repository(&format!("deploy/chart/ci/{example}.yaml"))).arg("--values").arg(&file);
             command.arg("--kubeconfig").arg(&self.cluster.kubeconfig);
         })

@@ -97,7 +97,8 @@ impl Store {
 
     /// The names in one scope, each checked as the policy checks it before it asks.
     fn names(&self, scope: Scope, key: &str, looked_up: &mut Vec<Lookup>) -> Result<Vec<(Name, Lookup)>, NotFound> {
-        let store = store::open(&self.settings, &NamesOnly).map_err(|_| NotFound::Nowhere(Vec::new()))?;
+        let names_only = store::Reader::new(&NamesOnly, 0);
+        let store = store::open(&self.settings, &names_only).map_err(|_| NotFound::Nowhere(Vec::new()))?;
         let names = match store.names(scope, key) {
             Ok(names) => names,
             Err(problem) => {

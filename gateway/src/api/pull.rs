@@ -16,9 +16,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use bytes::Bytes;
 use flyte_secrets_policy::answer::{CONTENT_TYPE, Head, PATH};
+use flyte_secrets_policy::env_file;
 use flyte_secrets_policy::grant::Grant;
 use flyte_secrets_policy::settings::Tenancy;
-use flyte_secrets_policy::{env_file, tenancy};
+use flyte_secrets_policy::tenancy::{self, Origin};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::task::JoinSet;
 
@@ -114,8 +115,8 @@ async fn answer(trail: &mut Trail<'_>, pulls: &Arc<Pulls>, headers: &HeaderMap) 
     let grant = Arc::new(pulls.identifier.grant(pod).await.map_err(unknown)?);
     trail.scope = Some([&*grant.organization, &grant.domain, &grant.project].join("/"));
     let tenancy: &Tenancy = &pulls.config.settings.tenancy;
-    tenancy::check(tenancy, grant.scope(), &pod.namespace, &pod.service_account)
-        .map_err(|why| Box::new(Status::tenancy(&why)))?;
+    let origin = Origin { namespace: &pod.namespace, service_account: &pod.service_account, creator: None };
+    tenancy::check(tenancy, grant.scope(), &origin).map_err(|why| Box::new(Status::tenancy(&why)))?;
     let (files, variables) = find(pulls, &grant, &mut trail.names).await?;
     for (key, value) in grant.variables.iter().zip(&variables) {
         env_file::check(value.bytes()).map_err(|why| Box::new(Status::no_variable(key, why)))?;
