@@ -66,6 +66,17 @@ bench-check: policy.wasm ## fuel, memory and size against benches/ceilings.json;
 gateway-bench: ## throughput, latency and memory of the gateway on loopback; fails under its goals
 	cargo run --quiet --profile harness --package flyte-secret-gateway --example gateway-bench
 
+# The puller as its image has it. ring needs a C compiler, but no C library: any will do.
+PULL_TARGET := $(shell uname -m)-unknown-linux-musl
+PULL := target/$(PULL_TARGET)/pull/flyte-secrets-pull
+PULL_LIMIT := 4000000
+.PHONY: pull
+pull: ## the puller, static, and at most 4 MB
+	rustup target list --installed | grep -qx $(PULL_TARGET) || rustup target add $(PULL_TARGET)
+	TARGET_CC=cc cargo build --locked --profile pull --target $(PULL_TARGET) --package flyte-secrets-pull
+	@size=$$(stat --format=%s $(PULL)); echo "$(PULL): $$size bytes"; [ $$size -le $(PULL_LIMIT) ]
+	@! ldd $(PULL) 2> /dev/null | grep '=>' || { echo "$(PULL) is not static"; exit 1; }
+
 PAYLOAD ?= benches/payloads/k8s-mixed-5.json
 .PHONY: profile
 profile: $(NAMED) ## PAYLOAD=FILE: fuel by function, and target/profile.folded for a flame graph
@@ -119,7 +130,7 @@ lint-workflows: $(LINTERS)/bin/actionlint ## GitHub's workflows and the gateway'
 	@command -v shellcheck > /dev/null || { echo "shellcheck is missing: apt-get install shellcheck"; exit 1; }
 	$(LINTERS)/bin/actionlint
 	$(LINTERS)/bin/zizmor --offline --quiet .github
-	$(LINTERS)/bin/hadolint gateway/Containerfile
+	$(LINTERS)/bin/hadolint gateway/Containerfile pull/Containerfile
 
 $(LINTERS)/bin/actionlint:
 	@command -v go > /dev/null || { echo "go is missing: it builds actionlint"; exit 1; }

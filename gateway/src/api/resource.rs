@@ -204,30 +204,35 @@ fn head(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
 }
 
-/// A lookup that succeeded.
-fn there(form: Form, text: &str, variable: Option<Result<(), env_file::Error>>) -> Response {
-    Json(match form {
-        Form::Table => table(text),
-        Form::Metadata => metadata(text),
-        Form::Plain | Form::Discovery(_) => {
-            let (variable, problem) = match variable {
-                None => (None, None),
-                Some(Ok(())) => (Some(true), None),
-                Some(Err(problem)) => (Some(false), Some(problem.to_string())),
-            };
-            let mut object = json!({
-                "apiVersion": API_VERSION,
-                "kind": Kind::Lookup.name(),
-                "metadata": { "name": text },
-            });
-            if let Some(fields) = object.as_object_mut() {
-                fields.extend(variable.map(|variable| ("variable".to_owned(), json!(variable))));
-                fields.extend(problem.map(|problem| ("problem".to_owned(), json!(problem))));
-            }
-            object
-        }
-    })
-    .into_response()
+/// A lookup that succeeded, as it is answered.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Lookup<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    metadata: Metadata<'a>,
+    /// Whether it can be a variable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    variable: Option<bool>,
+    /// Why it cannot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+}
+
+/// Answers a lookup that succeeded.
+fn there(form: Form, name: &str, variable: Option<Result<(), env_file::Error>>) -> Response {
+    match form {
+        Form::Table => Json(table(name)).into_response(),
+        Form::Metadata => Json(metadata(name)).into_response(),
+        Form::Plain | Form::Discovery(_) => Json(Lookup {
+            api_version: API_VERSION,
+            kind: Kind::Lookup.name(),
+            metadata: Metadata { name },
+            variable: variable.as_ref().map(Result::is_ok),
+            problem: variable.and_then(Result::err).map(|problem| problem.to_string()),
+        })
+        .into_response(),
+    }
 }
 
 fn cut(name: &str) -> &str {
