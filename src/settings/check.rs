@@ -16,8 +16,7 @@ impl Settings {
             );
         }
         if self.managers().next().is_none() {
-            let problem = "only Global is named, which does not exist in a policy; name K8s, AWS, GCP, Azure, Vault or \
-                           Embedded";
+            let problem = "Global is not supported by a policy; add K8s, AWS, GCP, Azure, Vault or Embedded";
             return Err(Error::value("secretManagerTypes", problem.to_owned()));
         }
         check_prefix(&self.secret_env_var_prefix)?;
@@ -49,14 +48,14 @@ fn check_prefix(prefix: &str) -> Result<(), Error> {
         return Ok(());
     }
     let problem = format!(
-        "{prefix:?} starts no variable's name; letters, digits, _, - and . may stand in it, and no digit in front"
+        "invalid prefix {prefix:?}; must consist of letters, digits, _, - and ., and must not start with a digit"
     );
     Err(Error::value("secretEnvVarPrefix", problem))
 }
 
 fn check_image(path: &str, image: &str) -> Result<(), Error> {
     if image.is_empty() || !image.bytes().all(|c| c.is_ascii_graphic()) {
-        let problem = format!("{image:?} is no image; leave the key out for Flyte's default");
+        let problem = format!("invalid image {image:?}; omit the field to use Flyte's default");
         return Err(Error::value(path, problem));
     }
     Ok(())
@@ -67,11 +66,11 @@ impl VaultSecretManager {
         for key in self.annotations.keys() {
             // Kubernetes has domains in any case here.
             let problem = match key.starts_with(REQUEST_PREFIX) {
-                true => "is a secret request, which is for pods to make",
+                true => format!("{key:?} is a secret request, which only pods can make"),
                 false if is_qualified_name(&key.to_ascii_lowercase()) => continue,
-                false => "is no annotation's name",
+                false => format!("invalid annotation key {key:?}"),
             };
-            return Err(Error::value("vaultSecretManager.annotations", format!("{key:?} {problem}")));
+            return Err(Error::value("vaultSecretManager.annotations", problem));
         }
         Ok(())
     }
@@ -83,16 +82,16 @@ impl EmbeddedSecretManager {
         match self.provider()? {
             Provider::Aws if !is_aws_region(&self.aws_config.region) => refused(
                 "embeddedSecretManagerConfig.awsConfig.region",
-                format!("{:?} is no region; AWS wants one such as eu-west-1", self.aws_config.region),
+                format!("invalid region {:?}; expected one such as eu-west-1", self.aws_config.region),
             )?,
             Provider::Gcp if !is_gcp_project(&self.gcp_config.project) => refused(
                 "embeddedSecretManagerConfig.gcpConfig.project",
-                format!("{:?} is no project; GCP wants its id, such as acme-prod", self.gcp_config.project),
+                format!("invalid project {:?}; expected a project ID such as acme-prod", self.gcp_config.project),
             )?,
             Provider::Azure if self.azure_config.host().is_none() => refused(
                 "embeddedSecretManagerConfig.azureConfig.vaultURI",
                 format!(
-                    "{:?} is no vault; Azure wants one such as https://name.vault.azure.net/",
+                    "invalid vault URI {:?}; expected one such as https://name.vault.azure.net/",
                     self.azure_config.vault_uri
                 ),
             )?,
@@ -101,20 +100,20 @@ impl EmbeddedSecretManager {
         if !is_dns_label(&self.k8s_config.namespace) {
             refused(
                 "embeddedSecretManagerConfig.k8sConfig.namespace",
-                format!("{:?} is no namespace", self.k8s_config.namespace),
+                format!("invalid namespace {:?}; must be a DNS label", self.k8s_config.namespace),
             )?;
         }
         if self.name_schemes.is_empty() {
             refused(
                 "embeddedSecretManagerConfig.nameSchemes",
-                "is empty; name canonical, documented or both, or leave the key out".to_owned(),
+                "must not be empty; name canonical, documented or both, or omit the field".to_owned(),
             )?;
         }
         let container = &self.file_mount_init_container;
         if !is_dns_label(&container.container_name) {
             refused(
                 "embeddedSecretManagerConfig.fileMountInitContainer.containerName",
-                format!("{:?} is no container's name: up to 63 of a-z, 0-9 and -", container.container_name),
+                format!("invalid container name {:?}; must be a DNS label", container.container_name),
             )?;
         }
         check_image("embeddedSecretManagerConfig.fileMountInitContainer.image", &container.image)?;

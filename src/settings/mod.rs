@@ -6,6 +6,9 @@
 mod check;
 pub(crate) mod de;
 mod error;
+pub mod images;
+#[cfg(feature = "schema")]
+mod patterns;
 mod quantity;
 mod resources;
 
@@ -76,6 +79,7 @@ pub struct Settings {
     /// Deprecated by Flyte: one manager, used if `secretManagerTypes` is missing or empty.
     pub secret_manager_type: ManagerType,
     /// What the variables that K8s and Embedded name start with.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = patterns::PREFIX)))]
     pub secret_env_var_prefix: String,
     /// Ours: what the manager K8s does beyond Flyte's.
     pub k8s_secret_manager: K8sSecretManager,
@@ -245,13 +249,14 @@ impl Default for K8sSecretManager {
 
 /// Declares the settings of a manager whose init containers run a cloud's tool.
 macro_rules! sidecar {
-    ($(#[$meta:meta])* $name:ident, $image:literal) => {
+    ($(#[$meta:meta])* $name:ident, $image:expr) => {
         $(#[$meta])*
         #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
         #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
         pub struct $name {
             /// Image of the init-containers.
+            #[cfg_attr(feature = "schema", schemars(regex(pattern = patterns::IMAGE)))]
             pub sidecar_image: String,
             /// Requests and limits. What is given goes over the default, amount by amount.
             #[serde(deserialize_with = "Resources::over_sidecars")]
@@ -269,17 +274,17 @@ macro_rules! sidecar {
 sidecar!(
     /// `awsSecretManager`.
     AwsSecretManager,
-    "docker.io/amazon/aws-secrets-manager-secret-sidecar:v0.1.4"
+    images::AWS
 );
 sidecar!(
     /// `gcpSecretManager`.
     GcpSecretManager,
-    "gcr.io/google.com/cloudsdktool/cloud-sdk:alpine"
+    images::GCP
 );
 sidecar!(
     /// `azureSecretManager`.
     AzureSecretManager,
-    "mcr.microsoft.com/azure-cli:cbl-mariner2.0"
+    images::AZURE
 );
 
 /// `vaultSecretManager`.
@@ -292,6 +297,7 @@ pub struct VaultSecretManager {
     /// Deprecated by Flyte: the engine of requests whose `group_version` names none; a number or a string.
     pub kv_version: KvVersion,
     /// Annotations for each pod with a secret from Vault. They win over the policy's own; the pod's own win over them.
+    #[cfg_attr(feature = "schema", schemars(extend("propertyNames" = { "pattern": patterns::ANNOTATION })))]
     pub annotations: BTreeMap<String, String>,
     /// Ours: with `true` a pod's own annotations override neither `role` nor what `annotations` sets.
     pub lock_annotations: bool,
@@ -328,6 +334,7 @@ pub struct EmbeddedSecretManager {
     /// Secrets that also serve to pull images.
     pub image_pull_secrets: ImagePullSecrets,
     /// Ours: which names are looked up in the scopes of domain and organization, in this order. No meaning for `Azure`.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub name_schemes: Vec<NameScheme>,
 }
 
@@ -352,6 +359,7 @@ impl Default for EmbeddedSecretManager {
 #[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct AwsConfig {
     /// Region of Secrets Manager, such as `eu-west-1`.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = patterns::REGION), length(max = 63)))]
     pub region: String,
 }
 
@@ -361,6 +369,7 @@ pub struct AwsConfig {
 #[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct GcpConfig {
     /// Project of Secret Manager, such as `acme-prod`.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = patterns::PROJECT)))]
     pub project: String,
 }
 
@@ -371,6 +380,7 @@ pub struct GcpConfig {
 pub struct AzureConfig {
     /// URI of the Key Vault, such as `https://name.vault.azure.net/`.
     #[serde(rename = "vaultURI")]
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = patterns::VAULT_URI)))]
     pub vault_uri: String,
 }
 
@@ -390,6 +400,7 @@ impl AzureConfig {
 #[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct K8sConfig {
     /// The namespace of the Secrets that hold the values.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = patterns::LABEL), length(max = 63)))]
     pub namespace: String,
     kube_client_config: Ignored,
 }
@@ -406,18 +417,20 @@ impl Default for K8sConfig {
 #[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct FileMountInitContainer {
     /// Image, with `sh` and `base64` in it.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = patterns::IMAGE)))]
     pub image: String,
     /// Requests and limits. What is given goes over the default, amount by amount.
     #[serde(deserialize_with = "Resources::over_file_mount")]
     pub resources: Resources,
     /// Name of the container.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = patterns::LABEL), length(max = 63)))]
     pub container_name: String,
 }
 
 impl Default for FileMountInitContainer {
     fn default() -> Self {
         Self {
-            image: "public.ecr.aws/docker/library/busybox:latest".to_owned(),
+            image: images::BUSYBOX.to_owned(),
             resources: Resources::file_mount(),
             container_name: "init-embedded-secret".to_owned(),
         }
@@ -454,7 +467,7 @@ impl EmbeddedSecretManager {
             (None, [one]) => Ok(*one),
             (None, several) => {
                 let several: Vec<String> = several.iter().map(ToString::to_string).collect();
-                let problem = format!("{} are configured; name the one that is meant", several.join(" and "));
+                let problem = format!("{} are configured; set one of them as the type", several.join(" and "));
                 Err(Error::value("embeddedSecretManagerConfig.type", problem))
             }
         }
@@ -468,6 +481,7 @@ impl EmbeddedSecretManager {
 pub struct Tenancy {
     /// The namespace that a pod must be in to have what its labels claim, made of `{{ project }}`, `{{ domain }}` and
     /// `{{ organization }}` (or `{{ org }}`); or one namespace for all.
+    #[cfg_attr(feature = "schema", schemars(extend("pattern" = patterns::TEMPLATE)))]
     pub namespace_template: Option<NamespaceTemplate>,
     /// Organizations whose secrets there are for pods of this cluster. Without it the label `organization` is taken as it
     /// is.

@@ -92,13 +92,17 @@ pub fn same(wanted: &Value, found: &Value) -> Result<()> {
     bail!("differs (-wanted +found):\n{}", show::diff(&wanted, &found))
 }
 
-/// A pod as recorded pods are compared: sorted keys, nothing that is as good as absent, ids of Vault by their order, and no
-/// commands of init-containers that are ours.
+/// A pod as recorded pods are compared: sorted keys, nothing that is as good as absent, ids of Vault by their order, no
+/// commands of init-containers that are ours, and no digests of their images.
 pub fn normal(pod: &Value) -> Value {
     let mut pod = sorted(pod);
     rename_vault_ids(&mut pod);
     let containers = pod.pointer_mut("/spec/initContainers").and_then(Value::as_array_mut);
     for container in containers.into_iter().flatten() {
+        // Flyte names images by tag alone.
+        if let Some((tagged, _)) = container["image"].as_str().and_then(|image| image.split_once('@')) {
+            container["image"] = json!(tagged);
+        }
         let mounts = container["volumeMounts"].as_array().into_iter().flatten();
         let mut writable = mounts.filter(|mount| mount["readOnly"] != json!(true));
         let ours = writable.any(|mount| mount["name"].as_str().is_some_and(|name| name.ends_with("-secret-vol")));

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::names::kubernetes::secret_name;
+use flyte_secrets_policy::settings::images;
 use flyte_secrets_testing::engine::creation;
 use flyte_secrets_testing::host::{Capabilities, Store};
 use serde_json::{Map, Value, json};
@@ -299,7 +300,7 @@ fn shells_and_processes() {
     let resources = json!({ "cpu": "200m", "memory": "500Mi" });
     let container = json!({
         "name": "aws-pull-secret-0",
-        "image": "docker.io/amazon/aws-secrets-manager-secret-sidecar:v0.1.4",
+        "image": images::AWS,
         "env": [{ "name": "SECRET_ARN", "value": arn }, { "name": "SECRET_FILENAME", "value": file }],
         "resources": { "limits": resources, "requests": resources },
         "volumeMounts": [{ "name": "aws-secret-vol", "mountPath": "/tmp" }],
@@ -316,7 +317,7 @@ fn shells_and_processes() {
                       done";
         let container = json!({
             "name": "init-embedded-secret",
-            "image": "public.ecr.aws/docker/library/busybox:latest",
+            "image": images::BUSYBOX,
             "command": ["sh", "-ec", script],
             "env": [{ "name": "SECRETS", "value": format!("k={}\n", STANDARD.encode("flytesnacks")) }],
             "resources": { "limits": resources, "requests": resources },
@@ -674,8 +675,8 @@ fn look_alikes() {
     for (name, nearest) in [("\u{212a}8s", "K8s"), ("Ａws", "AWS"), ("ﬀmbedded", "Embedded"), ("vau\u{13a}t", "Vault")]
     {
         let message = format!(
-            "invalid settings: `secretManagerTypes[0]`: {name:?} is none of K8s, AWS, GCP, Azure, Vault, Embedded, Global; \
-             {nearest} was perhaps meant; the operator must correct the policy's settings"
+            "invalid settings: `secretManagerTypes[0]`: unknown value {name:?}, expected one of K8s, AWS, GCP, Azure, \
+             Vault, Embedded, Global; did you mean `{nearest}`?; the operator must correct the policy's settings"
         );
         let answer = json!({ "accepted": false, "code": 503, "message": message });
         check([Attempt::new(&pod(&["key:'k'"]), &managers(&[name]), answer)]);

@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::names::Scope;
 use flyte_secrets_policy::names::kubernetes::{image_pull_name, secret_name};
+use flyte_secrets_policy::settings::images;
 use flyte_secrets_testing::host::{Request, Store};
 use serde_json::{Map, Value, json};
 
@@ -317,7 +318,7 @@ fn two_files_have_a_variable_each() {
     });
     let container = json!({
         "name": "init-embedded-secret",
-        "image": "public.ecr.aws/docker/library/busybox:latest",
+        "image": images::BUSYBOX,
         "command": ["sh", "-ec", script(mutated(&found))],
         "env": [{ "name": "SECRETS", "value": "Token.a=/wA=\nk=dg==\n" }],
         "resources": resources,

@@ -787,8 +787,8 @@ fn an_outage_ends_the_chain() {
 /// What only the operator can mend is no fault of the pod's author.
 #[test]
 fn settings_that_cannot_be_used() {
-    let message = "invalid settings: `secretManagerTypes[0]`: \"Conjur\" is none of K8s, AWS, GCP, Azure, Vault, Embedded, Global; \
-                   the operator must correct the policy's settings";
+    let message = "invalid settings: `secretManagerTypes[0]`: unknown value \"Conjur\", expected one of K8s, AWS, \
+                   GCP, Azure, Vault, Embedded, Global; the operator must correct the policy's settings";
     assert_eq!(create(&pod(&["key:'k'"]), &managers(&["Conjur"])).0, refusal(503, message));
 
     let several = json!({
@@ -798,8 +798,8 @@ fn settings_that_cannot_be_used() {
             "gcpConfig": { "project": "acme-prod" },
         },
     });
-    let reason = "Embedded: invalid settings: `embeddedSecretManagerConfig.type`: AWS and GCP are configured; name the one that \
-                  is meant";
+    let reason = "Embedded: invalid settings: `embeddedSecretManagerConfig.type`: AWS and GCP are configured; set one of them \
+                  as the type";
     assert_eq!(create(&pod(&["key:'k'"]), &several).0, not_injected(503, "\"k\"", reason));
 }
 

@@ -57,7 +57,7 @@ fn the_image_is_built_with_the_rust_of_everything_else() {
 
 #[test]
 fn renovate_follows_every_version_that_is_installed() {
-    for file in ["Makefile", "gateway/Containerfile"] {
+    for file in ["versions.mk", "gateway/Containerfile"] {
         let text = text(file);
         let lines: Vec<&str> = text.lines().collect();
         let pinned = |line: &str| {

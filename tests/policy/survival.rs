@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use flyte_secrets_policy::names::Scope;
 use flyte_secrets_policy::names::kubernetes::{image_pull_name, secret_name};
+use flyte_secrets_policy::settings::images;
 use flyte_secrets_testing::host::{Capabilities, Store};
 use serde_json::{Value, json};
 
@@ -189,10 +190,11 @@ fn init_containers_are_appended() {
         r#"{"name":"FLYTE_SECRETS_FILE_PREFIX"},{"name":"FLYTE_SECRETS_DEFAULT_DIR","value":"/etc/flyte/secrets"}"#;
     let mount = r#"{"name":"aws-secret-vol","readOnly":true,"mountPath":"/etc/flyte/secrets"}"#;
     let volume = r#"{"name":"aws-secret-vol","emptyDir":{"medium":"Memory"}}"#;
+    let image = images::AWS;
     let pull = |number: usize| {
         let resources = r#"{"limits":{"cpu":"200m","memory":"500Mi"},"requests":{"cpu":"200m","memory":"500Mi"}}"#;
         format!(
-            r#"{{"name":"aws-pull-secret-{number}","image":"docker.io/amazon/aws-secrets-manager-secret-sidecar:v0.1.4","env":[{{"name":"SECRET_ARN","value":"arn:x:K"}},{{"name":"SECRET_FILENAME","value":"/arn:x:/k"}}],"resources":{resources},"volumeMounts":[{{"name":"aws-secret-vol","mountPath":"/tmp"}}]}}"#
+            r#"{{"name":"aws-pull-secret-{number}","image":"{image}","env":[{{"name":"SECRET_ARN","value":"arn:x:K"}},{{"name":"SECRET_FILENAME","value":"/arn:x:/k"}}],"resources":{resources},"volumeMounts":[{{"name":"aws-secret-vol","mountPath":"/tmp"}}]}}"#
         )
     };
     let (pull_0, pull_1) = (pull(0), pull(1));

@@ -10,6 +10,7 @@ use crate::world::World;
 mod admission;
 mod chart;
 mod embedded;
+mod flyte;
 mod gateway;
 mod golden;
 mod load;
@@ -31,6 +32,7 @@ pub async fn run(report: &mut Report, world: &mut World) -> Result<()> {
     embedded::run(report, world).await?;
     gateway::run(report, world).await?;
     chart::run(report, world).await?;
+    flyte::run(report, world).await?;
     reinvocation::run(report, world).await?;
     load::run(report, world).await?;
     rules::run(report, world).await
