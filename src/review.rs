@@ -65,7 +65,7 @@ impl From<serde_json::Error> for Malformed {
 /// # Errors
 /// The payload is not an admission request, or its object not a pod.
 pub fn read(payload: &[u8]) -> Result<Option<Review<'_>>, Malformed> {
-    if !may_hold_request(payload) {
+    if !may_hold_secrets(payload) {
         return Ok(None);
     }
     // Checked once and not string by string.
@@ -86,11 +86,19 @@ pub fn read(payload: &[u8]) -> Result<Option<Review<'_>>, Malformed> {
     }))
 }
 
-/// Whether a secret request may be in the payload. JSON can write any character as `\u`, which the host does not; where
+/// Whether what stands before the `//` of an address is the option of a [grant](crate::grant).
+fn is_grant(before: &[u8]) -> bool {
+    let option = before.strip_suffix(b"\"https:").map(<[u8]>::trim_ascii_end);
+    let option = option.and_then(|option| option.strip_suffix(b",")).map(<[u8]>::trim_ascii_end);
+    option.is_some_and(|option| option.ends_with(b"\"--gateway\""))
+}
+
+/// Whether a secret request, or a grant, may be in the payload. JSON can write any character as `\u`, which the host does not; where
 /// there is such an escape, one may. One pass: the slash of a request's annotation and the backslash are both rare.
-fn may_hold_request(payload: &[u8]) -> bool {
+fn may_hold_secrets(payload: &[u8]) -> bool {
     memchr::memchr2_iter(b'/', b'\\', payload).any(|at| match payload.split_at_checked(at) {
         Some((before, [b'/', b's', ..])) => before.ends_with(REQUEST_DOMAIN.as_bytes()),
+        Some((before, [b'/', b'/', ..])) => is_grant(before),
         Some((_, [b'\\', b'u', ..])) => true,
         _ => false,
     })
@@ -170,9 +178,11 @@ mod tests {
             ("//flyte.secrets/flyte.secrets/s", true),
             ("{\"\\u0066lyte.secrets/s0\"}", true),
             ("\"\\\\a\\n/s\"", false),
+            ("[\"pull\", \"--gateway\" ,\n\"https://gateway\"]", true),
+            ("[\"--gateways\",\"https://gateway\"]", false),
         ];
         for (text, held) in table {
-            assert_eq!(may_hold_request(text.as_bytes()), held, "{text}");
+            assert_eq!(may_hold_secrets(text.as_bytes()), held, "{text}");
         }
     }
 }

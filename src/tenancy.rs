@@ -60,8 +60,9 @@ pub struct Origin<'a> {
     pub namespace: &'a str,
     /// The service account that it runs as.
     pub service_account: &'a str,
-    /// The user who creates it (`userInfo.username` of the admission request).
-    pub creator: &'a str,
+    /// The user who creates it (`userInfo.username` of the admission request). Nobody knows it after admission, where the
+    /// policy has checked it.
+    pub creator: Option<&'a str>,
 }
 
 /// Checks whether a pod may have secrets of `scope`.
@@ -74,7 +75,9 @@ pub fn check(tenancy: &Tenancy, scope: Scope, origin: &Origin) -> Result<(), Err
     if tenancy.organizations.as_deref().is_some_and(|allowed| !names(allowed)) {
         return Err(Error::Organization(scope.organization.to_owned()));
     }
-    if tenancy.creators.as_deref().is_some_and(|allowed| !allowed.iter().any(|it| it.0 == creator)) {
+    if let (Some(allowed), Some(creator)) = (&tenancy.creators, creator)
+        && !allowed.iter().any(|it| it.0 == creator)
+    {
         return Err(Error::Creator(creator.to_owned()));
     }
     if let Some(template) = &tenancy.namespace_template {
@@ -225,7 +228,7 @@ mod tests {
     use super::*;
 
     fn from<'a>(namespace: &'a str, service_account: &'a str) -> Origin<'a> {
-        Origin { namespace, service_account, creator: "system:serviceaccount:flyte:flyte-binary" }
+        Origin { namespace, service_account, creator: Some("system:serviceaccount:flyte:flyte-binary") }
     }
 
     const SCOPE: Scope = Scope { organization: "acme", domain: "development", project: "flytesnacks" };

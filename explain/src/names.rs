@@ -87,7 +87,8 @@ pub fn look_up(query: &Query) -> Result<Vec<Named>, Error> {
         config.name_schemes = schemes.to_vec();
     }
     let nothing = Store::empty();
-    let store = stores::open(&config, &nothing)?;
+    let reader = stores::Reader::new(&nothing, 0);
+    let store = stores::open(&config, &reader)?;
     let (domain, project) = (domain.unwrap_or_default(), project.unwrap_or_default());
     let mut cascade = Scope { organization, domain, project }.cascade().to_vec();
     cascade.dedup();

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Serialize, Serializer};
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 
+use crate::access::pods::Bound;
 use crate::names::Kind;
 
 /// One read.
@@ -34,6 +35,31 @@ pub struct Line<'a> {
     pub source: Option<&'static str>,
     /// Whether the provider was spared.
     pub cached: bool,
+    /// How long it took.
+    #[serde(rename = "durationMs", serialize_with = "milliseconds")]
+    pub duration: Duration,
+    /// What became of it, in one word: `ok` or the reason of the Status.
+    pub outcome: &'static str,
+    /// The HTTP status.
+    pub code: u16,
+}
+
+/// One pull.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pull<'a> {
+    /// When it was answered.
+    #[serde(serialize_with = "rfc3339")]
+    pub time: SystemTime,
+    /// `pull`, so that these lines can be told from others.
+    pub audit: &'static str,
+    /// Which pod; nothing if its token is not one of a pod.
+    #[serde(flatten)]
+    pub pod: Option<&'a Bound>,
+    /// Whose secrets it was granted.
+    pub scope: Option<&'a str>,
+    /// What it was given, by the names in the store.
+    pub names: &'a [String],
     /// How long it took.
     #[serde(rename = "durationMs", serialize_with = "milliseconds")]
     pub duration: Duration,
@@ -75,7 +101,7 @@ impl Log {
     }
 
     /// Writes a line. That it could not be written is said in the log, without it.
-    pub fn write(&self, line: &Line) {
+    pub fn write(&self, line: &impl Serialize) {
         let written = serde_json::to_vec(line).map_err(io::Error::from).and_then(|mut text| {
             text.push(b'\n');
             self.out.lock().unwrap_or_else(PoisonError::into_inner).write_all(&text)

@@ -55,6 +55,13 @@ pub struct ByPlace {
     pub place: String,
 }
 
+/// A listener.
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub struct ByListener {
+    /// `api` or `metrics`.
+    pub listener: &'static str,
+}
+
 /// What became of something that has no kind.
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub struct ByResult {
@@ -95,6 +102,14 @@ pub struct Metrics {
     pub cache_bytes: Gauge<u64, AtomicU64>,
     /// Answers of SubjectAccessReviews, and those that were remembered.
     pub reviews: Family<ByResult, Counter>,
+    /// Idle connections of unverified peers that made room for newcomers.
+    pub evictions: Family<ByListener, Counter>,
+    /// Pulls that were answered.
+    pub pulls: Family<ByResult, Counter>,
+    /// How long answers to pods took.
+    pub pull_seconds: Histogram,
+    /// Pulls that are not answered yet.
+    pub pulls_in_flight: Gauge,
     /// Looks at certificate files and authorities: `unchanged`, `changed`, `failed`.
     pub reloads: Family<ByResult, Counter>,
 }
@@ -114,6 +129,10 @@ impl Metrics {
             cache_entries: Gauge::default(),
             cache_bytes: Gauge::default(),
             reviews: Family::default(),
+            evictions: Family::default(),
+            pulls: Family::default(),
+            pull_seconds: Latency.new_metric(),
+            pulls_in_flight: Gauge::default(),
             reloads: Family::default(),
         };
         let registry = &mut metrics.registry;
@@ -139,6 +158,14 @@ impl Metrics {
         registry.register("cache_entries", "Answers that are remembered", metrics.cache_entries.clone());
         registry.register("cache_bytes", "Weight of the answers that are remembered", metrics.cache_bytes.clone());
         registry.register("access_reviews", "Answers of SubjectAccessReviews", metrics.reviews.clone());
+        registry.register(
+            "connections_evicted",
+            "Idle connections of unverified peers that made room for newcomers",
+            metrics.evictions.clone(),
+        );
+        registry.register("pulls", "Pulls of pods that were answered", metrics.pulls.clone());
+        registry.register("pull_seconds", "Time until a pull was answered", metrics.pull_seconds.clone());
+        registry.register("pulls_in_flight", "Pulls that are not answered yet", metrics.pulls_in_flight.clone());
         registry.register("reloads", "Looks at certificates and authorities", metrics.reloads.clone());
         Arc::new(metrics)
     }

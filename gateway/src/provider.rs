@@ -26,12 +26,17 @@ pub enum Value {
 }
 
 impl Value {
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.expose_secret().as_bytes(),
+            Self::Binary(bytes) => bytes.expose_secret(),
+        }
+    }
+
     /// How many bytes it has.
     pub fn len(&self) -> usize {
-        match self {
-            Self::Text(text) => text.expose_secret().len(),
-            Self::Binary(bytes) => bytes.expose_secret().len(),
-        }
+        self.bytes().len()
     }
 
     /// Whether there are none.

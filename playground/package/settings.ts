@@ -10,6 +10,18 @@ export interface Settings {
   secretManagerType?: ManagerType;
   /** What the variables that K8s and Embedded name start with. */
   secretEnvVarPrefix?: string;
+  /** Ours: names in `env_var`, or made of keys, that are allowed although they change how programs start, such as `PATH`. */
+  allowedEnvVars?: string[];
+  /** Ours: which containers get secrets. The pod's annotation `flyte-secrets.flyte.org/containers` goes before it. */
+  injectInto?: InjectInto;
+  /** Ours: where init-containers that bring secrets stand among the pod's own. */
+  initContainers?: InitContainerOrder;
+  /** Ours: what a field in a secret request means that this version does not know. */
+  unknownFields?: UnknownFields;
+  /** Ours: the size of the volume in memory that init-containers write secrets to. */
+  volumeSizeLimit?: Quantity;
+  /** Ours: how much of the policy server one pod may take. */
+  limits?: PodLimits;
   /** Ours: what the manager K8s does beyond Flyte's. */
   k8sSecretManager?: K8sSecretManager;
   /** The init-containers of the manager AWS, which run Amazon's sidecar. */
@@ -42,10 +54,33 @@ export interface Settings {
 /** A secret manager, under Flyte's name for it; any case is read. */
 export type ManagerType = "K8s" | "AWS" | "GCP" | "Azure" | "Vault" | "Embedded" | "Global";
 
+/** Which containers get secrets. */
+export type InjectInto = "All" | "Primary";
+
+/** Where init-containers that bring secrets stand. */
+export type InitContainerOrder = "First" | "Last";
+
+/** What becomes of a pod whose secret request has a field that this version does not know. */
+export type UnknownFields = "Reject" | "Warn";
+
+export type Quantity = string | number;
+
+/** `limits`, ours: pods beyond them are rejected. */
+export interface PodLimits {
+  /** Secret requests that Embedded fetches for one pod. */
+  embeddedRequests?: number;
+  /** Init-containers that bring secrets, and others that are named like them. */
+  initContainers?: number;
+  /** Objects that are read for one pod. */
+  reads?: number;
+}
+
 /** `k8sSecretManager`, ours. */
 export interface K8sSecretManager {
   /** Whether a pod whose Secret is missing starts without it, as in Flyte. With `false` it waits. */
   optional?: boolean;
+  /** Whether the policy looks for the Secret and its key, and asks the next manager if they are not there. */
+  verify?: boolean;
 }
 
 /** `awsSecretManager`. */
@@ -54,6 +89,10 @@ export interface AwsSecretManager {
   sidecarImage?: string;
   /** Requests and limits. What is given goes over the default, amount by amount. */
   resources?: Resources;
+  /** Ours: security context of the init-containers, in place of the default, which passes Pod Security `restricted`. */
+  securityContext?: unknown;
+  /** Ours: when the image is pulled; without it, as Kubernetes decides by the tag. */
+  imagePullPolicy?: PullPolicy;
 }
 
 /** A container's requests and limits. What is given is merged over the default, amount by amount. */
@@ -64,7 +103,8 @@ export interface Resources {
   requests?: Record<string, Quantity>;
 }
 
-export type Quantity = string | number;
+/** When an image is pulled. */
+export type PullPolicy = "Always" | "IfNotPresent" | "Never";
 
 /** `gcpSecretManager`. */
 export interface GcpSecretManager {
@@ -72,6 +112,10 @@ export interface GcpSecretManager {
   sidecarImage?: string;
   /** Requests and limits. What is given goes over the default, amount by amount. */
   resources?: Resources;
+  /** Ours: security context of the init-containers, in place of the default, which passes Pod Security `restricted`. */
+  securityContext?: unknown;
+  /** Ours: when the image is pulled; without it, as Kubernetes decides by the tag. */
+  imagePullPolicy?: PullPolicy;
 }
 
 /** `azureSecretManager`. */
@@ -80,6 +124,10 @@ export interface AzureSecretManager {
   sidecarImage?: string;
   /** Requests and limits. What is given goes over the default, amount by amount. */
   resources?: Resources;
+  /** Ours: security context of the init-containers, in place of the default, which passes Pod Security `restricted`. */
+  securityContext?: unknown;
+  /** Ours: when the image is pulled; without it, as Kubernetes decides by the tag. */
+  imagePullPolicy?: PullPolicy;
 }
 
 /** `vaultSecretManager`. */
@@ -99,6 +147,10 @@ export type KvVersion = "1" | "2";
 
 /** `embeddedSecretManagerConfig`. */
 export interface EmbeddedSecretManager {
+  /** Ours: how values reach tasks. */
+  delivery?: Delivery;
+  /** Ours: whether `group` names the secret and `key` a property of the JSON object in it. Without it `group` has no meaning. */
+  properties?: boolean;
   /** Where it fetches. Without it, from the one provider that is configured, and with none from `K8s`. */
   type?: Provider;
   /** For the type `AWS`. */
@@ -116,6 +168,9 @@ export interface EmbeddedSecretManager {
   /** Ours: which names are looked up in the scopes of domain and organization, in this order. No meaning for `Azure`. */
   nameSchemes?: NameScheme[];
 }
+
+/** How a value of Embedded reaches the task. */
+export type Delivery = "Auto" | "Value" | "Reference";
 
 /** Where Embedded fetches. */
 export type Provider = "AWS" | "GCP" | "Azure" | "K8s";
@@ -136,6 +191,8 @@ export interface GcpConfig {
 export interface AzureConfig {
   /** URI of the Key Vault, such as `https://name.vault.azure.net/`. */
   vaultURI?: string;
+  /** Ours: whether a value that is not Flyte's JSON of type and value is taken as it is. */
+  plainValues?: boolean;
 }
 
 /** `embeddedSecretManagerConfig.k8sConfig`. */
@@ -154,6 +211,10 @@ export interface FileMountInitContainer {
   image?: string;
   /** Requests and limits. What is given goes over the default, amount by amount. */
   resources?: Resources;
+  /** Ours: security context, in place of the default, which passes Pod Security `restricted`. */
+  securityContext?: unknown;
+  /** Ours: when the image is pulled; without it, as Kubernetes decides by the tag. */
+  imagePullPolicy?: PullPolicy;
   /** Name of the container. */
   containerName?: string;
 }

@@ -1,6 +1,10 @@
 //! What settings must not say although each key has a value of its type: everything that would make each pod fail.
 
-use super::{EmbeddedSecretManager, Error, ManagerType, Provider, Settings, VaultSecretManager};
+use super::quantity;
+use super::{
+    Delivery, EmbeddedSecretManager, Error, InitContainerOrder, ManagerType, Provider, Settings, VaultSecretManager,
+};
+use crate::grant;
 use crate::names::kubernetes::{is_dns_label, is_dns_subdomain, is_qualified_name};
 use crate::secret_request::REQUEST_PREFIX;
 
@@ -29,6 +33,16 @@ impl Settings {
         azure.resources.check("azureSecretManager.resources")?;
         self.vault_secret_manager.check()?;
         self.embedded_secret_manager_config.check()?;
+        warnings.extend(self.check_chain());
+        let pulls = self.embedded_secret_manager_config.delivery == Delivery::Pull;
+        if pulls && self.init_containers == InitContainerOrder::Last {
+            let problem = "Last does not work with delivery Pull, whose secrets the pod's own init containers need; set it to First";
+            return Err(Error::value("initContainers", problem.to_owned()));
+        }
+        if quantity::parse(&self.volume_size_limit.0).is_none_or(|size| size == 0) {
+            let problem = format!("invalid quantity {:?}; expected one such as 64Mi", self.volume_size_limit.0);
+            return Err(Error::value("volumeSizeLimit", problem));
+        }
         if self.managers().any(|it| it == ManagerType::Embedded) {
             let unbound = |label| {
                 format!(
@@ -39,6 +53,31 @@ impl Settings {
             warnings.extend(self.tenancy.unbound_labels().map(unbound));
         }
         Ok(warnings)
+    }
+}
+
+impl Settings {
+    /// The manager K8s takes each request that has a key, unless it verifies them. Returns what follows of that.
+    fn check_chain(&self) -> Vec<String> {
+        let chain: Vec<ManagerType> = self.managers().collect();
+        let Some(at) = chain.iter().position(|manager| *manager == ManagerType::K8s) else { return Vec::new() };
+        let (before, after) = chain.split_at(at);
+        let remedy = "set k8sSecretManager.verify to look for the Secret first";
+        let mut warnings = Vec::new();
+        if self.k8s_secret_manager.verify {
+            return warnings;
+        }
+        if let Some(unreached) = after.get(1) {
+            warnings.push(format!(
+                "secretManagerTypes: {unreached} is never asked, because K8s takes every request; {remedy}"
+            ));
+        }
+        if before.contains(&ManagerType::Embedded) {
+            warnings.push(format!(
+                "secretManagerTypes: K8s takes secrets that Embedded does not find, so a missing secret is not reported; {remedy}"
+            ));
+        }
+        warnings
     }
 }
 
@@ -97,6 +136,12 @@ impl EmbeddedSecretManager {
             )?,
             _ => {}
         }
+        if self.delivery == Delivery::Reference && self.provider()? != Provider::K8s {
+            refused("embeddedSecretManagerConfig.delivery", "Reference requires type K8s; set it to Auto".to_owned())?;
+        }
+        if self.delivery == Delivery::Pull {
+            self.check_pull()?;
+        }
         if !is_dns_label(&self.k8s_config.namespace) {
             refused(
                 "embeddedSecretManagerConfig.k8sConfig.namespace",
@@ -118,6 +163,27 @@ impl EmbeddedSecretManager {
         }
         check_image("embeddedSecretManagerConfig.fileMountInitContainer.image", &container.image)?;
         container.resources.check("embeddedSecretManagerConfig.fileMountInitContainer.resources")
+    }
+}
+
+impl EmbeddedSecretManager {
+    fn check_pull(&self) -> Result<(), Error> {
+        let Self { pull, .. } = self;
+        let check = |valid: bool, key: &str, problem: &str| match valid {
+            true => Ok(()),
+            false => Err(Error::value(&["embeddedSecretManagerConfig.", key].concat(), problem.to_owned())),
+        };
+        let is_duration = |text: &str| grant::parse_duration(text).is_some();
+        let duration = "invalid duration; expected one such as 2m";
+        check(!self.properties, "properties", "not supported with delivery Pull; set it to false")?;
+        let address = "invalid address; expected one such as https://secret-gateway-pods.flyte.svc:8444";
+        check(grant::is_address(&pull.gateway), "pull.gateway", address)?;
+        check(pull.ca.contains("-----BEGIN CERTIFICATE-----"), "pull.ca", "invalid certificate; expected PEM")?;
+        check(!pull.audience.is_empty(), "pull.audience", "must not be empty")?;
+        check(is_duration(&pull.patience), "pull.patience", duration)?;
+        check(pull.refresh.as_deref().is_none_or(is_duration), "pull.refresh", duration)?;
+        check_image("embeddedSecretManagerConfig.pull.image", &pull.image)?;
+        pull.resources.check("embeddedSecretManagerConfig.pull.resources")
     }
 }
 

@@ -8,3 +8,5 @@ pub const GCP: &str = "gcr.io/google.com/cloudsdktool/cloud-sdk:alpine";
 pub const AZURE: &str = "mcr.microsoft.com/azure-cli:cbl-mariner2.0";
 /// `sh` and `base64`, for the files of Embedded.
 pub const BUSYBOX: &str = "public.ecr.aws/docker/library/busybox:latest";
+/// The puller, for `delivery: Pull`.
+pub const PULL: &str = concat!("ghcr.io/flyte-secrets-policy/pull:v", env!("CARGO_PKG_VERSION"));

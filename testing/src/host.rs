@@ -96,6 +96,10 @@ impl Store {
                 let stored = name.split_once(':').map(|(_, stored)| stored).unwrap_or_default();
                 self.contents.get(store).and_then(|all| all.get(stored)).cloned()
             }
+            // What shows that a store is there, if the contents do not say otherwise.
+            ("v1", "Namespace", None) | ("secret-gateway.flyte.org/v1alpha1", "SecretLookup", None) => {
+                self.contents.get(kind).map_or(Some(json!({})), |all| all.get(name).cloned())
+            }
             _ => return Err(format!("Cannot find resource {api_version}/{kind}")),
         };
         let found = found.ok_or_else(|| request.not_found())?;

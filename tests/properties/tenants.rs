@@ -89,7 +89,7 @@ fn a_namespace_is_one_tenants() {
             for domain in &labels {
                 let namespace = format!("t-{project}{separator}{domain}");
                 let scope = Scope { organization: "acme", domain, project };
-                let origin = Origin { namespace: &namespace, service_account: "default", creator: "" };
+                let origin = Origin { namespace: &namespace, service_account: "default", creator: None };
                 if tenancy::check(&tenancy, scope, &origin).is_ok() {
                     let first = served.insert(namespace, (project, domain));
                     assert_eq!(first, None, "{separator}: {project} {domain}");

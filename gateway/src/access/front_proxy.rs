@@ -233,6 +233,11 @@ impl FrontProxy {
         Self { trust: ArcSwap::from_pointee(trust) }
     }
 
+    /// Whether a peer is the front proxy.
+    pub fn verifies(&self, peer: &Peer) -> bool {
+        peer.verify(&self.trust.load_full()).is_ok()
+    }
+
     /// The user whom the front proxy names.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ mod accept;
 mod discovery;
 mod health;
 mod openapi;
+mod pull;
 mod resource;
 mod status;
 
@@ -27,6 +28,7 @@ use crate::metrics::{self, Metrics};
 use crate::names::Served;
 use crate::reader::Reader;
 pub use health::Health;
+pub use pull::{Pulls, Turns, router as pulls_router};
 use status::Status;
 
 /// The group of the API.
@@ -35,6 +37,9 @@ pub const GROUP: &str = "secret-gateway.flyte.org";
 pub const VERSION: &str = "v1alpha1";
 /// Both, as they stand in objects.
 pub const API_VERSION: &str = "secret-gateway.flyte.org/v1alpha1";
+
+/// The caller has left; the status is that of nginx.
+const GONE: (&str, u16) = ("Canceled", 499);
 
 /// What requests are answered with.
 pub struct Gateway {
@@ -49,7 +54,7 @@ pub struct Gateway {
     /// What Prometheus sees.
     pub metrics: Arc<Metrics>,
     /// Who read what.
-    pub audit: audit::Log,
+    pub audit: Arc<audit::Log>,
     /// Whether more requests are wanted.
     pub health: Arc<Health>,
 }

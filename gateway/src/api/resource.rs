@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use flyte_secrets_policy::env_file;
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::json;
@@ -19,7 +20,7 @@ use zeroize::Zeroizing;
 
 use super::accept::{self, Form};
 use super::status::Status;
-use super::{API_VERSION, Gateway};
+use super::{API_VERSION, GONE, Gateway};
 use crate::access::front_proxy::User;
 use crate::access::review::{Action, Question};
 use crate::audit;
@@ -27,9 +28,13 @@ use crate::metrics::{ByKind, ByOutcome, InFlight};
 use crate::names::{Kind, Name};
 use crate::provider::Value;
 use crate::reader::{Failed, Source};
+use crate::store;
 
 /// No provider's names are as long; what is longer is refused before anybody hears of it, and cut where it is told.
 const LONGEST: usize = 1024;
+
+/// The lookup that always succeeds, so that a gateway that is not there can be told from a secret that is not there.
+const READY: &str = "ready";
 
 /// Nobody lists secrets, and nobody makes any.
 pub(super) async fn collection(
@@ -98,9 +103,6 @@ struct Trail<'a> {
     _in_flight: InFlight,
 }
 
-/// The caller has left; the status is that of nginx.
-const GONE: (&str, u16) = ("Canceled", 499);
-
 impl<'a> Trail<'a> {
     fn start(gateway: &'a Gateway, kind: Kind, text: &'a str) -> Self {
         Self {
@@ -153,16 +155,25 @@ async fn answer(trail: &mut Trail<'_>, request: &Parts) -> Result<Response, Box<
     let user = trail.user.insert(gateway.authenticate(request)?).clone();
     let has = |form| !matches!(form, Form::Discovery(_));
     let form = accept::negotiate(&request.headers, has).ok_or_else(|| Box::new(Status::not_acceptable()))?;
-    let name = Name::parse(kind, text).map_err(|bad| Status::bad_name(kind, &bad))?;
-    let name = trail.name.insert(name);
+    let store = if kind == Kind::Lookup { gateway.served.store_of(text) } else { kind };
+    let name = match (kind, text) {
+        (Kind::Lookup, READY) => None,
+        _ => Some(Name::parse(store, text).map_err(|bad| Status::bad_name(kind, &bad))?),
+    };
+    trail.name.clone_from(&name);
 
     let question = Question { user, action: Action::Read(kind, text.to_owned()) };
     gateway.reviewer.review(&question).await.map_err(|refusal| Status::refused(&question, &refusal))?;
-    gateway.served.check(name).map_err(|why| Status::not_served(kind, text, &why))?;
+    let Some(name) = name else { return Ok(there(form, text, None)) };
+    gateway.served.check(&name).map_err(|why| Status::not_served(kind, text, &why))?;
 
-    let read = gateway.reader.read(name).await;
+    let read = gateway.reader.read(&name).await;
     trail.source = Some(read.source);
     let value = read.outcome.map_err(|failed| Status::failed(kind, text, &failed))?;
+    if kind == Kind::Lookup {
+        let value = store::unpack(&name, value).map_err(|why| Status::bad_value(kind, text, &why))?;
+        return Ok(there(form, text, Some(env_file::check(value.bytes()))));
+    }
     match form {
         Form::Table => Ok(Json(table(text)).into_response()),
         Form::Metadata => Ok(Json(metadata(text)).into_response()),
@@ -170,6 +181,31 @@ async fn answer(trail: &mut Trail<'_>, request: &Parts) -> Result<Response, Box<
             render(kind, text, &value).map_err(|_| Box::new(Status::failed(kind, text, &Failed::Broken)))
         }
     }
+}
+
+/// A lookup that succeeded.
+fn there(form: Form, text: &str, variable: Option<Result<(), env_file::Error>>) -> Response {
+    Json(match form {
+        Form::Table => table(text),
+        Form::Metadata => metadata(text),
+        Form::Plain | Form::Discovery(_) => {
+            let mut object = json!({
+                "apiVersion": API_VERSION,
+                "kind": Kind::Lookup.name(),
+                "metadata": { "name": text },
+            });
+            match variable {
+                None => {}
+                Some(Ok(())) => object["variable"] = json!(true),
+                Some(Err(problem)) => {
+                    object["variable"] = json!(false);
+                    object["problem"] = json!(problem.to_string());
+                }
+            }
+            object
+        }
+    })
+    .into_response()
 }
 
 fn cut(name: &str) -> &str {

@@ -24,6 +24,7 @@ use crate::provider::{BoxFuture, Failure, Provider, Value};
 pub mod aws;
 pub mod azure;
 pub mod gcp;
+pub mod k8s;
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(1);

@@ -118,7 +118,8 @@ pub async fn plain(address: SocketAddr, path: &str) -> Answer {
     read(sender.send_request(request).await.expect("an answer")).await.expect("a body")
 }
 
-async fn handshake(
+/// A connection on which nothing is said yet but TLS.
+pub async fn handshake(
     address: SocketAddr,
     trusted: &Authority,
     identity: Option<&Identity>,

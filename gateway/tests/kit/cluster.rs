@@ -1,10 +1,13 @@
-//! A cluster, as far as the gateway asks it: the ConfigMap with the front proxy's authority, and reviews of access.
+//! A cluster, as far as the gateway asks it: the ConfigMap with the front proxy's authority, reviews of access and of tokens,
+//! pods and Secrets.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::http::StatusCode;
+use axum::extract::Path;
+use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
@@ -28,6 +31,12 @@ struct Inner {
     config_map: Option<Value>,
     judge: Judge,
     reviews: Vec<Value>,
+    /// The user of each token, and its audience.
+    tokens: HashMap<String, (Value, String)>,
+    /// By path.
+    objects: HashMap<String, Value>,
+    /// What questions about pods, tokens and Secrets are answered with instead.
+    failure: Option<u16>,
 }
 
 /// An API server on loopback.
@@ -40,7 +49,14 @@ pub struct Cluster {
 impl Cluster {
     /// One that allows everything, and has no ConfigMap.
     pub async fn start() -> Self {
-        let inner = Inner { config_map: None, judge: Arc::new(|_: &Value| Verdict::Allow), reviews: Vec::new() };
+        let inner = Inner {
+            config_map: None,
+            judge: Arc::new(|_: &Value| Verdict::Allow),
+            reviews: Vec::new(),
+            tokens: HashMap::new(),
+            objects: HashMap::new(),
+            failure: None,
+        };
         let inner = Arc::new(Mutex::new(inner));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
         let address = listener.local_addr().expect("an address");
@@ -55,6 +71,9 @@ impl Cluster {
         Router::new()
             .route("/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication", get(config_map))
             .route("/apis/authorization.k8s.io/v1/subjectaccessreviews", post(review))
+            .route("/apis/authentication.k8s.io/v1/tokenreviews", post(token_review))
+            .route("/api/v1/namespaces/{namespace}/pods/{name}", get(object))
+            .route("/api/v1/namespaces/{namespace}/secrets/{name}", get(object))
             .layer(Extension(Arc::clone(&self.inner)))
     }
 
@@ -90,6 +109,23 @@ impl Cluster {
     /// From now on reviews are judged so.
     pub fn judge(&self, judge: impl Fn(&Value) -> Verdict + Send + Sync + 'static) {
         self.inner.lock().unwrap().judge = Arc::new(judge);
+    }
+
+    /// From now on this is the token of a user, for an audience.
+    pub fn token(&self, token: &str, audience: &str, user: Value) {
+        self.inner.lock().unwrap().tokens.insert(token.to_owned(), (user, audience.to_owned()));
+    }
+
+    /// From now on there is this object, `pods` or `secrets`.
+    pub fn object(&self, resource: &str, object: Value) {
+        let name = |field: &str| object["metadata"][field].as_str().expect("a name").to_owned();
+        let path = format!("/api/v1/namespaces/{}/{resource}/{}", name("namespace"), name("name"));
+        self.inner.lock().unwrap().objects.insert(path, object);
+    }
+
+    /// From now on questions about tokens, pods and Secrets are answered with this status.
+    pub fn fail(&self, code: Option<u16>) {
+        self.inner.lock().unwrap().failure = code;
     }
 
     /// The specs of all reviews so far.
@@ -131,6 +167,35 @@ async fn review(Extension(inner): Extension<Arc<Mutex<Inner>>>, Json(review): Js
         "status": status,
     });
     (StatusCode::CREATED, Json(review)).into_response()
+}
+
+async fn token_review(Extension(inner): Extension<Arc<Mutex<Inner>>>, Json(review): Json<Value>) -> Response {
+    let inner = inner.lock().unwrap();
+    if let Some(code) = inner.failure {
+        return failure(code, if code == 403 { "Forbidden" } else { "InternalError" });
+    }
+    assert_eq!(review["kind"], "TokenReview");
+    let spec = review["spec"].clone();
+    let status = match inner.tokens.get(spec["token"].as_str().expect("a token")) {
+        Some((user, audience)) if spec["audiences"] == json!([audience]) => {
+            json!({ "authenticated": true, "user": user, "audiences": [audience] })
+        }
+        _ => json!({ "authenticated": false, "error": "as the test wants it" }),
+    };
+    let kind = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "metadata": {} });
+    let mut answer = kind;
+    answer["spec"] = spec;
+    answer["status"] = status;
+    (StatusCode::CREATED, Json(answer)).into_response()
+}
+
+async fn object(Extension(inner): Extension<Arc<Mutex<Inner>>>, _: Path<(String, String)>, uri: Uri) -> Response {
+    let inner = inner.lock().unwrap();
+    match (inner.failure, inner.objects.get(uri.path())) {
+        (Some(code), _) => failure(code, if code == 403 { "Forbidden" } else { "InternalError" }),
+        (None, Some(object)) => Json(object).into_response(),
+        (None, None) => failure(404, "NotFound"),
+    }
 }
 
 fn failure(code: u16, reason: &str) -> Response {

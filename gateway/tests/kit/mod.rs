@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex};
 use secret_gateway::audit;
 use secret_gateway::config::Config;
 use secret_gateway::names::Kind;
+use secret_gateway::providers::k8s::Secrets;
 use secret_gateway::server::{Parts, Server};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -39,6 +40,7 @@ providers:
   aws: { regions: [us-east-2, eu-west-1] }
   gcp: { projects: [flyte] }
   azure: { vaults: [flyte.vault.azure.net] }
+  k8s: { namespaces: [flyte] }
 ";
 
 /// A gateway, and its surroundings.
@@ -52,8 +54,9 @@ pub struct Kit {
     pub server_authority: Authority,
     pub audit: Lines,
     pub files: TempDir,
-    address: std::net::SocketAddr,
-    metrics_address: std::net::SocketAddr,
+    pub address: std::net::SocketAddr,
+    pub metrics_address: std::net::SocketAddr,
+    pods_address: Option<std::net::SocketAddr>,
 }
 
 impl Kit {
@@ -71,17 +74,34 @@ impl Kit {
         let config = format!("{CONFIG}{lines}\n").replace("DIR", files.path().to_str().expect("a path"));
         let (memory, audit) = (Arc::new(Memory::default()), Lines::default());
         let provider = |kind| (kind, Arc::clone(&memory) as Arc<dyn secret_gateway::provider::Provider>);
+        let config = Config::parse(&config).expect("a configuration");
+        let mut providers: HashMap<_, _> = [Kind::Aws, Kind::Gcp, Kind::Azure].map(provider).into();
+        if let Some(k8s) = &config.providers.k8s {
+            providers.insert(Kind::K8s, Arc::new(Secrets::open(k8s, cluster.client())));
+        }
         let server = Server::start(Parts {
-            config: Config::parse(&config).expect("a configuration"),
-            providers: Kind::ALL.map(provider).into_iter().collect::<HashMap<_, _>>(),
+            config,
+            providers,
             cluster: cluster.client(),
             audit: audit::Log::new(audit.clone()),
         })
         .await
         .expect("a server");
         let (address, metrics_address) = (server.address, server.metrics_address.expect("metrics"));
+        let pods_address = server.pods_address;
         let server = Some(server);
-        Self { server, cluster, memory, authority, server_authority, audit, files, address, metrics_address }
+        Self {
+            server,
+            cluster,
+            memory,
+            authority,
+            server_authority,
+            audit,
+            files,
+            address,
+            metrics_address,
+            pods_address,
+        }
     }
 
     /// A connection of the front proxy, which names [`USER`].
@@ -92,6 +112,16 @@ impl Kit {
     /// A connection with this certificate, which names nobody.
     pub async fn connect(&self, identity: Option<&Identity>) -> Client {
         Client::connect(self.address, &self.server_authority, identity).await.expect("a connection")
+    }
+
+    /// A connection to where pods pull.
+    pub async fn pod(&self) -> Client {
+        Client::connect(self.pods_address(), &self.server_authority, None).await.expect("a connection")
+    }
+
+    /// Where pods pull.
+    pub fn pods_address(&self) -> std::net::SocketAddr {
+        self.pods_address.expect("a listener for pods")
     }
 
     /// Replaces the server's certificate.
