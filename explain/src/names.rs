@@ -87,7 +87,7 @@ pub fn look_up(query: &Query) -> Result<Vec<Named>, Error> {
         config.name_schemes = schemes.to_vec();
     }
     let nothing = Store::empty();
-    let reader = stores::Reader::new(&nothing, 0);
+    let reader = stores::Reader::new(&nothing, usize::MAX);
     let store = stores::open(&config, &reader)?;
     let (domain, project) = (domain.unwrap_or_default(), project.unwrap_or_default());
     let mut cascade = Scope { organization, domain, project }.cascade().to_vec();
