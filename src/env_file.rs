@@ -95,9 +95,8 @@ mod tests {
             (vec![0xff], Err(Error::NotText)),
             (line(LINE_LIMIT), Ok(())),
             (line(LINE_LIMIT + 1), Err(Error::LongLine)),
-            ([line(LINE_LIMIT), line(LINE_LIMIT)].join(&b'\n'), Ok(())),
-            ([line(LINE_LIMIT), line(LINE_LIMIT), line(0)].join(&b'\n'), Ok(())),
-            ([line(LINE_LIMIT), line(LINE_LIMIT), line(LINE_LIMIT)].join(&b'\n'), Err(Error::TooLarge)),
+            ([line(LINE_LIMIT), line(VALUE_LIMIT - LINE_LIMIT - 1)].join(&b'\n'), Ok(())),
+            ([line(LINE_LIMIT), line(VALUE_LIMIT - LINE_LIMIT)].join(&b'\n'), Err(Error::TooLarge)),
         ];
         for (value, answer) in table {
             assert_eq!(check(&value), answer, "{:?}", value.escape_ascii().to_string().get(..40));

@@ -19,7 +19,6 @@ use kit::authority::Authority;
 use kit::client::Client;
 use kit::cluster::Cluster;
 use kit::memory::{Memory, text};
-use secret_gateway::audit;
 use secret_gateway::config::Config;
 use secret_gateway::names::Kind;
 use secret_gateway::provider::Provider;
@@ -77,7 +76,6 @@ fn serve(folder: &Path, cluster: &str) -> Result<()> {
          cache: {{ ttl: 60s }}\n",
         folder.display()
     );
-    let (audit, _flushed) = audit::Log::stdout();
     let cluster = kube::Config::new(cluster.parse()?);
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?.block_on(async {
         let memory = Memory::forgetful();
@@ -86,7 +84,7 @@ fn serve(folder: &Path, cluster: &str) -> Result<()> {
             config: Config::parse(&config)?,
             providers: [(Kind::Aws, Arc::new(memory) as Arc<dyn Provider>)].into(),
             cluster: kube::Client::try_from(cluster)?,
-            audit,
+            audit: Box::new(std::io::stdout()),
         })
         .await?;
         let written = folder.join("address.new");

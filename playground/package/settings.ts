@@ -90,7 +90,7 @@ export interface AwsSecretManager {
   /** Requests and limits. What is given goes over the default, amount by amount. */
   resources?: Resources;
   /** Ours: security context of the init-containers, in place of the default, which passes Pod Security `restricted`. */
-  securityContext?: unknown;
+  securityContext?: Record<string, unknown>;
   /** Ours: when the image is pulled; without it, as Kubernetes decides by the tag. */
   imagePullPolicy?: PullPolicy;
 }
@@ -113,7 +113,7 @@ export interface GcpSecretManager {
   /** Requests and limits. What is given goes over the default, amount by amount. */
   resources?: Resources;
   /** Ours: security context of the init-containers, in place of the default, which passes Pod Security `restricted`. */
-  securityContext?: unknown;
+  securityContext?: Record<string, unknown>;
   /** Ours: when the image is pulled; without it, as Kubernetes decides by the tag. */
   imagePullPolicy?: PullPolicy;
 }
@@ -125,7 +125,7 @@ export interface AzureSecretManager {
   /** Requests and limits. What is given goes over the default, amount by amount. */
   resources?: Resources;
   /** Ours: security context of the init-containers, in place of the default, which passes Pod Security `restricted`. */
-  securityContext?: unknown;
+  securityContext?: Record<string, unknown>;
   /** Ours: when the image is pulled; without it, as Kubernetes decides by the tag. */
   imagePullPolicy?: PullPolicy;
 }
@@ -149,6 +149,10 @@ export type KvVersion = "1" | "2";
 export interface EmbeddedSecretManager {
   /** Ours: how values reach tasks. */
   delivery?: Delivery;
+  /** Ours: whether names are looked up at admission, with `delivery: Pull`. */
+  lookup?: LookupMode;
+  /** Ours: how pods pull, with `delivery: Pull`. */
+  pull?: Pull;
   /** Ours: whether `group` names the secret and `key` a property of the JSON object in it. Without it `group` has no meaning. */
   properties?: boolean;
   /** Where it fetches. Without it, from the one provider that is configured, and with none from `K8s`. */
@@ -170,7 +174,34 @@ export interface EmbeddedSecretManager {
 }
 
 /** How a value of Embedded reaches the task. */
-export type Delivery = "Auto" | "Value" | "Reference";
+export type Delivery = "Auto" | "Value" | "Reference" | "Pull";
+
+/** Whether the policy asks the secret gateway for names before a pod that pulls is let in. It never asks for values. */
+export type LookupMode = "Require" | "Prefer" | "Off";
+
+/** `embeddedSecretManagerConfig.pull`, ours. */
+export interface Pull {
+  /** Address of the gateway's pod listener, such as `https://secret-gateway-pods.flyte.svc:8444`. */
+  gateway?: string;
+  /** Authority of the gateway's certificate, in PEM. */
+  ca?: string;
+  /** Audience of the token by which the gateway knows the pod. */
+  audience?: string;
+  /** How long a pod retries before it fails, such as `2m`. */
+  patience?: string;
+  /** How often files are pulled again while the pod runs, such as `5m`; never without it. */
+  refresh?: string;
+  /** Whether variables are pulled, too. With `false` requests for them go to the next manager. */
+  variables?: boolean;
+  /** Image of the puller. */
+  image?: string;
+  /** Requests and limits. What is given goes over the default, amount by amount. */
+  resources?: Resources;
+  /** Security context, in place of the default, which passes Pod Security `restricted`. */
+  securityContext?: Record<string, unknown>;
+  /** When the image is pulled; without it, as Kubernetes decides by the tag. */
+  imagePullPolicy?: PullPolicy;
+}
 
 /** Where Embedded fetches. */
 export type Provider = "AWS" | "GCP" | "Azure" | "K8s";
@@ -212,7 +243,7 @@ export interface FileMountInitContainer {
   /** Requests and limits. What is given goes over the default, amount by amount. */
   resources?: Resources;
   /** Ours: security context, in place of the default, which passes Pod Security `restricted`. */
-  securityContext?: unknown;
+  securityContext?: Record<string, unknown>;
   /** Ours: when the image is pulled; without it, as Kubernetes decides by the tag. */
   imagePullPolicy?: PullPolicy;
   /** Name of the container. */

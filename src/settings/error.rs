@@ -68,6 +68,7 @@ impl From<serde_path_to_error::Error<serde_json::Error>> for Error {
             path => path,
         };
         let message = error.inner().to_string();
+        let message = message.rsplit_once(" at line ").map_or(&*message, |(message, _)| message);
         let mut names = message.split('`').skip(1).step_by(2);
         let found = names.next().unwrap_or_default();
         if message.starts_with("unknown field") {
@@ -83,7 +84,7 @@ impl From<serde_path_to_error::Error<serde_json::Error>> for Error {
         }
         match message.split_once(", expected ") {
             Some((_, expected)) => Self::Type { path, expected: in_yaml(expected).to_owned() },
-            None => Self::Value { path, problem: message },
+            None => Self::Value { path, problem: message.to_owned() },
         }
     }
 }

@@ -33,13 +33,20 @@ pub use resources::{Quantity, Resources};
 /// # Errors
 /// A key is unknown, or its value not of its type.
 pub fn parse(json: &str) -> Result<Settings, Error> {
-    // `null` in place of a value is rare, and to look for it takes a tree.
-    if let Ok(settings) = serde_json::from_str::<Option<Settings>>(json) {
-        return Ok(settings.unwrap_or_default());
+    if json == "null" {
+        return Ok(Settings::default());
     }
-    let mut value: Value = serde_json::from_str(json)?;
-    remove_nulls(&mut value, &|null| null)?;
-    Ok(serde_path_to_error::deserialize(value)?)
+    // `null` in place of a value is rare, and to look for it takes a tree.
+    read(json).or_else(|_| {
+        let mut value: Value = serde_json::from_str(json)?;
+        remove_nulls(&mut value, &|null| null)?;
+        read(&value.to_string())
+    })
+}
+
+fn read(json: &str) -> Result<Settings, Error> {
+    // One way to read them is a tenth of the wasm.
+    Ok(serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(json))?)
 }
 
 /// Removes members that are `null`, which is the default of each key that there is. `within` puts a value where `value` is.
@@ -49,9 +56,7 @@ fn remove_nulls(value: &mut Value, within: &dyn Fn(Value) -> Value) -> Result<()
         let member = |value| within(json!({ key: value }));
         if !value.is_null() {
             remove_nulls(value, &member)?;
-        } else if let Err(error) = serde_path_to_error::deserialize::<_, Settings>(member(Value::Null))
-            && let error @ Error::UnknownField { .. } = error.into()
-        {
+        } else if let Err(error @ Error::UnknownField { .. }) = read(&member(Value::Null).to_string()) {
             return Err(error);
         }
     }

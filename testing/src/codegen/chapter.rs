@@ -84,7 +84,9 @@ impl Chapter<'_> {
         }
         match kind(schema) {
             "boolean" => "`true`, `false`".to_owned(),
+            "integer" => "number".to_owned(),
             "array" => format!("list of {}", plural(self.type_of(&schema["items"]))),
+            "object" if schema["additionalProperties"] == true => "map".to_owned(),
             "object" => format!("map of {}", plural(self.type_of(&schema["additionalProperties"]))),
             "string" if schema["type"].as_array().is_some_and(|types| types.iter().any(|it| it == "number")) => {
                 "quantity".to_owned()
@@ -118,7 +120,7 @@ fn default_of(default: &Value) -> String {
         Value::Null => Vec::new(),
         Value::String(text) if text.is_empty() => Vec::new(),
         Value::Array(elements) => elements.iter().map(code).collect(),
-        Value::Object(members) => amounts(members),
+        Value::Object(members) if members.values().all(Value::is_string) => amounts(members),
         other => vec![code(other)],
     };
     if parts.is_empty() { "none".to_owned() } else { parts.join(", ") }

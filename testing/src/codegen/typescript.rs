@@ -73,6 +73,7 @@ fn type_of(schema: &Value) -> String {
         "object" if schema["additionalProperties"].is_object() => {
             format!("Record<string, {}>", type_of(&schema["additionalProperties"]))
         }
+        "object" => "Record<string, unknown>".to_owned(),
         _ => "unknown".to_owned(),
     }
 }
