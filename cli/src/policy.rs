@@ -5,7 +5,7 @@
 use flyte_secrets_explain::check::Settings;
 use flyte_secrets_explain::flyte::Version;
 use flyte_secrets_explain::yaml;
-use flyte_secrets_policy::settings::{self, EmbeddedSecretManager, ManagerType, Provider};
+use flyte_secrets_policy::settings::{self, Delivery, EmbeddedSecretManager, ManagerType, Provider};
 use serde_json::{Value, json};
 
 use crate::check::{self, Flyte};
@@ -114,6 +114,16 @@ pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
     }
     if let (Some(kind), false) = (reads.kind, arguments.values) {
         output::note(&format!("{kind} is served by the secret gateway; the chart installs it: see --values"));
+    }
+    let embedded = parsed.managers().any(|manager| manager == ManagerType::Embedded);
+    if embedded && parsed.embedded_secret_manager_config.delivery == Delivery::Pull {
+        output::warning("the rights that delivery Pull needs are not printed");
+    }
+    if parsed.k8s_secret_manager.verify {
+        output::warning(
+            "the rights that k8sSecretManager.verify needs are not printed; grant get on Secrets in the namespaces of tasks, and \
+             Secrets in contextAwareResources",
+        );
     }
     let (since, writer) = match configuration.flyte {
         Some(Version::One) => ("Flyte 1.16.8", "propeller"),
