@@ -186,7 +186,7 @@ async fn who_is_not_the_pod_gets_nothing() {
         (
             "account",
             forbidden,
-            "the pod runs as service account \"other\", which may have no secrets; the operator names those that may in \
+            "service account \"other\" must not have secrets; run the task as another, or let the operator add it to \
              tenancy.serviceAccounts"
                 .to_owned(),
         ),
