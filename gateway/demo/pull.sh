@@ -68,7 +68,7 @@ END
 wait_for "the gateway" answers "https://127.0.0.1:$gateway/readyz"
 
 sed 's/organization: flyte$/organization: acme/' testing/demo/pod.yaml > "$work/task.yaml"
-"$build/flyte-secrets" preview --file "$work/task.yaml" --settings "$work/settings.yaml" --show-values --output json > "$work/pod.json"
+"$build/flyte-secrets" preview --file "$work/task.yaml" --settings "$work/settings.yaml" --output json > "$work/pod.json"
 
 heading "the pod's init container, as the policy writes it"
 python3 - "$work" "$(sed -n 's/.*server: "\(.*\)" .*/\1/p' "$work/kubeconfig")" <<'END'
