@@ -109,6 +109,22 @@ lint: toolchain cargo-deny fuzz-lint ## formatting, clippy, licences and duplica
 	cargo deny --log-level error --exclude flyte-secrets-testing --exclude flyte-secrets-e2e --exclude flyte-secrets-cli --exclude flyte-secrets-explain --exclude flyte-secrets-playground \
 		--exclude flyte-secret-gateway --exclude-dev check bans
 
+ADVISORY_DB ?=
+.PHONY: advisories
+advisories: cargo-deny ## ADVISORY_DB=PATH: what RustSec's database, a clone of it, knows against the crates
+	@[ -n "$(ADVISORY_DB)" ] || { echo "ADVISORY_DB is not set: git clone https://github.com/rustsec/advisory-db, and name the clone"; exit 1; }
+	@git -C "$(ADVISORY_DB)" rev-parse --quiet --verify HEAD > /dev/null 2>&1 || { echo "ADVISORY_DB=$(ADVISORY_DB) is not a git clone of RustSec's database"; exit 1; }
+	# cargo-deny fetches by git, which takes the clone for the origin.
+	for manifest in Cargo.toml fuzz/Cargo.toml; do \
+		GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0="url.file://$(abspath $(ADVISORY_DB)).insteadOf" \
+		GIT_CONFIG_VALUE_0=https://github.com/RustSec/advisory-db \
+			cargo deny --manifest-path $$manifest --config deny.toml --log-level error check advisories || exit 1; \
+	done
+
+.PHONY: npm-audit
+npm-audit: ## what npm knows against the packages that are shipped
+	npm audit --prefix playground --omit=dev
+
 .PHONY: cargo-deny
 cargo-deny:
 	@command -v cargo-deny > /dev/null || cargo install --quiet --locked cargo-deny@$(DENY_VERSION)
@@ -315,14 +331,14 @@ mdbook:
 	@command -v mdbook > /dev/null || cargo install --quiet --locked mdbook@$(MDBOOK_VERSION)
 
 .PHONY: sbom
-sbom: ## what the policy and the gateway are made of, as CycloneDX
+sbom: ## what the policy, the gateway and the command line are made of, as CycloneDX
 	@command -v cargo-cyclonedx > /dev/null || cargo install --quiet --locked cargo-cyclonedx@$(CYCLONEDX_VERSION)
 	mkdir -p target/sbom
 	# It writes one beside each manifest.
 	cargo cyclonedx --quiet --format json --spec-version 1.5 --target $(TARGET)
 	mv flyte-secrets-policy.cdx.json target/sbom/
 	cargo cyclonedx --quiet --format json --spec-version 1.5
-	mv gateway/flyte-secret-gateway.cdx.json target/sbom/
+	mv gateway/flyte-secret-gateway.cdx.json cli/flyte-secrets-cli.cdx.json target/sbom/
 	rm -f *.cdx.json */*.cdx.json
 
 .PHONY: e2e-tests

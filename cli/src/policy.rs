@@ -107,7 +107,7 @@ pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
     match arguments.output {
         Shape::Yaml => {
             let documents: Vec<String> = documents.iter().map(yaml::write).collect();
-            output::print(&documents.join("---\n"));
+            output::data(&documents.join("---\n"));
         }
         Shape::Json if arguments.values => documents.iter().for_each(output::json),
         Shape::Json => output::json(&json!({ "apiVersion": "v1", "kind": "List", "items": documents })),

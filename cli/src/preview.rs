@@ -86,7 +86,7 @@ pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
         if arguments.explain {
             match arguments.output {
                 Shape::Json => output::json(&preview),
-                Shape::Yaml => output::print(&format!("{separator}{}", yaml::write(&preview))),
+                Shape::Yaml => output::data(&format!("{separator}{}", yaml::write(&preview))),
                 _ => output::print(&explanation(&preview)),
             }
             continue;
@@ -111,8 +111,8 @@ pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
 
 fn show(shape: Shape, name: &str, separator: &str, before: &Value, after: &Value) {
     match shape {
-        Shape::Diff => output::print(&output::diff(name, &yaml::write(before), &yaml::write(after))),
-        Shape::Yaml => output::print(&format!("{separator}{}", yaml::write(after))),
+        Shape::Diff => output::data(&output::diff(name, &yaml::write(before), &yaml::write(after))),
+        Shape::Yaml => output::data(&format!("{separator}{}", yaml::write(after))),
         Shape::Json => output::json(after),
         Shape::Patch => output::json(&json_patch::diff(before, after)),
     }

@@ -22,7 +22,6 @@ use kit::authority::Authority;
 use kit::client::Client;
 use kit::cluster::Cluster;
 use kit::memory::{Memory, text};
-use secret_gateway::audit;
 use secret_gateway::config::Config;
 use secret_gateway::names::Kind;
 use secret_gateway::provider::Provider;
@@ -87,7 +86,6 @@ fn serve(folder: &Path, cluster: &str) -> Result<()> {
          {{ region: us-east-2 }} }} }} }}\n",
         folder.display()
     );
-    let (audit, _flushed) = audit::Log::stdout();
     let cluster = kube::Config::new(cluster.parse()?);
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?.block_on(async {
         let memory = Memory::forgetful();
@@ -96,7 +94,7 @@ fn serve(folder: &Path, cluster: &str) -> Result<()> {
             config: Config::parse(&config)?,
             providers: [(Kind::Aws, Arc::new(memory) as Arc<dyn Provider>)].into(),
             cluster: kube::Client::try_from(cluster)?,
-            audit,
+            audit: Box::new(std::io::stdout()),
         })
         .await?;
         let written = folder.join("address.new");

@@ -430,7 +430,7 @@ impl Config {
 
     /// How many files are open at most: a connection is one.
     pub fn open_files(&self) -> u64 {
-        let listeners = 1 + usize::from(self.metrics_listen.is_some());
+        let listeners = 1 + usize::from(self.metrics_listen.is_some()) + usize::from(self.pods.is_some());
         u64::try_from(self.limits.connections.saturating_mul(listeners)).unwrap_or(u64::MAX).saturating_add(OTHER_FILES)
     }
 

@@ -9,7 +9,6 @@ use clap::Parser;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use secret_gateway::access::tls;
-use secret_gateway::audit;
 use secret_gateway::config::{Access, Config};
 use secret_gateway::names::Kind;
 use secret_gateway::providers::k8s::Secrets;
@@ -70,9 +69,7 @@ fn run(config: Config) -> Result<(), Error> {
     if let Some(workers) = config.workers {
         runtime.worker_threads(workers);
     }
-    // Flushes the audit log when all else has ended.
-    let (audit, _flushed) = audit::Log::stdout();
-    runtime.enable_all().build()?.block_on(serve(config, audit))
+    runtime.enable_all().build()?.block_on(serve(config))
 }
 
 /// Raises the limit of open files as far as it goes: without a free one, nobody is let in.
@@ -89,13 +86,14 @@ fn raise_open_files(needed: u64) -> Result<(), Error> {
     }
 }
 
-async fn serve(config: Config, audit: audit::Log) -> Result<(), Error> {
+async fn serve(config: Config) -> Result<(), Error> {
     let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let cluster = kube::Client::try_from(cluster(&config.access).await?)?;
     let mut providers = secret_gateway::providers::open(&config.providers).await?;
     if let Some(k8s) = &config.providers.k8s {
         providers.insert(Kind::K8s, Arc::new(Secrets::open(k8s, cluster.clone())));
     }
+    let audit = Box::new(std::io::stdout());
     let starting = Server::start(Parts { config, providers, cluster, audit });
     let server = tokio::select! {
         server = starting => server?,

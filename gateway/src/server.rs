@@ -5,14 +5,18 @@
 mod listener;
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{ConstantBuilder, Retryable};
+use futures_util::StreamExt;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 pub use self::listener::{Listener, Verify};
 use crate::access::front_proxy::{self, FrontProxy, Peer, Trust};
@@ -40,6 +44,9 @@ pub enum Error {
     /// It has no certificate.
     #[error(transparent)]
     Tls(#[from] tls::Error),
+    /// It cannot write audit lines.
+    #[error("cannot start a thread for the audit log: {0}")]
+    Audit(std::io::Error),
     /// The policy's settings do not say where secrets are.
     #[error(transparent)]
     Settings(#[from] flyte_secrets_policy::settings::Error),
@@ -57,7 +64,7 @@ pub struct Parts {
     /// Whom to ask about callers.
     pub cluster: kube::Client,
     /// Where it is written who read what.
-    pub audit: audit::Log,
+    pub audit: Box<dyn Write + Send>,
 }
 
 /// A server that serves.
@@ -82,7 +89,6 @@ impl Server {
     /// If it cannot listen, or lacks its certificate or the front proxy's authority.
     pub async fn start(parts: Parts) -> Result<Self, Error> {
         let Parts { config, providers, cluster, audit } = parts;
-        let audit = Arc::new(audit);
         let certificate = Certificate::load(&config.tls)?;
         let tls = Arc::new(certificate.server_config()?);
         let trust = (|| Trust::load(&cluster))
@@ -91,6 +97,7 @@ impl Server {
             .await?;
 
         let metrics = Metrics::new();
+        let audit = Arc::new(audit::Log::new(audit, Arc::clone(&metrics)).map_err(Error::Audit)?);
         let health = Arc::new(Health::default());
         let reader = Reader::new(&config, providers, Arc::clone(&metrics));
         let gateway = Arc::new(Gateway {
@@ -160,7 +167,7 @@ impl Server {
         let mut background = JoinSet::new();
         background.spawn(reader.keep_house());
         background.spawn(refresh_certificate(certificate, config.tls.refresh, Arc::clone(&metrics)));
-        background.spawn(refresh_authority(gateway, cluster, config.access.refresh));
+        background.spawn(follow_authority(gateway, cluster, config.access.refresh));
         tracing::info!(%address, ?pods_address, ?metrics_address, "serving");
         let shutdown = config.shutdown;
         Ok(Self { address, pods_address, metrics_address, shutdown, health, stop, listeners, background })
@@ -186,6 +193,9 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error>
 
 async fn refresh_certificate(certificate: Arc<Certificate>, pause: Duration, metrics: Arc<Metrics>) {
     loop {
+        if let Some(expiry) = certificate.expiry() {
+            metrics.certificate_expiry.set(expiry);
+        }
         tokio::time::sleep(pause).await;
         let outcome = certificate.refresh();
         metrics::reloaded(&metrics, &outcome);
@@ -197,15 +207,18 @@ async fn refresh_certificate(certificate: Arc<Certificate>, pause: Duration, met
     }
 }
 
-async fn refresh_authority(gateway: Arc<Gateway>, cluster: kube::Client, pause: Duration) {
+/// Watches the ConfigMap, and begins again when nothing was heard for a while: a connection may have died unnoticed.
+async fn follow_authority(gateway: Arc<Gateway>, cluster: kube::Client, silence: Duration) {
     loop {
-        tokio::time::sleep(pause).await;
-        let outcome = gateway.front_proxy.refresh(&cluster).await;
-        metrics::reloaded(&gateway.metrics, &outcome);
-        match outcome {
-            Ok(true) => tracing::info!("the front proxy's authority has changed"),
-            Ok(false) => {}
-            Err(error) => tracing::error!(%error, "the front proxy's old authority stays"),
+        let mut watched = pin!(front_proxy::watch(&cluster));
+        while let Ok(Some(seen)) = timeout(silence, watched.next()).await {
+            let outcome = seen.and_then(|source| gateway.front_proxy.learn(source));
+            metrics::reloaded(&gateway.metrics, &outcome);
+            match outcome {
+                Ok(true) => tracing::info!("the front proxy's authority has changed"),
+                Ok(false) => {}
+                Err(error) => tracing::error!(%error, "the front proxy's old authority stays"),
+            }
         }
     }
 }

@@ -83,8 +83,7 @@ impl SecretManager for Embedded<'_> {
             (None, _) => self.as_file(request, &found.value, merged)?,
         };
         let ignored = [("group", &request.group), ("group_version", &request.group_version)];
-        let ignored =
-            ignored.into_iter().filter(|(field, value)| !value.is_empty() && !(property && *field == "group"));
+        let ignored = ignored.into_iter().filter(|(field, value)| !(value.is_empty() || property && *field == "group"));
         let warnings = ignored.map(|(field, _)| format!("secret {request}: Embedded ignores {field}")).collect();
         let source = found.looked_up.last().map(ToString::to_string).unwrap_or_default();
         let mut injection = Injection { plan, source, looked_up: found.looked_up, warnings };

@@ -465,9 +465,8 @@ impl Merged {
         self.foreign_mount = self.foreign_mount.or(plan.foreign_mount.then_some(request));
         let memory = self.memory_volume.as_ref().map(|(_, request)| *request);
         let projected = self.projected_volume.map(|(_, request)| request);
-        match (memory.or(projected), self.foreign_mount) {
-            (Some(ours), Some(foreign)) => return clash(foreign.min(ours), Contested::Mount(SECRETS_DIR)),
-            _ => {}
+        if let (Some(ours), Some(foreign)) = (memory.or(projected), self.foreign_mount) {
+            return clash(foreign.min(ours), Contested::Mount(SECRETS_DIR));
         }
         match (memory, projected) {
             (Some(memory), Some(projected)) => clash(memory.min(projected), Contested::Reference),

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anstream::{eprintln, println};
+use anstream::eprintln;
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result, bail};
 use flyte_secrets_testing::engine::{self, Policy, creation};
@@ -118,7 +118,7 @@ fn demo(pod: &str, store: &str, settings: Option<&str>) -> Result<bool> {
     let settings = settings.map_or_else(|| Ok(json!({})), yaml)?;
     let capabilities = open(Path::new(store))?;
     let heading = Style::new().bold().fg_color(Some(AnsiColor::Cyan.into()));
-    let title = |title: &str| println!("{heading}── {title}{heading:#}\n");
+    let title = |title: &str| anstream::println!("{heading}── {title}{heading:#}\n");
 
     title("a task's pod as Flyte creates it; it asks for three secrets");
     println!("{}", show::yaml(&pod));

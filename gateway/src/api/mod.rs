@@ -24,7 +24,7 @@ use percent_encoding::percent_decode_str;
 use crate::access::front_proxy::{FrontProxy, Peer, User};
 use crate::access::review::{Action, Question, Reviewer};
 use crate::audit;
-use crate::metrics::{self, Metrics};
+use crate::metrics::{self, ByReason, Metrics};
 use crate::names::Served;
 use crate::reader::Reader;
 pub use health::Health;
@@ -98,7 +98,10 @@ impl Gateway {
     fn authenticate(&self, request: &Parts) -> Result<User, Box<Status>> {
         let nobody = Peer::default();
         let peer = request.extensions.get::<Arc<Peer>>().map_or(&nobody, Arc::as_ref);
-        self.front_proxy.authenticate(peer, &request.headers).map_err(|unknown| Box::new(Status::unauthorized(unknown)))
+        self.front_proxy.authenticate(peer, &request.headers).map_err(|unknown| {
+            self.metrics.unauthenticated.get_or_create(&ByReason { reason: unknown.word() }).inc();
+            Box::new(Status::unauthorized(unknown))
+        })
     }
 }
 

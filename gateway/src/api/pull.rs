@@ -86,6 +86,13 @@ impl Drop for Trail<'_> {
         pulls.metrics.pulls_in_flight.dec();
         pulls.metrics.pulls.get_or_create(&ByResult { result: outcome }).inc();
         pulls.metrics.pull_seconds.observe(duration.as_secs_f64());
+        let unlogged = match self.pod {
+            Some(_) => 0,
+            None => match pulls.audit.sample() {
+                Some(unlogged) => unlogged,
+                None => return,
+            },
+        };
         pulls.audit.write(&audit::Pull {
             time: SystemTime::now(),
             audit: "pull",
@@ -95,6 +102,7 @@ impl Drop for Trail<'_> {
             duration,
             outcome,
             code,
+            unlogged,
         });
     }
 }

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -33,6 +33,8 @@ use crate::store;
 /// No provider's names are as long; what is longer is refused before anybody hears of it, and cut where it is told.
 const LONGEST: usize = 1024;
 
+/// The longest list of headers, counted as HTTP/2 does: room for thousands of groups, and no more than a review can hold.
+const LONGEST_HEAD: usize = 1 << 20;
 /// The lookup that always succeeds, so that a gateway that is not there can be told from a secret that is not there.
 const READY: &str = "ready";
 
@@ -126,6 +128,13 @@ impl Drop for Trail<'_> {
         gateway.metrics.requests.get_or_create(&ByOutcome { kind, outcome }).inc();
         gateway.metrics.request_seconds.get_or_create(&ByKind { kind }).observe(duration.as_secs_f64());
         let user = self.user.as_ref();
+        let unlogged = match user {
+            Some(_) => 0,
+            None => match gateway.audit.sample() {
+                Some(unlogged) => unlogged,
+                None => return,
+            },
+        };
         gateway.audit.write(&audit::Line {
             time: SystemTime::now(),
             audit: "read",
@@ -139,6 +148,7 @@ impl Drop for Trail<'_> {
             duration,
             outcome,
             code,
+            unlogged,
         });
     }
 }
@@ -152,7 +162,13 @@ async fn read(gateway: &Gateway, kind: Kind, text: &str, request: &Parts) -> Res
 
 async fn answer(trail: &mut Trail<'_>, request: &Parts) -> Result<Response, Box<Status>> {
     let Trail { gateway, kind, text, .. } = *trail;
-    let user = trail.user.insert(gateway.authenticate(request)?).clone();
+    let user = trail.user.insert(gateway.authenticate(request)?);
+    if head(&request.headers) > LONGEST_HEAD {
+        // Whose they are is enough for the audit line.
+        user.groups.clear();
+        return Err(Box::new(Status::too_long_a_head(kind, text, LONGEST_HEAD)));
+    }
+    let user = user.clone();
     let has = |form| !matches!(form, Form::Discovery(_));
     let form = accept::negotiate(&request.headers, has).ok_or_else(|| Box::new(Status::not_acceptable()))?;
     let store = if kind == Kind::Lookup { gateway.served.store_of(text) } else { kind };
@@ -181,6 +197,11 @@ async fn answer(trail: &mut Trail<'_>, request: &Parts) -> Result<Response, Box<
             render(kind, text, &value).map_err(|_| Box::new(Status::failed(kind, text, &Failed::Broken)))
         }
     }
+}
+
+/// The size of a list of headers, as RFC 9113 (6.5.2) has it.
+fn head(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
 }
 
 /// A lookup that succeeded, as it is answered.

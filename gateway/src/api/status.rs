@@ -20,6 +20,9 @@ use crate::store::NotFound;
 /// How long to wait where nobody says it.
 const SHORT: Duration = Duration::from_secs(1);
 
+/// How long to wait at most, whatever anybody says.
+const LONG: Duration = Duration::from_secs(60);
+
 /// Why there is nothing else to answer.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase", tag = "kind", rename = "Status")]
@@ -81,6 +84,7 @@ impl Status {
 
     fn retry_after(mut self, pause: Duration) -> Self {
         // Whole seconds, and rather late than early.
+        let pause = pause.min(LONG);
         let seconds = pause.as_secs() + u64::from(pause.subsec_nanos() > 0);
         self.details.retry_after_seconds = Some(seconds.max(1));
         self
@@ -174,6 +178,12 @@ impl Status {
         Self::method_not_allowed(message).of(kind, None)
     }
 
+    pub(super) fn too_long_a_head(kind: Kind, name: &str, longest: usize) -> Self {
+        let message = format!("the headers take more than {longest} bytes; the user has too many groups");
+        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "RequestHeaderFieldsTooLarge", message)
+            .of(kind, Some(name))
+    }
+
     pub(super) fn not_acceptable() -> Self {
         let message = "only the following media types are accepted: application/json";
         Self::new(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", message)
@@ -221,6 +231,7 @@ impl Status {
                 new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests").retry_after(pause.unwrap_or(SHORT))
             }
             Failed::Busy => new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests").retry_after(SHORT),
+            Failed::Provider(Failure::Conflict(_)) => unavailable().retry_after(SHORT),
             Failed::Provider(Failure::Slow) => new(StatusCode::GATEWAY_TIMEOUT, "Timeout"),
             Failed::Provider(Failure::BadName(_)) => new(StatusCode::BAD_REQUEST, "BadRequest"),
             Failed::Provider(Failure::Unreachable(_) | Failure::Garbage(_)) => unavailable(),

@@ -2,17 +2,20 @@
 //! pods and Secrets.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::extract::Path;
+use axum::body::Body;
+use axum::extract::{Path, Query};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use super::authority::Authority;
 
@@ -28,7 +31,7 @@ pub enum Verdict {
 type Judge = Arc<dyn Fn(&Value) -> Verdict + Send + Sync>;
 
 struct Inner {
-    config_map: Option<Value>,
+    config_map: watch::Sender<Option<Value>>,
     judge: Judge,
     reviews: Vec<Value>,
     /// The user of each token, and its audience.
@@ -50,7 +53,7 @@ impl Cluster {
     /// One that allows everything, and has no ConfigMap.
     pub async fn start() -> Self {
         let inner = Inner {
-            config_map: None,
+            config_map: watch::Sender::new(None),
             judge: Arc::new(|_: &Value| Verdict::Allow),
             reviews: Vec::new(),
             tokens: HashMap::new(),
@@ -70,6 +73,7 @@ impl Cluster {
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         Router::new()
             .route("/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication", get(config_map))
+            .route("/api/v1/namespaces/kube-system/configmaps", get(config_maps))
             .route("/apis/authorization.k8s.io/v1/subjectaccessreviews", post(review))
             .route("/apis/authentication.k8s.io/v1/tokenreviews", post(token_review))
             .route("/api/v1/namespaces/{namespace}/pods/{name}", get(object))
@@ -85,10 +89,10 @@ impl Cluster {
     /// From now on these authorities, and certificates of these common names, are the front proxy's.
     pub fn trust(&self, authorities: &[&Authority], common_names: &[&str]) {
         let ca: String = authorities.iter().map(|authority| authority.certificate.as_str()).collect();
-        self.inner.lock().unwrap().config_map = Some(json!({
+        self.inner.lock().unwrap().config_map.send_replace(Some(json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": { "name": "extension-apiserver-authentication", "namespace": "kube-system" },
+            "metadata": { "name": "extension-apiserver-authentication", "namespace": "kube-system", "resourceVersion": "1" },
             "data": {
                 "client-ca-file": "not read",
                 "requestheader-allowed-names": json!(common_names).to_string(),
@@ -98,12 +102,18 @@ impl Cluster {
                 "requestheader-uid-headers": r#"["X-Remote-Uid"]"#,
                 "requestheader-username-headers": r#"["X-Remote-User"]"#,
             },
-        }));
+        })));
+    }
+
+    /// From now on the ConfigMap says this under a key.
+    pub fn say(&self, key: &str, value: &str) {
+        let inner = self.inner.lock().unwrap();
+        inner.config_map.send_modify(|map| map.as_mut().expect("a ConfigMap")["data"][key] = json!(value));
     }
 
     /// From now on the ConfigMap cannot be read.
     pub fn forget_config_map(&self) {
-        self.inner.lock().unwrap().config_map = None;
+        self.inner.lock().unwrap().config_map.send_replace(None);
     }
 
     /// From now on reviews are judged so.
@@ -135,10 +145,43 @@ impl Cluster {
 }
 
 async fn config_map(Extension(inner): Extension<Arc<Mutex<Inner>>>) -> Response {
-    match inner.lock().unwrap().config_map.clone() {
-        Some(map) => Json(map).into_response(),
-        None => failure(404, "NotFound"),
+    let map = inner.lock().unwrap().config_map.borrow().clone();
+    map.map_or_else(|| failure(404, "NotFound"), |map| Json(map).into_response())
+}
+
+/// A list of the one, or what becomes of it from now on.
+async fn config_maps(
+    Extension(inner): Extension<Arc<Mutex<Inner>>>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Response {
+    assert_eq!(query["fieldSelector"], "metadata.name=extension-apiserver-authentication");
+    let mut maps = inner.lock().unwrap().config_map.subscribe();
+    if query.get("watch").is_none_or(|watch| watch != "true") {
+        let items: Vec<_> = maps.borrow().iter().cloned().collect();
+        let metadata = json!({ "resourceVersion": "1" });
+        let list = json!({ "kind": "ConfigMapList", "apiVersion": "v1", "metadata": metadata, "items": items });
+        return Json(list).into_response();
     }
+    // What has changed since the list.
+    maps.mark_changed();
+    let events = futures_util::stream::unfold((maps, None), |(mut maps, mut last)| async move {
+        maps.changed().await.ok()?;
+        let now = maps.borrow_and_update().clone();
+        let event = match &now {
+            Some(map) => json!({ "type": "MODIFIED", "object": map }),
+            None => json!({ "type": "DELETED", "object": last.unwrap_or_else(nothing) }),
+        };
+        last = now;
+        Some((Ok::<_, Infallible>(format!("{event}\n")), (maps, last)))
+    });
+    Body::from_stream(events).into_response()
+}
+
+fn nothing() -> Value {
+    let metadata = json!({
+        "name": "extension-apiserver-authentication", "namespace": "kube-system", "resourceVersion": "1",
+    });
+    json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata })
 }
 
 async fn review(Extension(inner): Extension<Arc<Mutex<Inner>>>, Json(review): Json<Value>) -> Response {

@@ -146,7 +146,7 @@ async fn no_form_of_a_lookup_holds_the_value() {
         assert_eq!(answer.status, 200, "{accept}");
         assert!(!answer.text().contains("c4n4ry"), "{accept}");
     }
-    let line = &kit.audit.read()[0];
+    let line = &kit.audit().await[0];
     assert_eq!(
         (&line["kind"], &line["place"], &line["outcome"]),
         (&json!("SecretLookup"), &json!("us-east-2"), &json!("ok"))
