@@ -38,6 +38,12 @@ demo-gateway: $(BUILT) $(MOTO)/bin/moto_server ## secrets from AWS, played by mo
 	cargo build --quiet --package flyte-secrets-testing --features live --bin harness
 	POLICY_WASM=$(BUILT) gateway/demo/run.sh target/debug $(MOTO)
 
+.PHONY: demo-pull
+demo-pull: $(MOTO)/bin/moto_server ## a pod that pulls its secrets from AWS, played by moto, through the gateway
+	cargo build --quiet --package flyte-secret-gateway --bin secret-gateway --example stand-in-cluster
+	cargo build --quiet --package flyte-secrets-pull --package flyte-secrets-cli
+	gateway/demo/pull.sh target/debug $(MOTO)
+
 # Values that tests fetch, in the forms in which they could be printed: plain, in base64 and in hex; and the gateway's.
 CANARY := $(shell sed -n 's/^pub const CANARY: &str = "\(.*\)";/\1/p' testing/src/pods.rs)
 CANARIES = -F -e $(CANARY) -e $(shell printf %s '$(CANARY)' | base64) -e $(shell printf %s '$(CANARY)' | od -An -v -tx1 | tr -d ' \n') \
