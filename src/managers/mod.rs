@@ -367,7 +367,7 @@ fn is_denied(name: &str) -> bool {
         "RUBYOPT",
         "_JAVA_OPTIONS",
     ];
-    name.starts_with("LD_") || name.starts_with("KUBERNETES_") || NAMES.contains(&name)
+    ["BASH_FUNC_", "KUBERNETES_", "LD_"].iter().any(|prefix| name.starts_with(prefix)) || NAMES.contains(&name)
 }
 
 fn open<'a>(manager: ManagerType, context: Context<'a>) -> Box<dyn SecretManager + 'a> {

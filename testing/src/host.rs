@@ -84,6 +84,12 @@ impl Store {
         self.asked.lock().map(|asked| asked.clone()).unwrap_or_default()
     }
 
+    /// What has been asked so far, but for what shows that a store is there.
+    pub fn looked_up(&self) -> Vec<Request> {
+        let is_guard = |request: &Request| ["Namespace", "SecretLookup"].contains(&request.kind.as_str());
+        self.asked().into_iter().filter(|request| !is_guard(request)).collect()
+    }
+
     fn object(&self, request: &Request) -> Result<Value, String> {
         let Request { api_version, kind, name, namespace, .. } = request;
         let found = match (api_version.as_str(), kind.as_str(), namespace) {

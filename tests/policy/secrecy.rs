@@ -394,7 +394,7 @@ fn a_canary_of_the_wrong_type_is_not_quoted() {
             "volumeMounts": [{ "name": "embedded-secret-vol", "mountPath": "/etc/flyte/secrets" }],
         }],
         "volumes": [
-            { "name": "embedded-secret-vol", "emptyDir": { "medium": "Memory" } },
+            { "name": "embedded-secret-vol", "emptyDir": { "medium": "Memory", "sizeLimit": "64Mi" } },
             { "name": "m4pq", "secret": { "secretName": "g", "items": [{ "key": "k", "path": "k" }] } },
         ],
         "imagePullSecrets": [{ "name": "a" }],
