@@ -40,6 +40,9 @@ done";
 /// The longest string that Linux hands to a process, with its end (`MAX_ARG_STRLEN`); a variable is one, name and all.
 const VARIABLE_LIMIT: usize = 128 * 1024 - 1;
 
+/// The size of the volume of the env file, which cannot be larger.
+const ENV_LIMIT: &str = "2Mi";
+
 pub(super) struct Embedded<'a> {
     pub context: Context<'a>,
     /// How many requests have been looked up for the pod.
@@ -258,7 +261,7 @@ impl Embedded<'_> {
             Some(name) => {
                 let name = file_variable(name, grant::ENV_VOLUME, grant::ENV_FILE, grant.grant_variable(key));
                 let variables = vec![crate::pod::variable(ENV_PREFIX, &settings.secret_env_var_prefix), name];
-                let volume = memory_volume(grant::ENV_VOLUME, "2Mi");
+                let volume = memory_volume(grant::ENV_VOLUME, ENV_LIMIT);
                 let plan = Plan { variables, private_volumes: vec![volume], ..Plan::default() };
                 (grant::ENV_VOLUME, grant::ENV_DIR, plan)
             }
@@ -273,10 +276,17 @@ impl Embedded<'_> {
                 (grant::FILES_VOLUME, SECRETS_DIR, plan)
             }
         };
+        let mut mounts = vec![mount(own, volume, false)];
+        if grant.refresh.is_some() && own != grant::ENV_VOLUME {
+            // What its startup probe looks for is written there.
+            plan.private_volumes.push(memory_volume(grant::ENV_VOLUME, ENV_LIMIT));
+            mounts.push(mount(grant::ENV_VOLUME, grant::ENV_DIR, false));
+        }
+        mounts.push(mount(grant::TOKEN_VOLUME, grant::TOKEN_DIR, true));
         plan.private_volumes.push(token_volume(grant::TOKEN_VOLUME, &pull.audience, grant::TOKEN_FILE));
         let container = Container {
             args: grant.to_args(),
-            volume_mounts: vec![mount(own, volume, false), mount(grant::TOKEN_VOLUME, grant::TOKEN_DIR, true)],
+            volume_mounts: mounts,
             ..pull.container()
         };
         plan.init_containers.push(InitContainer { name: ContainerName::Exact(grant::CONTAINER), container });

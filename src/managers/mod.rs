@@ -113,7 +113,7 @@ pub enum Reason {
     #[error("{0}, so the pod cannot refer to the secret; set embeddedSecretManagerConfig.delivery to Auto")]
     NoReference(String),
     /// The pod's annotations keep Vault's agent out.
-    #[error("pod annotation {0} keeps Vault's agent out; remove it")]
+    #[error("annotation {0} keeps Vault's agent out; remove it")]
     AgentOff(String),
     /// The value has no such property.
     #[error("secret {group:?} {problem}; store a JSON object with a string under {key:?}")]

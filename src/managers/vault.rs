@@ -40,7 +40,7 @@ impl SecretManager for Vault<'_> {
             return Err(refused("group", group, wanted));
         }
         self.check_agent(request)?;
-        let folder = self.volume_path()?;
+        let folder = self.effective("secret-volume-path")?.unwrap_or(Cow::Borrowed(SECRETS_DIR));
         let path = [folder.trim_end_matches('/'), "/", &file].concat();
         let mut warnings = Vec::new();
         if !matches!(version.as_str(), "" | "kv1" | "kv2" | "db") {
@@ -66,27 +66,26 @@ impl Vault<'_> {
         Ok(self.pod.annotations(&key)?.into_iter().find(|(found, _)| *found == key).map(|(_, value)| value))
     }
 
-    /// Checks that the pod does not keep the agent out. A pod that the injector has seen already has its annotations.
+    /// The value that an annotation of the injector's will have: the pod's own wins over the settings', unless they are
+    /// locked.
+    fn effective(&self, name: &str) -> Result<Option<Cow<'_, str>>, Reason> {
+        let VaultSecretManager { annotations, lock_annotations, .. } = self.settings;
+        let set = annotations.get(&[PREFIX, name].concat()).map(|value| Cow::Borrowed(value.as_str()));
+        let own = self.own(name)?;
+        Ok(if *lock_annotations { set.or(own) } else { own.or(set) })
+    }
+
+    /// Checks that no annotation keeps the agent out. A pod that the injector has seen already has the request's.
     fn check_agent(&self, request: &SecretRequest) -> Result<(), Reason> {
-        let set =
-            |name: &str, meant: fn(&str) -> bool| Ok::<_, Reason>(self.own(name)?.is_some_and(|value| meant(&value)));
-        if set("agent-inject", |value| matches!(value, "0" | "f" | "F" | "false" | "FALSE" | "False"))? {
+        let inject = self.effective("agent-inject")?;
+        if inject.is_some_and(|value| matches!(&*value, "0" | "f" | "F" | "false" | "FALSE" | "False")) {
             return Err(Reason::AgentOff([PREFIX, "agent-inject: \"false\""].concat()));
         }
         let seen = self.own(&format!("agent-inject-secret-{}", id(request)))?.is_some();
-        if !seen && set("agent-inject-status", |value| value == "injected")? {
+        if !seen && self.effective("agent-inject-status")?.is_some_and(|status| status == "injected") {
             return Err(Reason::AgentOff([PREFIX, "agent-inject-status: injected"].concat()));
         }
         Ok(())
-    }
-
-    /// Where the agent mounts its files: the pod's own annotation wins over the settings', unless they are locked.
-    fn volume_path(&self) -> Result<Cow<'_, str>, Reason> {
-        let VaultSecretManager { annotations, lock_annotations, .. } = self.settings;
-        let set = annotations.get(&[PREFIX, "secret-volume-path"].concat()).map(|path| Cow::Borrowed(path.as_str()));
-        let own = self.own("secret-volume-path")?;
-        let chosen = if *lock_annotations { set.or(own) } else { own.or(set) };
-        Ok(chosen.unwrap_or(Cow::Borrowed(SECRETS_DIR)))
     }
 
     /// The request's annotations, the common ones, and those of the settings, which win.

@@ -11,7 +11,6 @@ use std::marker::PhantomData;
 use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// A field that is not of the type that Kubernetes gives it. What it holds is not shown: it may be a secret's value.
@@ -195,6 +194,31 @@ document! {
     }
 }
 
+/// A volume, as far as tokens of service accounts are in it.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct TokenVolume {
+    projected: TokenSources,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct TokenSources {
+    sources: Vec<TokenSource>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct TokenSource {
+    service_account_token: Token,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Token {
+    audience: String,
+}
+
 /// How many containers are read. With the least that the API server gives each, more do not fit into what etcd takes.
 const CONTAINERS: usize = 10_000;
 
@@ -335,18 +359,16 @@ impl<'a> Pod<'a> {
         for container in self.containers() {
             let Some(args) = container.args.get().filter(|args| args.get().contains(command)) else { continue };
             if container.name()? == name
-                && read::<Vec<Value>>(args, "containers.args")?.first().is_some_and(|it| it == command)
+                && read::<Vec<String>>(args, "containers.args")
+                    .is_ok_and(|args| args.first().is_some_and(|it| it == command))
             {
                 return Ok(true);
             }
         }
         let volumes = self.spec.get().map_or(&[][..], |spec| spec.volumes.items());
-        volumes.iter().try_fold(false, |found, json| {
-            let volume: Value = read(json, "spec.volumes")?;
-            let sources = volume.pointer("/projected/sources").and_then(Value::as_array).into_iter().flatten();
-            let mut audiences = sources.filter_map(|source| source.pointer("/serviceAccountToken/audience"));
-            Ok(found || audiences.any(|found| found == audience))
-        })
+        let tokens = volumes.iter().filter(|json| json.get().contains(audience));
+        let tokens = tokens.filter_map(|json| read::<TokenVolume>(json, "spec.volumes").ok());
+        Ok(tokens.flat_map(|volume| volume.projected.sources).any(|it| it.service_account_token.audience == audience))
     }
 
     /// Whether it runs on Windows (`spec.os.name`).

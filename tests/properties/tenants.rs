@@ -63,6 +63,8 @@ fn asked(pod: &Value, key: &str, settings: &Value, style: text::Style) -> BTreeS
     store
         .asked()
         .into_iter()
+        // What shows that a store is there is nobody's.
+        .filter(|request| !["Namespace", "SecretLookup"].contains(&request.kind.as_str()))
         .map(|request| format!("{}/{:?}/{}", request.kind, request.namespace, request.name))
         .collect()
 }
