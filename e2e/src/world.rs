@@ -42,7 +42,7 @@ pub struct World {
     pub clouds: Clouds,
     pub gateway: Option<Gateway>,
     /// Ends last.
-    own: Option<ControlPlane>,
+    pub own: Option<ControlPlane>,
 }
 
 impl World {

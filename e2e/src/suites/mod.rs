@@ -13,6 +13,7 @@ mod embedded;
 mod gateway;
 mod golden;
 mod load;
+pub mod node;
 mod reinvocation;
 mod rules;
 mod scripts;
