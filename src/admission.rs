@@ -3,12 +3,13 @@
 use std::mem;
 
 use crate::cut;
+use crate::grant;
 use crate::managers::{self, Context, Injected, Outcome};
-use crate::pod::{self, Limits};
+use crate::pod::{self, Conflict, Limits, Placement};
 use crate::review::{self, LABEL};
 use crate::secret_request;
 use crate::settings;
-use crate::store::Cluster;
+use crate::store::{Cluster, Reader};
 use crate::verdict::{Rejection, Verdict, audit};
 
 /// How many warnings of one kind are given; Kubernetes passes on no more either.
@@ -28,30 +29,54 @@ pub fn explain(payload: &[u8], cluster: &dyn Cluster) -> (Verdict, Vec<Injected>
 
 fn decide(payload: &[u8], cluster: &dyn Cluster, outcome: &mut Outcome) -> Result<Verdict, Rejection> {
     let Some(review) = review::read(payload)? else { return Ok(Verdict::Accept { warnings: Vec::new() }) };
+    let settings = settings::parse(review.settings);
+    let audience = settings.as_ref().map_or(grant::AUDIENCE, |it| &it.embedded_secret_manager_config.pull.audience);
+    let granted = review.pod.has_grant(grant::CONTAINER, grant::COMMAND, audience)?;
+    let check_grant = |planned: bool| match granted && !planned {
+        true => Err(Conflict::Granted(grant::CONTAINER.to_owned())),
+        false => Ok(()),
+    };
     let annotations = review.pod.annotations(secret_request::ANNOTATION_PREFIX)?;
     if !review.is_labelled()? {
+        check_grant(false)?;
         let asks = annotations.iter().any(|(key, _)| secret_request::number_of(key).is_some());
         let (label, value) = LABEL;
         let warning = format!("the pod asks for secrets but gets none: it lacks the label {label}: \"{value}\"");
         return Ok(Verdict::Accept { warnings: asks.then_some(warning).into_iter().collect() });
     }
+    let settings = settings?;
     let limits = Limits::new(&review.pod, review.string_bytes)?;
-    let found = secret_request::read(annotations.iter().map(|(key, value)| (*key, &**value)))?;
+    let found =
+        secret_request::read_with(annotations.iter().map(|(key, value)| (*key, &**value)), settings.unknown_fields)?;
     let mut warnings: Vec<String> = found
         .ignored
         .iter()
         .take(WARNINGS)
-        .map(|key| format!("annotation {:?} is no secret request: s and a number are wanted", cut(key)))
+        .map(|key| format!("ignored annotation {:?}: expected flyte.secrets/s<number>", cut(key)))
         .collect();
+    let unknown = found.unknown.iter().take(WARNINGS);
+    warnings
+        .extend(unknown.map(|(annotation, field)| format!("annotation {annotation}: ignored unknown field {field:?}")));
     if found.requests.is_empty() {
+        check_grant(false)?;
         return Ok(Verdict::Accept { warnings });
     }
-    let settings = settings::parse(review.settings)?;
-    let context =
-        Context { pod: &review.pod, limits: &limits, namespace: &review.namespace, settings: &settings, cluster };
+    let placement = Placement::of(&review.pod, &settings)?;
+    let limits = limits.with(&placement);
+    let reader = Reader::new(cluster, settings.limits.reads);
+    let context = Context {
+        pod: &review.pod,
+        limits: &limits,
+        namespace: &review.namespace,
+        creator: &review.creator,
+        settings: &settings,
+        files_by_value: false,
+        reader: &reader,
+    };
     managers::inject_into(outcome, &found.requests, context)?;
+    check_grant(outcome.merged.shared_init_container(grant::CONTAINER).is_some())?;
     warnings.append(&mut outcome.warnings);
     let audit = audit(&outcome.injected);
-    let pod = pod::apply(review.pod, mem::take(&mut outcome.merged))?;
+    let pod = pod::apply(review.pod, mem::take(&mut outcome.merged), &placement)?;
     Ok(Verdict::Mutate { pod, audit, warnings })
 }

@@ -10,6 +10,9 @@
 //! | [`names`] | scopes, and the names of secrets in each store, with their inverses |
 //! | [`store`] | reading values through the cluster; what a host's errors mean |
 //! | [`tenancy`] | which pods may have which secrets |
+//! | [`grant`] | what a pod was granted, as arguments of the init container that pulls it |
+//! | [`answer`] | what the secret gateway answers to a pull |
+//! | [`env_file`] | the file that the kubelet reads variables from |
 //! | [`pod`] | a pod as it came in, what is to be added to it, and the edit |
 //! | [`verdict`] | the answer, its code and its words |
 //! | `policy` | the waPC functions that the host calls, and its host capability (feature `policy`) |
@@ -19,6 +22,9 @@
 #![deny(unsafe_code)]
 
 pub mod admission;
+pub mod answer;
+pub mod env_file;
+pub mod grant;
 pub mod managers;
 pub mod names;
 pub mod pod;

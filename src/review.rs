@@ -4,14 +4,13 @@
 
 use std::str::Utf8Error;
 
-use memchr::memmem;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::pod::{self, OBJECT_LIMIT, Pod};
-use crate::secret_request::REQUEST_PREFIX;
+use crate::secret_request::REQUEST_DOMAIN;
 
 /// The label that Flyte puts on pods that ask for secrets.
 pub const LABEL: (&str, &str) = ("inject-flyte-secrets", "true");
@@ -22,6 +21,8 @@ pub struct Review<'a> {
     pub pod: Pod<'a>,
     /// The namespace that it is created in.
     pub namespace: String,
+    /// The user who creates it (`userInfo.username`).
+    pub creator: String,
     /// The length of all its strings, if the payload is longer than what etcd takes; else 0.
     pub string_bytes: usize,
     /// The policy's settings, as JSON.
@@ -64,7 +65,7 @@ impl From<serde_json::Error> for Malformed {
 /// # Errors
 /// The payload is not an admission request, or its object not a pod.
 pub fn read(payload: &[u8]) -> Result<Option<Review<'_>>, Malformed> {
-    if !may_hold(payload, REQUEST_PREFIX) {
+    if !may_hold_secrets(payload) {
         return Ok(None);
     }
     // Checked once and not string by string.
@@ -79,16 +80,28 @@ pub fn read(payload: &[u8]) -> Result<Option<Review<'_>>, Malformed> {
     Ok(Some(Review {
         pod,
         namespace: request.namespace.unwrap_or_default(),
+        creator: request.user_info.and_then(|user| user.username).unwrap_or_default(),
         string_bytes: if payload.len() > OBJECT_LIMIT { object(payload).as_ref().map_or(0, string_bytes) } else { 0 },
         settings: settings.map_or("null", RawValue::get),
     }))
 }
 
-/// Whether a text may be in the payload. JSON can write its characters as `\u`, which the host does not; where there is
-/// such an escape, it may.
-fn may_hold(payload: &[u8], text: &str) -> bool {
-    let mut backslashes = memchr::memchr_iter(b'\\', payload);
-    memmem::find(payload, text.as_bytes()).is_some() || backslashes.any(|at| payload.get(at + 1) == Some(&b'u'))
+/// Whether what stands before the `//` of an address is the option of a [grant](crate::grant).
+fn is_grant(before: &[u8]) -> bool {
+    let option = before.strip_suffix(b"\"https:").map(<[u8]>::trim_ascii_end);
+    let option = option.and_then(|option| option.strip_suffix(b",")).map(<[u8]>::trim_ascii_end);
+    option.is_some_and(|option| option.ends_with(b"\"--gateway\""))
+}
+
+/// Whether a secret request, or a grant, may be in the payload. JSON can write any character as `\u`, which the host does not; where
+/// there is such an escape, one may. One pass: the slash of a request's annotation and the backslash are both rare.
+fn may_hold_secrets(payload: &[u8]) -> bool {
+    memchr::memchr2_iter(b'/', b'\\', payload).any(|at| match payload.split_at_checked(at) {
+        Some((before, [b'/', b's', ..])) => before.ends_with(REQUEST_DOMAIN.as_bytes()),
+        Some((before, [b'/', b'/', ..])) => is_grant(before),
+        Some((_, [b'\\', b'u', ..])) => true,
+        _ => false,
+    })
 }
 
 /// Whether the object is none that this policy looks at; then it may have any fields.
@@ -127,7 +140,14 @@ struct AdmissionRequest<Object> {
     #[serde(alias = "sub_resource")]
     sub_resource: Option<String>,
     namespace: Option<String>,
+    #[serde(alias = "user_info")]
+    user_info: Option<UserInfo>,
     object: Option<Object>,
+}
+
+#[derive(Deserialize)]
+struct UserInfo {
+    username: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -152,15 +172,17 @@ mod tests {
     #[test]
     fn escapes_hide_nothing() {
         let table = [
-            ("{\"a/b\"}", true),
-            ("a/", false),
-            ("/b", false),
-            ("//a/a/b", true),
-            ("{\"\\u0061/b\"}", true),
-            ("\"\\\\a\\n/b\"", false),
+            ("{\"flyte.secrets/s0\"}", true),
+            ("flyte.secrets/", false),
+            ("/s", false),
+            ("//flyte.secrets/flyte.secrets/s", true),
+            ("{\"\\u0066lyte.secrets/s0\"}", true),
+            ("\"\\\\a\\n/s\"", false),
+            ("[\"pull\", \"--gateway\" ,\n\"https://gateway\"]", true),
+            ("[\"--gateways\",\"https://gateway\"]", false),
         ];
         for (text, held) in table {
-            assert_eq!(may_hold(text.as_bytes(), "a/b"), held, "{text}");
+            assert_eq!(may_hold_secrets(text.as_bytes()), held, "{text}");
         }
     }
 }

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::names::Scope;
+use crate::names::kubernetes::{is_dns_label, is_dns_subdomain};
 use crate::settings::Tenancy;
 
 /// Why a pod may not have the secrets that it claims.
@@ -14,49 +15,75 @@ pub enum Error {
     /// The namespace is not what the labels yield.
     #[error(
         "the pod is in namespace {found:?}, but secrets of its project, domain and organization are for pods in \
-             namespace {wanted:?}; correct the labels, or run the task where its project runs"
+             namespace {expected:?}; correct the labels, or run the task where its project runs"
     )]
     Namespace {
         /// The pod's.
         found: String,
         /// What the template yields.
-        wanted: String,
+        expected: String,
     },
     /// The labels are not all that the namespace could mean.
     #[error(
-        "the pod's label {label} holds {divider:?}, which divides tenancy.namespaceTemplate, so that its namespace could be \
-             another project's, too; rename it, or divide the template by something else"
+        "label {label}={value:?} contains the template's separator {separator:?}, so its namespace is ambiguous; rename it, or \
+             change tenancy.namespaceTemplate"
     )]
     Ambiguous {
         /// The label.
         label: &'static str,
+        /// Its value.
+        value: String,
         /// What stands before its value in the template.
-        divider: String,
+        separator: String,
     },
     /// The organization is not one of those that the settings name.
     #[error("the pod's label organization is {0:?}, which is none of this cluster's in tenancy.organizations")]
     Organization(String),
     /// The service account is not one of those that the settings name.
     #[error(
-        "the pod runs as service account {0:?}, which may have no secrets; the operator names those that may in \
+        "service account {0:?} must not have secrets; run the task as another, or let the operator add it to \
              tenancy.serviceAccounts"
     )]
     ServiceAccount(String),
+    /// The pod's creator is not one of those whose labels the settings trust.
+    #[error(
+        "user {0:?} who creates the pod is not in tenancy.creators, so its labels are not trusted; create it through Flyte, \
+             or let the operator add the user"
+    )]
+    Creator(String),
 }
 
-/// Says whether a pod in `namespace`, run as `service_account`, may have secrets of `scope`.
+/// Where a pod comes from, as the API server has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin<'a> {
+    /// The pod's namespace.
+    pub namespace: &'a str,
+    /// The service account that it runs as.
+    pub service_account: &'a str,
+    /// The user who creates it (`userInfo.username` of the admission request). Nobody knows it after admission, where the
+    /// policy has checked it.
+    pub creator: Option<&'a str>,
+}
+
+/// Checks whether a pod may have secrets of `scope`.
 ///
 /// # Errors
 /// It may not, and why.
-pub fn check(tenancy: &Tenancy, scope: Scope, namespace: &str, service_account: &str) -> Result<(), Error> {
+pub fn check(tenancy: &Tenancy, scope: Scope, origin: &Origin) -> Result<(), Error> {
+    let Origin { namespace, service_account, creator } = *origin;
     let names = |allowed: &[String]| allowed.iter().any(|name| name == scope.organization);
     if tenancy.organizations.as_deref().is_some_and(|allowed| !names(allowed)) {
         return Err(Error::Organization(scope.organization.to_owned()));
     }
+    if let (Some(allowed), Some(creator)) = (&tenancy.creators, creator)
+        && !allowed.iter().any(|it| it.0 == creator)
+    {
+        return Err(Error::Creator(creator.to_owned()));
+    }
     if let Some(template) = &tenancy.namespace_template {
-        let wanted = template.render(scope);
-        if wanted != namespace {
-            return Err(Error::Namespace { found: namespace.to_owned(), wanted });
+        let expected = template.render(scope);
+        if expected != namespace {
+            return Err(Error::Namespace { found: namespace.to_owned(), expected });
         }
         template.divides(scope)?;
     }
@@ -70,8 +97,46 @@ pub fn check(tenancy: &Tenancy, scope: Scope, namespace: &str, service_account: 
     Ok(())
 }
 
+impl Tenancy {
+    /// Returns the labels that nothing binds: a pod has the secrets of whatever they claim.
+    pub fn unbound_labels(&self) -> impl Iterator<Item = &'static str> {
+        let bound = |piece: &Piece| match &self.namespace_template {
+            Some(template) => template.pieces.contains(piece),
+            None => false,
+        };
+        let labels = [
+            ("organization", self.organizations.is_some() || bound(&Piece::Organization)),
+            ("project", bound(&Piece::Project)),
+            ("domain", bound(&Piece::Domain)),
+        ];
+        let trusted = self.creators.is_some();
+        labels.into_iter().filter(move |(_, bound)| !trusted && !bound).map(|(label, _)| label)
+    }
+}
+
+/// The user who creates pods: a user name, or a service account as `serviceaccount:NAMESPACE/NAME`, which is read as
+/// Kubernetes' user name for it, `system:serviceaccount:NAMESPACE:NAME`.
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(with = "String"))]
+#[serde(try_from = "String")]
+pub struct Creator(String);
+
+impl TryFrom<String> for Creator {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.strip_prefix("serviceaccount:").map(|account| account.split_once('/')) {
+            Some(Some((namespace, name))) if is_dns_label(namespace) && is_dns_subdomain(name) => {
+                Ok(Self(["system:serviceaccount", namespace, name].join(":")))
+            }
+            None if !text.is_empty() => Ok(Self(text)),
+            _ => Err(format!("invalid user {text:?}; expected a user name or serviceaccount:NAMESPACE/NAME")),
+        }
+    }
+}
+
 /// A namespace with `{{ project }}`, `{{ domain }}` and `{{ organization }}` in it, as Flyte's `namespaceMapping` has
-/// it; `{{ org }}` is read as well.
+/// it; `{{ org }}` is read as well. Without any of them it is one namespace, as Flyte 2 runs all tasks in one.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(with = "String"))]
 #[serde(try_from = "String", into = "String")]
@@ -123,8 +188,8 @@ impl TryFrom<String> for NamespaceTemplate {
         if inner.contains(&Piece::Literal(String::new())) {
             return Err(format!("{text:?} has two names side by side, so that several pairs yield one namespace"));
         }
-        if pieces.len() == 1 {
-            return Err(format!("{text:?} is the same for every project; use {{{{ project }}}}-{{{{ domain }}}}"));
+        if pieces.len() == 1 && !is_dns_label(&text) {
+            return Err(format!("invalid namespace {text:?}; name one, or use {{{{ project }}}}-{{{{ domain }}}}"));
         }
         Ok(Self { text, pieces })
     }
@@ -137,24 +202,19 @@ impl From<NamespaceTemplate> for String {
 }
 
 impl NamespaceTemplate {
-    /// Whether the namespace says of which organization a pod is.
-    pub fn binds_organization(&self) -> bool {
-        self.pieces.contains(&Piece::Organization)
-    }
-
     fn render(&self, scope: Scope) -> String {
         self.pieces.iter().map(|piece| piece.of(scope).1).collect()
     }
 
-    /// Says whether no other labels yield the same namespace. That is so if what follows a divider does not hold it: then the
-    /// last one divides. (Labels start and end with letters or digits.)
+    /// Checks that no other labels yield the same namespace. That is so if a separator and the value behind it hold the
+    /// separator once, even overlapping: then its last occurrence in the namespace is where the value starts.
     fn divides(&self, scope: Scope) -> Result<(), Error> {
-        let (mut divider, mut first) = ("", true);
+        let (mut separator, mut first) = ("", true);
         for piece in &self.pieces {
             match (piece, piece.of(scope)) {
-                (Piece::Literal(text), _) => divider = text,
-                (_, (label, value)) if !first && value.contains(divider) => {
-                    return Err(Error::Ambiguous { label, divider: divider.to_owned() });
+                (Piece::Literal(text), _) => separator = text,
+                (_, (label, value)) if !first && [separator, value].concat().rfind(separator) != Some(0) => {
+                    return Err(Error::Ambiguous { label, value: value.to_owned(), separator: separator.to_owned() });
                 }
                 _ => first = false,
             }
@@ -166,6 +226,10 @@ impl NamespaceTemplate {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn from<'a>(namespace: &'a str, service_account: &'a str) -> Origin<'a> {
+        Origin { namespace, service_account, creator: Some("system:serviceaccount:flyte:flyte-binary") }
+    }
 
     const SCOPE: Scope = Scope { organization: "acme", domain: "development", project: "flytesnacks" };
 
@@ -183,7 +247,9 @@ mod tests {
             ),
             ("{{ project }}-{{ name }}", refused("{{ name }} is none of project, domain and organization")),
             ("{{ project", refused("\"{{ project\" has {{ without }}")),
-            ("flyte", refused("\"flyte\" is the same for every project; use {{ project }}-{{ domain }}")),
+            ("flyte", Ok("flyte".to_owned())),
+            ("Flyte", refused("invalid namespace \"Flyte\"; name one, or use {{ project }}-{{ domain }}")),
+            ("", refused("invalid namespace \"\"; name one, or use {{ project }}-{{ domain }}")),
         ];
         for (text, rendered) in table {
             assert_eq!(
@@ -199,6 +265,7 @@ mod tests {
         let tenancy = Tenancy {
             namespace_template: NamespaceTemplate::try_from("{{ project }}-{{ domain }}".to_owned()).ok(),
             organizations: None,
+            creators: None,
             service_accounts: Some(["default", "flytesnacks-development/trainer"].map(str::to_owned).into()),
         };
         let account = |name: &str| Err(Error::ServiceAccount(name.to_owned()));
@@ -209,13 +276,13 @@ mod tests {
             (
                 "elsewhere",
                 "default",
-                Err(Error::Namespace { found: "elsewhere".into(), wanted: "flytesnacks-development".into() }),
+                Err(Error::Namespace { found: "elsewhere".into(), expected: "flytesnacks-development".into() }),
             ),
         ];
         for (namespace, name, answer) in table {
-            assert_eq!(check(&tenancy, SCOPE, namespace, name), answer, "{namespace}/{name}");
+            assert_eq!(check(&tenancy, SCOPE, &from(namespace, name)), answer, "{namespace}/{name}");
         }
-        assert_eq!(check(&Tenancy::default(), SCOPE, "elsewhere", "other"), Ok(()));
+        assert_eq!(check(&Tenancy::default(), SCOPE, &from("elsewhere", "other")), Ok(()));
     }
 
     #[test]
@@ -223,29 +290,82 @@ mod tests {
         let tenancy =
             Tenancy { organizations: Some(["globex", "acme"].map(str::to_owned).into()), ..Tenancy::default() };
         let other = Scope { organization: "Acme", ..SCOPE };
-        assert_eq!(check(&tenancy, SCOPE, "x", "y"), Ok(()));
-        assert_eq!(check(&tenancy, other, "x", "y"), Err(Error::Organization("Acme".into())));
+        assert_eq!(check(&tenancy, SCOPE, &from("x", "y")), Ok(()));
+        assert_eq!(check(&tenancy, other, &from("x", "y")), Err(Error::Organization("Acme".into())));
     }
 
     #[test]
     fn a_namespace_is_one_tenants() {
-        let ambiguous = |label, divider: &str| Err(Error::Ambiguous { label, divider: divider.to_owned() });
+        let ambiguous = |label, value: &str, separator: &str| {
+            Err(Error::Ambiguous { label, value: value.to_owned(), separator: separator.to_owned() })
+        };
         // Template, organization, project and domain.
         let table = [
             ("{{ project }}-{{ domain }}", ["o", "a-b", "c"], Ok(())),
-            ("{{ project }}-{{ domain }}", ["o", "a", "b-c"], ambiguous("domain", "-")),
+            ("{{ project }}-{{ domain }}", ["o", "a", "b-c"], ambiguous("domain", "b-c", "-")),
             ("{{ project }}--{{ domain }}", ["o", "a", "b-c"], Ok(())),
-            ("{{ project }}--{{ domain }}", ["o", "a", "b--c"], ambiguous("domain", "--")),
+            ("{{ project }}--{{ domain }}", ["o", "a", "b--c"], ambiguous("domain", "b--c", "--")),
             ("x-{{ domain }}-{{ org }}-y", ["o", "p", "a-b"], Ok(())),
-            ("x-{{ domain }}-{{ org }}-y", ["a-b", "p", "c"], ambiguous("organization", "-")),
+            ("x-{{ domain }}-{{ org }}-y", ["a-b", "p", "c"], ambiguous("organization", "a-b", "-")),
             ("{{ project }}", ["o", "a-b", "c-d"], Ok(())),
+            // These separators can overlap themselves.
+            ("{{ project }}-x-{{ domain }}", ["o", "a", "x-b"], ambiguous("domain", "x-b", "-x-")),
+            ("{{ project }}-x-{{ domain }}", ["o", "a-x", "b"], Ok(())),
+            ("{{ project }}aa{{ domain }}", ["o", "b", "ac"], ambiguous("domain", "ac", "aa")),
         ];
         for (text, [organization, project, domain], answer) in table {
             let scope = Scope { organization, domain, project };
             let template = NamespaceTemplate::try_from(text.to_owned()).expect("a template");
             let namespace = template.render(scope);
             let tenancy = Tenancy { namespace_template: Some(template), ..Tenancy::default() };
-            assert_eq!(check(&tenancy, scope, &namespace, "default"), answer, "{text} {scope:?}");
+            assert_eq!(check(&tenancy, scope, &from(&namespace, "default")), answer, "{text} {scope:?}");
+        }
+    }
+
+    #[test]
+    fn creators_are_users_or_service_accounts() {
+        let account = "system:serviceaccount:flyte:flyte-binary";
+        let table = [
+            (account, Ok(account)),
+            ("serviceaccount:flyte/flyte-binary", Ok(account)),
+            ("jane@example.com", Ok("jane@example.com")),
+            ("", Err(())),
+            ("serviceaccount:flyte-binary", Err(())),
+            ("serviceaccount:flyte/../x", Err(())),
+        ];
+        for (text, user) in table {
+            let creator = Creator::try_from(text.to_owned());
+            assert_eq!(creator.clone().map(|it| it.0).map_err(drop), user.map(str::to_owned), "{text}");
+            let tenancy = Tenancy { creators: creator.ok().map(|it| vec![it]), ..Tenancy::default() };
+            let other = Err(Error::Creator(account.to_owned()));
+            let answer = if user.is_ok_and(|user| user != account) { other } else { Ok(()) };
+            assert_eq!(check(&tenancy, SCOPE, &from("flyte", "default")), answer, "{text}");
+        }
+    }
+
+    #[test]
+    fn labels_that_nothing_binds_are_named() {
+        let template = |text: &str| NamespaceTemplate::try_from(text.to_owned()).ok();
+        let creator = Creator::try_from("flyte".to_owned()).ok();
+        let organizations = Some(vec!["flyte".to_owned()]);
+        let table = [
+            (Tenancy::default(), vec!["organization", "project", "domain"]),
+            (
+                Tenancy { namespace_template: template("flyte"), ..Tenancy::default() },
+                vec!["organization", "project", "domain"],
+            ),
+            (
+                Tenancy { namespace_template: template("{{ project }}-{{ domain }}"), ..Tenancy::default() },
+                vec!["organization"],
+            ),
+            (
+                Tenancy { namespace_template: template("{{ project }}"), organizations, ..Tenancy::default() },
+                vec!["domain"],
+            ),
+            (Tenancy { creators: creator.map(|it| vec![it]), ..Tenancy::default() }, vec![]),
+        ];
+        for (tenancy, unbound) in table {
+            assert_eq!(tenancy.unbound_labels().collect::<Vec<_>>(), unbound, "{tenancy:?}");
         }
     }
 }

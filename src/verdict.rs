@@ -61,6 +61,7 @@ impl Rejection {
     pub fn code(&self) -> u16 {
         let severity = match self {
             Self::Settings(_) => Severity::Unavailable,
+            Self::Conflict(Conflict::Granted(_)) => Severity::Forbidden,
             Self::Refusal(refusal) => match refusal.as_ref() {
                 Refusal::Request { tried, .. } => {
                     tried.iter().map(|(_, reason)| reason.severity()).max().unwrap_or(Severity::Invalid)

@@ -1,6 +1,7 @@
 //! `check`: what is wrong in Flyte's `webhook` section, shown in its file.
 
-use flyte_secrets_explain::check::{self, Checked, Finding};
+use flyte_secrets_explain::check::{self, Checked, Settings};
+use flyte_secrets_explain::flyte::{self, Configuration};
 use serde_json::Value;
 
 use crate::files;
@@ -14,6 +15,33 @@ pub struct Arguments {
     /// How the answer is written
     #[arg(short, long, value_enum, default_value = "text")]
     output: Format,
+    #[command(flatten)]
+    flyte: Flyte,
+}
+
+/// Which Flyte a configuration is for.
+#[derive(clap::Args)]
+pub struct Flyte {
+    /// The version of Flyte that reads the configuration [default: recognized by its other sections]
+    #[arg(long, value_enum, value_name = "VERSION")]
+    flyte_version: Option<Version>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Version {
+    #[value(name = "1")]
+    One,
+    #[value(name = "2")]
+    Two,
+}
+
+impl Flyte {
+    fn version(&self) -> Option<flyte::Version> {
+        self.flyte_version.map(|version| match version {
+            Version::One => flyte::Version::One,
+            Version::Two => flyte::Version::Two,
+        })
+    }
 }
 
 /// Why there is nothing to check.
@@ -27,14 +55,15 @@ pub enum Error {
 
 pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
     let source = files::read(&arguments.file)?;
-    let checked = check::check(&source)?;
+    let checked = check::check(&source, arguments.flyte.version())?;
     match arguments.output {
         Format::Json => output::json(&checked),
         Format::Text => {
-            let Checked { valid, sections, findings, .. } = &checked;
-            for Finding { severity, message, place, .. } in findings {
-                output::print(&output::finding(*severity, message, &source, *place));
+            let Checked { valid, sections, configurations, findings, .. } = &checked;
+            for line in configurations.iter().flat_map(Configuration::summary) {
+                output::print(&(line + "\n"));
             }
+            findings.iter().for_each(|finding| output::print(&output::finding(finding, &source)));
             if *valid {
                 output::print(&format!("{}: {} valid\n", source.name, sections.join(", ")));
             }
@@ -45,5 +74,10 @@ pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
 
 /// Returns the one section in a file, which must be valid, as the policy reads it.
 pub fn settings(path: &str) -> Result<Value, Error> {
-    Ok(check::settings(&files::read(path)?)?)
+    Ok(check::settings(&files::read(path)?, None, None)?.settings)
+}
+
+/// Returns the one section in a file or in one of its ConfigMaps, and what Flyte makes of it.
+pub fn configured(path: &str, flyte: &Flyte, config_map: Option<&str>) -> Result<Settings, Error> {
+    Ok(check::settings(&files::read(path)?, flyte.version(), config_map)?)
 }

@@ -49,7 +49,8 @@ struct Query {
     /// Which names of the broader scopes, in this order [default: canonical, documented]
     #[arg(long, value_enum)]
     scheme: Vec<Scheme>,
-    /// Print the line that stores the secret, with the value from standard input: for each scope, under its first name
+    /// Print the line that stores the secret, with the value from standard input: for each scope, under its first name; for
+    /// Kubernetes and the organization flyte with the labels by which `flyte get secret` finds it
     #[arg(long)]
     command: bool,
     /// Region of AWS, project of GCP, name of the Key Vault, or namespace of Kubernetes [default: flyte]
@@ -154,6 +155,14 @@ fn show(query: &Query, format: Format) -> Result<Answer, Error> {
             let rows = found.iter().map(|named| [named.scope.clone(), text(named)]);
             output::print(&output::table(["SCOPE", "NAME"], &rows.collect::<Vec<_>>()));
         }
+    }
+    if query.command && query.store == StoreKind::K8s {
+        let labelled =
+            found.iter().any(|named| named.command.as_deref().is_some_and(|it| it.contains(names::FLYTE_LABELS)));
+        output::note(match labelled {
+            true => "the labels app.flyte.org/* let `flyte get secret` find the Secrets",
+            false => "`flyte get secret` does not find the Secrets: it reads canonical names of the organization flyte",
+        });
     }
     Ok(answer)
 }

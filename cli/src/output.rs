@@ -8,7 +8,7 @@ use std::ops::Range;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
-use flyte_secrets_explain::check::Severity;
+use flyte_secrets_explain::check::{Finding, Severity};
 use flyte_secrets_explain::source::Source;
 use flyte_secrets_explain::yaml::Place;
 use serde::Serialize;
@@ -42,9 +42,20 @@ pub enum Format {
     Json,
 }
 
-/// Writes to standard output. Whoever has stopped reading wants no more; what cannot be written is no answer.
+/// Writes text for people to standard output. Where no colours are wanted, the stream drops them, and with them every
+/// control character: not for data.
 pub fn print(text: &str) {
-    if let Err(error) = anstream::stdout().write_all(text.as_bytes()) {
+    write(anstream::stdout(), text);
+}
+
+/// Writes data to standard output, as it is.
+pub fn data(text: &str) {
+    write(std::io::stdout(), text);
+}
+
+/// Whoever has stopped reading wants no more; what cannot be written is no answer.
+fn write(mut stream: impl Write, text: &str) {
+    if let Err(error) = stream.write_all(text.as_bytes()) {
         if error.kind() != ErrorKind::BrokenPipe {
             fail(&error);
         }
@@ -55,7 +66,7 @@ pub fn print(text: &str) {
 /// Writes an answer for programs, with a line for each member.
 pub fn json(answer: &impl Serialize) {
     match serde_json::to_string_pretty(answer) {
-        Ok(text) => print(&(text + "\n")),
+        Ok(text) => data(&(text + "\n")),
         Err(error) => {
             fail(&error);
             std::process::exit(2);
@@ -102,10 +113,18 @@ pub fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> String
     text
 }
 
-/// A unified diff in colour; the stream drops the colours where they are not wanted.
+/// Whether standard output is to have colours.
+fn colored() -> bool {
+    anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never
+}
+
+/// A unified diff, in colour where that is wanted. Its lines are data.
 pub fn diff(name: &str, before: &str, after: &str) -> String {
     let diff = TextDiff::from_lines(before, after);
     let unified = diff.unified_diff().header(name, "as admitted").to_string();
+    if !colored() {
+        return unified;
+    }
     unified
         .lines()
         .map(|line| {
@@ -120,19 +139,23 @@ pub fn diff(name: &str, before: &str, after: &str) -> String {
         .collect()
 }
 
-/// A message, and the place in a file that it is about.
-pub fn finding(severity: Severity, message: &str, source: &Source, place: Option<Place>) -> String {
-    let level = match severity {
+/// A finding, and the place in a file that it is about. A file within a string of the text has no lines of its own to show.
+pub fn finding(finding: &Finding, source: &Source) -> String {
+    let level = match finding.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let title = level.primary_title(message);
-    let group = match place {
-        Some(place) => {
+    let title = level.primary_title(finding.message.as_str());
+    let path = match &finding.file {
+        Some(file) => format!("{} ({file})", source.name),
+        None => source.name.clone(),
+    };
+    let group = match finding.place {
+        Some(place) if finding.file.is_none() => {
             let annotation = AnnotationKind::Primary.span(span(&source.text, place));
             title.element(Snippet::source(source.text.as_str()).path(source.name.as_str()).annotation(annotation))
         }
-        None => title.element(annotate_snippets::Origin::path(source.name.as_str())),
+        _ => title.element(annotate_snippets::Origin::path(path.as_str())),
     };
     Renderer::styled().render(&[group]) + "\n"
 }

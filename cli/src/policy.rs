@@ -2,11 +2,13 @@
 //!
 //! The manifests are those of the Helm chart; `--values` prints what the chart wants to know.
 
+use flyte_secrets_explain::check::Settings;
+use flyte_secrets_explain::flyte::Version;
 use flyte_secrets_explain::yaml;
-use flyte_secrets_policy::settings::{self, EmbeddedSecretManager, ManagerType, Provider};
+use flyte_secrets_policy::settings::{self, Delivery, EmbeddedSecretManager, ManagerType, Provider};
 use serde_json::{Value, json};
 
-use crate::check;
+use crate::check::{self, Flyte};
 use crate::output::{self, Answer};
 
 /// Print the policy and its rights for a cluster that runs Flyte's own webhook today, and what to switch off there
@@ -18,9 +20,15 @@ pub struct Arguments {
     /// Print values for the Helm chart, which installs the secret gateway too
     #[arg(long)]
     values: bool,
-    /// The namespace that a pod must be in, as in Flyte's namespaceMapping, if the settings have none
-    #[arg(long, value_name = "TEMPLATE", default_value = "{{ project }}-{{ domain }}")]
-    namespace_template: String,
+    /// The namespace that a pod must be in, if the settings have none [default: Flyte 2's namespace of tasks, Flyte 1's
+    /// namespace_mapping, else `{{ project }}-{{ domain }}`]
+    #[arg(long, value_name = "TEMPLATE")]
+    namespace_template: Option<String>,
+    /// The ConfigMap, where the file has several with a webhook section
+    #[arg(long, value_name = "[NAMESPACE/]NAME")]
+    config_map: Option<String>,
+    #[command(flatten)]
+    flyte: Flyte,
     /// A namespace of tasks, where images are pulled with secrets; several times
     #[arg(long, value_name = "NAMESPACE")]
     task_namespace: Vec<String>,
@@ -70,17 +78,20 @@ const NAME: &str = "flyte-secrets-policy";
 const GATEWAY: &str = "secret-gateway.flyte.org";
 
 pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
-    let mut section = check::settings(&arguments.file)?;
-    if section.is_null() {
-        section = json!({});
+    let Settings { settings, configuration } =
+        check::configured(&arguments.file, &arguments.flyte, arguments.config_map.as_deref())?;
+    let mut configuration = configuration.unwrap_or_default();
+    if configuration.flyte.is_some() {
+        configuration.summary().iter().for_each(|line| output::note(line));
     }
-    if let Some(section) = section.as_object_mut() {
-        let mut tenancy = json!({ "namespaceTemplate": arguments.namespace_template });
-        if let (Some(tenancy), Some(Value::Object(given))) = (tenancy.as_object_mut(), section.remove("tenancy")) {
-            tenancy.extend(given);
-        }
-        section.insert("tenancy".to_owned(), tenancy);
-    }
+    configuration.settings = if settings.is_null() { json!({}) } else { settings };
+    let template = match (&arguments.namespace_template, configuration.tenancy.get("namespaceTemplate")) {
+        (None, Some(template)) => template.clone(),
+        (given, _) => json!(given.as_deref().unwrap_or("{{ project }}-{{ domain }}")),
+    };
+    configuration.tenancy.insert("namespaceTemplate".to_owned(), template);
+    let section = configuration.tenant();
+    configuration.warnings.iter().for_each(|warning| output::warning(&warning.message));
     let (parsed, warnings) = settings::validate(section.to_string().as_bytes())?;
     warnings.iter().for_each(|warning| output::warning(warning));
     let config = Some(&parsed.embedded_secret_manager_config)
@@ -90,13 +101,13 @@ pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
         None => Reads::default(),
     };
     let documents = match arguments.values {
-        true => vec![values(arguments, &section)],
+        true => vec![values(arguments, configuration.flyte, &section)],
         false => reads.manifests(arguments, &section),
     };
     match arguments.output {
         Shape::Yaml => {
             let documents: Vec<String> = documents.iter().map(yaml::write).collect();
-            output::print(&documents.join("---\n"));
+            output::data(&documents.join("---\n"));
         }
         Shape::Json if arguments.values => documents.iter().for_each(output::json),
         Shape::Json => output::json(&json!({ "apiVersion": "v1", "kind": "List", "items": documents })),
@@ -104,11 +115,26 @@ pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
     if let (Some(kind), false) = (reads.kind, arguments.values) {
         output::note(&format!("{kind} is served by the secret gateway; the chart installs it: see --values"));
     }
-    output::note(
-        "switch Flyte's own webhook off: remove its MutatingWebhookConfiguration, and set \
-         disableCreateMutatingWebhookConfig: true in the section webhook, so that it is not made again",
-    );
-    output::note("propeller must go on to run: it writes the label and the annotations that the policy reads");
+    let embedded = parsed.managers().any(|manager| manager == ManagerType::Embedded);
+    if embedded && parsed.embedded_secret_manager_config.delivery == Delivery::Pull {
+        output::warning("the rights that delivery Pull needs are not printed");
+    }
+    if parsed.k8s_secret_manager.verify {
+        output::warning(
+            "the rights that k8sSecretManager.verify needs are not printed; grant get on Secrets in the namespaces of tasks, and \
+             Secrets in contextAwareResources",
+        );
+    }
+    let (since, writer) = match configuration.flyte {
+        Some(Version::One) => ("Flyte 1.16.8", "propeller"),
+        Some(Version::Two) => ("Flyte 2.0.28", "Flyte's executor"),
+        None => ("Flyte 1.16.8 and 2.0.28", "propeller"),
+    };
+    output::note(&format!(
+        "switch Flyte's own webhook off: set disableCreateMutatingWebhookConfig: true in the section webhook (since {since}), \
+         restart Flyte, and remove its MutatingWebhookConfiguration"
+    ));
+    output::note(&format!("{writer} must go on to run: it writes the label and the annotations that the policy reads"));
     Ok(Answer::Yes)
 }
 
@@ -214,9 +240,12 @@ fn with<const N: usize>(mut object: Value, members: [(&str, Value); N]) -> Value
 }
 
 /// What the chart makes the same of. It finds out by itself whether the gateway is needed, and for which places.
-fn values(arguments: &Arguments, settings: &Value) -> Value {
+fn values(arguments: &Arguments, version: Option<Version>, settings: &Value) -> Value {
     let Account { namespace, name } = &arguments.service_account;
+    // The settings are complete: what the chart adds for a version that is not known would be a guess.
+    let flyte = version.map_or(json!({ "tenancy": false }), |version| json!({ "version": version }));
     json!({
+        "flyte": flyte,
         "policy": { "settings": settings, "imagePullSecretNamespaces": arguments.task_namespace },
         "policyServer": {
             "name": arguments.policy_server,

@@ -5,6 +5,7 @@ use flyte_secrets_explain::preview::{Admission, AskedManager, Explained, NoRoom,
 use flyte_secrets_explain::source;
 use flyte_secrets_explain::store::{self, Store};
 use flyte_secrets_explain::yaml;
+use flyte_secrets_policy::settings;
 use serde_json::{Value, json};
 
 use crate::check;
@@ -23,6 +24,9 @@ pub struct Arguments {
     /// What the stores hold [default: each requested secret, in its project's scope]
     #[arg(long, value_name = "FILE")]
     secrets: Option<String>,
+    /// How Embedded delivers secrets: Auto, Value, Reference or Pull [default: as in the settings]
+    #[arg(long, value_name = "DELIVERY")]
+    delivery: Option<String>,
     /// The namespace that the pod is created in [default: the pod's own]
     #[arg(short, long)]
     namespace: Option<String>,
@@ -57,6 +61,8 @@ pub enum Error {
     #[error(transparent)]
     Settings(#[from] check::Error),
     #[error(transparent)]
+    Delivery(#[from] settings::Error),
+    #[error(transparent)]
     Store(#[from] store::Error),
     #[error("{0}; use --show-values")]
     Placeholders(#[from] NoRoom),
@@ -71,7 +77,12 @@ pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
     let source = files::read(&arguments.file)?;
     let pods = source.pods()?;
     let defaults = || Ok(json!({}));
-    let settings = arguments.settings.as_deref().map_or_else(defaults, check::settings)?;
+    let mut settings = arguments.settings.as_deref().map_or_else(defaults, check::settings)?;
+    if let Some(delivery) = &arguments.delivery {
+        let with = json!({ "embeddedSecretManagerConfig": { "delivery": delivery } });
+        json_patch::merge(&mut settings, &with);
+        settings::validate(settings.to_string().as_bytes())?;
+    }
     let secrets = arguments.secrets.as_deref().map(files::read).transpose()?;
     let secrets = secrets.as_ref().map(Store::read).transpose()?;
     if secrets.is_none() {
@@ -86,7 +97,7 @@ pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
         if arguments.explain {
             match arguments.output {
                 Shape::Json => output::json(&preview),
-                Shape::Yaml => output::print(&format!("{separator}{}", yaml::write(&preview))),
+                Shape::Yaml => output::data(&format!("{separator}{}", yaml::write(&preview))),
                 _ => output::print(&explanation(&preview)),
             }
             continue;
@@ -111,8 +122,8 @@ pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
 
 fn show(shape: Shape, name: &str, separator: &str, before: &Value, after: &Value) {
     match shape {
-        Shape::Diff => output::print(&output::diff(name, &yaml::write(before), &yaml::write(after))),
-        Shape::Yaml => output::print(&format!("{separator}{}", yaml::write(after))),
+        Shape::Diff => output::data(&output::diff(name, &yaml::write(before), &yaml::write(after))),
+        Shape::Yaml => output::data(&format!("{separator}{}", yaml::write(after))),
         Shape::Json => output::json(after),
         Shape::Patch => output::json(&json_patch::diff(before, after)),
     }

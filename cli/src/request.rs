@@ -105,7 +105,7 @@ fn encode(arguments: &Encode) {
     let metadata = || json!({ "metadata": { "labels": { label: on }, "annotations": { annotation: value } } });
     match output {
         Shape::Text => output::print(&format!("{value}\n")),
-        Shape::Yaml => output::print(&yaml::write(&metadata())),
+        Shape::Yaml => output::data(&yaml::write(&metadata())),
         Shape::Json => output::json(&metadata()),
     }
 }

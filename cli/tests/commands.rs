@@ -134,6 +134,33 @@ fn values_are_shown_when_they_are_asked_for_and_not_else() {
     }
 }
 
+/// DEL, C1 control characters and escape sequences are data where no terminal is.
+#[test]
+fn values_are_written_as_they_are() {
+    let value = "a\u{7f}b\u{9b}c\u{85}d\u{1b}[1m\u{7}e";
+    let store = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/store.yaml")).expect("a store");
+    let encoded = "YX9iwptjwoVkG1sxbQdl";
+    let folder = tempfile::tempdir().expect("a directory");
+    let path = folder.path().join("store.yaml");
+    fs::write(&path, store.replace(VALUES[1], encoded)).expect("a file");
+    let path = path.to_str().expect("text");
+    let preview = |shape| {
+        let pod = PREVIEW.iter().copied().filter(|argument| *argument != "examples/store.yaml");
+        let mut arguments: Vec<&str> = pod.collect();
+        arguments.extend([path, "--show-values", "-o", shape]);
+        flyte_secrets(&arguments).1
+    };
+    let values = |document: &Value| document.to_string().contains(&json!(value).to_string());
+    for shape in ["json", "patch"] {
+        let out = preview(shape);
+        assert!(values(&serde_json::from_str(&out).expect("JSON")), "{shape}: {out:?}");
+    }
+    let out = preview("yaml");
+    assert!(values(&serde_yaml::from_str(&out).expect("YAML")), "{out:?}");
+    let line = serde_yaml::to_string(&json!({ "value": value })).expect("YAML");
+    assert!(preview("diff").contains(line.trim_end()), "{:?}", preview("diff"));
+}
+
 #[test]
 fn values_of_an_earlier_pass_are_hidden_in_the_pod_that_comes_in() {
     let (_, once, _) = flyte_secrets(&[&PREVIEW[..], &["-o", "yaml", "--show-values"]].concat());
@@ -314,4 +341,17 @@ fn shells_and_manuals_know_all_commands() {
     let (code, page, _) = flyte_secrets(&["man"]);
     assert_eq!((code, page.contains("Exit codes:")), (0, true));
     assert_eq!(flyte_secrets(&["man", "nowhere"]).0, 2);
+}
+
+#[test]
+fn every_configuration_of_flyte_is_recorded() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let recorded = fs::read_to_string(folder.join("cmd/flyte.md")).expect("recorded answers");
+    let files = fs::read_dir(folder.join("flyte")).expect("configurations");
+    let names: Vec<String> = files.map(|file| file.expect("a file").file_name().into_string().expect("text")).collect();
+    let missing: Vec<&String> = names
+        .iter()
+        .filter(|name| !["check", "policy -f"].iter().all(|it| recorded.contains(&format!("{it} tests/flyte/{name}"))))
+        .collect();
+    assert_eq!((missing, names.len()), (vec![], 4));
 }

@@ -168,10 +168,10 @@ Embedded: Secret flyte/2de57698649fec67c9a631507d836af5 could not be read: the p
 
 @test "settings: an unknown key" {
   refuses '{"embeddedSecretManagerConfig": {"awsConfig": {"regoin": "us-west-2"}}}' \
-    'settings: embeddedSecretManagerConfig.awsConfig.regoin is unknown; region was perhaps meant'
+    'invalid settings: unknown field `embeddedSecretManagerConfig.awsConfig.regoin`, did you mean `region`?'
 }
 
 @test "settings: an unknown manager" {
   refuses '{"secretManagerTypes": ["Doppler"]}' \
-    'settings: secretManagerTypes: "Doppler" is none of K8s, AWS, GCP, Azure, Vault, Embedded, Global'
+    'invalid settings: `secretManagerTypes[0]`: unknown value "Doppler", expected one of K8s, AWS, GCP, Azure, Vault, Embedded, Global'
 }

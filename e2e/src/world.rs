@@ -29,7 +29,9 @@ pub const RELEASE: &str = "flyte-secrets";
 /// hold; and no objects of kinds that only other software brings.
 const OWN: &str = "gateway.service.port=8443,gateway.config.cache.ttl=1ms,gateway.config.cache.negativeTtl=1ms,\
                    gateway.serviceMonitor.enabled=false,gateway.prometheusRule.enabled=false,\
-                   gateway.tls.certManager.enabled=false";
+                   gateway.tls.certManager.enabled=false,flyte.tenancy=false";
+/// Tenants have a namespace each, and anybody may create their pods.
+const TENANCY: &str = "policy.settings.tenancy.namespaceTemplate={{ project }}-{{ domain }}";
 /// Marks the Secrets that a store was made of.
 const HELD: &str = "e2e-store";
 
@@ -75,11 +77,27 @@ impl World {
     pub async fn install(&mut self, example: &str, values: &Value) -> Result<()> {
         let file = self.folder.join("values.json");
         std::fs::write(&file, values.to_string())?;
+        let example = repository(&format!("deploy/chart/ci/{example}.yaml"));
+        self.upgrade(|command| {
+            command.args(["--set", OWN, "--set-literal", TENANCY, "--values"]).arg(example);
+            command.arg("--values").arg(&file);
+        })
+        .await
+    }
+
+    /// Installs the chart with nothing but what `--set` says, or upgrades to that.
+    pub async fn install_plain(&mut self, set: &[&str]) -> Result<()> {
+        self.upgrade(|command| {
+            command.arg("--reset-values").args(set.iter().flat_map(|set| ["--set", set]));
+        })
+        .await
+    }
+
+    async fn upgrade(&mut self, with: impl FnOnce(&mut tokio::process::Command)) -> Result<()> {
         process::output(&self.tools.helm, |command| {
             command.args(["upgrade", "--install", RELEASE]).arg(repository("deploy/chart"));
-            command.args(["--namespace", gateway::NAMESPACE, "--set", OWN, "--values"]);
-            command.arg(repository(&format!("deploy/chart/ci/{example}.yaml"))).arg("--values").arg(&file);
-            command.arg("--kubeconfig").arg(&self.cluster.kubeconfig);
+            command.args(["--namespace", gateway::NAMESPACE, "--kubeconfig"]).arg(&self.cluster.kubeconfig);
+            with(command);
         })
         .await?;
         let deployment = "/apis/apps/v1/namespaces/flyte/deployments/secret-gateway";

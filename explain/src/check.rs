@@ -10,8 +10,10 @@ use saphyr::YamlDataOwned;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::flyte::{self, Configuration, File, Version};
 use crate::source::{self, Source};
 use crate::yaml::{self, Node, Place};
+use crate::{at, text};
 
 /// Why there is nothing to check.
 #[derive(Debug, thiserror::Error)]
@@ -23,8 +25,13 @@ pub enum Error {
     #[error("{0} holds no webhook section; expected one under the key webhook, as in Flyte's configuration")]
     NoSection(String),
     /// One is expected.
-    #[error("{0} holds {1} webhook sections; name a file with one of them")]
-    Several(String, usize),
+    #[error("{name} holds {} webhook sections: {}; name a file or a ConfigMap with one of them", sections.len(), sections.join(", "))]
+    Several {
+        /// The text.
+        name: String,
+        /// Its sections.
+        sections: Vec<String>,
+    },
     /// It is not valid.
     #[error("{0}: {1}; `flyte-secrets check {0}` shows where")]
     Invalid(String, settings::Error),
@@ -52,12 +59,15 @@ pub struct Finding {
     /// Where it stands in the text, if that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
+    /// The file of the ConfigMap in which it stands, if the text holds it as one string, whose inside has no place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
 }
 
 impl Finding {
     /// Returns what makes a whole text useless.
     pub fn error(message: String, place: Option<Place>) -> Self {
-        Self { severity: Severity::Error, path: String::new(), message, place }
+        Self { severity: Severity::Error, path: String::new(), message, place, file: None }
     }
 
     /// Returns why a text cannot be read, for those who see it.
@@ -76,50 +86,117 @@ pub struct Checked {
     pub valid: bool,
     /// The sections, by the keys that lead to them.
     pub sections: Vec<String>,
+    /// What Flyte makes of the sections that are in its configuration.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub configurations: Vec<Configuration>,
     /// In the order of the text.
     pub findings: Vec<Finding>,
-    /// The settings, if there is one section and it is valid.
+    /// The settings, if there is one section and it is valid, with the defaults of the Flyte that it is for.
     #[serde(skip)]
     pub settings: Option<Value>,
 }
 
-/// Looks at each section in a text.
+/// Looks at each section in a text, as the version of Flyte reads it that is given or recognized.
 ///
 /// # Errors
 /// There is none. A text that is not YAML is a finding.
-pub fn check(source: &Source) -> Result<Checked, Error> {
+pub fn check(source: &Source, version: Option<Version>) -> Result<Checked, Error> {
     let documents = match source.documents() {
         Ok(documents) => documents,
         Err(error) => return Ok(Checked { findings: vec![Finding::unreadable(&error)], ..Checked::default() }),
     };
-    let sections = sections(&documents, source)?;
+    let sections = sections(&documents, source, version)?;
     let findings: Vec<Finding> = sections.iter().flat_map(look_at).collect();
     let valid = findings.iter().all(|finding| finding.severity == Severity::Warning);
     let settings = match sections.as_slice() {
-        [section] if valid => Some(yaml::value(&section.node)),
+        [section] if valid => Some(section.settings()),
         _ => None,
     };
-    Ok(Checked { valid, sections: sections.into_iter().map(|section| section.path).collect(), findings, settings })
+    Ok(Checked {
+        valid,
+        sections: sections.iter().map(|section| section.path.clone()).collect(),
+        configurations: sections.into_iter().filter_map(|section| section.configuration).collect(),
+        findings,
+        settings,
+    })
 }
 
-/// Returns the one section in a text, which must be valid, as the policy reads it.
+/// The one section in a text, which is valid.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// As the policy reads it, with the defaults of the Flyte that it is for.
+    pub settings: Value,
+    /// What Flyte makes of it, if it is in Flyte's configuration.
+    pub configuration: Option<Configuration>,
+}
+
+/// Returns the one section in a text, which must be valid; that of one ConfigMap, as `namespace/name` or `name`, if it is given.
 ///
 /// # Errors
 /// There is none, or several, or it is not valid.
-pub fn settings(source: &Source) -> Result<Value, Error> {
-    let sections = sections(&source.documents()?, source)?;
-    let [section] = sections.as_slice() else { return Err(Error::Several(source.name.clone(), sections.len())) };
-    let value = yaml::value(&section.node);
-    settings::validate(value.to_string().as_bytes()).map_err(|error| Error::Invalid(source.name.clone(), error))?;
-    Ok(value)
+pub fn settings(source: &Source, version: Option<Version>, config_map: Option<&str>) -> Result<Settings, Error> {
+    let mut sections = sections(&source.documents()?, source, version)?;
+    if let Some(name) = config_map {
+        let named = |known: &str| known == name || known.rsplit_once('/').is_some_and(|(_, known)| known == name);
+        sections.retain(|section| section.configuration.as_ref().is_some_and(|it| named(&it.name)));
+    }
+    let section = match sections.as_slice() {
+        [section] => section,
+        [] => return Err(Error::NoSection(source.name.clone())),
+        several => {
+            let sections = several.iter().map(|section| section.path.clone()).collect();
+            return Err(Error::Several { name: source.name.clone(), sections });
+        }
+    };
+    let settings = section.settings();
+    settings::validate(settings.to_string().as_bytes()).map_err(|error| Error::Invalid(source.name.clone(), error))?;
+    Ok(Settings { settings, configuration: section.configuration.clone() })
 }
 
 /// A section, and where its settings stand in the text.
 struct Section {
-    /// The keys above it.
+    /// The keys above it, or the ConfigMap.
     path: String,
+    /// All files' together.
+    node: Node,
+    /// What each file has of it, in the order in which they are merged.
+    parts: Vec<Part>,
+    /// What Flyte makes of it.
+    configuration: Option<Configuration>,
+    /// What is wrong with its files.
+    findings: Vec<Finding>,
+}
+
+/// What one file has of a section.
+struct Part {
+    file: String,
     node: Node,
     origin: Origin,
+}
+
+impl Section {
+    fn settings(&self) -> Value {
+        self.configuration.as_ref().map_or_else(|| yaml::value(&self.node), |it| it.settings.clone())
+    }
+
+    /// Returns what `flyte-secrets policy` makes of it. Its places are not those of the text.
+    fn effective(&self) -> Node {
+        let Some(configuration) = &self.configuration else { return self.node.clone() };
+        let written = yaml::write(&configuration.tenant());
+        yaml::read(&written).ok().and_then(|mut documents| documents.pop()).unwrap_or_else(|| self.node.clone())
+    }
+
+    /// Returns a finding with the place of its path: in the last file that has it, whose value is in effect.
+    fn found(&self, severity: Severity, path: String, message: String) -> Finding {
+        let has = |part: &&Part, path: &str| walk(&part.node, path).1;
+        let part = |path: &str| self.parts.iter().rev().find(|part| has(part, path));
+        let first = path.split(['.', '[']).next().unwrap_or_default();
+        let alone = self.parts.first().filter(|_| self.configuration.is_none());
+        let found = part(&path).or_else(|| part(first)).or(alone);
+        let place = found.map(|part| part.origin.place(place_of(&part.node, &path)));
+        let whole = found.filter(|part| matches!(part.origin, Origin::Whole(_)));
+        Finding { severity, path, message, place, file: whole.map(|part| part.file.clone()) }
+    }
 }
 
 /// Where a node comes from, which says what its places are in the whole text.
@@ -167,52 +244,165 @@ impl Origin {
     }
 }
 
-fn sections(documents: &[Node], source: &Source) -> Result<Vec<Section>, Error> {
+fn sections(documents: &[Node], source: &Source, version: Option<Version>) -> Result<Vec<Section>, Error> {
+    let reader = Reader { source, version, templates: documents.iter().flat_map(namespace_templates).collect() };
     let mut found = Vec::new();
     for document in documents {
-        find(document, "", Origin::Text, source, &mut found);
+        reader.find(document, "", Origin::Text, &mut found);
+    }
+    if found.iter().any(|section| !section.parts.is_empty()) {
+        // Other ConfigMaps of the same Flyte.
+        found.retain(|section| !section.parts.is_empty());
     }
     if let ([], [document]) = (found.as_slice(), documents) {
         // Objects of Kubernetes hold settings only where `find` looks.
         if document.data.as_mapping_get("apiVersion").is_none() && !document.data.is_string() {
-            let path = "the section".to_owned();
-            found.push(Section { path, node: document.clone(), origin: Origin::Text });
+            found.push(reader.section("the section".to_owned(), document, Origin::Text));
         }
     }
     if found.is_empty() { Err(Error::NoSection(source.name.clone())) } else { Ok(found) }
 }
 
-fn find(node: &Node, path: &str, origin: Origin, source: &Source, found: &mut Vec<Section>) {
-    let get = |key| node.data.as_mapping_get(key);
-    let policy = get("kind").and_then(|kind| kind.data.as_str()).is_some_and(|kind| kind.ends_with("AdmissionPolicy"));
-    if let Some(settings) = get("spec").filter(|_| policy).and_then(|spec| spec.data.as_mapping_get("settings")) {
-        found.push(Section { path: "spec.settings".to_owned(), node: settings.clone(), origin });
-        return;
+/// Returns the objects in a document, of which a List has several.
+fn objects(document: &Node) -> Vec<&Node> {
+    match document.data.as_mapping_get("items").and_then(|items| items.data.as_sequence()) {
+        Some(items) => items.iter().flat_map(objects).collect(),
+        None => vec![document],
     }
-    for (key, value) in node.data.as_mapping().into_iter().flatten() {
-        let key = yaml::name(key);
-        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-        if key == "webhook" && !value.data.is_string() {
-            found.push(Section { path, node: value.clone(), origin });
-        } else if let Some((embedded, origin)) = origin.within(value, source) {
-            find(&embedded, &path, origin, source, found);
-        } else {
-            find(value, &path, origin, source, found);
+}
+
+/// Returns the namespaces of ConfigMaps, and what they say of the namespaces of tasks.
+fn namespace_templates(document: &Node) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for object in objects(document).into_iter().map(yaml::value).filter(|object| text(object, &["kind"]) == "ConfigMap")
+    {
+        for file in
+            at(&object, &["data"]).and_then(Value::as_object).into_iter().flatten().filter_map(|(_, it)| it.as_str())
+        {
+            for content in yaml::read(file).iter().flatten().map(yaml::value) {
+                let template = text(&content, &["namespace_mapping", "template"]);
+                if !template.is_empty() {
+                    found.push((text(&object, &["metadata", "namespace"]).to_owned(), template.to_owned()));
+                }
+            }
         }
+    }
+    found
+}
+
+/// Looks for sections.
+struct Reader<'a> {
+    source: &'a Source,
+    version: Option<Version>,
+    templates: Vec<(String, String)>,
+}
+
+impl Reader<'_> {
+    fn section(&self, path: String, node: &Node, origin: Origin) -> Section {
+        let parts = vec![Part { file: String::new(), node: node.clone(), origin }];
+        Section { path, node: node.clone(), parts, configuration: None, findings: Vec::new() }
+    }
+
+    fn find(&self, node: &Node, path: &str, origin: Origin, found: &mut Vec<Section>) {
+        let get = |key| node.data.as_mapping_get(key);
+        let kind = get("kind").and_then(|kind| kind.data.as_str()).unwrap_or_default();
+        let settings = get("spec").and_then(|spec| spec.data.as_mapping_get("settings"));
+        if let Some(settings) = settings.filter(|_| kind.ends_with("AdmissionPolicy")) {
+            found.push(self.section("spec.settings".to_owned(), settings, origin));
+            return;
+        }
+        if kind == "ConfigMap" && matches!(origin, Origin::Text) {
+            found.extend(self.config_map(node));
+            return;
+        }
+        if kind.ends_with("List") && matches!(origin, Origin::Text) {
+            objects(node).into_iter().for_each(|object| self.find(object, "", origin, found));
+            return;
+        }
+        for (key, value) in node.data.as_mapping().into_iter().flatten() {
+            let key = yaml::name(key);
+            let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            if key == "webhook" && !value.data.is_string() {
+                let mut section = self.section(path, value, origin);
+                // What stands beside it tells the version. The policy's own settings may stand alone.
+                let files = [File { name: String::new(), node: node.clone() }];
+                let given = flyte::Origin { version: self.version, ..flyte::Origin::default() };
+                section.configuration = Some(Configuration::read(&files, given)).filter(|it| it.flyte.is_some());
+                found.push(section);
+            } else if let Some((embedded, origin)) = origin.within(value, self.source) {
+                self.find(&embedded, &path, origin, found);
+            } else {
+                self.find(value, &path, origin, found);
+            }
+        }
+    }
+
+    /// Returns the section of a ConfigMap, as Flyte merges it from the ConfigMap's files.
+    fn config_map(&self, node: &Node) -> Option<Section> {
+        let object = yaml::value(node);
+        let (namespace, name) = (text(&object, &["metadata", "namespace"]), text(&object, &["metadata", "name"]));
+        let data = node.data.as_mapping_get("data").and_then(|data| data.data.as_mapping());
+        let mut entries: Vec<(String, &Node)> =
+            data.into_iter().flatten().map(|(key, file)| (yaml::name(key), file)).collect();
+        entries.sort_by(|one, other| one.0.cmp(&other.0));
+        let (mut files, mut parts, mut findings) = (Vec::new(), Vec::new(), Vec::new());
+        for (name, file) in entries {
+            let place = Some(Place { length: 1, ..Place::from(file.span) });
+            let warning =
+                |message| Finding { severity: Severity::Warning, path: String::new(), message, place, file: None };
+            let Some((content, origin)) = Origin::Text.within(file, self.source) else {
+                if name.ends_with(".yaml") {
+                    findings.push(Finding {
+                        severity: Severity::Error,
+                        ..warning(format!("{name} is not one document of YAML"))
+                    });
+                }
+                continue;
+            };
+            let section = content.data.as_mapping_get("webhook").filter(|section| !section.data.is_string()).cloned();
+            if !name.ends_with(".yaml") {
+                findings
+                    .extend(section.map(|_| warning(format!("{name} is ignored: Flyte reads files called *.yaml"))));
+                continue;
+            }
+            parts.extend(section.map(|node| Part { file: name.clone(), node, origin }));
+            files.push(File { name, node: content });
+        }
+        let (merged, _) = flyte::merge(&files);
+        if parts.is_empty() && !flyte::runs_webhook(&yaml::value(&merged)) {
+            return None;
+        }
+        let template = self.templates.iter().find(|(of, _)| of == namespace).map(|(_, template)| template.as_str());
+        let origin = flyte::Origin {
+            namespace,
+            name,
+            labels: at(&object, &["metadata", "labels"]),
+            version: self.version,
+            namespace_template: template,
+        };
+        let configuration = Configuration::read(&files, origin);
+        Some(Section {
+            path: format!("ConfigMap {}", configuration.name),
+            node: merged.data.as_mapping_get("webhook").cloned().unwrap_or_else(|| Node::value_from_str("~")),
+            parts,
+            configuration: Some(configuration),
+            findings,
+        })
     }
 }
 
 fn look_at(section: &Section) -> Vec<Finding> {
-    let place = |node: &Node, path: &str| Some(section.origin.place(place_of(node, path)));
-    let mut left = section.node.clone();
+    let given = section.configuration.iter().flat_map(|it| &it.warnings).cloned();
+    let given = given.map(|warning| section.found(warning.severity, warning.path, warning.message));
+    let mut findings: Vec<Finding> = section.findings.iter().cloned().chain(given).collect();
+    let mut left = section.effective();
     let mut removed = BTreeSet::new();
-    let mut findings: Vec<Finding> = Vec::new();
     loop {
         let error = match settings::validate(yaml::value(&left).to_string().as_bytes()) {
             Ok((_, warnings)) => {
                 findings.extend(warnings.into_iter().map(|message| {
                     let path = message.split_once(':').map_or("", |(path, _)| path).to_owned();
-                    Finding { severity: Severity::Warning, place: place(&section.node, &path), path, message }
+                    section.found(Severity::Warning, path, message)
                 }));
                 findings.sort_by_key(|finding| finding.place);
                 return findings;
@@ -225,8 +415,7 @@ fn look_at(section: &Section) -> Vec<Finding> {
         if walk(&left, &path).1 || findings.iter().all(|known| known.path != original) {
             let message = with_path(error, original.clone()).to_string();
             let message = message.strip_prefix("invalid settings: ").unwrap_or(&message).to_owned();
-            let place = place(&left, &path);
-            findings.push(Finding { severity: Severity::Error, path: original.clone(), message, place });
+            findings.push(section.found(Severity::Error, original.clone(), message));
         }
         // Something that is missing cannot be taken out. A provider without its region or the like can, and if that
         // is not it, the whole part is.

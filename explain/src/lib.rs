@@ -6,6 +6,7 @@
 //! | [`names`] | under which names a secret is stored, how to store it there, and what a name is made of |
 //! | [`requests`] | what secret requests ask for, in words |
 //! | [`check`] | what is wrong in Flyte's `webhook` section, and where |
+//! | [`flyte`] | Flyte's configuration as Flyte reads it: its files merged, its version, its defaults |
 //! | [`store`] | a cluster with the secrets that somebody has written down |
 //! | [`source`] | a text that somebody has given: its documents, the pods in it |
 //! | [`yaml`] | YAML with the places where things stand, and YAML for people to read |
@@ -17,6 +18,7 @@ use serde::de::value::Error;
 use serde::de::{DeserializeOwned, IntoDeserializer};
 
 pub mod check;
+pub mod flyte;
 pub mod names;
 pub mod preview;
 pub mod requests;

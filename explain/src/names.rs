@@ -57,7 +57,7 @@ pub struct Named {
     /// Namespace and name of the Secret that holds it, in Kubernetes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
-    /// The line that stores standard input there; none for Azure without a place.
+    /// The line that stores standard input there, with the labels by which Flyte 2 lists Secrets; none for Azure without a place.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
 }
@@ -87,7 +87,8 @@ pub fn look_up(query: &Query) -> Result<Vec<Named>, Error> {
         config.name_schemes = schemes.to_vec();
     }
     let nothing = Store::empty();
-    let store = stores::open(&config, &nothing)?;
+    let reader = stores::Reader::new(&nothing, usize::MAX);
+    let store = stores::open(&config, &reader)?;
     let (domain, project) = (domain.unwrap_or_default(), project.unwrap_or_default());
     let mut cascade = Scope { organization, domain, project }.cascade().to_vec();
     cascade.dedup();
@@ -109,7 +110,7 @@ pub fn look_up(query: &Query) -> Result<Vec<Named>, Error> {
             found.push(match store.fetch(&name) {
                 Ok(_) | Err(stores::Error::NotFound) => {
                     let secret = (provider == Provider::K8s).then(|| kubernetes::secret_name(&name));
-                    let command = command(provider, place, &name, secret.as_deref().unwrap_or_default());
+                    let command = command(provider, place, &name, secret.as_deref().unwrap_or_default(), scope);
                     let secret = secret.map(|secret| [place.unwrap_or(NAMESPACE), "/", &secret].concat());
                     Named { scope: scope.to_string(), name: Some(name), error: None, secret, command }
                 }
@@ -123,9 +124,29 @@ pub fn look_up(query: &Query) -> Result<Vec<Named>, Error> {
 /// The default of `k8sConfig.namespace`.
 const NAMESPACE: &str = "flyte";
 
+/// What the labels of Flyte 2's Secrets start with.
+pub const FLYTE_LABELS: &str = "app.flyte.org/";
+
+/// The organization of Flyte 2, which knows no other (`DefaultOrganization`).
+const FLYTE_ORGANIZATION: &str = "flyte";
+
+/// Returns the labels by which `flyte get secret` finds a Secret (`secret/service/secret_service.go` of Flyte 2). It lists the
+/// Secrets of its one organization, and reads canonical names alone.
+fn labels(scope: Scope, name: &str) -> Vec<String> {
+    if scope.organization != FLYTE_ORGANIZATION || flyte::decode(name).is_err() {
+        return Vec::new();
+    }
+    let labels = [("managed", "true"), ("domain", scope.domain), ("project", scope.project)];
+    labels
+        .iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(key, value)| format!("{FLYTE_LABELS}{key}={value}"))
+        .collect()
+}
+
 /// The line that stores standard input under a name, for a POSIX shell; in Kubernetes, in this Secret. None of these tools prints the
 /// value.
-fn command(provider: Provider, place: Option<&str>, name: &str, secret: &str) -> Option<String> {
+fn command(provider: Provider, place: Option<&str>, name: &str, secret: &str, scope: Scope) -> Option<String> {
     let value = ["--from-file=", name, "=/dev/stdin"].concat();
     let (filter, mut words, flag): (_, Vec<&str>, _) = match provider {
         Provider::Aws => {
@@ -152,7 +173,14 @@ fn command(provider: Provider, place: Option<&str>, name: &str, secret: &str) ->
     }
     // A NUL alone cannot be quoted; names and keys have none.
     let quoted = shlex::try_join(words).ok()?;
-    Some([filter, &quoted].concat())
+    let labels = if provider == Provider::K8s { labels(scope, name) } else { Vec::new() };
+    if labels.is_empty() {
+        return Some([filter, &quoted].concat());
+    }
+    // `kubectl create secret` has no flag for labels.
+    let words = ["kubectl", "label", "secret", secret, "--namespace", place.unwrap_or(NAMESPACE)];
+    let label = shlex::try_join(words.into_iter().chain(labels.iter().map(String::as_str))).ok()?;
+    Some(format!("{quoted} && {label}"))
 }
 
 /// What a name is made of. Parts that it lacks are empty.

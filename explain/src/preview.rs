@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::admission;
 use flyte_secrets_policy::managers::{Injected, Reason, Refusal};
 use flyte_secrets_policy::names::{NameScheme, Scope, kubernetes};
-use flyte_secrets_policy::settings::ManagerType;
+use flyte_secrets_policy::settings::{self, ManagerType};
 use flyte_secrets_policy::store::Lookup;
 use flyte_secrets_policy::verdict::{Rejection, Verdict};
 use serde::Serialize;
@@ -226,7 +226,11 @@ impl<'a> Admission<'a> {
     }
 
     fn ask(&self, store: &Store) -> (Verdict, Vec<Injected>) {
+        // The pod is taken to be created by Flyte.
+        let creators = settings::parse(&self.settings.to_string()).ok().and_then(|settings| settings.tenancy.creators);
+        let creator = creators.and_then(|creators| creators.into_iter().next());
         let request = json!({
+            "userInfo": { "username": creator },
             "kind": { "group": "", "version": "v1", "kind": "Pod" },
             "operation": "CREATE",
             "namespace": self.namespace,

@@ -15,11 +15,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use axum::http::Method;
+use flyte_secrets_policy::answer::PATH;
+use flyte_secrets_policy::grant::AUDIENCE;
 use kit::authority::Authority;
 use kit::client::Client;
 use kit::cluster::Cluster;
 use kit::memory::{Memory, text};
-use secret_gateway::audit;
 use secret_gateway::config::Config;
 use secret_gateway::names::Kind;
 use secret_gateway::provider::Provider;
@@ -47,6 +49,11 @@ const TICKS: f64 = 100.0;
 const GOAL_READS: f64 = 5000.0;
 const GOAL_P99: Duration = Duration::from_millis(5);
 const GOAL_MEMORY: f64 = 64.0;
+const GOAL_PULLS: f64 = 1000.0;
+const GOAL_PULLS_P99: Duration = Duration::from_millis(20);
+const GOAL_PULLS_MEMORY: f64 = 128.0;
+/// Pods that pull at once, each on a connection of its own as pods do.
+const PULLERS: usize = 8;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -74,10 +81,11 @@ fn serve(folder: &Path, cluster: &str) -> Result<()> {
     let config = format!(
         "listen: 127.0.0.1:0\ntls: {{ certFile: {0}/tls.crt, keyFile: {0}/tls.key }}\n\
          access: {{ allowedTtl: 60s, timeout: 2s }}\nproviders: {{ aws: {{ regions: [us-east-2] }} }}\n\
-         cache: {{ ttl: 60s }}\n",
+         cache: {{ ttl: 60s }}\n\
+         pods: {{ listen: '127.0.0.1:0', pullsPerNamespace: 1000, settings: {{ embeddedSecretManagerConfig: {{ awsConfig: \
+         {{ region: us-east-2 }} }} }} }}\n",
         folder.display()
     );
-    let (audit, _flushed) = audit::Log::stdout();
     let cluster = kube::Config::new(cluster.parse()?);
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?.block_on(async {
         let memory = Memory::forgetful();
@@ -86,11 +94,12 @@ fn serve(folder: &Path, cluster: &str) -> Result<()> {
             config: Config::parse(&config)?,
             providers: [(Kind::Aws, Arc::new(memory) as Arc<dyn Provider>)].into(),
             cluster: kube::Client::try_from(cluster)?,
-            audit,
+            audit: Box::new(std::io::stdout()),
         })
         .await?;
         let written = folder.join("address.new");
-        std::fs::write(&written, server.address.to_string())?;
+        let pods = server.pods_address.context("no listener for pods")?;
+        std::fs::write(&written, format!("{} {pods}", server.address))?;
         std::fs::rename(written, address_file(folder))?;
         std::future::pending::<()>().await;
         Ok(())
@@ -157,7 +166,7 @@ fn measure() -> Result<bool> {
                 .stdout(Stdio::null())
                 .spawn()?,
         );
-        let address = address(folder.path()).await?;
+        let (address, pods) = addresses(folder.path()).await?;
         let identity = front_proxy.client(kit::FRONT_PROXY);
         let mut clients = Vec::new();
         for _ in 0..CONNECTIONS {
@@ -171,8 +180,13 @@ fn measure() -> Result<bool> {
         let uncached = row("uncached", &serving, &clients, |number| CACHED_NAMES + number).await?;
         let (resident, most) = serving.memory()?;
 
+        cluster.object("pods", pod());
+        cluster.token("token", AUDIENCE, user());
+        let pulls = pulled(&serving, pods, authority).await?;
+        let most_with_pulls = serving.memory()?.1;
+
         println!("{:<10} {:>9} {:>16} {:>9} {:>9}", "", "reads/s", "reads/s of core", "p50", "p99");
-        for row in [&cached, &uncached] {
+        for row in [&cached, &uncached, &pulls] {
             println!(
                 "{:<10} {:>9.0} {:>16.0} {:>6.2} ms {:>6.2} ms",
                 row.what,
@@ -193,6 +207,9 @@ fn measure() -> Result<bool> {
             (cached.reads_per_core_second >= GOAL_READS, "5,000 cached reads a second on one core"),
             (cached.p99 < GOAL_P99, "p99 of cached reads under 5 ms"),
             (most < GOAL_MEMORY, "under 64 MiB resident"),
+            (pulls.reads_per_core_second >= GOAL_PULLS, "1,000 pulls a second on one core"),
+            (pulls.p99 < GOAL_PULLS_P99, "p99 of pulls under 20 ms"),
+            (most_with_pulls < GOAL_PULLS_MEMORY, "under 128 MiB resident with pulls"),
         ];
         for (met, goal) in &goals {
             println!("{} {goal}", if *met { "met   " } else { "MISSED" });
@@ -201,14 +218,67 @@ fn measure() -> Result<bool> {
     })
 }
 
-async fn address(folder: &Path) -> Result<SocketAddr> {
+async fn addresses(folder: &Path) -> Result<(SocketAddr, SocketAddr)> {
     for _ in 0..200 {
         if let Ok(text) = std::fs::read_to_string(address_file(folder)) {
-            return Ok(text.parse()?);
+            let (api, pods) = text.split_once(' ').context("two addresses")?;
+            return Ok((api.parse()?, pods.parse()?));
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     bail!("the server did not start within ten seconds")
+}
+
+/// A pod with five secrets.
+fn pod() -> serde_json::Value {
+    let args = "pull --gateway https://localhost --ca cGVt --scope acme/development/bench --patience 2m --file a --file b \
+                --file c --env v0=d --env v1=e";
+    serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "namespace": "bench", "name": "a0", "uid": "uid" },
+        "spec": {
+            "containers": [{ "name": "main" }],
+            "initContainers": [{ "name": "flyte-secrets", "args": args.split_whitespace().collect::<Vec<_>>() }],
+        },
+    })
+}
+
+fn user() -> serde_json::Value {
+    let extra = serde_json::json!({
+        "authentication.kubernetes.io/pod-name": ["a0"],
+        "authentication.kubernetes.io/pod-uid": ["uid"],
+    });
+    serde_json::json!({ "username": "system:serviceaccount:bench:default", "extra": extra })
+}
+
+/// Pulls of five cached secrets; the handshake is part of each.
+async fn pulled(serving: &Serving, address: SocketAddr, authority: Authority) -> Result<Row> {
+    let (start, before, authority) = (Instant::now(), serving.processor_time()?, Arc::new(authority));
+    let mut pullers = tokio::task::JoinSet::new();
+    for _ in 0..PULLERS {
+        let authority = Arc::clone(&authority);
+        pullers.spawn(async move {
+            let mut times = Vec::new();
+            while start.elapsed() < DURATION {
+                let start = Instant::now();
+                let client = Client::connect(address, &authority, None).await?.with("authorization", "Bearer token");
+                let answer = client.send(Method::POST, PATH).await?;
+                times.push(start.elapsed());
+                if answer.status != 200 {
+                    bail!("an answer of {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
+                }
+            }
+            Ok(times)
+        });
+    }
+    let mut times = Vec::new();
+    while let Some(done) = pullers.join_next().await {
+        times.extend(done??);
+    }
+    let (seconds, used) = (start.elapsed().as_secs_f64(), serving.processor_time()? - before);
+    times.sort_unstable();
+    Ok(row_of("pulls", &times, seconds, used))
 }
 
 async fn row(what: &'static str, serving: &Serving, clients: &[Client], name: fn(usize) -> usize) -> Result<Row> {
@@ -216,16 +286,21 @@ async fn row(what: &'static str, serving: &Serving, clients: &[Client], name: fn
     let mut times = read(clients, MOST, DURATION, name).await?;
     let (seconds, used) = (start.elapsed().as_secs_f64(), serving.processor_time()? - before);
     times.sort_unstable();
+    Ok(row_of(what, &times, seconds, used))
+}
+
+/// What times in order say.
+fn row_of(what: &'static str, times: &[Duration], seconds: f64, used: f64) -> Row {
     #[allow(clippy::cast_precision_loss)] // of counts far below 2^52
     let reads = times.len() as f64;
     let percentile = |percent: usize| times.get(times.len() * percent / 100).copied().unwrap_or_default();
-    Ok(Row {
+    Row {
         what,
         reads_per_second: reads / seconds,
         reads_per_core_second: reads / used.max(1.0 / TICKS),
         p50: percentile(50),
         p99: percentile(99),
-    })
+    }
 }
 
 /// Reads with all readers, until there are enough or the time is over, and says how long each read took.

@@ -3,8 +3,8 @@
 //! the demo; nothing is secret in it, and nothing is refused.
 //!
 //! `cargo run --package flyte-secret-gateway --example stand-in-cluster -- FOLDER [ADDRESS]` leaves in the folder
-//! `tls.crt` and `tls.key` for the gateway, and `kubeconfig` for the gateway and its clients. The gateway is expected at
-//! the address, or at 127.0.0.1:8443.
+//! `ca.crt`, `tls.crt` and `tls.key` for the gateway, and `kubeconfig` for the gateway and its clients. The gateway is expected at
+//! the address, or at 127.0.0.1:8443. A pod that is posted is there from then on, and its token is its name.
 
 #[path = "../tests/kit/mod.rs"]
 mod kit;
@@ -14,14 +14,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use flyte_secrets_policy::grant::AUDIENCE;
 use kit::authority::{Authority, Identity};
 use kit::client::Client;
 use kit::cluster::Cluster;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 /// What the proxy needs to speak with the gateway.
@@ -42,6 +45,7 @@ async fn main() -> Result<()> {
     let server = authority.server("localhost");
     std::fs::write(folder.join("tls.crt"), &server.certificate)?;
     std::fs::write(folder.join("tls.key"), &server.key)?;
+    std::fs::write(folder.join("ca.crt"), &authority.certificate)?;
 
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
@@ -56,7 +60,12 @@ async fn main() -> Result<()> {
     let proxy = Arc::new(Proxy { gateway, authority, identity: front_proxy.client(kit::FRONT_PROXY) });
     let cluster = Cluster::start().await;
     cluster.trust(&[&front_proxy], &[kit::FRONT_PROXY]);
-    let router: Router = cluster.router().fallback(hand_on).with_state(proxy);
+    let pods = cluster.clone();
+    let router: Router = cluster
+        .router()
+        .route("/api/v1/namespaces/{namespace}/pods", post(|pod| create(pods, pod)))
+        .fallback(hand_on)
+        .with_state(proxy);
     println!(
         "the gateway:  listen: {gateway}, tls and access.kubeconfig with the files of {0}\n\
          its clients:  KUBECONFIG={0}/kubeconfig kubectl get awssecrets NAME -o yaml",
@@ -64,6 +73,24 @@ async fn main() -> Result<()> {
     );
     axum::serve(listener, router).await?;
     Ok(())
+}
+
+/// Stores a pod, with a token that is bound to it.
+#[allow(clippy::indexing_slicing)] // JSON has an answer for every key
+async fn create(cluster: Cluster, Json(mut pod): Json<Value>) -> StatusCode {
+    pod["metadata"]["uid"] = json!("uid");
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let (name, namespace) = (text(&pod["metadata"]["name"]), text(&pod["metadata"]["namespace"]));
+    let user = json!({
+        "username": format!("system:serviceaccount:{namespace}:{}", text(&pod["spec"]["serviceAccountName"])),
+        "extra": {
+            "authentication.kubernetes.io/pod-name": [name],
+            "authentication.kubernetes.io/pod-uid": ["uid"],
+        },
+    });
+    cluster.token(&name, AUDIENCE, user);
+    cluster.object("pods", pod);
+    StatusCode::CREATED
 }
 
 async fn hand_on(State(proxy): State<Arc<Proxy>>, request: Request) -> Response {

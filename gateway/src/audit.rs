@@ -1,12 +1,14 @@
 //! Who read what: one line of JSON for each read, whatever became of it. Holds no value, for it is never given one.
 
+use std::collections::VecDeque;
 use std::io::{self, Write};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Serialize, Serializer};
-use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 
+use crate::access::pods::Bound;
+use crate::metrics::{self, Metrics};
 use crate::names::Kind;
 
 /// One read.
@@ -41,6 +43,42 @@ pub struct Line<'a> {
     pub outcome: &'static str,
     /// The HTTP status.
     pub code: u16,
+    /// How many requests of callers who are not known have no line, since the last one that has.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unlogged: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// One pull.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pull<'a> {
+    /// When it was answered.
+    #[serde(serialize_with = "rfc3339")]
+    pub time: SystemTime,
+    /// `pull`, so that these lines can be told from others.
+    pub audit: &'static str,
+    /// Which pod; nothing if its token is not one of a pod.
+    #[serde(flatten)]
+    pub pod: Option<&'a Bound>,
+    /// Whose secrets it was granted.
+    pub scope: Option<&'a str>,
+    /// What it was given, by the names in the store.
+    pub names: &'a [String],
+    /// How long it took.
+    #[serde(rename = "durationMs", serialize_with = "milliseconds")]
+    pub duration: Duration,
+    /// What became of it, in one word: `ok` or the reason of the Status.
+    pub outcome: &'static str,
+    /// The HTTP status.
+    pub code: u16,
+    /// How many requests of callers who are not known have no line, since the last one that has.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unlogged: u64,
 }
 
 fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
@@ -55,33 +93,160 @@ fn milliseconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::
     serializer.serialize_f64((duration.as_secs_f64() * 1e6).round() / 1e3)
 }
 
-/// Where lines go.
+/// How many bytes wait at most to be written.
+const MOST_QUEUED: usize = 8 << 20;
+
+/// How long the end waits for what is not written yet.
+const FLUSH: Duration = Duration::from_secs(5);
+
+/// How often a line is written of callers who are not known: anybody can send such requests, as many as they like.
+const SAMPLE: Duration = Duration::from_secs(1);
+
+/// Where lines go: a thread of their own writes them, and no read waits for it. Lines for which there is no room are
+/// lost; a metric counts them, and a line says how many they were.
 pub struct Log {
-    out: Mutex<Box<dyn Write + Send>>,
+    queue: Arc<Queue>,
+    strangers: Mutex<Strangers>,
+}
+
+#[derive(Default)]
+struct Strangers {
+    last: Option<Instant>,
+    unlogged: u64,
+}
+
+struct Queue {
+    state: Mutex<State>,
+    changed: Condvar,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Default)]
+struct State {
+    lines: VecDeque<Vec<u8>>,
+    /// Of lines that are not written yet.
+    bytes: usize,
+    /// Lines of which nobody was told yet.
+    lost: u64,
+    closed: bool,
+    ended: bool,
+}
+
+/// Says how many lines there are not.
+#[derive(Serialize)]
+struct Lost {
+    #[serde(serialize_with = "rfc3339")]
+    time: SystemTime,
+    audit: &'static str,
+    lines: u64,
 }
 
 impl Log {
     /// Lines to a writer, each in one call.
-    pub fn new(out: impl Write + Send + 'static) -> Self {
-        Self { out: Mutex::new(Box::new(out)) }
+    ///
+    /// # Errors
+    /// If there can be no thread.
+    pub fn new(mut out: impl Write + Send + 'static, metrics: Arc<Metrics>) -> io::Result<Self> {
+        let queue = Arc::new(Queue { state: Mutex::default(), changed: Condvar::new(), metrics });
+        let taken = Arc::clone(&queue);
+        std::thread::Builder::new().name("audit".to_owned()).spawn(move || {
+            while let Some(line) = taken.next() {
+                if let Err(error) = out.write_all(&line) {
+                    tracing::error!(%error, "an audit line is lost");
+                    taken.metrics.audit_lost.inc();
+                }
+                taken.written(line.len());
+            }
+            taken.state().ended = true;
+            taken.changed.notify_all();
+        })?;
+        Ok(Self { queue, strangers: Mutex::default() })
     }
 
-    /// Lines to standard output by a thread of their own, which no read waits for until 128,000 lines wait; none is
-    /// lost as long as the guard is dropped last.
-    pub fn stdout() -> (Self, WorkerGuard) {
-        let (out, guard): (NonBlocking, _) =
-            NonBlockingBuilder::default().lossy(false).thread_name("audit").finish(io::stdout());
-        (Self::new(out), guard)
-    }
-
-    /// Writes a line. That it could not be written is said in the log, without it.
-    pub fn write(&self, line: &Line) {
-        let written = serde_json::to_vec(line).map_err(io::Error::from).and_then(|mut text| {
-            text.push(b'\n');
-            self.out.lock().unwrap_or_else(PoisonError::into_inner).write_all(&text)
-        });
-        if let Err(error) = written {
-            tracing::error!(%error, "an audit line is lost");
+    /// Writes a line, soon.
+    pub fn write(&self, line: &impl Serialize) {
+        match encoded(line) {
+            Ok(line) => self.queue.push(line),
+            Err(error) => {
+                tracing::error!(%error, "an audit line is lost");
+                self.queue.metrics.audit_lost.inc();
+            }
         }
+    }
+
+    /// Whether it is time for a line about a caller who is not known, and how many there were since the last.
+    pub fn sample(&self) -> Option<u64> {
+        let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+        if strangers.last.is_some_and(|last| last.elapsed() < SAMPLE) {
+            strangers.unlogged += 1;
+            return None;
+        }
+        strangers.last = Some(Instant::now());
+        Some(std::mem::take(&mut strangers.unlogged))
+    }
+}
+
+impl Drop for Log {
+    /// Waits a while for what is not written yet.
+    fn drop(&mut self) {
+        let mut state = self.queue.state();
+        state.closed = true;
+        self.queue.changed.notify_all();
+        let waited = self.queue.changed.wait_timeout_while(state, FLUSH, |state| !state.ended);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if !state.ended {
+            tracing::error!(lines = state.lines.len(), "audit lines are lost: nobody takes them");
+        }
+    }
+}
+
+fn encoded(line: &impl Serialize) -> serde_json::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec(line)?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+impl Queue {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, line: Vec<u8>) {
+        let mut state = self.state();
+        if state.bytes.saturating_add(line.len()) > MOST_QUEUED {
+            state.lost += 1;
+            self.metrics.audit_lost.inc();
+            return;
+        }
+        state.bytes += line.len();
+        metrics::set(&self.metrics.audit_queued_bytes, state.bytes as u64);
+        state.lines.push_back(line);
+        self.changed.notify_all();
+    }
+
+    /// What is to be written next; nothing at the end.
+    fn next(&self) -> Option<Vec<u8>> {
+        let mut state = self.state();
+        loop {
+            // As soon as there is room again: not a line for each that is lost.
+            if state.lost > 0 && state.bytes <= MOST_QUEUED / 2 {
+                let lost = Lost { time: SystemTime::now(), audit: "lost", lines: std::mem::take(&mut state.lost) };
+                if let Ok(line) = encoded(&lost) {
+                    state.bytes += line.len();
+                    return Some(line);
+                }
+            }
+            match state.lines.pop_front() {
+                Some(line) => return Some(line),
+                None if state.closed => return None,
+                None => state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
+
+    fn written(&self, bytes: usize) {
+        let mut state = self.state();
+        state.bytes = state.bytes.saturating_sub(bytes);
+        metrics::set(&self.metrics.audit_queued_bytes, state.bytes as u64);
     }
 }

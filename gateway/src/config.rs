@@ -6,7 +6,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Deserialize;
+use flyte_secrets_policy::grant;
+use flyte_secrets_policy::settings::{self, Settings};
+use serde::{Deserialize, Deserializer};
 
 use crate::names::{self, Kind};
 
@@ -42,6 +44,9 @@ pub struct Config {
     /// Threads that serve; as many as there are processors without it.
     #[serde(default)]
     pub workers: Option<usize>,
+    /// How many connections each listener has, and how long they may take.
+    #[serde(default)]
+    pub limits: Limits,
     /// The server's certificate.
     pub tls: Tls,
     /// How callers are known and reviewed.
@@ -59,9 +64,48 @@ pub struct Config {
     /// What one read may cost.
     #[serde(default)]
     pub reads: Reads,
+    /// Where pods pull; nowhere without it.
+    #[serde(default)]
+    pub pods: Option<Pods>,
     /// How the process ends.
     #[serde(default)]
     pub shutdown: Shutdown,
+}
+
+/// How many connections a listener has, and how long they may take. A peer is verified if its certificate is the front
+/// proxy's; probes and scrapers are not, nor is anybody else.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Limits {
+    /// Connections at once. What is not for unverified peers is reserved for the verified ones.
+    pub connections: usize,
+    /// How many of them unverified peers can have; a newcomer then takes the place of an idle one.
+    pub unverified: usize,
+    /// Time for the TLS handshake.
+    #[serde(with = "humantime_serde")]
+    pub handshake_timeout: Duration,
+    /// Time for the head of a request, and for the first one of a connection to arrive.
+    #[serde(with = "humantime_serde")]
+    pub head_timeout: Duration,
+    /// Time without any request, even if pings are answered.
+    #[serde(with = "humantime_serde")]
+    pub idle_timeout: Duration,
+    /// Age at which the connection of an unverified peer ends.
+    #[serde(with = "humantime_serde")]
+    pub unverified_lifetime: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 4096,
+            unverified: 1024,
+            handshake_timeout: Duration::from_secs(10),
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(120),
+            unverified_lifetime: Duration::from_secs(60),
+        }
+    }
 }
 
 /// The server's certificate.
@@ -122,6 +166,8 @@ pub struct Providers {
     pub gcp: Option<Gcp>,
     /// Azure Key Vault.
     pub azure: Option<Azure>,
+    /// Kubernetes Secrets, for pods that pull.
+    pub k8s: Option<K8s>,
 }
 
 impl Providers {
@@ -131,6 +177,8 @@ impl Providers {
             Kind::Aws => self.aws.as_ref().map_or(&[], |aws| &aws.regions),
             Kind::Gcp => self.gcp.as_ref().map_or(&[], |gcp| &gcp.projects),
             Kind::Azure => self.azure.as_ref().map_or(&[], |azure| &azure.vaults),
+            Kind::K8s => self.k8s.as_ref().map_or(&[], |k8s| &k8s.namespaces),
+            Kind::Lookup => &[],
         }
     }
 }
@@ -177,6 +225,14 @@ pub struct Azure {
     pub authority: Option<String>,
 }
 
+/// Kubernetes Secrets as Flyte stores them, read as the gateway's own service account.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct K8s {
+    /// The namespaces that are served.
+    pub namespaces: Vec<String>,
+}
+
 /// How names of secrets begin that are served; an empty list serves every name.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
@@ -187,6 +243,8 @@ pub struct Prefixes {
     pub gcp: Vec<String>,
     /// In Azure.
     pub azure: Vec<String>,
+    /// In Kubernetes.
+    pub k8s: Vec<String>,
 }
 
 impl Prefixes {
@@ -196,6 +254,8 @@ impl Prefixes {
             Kind::Aws => &self.aws,
             Kind::Gcp => &self.gcp,
             Kind::Azure => &self.azure,
+            Kind::K8s => &self.k8s,
+            Kind::Lookup => &[],
         }
     }
 }
@@ -203,7 +263,7 @@ impl Prefixes {
 impl Default for Prefixes {
     fn default() -> Self {
         let flyte = || vec!["u__org__".to_owned()];
-        Self { aws: flyte(), gcp: flyte(), azure: vec!["1-".to_owned()] }
+        Self { aws: flyte(), gcp: flyte(), azure: vec!["1-".to_owned()], k8s: flyte() }
     }
 }
 
@@ -280,6 +340,55 @@ impl Default for Breaker {
     }
 }
 
+/// Where pods pull what the policy granted them.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Pods {
+    /// Where `/v1/pull` is served, with the certificate of `tls`.
+    #[serde(default = "defaults::pods")]
+    pub listen: SocketAddr,
+    /// The audience that tokens must have.
+    #[serde(default = "defaults::audience")]
+    pub audience: String,
+    /// The policy's settings: which store, and who may have what.
+    #[serde(deserialize_with = "policy_settings")]
+    pub settings: Settings,
+    /// How long an API server may take to review a token, and to answer with a pod.
+    #[serde(default = "defaults::pods_timeout", with = "humantime_serde")]
+    pub timeout: Duration,
+    /// How many pulls of one namespace are answered at once; what comes on top is told 429 at once.
+    #[serde(default = "defaults::pulls")]
+    pub pulls_per_namespace: usize,
+    /// How many secrets one pod may pull.
+    #[serde(default = "defaults::secrets")]
+    pub max_secrets: usize,
+    /// How many bytes one pull may bring.
+    #[serde(default = "defaults::bytes")]
+    pub max_bytes: u64,
+}
+
+impl Pods {
+    /// The kind of the store that the settings name, and the place in it.
+    ///
+    /// # Errors
+    /// The settings name several.
+    pub fn store(&self) -> Result<(Kind, String), settings::Error> {
+        let embedded = &self.settings.embedded_secret_manager_config;
+        Ok(match embedded.provider()? {
+            settings::Provider::Aws => (Kind::Aws, embedded.aws_config.region.clone()),
+            settings::Provider::Gcp => (Kind::Gcp, embedded.gcp_config.project.clone()),
+            settings::Provider::Azure => (Kind::Azure, embedded.azure_config.host().unwrap_or_default()),
+            settings::Provider::K8s => (Kind::K8s, embedded.k8s_config.namespace.clone()),
+        })
+    }
+}
+
+/// The settings as the policy reads and checks them.
+fn policy_settings<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Settings, D::Error> {
+    let json = serde_json::Value::deserialize(deserializer)?.to_string();
+    settings::validate(json.as_bytes()).map(|(settings, _)| settings).map_err(serde::de::Error::custom)
+}
+
 /// How the process ends.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
@@ -319,17 +428,30 @@ impl Config {
         Ok(config)
     }
 
+    /// How many files are open at most: a connection is one.
+    pub fn open_files(&self) -> u64 {
+        let listeners = 1 + usize::from(self.metrics_listen.is_some()) + usize::from(self.pods.is_some());
+        u64::try_from(self.limits.connections.saturating_mul(listeners)).unwrap_or(u64::MAX).saturating_add(OTHER_FILES)
+    }
+
     /// Refuses what would make each read fail, or what cannot be meant.
     fn check(&self) -> Result<(), Error> {
-        let Self { cache, reads, access, tls, shutdown, .. } = self;
+        let Self { cache, reads, access, limits, tls, shutdown, .. } = self;
         let numbers = [
             ("workers", self.workers == Some(0)),
+            ("limits.connections", limits.connections == 0),
+            ("limits.unverified", limits.unverified == 0),
             ("access.maxEntries", access.max_entries == 0),
             ("cache.maxEntries", cache.max_entries == 0),
+            ("pods.pullsPerNamespace", self.pods.as_ref().is_some_and(|pods| pods.pulls_per_namespace == 0)),
             ("reads.concurrency", reads.concurrency == 0),
             ("reads.breaker.failures", reads.breaker.failures == 0),
         ];
         let times = [
+            ("limits.handshakeTimeout", limits.handshake_timeout, SOME_TIME),
+            ("limits.headTimeout", limits.head_timeout, SOME_TIME),
+            ("limits.idleTimeout", limits.idle_timeout, SOME_TIME),
+            ("limits.unverifiedLifetime", limits.unverified_lifetime, SOME_TIME),
             ("tls.refresh", tls.refresh, SOME_TIME),
             ("access.refresh", access.refresh, SOME_TIME),
             ("access.timeout", access.timeout, SOME_TIME),
@@ -350,12 +472,23 @@ impl Config {
         if let Some((key, ..)) = times.iter().find(|(_, time, _)| *time > LONGEST) {
             return Err(Error::Refused(format!("{key} must not be more than an hour")));
         }
-        for kind in Kind::ALL {
+        if limits.unverified > limits.connections {
+            return Err(Error::Refused("limits.unverified must not be more than limits.connections".to_owned()));
+        }
+        for kind in Kind::STORES {
             for place in self.providers.places(kind) {
                 if !names::is_place(place) {
                     let (key, what) = (kind.places_key(), kind.place());
                     return Err(Error::Refused(format!("providers.{key}: {place:?} is no {what}")));
                 }
+            }
+        }
+        if let Some(pods) = &self.pods {
+            let (kind, place) = pods.store().map_err(|error| Error::Refused(format!("pods.settings: {error}")))?;
+            if !self.providers.places(kind).contains(&place) {
+                let (key, what) = (kind.places_key(), kind.place());
+                let problem = format!("pods.settings name the {what} {place:?}, which is missing in providers.{key}");
+                return Err(Error::Refused(problem));
             }
         }
         Ok(())
@@ -364,14 +497,40 @@ impl Config {
 
 /// No time of the configuration is meant to be longer; a cache's would outlive the rotation of secrets.
 const LONGEST: Duration = Duration::from_secs(3600);
+/// Open files that are no caller's connection: those to providers and the API server, and files.
+const OTHER_FILES: u64 = 1024;
 const ANY_TIME: Duration = Duration::ZERO;
 const SOME_TIME: Duration = Duration::from_millis(1);
 
 mod defaults {
-    use super::{Duration, Ipv4Addr, SocketAddr};
+    use super::{Duration, Ipv4Addr, SocketAddr, grant};
 
     pub(super) fn listen() -> SocketAddr {
         (Ipv4Addr::UNSPECIFIED, 8443).into()
+    }
+
+    pub(super) fn pods() -> SocketAddr {
+        (Ipv4Addr::UNSPECIFIED, 8444).into()
+    }
+
+    pub(super) fn audience() -> String {
+        grant::AUDIENCE.to_owned()
+    }
+
+    pub(super) fn pods_timeout() -> Duration {
+        Duration::from_secs(2)
+    }
+
+    pub(super) fn pulls() -> usize {
+        256
+    }
+
+    pub(super) fn secrets() -> usize {
+        64
+    }
+
+    pub(super) fn bytes() -> u64 {
+        64 << 20
     }
 
     pub(super) fn tls_refresh() -> Duration {
@@ -405,6 +564,8 @@ mod tests {
             ("reads: { breaker: { pause: 0s } }", "reads.breaker.pause must be more than zero"),
             ("providers: { aws: { regions: ['EU west'] } }", "providers.aws.regions: \"EU west\" is no region"),
             ("providers: { aws: {} }", "missing field `regions`"),
+            ("limits: { unverified: 0 }", "limits.unverified must be more than zero"),
+            ("limits: { connections: 9 }", "limits.unverified must not be more than limits.connections"),
             ("workers: 0", "workers must be more than zero"),
         ];
         for (lines, wanted) in table {

@@ -7,6 +7,7 @@
 //! | [`access`] | who asks, and what they may | what is read |
 //! | [`names`] | kinds, names, and which of them are served | who asks |
 //! | [`reader`] | memory, single flight, budgets, breakers | HTTP, Kubernetes |
+//! | [`store`] | Flyte's secrets, by scope and key | HTTP, pods |
 //! | [`provider`] | what a provider is to the reader | SDKs |
 //! | [`providers`] | AWS, GCP and Azure by their own SDKs | what is remembered, Kubernetes |
 //! | [`config`], [`metrics`], [`audit`] | what an operator sets and sees | values |
@@ -21,3 +22,4 @@ pub mod provider;
 pub mod providers;
 pub mod reader;
 pub mod server;
+pub mod store;

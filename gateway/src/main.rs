@@ -3,13 +3,15 @@
 use std::alloc::System;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use secret_gateway::access::tls;
-use secret_gateway::audit;
 use secret_gateway::config::{Access, Config};
+use secret_gateway::names::Kind;
+use secret_gateway::providers::k8s::Secrets;
 use secret_gateway::server::{Parts, Server};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{Level, Metadata};
@@ -60,21 +62,38 @@ fn holds_no_value(metadata: &Metadata) -> bool {
 fn run(config: Config) -> Result<(), Error> {
     // Memory that is never freed is never wiped, and must not get into files.
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    raise_open_files(config.open_files())?;
     // kube's client and the SDKs take what is the process's own.
     let _ = rustls::crypto::CryptoProvider::clone(&tls::provider()).install_default();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(workers) = config.workers {
         runtime.worker_threads(workers);
     }
-    // Flushes the audit log when all else has ended.
-    let (audit, _flushed) = audit::Log::stdout();
-    runtime.enable_all().build()?.block_on(serve(config, audit))
+    runtime.enable_all().build()?.block_on(serve(config))
 }
 
-async fn serve(config: Config, audit: audit::Log) -> Result<(), Error> {
+/// Raises the limit of open files as far as it goes: without a free one, nobody is let in.
+fn raise_open_files(needed: u64) -> Result<(), Error> {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
+    match limit.maximum {
+        Some(maximum) if maximum < needed => Err(format!(
+            "the limit of open files is {maximum}, but limits.connections needs {needed}; raise the one or reduce the \
+             other"
+        )
+        .into()),
+        _ => Ok(()),
+    }
+}
+
+async fn serve(config: Config) -> Result<(), Error> {
     let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let cluster = kube::Client::try_from(cluster(&config.access).await?)?;
-    let providers = secret_gateway::providers::open(&config.providers).await?;
+    let mut providers = secret_gateway::providers::open(&config.providers).await?;
+    if let Some(k8s) = &config.providers.k8s {
+        providers.insert(Kind::K8s, Arc::new(Secrets::open(k8s, cluster.clone())));
+    }
+    let audit = Box::new(std::io::stdout());
     let starting = Server::start(Parts { config, providers, cluster, audit });
     let server = tokio::select! {
         server = starting => server?,

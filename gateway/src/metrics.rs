@@ -55,6 +55,20 @@ pub struct ByPlace {
     pub place: String,
 }
 
+/// A listener.
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub struct ByListener {
+    /// `api`, `pods` or `metrics`.
+    pub listener: &'static str,
+}
+
+/// Why a caller is not known.
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub struct ByReason {
+    /// One of few words.
+    pub reason: &'static str,
+}
+
 /// What became of something that has no kind.
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub struct ByResult {
@@ -95,6 +109,22 @@ pub struct Metrics {
     pub cache_bytes: Gauge<u64, AtomicU64>,
     /// Answers of SubjectAccessReviews, and those that were remembered.
     pub reviews: Family<ByResult, Counter>,
+    /// Requests whose caller is not known.
+    pub unauthenticated: Family<ByReason, Counter>,
+    /// Audit lines that were not written, because standard output was too slow or failed.
+    pub audit_lost: Counter,
+    /// Audit lines that are not written yet.
+    pub audit_queued_bytes: Gauge,
+    /// When the server's certificate expires, in seconds since 1970.
+    pub certificate_expiry: Gauge,
+    /// Idle connections of unverified peers that made room for newcomers.
+    pub evictions: Family<ByListener, Counter>,
+    /// Pulls that were answered.
+    pub pulls: Family<ByResult, Counter>,
+    /// How long answers to pods took.
+    pub pull_seconds: Histogram,
+    /// Pulls that are not answered yet.
+    pub pulls_in_flight: Gauge,
     /// Looks at certificate files and authorities: `unchanged`, `changed`, `failed`.
     pub reloads: Family<ByResult, Counter>,
 }
@@ -114,6 +144,14 @@ impl Metrics {
             cache_entries: Gauge::default(),
             cache_bytes: Gauge::default(),
             reviews: Family::default(),
+            unauthenticated: Family::default(),
+            audit_lost: Counter::default(),
+            audit_queued_bytes: Gauge::default(),
+            certificate_expiry: Gauge::default(),
+            evictions: Family::default(),
+            pulls: Family::default(),
+            pull_seconds: Latency.new_metric(),
+            pulls_in_flight: Gauge::default(),
             reloads: Family::default(),
         };
         let registry = &mut metrics.registry;
@@ -139,6 +177,26 @@ impl Metrics {
         registry.register("cache_entries", "Answers that are remembered", metrics.cache_entries.clone());
         registry.register("cache_bytes", "Weight of the answers that are remembered", metrics.cache_bytes.clone());
         registry.register("access_reviews", "Answers of SubjectAccessReviews", metrics.reviews.clone());
+        registry.register("unauthenticated", "Requests whose caller is not known", metrics.unauthenticated.clone());
+        registry.register("audit_lost", "Audit lines that were not written", metrics.audit_lost.clone());
+        registry.register(
+            "audit_queued_bytes",
+            "Audit lines that are not written yet",
+            metrics.audit_queued_bytes.clone(),
+        );
+        registry.register(
+            "certificate_expiry_timestamp_seconds",
+            "When the server's certificate expires, in seconds since 1970",
+            metrics.certificate_expiry.clone(),
+        );
+        registry.register(
+            "connections_evicted",
+            "Idle connections of unverified peers that made room for newcomers",
+            metrics.evictions.clone(),
+        );
+        registry.register("pulls", "Pulls of pods that were answered", metrics.pulls.clone());
+        registry.register("pull_seconds", "Time until a pull was answered", metrics.pull_seconds.clone());
+        registry.register("pulls_in_flight", "Pulls that are not answered yet", metrics.pulls_in_flight.clone());
         registry.register("reloads", "Looks at certificates and authorities", metrics.reloads.clone());
         Arc::new(metrics)
     }

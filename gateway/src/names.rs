@@ -4,9 +4,9 @@
 
 use std::fmt;
 
-use crate::config::Config;
+use crate::config::{Config, Pods};
 
-/// A kind of the API, and with it a provider.
+/// A kind of the API, a provider, or both.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Kind {
     /// AWS Secrets Manager; places are regions.
@@ -15,11 +15,18 @@ pub enum Kind {
     Gcp,
     /// Azure Key Vault; places are hosts of vaults.
     Azure,
+    /// Kubernetes Secrets; places are namespaces. For pods alone: the API does not serve what the cluster has already.
+    K8s,
+    /// Whether a secret is there, in any of the other kinds' places, and whether it can be a variable; never its value.
+    Lookup,
 }
 
 impl Kind {
-    /// All of them, in the order of discovery.
-    pub const ALL: [Self; 3] = [Self::Aws, Self::Gcp, Self::Azure];
+    /// Those that the API serves, in the order of discovery.
+    pub const ALL: [Self; 4] = [Self::Aws, Self::Gcp, Self::Azure, Self::Lookup];
+
+    /// Those that have a provider.
+    pub const STORES: [Self; 4] = [Self::Aws, Self::Gcp, Self::Azure, Self::K8s];
 
     /// As `kind` stands in objects.
     pub const fn name(self) -> &'static str {
@@ -27,6 +34,8 @@ impl Kind {
             Self::Aws => "AWSSecret",
             Self::Gcp => "GCPSecret",
             Self::Azure => "AzureSecret",
+            Self::K8s => "Secret",
+            Self::Lookup => "SecretLookup",
         }
     }
 
@@ -36,6 +45,8 @@ impl Kind {
             Self::Aws => "awssecrets",
             Self::Gcp => "gcpsecrets",
             Self::Azure => "azuresecrets",
+            Self::K8s => "secrets",
+            Self::Lookup => "secretlookups",
         }
     }
 
@@ -45,6 +56,8 @@ impl Kind {
             Self::Aws => "awssecret",
             Self::Gcp => "gcpsecret",
             Self::Azure => "azuresecret",
+            Self::K8s => "secret",
+            Self::Lookup => "secretlookup",
         }
     }
 
@@ -54,6 +67,8 @@ impl Kind {
             Self::Aws => "region",
             Self::Gcp => "project",
             Self::Azure => "vault host",
+            Self::K8s => "namespace",
+            Self::Lookup => "region, project, vault host or namespace",
         }
     }
 
@@ -63,6 +78,8 @@ impl Kind {
             Self::Aws => "aws.regions",
             Self::Gcp => "gcp.projects",
             Self::Azure => "azure.vaults",
+            Self::K8s => "k8s.namespaces",
+            Self::Lookup => "aws, gcp, azure or k8s",
         }
     }
 
@@ -74,18 +91,21 @@ impl Kind {
     /// The longest name that the provider gives a secret.
     const fn longest(self) -> usize {
         match self {
-            Self::Aws => 512,
+            Self::Aws | Self::Lookup => 512,
             Self::Gcp => 255,
             Self::Azure => 127,
+            // A key of `data`.
+            Self::K8s => 253,
         }
     }
 
     /// The same in words.
     const fn characters(self) -> &'static str {
         match self {
-            Self::Aws => "letters, digits and _+=.@-",
+            Self::Aws | Self::Lookup => "letters, digits and _+=.@-",
             Self::Gcp => "letters, digits, _ and -",
             Self::Azure => "letters, digits and -",
+            Self::K8s => "letters, digits and ._-",
         }
     }
 
@@ -94,9 +114,10 @@ impl Kind {
     fn has(self, byte: u8) -> bool {
         byte.is_ascii_alphanumeric()
             || match self {
-                Self::Aws => b"_+=.@-".contains(&byte),
+                Self::Aws | Self::Lookup => b"_+=.@-".contains(&byte),
                 Self::Gcp => b"_-".contains(&byte),
                 Self::Azure => byte == b'-',
+                Self::K8s => b"._-".contains(&byte),
             }
     }
 }
@@ -203,6 +224,19 @@ impl Served {
     /// What this configuration serves.
     pub fn new(config: &Config) -> Self {
         Self { config: config.clone() }
+    }
+
+    /// The kind of the store that has the place in a lookup's name, first the one that pods pull from; that of lookups if
+    /// there is none.
+    pub fn store_of(&self, text: &str) -> Kind {
+        let place = text.rsplit_once(':').map_or("", |(place, _)| place);
+        if let Some(Ok((kind, known))) = self.config.pods.as_ref().map(Pods::store)
+            && known == place
+        {
+            return kind;
+        }
+        let has = |kind: &Kind| self.config.providers.places(*kind).iter().any(|known| known == place);
+        Kind::STORES.into_iter().find(has).unwrap_or(Kind::Lookup)
     }
 
     /// Whether a name is served.

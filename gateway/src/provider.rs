@@ -12,7 +12,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Where secrets live: one look-up, no retries and no cache (the reader has those).
 pub trait Provider: Send + Sync {
-    /// The value stored under `name` in `place` (region, project, vault host).
+    /// The value stored under `name` in `place` (region, project, vault host). Ends within seconds, with or without one:
+    /// the reader lets nobody else ask until then.
     fn fetch<'a>(&'a self, place: &'a str, name: &'a str) -> BoxFuture<'a, Result<Value, Failure>>;
 }
 
@@ -26,12 +27,17 @@ pub enum Value {
 }
 
 impl Value {
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.expose_secret().as_bytes(),
+            Self::Binary(bytes) => bytes.expose_secret(),
+        }
+    }
+
     /// How many bytes it has.
     pub fn len(&self) -> usize {
-        match self {
-            Self::Text(text) => text.expose_secret().len(),
-            Self::Binary(bytes) => bytes.expose_secret().len(),
-        }
+        self.bytes().len()
     }
 
     /// Whether there are none.
@@ -61,6 +67,9 @@ pub enum Failure {
     /// The provider refuses the name.
     #[error("the provider refuses the name: {0}")]
     BadName(String),
+    /// The secret is being changed, so that it cannot be read for a moment.
+    #[error("the secret is being changed: {0}; try again later")]
+    Conflict(String),
     /// An answer that the provider's API does not yield.
     #[error("the provider's answer cannot be used: {0}")]
     Garbage(String),

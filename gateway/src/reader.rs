@@ -113,15 +113,22 @@ impl Expiry<Name, Entry> for Lifetime {
 #[derive(Clone)]
 pub struct Reader {
     cache: Cache<Name, Entry>,
-    lanes: Arc<HashMap<Kind, Lane>>,
+    /// By kind and place.
+    lanes: Arc<HashMap<Kind, HashMap<String, Lane>>>,
     metrics: Arc<Metrics>,
 }
 
 impl Reader {
     /// A reader with nothing in memory.
     pub fn new(config: &Config, providers: HashMap<Kind, Arc<dyn Provider>>, metrics: Arc<Metrics>) -> Self {
-        let lane = |(kind, provider)| (kind, Lane::new(kind, provider, config, &metrics));
-        let lanes = Arc::new(providers.into_iter().map(lane).collect());
+        let lanes = |(kind, provider): (Kind, Arc<dyn Provider>)| {
+            let lane = |place: &String| {
+                let lane = Lane::new((kind, place), Arc::clone(&provider), &config.reads, &metrics);
+                (place.clone(), lane)
+            };
+            (kind, config.providers.places(kind).iter().map(lane).collect())
+        };
+        let lanes = Arc::new(providers.into_iter().map(lanes).collect());
         Self { cache: cache(&config.cache), lanes, metrics }
     }
 
@@ -154,8 +161,8 @@ impl Reader {
     }
 
     async fn fetch(&self, name: &Name) -> Result<Entry, Failed> {
-        let lane = self.lanes.get(&name.kind).ok_or(Failed::Unserved)?;
-        match lane.fetch(name).await {
+        let lane = self.lanes.get(&name.kind).and_then(|lanes| lanes.get(&name.place)).ok_or(Failed::Unserved)?;
+        match lane.fetch(&name.secret).await {
             Ok(value) => Ok(Entry::Value(Arc::new(value))),
             Err(Failed::Provider(Failure::NotFound)) => Ok(Entry::Missing),
             Err(failed) => Err(failed),

@@ -6,6 +6,9 @@
  * Holds the types of what the wasm answers in JSON, and decides nothing.
  */
 import load, * as wasm from "./flyte_secrets.js";
+import type { NameScheme, Provider, Settings } from "./settings.js";
+
+export type * from "./settings.js";
 
 /** Where something stands in a text. Lines and columns count from 1; the length is in characters of one line, at least 1. */
 export interface Place {
@@ -26,8 +29,8 @@ export interface Finding {
 export interface PreviewQuestion {
   /** YAML or JSON: pods, Lists of them, or workloads with a pod's template. */
   pod: string;
-  /** Flyte's `webhook` section, or a configuration, ConfigMap or policy that holds it; Flyte's defaults without it. */
-  settings?: string;
+  /** Flyte's `webhook` section, as an object or in YAML; or a configuration, ConfigMap or policy that holds it. [default: Flyte's] */
+  settings?: string | Settings;
   /**
    * What the stores hold, as `{K8s: {NAMESPACE: {SECRET: DATA}}, AWS | GCP | Azure: {NAME: {stringValue | binaryValue}}}` or as Secrets
    * of Kubernetes. Without it, each secret that is asked for is taken to be in its project's scope.
@@ -91,11 +94,11 @@ export interface NamesQuestion {
   project?: string;
   key: string;
   /** `k8s` without it. */
-  store?: "k8s" | "aws" | "gcp" | "azure";
+  store?: Lowercase<Provider>;
   /** Region of AWS, project of GCP, name of the Key Vault, or namespace of Kubernetes, which is `flyte` without it. */
   place?: string;
   /** Which names of the broader scopes, in this order; both without it. */
-  schemes?: ("canonical" | "documented")[];
+  schemes?: NameScheme[];
 }
 
 /** A name that the policy tries, or why the scope has none. */
@@ -111,7 +114,7 @@ export interface StoredName {
 
 /** What a name is made of. */
 export interface DecodedName {
-  scheme: "canonical" | "documented" | "azure";
+  scheme: NameScheme | "azure";
   scope: "project" | "domain" | "organization";
   organization: string;
   domain?: string;
@@ -150,7 +153,27 @@ export interface CheckedSettings {
   valid: boolean;
   /** The sections that were found, by the keys that lead to them. */
   sections: string[];
+  /** What Flyte makes of the sections that are in its configuration. */
+  configurations?: FlyteConfiguration[];
   findings: Finding[];
+}
+
+/** The files of a ConfigMap, merged as Flyte merges them, and what is in effect. */
+export interface FlyteConfiguration {
+  /** Namespace and name of the ConfigMap. */
+  name: string;
+  flyte: 1 | 2 | null;
+  /** By what the version was recognized. */
+  evidence: string;
+  /** Files with a section `webhook`, in the order in which they are merged. */
+  files: string[];
+  /** Values that a later file replaces. */
+  replaced: string[];
+  effective: { name: string; value: string; from: string }[];
+  /** What the policy will do, by manager. */
+  does: string[];
+  /** What Flyte's webhook does and the policy does not. */
+  missing: string[];
 }
 
 /** Loads the wasm, from beside this module if nothing else is given. Node.js wants its bytes. */
@@ -160,7 +183,8 @@ export default async function init(source?: URL | Uint8Array<ArrayBuffer>): Prom
 
 /** What the policy makes of each pod in a text. Throws if the pod has no room for the words that stand for values. */
 export function preview({ pod, settings, secrets, namespace, showValues }: PreviewQuestion): Preview {
-  return read(wasm.preview(pod, settings ?? "", secrets ?? "", namespace ?? "", showValues ?? false));
+  const section = typeof settings === "object" ? JSON.stringify(settings) : (settings ?? "");
+  return read(wasm.preview(pod, section, secrets ?? "", namespace ?? "", showValues ?? false));
 }
 
 /** The names that the policy tries, in its order. Throws if no secret can be asked for so. */

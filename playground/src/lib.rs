@@ -59,11 +59,11 @@ pub fn preview(pod: String, settings: String, secrets: String, namespace: &str, 
 
 /// Returns the settings, if they can be used.
 fn read_settings(text: String) -> (Option<Value>, Vec<Finding>) {
-    match check::check(&called("the text", text)) {
+    match check::check(&called("the text", text), None) {
         Ok(checked) => {
             let mut findings = checked.findings;
             if checked.sections.len() > 1 {
-                let several = check::Error::Several("the text".to_owned(), checked.sections.len());
+                let several = check::Error::Several { name: "the text".to_owned(), sections: checked.sections.clone() };
                 findings.push(Finding::error(several.to_string(), None));
             }
             (checked.settings, findings)
@@ -155,7 +155,7 @@ pub fn encode_request(group: String, group_version: String, key: String, mount: 
 /// Returns what is wrong in Flyte's `webhook` section, or a text that holds some: `CheckedSettings`.
 #[wasm_bindgen(js_name = checkSettings)]
 pub fn check_settings(given: String) -> String {
-    answer(check::check(&called("the text", given)))
+    answer(check::check(&called("the text", given), None))
 }
 
 /// A word that this package's types do not allow.

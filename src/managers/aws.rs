@@ -4,12 +4,12 @@ use super::sidecar::{Pull, SidecarManager};
 use super::{Reason, is_plain_path, needed, refused};
 use crate::pod::variable;
 use crate::secret_request::SecretRequest;
-use crate::settings::AwsSecretManager;
+use crate::settings::Settings;
 
-pub(super) fn manager(settings: &AwsSecretManager) -> SidecarManager<'_> {
+pub(super) fn manager(settings: &Settings) -> SidecarManager<'_> {
     SidecarManager {
-        image: &settings.sidecar_image,
-        resources: &settings.resources,
+        container: settings.aws_secret_manager.container(),
+        size_limit: &settings.volume_size_limit,
         volume: "aws-secret-vol",
         container_prefix: "aws-pull-secret-",
         // The sidecar writes below /tmp, wherever that is mounted from.
@@ -29,7 +29,7 @@ fn pull(request: &SecretRequest) -> Result<Pull, Reason> {
     let arn = [group.trim_end_matches(':'), ":", key.trim_start_matches(':')].concat();
     let relative = ["/", &file].concat();
     Ok(Pull {
-        command: None,
+        command: Vec::new(),
         variables: vec![variable("SECRET_ARN", &arn), variable("SECRET_FILENAME", &relative)],
         file,
         source: arn,

@@ -4,11 +4,12 @@ use super::sidecar::{Pull, SidecarManager, shell};
 use super::{Reason, needed, refused};
 use crate::pod::SECRETS_DIR;
 use crate::secret_request::SecretRequest;
-use crate::settings::AzureSecretManager;
+use crate::settings::Settings;
 
 /// Arguments: the secret's URI with its version, and the file. Workload identity sets the variables; the token is read
 /// with backquotes because Kubernetes would take `$(` for a variable of its own.
 const SCRIPT: &str = "\
+export HOME=/tmp
 az login --service-principal -u \"$AZURE_CLIENT_ID\" -t \"$AZURE_TENANT_ID\" \
 --federated-token \"`cat \"$AZURE_FEDERATED_TOKEN_FILE\"`\" > /dev/null
 mkdir -p \"${2%/*}\"
@@ -19,10 +20,10 @@ chmod +r \"$2\"";
 const HOSTS: [&str; 4] =
     [".vault.azure.net", ".vault.azure.cn", ".vault.usgovcloudapi.net", ".vault.microsoftazure.de"];
 
-pub(super) fn manager(settings: &AzureSecretManager) -> SidecarManager<'_> {
+pub(super) fn manager(settings: &Settings) -> SidecarManager<'_> {
     SidecarManager {
-        image: &settings.sidecar_image,
-        resources: &settings.resources,
+        container: settings.azure_secret_manager.container(),
+        size_limit: &settings.volume_size_limit,
         volume: "azure-secret-vol",
         container_prefix: "azure-pull-secret-",
         mount_path: SECRETS_DIR,

@@ -1,20 +1,26 @@
 //! Secrets fetched at admission: looked up scope by scope, then written into the pod as a variable or a file.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use k8s_openapi::api::core::v1::Container;
+use serde_json::{Map, Value};
 
 use super::{
     Context, ENV_PREFIX, Injection, Reason, SecretManager, derived_variable, file_variables, named_variable, needed,
     path_variable, refused,
 };
 use crate::cut;
+use crate::grant::{self, Grant, is_file_name};
 use crate::names::{self, Scope, kubernetes};
-use crate::pod::{ContainerName, File, InitContainer, Merged, Plan, SECRETS_DIR, memory_volume, mount, variable};
+use crate::pod::{
+    Container, ContainerName, File, InitContainer, Merged, Plan, SECRETS_DIR, file_variable, memory_volume, mount,
+    projected_volume, secret_variable, token_volume, variable,
+};
 use crate::secret_request::{MountRequirement, SecretRequest};
-use crate::store::{self, Lookup, SecretValue};
+use crate::settings::{Delivery, LookupMode, Provider};
+use crate::store::{self, GetResource, Lookup, SecretStore, SecretValue};
 use crate::tenancy;
 
 /// The volume in memory that files are written to.
@@ -34,13 +40,18 @@ done";
 /// The longest string that Linux hands to a process, with its end (`MAX_ARG_STRLEN`); a variable is one, name and all.
 const VARIABLE_LIMIT: usize = 128 * 1024 - 1;
 
+/// The size of the volume of the env file, which cannot be larger.
+const ENV_LIMIT: &str = "2Mi";
+
 pub(super) struct Embedded<'a> {
     pub context: Context<'a>,
+    /// How many requests have been looked up for the pod.
+    pub requests: Cell<usize>,
 }
 
 impl SecretManager for Embedded<'_> {
     fn inject(&self, request: &SecretRequest, merged: &Merged) -> Result<Injection, Reason> {
-        let Context { settings, namespace, pod, .. } = self.context;
+        let Context { settings, namespace, creator, pod, .. } = self.context;
         let key = needed("key", &request.key)?;
         if key.contains(|c: char| c.is_control()) {
             // It would stand in messages and in the audit annotation, line by line.
@@ -48,18 +59,39 @@ impl SecretManager for Embedded<'_> {
         }
         let labels = self.labels()?;
         let scope = labels.scope();
-        tenancy::check(&settings.tenancy, scope, namespace, &pod.service_account()?)?;
+        let service_account = pod.service_account()?;
+        tenancy::check(
+            &settings.tenancy,
+            scope,
+            &tenancy::Origin { namespace, service_account: &service_account, creator: Some(creator) },
+        )?;
         // What can be rejected without the value is rejected before anything is fetched.
+        self.count()?;
         let variable = self.variable_for(request)?;
-        let found = self.look_up(scope, key)?;
-        let plan = match variable {
-            Some(name) => self.as_variable(&name, &found.value)?,
-            None => self.as_file(request, &found.value, merged)?,
+        let embedded = &settings.embedded_secret_manager_config;
+        let group = self.secret_of(request);
+        let property = !group.is_empty();
+        let name = if property { group } else { key };
+        if embedded.delivery == Delivery::Pull {
+            return self.pull(request, labels.scope(), variable, merged);
+        }
+        let by_reference = self.by_reference(property)?;
+        let mut found = self.look_up(scope, name)?;
+        if property {
+            found.value = property_of(&found.value, group, key)?;
+        }
+        let plan = match (variable, by_reference) {
+            (Some(name), _) => self.as_variable(name, &found, by_reference)?,
+            (None, true) if !self.context.files_by_value => self.as_referenced_file(request, &found, merged)?,
+            (None, _) => self.as_file(request, &found.value, merged)?,
         };
+        let ignored = [("group", &request.group), ("group_version", &request.group_version)];
+        let ignored = ignored.into_iter().filter(|(field, value)| !(value.is_empty() || property && *field == "group"));
+        let warnings = ignored.map(|(field, _)| format!("secret {request}: Embedded ignores {field}")).collect();
         let source = found.looked_up.last().map(ToString::to_string).unwrap_or_default();
-        let mut injection = Injection { plan, source, looked_up: found.looked_up, warnings: Vec::new() };
+        let mut injection = Injection { plan, source, looked_up: found.looked_up, warnings };
         if settings.embedded_secret_manager_config.image_pull_secrets.enabled {
-            self.pull_images(found.scope, key, &mut injection)?;
+            self.pull_images(found.scope, name, &mut injection)?;
         }
         Ok(injection)
     }
@@ -81,6 +113,8 @@ impl Labels<'_> {
 /// A value, and where it was found.
 struct Found<'a> {
     value: SecretValue,
+    /// The name under which it is stored.
+    name: String,
     scope: Scope<'a>,
     /// Where it was looked for; the last one holds it.
     looked_up: Vec<Lookup>,
@@ -122,8 +156,25 @@ impl Embedded<'_> {
 
     /// The first value that is found, nearest scope first.
     fn look_up<'s>(&self, scope: Scope<'s>, key: &str) -> Result<Found<'s>, Reason> {
-        let store = store::open(&self.context.settings.embedded_secret_manager_config, self.context.cluster)?;
+        let Context { settings, reader, .. } = self.context;
+        let store = store::open(&settings.embedded_secret_manager_config, reader)?;
         let mut looked_up = Vec::new();
+        let (scope, value, name) =
+            self.first(&*store, scope, key, &mut looked_up, |name| store.fetch(name), store.guard())?;
+        Ok(Found { value, name, scope, looked_up })
+    }
+
+    /// The first name that is there, nearest scope first, and what `ask` says of it; without any, `guard` tells whether the
+    /// store is there.
+    fn first<'s, T>(
+        &self,
+        store: &dyn SecretStore,
+        scope: Scope<'s>,
+        key: &str,
+        looked_up: &mut Vec<Lookup>,
+        ask: impl Fn(&str) -> Result<T, store::Error>,
+        guard: GetResource,
+    ) -> Result<(Scope<'s>, T, String), Reason> {
         for scope in scope.cascade() {
             let names = match store.names(scope, key) {
                 Ok(names) => names,
@@ -135,30 +186,183 @@ impl Embedded<'_> {
             };
             for name in names {
                 looked_up.push(store.lookup(&name));
-                match store.fetch(&name) {
-                    Ok(value) => return Ok(Found { value, scope, looked_up }),
+                match ask(&name) {
+                    Ok(found) => return Ok((scope, found, name)),
                     Err(store::Error::NotFound) => {}
                     Err(failure) => return Err(failure.into()),
                 }
             }
         }
-        Err(Reason::NotFound(looked_up))
+        self.context.reader.check_guard(&guard)?;
+        Err(Reason::NotFound(std::mem::take(looked_up)))
     }
 
-    fn as_variable(&self, name: &str, value: &SecretValue) -> Result<Plan, Reason> {
-        let text = str::from_utf8(value.bytes()).ok().filter(|text| !text.contains('\0')).ok_or(Reason::NotText)?;
+    /// The secret of which the request names a property; empty if it names none.
+    fn secret_of<'r>(&self, request: &'r SecretRequest) -> &'r str {
+        if self.context.settings.embedded_secret_manager_config.properties { &request.group } else { "" }
+    }
+
+    /// Counts one more request.
+    fn count(&self) -> Result<(), Reason> {
+        let limit = self.context.settings.limits.embedded_requests;
+        self.requests.set(self.requests.get() + 1);
+        if self.requests.get() > limit { Err(Reason::TooManyRequests(limit)) } else { Ok(()) }
+    }
+
+    /// Whether the pod refers to the Secret that holds the value, in place of the value itself.
+    fn by_reference(&self, property: bool) -> Result<bool, Reason> {
+        let Context { settings, namespace, .. } = self.context;
+        let embedded = &settings.embedded_secret_manager_config;
+        let home = &embedded.k8s_config.namespace;
+        let obstacle = match embedded.provider()? {
+            Provider::K8s if property => Some("the value is a property of the secret".to_owned()),
+            Provider::K8s if home == namespace => None,
+            Provider::K8s => Some(format!("pod is in namespace {namespace:?}, its secret in namespace {home:?}")),
+            other => Some(format!("the secret is stored in {other}")),
+        };
+        match (embedded.delivery, obstacle) {
+            (Delivery::Value | Delivery::Pull, _) | (Delivery::Auto, Some(_)) => Ok(false),
+            (Delivery::Reference, Some(obstacle)) => Err(Reason::NoReference(obstacle)),
+            (_, None) => Ok(true),
+        }
+    }
+
+    /// Grants the secret to the pod, which pulls it when it starts. No value is read here.
+    fn pull(
+        &self,
+        request: &SecretRequest,
+        scope: Scope,
+        variable: Option<String>,
+        merged: &Merged,
+    ) -> Result<Injection, Reason> {
+        let Context { settings, .. } = self.context;
+        let embedded = &settings.embedded_secret_manager_config;
+        let (pull, key) = (&embedded.pull, &request.key);
+        if !grant::is_key(key) {
+            return Err(refused("key", key, "a key without control characters and '$'"));
+        }
+        if variable.is_some() && !pull.variables {
+            return Err(Reason::MountRequirement(MountRequirement::EnvVar, "FILE"));
+        }
+        let (looked_up, warnings) = self.look_before(scope, key, variable.is_some())?;
+        let known = merged.shared_init_container(grant::CONTAINER).map(|known| Grant::parse(&known.container.args));
+        let mut grant = known.and_then(Result::ok).unwrap_or_else(|| Grant {
+            gateway: pull.gateway.clone(),
+            ca: pull.ca.clone(),
+            organization: scope.organization.to_owned(),
+            domain: scope.domain.to_owned(),
+            project: scope.project.to_owned(),
+            patience: grant::parse_duration(&pull.patience).unwrap_or_default(),
+            refresh: pull.refresh.as_deref().and_then(grant::parse_duration),
+            files: Vec::new(),
+            variables: Vec::new(),
+        });
+        let (own, volume, mut plan) = match variable {
+            Some(name) => {
+                let name = file_variable(name, grant::ENV_VOLUME, grant::ENV_FILE, grant.grant_variable(key));
+                let variables = vec![crate::pod::variable(ENV_PREFIX, &settings.secret_env_var_prefix), name];
+                let volume = memory_volume(grant::ENV_VOLUME, ENV_LIMIT);
+                let plan = Plan { variables, private_volumes: vec![volume], ..Plan::default() };
+                (grant::ENV_VOLUME, grant::ENV_DIR, plan)
+            }
+            None => {
+                let later = !grant.files.is_empty();
+                grant.grant_file(key);
+                let plan = Plan {
+                    mounts: vec![mount(grant::FILES_VOLUME, SECRETS_DIR, true)],
+                    volumes: vec![memory_volume(grant::FILES_VOLUME, &settings.volume_size_limit.0)],
+                    ..self.file(request, later)?
+                };
+                (grant::FILES_VOLUME, SECRETS_DIR, plan)
+            }
+        };
+        let mut mounts = vec![mount(own, volume, false)];
+        if grant.refresh.is_some() && own != grant::ENV_VOLUME {
+            // What its startup probe looks for is written there.
+            plan.private_volumes.push(memory_volume(grant::ENV_VOLUME, ENV_LIMIT));
+            mounts.push(mount(grant::ENV_VOLUME, grant::ENV_DIR, false));
+        }
+        mounts.push(mount(grant::TOKEN_VOLUME, grant::TOKEN_DIR, true));
+        plan.private_volumes.push(token_volume(grant::TOKEN_VOLUME, &pull.audience, grant::TOKEN_FILE));
+        let container = Container { args: grant.to_args(), volume_mounts: mounts, ..pull.container() };
+        plan.init_containers.push(InitContainer { name: ContainerName::Exact(grant::CONTAINER), container });
+        let source = looked_up.last().map_or_else(|| format!("{scope} {key}"), ToString::to_string);
+        Ok(Injection { plan, source, looked_up, warnings })
+    }
+
+    /// Asks the gateway whether a secret is there that can be delivered so; returns where it was looked up, and warnings.
+    fn look_before(&self, scope: Scope, key: &str, variable: bool) -> Result<(Vec<Lookup>, Vec<String>), Reason> {
+        let Context { settings, reader, .. } = self.context;
+        let embedded = &settings.embedded_secret_manager_config;
+        if embedded.lookup == LookupMode::Off {
+            return Ok(Default::default());
+        }
+        let store = store::open(embedded, reader)?;
+        let mut looked_up = Vec::new();
+        let found = self.first(
+            &*store,
+            scope,
+            key,
+            &mut looked_up,
+            |name| store::exists(embedded, reader, name),
+            store::ready(),
+        );
+        match found {
+            Ok((_, found, _)) if variable && found.variable == Some(false) => {
+                Err(Reason::NoVariable(found.problem.unwrap_or_default()))
+            }
+            Ok(_) => Ok((looked_up, Vec::new())),
+            Err(Reason::Store(failure @ store::Error::Host { .. })) if embedded.lookup == LookupMode::Prefer => {
+                Ok((Vec::new(), vec![format!("secret {key:?} was not looked up: {failure}; the pod waits for it")]))
+            }
+            Err(reason) => Err(reason),
+        }
+    }
+
+    fn as_variable(&self, name: String, found: &Found, by_reference: bool) -> Result<Plan, Reason> {
+        let text =
+            str::from_utf8(found.value.bytes()).ok().filter(|text| !text.contains('\0')).ok_or(Reason::NotText)?;
         let length = name.len() + 1 + text.len();
         if length > VARIABLE_LIMIT {
             return Err(Reason::VariableTooLarge(text.len(), VARIABLE_LIMIT - name.len() - 1));
         }
         let prefix = &self.context.settings.secret_env_var_prefix;
-        Ok(Plan { variables: vec![variable(ENV_PREFIX, prefix), variable(name, text)], ..Plan::default() })
+        let variable_of = match by_reference {
+            true => secret_variable(name, &kubernetes::secret_name(&found.name), &found.name, None),
+            false => variable(name, text),
+        };
+        Ok(Plan { variables: vec![variable(ENV_PREFIX, prefix), variable_of], ..Plan::default() })
+    }
+
+    /// A file in a volume of the Secret's: without an init container, and it follows the Secret.
+    fn as_referenced_file(&self, request: &SecretRequest, found: &Found, merged: &Merged) -> Result<Plan, Reason> {
+        let secret = kubernetes::secret_name(&found.name);
+        Ok(Plan {
+            mounts: vec![mount(VOLUME, SECRETS_DIR, true)],
+            volumes: vec![projected_volume(VOLUME, &secret, &found.name, &request.key)],
+            ..self.file(request, merged.has_projected_volume())?
+        })
+    }
+
+    /// What every file has, however it is delivered: variables and a path. The first file leads the task to the folder;
+    /// later ones do not move these variables to the front.
+    fn file(&self, request: &SecretRequest, later: bool) -> Result<Plan, Reason> {
+        let key = &request.key;
+        let first = (!later).then(|| file_variables(SECRETS_DIR));
+        let path = path_variable(request, &[SECRETS_DIR, "/", key].concat())?;
+        Ok(Plan {
+            variables: first.into_iter().flatten().chain(path).collect(),
+            files: vec![File {
+                path: key.clone(),
+                contents: ["Embedded ", self.secret_of(request), "/", key].concat(),
+            }],
+            ..Plan::default()
+        })
     }
 
     fn as_file(&self, request: &SecretRequest, value: &SecretValue, merged: &Merged) -> Result<Plan, Reason> {
         let settings = &self.context.settings.embedded_secret_manager_config.file_mount_init_container;
         let key = &request.key;
-        let path = [SECRETS_DIR, "/", key].concat();
         let known = merged.shared_init_container(&settings.container_name);
         let lines = known.and_then(|known| known.variable(SECRETS)).unwrap_or_default();
         // The same key has the same value, so one line is enough.
@@ -170,35 +374,29 @@ impl Embedded<'_> {
             return Err(Reason::FilesTooLarge { file: value.bytes().len(), all, limit });
         }
         let container = Container {
-            image: Some(settings.image.clone()),
-            command: Some(["sh", "-ec", SCRIPT].map(str::to_owned).into()),
-            env: Some(vec![variable(SECRETS, &line)]),
-            resources: Some(settings.resources.requirements()),
-            volume_mounts: Some(vec![mount(VOLUME, SECRETS_DIR, false)]),
-            ..Container::default()
+            command: ["sh", "-ec", SCRIPT].map(str::to_owned).into(),
+            env: vec![variable(SECRETS, &line)],
+            volume_mounts: vec![mount(VOLUME, SECRETS_DIR, false)],
+            ..settings.container()
         };
         let name = ContainerName::Shared(settings.container_name.clone());
-        // The first file leads the task to the folder; later ones do not move these variables to the front.
-        let first = known.is_none().then(file_variables);
         Ok(Plan {
-            variables: first.into_iter().flatten().chain(path_variable(request, &path)?).collect(),
             mounts: vec![mount(VOLUME, SECRETS_DIR, true)],
-            volumes: vec![memory_volume(VOLUME)],
+            volumes: vec![memory_volume(VOLUME, &self.context.settings.volume_size_limit.0)],
             init_containers: vec![InitContainer { name, container }],
-            files: vec![File { path: key.clone(), contents: ["Embedded ", key].concat() }],
-            ..Plan::default()
+            ..self.file(request, known.is_some())?
         })
     }
 
     /// Lets the pod pull images with the secret's twin, if there is one in its namespace. Flyte copies the twin there;
     /// a policy cannot write, so it says what to copy.
     fn pull_images(&self, scope: Scope, key: &str, injection: &mut Injection) -> Result<(), Reason> {
-        let Context { cluster, namespace, settings, .. } = self.context;
+        let Context { reader, namespace, settings, .. } = self.context;
         let home = &settings.embedded_secret_manager_config.k8s_config.namespace;
         let twin = kubernetes::image_pull_name(scope, key);
-        if store::has_secret(cluster, namespace, &twin)? {
+        if reader.has_secret(namespace, &twin)? {
             injection.plan.image_pull_secrets.push(twin);
-        } else if home != namespace && store::has_secret(cluster, home, &twin)? {
+        } else if home != namespace && reader.has_secret(home, &twin)? {
             injection.warnings.push(format!(
                 "secret {key:?} can serve to pull images once Secret {home}/{twin} is copied to namespace {namespace}"
             ));
@@ -207,9 +405,16 @@ impl Embedded<'_> {
     }
 }
 
-/// Linux has names of up to 255 bytes (`NAME_MAX`).
-fn is_file_name(key: &str) -> bool {
-    key.len() <= 255
-        && key.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'))
-        && !matches!(key, "." | "..")
+/// The string that a JSON object has under a key; numbers and booleans as JSON writes them.
+fn property_of(value: &SecretValue, group: &str, key: &str) -> Result<SecretValue, Reason> {
+    let problem = |problem| Reason::Property { group: cut(group).to_owned(), key: cut(key).to_owned(), problem };
+    let mut object: Map<String, Value> =
+        serde_json::from_slice(value.bytes()).map_err(|_| problem("is not a JSON object"))?;
+    let text = match object.remove(key) {
+        None => return Err(problem("does not have this property")),
+        Some(Value::String(text)) if !text.is_empty() => text,
+        Some(scalar @ (Value::Number(_) | Value::Bool(_))) => scalar.to_string(),
+        Some(_) => return Err(problem("has something else there")),
+    };
+    Ok(SecretValue::new(text.into_bytes()))
 }

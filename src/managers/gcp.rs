@@ -5,20 +5,21 @@ use super::{Reason, needed, refused};
 use crate::names::kubernetes::is_dns_subdomain;
 use crate::pod::SECRETS_DIR;
 use crate::secret_request::SecretRequest;
-use crate::settings::GcpSecretManager;
+use crate::settings::Settings;
 
 /// Arguments: the secret, its version, the file. A secret is tried as a full resource path first, then as a short name
-/// in gcloud's own project. gcloud writes files that only its own user can read; tasks run as another.
+/// in gcloud's own project. gcloud keeps its state below HOME, which is `/` for a user without a name; it writes files that only its own user can read; tasks run as another.
 const SCRIPT: &str = "\
+export HOME=/tmp
 mkdir -p \"${3%/*}\"
 gcloud secrets versions access \"$1/versions/$2\" --out-file=\"$3\" ||
 gcloud secrets versions access \"$2\" --secret=\"$1\" --out-file=\"$3\"
 chmod +rX \"${3%/*}\" \"$3\"";
 
-pub(super) fn manager(settings: &GcpSecretManager) -> SidecarManager<'_> {
+pub(super) fn manager(settings: &Settings) -> SidecarManager<'_> {
     SidecarManager {
-        image: &settings.sidecar_image,
-        resources: &settings.resources,
+        container: settings.gcp_secret_manager.container(),
+        size_limit: &settings.volume_size_limit,
         volume: "gcp-secret-vol",
         container_prefix: "gcp-pull-secret-",
         mount_path: SECRETS_DIR,

@@ -1,16 +1,16 @@
 //! References to Kubernetes Secrets of the pod's own namespace: a variable, or a volume for each Secret.
 
 use super::{
-    ENV_PREFIX, Injection, Reason, SecretManager, derived_variable, file_variables, named_variable, needed,
+    Context, ENV_PREFIX, Injection, Reason, SecretManager, derived_variable, file_variables, named_variable, needed,
     path_variable, refused,
 };
 use crate::names::kubernetes;
 use crate::pod::{File, Merged, Plan, SECRETS_DIR, mount, secret_variable, secret_volume, variable};
 use crate::secret_request::{MountRequirement, SecretRequest, base32};
-use crate::settings::Settings;
+use crate::store::{self, Lookup};
 
 pub(super) struct K8s<'a> {
-    pub settings: &'a Settings,
+    pub context: Context<'a>,
 }
 
 impl SecretManager for K8s<'_> {
@@ -21,6 +21,7 @@ impl SecretManager for K8s<'_> {
             "" => kubernetes::secret_name(key),
             group => secret_name(group)?.to_owned(),
         };
+        self.verify(&group, key)?;
         let plan = match request.mount_requirement {
             MountRequirement::EnvVar => self.variable(request, &group)?,
             MountRequirement::Any | MountRequirement::File => self.file(request, &group, merged)?,
@@ -31,12 +32,22 @@ impl SecretManager for K8s<'_> {
 }
 
 impl K8s<'_> {
+    /// Checks that Secret and key exist, if the settings say so.
+    fn verify(&self, group: &str, key: &str) -> Result<(), Reason> {
+        let Context { settings, reader, namespace, .. } = self.context;
+        if !settings.k8s_secret_manager.verify || store::has_key(reader, namespace, group, key)? {
+            return Ok(());
+        }
+        let object = ["Secret ", namespace, "/", group].concat();
+        Err(Reason::NotFound(vec![Lookup::Name { name: key.to_owned(), object }]))
+    }
+
     fn variable(&self, request: &SecretRequest, group: &str) -> Result<Plan, Reason> {
-        let prefix = &self.settings.secret_env_var_prefix;
-        let optional = self.settings.k8s_secret_manager.optional;
+        let prefix = &self.context.settings.secret_env_var_prefix;
+        let optional = self.context.settings.k8s_secret_manager.optional;
         let derived = derived_variable([prefix, group, "_", &request.key].concat().to_ascii_uppercase())?;
         let names = std::iter::once(derived).chain(named_variable(request)?.map(str::to_owned));
-        let references = names.map(|name| secret_variable(name, group, &request.key, optional));
+        let references = names.map(|name| secret_variable(name, group, &request.key, Some(optional)));
         let variables = references.chain([variable(ENV_PREFIX, prefix)]).collect();
         Ok(Plan { variables, ..Plan::default() })
     }
@@ -50,9 +61,9 @@ impl K8s<'_> {
             || kubernetes::volume_name(base32::encode([group, "_", &request.group_version].concat().as_bytes())),
             str::to_owned,
         );
-        let optional = self.settings.k8s_secret_manager.optional;
+        let optional = self.context.settings.k8s_secret_manager.optional;
         Ok(Plan {
-            variables: file_variables().into_iter().chain(path_variable(request, &path)?).collect(),
+            variables: file_variables(SECRETS_DIR).into_iter().chain(path_variable(request, &path)?).collect(),
             mounts: vec![mount(&volume, &folder, true)],
             volumes: vec![secret_volume(&volume, group, &request.key, &file, optional)],
             files: vec![File {

@@ -11,13 +11,15 @@ mod k8s;
 mod sidecar;
 mod vault;
 
+use std::cell::Cell;
+
 use k8s_openapi::api::core::v1::EnvVar;
 
-use crate::pod::{self, Contested, Limits, Merged, Plan, Pod, SECRETS_DIR, TooLarge, variable};
+use crate::pod::{self, Contested, Limits, Merged, Plan, Pod, TooLarge, variable};
 use crate::secret_request::{Annotated, MountRequirement, SecretRequest};
-use crate::settings::{self, ManagerType, Settings};
+use crate::settings::{self, Delivery, ManagerType, Settings};
 use crate::store::host_error::HostError;
-use crate::store::{self, Cluster, Lookup};
+use crate::store::{self, Lookup, Reader};
 use crate::tenancy;
 
 /// Everything a manager may look at.
@@ -29,10 +31,15 @@ pub struct Context<'a> {
     pub limits: &'a Limits<'a>,
     /// The namespace that it is created in, as the API server has it.
     pub namespace: &'a str,
+    /// The user who creates it.
+    pub creator: &'a str,
     /// The policy's settings.
     pub settings: &'a Settings,
-    /// Where objects are read.
-    pub cluster: &'a dyn Cluster,
+    /// Whether files of Embedded are written to the volume in memory although the pod could refer to their Secrets: others
+    /// are written there, too.
+    pub files_by_value: bool,
+    /// What reads objects.
+    pub reader: &'a Reader<'a>,
 }
 
 /// A way to bring secrets into pods.
@@ -88,6 +95,36 @@ pub enum Reason {
     /// The variable is one of those that tell the task where its secrets are.
     #[error("{0} is one of the variables that say where secrets are; name another in env_var")]
     Reserved(String),
+    /// The variable is one that changes how programs start.
+    #[error(
+        "variable {0} changes how programs start; choose another env_var, or let the operator add it to allowedEnvVars"
+    )]
+    Denied(String),
+    /// Init containers and mounts are for Linux.
+    #[error("pod runs on Windows (spec.os.name), where secrets cannot be files; request it as an ENV_VAR")]
+    Windows,
+    /// More than Embedded fetches for one pod.
+    #[error(
+        "pod has more than {0} secret requests for Embedded; request fewer secrets, or raise limits.embeddedRequests in the \
+             policy's settings"
+    )]
+    TooManyRequests(usize),
+    /// `delivery: Reference`, where that cannot be done.
+    #[error("{0}, so the pod cannot refer to the secret; set embeddedSecretManagerConfig.delivery to Auto")]
+    NoReference(String),
+    /// The pod's annotations keep Vault's agent out.
+    #[error("annotation {0} keeps Vault's agent out; remove it")]
+    AgentOff(String),
+    /// The value has no such property.
+    #[error("secret {group:?} {problem}; store a JSON object with a string under {key:?}")]
+    Property {
+        /// The secret's name.
+        group: String,
+        /// The property.
+        key: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
     /// A label that Embedded needs.
     #[error("needs the pod's label {0}, which is missing or empty; Flyte sets it")]
     MissingLabel(&'static str),
@@ -119,6 +156,9 @@ pub enum Reason {
     /// A variable holds text.
     #[error("the value is not text, which a variable must hold; ask for a file")]
     NotText,
+    /// As the gateway says of a value that it does not show.
+    #[error("value cannot be an environment variable: {0}; request it as a FILE")]
+    NoVariable(String),
     /// What a process may be handed in one variable.
     #[error("the value has {0} bytes, more than the {1} that a variable may hold; ask for a file")]
     VariableTooLarge(usize, usize),
@@ -143,7 +183,9 @@ impl Reason {
         match self {
             Self::Tenancy(_) => Severity::Forbidden,
             Self::Store(store::Error::Host { problem: HostError::BadName, .. }) => Severity::Invalid,
-            Self::Store(store::Error::Host { .. }) | Self::Settings(_) => Severity::Unavailable,
+            Self::Store(store::Error::Host { .. } | store::Error::NoStore(_)) | Self::Settings(_) => {
+                Severity::Unavailable
+            }
             _ => Severity::Invalid,
         }
     }
@@ -233,13 +275,32 @@ pub fn inject(requests: &[Annotated], context: Context) -> Result<Outcome, Box<R
 /// # Errors
 /// Likewise.
 pub(crate) fn inject_into(outcome: &mut Outcome, requests: &[Annotated], context: Context) -> Result<(), Box<Refusal>> {
+    let first = attempt(outcome, requests, context);
+    let auto = context.settings.embedded_secret_manager_config.delivery == Delivery::Auto;
+    let by_reference = |refusal: &Refusal| matches!(refusal, Refusal::Clash { over: Contested::Reference, .. });
+    match first {
+        // What has been read is not read again.
+        Err(refusal) if auto && by_reference(&refusal) => {
+            *outcome = Outcome::default();
+            attempt(outcome, requests, Context { files_by_value: true, ..context })
+        }
+        first => first,
+    }
+}
+
+fn attempt(outcome: &mut Outcome, requests: &[Annotated], context: Context) -> Result<(), Box<Refusal>> {
     let chain: Vec<Link> = context.settings.managers().map(|manager| (manager, open(manager, context))).collect();
+    let limit = context.settings.limits.embedded_requests;
+    if let (Some((ManagerType::Embedded, _)), Some(surplus)) = (chain.first(), requests.get(limit)) {
+        let tried = vec![(ManagerType::Embedded, Reason::TooManyRequests(limit))];
+        return Err(Box::new(Refusal::Request { request: surplus.clone(), tried }));
+    }
     for (number, annotated) in requests.iter().enumerate() {
         let too_large = |problem| Box::new(Refusal::TooLarge { request: annotated.clone(), problem });
         for (field, text) in annotated.request.strings() {
             pod::check_text(field, text).map_err(too_large)?;
         }
-        let (declined, manager, injection) = ask(&chain, annotated, &outcome.merged)?;
+        let (declined, manager, injection) = ask(&chain, annotated, &outcome.merged, context)?;
         let annotation = annotated.annotation.clone();
         let Injection { plan, source, looked_up, warnings } = injection;
         outcome.injected.push(Injected { annotation, declined, manager, source, looked_up });
@@ -259,10 +320,11 @@ type Link<'a> = (ManagerType, Box<dyn SecretManager + 'a>);
 /// The managers that declined a request, the one that took it, and what it adds.
 type Answer = (Vec<(ManagerType, Reason)>, ManagerType, Injection);
 
-fn ask(chain: &[Link], annotated: &Annotated, merged: &Merged) -> Result<Answer, Box<Refusal>> {
+fn ask(chain: &[Link], annotated: &Annotated, merged: &Merged, context: Context) -> Result<Answer, Box<Refusal>> {
     let mut tried = Vec::new();
     for (name, manager) in chain {
-        match manager.inject(&annotated.request, merged) {
+        let injection = manager.inject(&annotated.request, merged);
+        match injection.and_then(|injection| check_plan(&injection.plan, context).map(|()| injection)) {
             Ok(injection) => return Ok((tried, *name, injection)),
             Err(reason) => {
                 // An outage must not let a less preferred manager win.
@@ -277,16 +339,49 @@ fn ask(chain: &[Link], annotated: &Annotated, merged: &Merged) -> Result<Answer,
     Err(Box::new(Refusal::Request { request: annotated.clone(), tried }))
 }
 
+/// Checks what no manager may add.
+fn check_plan(plan: &Plan, Context { pod, settings, .. }: Context) -> Result<(), Reason> {
+    if !plan.files.is_empty() && pod.is_windows()? {
+        return Err(Reason::Windows);
+    }
+    let allowed = |name: &str| settings.allowed_env_vars.iter().any(|allowed| allowed == name);
+    match plan.variables.iter().find(|variable| is_denied(&variable.name) && !allowed(&variable.name)) {
+        Some(variable) => Err(Reason::Denied(variable.name.clone())),
+        None => Ok(()),
+    }
+}
+
+/// Whether a variable makes the loader, a shell or a runtime start something else, or misleads clients of Kubernetes: with
+/// it the author of a pod could take over containers that others have put there.
+fn is_denied(name: &str) -> bool {
+    const NAMES: [&str; 11] = [
+        "BASH_ENV",
+        "ENV",
+        "IFS",
+        "JAVA_TOOL_OPTIONS",
+        "NODE_OPTIONS",
+        "PATH",
+        "PERL5OPT",
+        "PYTHONPATH",
+        "PYTHONSTARTUP",
+        "RUBYOPT",
+        "_JAVA_OPTIONS",
+    ];
+    ["BASH_FUNC_", "KUBERNETES_", "LD_"].iter().any(|prefix| name.starts_with(prefix)) || NAMES.contains(&name)
+}
+
 fn open<'a>(manager: ManagerType, context: Context<'a>) -> Box<dyn SecretManager + 'a> {
     let settings = context.settings;
     match manager {
-        ManagerType::K8s => Box::new(k8s::K8s { settings }),
-        ManagerType::Vault => Box::new(vault::Vault { settings: &settings.vault_secret_manager }),
-        ManagerType::Aws => Box::new(aws::manager(&settings.aws_secret_manager)),
-        ManagerType::Gcp => Box::new(gcp::manager(&settings.gcp_secret_manager)),
-        ManagerType::Azure => Box::new(azure::manager(&settings.azure_secret_manager)),
+        ManagerType::K8s => Box::new(k8s::K8s { context }),
+        ManagerType::Vault => Box::new(vault::Vault { settings: &settings.vault_secret_manager, pod: context.pod }),
+        ManagerType::Aws => Box::new(aws::manager(settings)),
+        ManagerType::Gcp => Box::new(gcp::manager(settings)),
+        ManagerType::Azure => Box::new(azure::manager(settings)),
         // Settings leave Global out.
-        ManagerType::Embedded | ManagerType::Global => Box::new(embedded::Embedded { context }),
+        ManagerType::Embedded | ManagerType::Global => {
+            Box::new(embedded::Embedded { context, requests: Cell::default() })
+        }
     }
 }
 
@@ -297,9 +392,9 @@ const FILE_PREFIX: &str = "FLYTE_SECRETS_FILE_PREFIX";
 /// Says what variables' names start with.
 const ENV_PREFIX: &str = "FLYTE_SECRETS_ENV_PREFIX";
 
-/// The variables that lead a task to its files.
-fn file_variables() -> [EnvVar; 2] {
-    [variable(DEFAULT_DIR, SECRETS_DIR), variable(FILE_PREFIX, "")]
+/// The variables that lead a task to its files below a folder.
+fn file_variables(folder: &str) -> [EnvVar; 2] {
+    [variable(DEFAULT_DIR, folder), variable(FILE_PREFIX, "")]
 }
 
 /// The variable that a request names, if it names one.

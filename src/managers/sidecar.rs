@@ -1,16 +1,16 @@
 //! What AWS, GCP and Azure share: one init container for each request pulls the secret into a volume in memory.
 
-use k8s_openapi::api::core::v1::{Container, EnvVar};
+use k8s_openapi::api::core::v1::EnvVar;
 
 use super::{Injection, Reason, SecretManager, file_only, file_variables, path_variable};
-use crate::pod::{ContainerName, File, InitContainer, Merged, Plan, SECRETS_DIR, memory_volume, mount};
+use crate::pod::{Container, ContainerName, File, InitContainer, Merged, Plan, SECRETS_DIR, memory_volume, mount};
 use crate::secret_request::SecretRequest;
-use crate::settings::Resources;
+use crate::settings::Quantity;
 
 /// What one cloud's init container does for a request.
 pub(super) struct Pull {
-    /// Its command; none for the image's own.
-    pub command: Option<Vec<String>>,
+    /// Its command; empty for the image's own.
+    pub command: Vec<String>,
     /// Its variables.
     pub variables: Vec<EnvVar>,
     /// The file that it writes, below the folder of secrets.
@@ -21,8 +21,9 @@ pub(super) struct Pull {
 
 /// A cloud's manager.
 pub(super) struct SidecarManager<'a> {
-    pub image: &'a str,
-    pub resources: &'a Resources,
+    pub container: Container,
+    /// Size of the volume in memory.
+    pub size_limit: &'a Quantity,
     pub volume: &'static str,
     pub container_prefix: &'static str,
     /// Where the init container mounts the volume.
@@ -37,17 +38,15 @@ impl SecretManager for SidecarManager<'_> {
         let Pull { command, variables, file, source } = (self.pull)(request)?;
         let path = [SECRETS_DIR, "/", &file].concat();
         let container = Container {
-            image: Some(self.image.to_owned()),
             command,
-            env: (!variables.is_empty()).then_some(variables),
-            resources: Some(self.resources.requirements()),
-            volume_mounts: Some(vec![mount(self.volume, self.mount_path, false)]),
-            ..Container::default()
+            env: variables,
+            volume_mounts: vec![mount(self.volume, self.mount_path, false)],
+            ..self.container.clone()
         };
         let plan = Plan {
-            variables: file_variables().into_iter().chain(path_variable(request, &path)?).collect(),
+            variables: file_variables(SECRETS_DIR).into_iter().chain(path_variable(request, &path)?).collect(),
             mounts: vec![mount(self.volume, SECRETS_DIR, true)],
-            volumes: vec![memory_volume(self.volume)],
+            volumes: vec![memory_volume(self.volume, &self.size_limit.0)],
             init_containers: vec![InitContainer { name: ContainerName::Numbered(self.container_prefix), container }],
             files: vec![File { path: file, contents: [self.container_prefix, &source].concat() }],
             ..Plan::default()
@@ -58,6 +57,6 @@ impl SecretManager for SidecarManager<'_> {
 
 /// `sh -ec` with a script that is the same for every secret; what differs are its arguments, so that no name is ever
 /// read by the shell. Scripts hold no `$(`, which Kubernetes would take for one of its own variables.
-pub(super) fn shell(script: &str, arguments: &[&str]) -> Option<Vec<String>> {
-    Some(["sh", "-ec", script, "sh"].iter().chain(arguments).map(ToString::to_string).collect())
+pub(super) fn shell(script: &str, arguments: &[&str]) -> Vec<String> {
+    ["sh", "-ec", script, "sh"].iter().chain(arguments).map(ToString::to_string).collect()
 }

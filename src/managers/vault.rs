@@ -2,12 +2,14 @@
 //!
 //! Source: <https://developer.hashicorp.com/vault/docs/platform/k8s/injector/annotations>.
 
+use std::borrow::Cow;
+
 use uuid::Uuid;
 
 use super::{
     Injection, Reason, SecretManager, file_only, file_variables, is_plain_path, needed, path_variable, refused,
 };
-use crate::pod::{Annotation, File, Merged, Plan, SECRETS_DIR};
+use crate::pod::{Annotation, File, Merged, Plan, Pod, SECRETS_DIR};
 use crate::secret_request::SecretRequest;
 use crate::settings::{KvVersion, VaultSecretManager};
 
@@ -19,6 +21,7 @@ const ID_NAMESPACE: Uuid = Uuid::from_u128(0x907d_6b9f_3428_53da_b2e6_e147_4401_
 
 pub(super) struct Vault<'a> {
     pub settings: &'a VaultSecretManager,
+    pub pod: &'a Pod<'a>,
 }
 
 impl SecretManager for Vault<'_> {
@@ -36,7 +39,9 @@ impl SecretManager for Vault<'_> {
             let wanted = "a path for db, whose template is the agent's own: no '\"' and no '\\'";
             return Err(refused("group", group, wanted));
         }
-        let path = [SECRETS_DIR, "/", &file].concat();
+        self.check_agent(request)?;
+        let folder = self.effective("secret-volume-path")?.unwrap_or(Cow::Borrowed(SECRETS_DIR));
+        let path = [folder.trim_end_matches('/'), "/", &file].concat();
         let mut warnings = Vec::new();
         if !matches!(version.as_str(), "" | "kv1" | "kv2" | "db") {
             warnings.push(format!(
@@ -44,10 +49,10 @@ impl SecretManager for Vault<'_> {
             ));
         }
         let plan = Plan {
-            variables: file_variables().into_iter().chain(path_variable(request, &path)?).collect(),
+            variables: file_variables(&folder).into_iter().chain(path_variable(request, &path)?).collect(),
             annotations: self.annotations(request),
             files: vec![File { path: file.clone(), contents: ["Vault ", group, " ", version, " ", key].concat() }],
-            foreign_mount: true,
+            foreign_mount: folder == SECRETS_DIR,
             ..Plan::default()
         };
         Ok(Injection { plan, source: file, warnings, ..Injection::default() })
@@ -55,6 +60,34 @@ impl SecretManager for Vault<'_> {
 }
 
 impl Vault<'_> {
+    /// The value of an annotation of the injector's that the pod has itself.
+    fn own(&self, name: &str) -> Result<Option<Cow<'_, str>>, Reason> {
+        let key = [PREFIX, name].concat();
+        Ok(self.pod.annotations(&key)?.into_iter().find(|(found, _)| *found == key).map(|(_, value)| value))
+    }
+
+    /// The value that an annotation of the injector's will have: the pod's own wins over the settings', unless they are
+    /// locked.
+    fn effective(&self, name: &str) -> Result<Option<Cow<'_, str>>, Reason> {
+        let VaultSecretManager { annotations, lock_annotations, .. } = self.settings;
+        let set = annotations.get(&[PREFIX, name].concat()).map(|value| Cow::Borrowed(value.as_str()));
+        let own = self.own(name)?;
+        Ok(if *lock_annotations { set.or(own) } else { own.or(set) })
+    }
+
+    /// Checks that no annotation keeps the agent out. A pod that the injector has seen already has the request's.
+    fn check_agent(&self, request: &SecretRequest) -> Result<(), Reason> {
+        let inject = self.effective("agent-inject")?;
+        if inject.is_some_and(|value| matches!(&*value, "0" | "f" | "F" | "false" | "FALSE" | "False")) {
+            return Err(Reason::AgentOff([PREFIX, "agent-inject: \"false\""].concat()));
+        }
+        let seen = self.own(&format!("agent-inject-secret-{}", id(request)))?.is_some();
+        if !seen && self.effective("agent-inject-status")?.is_some_and(|status| status == "injected") {
+            return Err(Reason::AgentOff([PREFIX, "agent-inject-status: injected"].concat()));
+        }
+        Ok(())
+    }
+
     /// The request's annotations, the common ones, and those of the settings, which win.
     fn annotations(&self, request: &SecretRequest) -> Vec<Annotation> {
         let SecretRequest { group, key, .. } = request;
@@ -141,7 +174,7 @@ mod tests {
                 key: key.to_owned(),
                 ..SecretRequest::default()
             };
-            Vault { settings: &settings }.template(&request)
+            Vault { settings: &settings, pod: &Pod::default() }.template(&request)
         };
         let table = [
             ("a/b", "kv1", "k_1", Some(r#"{{- with secret "a/b" -}}{{ .Data.k_1 }}{{- end -}}"#)),

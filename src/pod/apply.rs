@@ -12,9 +12,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
+use super::SECRETS_DIR;
 use super::document::{Container, Malformed, Pod, Spec, read};
 use super::init_containers::{InitContainers, Own};
 use super::limits::TooLarge;
+use super::placement::{CONTAINERS, Placement};
 use super::plan::{Annotation, Merged, Volume};
 
 /// Something in the pod conflicts with what is to be added.
@@ -32,6 +34,28 @@ pub enum Conflict {
     /// A volume of the user's has the name that ours needs.
     #[error("the pod has a volume {0:?} of its own, a name that the secrets' volume needs; rename it")]
     Volume(String),
+    /// The pod's annotation names a container that there is not.
+    #[error("annotation {CONTAINERS}: unknown container {0:?}; expected names of the pod's containers")]
+    UnknownContainer(String),
+    /// The pod comes with a grant that is not the policy's.
+    #[error("pod must not have {0:?} of its own, which grants secrets; remove it")]
+    Granted(String),
+    /// A mount of the user's is below ours, where the runtime cannot make its mount point.
+    #[error(
+        "container {container:?} mounts {volume:?} at {}, below {ours:?} at {SECRETS_DIR}, which is read-only; mount it \
+             elsewhere",
+        path.escape_debug()
+    )]
+    NestedMount {
+        /// The container.
+        container: String,
+        /// What it mounts.
+        volume: String,
+        /// Where.
+        path: String,
+        /// The secrets' volume.
+        ours: String,
+    },
     /// A mount of the user's is where ours must be.
     #[error(
         "container {container:?} already mounts {volume:?} at {}, where secrets are mounted; mount it elsewhere",
@@ -70,8 +94,9 @@ impl fmt::Debug for MutatedPod {
 ///
 /// # Errors
 /// Something in the pod conflicts with them.
-pub fn apply(pod: Pod, mut merged: Merged) -> Result<MutatedPod, Conflict> {
-    let init = InitContainers::of(&pod, &mut merged)?;
+pub fn apply(pod: Pod, mut merged: Merged, placement: &Placement) -> Result<MutatedPod, Conflict> {
+    merged.make_mount_points();
+    let init = InitContainers::of(&pod, &mut merged, placement)?;
     let additions = Additions::of(&merged)?;
     let volumes = volumes(&pod, &merged)?;
     let annotations = annotations(&pod, &merged)?;
@@ -82,17 +107,21 @@ pub fn apply(pod: Pod, mut merged: Merged) -> Result<MutatedPod, Conflict> {
     let metadata = pod.metadata.get_mut().ok_or(Malformed("metadata"))?;
     let spec = pod.spec.get_mut().ok_or(Malformed("spec"))?;
     for container in spec.containers.own_mut() {
-        additions.edit(container)?;
+        if placement.includes(&container.name()?) {
+            additions.edit(container)?;
+        }
     }
     for (at, container) in spec.init_containers.own_mut().iter_mut().enumerate() {
         match init.own.get(&at) {
-            None => additions.edit(container)?,
+            None if placement.includes(&container.name()?) => additions.edit(container)?,
+            None | Some(Own::Complete) => {}
             Some(Own::Shared { variables, names }) => set_variables(container, variables, |name| names.contains(name))?,
-            Some(Own::Numbered) => {}
         }
     }
     if !init.added.is_empty() {
-        spec.init_containers.get_or_default().added = &init.added;
+        let containers = spec.init_containers.get_or_default();
+        let side = if placement.init_containers_first { &mut containers.before } else { &mut containers.behind };
+        *side = &init.added;
     }
     for Edit { place, json } in &volumes {
         let volumes = spec.volumes.get_or_default();
@@ -170,7 +199,24 @@ impl<'a> Additions<'a> {
                 }
             }
         }
+        self.check_nested(container, &there)?;
         Ok(missing)
+    }
+
+    /// Checks that no mount of the user's is below the folder of all secrets, if that is mounted as one.
+    fn check_nested(&self, container: &Container, there: &BTreeMap<Cow<str>, Mount>) -> Result<(), Conflict> {
+        let Some(ours) = self.merged.mounts.iter().find(|mount| mount.mount_path == SECRETS_DIR) else { return Ok(()) };
+        let below = |path: &str| path.strip_prefix(SECRETS_DIR).is_some_and(|rest| rest.starts_with('/'));
+        let planned = |path: &str| self.merged.mounts.iter().any(|mount| mount.mount_path == path);
+        match there.iter().find(|(path, _)| below(path) && !planned(path)) {
+            None => Ok(()),
+            Some((_, mount)) => Err(Conflict::NestedMount {
+                container: container.name()?.into_owned(),
+                volume: mount.name.clone().into_owned(),
+                path: mount.path.clone().into_owned(),
+                ours: ours.name.clone(),
+            }),
+        }
     }
 }
 
@@ -250,6 +296,16 @@ fn volumes(pod: &Pod, merged: &Merged) -> Result<Vec<Edit>, Conflict> {
 fn with_items(own: &RawValue, planned: &Volume) -> Result<Option<Box<RawValue>>, Conflict> {
     let conflict = || Conflict::Volume(planned.name.clone());
     let mut own: Value = read(own, "spec.volumes")?;
+    if let Some(projected) = &planned.projected {
+        let sources = own.pointer_mut("/projected/sources").and_then(Value::as_array_mut).ok_or_else(conflict)?;
+        let before = sources.len();
+        for source in projected.sources.iter().map(|source| json!(source)) {
+            if !sources.contains(&source) {
+                sources.push(source);
+            }
+        }
+        return if sources.len() == before { Ok(None) } else { to_json(&own).map(Some) };
+    }
     let Some(source) = &planned.secret else {
         let memory = own.pointer("/emptyDir/medium").is_some_and(|medium| medium == "Memory");
         return if memory { Ok(None) } else { Err(conflict()) };

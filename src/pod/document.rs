@@ -171,6 +171,8 @@ document! {
         "volumes" => volumes: List<'a>,
         /// Secrets that images are pulled with.
         "imagePullSecrets" => image_pull_secrets: List<'a>,
+        /// The operating system.
+        "os" => os: Field<&'a RawValue>,
         /// The service account.
         "serviceAccountName" => service_account_name: Field<&'a RawValue>,
     }
@@ -181,6 +183,8 @@ document! {
         "name" => name: Field<&'a RawValue>,
         /// Its command.
         "command" => command: Field<&'a RawValue>,
+        /// Its arguments.
+        "args" => args: Field<&'a RawValue>,
         /// Its environment.
         "env" => env: List<'a>,
         /// Block devices.
@@ -190,16 +194,43 @@ document! {
     }
 }
 
+/// A volume, as far as tokens of service accounts are in it.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct TokenVolume {
+    projected: TokenSources,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct TokenSources {
+    sources: Vec<TokenSource>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct TokenSource {
+    service_account_token: Token,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Token {
+    audience: String,
+}
+
 /// How many containers are read. With the least that the API server gives each, more do not fit into what etcd takes.
 const CONTAINERS: usize = 10_000;
 
-/// Containers that came in, and those that are added behind them.
+/// Containers that came in, and those that are added before or behind them.
 #[derive(Default)]
 pub struct Containers<'a> {
     /// Those that came in.
     pub own: Vec<Container<'a>>,
-    /// Those that are added, in JSON.
-    pub added: &'a [Box<RawValue>],
+    /// Those that are added before them, in JSON.
+    pub before: &'a [Box<RawValue>],
+    /// Those that are added behind them, in JSON.
+    pub behind: &'a [Box<RawValue>],
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Containers<'a> {
@@ -221,7 +252,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Containers<'a> {
                     }
                     own.push(container);
                 }
-                Ok(Containers { own, added: &[] })
+                Ok(Containers { own, before: &[], behind: &[] })
             }
         }
 
@@ -232,8 +263,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Containers<'a> {
 impl Serialize for Containers<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut all = serializer.serialize_seq(None)?;
+        self.before.iter().try_for_each(|container| all.serialize_element(container))?;
         self.own.iter().try_for_each(|container| all.serialize_element(container))?;
-        self.added.iter().try_for_each(|container| all.serialize_element(container))?;
+        self.behind.iter().try_for_each(|container| all.serialize_element(container))?;
         all.end()
     }
 }
@@ -312,8 +344,44 @@ impl<'a> Pod<'a> {
         Ok(named.filter(|name| !name.is_empty()).unwrap_or(Cow::Borrowed("default")))
     }
 
-    /// How many containers and init containers came in.
-    pub(super) fn containers(&self) -> usize {
-        self.spec.get().map_or(0, |spec| spec.containers.own().len() + spec.init_containers.own().len())
+    /// The containers and init containers that came in.
+    pub(super) fn containers(&self) -> impl Iterator<Item = &Container<'a>> {
+        let spec = self.spec.get().into_iter();
+        spec.flat_map(|spec| spec.containers.own().iter().chain(spec.init_containers.own()))
+    }
+
+    /// Whether a container of this name runs this command, or a volume has a token of the pod's service account for this
+    /// audience.
+    ///
+    /// # Errors
+    /// A field is not what Kubernetes has there.
+    pub fn has_grant(&self, name: &str, command: &str, audience: &str) -> Result<bool, Malformed> {
+        for container in self.containers() {
+            let Some(args) = container.args.get().filter(|args| args.get().contains(command)) else { continue };
+            if container.name()? == name
+                && read::<Vec<String>>(args, "containers.args")
+                    .is_ok_and(|args| args.first().is_some_and(|it| it == command))
+            {
+                return Ok(true);
+            }
+        }
+        let volumes = self.spec.get().map_or(&[][..], |spec| spec.volumes.items());
+        let tokens = volumes.iter().filter(|json| json.get().contains(audience));
+        let tokens = tokens.filter_map(|json| read::<TokenVolume>(json, "spec.volumes").ok());
+        Ok(tokens.flat_map(|volume| volume.projected.sources).any(|it| it.service_account_token.audience == audience))
+    }
+
+    /// Whether it runs on Windows (`spec.os.name`).
+    ///
+    /// # Errors
+    /// The field is not what Kubernetes has there.
+    pub fn is_windows(&self) -> Result<bool, Malformed> {
+        #[derive(Default, Deserialize)]
+        struct Os<'a> {
+            #[serde(borrow, default)]
+            name: Cow<'a, str>,
+        }
+        let os = self.spec.get().and_then(|spec| spec.os.get()).map(|json| read::<Os>(json, "spec.os")).transpose()?;
+        Ok(os.is_some_and(|os| os.name == "windows"))
     }
 }

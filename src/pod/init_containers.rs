@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use super::apply::{Conflict, Mount, each_to_json, to_json};
 use super::document::{Container, List, Malformed, Pod, read};
 use super::limits::check_init_containers;
+use super::placement::Placement;
 use super::plan::{ContainerName, InitContainer, Merged};
 
 /// Which init containers of ours are there already, from an earlier pass, and which are added.
@@ -22,8 +23,8 @@ pub struct InitContainers {
 
 /// An init container of ours that is there.
 pub enum Own {
-    /// Of one request.
-    Numbered,
+    /// As it is to be.
+    Complete,
     /// Of several, with the variables as they are now: their JSON, and their names.
     Shared { variables: Vec<Box<RawValue>>, names: BTreeSet<String> },
 }
@@ -33,13 +34,17 @@ impl InitContainers {
     ///
     /// # Errors
     /// There are too many, or they cannot be read.
-    pub fn of(pod: &Pod, merged: &mut Merged) -> Result<Self, Conflict> {
+    pub fn of(pod: &Pod, merged: &mut Merged, placement: &Placement) -> Result<Self, Conflict> {
         let mut init = Self { own: BTreeMap::new(), added: Vec::new() };
         let planned = &mut merged.init_containers;
         let (Some(spec), false) = (pod.spec.get(), planned.is_empty()) else { return Ok(init) };
         let there = spec.init_containers.own();
         // Kubernetes wants names unique across both lists.
-        let mut names = Names { taken: BTreeSet::new(), count: there.len(), next: BTreeMap::new() };
+        let mut names = Names {
+            taken: BTreeSet::new(),
+            count: if placement.init_containers_first { 0 } else { there.len() },
+            next: BTreeMap::new(),
+        };
         for container in spec.containers.own() {
             names.taken.insert(container.name()?.into_owned());
         }
@@ -51,16 +56,23 @@ impl InitContainers {
             }
             names.taken.insert(name);
         }
-        check_init_containers(candidates.len())?;
+        check_init_containers(candidates.len(), placement.init_container_limit)?;
         for planned in planned {
+            // What was granted must be what the policy says, and nothing else.
+            if let ContainerName::Exact(name) = planned.name
+                && names.taken.contains(name)
+                && !candidates.iter().any(|(_, candidate)| candidate.is(planned))
+            {
+                return Err(Conflict::Granted(name.to_owned()));
+            }
             let Some(found) = candidates.iter().position(|(_, candidate)| candidate.is(planned)) else {
                 planned.container.name = names.choose(&planned.name);
                 init.added.push(to_json(&planned.container)?);
                 continue;
             };
-            let variables = || planned.container.env.iter().flatten();
+            let variables = || planned.container.env.iter();
             let own = match planned.name {
-                ContainerName::Numbered(_) => Own::Numbered,
+                ContainerName::Numbered(_) | ContainerName::Exact(_) => Own::Complete,
                 ContainerName::Shared(_) => Own::Shared {
                     variables: each_to_json(variables())?,
                     names: variables().map(|variable| variable.name.clone()).collect(),
@@ -76,8 +88,11 @@ impl InitContainers {
 struct Candidate<'a> {
     name: String,
     command: Vec<String>,
-    variables: Vec<Variable<'a>>,
-    mounts: Vec<Mount<'a>>,
+    args: Vec<String>,
+    /// Names and values.
+    variables: BTreeSet<(Cow<'a, str>, Cow<'a, str>)>,
+    /// Names of volumes, and paths.
+    mounts: BTreeSet<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
 #[derive(Deserialize)]
@@ -91,11 +106,13 @@ struct Variable<'a> {
 impl<'a> Candidate<'a> {
     fn of(name: String, container: &Container<'a>) -> Result<Self, Malformed> {
         let command = container.command.get().map(|json| read(json, "initContainers.command")).transpose()?;
+        let args = container.args.get().map(|json| read(json, "initContainers.args")).transpose()?;
         Ok(Self {
             name,
             command: command.unwrap_or_default(),
-            variables: each(&container.env, "initContainers.env")?,
-            mounts: each(&container.volume_mounts, "initContainers.volumeMounts")?,
+            args: args.unwrap_or_default(),
+            variables: each(&container.env, "initContainers.env", |Variable { name, value }| (name, value))?,
+            mounts: each(&container.volume_mounts, "initContainers.volumeMounts", |Mount { name, path }| (name, path))?,
         })
     }
 
@@ -104,22 +121,26 @@ impl<'a> Candidate<'a> {
     /// change.
     fn is(&self, planned: &InitContainer) -> bool {
         let InitContainer { name, container: ours } = planned;
-        let mounted = |ours: &k8s::VolumeMount| {
-            self.mounts.iter().any(|there| there.name == ours.name && there.path == ours.mount_path)
-        };
+        let mounted =
+            |ours: &k8s::VolumeMount| self.mounts.contains(&((&*ours.name).into(), (&*ours.mount_path).into()));
         let set = |ours: &k8s::EnvVar| {
             let value = ours.value.as_deref().unwrap_or_default();
-            self.variables.iter().any(|there| there.name == ours.name && there.value == value)
+            self.variables.contains(&((&*ours.name).into(), value.into()))
         };
         name.covers(&self.name)
-            && self.command == ours.command.as_deref().unwrap_or_default()
-            && ours.volume_mounts.iter().flatten().all(mounted)
-            && (matches!(name, ContainerName::Shared(_)) || ours.env.iter().flatten().all(set))
+            && self.command == ours.command
+            && self.args == ours.args
+            && ours.volume_mounts.iter().all(mounted)
+            && (matches!(name, ContainerName::Shared(_)) || ours.env.iter().all(set))
     }
 }
 
-fn each<'a, T: Deserialize<'a>>(list: &List<'a>, field: &'static str) -> Result<Vec<T>, Malformed> {
-    list.items().iter().map(|json| read(json, field)).collect()
+fn each<'a, T: Deserialize<'a>, Pair: Ord>(
+    list: &List<'a>,
+    field: &'static str,
+    pair: fn(T) -> Pair,
+) -> Result<BTreeSet<Pair>, Malformed> {
+    list.items().iter().map(|json| read(json, field).map(pair)).collect()
 }
 
 impl ContainerName {
@@ -128,6 +149,7 @@ impl ContainerName {
         let number = |rest: &str| !rest.is_empty() && rest.bytes().all(|digit| digit.is_ascii_digit());
         match self {
             Self::Numbered(prefix) => name.strip_prefix(prefix).is_some_and(number),
+            Self::Exact(exact) => name == *exact,
             Self::Shared(base) => match name.strip_prefix(base.as_str()) {
                 Some("") => true,
                 Some(rest) => rest.strip_prefix('-').is_some_and(number),
@@ -141,7 +163,7 @@ impl ContainerName {
 struct Names {
     /// Those of all containers.
     taken: BTreeSet<String>,
-    /// How many init containers there are, with ours.
+    /// How many init containers stand before the next one.
     count: usize,
     /// For each prefix the number to try next: nothing is free between it and the one from which the search started.
     next: BTreeMap<String, usize>,
@@ -152,6 +174,7 @@ impl Names {
     fn choose(&mut self, name: &ContainerName) -> String {
         let chosen = match name {
             ContainerName::Numbered(prefix) => self.first_free(prefix, self.count),
+            ContainerName::Exact(name) => (*name).to_owned(),
             ContainerName::Shared(base) if !self.taken.contains(base) => base.clone(),
             ContainerName::Shared(base) => self.first_free(&[base, "-"].concat(), 1),
         };

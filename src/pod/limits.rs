@@ -8,14 +8,13 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use super::document::{Pod, text};
+use super::placement::Placement;
 use super::plan::Merged;
 
 /// All annotations of an object, keys and values (`TotalAnnotationSizeLimitB` of apimachinery).
 const ANNOTATIONS: usize = 256 * 1024;
 /// An object as etcd takes it, by default (`--max-request-bytes`).
 pub const OBJECT_LIMIT: usize = 1536 * 1024;
-/// Init containers of ours, or named like them. Kubernetes has no limit, but nodes start them one after the other.
-const INIT_CONTAINERS: usize = 1000;
 /// A path on Linux (`PATH_MAX`); no store has longer names.
 const TEXT: usize = 4096;
 
@@ -38,8 +37,11 @@ pub enum TooLarge {
     #[error("its {0} takes {1} bytes, more than the {TEXT} of any path; shorten it")]
     Text(&'static str, usize),
     /// Init containers.
-    #[error("the pod has more than {INIT_CONTAINERS} init-containers that pull secrets; ask for fewer secrets")]
-    InitContainers,
+    #[error(
+        "the pod would have more than {0} init containers for secrets, or named like them; request fewer secrets, or raise \
+             limits.initContainers in the policy's settings"
+    )]
+    InitContainers(usize),
 }
 
 /// Checks a field of a secret request, before paths are made of it.
@@ -53,6 +55,10 @@ pub fn check_text(field: &'static str, text: &str) -> Result<(), TooLarge> {
 /// What a pod takes before anything is added.
 pub struct Limits<'a> {
     pod: &'a Pod<'a>,
+    /// How many containers get the additions.
+    containers: usize,
+    /// How many init containers of ours there may be, with those that are named like them.
+    init_containers: usize,
     annotation_bytes: usize,
 }
 
@@ -65,7 +71,12 @@ impl<'a> Limits<'a> {
         let annotation_bytes = annotation_bytes(pod);
         within(annotation_bytes, ANNOTATIONS, TooLarge::Annotations)?;
         within(string_bytes, OBJECT_LIMIT, TooLarge::Object)?;
-        Ok(Self { pod, annotation_bytes })
+        Ok(Self { pod, containers: 0, init_containers: 0, annotation_bytes })
+    }
+
+    /// Returns the limits for additions that are placed so.
+    pub fn with(self, placement: &Placement) -> Self {
+        Self { containers: placement.count(self.pod), init_containers: placement.init_container_limit, ..self }
     }
 
     /// Checks what has been put together so far for the pod.
@@ -73,8 +84,8 @@ impl<'a> Limits<'a> {
     /// # Errors
     /// It is too large.
     pub fn check(&self, merged: &Merged) -> Result<(), TooLarge> {
-        check_init_containers(merged.init_containers.len())?;
-        within(merged.weight(self.pod.containers()), OBJECT_LIMIT, TooLarge::Object)?;
+        check_init_containers(merged.init_containers.len(), self.init_containers)?;
+        within(merged.weight(self.containers), OBJECT_LIMIT, TooLarge::Object)?;
         if self.annotation_bytes + merged.annotation_bytes <= ANNOTATIONS {
             return Ok(());
         }
@@ -95,8 +106,8 @@ fn annotation_bytes(pod: &Pod) -> usize {
 }
 
 /// Checks how many init containers there are that are named like ours.
-pub(super) fn check_init_containers(found: usize) -> Result<(), TooLarge> {
-    within(found, INIT_CONTAINERS, |_| TooLarge::InitContainers)
+pub(super) fn check_init_containers(found: usize, limit: usize) -> Result<(), TooLarge> {
+    within(found, limit, |_| TooLarge::InitContainers(limit))
 }
 
 fn within(size: usize, limit: usize, too_large: impl Fn(usize) -> TooLarge) -> Result<(), TooLarge> {

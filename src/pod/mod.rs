@@ -6,14 +6,16 @@ mod apply;
 mod document;
 mod init_containers;
 mod limits;
+mod placement;
 mod plan;
 
 pub use apply::{Conflict, MutatedPod, apply};
 pub use document::{Malformed, Pod};
 pub use limits::{Limits, OBJECT_LIMIT, TooLarge, check_text};
+pub use placement::{CONTAINERS, Placement};
 pub use plan::{
-    Annotation, Clash, ContainerName, Contested, File, InitContainer, Merged, Plan, memory_volume, mount,
-    secret_variable, secret_volume, variable,
+    Annotation, Clash, Container, ContainerName, Contested, File, InitContainer, Merged, Plan, file_variable,
+    memory_volume, mount, projected_volume, secret_variable, secret_volume, token_volume, variable,
 };
 
 /// Where Flyte's tasks look for secrets in files, and where every manager mounts them.

@@ -9,10 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use k8s_openapi::api::core::v1::{
-    Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, KeyToPath, SecretKeySelector, SecretVolumeSource,
-    VolumeMount,
+    EmptyDirVolumeSource, EnvVar, EnvVarSource, FileKeySelector, KeyToPath, ResourceRequirements, SecretKeySelector,
+    SecretProjection, SecretVolumeSource, ServiceAccountTokenProjection, VolumeMount,
 };
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::SECRETS_DIR;
 
@@ -23,9 +25,11 @@ pub struct Plan {
     pub variables: Vec<EnvVar>,
     /// Mounts for every container that is not ours.
     pub mounts: Vec<VolumeMount>,
-    /// Volumes: of some keys of a Secret, or in memory. A pod has at most one in memory, and one for each Secret: the first
-    /// is used for all.
+    /// Volumes: of some keys of a Secret, of keys of several, or in memory. A pod has at most one in memory, one of several
+    /// Secrets, and one for each Secret: the first is used for all.
     pub volumes: Vec<Volume>,
+    /// Volumes that init containers of ours alone mount, each once.
+    pub private_volumes: Vec<Volume>,
     /// Init containers of ours.
     pub init_containers: Vec<InitContainer>,
     /// Annotations.
@@ -45,6 +49,45 @@ impl fmt::Debug for Plan {
     }
 }
 
+/// A container, as far as the policy adds any. `k8s-openapi`'s own has probes, hooks and ports, which are 60 kB of wasm.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Container {
+    /// Its name.
+    pub name: String,
+    /// Its image.
+    pub image: String,
+    /// When the image is pulled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_pull_policy: Option<String>,
+    /// Its command; empty for the image's own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    /// Its arguments.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    /// Its environment.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<EnvVar>,
+    /// Requests and limits.
+    pub resources: ResourceRequirements,
+    /// Its security context, as the settings have it.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub security_context: Map<String, Value>,
+    /// Its mounts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub volume_mounts: Vec<VolumeMount>,
+    /// Where its last words come from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub termination_message_policy: Option<&'static str>,
+    /// `Always` for one that goes on beside the others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restart_policy: Option<&'static str>,
+    /// What tells that the others can start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub startup_probe: Option<Value>,
+}
+
 /// A volume, as far as the policy adds any. `k8s-openapi`'s own has thirty more sources, and with them dates, which are a
 /// tenth of the wasm.
 #[derive(Debug, Default, Serialize)]
@@ -55,9 +98,32 @@ pub struct Volume {
     /// Some keys of a Secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretVolumeSource>,
+    /// Keys of several Secrets, or a token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub projected: Option<Projected>,
     /// Memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub empty_dir: Option<EmptyDirVolumeSource>,
+}
+
+/// A projected volume, as far as the policy adds any.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Projected {
+    /// One for each Secret, or a token.
+    pub sources: Vec<ProjectedSource>,
+    /// Permissions of the files.
+    pub default_mode: i32,
+}
+
+/// A source of a projected volume.
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ProjectedSource {
+    /// A Secret, and its keys.
+    Secret(SecretProjection),
+    /// A token of the pod's service account.
+    ServiceAccountToken(ServiceAccountTokenProjection),
 }
 
 /// Returns a variable with a literal value, in which Kubernetes expands nothing.
@@ -67,8 +133,8 @@ pub fn variable(name: impl Into<String>, value: &str) -> EnvVar {
 }
 
 /// Returns a variable whose value is a key of a Secret in the pod's namespace.
-pub fn secret_variable(name: impl Into<String>, secret: &str, key: &str, optional: bool) -> EnvVar {
-    let selector = SecretKeySelector { name: secret.to_owned(), key: key.to_owned(), optional: Some(optional) };
+pub fn secret_variable(name: impl Into<String>, secret: &str, key: &str, optional: Option<bool>) -> EnvVar {
+    let selector = SecretKeySelector { name: secret.to_owned(), key: key.to_owned(), optional };
     let source = EnvVarSource { secret_key_ref: Some(selector), ..EnvVarSource::default() };
     EnvVar { name: name.into(), value: None, value_from: Some(source) }
 }
@@ -85,9 +151,38 @@ pub fn secret_volume(name: &str, secret: &str, key: &str, path: &str, optional: 
     Volume { name: name.to_owned(), secret: Some(source), ..Volume::default() }
 }
 
+/// Returns a volume of one key of a Secret, to which those of other Secrets can be added. Everybody in the container may read
+/// the file.
+pub fn projected_volume(name: &str, secret: &str, key: &str, path: &str) -> Volume {
+    let item = KeyToPath { key: key.to_owned(), path: path.to_owned(), mode: None };
+    let secret = SecretProjection { name: secret.to_owned(), items: Some(vec![item]), optional: None };
+    let source = Projected { sources: vec![ProjectedSource::Secret(secret)], default_mode: 0o444 };
+    Volume { name: name.to_owned(), projected: Some(source), ..Volume::default() }
+}
+
+/// Returns a volume of a token of the pod's service account, for one audience, which the kubelet renews.
+pub fn token_volume(name: &str, audience: &str, path: &str) -> Volume {
+    let token = ServiceAccountTokenProjection {
+        audience: Some(audience.to_owned()),
+        expiration_seconds: Some(600),
+        path: path.to_owned(),
+    };
+    let source = Projected { sources: vec![ProjectedSource::ServiceAccountToken(token)], default_mode: 0o444 };
+    Volume { name: name.to_owned(), projected: Some(source), ..Volume::default() }
+}
+
+/// Returns a variable whose value the kubelet reads from an env file (KEP-3721, Kubernetes 1.35).
+pub fn file_variable(name: impl Into<String>, volume: &str, path: &str, key: String) -> EnvVar {
+    let selector =
+        FileKeySelector { volume_name: volume.to_owned(), path: path.to_owned(), key, optional: Some(false) };
+    let source = EnvVarSource { file_key_ref: Some(selector), ..EnvVarSource::default() };
+    EnvVar { name: name.into(), value: None, value_from: Some(source) }
+}
+
 /// Returns a volume in memory, which init containers of ours fill.
-pub fn memory_volume(name: &str) -> Volume {
-    let source = EmptyDirVolumeSource { medium: Some("Memory".to_owned()), size_limit: None };
+pub fn memory_volume(name: &str, size_limit: &str) -> Volume {
+    let source =
+        EmptyDirVolumeSource { medium: Some("Memory".to_owned()), size_limit: Some(Quantity(size_limit.to_owned())) };
     Volume { name: name.to_owned(), empty_dir: Some(source), ..Volume::default() }
 }
 
@@ -136,14 +231,21 @@ pub struct InitContainer {
 impl InitContainer {
     /// The value of one of its variables.
     pub fn variable(&self, name: &str) -> Option<&str> {
-        let variables = self.container.env.iter().flatten();
+        let variables = self.container.env.iter();
         variables.filter(|known| known.name == name).find_map(|known| known.value.as_deref())
     }
 
-    /// Appends another's values to those of the variables with the same names.
+    /// Appends another's values to those of the variables with the same names. Arguments are those of the other, who has
+    /// them all.
     fn join(&mut self, other: Self) {
-        let variables = self.container.env.get_or_insert_default();
-        for more in other.container.env.into_iter().flatten() {
+        self.container.args = other.container.args;
+        for mount in other.container.volume_mounts {
+            if !self.container.volume_mounts.contains(&mount) {
+                self.container.volume_mounts.push(mount);
+            }
+        }
+        let variables = &mut self.container.env;
+        for more in other.container.env {
             match variables.iter_mut().find(|known| known.name == more.name) {
                 Some(known) => known.value.get_or_insert_default().push_str(&more.value.unwrap_or_default()),
                 None => variables.push(more),
@@ -160,6 +262,8 @@ pub enum ContainerName {
     /// This name, or with `-1`, `-2`, … appended if another container has it: one for all requests, whose variables'
     /// values are joined.
     Shared(String),
+    /// This name and no other: one for all requests, with the arguments of the last.
+    Exact(&'static str),
 }
 
 /// An annotation.
@@ -205,6 +309,12 @@ pub enum Contested {
     /// One's file is the other's folder.
     #[error("one needs {0} as a file, the other as a folder; rename one of them")]
     Folder(String),
+    /// One's folder is a volume that hides what the other writes there.
+    #[error("both need the folder {0}; rename one of them")]
+    Mounted(String),
+    /// A volume of Secrets, and one in memory.
+    #[error("each needs a volume of its own at {SECRETS_DIR}; set embeddedSecretManagerConfig.delivery to Auto")]
+    Reference,
     /// A volume of ours, and one that a later webhook mounts.
     #[error("each needs a volume of its own at {0}; Vault's agent mounts one there itself")]
     Mount(&'static str),
@@ -224,6 +334,8 @@ pub struct Merged {
     secret_volumes: BTreeMap<String, usize>,
     /// The name of the volume in memory, and the first request that needs it.
     memory_volume: Option<(String, usize)>,
+    /// The place of the volume of several Secrets, and the first request that needs it.
+    projected_volume: Option<(usize, usize)>,
     pub(super) init_containers: Vec<InitContainer>,
     /// By key.
     pub(super) annotations: BTreeMap<String, Annotation>,
@@ -231,6 +343,8 @@ pub struct Merged {
     pub(super) image_pull_secrets: BTreeSet<String>,
     /// Files and the folders above them, by path.
     paths: BTreeMap<String, Path>,
+    /// The topmost folders, the first request for each, and whether a volume is mounted there.
+    folders: BTreeMap<String, (usize, bool)>,
     foreign_mount: Option<usize>,
     /// Bytes that each container gets, and bytes that the pod gets once, both at least.
     repeated: usize,
@@ -275,9 +389,18 @@ impl Merged {
         Some(&self.volumes.get(*self.secret_volumes.get(secret)?)?.name)
     }
 
+    /// Whether there is a volume of several Secrets.
+    pub fn has_projected_volume(&self) -> bool {
+        self.projected_volume.is_some()
+    }
+
     /// The init container that all requests share.
     pub fn shared_init_container(&self, name: &str) -> Option<&InitContainer> {
-        let is_it = |name_of: &ContainerName| matches!(name_of, ContainerName::Shared(known) if known == name);
+        let is_it = |known: &ContainerName| match known {
+            ContainerName::Shared(known) => known == name,
+            ContainerName::Exact(known) => *known == name,
+            ContainerName::Numbered(_) => false,
+        };
         self.init_containers.iter().find(|known| is_it(&known.name))
     }
 
@@ -301,10 +424,17 @@ impl Merged {
                 Entry::Occupied(known) => return clash(known.get().request, Contested::Variable(variable.name)),
             }
         }
+        let mounted = plan.mounts.iter().any(|mount| mount.mount_path != SECRETS_DIR);
         for file in plan.files {
+            self.add_folder(request, &file.path, mounted)?;
             self.add_file(request, file)?;
         }
         let memory = self.add_volumes(request, plan.volumes);
+        for volume in plan.private_volumes {
+            if self.volumes.iter().all(|known| known.name != volume.name) {
+                self.volumes.push(volume);
+            }
+        }
         for mut mount in plan.mounts {
             self.share(&mut mount, memory.as_deref());
             // Names that start alike take long to compare.
@@ -315,12 +445,11 @@ impl Merged {
             }
         }
         for mut init in plan.init_containers {
-            self.single +=
-                init.container.env.iter().flatten().filter_map(|it| it.value.as_ref()).map(String::len).sum::<usize>();
-            for mount in init.container.volume_mounts.iter_mut().flatten() {
+            self.single += init.container.env.iter().filter_map(|it| it.value.as_ref()).map(String::len).sum::<usize>();
+            for mount in &mut init.container.volume_mounts {
                 self.share(mount, memory.as_deref());
             }
-            let shared = matches!(init.name, ContainerName::Shared(_));
+            let shared = !matches!(init.name, ContainerName::Numbered(_));
             match self.init_containers.iter_mut().find(|known| shared && known.name == init.name) {
                 Some(known) => known.join(init),
                 None => self.init_containers.push(init),
@@ -334,16 +463,51 @@ impl Merged {
         }
         self.image_pull_secrets.extend(plan.image_pull_secrets);
         self.foreign_mount = self.foreign_mount.or(plan.foreign_mount.then_some(request));
-        match (&self.memory_volume, self.foreign_mount) {
-            (Some((_, ours)), Some(foreign)) => clash(foreign.min(*ours), Contested::Mount(SECRETS_DIR)),
+        let memory = self.memory_volume.as_ref().map(|(_, request)| *request);
+        let projected = self.projected_volume.map(|(_, request)| request);
+        if let (Some(ours), Some(foreign)) = (memory.or(projected), self.foreign_mount) {
+            return clash(foreign.min(ours), Contested::Mount(SECRETS_DIR));
+        }
+        match (memory, projected) {
+            (Some(memory), Some(projected)) => clash(memory.min(projected), Contested::Reference),
             _ => Ok(()),
         }
+    }
+
+    /// Makes mount points for the mounts below the volume in memory, which is read-only where tasks have it
+    /// (kubernetes/kubernetes#121294): the kubelet makes the folders of `subPath` mounts, and the first init container that
+    /// writes the volume has one for each.
+    pub(super) fn make_mount_points(&mut self) {
+        let (Some((volume, _)), Some(init)) = (&self.memory_volume, self.init_containers.first_mut()) else { return };
+        let ours = &mut init.container.volume_mounts;
+        let Some(root) = ours.first().map(|mount| mount.mount_path.clone()) else { return };
+        ours.extend(self.mounts.iter().filter_map(|nested| {
+            let folder = nested.mount_path.strip_prefix(SECRETS_DIR)?.strip_prefix('/')?;
+            let path = [&root, "/", folder].concat();
+            Some(VolumeMount { sub_path: Some(folder.to_owned()), ..mount(volume, &path, false) })
+        }));
     }
 
     /// Adds volumes, and returns the name under which the plan knows the volume in memory.
     fn add_volumes(&mut self, request: usize, volumes: Vec<Volume>) -> Option<String> {
         let mut memory = None;
         for mut volume in volumes {
+            if let Some(projected) = &mut volume.projected {
+                match self.projected_volume.and_then(|(at, _)| self.volumes.get_mut(at)?.projected.as_mut()) {
+                    Some(known) => {
+                        for source in projected.sources.drain(..) {
+                            if !known.sources.contains(&source) {
+                                known.sources.push(source);
+                            }
+                        }
+                    }
+                    None => {
+                        self.projected_volume = Some((self.volumes.len(), request));
+                        self.volumes.push(volume);
+                    }
+                }
+                continue;
+            }
             let Some(secret) = volume.secret.as_ref().and_then(|source| source.secret_name.clone()) else {
                 if self.memory_volume.is_some() {
                     memory = Some(volume.name);
@@ -376,6 +540,15 @@ impl Merged {
     fn share(&self, mount: &mut VolumeMount, memory: Option<&str>) {
         if memory == Some(mount.name.as_str()) {
             mount.name = self.memory_volume().to_owned();
+        }
+    }
+
+    /// Notes whether the topmost folder of a file is a mount.
+    fn add_folder(&mut self, request: usize, path: &str, mounted: bool) -> Result<(), Clash> {
+        let Some((folder, _)) = path.split_once('/') else { return Ok(()) };
+        match *self.folders.entry(folder.to_owned()).or_insert((request, mounted)) {
+            (_, known) if known == mounted => Ok(()),
+            (first, _) => Err(Clash { first, second: request, over: Contested::Mounted(absolute(folder)) }),
         }
     }
 

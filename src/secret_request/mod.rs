@@ -10,6 +10,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::cut;
+use crate::settings::UnknownFields;
+
+/// The domain of Flyte's annotations.
+pub const REQUEST_DOMAIN: &str = "flyte.secrets";
 
 /// The annotations that Flyte's webhook looks at start so; what follows must be `s` and a number.
 pub const ANNOTATION_PREFIX: &str = "flyte.secrets/";
@@ -138,6 +142,8 @@ pub struct Requests {
     pub requests: Vec<Annotated>,
     /// Annotations that start as requests do but have no number; Flyte's webhook rejects such pods.
     pub ignored: Vec<String>,
+    /// Annotations, and fields in them that this version does not know.
+    pub unknown: Vec<(String, String)>,
 }
 
 /// Reads the requests among annotations, pairs of key and value. Others are passed over.
@@ -145,6 +151,17 @@ pub struct Requests {
 /// # Errors
 /// The first annotation, by number, that holds no request.
 pub fn read<'a>(annotations: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Requests, Error> {
+    read_with(annotations, UnknownFields::Reject)
+}
+
+/// As [`read`], with what the settings say of fields that this version does not know.
+///
+/// # Errors
+/// Likewise.
+pub fn read_with<'a>(
+    annotations: impl Iterator<Item = (&'a str, &'a str)>,
+    unknown_fields: UnknownFields,
+) -> Result<Requests, Error> {
     let mut numbered = Vec::new();
     let mut found = Requests::default();
     for (key, value) in annotations {
@@ -162,7 +179,17 @@ pub fn read<'a>(annotations: impl Iterator<Item = (&'a str, &'a str)>) -> Result
     // Each request, and the first annotation that holds it.
     let mut requests = BTreeMap::new();
     for (order, (_, annotation, value)) in numbered.into_iter().enumerate() {
-        let request = decode(value).map_err(|problem| Error { annotation: annotation.to_owned(), problem })?;
+        let unknown = |field| match unknown_fields {
+            UnknownFields::Reject => Err(text_format::Error::UnknownField(field)),
+            UnknownFields::Warn => {
+                found.unknown.push((annotation.to_owned(), field));
+                Ok(())
+            }
+        };
+        let request = base32::decode(value)
+            .map_err(Unreadable::from)
+            .and_then(|text| Ok(text_format::parse_with(&text, unknown)?))
+            .map_err(|problem| Error { annotation: annotation.to_owned(), problem })?;
         requests.entry(request).or_insert((order, annotation));
     }
     let mut requests: Vec<_> = requests.into_iter().collect();
@@ -226,6 +253,7 @@ mod tests {
                     Annotated { annotation: "flyte.secrets/s10".to_owned(), request: request("a") },
                 ],
                 ignored: ["flyte.secrets/source", "flyte.secrets/s", "flyte.secrets/s-1"].map(str::to_owned).into(),
+                unknown: Vec::new(),
             })
         );
     }
@@ -233,12 +261,31 @@ mod tests {
     #[test]
     fn a_malformed_annotation_is_named() {
         let bad = annotation("key:k");
-        let found = read([("flyte.secrets/s0", "?"), ("flyte.secrets/s1", bad.as_str())].into_iter());
+        let annotations = [("flyte.secrets/s0", "?"), ("flyte.secrets/s1", bad.as_str())];
+        let found = read(annotations.into_iter());
         assert_eq!(
             found.map_err(|wrong| wrong.to_string()),
             Err("annotation flyte.secrets/s0 holds no secret request: base32: character 0 is not in the alphabet; \
                  let flytekit write it"
                 .to_owned())
         );
+    }
+
+    #[test]
+    fn unknown_fields_are_passed_over_if_told() {
+        let read = |text: &str, unknown| {
+            let value = annotation(text);
+            read_with([("flyte.secrets/s0", value.as_str())].into_iter(), unknown)
+        };
+        let wrapped = "key:'k' new { a: [1, 2] b: <c:'}'> } other:-1, group:'g' last:'x' 'y'";
+        let found = read(wrapped, UnknownFields::Warn).map(|found| (found.requests, found.unknown));
+        let request = SecretRequest { group: "g".to_owned(), key: "k".to_owned(), ..SecretRequest::default() };
+        let name = || "flyte.secrets/s0".to_owned();
+        let unknown = ["new", "other", "last"].map(|field| (name(), field.to_owned())).into();
+        assert_eq!(found, Ok((vec![Annotated { annotation: name(), request }], unknown)));
+        for malformed in ["new", "new:", "new {", "new }", "new ;", "new:'", "new ["] {
+            assert!(read(malformed, UnknownFields::Warn).is_err(), "{malformed}");
+        }
+        assert!(read(wrapped, UnknownFields::Reject).is_err());
     }
 }

@@ -42,14 +42,27 @@ pub enum Error {
 /// Reads a `Secret` message.
 ///
 /// # Errors
-/// Whatever Go's `proto.UnmarshalText` refuses, and strings that are not UTF-8.
+/// Whatever Go's `proto.UnmarshalText` rejects, and strings that are not UTF-8.
 pub fn parse(text: &[u8]) -> Result<SecretRequest, Error> {
+    parse_with(text, |field| Err(Error::UnknownField(field)))
+}
+
+/// As [`parse`], with a decision on each unknown field: an error, or its value is passed over.
+///
+/// # Errors
+/// Likewise.
+pub fn parse_with(text: &[u8], mut unknown: impl FnMut(String) -> Result<(), Error>) -> Result<SecretRequest, Error> {
     let mut tokens = Tokens { rest: text };
     let mut request = SecretRequest::default();
     let mut seen = [false; 5];
     while let Some(token) = tokens.next(FIELDS_ONLY)? {
         let Token::Word(name) = token else { return Err(Error::UnknownField(token.describe())) };
-        let field = Field::named(name).ok_or_else(|| Error::UnknownField(token.describe()))?;
+        let Some(field) = Field::named(name) else {
+            unknown(token.describe())?;
+            tokens.skip_value(token.describe())?;
+            tokens.separator();
+            continue;
+        };
         let label = field.label();
         if let Some(seen) = seen.get_mut(field as usize)
             && std::mem::replace(seen, true)
@@ -204,6 +217,24 @@ impl<'a> Tokens<'a> {
             b"ENV_VAR" => Ok(MountRequirement::EnvVar),
             b"FILE" => Ok(MountRequirement::File),
             _ => go_int32(word).map(MountRequirement::from_number).ok_or_else(|| refused(token)),
+        }
+    }
+
+    /// Passes over the value of the field `name`: a scalar, a message or a list.
+    fn skip_value(&mut self, name: String) -> Result<(), Error> {
+        let mut open = 0;
+        loop {
+            match self.next(FIELDS_ONLY)? {
+                Some(Token::Symbol(b':')) if open == 0 => continue,
+                Some(Token::Symbol(b'{' | b'<' | b'[')) => open += 1,
+                Some(Token::Symbol(b'}' | b'>' | b']')) if open > 0 => open -= 1,
+                Some(Token::Symbol(_)) if open == 0 => return Err(Error::UnknownField(name)),
+                Some(_) => {}
+                None => return Err(Error::UnknownField(name)),
+            }
+            if open == 0 {
+                return Ok(());
+            }
         }
     }
 

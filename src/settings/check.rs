@@ -1,6 +1,10 @@
 //! What settings must not say although each key has a value of its type: everything that would make each pod fail.
 
-use super::{EmbeddedSecretManager, Error, ManagerType, Provider, Settings, Tenancy, VaultSecretManager};
+use super::quantity;
+use super::{
+    Delivery, EmbeddedSecretManager, Error, InitContainerOrder, ManagerType, Provider, Settings, VaultSecretManager,
+};
+use crate::grant;
 use crate::names::kubernetes::{is_dns_label, is_dns_subdomain, is_qualified_name};
 use crate::secret_request::REQUEST_PREFIX;
 
@@ -16,8 +20,7 @@ impl Settings {
             );
         }
         if self.managers().next().is_none() {
-            let problem = "only Global is named, which does not exist in a policy; name K8s, AWS, GCP, Azure, Vault or \
-                           Embedded";
+            let problem = "Global is not supported by a policy; add K8s, AWS, GCP, Azure, Vault or Embedded";
             return Err(Error::value("secretManagerTypes", problem.to_owned()));
         }
         check_prefix(&self.secret_env_var_prefix)?;
@@ -30,8 +33,51 @@ impl Settings {
         azure.resources.check("azureSecretManager.resources")?;
         self.vault_secret_manager.check()?;
         self.embedded_secret_manager_config.check()?;
-        warnings.extend(self.tenancy.warning().filter(|_| self.managers().any(|it| it == ManagerType::Embedded)));
+        warnings.extend(self.check_chain());
+        let pulls = self.embedded_secret_manager_config.delivery == Delivery::Pull;
+        if pulls && self.init_containers == InitContainerOrder::Last {
+            let problem = "Last does not work with delivery Pull, whose secrets the pod's own init containers need; set it to First";
+            return Err(Error::value("initContainers", problem.to_owned()));
+        }
+        if quantity::parse(&self.volume_size_limit.0).is_none_or(|size| size == 0) {
+            let problem = format!("invalid quantity {:?}; expected one such as 64Mi", self.volume_size_limit.0);
+            return Err(Error::value("volumeSizeLimit", problem));
+        }
+        if self.managers().any(|it| it == ManagerType::Embedded) {
+            let unbound = |label| {
+                format!(
+                    "tenancy: nothing binds the pods' label {label}, so a pod can claim another's secrets; set \
+                     tenancy.creators, or name it in tenancy.namespaceTemplate"
+                )
+            };
+            warnings.extend(self.tenancy.unbound_labels().map(unbound));
+        }
         Ok(warnings)
+    }
+}
+
+impl Settings {
+    /// The manager K8s takes each request that has a key, unless it verifies them. Returns what follows of that.
+    fn check_chain(&self) -> Vec<String> {
+        let chain: Vec<ManagerType> = self.managers().collect();
+        let Some(at) = chain.iter().position(|manager| *manager == ManagerType::K8s) else { return Vec::new() };
+        let (before, after) = chain.split_at(at);
+        let remedy = "set k8sSecretManager.verify to look for the Secret first";
+        let mut warnings = Vec::new();
+        if self.k8s_secret_manager.verify {
+            return warnings;
+        }
+        if let Some(unreached) = after.get(1) {
+            warnings.push(format!(
+                "secretManagerTypes: {unreached} is never asked, because K8s takes every request; {remedy}"
+            ));
+        }
+        if before.contains(&ManagerType::Embedded) {
+            warnings.push(format!(
+                "secretManagerTypes: K8s takes secrets that Embedded does not find, so a missing secret is not reported; {remedy}"
+            ));
+        }
+        warnings
     }
 }
 
@@ -41,14 +87,14 @@ fn check_prefix(prefix: &str) -> Result<(), Error> {
         return Ok(());
     }
     let problem = format!(
-        "{prefix:?} starts no variable's name; letters, digits, _, - and . may stand in it, and no digit in front"
+        "invalid prefix {prefix:?}; must consist of letters, digits, _, - and ., and must not start with a digit"
     );
     Err(Error::value("secretEnvVarPrefix", problem))
 }
 
 fn check_image(path: &str, image: &str) -> Result<(), Error> {
     if image.is_empty() || !image.bytes().all(|c| c.is_ascii_graphic()) {
-        let problem = format!("{image:?} is no image; leave the key out for Flyte's default");
+        let problem = format!("invalid image {image:?}; omit the field to use Flyte's default");
         return Err(Error::value(path, problem));
     }
     Ok(())
@@ -59,11 +105,11 @@ impl VaultSecretManager {
         for key in self.annotations.keys() {
             // Kubernetes has domains in any case here.
             let problem = match key.starts_with(REQUEST_PREFIX) {
-                true => "is a secret request, which is for pods to make",
+                true => format!("{key:?} is a secret request, which only pods can make"),
                 false if is_qualified_name(&key.to_ascii_lowercase()) => continue,
-                false => "is no annotation's name",
+                false => format!("invalid annotation key {key:?}"),
             };
-            return Err(Error::value("vaultSecretManager.annotations", format!("{key:?} {problem}")));
+            return Err(Error::value("vaultSecretManager.annotations", problem));
         }
         Ok(())
     }
@@ -75,38 +121,44 @@ impl EmbeddedSecretManager {
         match self.provider()? {
             Provider::Aws if !is_aws_region(&self.aws_config.region) => refused(
                 "embeddedSecretManagerConfig.awsConfig.region",
-                format!("{:?} is no region; AWS wants one such as eu-west-1", self.aws_config.region),
+                format!("invalid region {:?}; expected one such as eu-west-1", self.aws_config.region),
             )?,
             Provider::Gcp if !is_gcp_project(&self.gcp_config.project) => refused(
                 "embeddedSecretManagerConfig.gcpConfig.project",
-                format!("{:?} is no project; GCP wants its id, such as acme-prod", self.gcp_config.project),
+                format!("invalid project {:?}; expected a project ID such as acme-prod", self.gcp_config.project),
             )?,
             Provider::Azure if self.azure_config.host().is_none() => refused(
                 "embeddedSecretManagerConfig.azureConfig.vaultURI",
                 format!(
-                    "{:?} is no vault; Azure wants one such as https://name.vault.azure.net/",
+                    "invalid vault URI {:?}; expected one such as https://name.vault.azure.net/",
                     self.azure_config.vault_uri
                 ),
             )?,
             _ => {}
         }
+        if self.delivery == Delivery::Reference && self.provider()? != Provider::K8s {
+            refused("embeddedSecretManagerConfig.delivery", "Reference requires type K8s; set it to Auto".to_owned())?;
+        }
+        if self.delivery == Delivery::Pull {
+            self.check_pull()?;
+        }
         if !is_dns_label(&self.k8s_config.namespace) {
             refused(
                 "embeddedSecretManagerConfig.k8sConfig.namespace",
-                format!("{:?} is no namespace", self.k8s_config.namespace),
+                format!("invalid namespace {:?}; must be a DNS label", self.k8s_config.namespace),
             )?;
         }
         if self.name_schemes.is_empty() {
             refused(
                 "embeddedSecretManagerConfig.nameSchemes",
-                "is empty; name canonical, documented or both, or leave the key out".to_owned(),
+                "must not be empty; name canonical, documented or both, or omit the field".to_owned(),
             )?;
         }
         let container = &self.file_mount_init_container;
         if !is_dns_label(&container.container_name) {
             refused(
                 "embeddedSecretManagerConfig.fileMountInitContainer.containerName",
-                format!("{:?} is no container's name: up to 63 of a-z, 0-9 and -", container.container_name),
+                format!("invalid container name {:?}; must be a DNS label", container.container_name),
             )?;
         }
         check_image("embeddedSecretManagerConfig.fileMountInitContainer.image", &container.image)?;
@@ -114,13 +166,24 @@ impl EmbeddedSecretManager {
     }
 }
 
-impl Tenancy {
-    /// What a template alone leaves open.
-    fn warning(&self) -> Option<String> {
-        let open = self.namespace_template.as_ref().is_some_and(|template| !template.binds_organization());
-        let warning = "tenancy: the pods' label organization is taken as it is; name this cluster's in \
-                       tenancy.organizations";
-        (open && self.organizations.is_none()).then(|| warning.to_owned())
+impl EmbeddedSecretManager {
+    fn check_pull(&self) -> Result<(), Error> {
+        let Self { pull, .. } = self;
+        let check = |valid: bool, key: &str, problem: &str| match valid {
+            true => Ok(()),
+            false => Err(Error::value(&["embeddedSecretManagerConfig.", key].concat(), problem.to_owned())),
+        };
+        let is_duration = |text: &str| grant::parse_duration(text).is_some();
+        let duration = "invalid duration; expected one such as 2m";
+        check(!self.properties, "properties", "not supported with delivery Pull; set it to false")?;
+        let address = "invalid address; expected one such as https://secret-gateway-pods.flyte.svc:8444";
+        check(grant::is_address(&pull.gateway), "pull.gateway", address)?;
+        check(pull.ca.contains("-----BEGIN CERTIFICATE-----"), "pull.ca", "invalid certificate; expected PEM")?;
+        check(!pull.audience.is_empty(), "pull.audience", "must not be empty")?;
+        check(is_duration(&pull.patience), "pull.patience", duration)?;
+        check(pull.refresh.as_deref().is_none_or(is_duration), "pull.refresh", duration)?;
+        check_image("embeddedSecretManagerConfig.pull.image", &pull.image)?;
+        pull.resources.check("embeddedSecretManagerConfig.pull.resources")
     }
 }
 

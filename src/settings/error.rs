@@ -68,19 +68,23 @@ impl From<serde_path_to_error::Error<serde_json::Error>> for Error {
             path => path,
         };
         let message = error.inner().to_string();
+        let message = message.rsplit_once(" at line ").map_or(&*message, |(message, _)| message);
         let mut names = message.split('`').skip(1).step_by(2);
         let found = names.next().unwrap_or_default();
         if message.starts_with("unknown field") {
             return Self::UnknownField { nearest: nearest(found, names).map(str::to_owned), path };
         }
         if message.starts_with("unknown variant") {
-            let meant = nearest(found, names.clone()).map(|name| format!("; {name} was perhaps meant"));
+            let meant = nearest(found, names.clone()).map(|name| format!("; did you mean `{name}`?"));
             let known = names.collect::<Vec<_>>().join(", ");
-            return Self::Value { path, problem: format!("{found:?} is none of {known}{}", meant.unwrap_or_default()) };
+            return Self::Value {
+                path,
+                problem: format!("unknown value {found:?}, expected one of {known}{}", meant.unwrap_or_default()),
+            };
         }
         match message.split_once(", expected ") {
             Some((_, expected)) => Self::Type { path, expected: in_yaml(expected).to_owned() },
-            None => Self::Value { path, problem: message },
+            None => Self::Value { path, problem: message.to_owned() },
         }
     }
 }

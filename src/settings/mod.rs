@@ -6,6 +6,9 @@
 mod check;
 pub(crate) mod de;
 mod error;
+pub mod images;
+#[cfg(feature = "schema")]
+mod patterns;
 mod quantity;
 mod resources;
 
@@ -14,27 +17,36 @@ use std::fmt;
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use crate::grant;
 use crate::names::NameScheme;
 use crate::names::kubernetes::is_dns_subdomain;
-use crate::tenancy::NamespaceTemplate;
+use crate::pod::Container;
+use crate::tenancy::{Creator, NamespaceTemplate};
 use de::setting;
 pub use error::Error;
-pub use resources::Resources;
+pub use resources::{Quantity, Resources};
 
 /// Reads settings from the JSON that the host hands over; `null` is the default, for all of them and for each key.
 ///
 /// # Errors
 /// A key is unknown, or its value not of its type.
 pub fn parse(json: &str) -> Result<Settings, Error> {
-    // `null` in place of a value is rare, and to look for it takes a tree.
-    if let Ok(settings) = serde_json::from_str::<Option<Settings>>(json) {
-        return Ok(settings.unwrap_or_default());
+    if json == "null" {
+        return Ok(Settings::default());
     }
-    let mut value: Value = serde_json::from_str(json)?;
-    remove_nulls(&mut value, &|null| null)?;
-    Ok(serde_path_to_error::deserialize(value)?)
+    // `null` in place of a value is rare, and to look for it takes a tree.
+    read(json).or_else(|_| {
+        let mut value: Value = serde_json::from_str(json)?;
+        remove_nulls(&mut value, &|null| null)?;
+        read(&value.to_string())
+    })
+}
+
+fn read(json: &str) -> Result<Settings, Error> {
+    // One way to read them is a tenth of the wasm.
+    Ok(serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(json))?)
 }
 
 /// Removes members that are `null`, which is the default of each key that there is. `within` puts a value where `value` is.
@@ -44,9 +56,7 @@ fn remove_nulls(value: &mut Value, within: &dyn Fn(Value) -> Value) -> Result<()
         let member = |value| within(json!({ key: value }));
         if !value.is_null() {
             remove_nulls(value, &member)?;
-        } else if let Err(error) = serde_path_to_error::deserialize::<_, Settings>(member(Value::Null))
-            && let error @ Error::UnknownField { .. } = error.into()
-        {
+        } else if let Err(error @ Error::UnknownField { .. }) = read(&member(Value::Null).to_string()) {
             return Err(error);
         }
     }
@@ -76,7 +86,20 @@ pub struct Settings {
     /// Deprecated by Flyte: one manager, used if `secretManagerTypes` is missing or empty.
     pub secret_manager_type: ManagerType,
     /// What the variables that K8s and Embedded name start with.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = patterns::PREFIX)))]
     pub secret_env_var_prefix: String,
+    /// Ours: names in `env_var`, or made of keys, that are allowed although they change how programs start, such as `PATH`.
+    pub allowed_env_vars: Vec<String>,
+    /// Ours: which containers get secrets. The pod's annotation `flyte-secrets.flyte.org/containers` goes before it.
+    pub inject_into: InjectInto,
+    /// Ours: where init-containers that bring secrets stand among the pod's own.
+    pub init_containers: InitContainerOrder,
+    /// Ours: what a field in a secret request means that this version does not know.
+    pub unknown_fields: UnknownFields,
+    /// Ours: the size of the volume in memory that init-containers write secrets to.
+    pub volume_size_limit: Quantity,
+    /// Ours: how much of the policy server one pod may take.
+    pub limits: PodLimits,
     /// Ours: what the manager K8s does beyond Flyte's.
     pub k8s_secret_manager: K8sSecretManager,
     /// The init-containers of the manager AWS, which run Amazon's sidecar.
@@ -114,6 +137,12 @@ impl Default for Settings {
             secret_manager_types: Vec::new(),
             secret_manager_type: ManagerType::Embedded,
             secret_env_var_prefix: "_UNION_".to_owned(),
+            allowed_env_vars: Vec::new(),
+            inject_into: InjectInto::All,
+            init_containers: InitContainerOrder::First,
+            unknown_fields: UnknownFields::Reject,
+            volume_size_limit: Quantity("64Mi".to_owned()),
+            limits: PodLimits::default(),
             k8s_secret_manager: K8sSecretManager::default(),
             aws_secret_manager: AwsSecretManager::default(),
             gcp_secret_manager: GcpSecretManager::default(),
@@ -203,6 +232,80 @@ pub enum Provider {
     K8s,
 }
 
+/// Which containers get secrets.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(remote = "Self")]
+pub enum InjectInto {
+    /// All containers and init-containers, as in Flyte.
+    All,
+    /// The one that Flyte's annotation `primary_container_name` names, Knative's `user-container`, or else the first.
+    Primary,
+}
+
+/// Where init-containers that bring secrets stand.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(remote = "Self")]
+pub enum InitContainerOrder {
+    /// Before the pod's own, which have their secrets then.
+    First,
+    /// Behind the pod's own, as in Flyte.
+    Last,
+}
+
+/// What becomes of a pod whose secret request has a field that this version does not know.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(remote = "Self")]
+pub enum UnknownFields {
+    /// It is rejected, as by Flyte.
+    Reject,
+    /// The field is left out, with a warning.
+    Warn,
+}
+
+/// How a value of Embedded reaches the task.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(remote = "Self")]
+pub enum Delivery {
+    /// As `Reference` where that can be done, else as `Value`.
+    Auto,
+    /// The value is written into the pod.
+    Value,
+    /// The pod refers to the Secret, which must be in its own namespace.
+    Reference,
+    /// The pod pulls the value from the secret gateway when it starts; needs Kubernetes 1.35.
+    Pull,
+}
+
+/// Whether the policy asks the secret gateway for names before a pod that pulls is let in. It never asks for values.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(remote = "Self")]
+pub enum LookupMode {
+    /// It does; without an answer the pod is rejected.
+    Require,
+    /// It does; without an answer the pod waits for its secrets.
+    Prefer,
+    /// It does not.
+    Off,
+}
+
+/// When an image is pulled.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(remote = "Self")]
+pub enum PullPolicy {
+    /// Whenever a container starts.
+    Always,
+    /// If the node does not have it.
+    IfNotPresent,
+    /// Never; the node must have it.
+    Never,
+}
+
 /// Version of Vault's key-value engine.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -216,15 +319,35 @@ pub enum KvVersion {
     V2,
 }
 
-impl fmt::Display for ManagerType {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        Serialize::serialize(self, f)
-    }
+/// Shows enums as they are written in settings.
+macro_rules! display {
+    ($($name:ident),*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                Serialize::serialize(self, f)
+            }
+        }
+    )*};
 }
 
-impl fmt::Display for Provider {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        Serialize::serialize(self, f)
+display!(ManagerType, Provider, PullPolicy);
+
+/// `limits`, ours: pods beyond them are rejected.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct PodLimits {
+    /// Secret requests that Embedded fetches for one pod.
+    pub embedded_requests: usize,
+    /// Init-containers that bring secrets, and others that are named like them.
+    pub init_containers: usize,
+    /// Objects that are read for one pod.
+    pub reads: usize,
+}
+
+impl Default for PodLimits {
+    fn default() -> Self {
+        Self { embedded_requests: 64, init_containers: 64, reads: 200 }
     }
 }
 
@@ -235,32 +358,80 @@ impl fmt::Display for Provider {
 pub struct K8sSecretManager {
     /// Whether a pod whose Secret is missing starts without it, as in Flyte. With `false` it waits.
     pub optional: bool,
+    /// Whether the policy looks for the Secret and its key, and asks the next manager if they are not there.
+    pub verify: bool,
 }
 
 impl Default for K8sSecretManager {
     fn default() -> Self {
-        Self { optional: true }
+        Self { optional: true, verify: false }
+    }
+}
+
+/// Returns the security context that passes Pod Security `restricted`, as a user that is no other's: images of clouds and of
+/// distributions leave 65532 to processes without a name.
+fn restricted(read_only_root: bool) -> SecurityContext {
+    let context = json!({
+        "allowPrivilegeEscalation": false,
+        "capabilities": { "drop": ["ALL"] },
+        "readOnlyRootFilesystem": read_only_root,
+        "runAsGroup": 65532,
+        "runAsNonRoot": true,
+        "runAsUser": 65532,
+        "seccompProfile": { "type": "RuntimeDefault" },
+    });
+    if let Value::Object(context) = context { context } else { Map::new() }
+}
+
+/// A security context as Kubernetes reads it: its fields are Kubernetes' to check.
+type SecurityContext = Map<String, Value>;
+
+/// Returns a container with what the settings of its kind say.
+fn container(image: &str, pull: Option<PullPolicy>, resources: &Resources, security: &SecurityContext) -> Container {
+    Container {
+        image: image.to_owned(),
+        image_pull_policy: pull.map(|policy| policy.to_string()),
+        resources: resources.requirements(),
+        security_context: security.clone(),
+        ..Container::default()
     }
 }
 
 /// Declares the settings of a manager whose init containers run a cloud's tool.
 macro_rules! sidecar {
-    ($(#[$meta:meta])* $name:ident, $image:literal) => {
+    ($(#[$meta:meta])* $name:ident, $image:expr, read_only_root: $read_only_root:literal) => {
         $(#[$meta])*
         #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
         #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
         pub struct $name {
             /// Image of the init-containers.
+            #[cfg_attr(feature = "schema", schemars(regex(pattern = patterns::IMAGE)))]
             pub sidecar_image: String,
             /// Requests and limits. What is given goes over the default, amount by amount.
             #[serde(deserialize_with = "Resources::over_sidecars")]
             pub resources: Resources,
+            /// Ours: security context of the init-containers, in place of the default, which passes Pod Security `restricted`.
+            pub security_context: SecurityContext,
+            /// Ours: when the image is pulled; without it, as Kubernetes decides by the tag.
+            pub image_pull_policy: Option<PullPolicy>,
         }
 
         impl Default for $name {
             fn default() -> Self {
-                Self { sidecar_image: $image.to_owned(), resources: Resources::sidecar() }
+                Self {
+                    sidecar_image: $image.to_owned(),
+                    resources: Resources::sidecar(),
+                    security_context: restricted($read_only_root),
+                    image_pull_policy: None,
+                }
+            }
+        }
+
+        impl $name {
+            /// Returns the init container that runs the image.
+            pub fn container(&self) -> Container {
+                container(&self.sidecar_image, self.image_pull_policy, &self.resources, &self.security_context)
             }
         }
     };
@@ -269,17 +440,22 @@ macro_rules! sidecar {
 sidecar!(
     /// `awsSecretManager`.
     AwsSecretManager,
-    "docker.io/amazon/aws-secrets-manager-secret-sidecar:v0.1.4"
+    images::AWS,
+    read_only_root: true
 );
 sidecar!(
     /// `gcpSecretManager`.
     GcpSecretManager,
-    "gcr.io/google.com/cloudsdktool/cloud-sdk:alpine"
+    images::GCP,
+    // gcloud writes its state and its log.
+    read_only_root: false
 );
 sidecar!(
     /// `azureSecretManager`.
     AzureSecretManager,
-    "mcr.microsoft.com/azure-cli:cbl-mariner2.0"
+    images::AZURE,
+    // So does az, with the token.
+    read_only_root: false
 );
 
 /// `vaultSecretManager`.
@@ -292,6 +468,7 @@ pub struct VaultSecretManager {
     /// Deprecated by Flyte: the engine of requests whose `group_version` names none; a number or a string.
     pub kv_version: KvVersion,
     /// Annotations for each pod with a secret from Vault. They win over the policy's own; the pod's own win over them.
+    #[cfg_attr(feature = "schema", schemars(extend("propertyNames" = { "pattern": patterns::ANNOTATION })))]
     pub annotations: BTreeMap<String, String>,
     /// Ours: with `true` a pod's own annotations override neither `role` nor what `annotations` sets.
     pub lock_annotations: bool,
@@ -313,6 +490,14 @@ impl Default for VaultSecretManager {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct EmbeddedSecretManager {
+    /// Ours: how values reach tasks.
+    pub delivery: Delivery,
+    /// Ours: whether names are looked up at admission, with `delivery: Pull`.
+    pub lookup: LookupMode,
+    /// Ours: how pods pull, with `delivery: Pull`.
+    pub pull: Pull,
+    /// Ours: whether `group` names the secret and `key` a property of the JSON object in it. Without it `group` has no meaning.
+    pub properties: bool,
     /// Where it fetches. Without it, from the one provider that is configured, and with none from `K8s`.
     pub r#type: Option<Provider>,
     /// For the type `AWS`.
@@ -328,12 +513,17 @@ pub struct EmbeddedSecretManager {
     /// Secrets that also serve to pull images.
     pub image_pull_secrets: ImagePullSecrets,
     /// Ours: which names are looked up in the scopes of domain and organization, in this order. No meaning for `Azure`.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub name_schemes: Vec<NameScheme>,
 }
 
 impl Default for EmbeddedSecretManager {
     fn default() -> Self {
         Self {
+            delivery: Delivery::Auto,
+            lookup: LookupMode::Prefer,
+            pull: Pull::default(),
+            properties: false,
             r#type: None,
             aws_config: AwsConfig::default(),
             gcp_config: GcpConfig::default(),
@@ -352,6 +542,7 @@ impl Default for EmbeddedSecretManager {
 #[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct AwsConfig {
     /// Region of Secrets Manager, such as `eu-west-1`.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = patterns::REGION), length(max = 63)))]
     pub region: String,
 }
 
@@ -361,6 +552,7 @@ pub struct AwsConfig {
 #[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct GcpConfig {
     /// Project of Secret Manager, such as `acme-prod`.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = patterns::PROJECT)))]
     pub project: String,
 }
 
@@ -371,7 +563,10 @@ pub struct GcpConfig {
 pub struct AzureConfig {
     /// URI of the Key Vault, such as `https://name.vault.azure.net/`.
     #[serde(rename = "vaultURI")]
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = patterns::VAULT_URI)))]
     pub vault_uri: String,
+    /// Ours: whether a value that is not Flyte's JSON of type and value is taken as it is.
+    pub plain_values: bool,
 }
 
 impl AzureConfig {
@@ -390,6 +585,7 @@ impl AzureConfig {
 #[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct K8sConfig {
     /// The namespace of the Secrets that hold the values.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = patterns::LABEL), length(max = 63)))]
     pub namespace: String,
     kube_client_config: Ignored,
 }
@@ -406,20 +602,96 @@ impl Default for K8sConfig {
 #[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct FileMountInitContainer {
     /// Image, with `sh` and `base64` in it.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = patterns::IMAGE)))]
     pub image: String,
     /// Requests and limits. What is given goes over the default, amount by amount.
     #[serde(deserialize_with = "Resources::over_file_mount")]
     pub resources: Resources,
+    /// Ours: security context, in place of the default, which passes Pod Security `restricted`.
+    pub security_context: SecurityContext,
+    /// Ours: when the image is pulled; without it, as Kubernetes decides by the tag.
+    pub image_pull_policy: Option<PullPolicy>,
     /// Name of the container.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = patterns::LABEL), length(max = 63)))]
     pub container_name: String,
 }
 
 impl Default for FileMountInitContainer {
     fn default() -> Self {
         Self {
-            image: "public.ecr.aws/docker/library/busybox:latest".to_owned(),
+            image: images::BUSYBOX.to_owned(),
             resources: Resources::file_mount(),
+            security_context: restricted(true),
+            image_pull_policy: None,
             container_name: "init-embedded-secret".to_owned(),
+        }
+    }
+}
+
+impl FileMountInitContainer {
+    /// Returns the init container that runs the image.
+    pub fn container(&self) -> Container {
+        container(&self.image, self.image_pull_policy, &self.resources, &self.security_context)
+    }
+}
+
+/// `embeddedSecretManagerConfig.pull`, ours.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Pull {
+    /// Address of the gateway's pod listener, such as `https://secret-gateway-pods.flyte.svc:8444`.
+    pub gateway: String,
+    /// Authority of the gateway's certificate, in PEM.
+    pub ca: String,
+    /// Audience of the token by which the gateway knows the pod.
+    pub audience: String,
+    /// How long a pod retries before it fails, such as `2m`.
+    pub patience: String,
+    /// How often files are pulled again while the pod runs, such as `5m`; never without it.
+    pub refresh: Option<String>,
+    /// Whether variables are pulled, too. With `false` requests for them go to the next manager.
+    pub variables: bool,
+    /// Image of the puller.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = patterns::IMAGE)))]
+    pub image: String,
+    /// Requests and limits. What is given goes over the default, amount by amount.
+    #[serde(deserialize_with = "Resources::over_file_mount")]
+    pub resources: Resources,
+    /// Security context, in place of the default, which passes Pod Security `restricted`.
+    pub security_context: SecurityContext,
+    /// When the image is pulled; without it, as Kubernetes decides by the tag.
+    pub image_pull_policy: Option<PullPolicy>,
+}
+
+impl Default for Pull {
+    fn default() -> Self {
+        Self {
+            gateway: String::new(),
+            ca: String::new(),
+            audience: grant::AUDIENCE.to_owned(),
+            patience: "2m".to_owned(),
+            refresh: None,
+            variables: true,
+            image: images::PULL.to_owned(),
+            resources: Resources::file_mount(),
+            security_context: restricted(true),
+            image_pull_policy: None,
+        }
+    }
+}
+
+impl Pull {
+    /// Returns the init container that runs the puller.
+    pub fn container(&self) -> Container {
+        let container = container(&self.image, self.image_pull_policy, &self.resources, &self.security_context);
+        let sidecar = self.refresh.is_some();
+        let probe = || json!({ "exec": { "command": ["/flyte-secrets-pull", grant::READY] }, "failureThreshold": 3600, "periodSeconds": 1 });
+        Container {
+            termination_message_policy: Some("FallbackToLogsOnError"),
+            restart_policy: sidecar.then_some("Always"),
+            startup_probe: sidecar.then(probe),
+            ..container
         }
     }
 }
@@ -454,7 +726,7 @@ impl EmbeddedSecretManager {
             (None, [one]) => Ok(*one),
             (None, several) => {
                 let several: Vec<String> = several.iter().map(ToString::to_string).collect();
-                let problem = format!("{} are configured; name the one that is meant", several.join(" and "));
+                let problem = format!("{} are configured; set one of them as the type", several.join(" and "));
                 Err(Error::value("embeddedSecretManagerConfig.type", problem))
             }
         }
@@ -467,11 +739,15 @@ impl EmbeddedSecretManager {
 #[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Tenancy {
     /// The namespace that a pod must be in to have what its labels claim, made of `{{ project }}`, `{{ domain }}` and
-    /// `{{ organization }}` (or `{{ org }}`).
+    /// `{{ organization }}` (or `{{ org }}`); or one namespace for all.
+    #[cfg_attr(feature = "schema", schemars(extend("pattern" = patterns::TEMPLATE)))]
     pub namespace_template: Option<NamespaceTemplate>,
     /// Organizations whose secrets there are for pods of this cluster. Without it the label `organization` is taken as it
-    /// is, and a template that does not name it gives a warning at start.
+    /// is.
     pub organizations: Option<Vec<String>>,
+    /// Users who may create the pods whose labels are believed, as user names or as `serviceaccount:NAMESPACE/NAME`. Where all
+    /// tasks run in one namespace, as in Flyte 2, this is what binds their labels. Without it everybody's are believed.
+    pub creators: Option<Vec<Creator>>,
     /// Service accounts whose pods Embedded serves, as `name` or `namespace/name`. Without it all are; an empty list
     /// serves nobody.
     pub service_accounts: Option<Vec<String>>,
@@ -481,6 +757,14 @@ setting!(
     Settings,
     ManagerType,
     Provider,
+    InjectInto,
+    InitContainerOrder,
+    UnknownFields,
+    Delivery,
+    LookupMode,
+    Pull,
+    PullPolicy,
+    PodLimits,
     K8sSecretManager,
     AwsSecretManager,
     GcpSecretManager,

@@ -17,8 +17,10 @@ use crate::names::kubernetes::is_qualified_name;
 #[serde(remote = "Self", default, deny_unknown_fields)]
 pub struct Resources {
     /// Limits by resource.
+    #[cfg_attr(feature = "schema", schemars(extend("propertyNames" = { "pattern": super::patterns::RESOURCE })))]
     pub limits: BTreeMap<String, Quantity>,
     /// Requests by resource.
+    #[cfg_attr(feature = "schema", schemars(extend("propertyNames" = { "pattern": super::patterns::RESOURCE })))]
     pub requests: BTreeMap<String, Quantity>,
 }
 
@@ -41,7 +43,7 @@ impl schemars::JsonSchema for Quantity {
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": ["string", "number"] })
+        schemars::json_schema!({ "type": ["string", "number"], "pattern": super::patterns::QUANTITY, "minimum": 0 })
     }
 }
 
@@ -94,9 +96,9 @@ impl Resources {
     /// Checks what Kubernetes would reject in each pod.
     pub(super) fn check(&self, path: &str) -> Result<(), Error> {
         let refused = |problem: String| Err(Error::value(path, problem));
-        let unsupported = |name: &str| refused(format!("{name:?} is no resource of a container that pulls secrets"));
+        let unsupported = |name: &str| refused(format!("unsupported resource {name:?} for an init container"));
         let amount = |name: &str, Quantity(text): &Quantity| {
-            let problem = || format!("{name}: {text:?} is no quantity such as 200m or 500Mi");
+            let problem = || format!("{name}: invalid quantity {text:?}; expected one such as 200m or 500Mi");
             quantity::parse(text).ok_or_else(|| Error::value(path, problem()))
         };
         for (name, limit) in &self.limits {
@@ -112,14 +114,14 @@ impl Resources {
             let requested = amount(name, request)?;
             let limit = self.limits.get(name).map(|limit| amount(name, limit)).transpose()?;
             if name.contains('/') && limit != Some(requested) {
-                return refused(format!("{name} is requested without an equal limit; Kubernetes wants both the same"));
+                return refused(format!("{name}: request and limit must be equal for an extended resource"));
             }
             match limit {
                 None if !matches!(name.as_str(), "cpu" | "memory" | "ephemeral-storage") => return unsupported(name),
                 Some(limit) if requested > limit => {
                     let Quantity(request) = request;
                     return refused(format!(
-                        "the request of {request} {name} is over the limit of {}; raise the limit too",
+                        "{name}: request of {request} exceeds the limit of {}; raise the limit too",
                         self.limits.get(name).map_or("", |Quantity(limit)| limit)
                     ));
                 }

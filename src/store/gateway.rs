@@ -5,32 +5,38 @@
 
 use serde::Deserialize;
 
-use super::azure_value::{self, AzureValue};
-use super::{Cluster, Error, GetResource, Lookup, SecretStore, SecretValue, decode_base64, describe, not_empty, read};
+use super::azure_value;
+use super::{Error, GetResource, Lookup, Reader, SecretStore, SecretValue, decode_base64, describe, not_empty};
 use crate::names::{NameScheme, Scope, azure};
+use crate::settings::{EmbeddedSecretManager, Provider};
 
 /// The API that the gateway serves.
 pub(super) const API_VERSION: &str = "secret-gateway.flyte.org/v1alpha1";
 
+/// The kind that tells whether a secret is there.
+const LOOKUP: &str = "SecretLookup";
+
 pub(super) struct Gateway<'a> {
-    cluster: &'a dyn Cluster,
+    cluster: &'a Reader<'a>,
     kind: &'static str,
     /// Region, project or vault host: the part of an object's name before the colon.
     place: String,
     /// Empty for Azure, which has a scheme of its own.
     schemes: &'a [NameScheme],
+    /// Whether a value of Azure's that is not Flyte's JSON is taken as it is.
+    plain_values: bool,
 }
 
-pub(super) fn aws<'a>(cluster: &'a dyn Cluster, region: String, schemes: &'a [NameScheme]) -> Gateway<'a> {
-    Gateway { cluster, kind: "AWSSecret", place: region, schemes }
+pub(super) fn aws<'a>(cluster: &'a Reader<'a>, region: String, schemes: &'a [NameScheme]) -> Gateway<'a> {
+    Gateway { cluster, kind: "AWSSecret", place: region, schemes, plain_values: false }
 }
 
-pub(super) fn gcp<'a>(cluster: &'a dyn Cluster, project: String, schemes: &'a [NameScheme]) -> Gateway<'a> {
-    Gateway { cluster, kind: "GCPSecret", place: project, schemes }
+pub(super) fn gcp<'a>(cluster: &'a Reader<'a>, project: String, schemes: &'a [NameScheme]) -> Gateway<'a> {
+    Gateway { cluster, kind: "GCPSecret", place: project, schemes, plain_values: false }
 }
 
-pub(super) fn azure<'a>(cluster: &'a dyn Cluster, vault_host: String) -> Gateway<'a> {
-    Gateway { cluster, kind: "AzureSecret", place: vault_host, schemes: &[] }
+pub(super) fn azure<'a>(cluster: &'a Reader<'a>, vault_host: String, plain_values: bool) -> Gateway<'a> {
+    Gateway { cluster, kind: "AzureSecret", place: vault_host, schemes: &[], plain_values }
 }
 
 impl SecretStore for Gateway<'_> {
@@ -45,6 +51,10 @@ impl SecretStore for Gateway<'_> {
         Lookup::Name { name: name.to_owned(), object: format!("{} in {}", self.kind, self.place) }
     }
 
+    fn guard(&self) -> GetResource<'_> {
+        ready()
+    }
+
     fn fetch(&self, name: &str) -> Result<SecretValue, Error> {
         let name = [&self.place, name].join(":");
         let request = GetResource {
@@ -55,7 +65,7 @@ impl SecretStore for Gateway<'_> {
             field_masks: &["binaryValue", "stringValue"],
         };
         let object = || describe(&request);
-        let answer = read(self.cluster, &request)?;
+        let answer = self.cluster.read(&request)?;
         let bytes = self.open(&answer, object)?;
         not_empty(bytes, object)
     }
@@ -68,14 +78,50 @@ impl Gateway<'_> {
         let Object { string_value, binary_value } =
             serde_json::from_slice(answer).map_err(|_| bad("something else than a value"))?;
         match (string_value.filter(|text| !text.is_empty()), binary_value) {
-            (Some(text), _) if self.schemes.is_empty() => {
-                azure_value::unpack(&text).map(AzureValue::into_bytes).map_err(bad)
-            }
+            (Some(text), _) if self.schemes.is_empty() => match azure_value::unpack(&text) {
+                Ok(value) => Ok(value.into_bytes()),
+                Err(_) if self.plain_values => Ok(text.into_bytes()),
+                Err(problem) => Err(bad(problem)),
+            },
             (Some(text), _) => Ok(text.into_bytes()),
             (None, Some(encoded)) => decode_base64(&encoded, &object),
             (None, None) => Ok(Vec::new()),
         }
     }
+}
+
+/// Returns the object that is there whenever the gateway is.
+pub fn ready() -> GetResource<'static> {
+    let field_masks = &["metadata.name"];
+    GetResource { api_version: API_VERSION, kind: LOOKUP, name: "ready", namespace: None, field_masks }
+}
+
+/// What the gateway says of a secret without its value.
+#[derive(Default, Deserialize)]
+pub struct Existing {
+    /// Whether it can be an environment variable, if the gateway says so.
+    pub variable: Option<bool>,
+    /// Why it cannot.
+    pub problem: Option<String>,
+}
+
+/// Returns what the gateway says of a name in the store that the settings name; it does not show the value.
+///
+/// # Errors
+/// As those of a read.
+pub fn exists(settings: &EmbeddedSecretManager, reader: &Reader, name: &str) -> Result<Existing, Error> {
+    let place = match settings.provider() {
+        Ok(Provider::Aws) => settings.aws_config.region.clone(),
+        Ok(Provider::Gcp) => settings.gcp_config.project.clone(),
+        Ok(Provider::Azure) => settings.azure_config.host().unwrap_or_default(),
+        Ok(Provider::K8s) | Err(_) => settings.k8s_config.namespace.clone(),
+    };
+    let name = [&place, name].join(":");
+    let field_masks = &["problem", "variable"];
+    let request = GetResource { api_version: API_VERSION, kind: LOOKUP, name: &name, namespace: None, field_masks };
+    let answer = reader.read(&request)?;
+    serde_json::from_slice(&answer)
+        .map_err(|_| Error::BadValue { object: describe(&request), problem: "something else than a lookup" })
 }
 
 /// An object of the gateway's API, as far as it is read.

@@ -5,10 +5,13 @@
 //! playground. A host's error text ends in [`host_error`]: only its kind goes on.
 
 pub mod azure_value;
-mod gateway;
+pub(crate) mod gateway;
 pub mod host_error;
 mod kubernetes;
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 
 use base64::Engine;
@@ -16,7 +19,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::names::Scope;
 use crate::settings::{EmbeddedSecretManager, Provider};
+pub use gateway::{exists, ready};
 use host_error::HostError;
+pub use kubernetes::has_key;
 
 /// What reads one object of a cluster: the host capability `kubernetes/get_resource`, or something like it.
 pub trait Cluster {
@@ -47,6 +52,11 @@ pub struct GetResource<'a> {
 pub struct SecretValue(Vec<u8>);
 
 impl SecretValue {
+    /// Returns a value of these bytes.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
     /// The bytes, for the pod and nowhere else.
     pub fn bytes(&self) -> &[u8] {
         &self.0
@@ -87,6 +97,12 @@ pub enum Error {
         /// The fact.
         problem: &'static str,
     },
+    /// Nothing is there because the store itself is not.
+    #[error("{0} does not exist, so no secret can be found; the operator must restore it")]
+    NoStore(String),
+    /// More objects than a pod may make the policy read.
+    #[error("the pod's secret requests need more than {0} lookups; request fewer secrets")]
+    TooManyReads(usize),
     /// The cluster did not answer the question.
     #[error("{object} could not be read: {problem}")]
     Host {
@@ -136,6 +152,9 @@ pub trait SecretStore {
     /// Returns where a name is looked up.
     fn lookup(&self, name: &str) -> Lookup;
 
+    /// Returns the object whose absence shows that the store itself is gone, and not only a name in it.
+    fn guard(&self) -> GetResource<'_>;
+
     /// The value that is stored under a name.
     ///
     /// # Errors
@@ -149,45 +168,88 @@ pub trait SecretStore {
 /// The settings name several, in words.
 pub fn open<'a>(
     settings: &'a EmbeddedSecretManager,
-    cluster: &'a dyn Cluster,
+    cluster: &'a Reader<'a>,
 ) -> Result<Box<dyn SecretStore + 'a>, crate::settings::Error> {
     let schemes = settings.name_schemes.as_slice();
     Ok(match settings.provider()? {
         Provider::K8s => Box::new(kubernetes::Secrets { cluster, namespace: &settings.k8s_config.namespace, schemes }),
         Provider::Aws => Box::new(gateway::aws(cluster, settings.aws_config.region.clone(), schemes)),
         Provider::Gcp => Box::new(gateway::gcp(cluster, settings.gcp_config.project.clone(), schemes)),
-        Provider::Azure => Box::new(gateway::azure(cluster, settings.azure_config.host().unwrap_or_default())),
+        Provider::Azure => Box::new(gateway::azure(
+            cluster,
+            settings.azure_config.host().unwrap_or_default(),
+            settings.azure_config.plain_values,
+        )),
     })
 }
 
-/// Whether `namespace` holds a Secret of this name; its contents are not asked for.
-///
-/// # Errors
-/// The question could not be asked or was not answered.
-pub fn has_secret(cluster: &dyn Cluster, namespace: &str, name: &str) -> Result<bool, Error> {
-    let request = secret_request(name, namespace, &["metadata.name"]);
-    match read(cluster, &request) {
-        Ok(_) => Ok(true),
-        Err(Error::NotFound) => Ok(false),
-        Err(failure) => Err(failure),
+/// Reads objects for one pod: each once, and not more than so many.
+pub struct Reader<'a> {
+    cluster: &'a dyn Cluster,
+    limit: usize,
+    /// What has been read, by kind, namespace, name, and fields.
+    known: RefCell<BTreeMap<String, Result<Vec<u8>, Error>>>,
+}
+
+impl<'a> Reader<'a> {
+    /// Returns a reader of a cluster for up to `limit` objects.
+    pub fn new(cluster: &'a dyn Cluster, limit: usize) -> Self {
+        Self { cluster, limit, known: RefCell::default() }
+    }
+
+    /// Whether `namespace` holds a Secret of this name; its contents are not asked for.
+    ///
+    /// # Errors
+    /// The question could not be asked or was not answered.
+    pub fn has_secret(&self, namespace: &str, name: &str) -> Result<bool, Error> {
+        match self.read(&secret_request(name, namespace, &["metadata.name"])) {
+            Ok(_) => Ok(true),
+            Err(Error::NotFound) => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Checks that a store is there in which nothing was found.
+    ///
+    /// What the policy may not ask for tells nothing, as with a gateway that is older than the object.
+    ///
+    /// # Errors
+    /// It is not, or cannot be reached.
+    pub fn check_guard(&self, guard: &GetResource) -> Result<(), Error> {
+        use HostError::{Forbidden, GatewayForbidden, NotGranted, UnknownKind};
+        match self.read(guard) {
+            Ok(_) | Err(Error::Host { problem: Forbidden | GatewayForbidden | NotGranted | UnknownKind, .. }) => Ok(()),
+            Err(Error::NotFound) => Err(Error::NoStore(describe(guard))),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Reads one object. Names are looked at first: kube's client puts them into the URL as they are.
+    fn read(&self, request: &GetResource) -> Result<Vec<u8>, Error> {
+        for name in [Some(request.name), request.namespace].into_iter().flatten() {
+            if !is_safe(name) {
+                return Err(Error::Name(name.to_owned()));
+            }
+        }
+        let mut known = self.known.borrow_mut();
+        let count = known.len();
+        match known.entry([&describe(request), " ", &request.field_masks.join(",")].concat()) {
+            Entry::Occupied(known) => known.get().clone(),
+            Entry::Vacant(_) if count >= self.limit => Err(Error::TooManyReads(self.limit)),
+            Entry::Vacant(free) => free.insert(self.ask(request)).clone(),
+        }
+    }
+
+    fn ask(&self, request: &GetResource) -> Result<Vec<u8>, Error> {
+        self.cluster.get_resource(request).map_err(|text| match HostError::classify(&text, request) {
+            HostError::NotFound => Error::NotFound,
+            problem => Error::Host { object: describe(request), problem },
+        })
     }
 }
 
 fn secret_request<'a>(name: &'a str, namespace: &'a str, field_masks: &'a [&'a str]) -> GetResource<'a> {
     GetResource { api_version: "v1", kind: "Secret", name, namespace: Some(namespace), field_masks }
-}
-
-/// Reads one object. Names are looked at first: kube's client puts them into the URL as they are.
-fn read(cluster: &dyn Cluster, request: &GetResource) -> Result<Vec<u8>, Error> {
-    for name in [Some(request.name), request.namespace].into_iter().flatten() {
-        if !is_safe(name) {
-            return Err(Error::Name(name.to_owned()));
-        }
-    }
-    cluster.get_resource(request).map_err(|text| match HostError::classify(&text, request) {
-        HostError::NotFound => Error::NotFound,
-        problem => Error::Host { object: describe(request), problem },
-    })
 }
 
 fn is_safe(name: &str) -> bool {
@@ -226,12 +288,12 @@ mod tests {
         }
         for name in ["", ".", "..", "../../nodes", "a/b", "a?b", "a#b", "a%2fb", "a b", "é", "a\n"] {
             assert_eq!(
-                read(&Nobody, &secret_request(name, "flyte", &[])),
+                Reader::new(&Nobody, 1).read(&secret_request(name, "flyte", &[])),
                 Err(Error::Name(name.to_owned())),
                 "{name:?}"
             );
         }
-        assert_eq!(read(&Nobody, &secret_request("a", "..", &[])), Err(Error::Name("..".to_owned())));
+        assert_eq!(Reader::new(&Nobody, 1).read(&secret_request("a", "..", &[])), Err(Error::Name("..".to_owned())));
         assert!(is_safe("us-west-2:u__org__acme__domain____project____key__a.b"));
     }
 

@@ -1,8 +1,7 @@
-//! The book in `docs`: the chapter that is made of the code, and whether the others keep up with it.
+//! The book in `docs`: whether what is written by hand keeps up with the code.
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`settings`] | the reference of the settings, made of `src/settings` |
 //! | [`messages`] | what the code can say, to be found in the chapter on troubleshooting |
 //! | [`links`] | whether links between the repository's Markdown files lead anywhere |
 //!
@@ -10,4 +9,3 @@
 
 pub mod links;
 pub mod messages;
-pub mod settings;

@@ -57,7 +57,7 @@ pub fn run(policy: &Policy, case: &Value) -> Result<()> {
 }
 
 fn pod(policy: &Policy, case: &Value) -> Result<()> {
-    let (pod, settings) = (&case["pod"], &case["settings"]);
+    let (pod, settings) = (&case["pod"], &as_recorded(&case["settings"]));
     let store: Arc<dyn Capabilities> = Store::new(case["store"].clone());
     let response = policy.create_pod(pod, settings, &store)?;
     if case["rejected"] == json!(true) {
@@ -79,6 +79,16 @@ fn pod(policy: &Policy, case: &Value) -> Result<()> {
     Ok(())
 }
 
+/// The settings of a case with ours that make the policy do what the recorded version of Flyte does.
+pub fn as_recorded(settings: &Value) -> Value {
+    let mut settings = settings.clone();
+    json_patch::merge(
+        &mut settings,
+        &json!({ "initContainers": "Last", "embeddedSecretManagerConfig": { "delivery": "Value" } }),
+    );
+    settings
+}
+
 /// An error that shows the differences, if there are any.
 pub fn same(wanted: &Value, found: &Value) -> Result<()> {
     if wanted == found {
@@ -92,18 +102,34 @@ pub fn same(wanted: &Value, found: &Value) -> Result<()> {
     bail!("differs (-wanted +found):\n{}", show::diff(&wanted, &found))
 }
 
-/// A pod as recorded pods are compared: sorted keys, nothing that is as good as absent, ids of Vault by their order, and no
-/// commands of init-containers that are ours.
+/// A pod as recorded pods are compared: sorted keys, nothing that is as good as absent, ids of Vault by their order, no
+/// commands of init-containers that are ours, no digests of their images, and nothing that Flyte does not have: security
+/// contexts, mounts of other volumes in these containers, and sizes of volumes in memory.
 pub fn normal(pod: &Value) -> Value {
     let mut pod = sorted(pod);
     rename_vault_ids(&mut pod);
     let containers = pod.pointer_mut("/spec/initContainers").and_then(Value::as_array_mut);
     for container in containers.into_iter().flatten() {
+        // Flyte names images by tag alone.
+        if let Some((tagged, _)) = container["image"].as_str().and_then(|image| image.split_once('@')) {
+            container["image"] = json!(tagged);
+        }
         let mounts = container["volumeMounts"].as_array().into_iter().flatten();
         let mut writable = mounts.filter(|mount| mount["readOnly"] != json!(true));
         let ours = writable.any(|mount| mount["name"].as_str().is_some_and(|name| name.ends_with("-secret-vol")));
-        if ours && container.get("command").is_some() {
-            container["command"] = json!(["<not compared>"]);
+        let Some(container) = container.as_object_mut().filter(|_| ours) else { continue };
+        if let Some(command) = container.get_mut("command") {
+            *command = json!(["<not compared>"]);
+        }
+        container.remove("securityContext");
+        if let Some(mounts) = container.get_mut("volumeMounts").and_then(Value::as_array_mut) {
+            mounts.retain(|mount| mount.get("subPath").is_none());
+        }
+    }
+    for volume in pod.pointer_mut("/spec/volumes").and_then(Value::as_array_mut).into_iter().flatten() {
+        let ours = volume["name"].as_str().is_some_and(|name| name.ends_with("-secret-vol"));
+        if let Some(memory) = volume.pointer_mut("/emptyDir").and_then(Value::as_object_mut).filter(|_| ours) {
+            memory.remove("sizeLimit");
         }
     }
     pod

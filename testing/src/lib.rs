@@ -3,7 +3,8 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`book`] | what of the book is made of the code, and whether the rest keeps up with it |
+//! | [`book`] | whether the book keeps up with the code |
+//! | [`codegen`] | files that are made of the settings' types |
 //! | [`bench`] | what the policy costs, and whether that has grown |
 //! | [`engine`] | the wasm, and what the host makes of its answers |
 //! | [`host`] | host capabilities: a store of secrets, a replay file, a live API server |
@@ -21,6 +22,7 @@
 
 pub mod bench;
 pub mod book;
+pub mod codegen;
 pub mod engine;
 #[cfg(feature = "generate")]
 pub mod generate;

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anstream::{eprintln, println};
+use anstream::eprintln;
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result, bail};
 use flyte_secrets_testing::engine::{self, Policy, creation};
 use flyte_secrets_testing::host::{self, Capabilities, Replay, Store};
-use flyte_secrets_testing::{bench, book, golden, profile, repository, show, size};
+use flyte_secrets_testing::{bench, book, codegen, golden, profile, repository, show, size};
 use serde_json::{Value, json};
 
 const USAGE: &str = "\
@@ -23,7 +23,7 @@ usage: harness golden FILE...         run cases recorded from Flyte's code
        harness profile WASM PAYLOAD OUTPUT
                                       fuel by function, and stacks for a flame graph
        harness size WASM NAMED        what the bytes of a wasm are; NAMED is the same with names
-       harness generate               write what is made of the settings' types: the book's chapter
+       harness generate               write what is made of the settings' types
        harness links                  whether links in the repository's Markdown lead anywhere
 
 The policy is policy.wasm at the root of the repository, or the file that POLICY_WASM names.
@@ -118,7 +118,7 @@ fn demo(pod: &str, store: &str, settings: Option<&str>) -> Result<bool> {
     let settings = settings.map_or_else(|| Ok(json!({})), yaml)?;
     let capabilities = open(Path::new(store))?;
     let heading = Style::new().bold().fg_color(Some(AnsiColor::Cyan.into()));
-    let title = |title: &str| println!("{heading}── {title}{heading:#}\n");
+    let title = |title: &str| anstream::println!("{heading}── {title}{heading:#}\n");
 
     title("a task's pod as Flyte creates it; it asks for three secrets");
     println!("{}", show::yaml(&pod));
@@ -190,9 +190,9 @@ fn size_of(wasm: &str, named: &str) -> Result<bool> {
 }
 
 fn generate() -> Result<bool> {
-    let chapter = repository::path(book::settings::CHAPTER);
-    std::fs::write(&chapter, book::settings::chapter())
-        .with_context(|| format!("cannot write {}", chapter.display()))?;
+    for (file, text) in codegen::files()? {
+        std::fs::write(repository::path(file), text).with_context(|| format!("cannot write {file}"))?;
+    }
     Ok(true)
 }
 

@@ -103,6 +103,7 @@ pub fn accepted() -> Vec<Value> {
         json!({ "tenancy": { "namespaceTemplate": "{{ org }}-{{ project }}-{{ domain }}", "serviceAccounts": [] } }),
         json!({ "tenancy": { "namespaceTemplate": "{{ project }}-{{ domain }}", "organizations": ["acme"] } }),
         json!({ "tenancy": { "namespaceTemplate": "x}}-{{project}}.{{ domain }}}", "organizations": [] } }),
+        json!({ "tenancy": { "namespaceTemplate": "flyte", "creators": ["serviceaccount:flyte/flyte-binary", "admin"] } }),
         // Without Embedded there is nobody's secret to be had.
         json!({ "tenancy": { "namespaceTemplate": "{{ project }}-{{ domain }}" }, "secretManagerTypes": ["K8s"] }),
     ]
@@ -110,14 +111,40 @@ pub fn accepted() -> Vec<Value> {
 
 /// Settings that are refused, and what is wrong with them in the words of the policy.
 pub fn refused() -> Vec<(Value, String)> {
-    let only_global = "`secretManagerTypes`: only Global is named, which does not exist in a policy; name K8s, AWS, GCP, \
-                       Azure, Vault or Embedded";
-    let managers = "is none of K8s, AWS, GCP, Azure, Vault, Embedded, Global";
-    let prefix = "starts no variable's name; letters, digits, _, - and . may stand in it, and no digit in front";
-    let region = "is no region; AWS wants one such as eu-west-1";
-    let project = "is no project; GCP wants its id, such as acme-prod";
-    let vault = "is no vault; Azure wants one such as https://name.vault.azure.net/";
-    let quantity = "is no quantity such as 200m or 500Mi";
+    let only_global = "`secretManagerTypes`: Global is not supported by a policy; add K8s, AWS, GCP, Azure, Vault or \
+                       Embedded";
+    let manager = |path: &str, value: &str| {
+        format!("`{path}`: unknown value {value:?}, expected one of K8s, AWS, GCP, Azure, Vault, Embedded, Global")
+    };
+    let prefix = |value: &str| {
+        format!(
+            "`secretEnvVarPrefix`: invalid prefix {value:?}; must consist of letters, digits, _, - and ., and must not start \
+             with a digit"
+        )
+    };
+    let region = |value: &str| {
+        format!(
+            "`embeddedSecretManagerConfig.awsConfig.region`: invalid region {value:?}; expected one such as eu-west-1"
+        )
+    };
+    let project = |value: &str| {
+        format!(
+            "`embeddedSecretManagerConfig.gcpConfig.project`: invalid project {value:?}; expected a project ID such as \
+             acme-prod"
+        )
+    };
+    let vault = |value: &str| {
+        format!(
+            "`embeddedSecretManagerConfig.azureConfig.vaultURI`: invalid vault URI {value:?}; expected one such as \
+             https://name.vault.azure.net/"
+        )
+    };
+    let namespace = |value: &str| {
+        format!("`embeddedSecretManagerConfig.k8sConfig.namespace`: invalid namespace {value:?}; must be a DNS label")
+    };
+    let quantity = |manager: &str, name: &str, value: &str| {
+        format!("`{manager}.resources`: {name}: invalid quantity {value:?}; expected one such as 200m or 500Mi")
+    };
     let uri = |uri: &str| embedded(json!({ "azureConfig": { "vaultURI": uri } }));
     let template = |template: &str| json!({ "tenancy": { "namespaceTemplate": template } });
     let resources = |resources: Value| json!({ "awsSecretManager": { "resources": resources } });
@@ -125,13 +152,13 @@ pub fn refused() -> Vec<(Value, String)> {
     let requests = |requests: Value| resources(json!({ "requests": requests }));
     let annotations = |key: &str| json!({ "vaultSecretManager": { "annotations": { key: "x" } } });
     let image = |image: &str| {
-        format!("`awsSecretManager.sidecarImage`: {image} is no image; leave the key out for Flyte's default")
+        format!("`awsSecretManager.sidecarImage`: invalid image {image}; omit the field to use Flyte's default")
     };
     let no_resource =
-        |name: &str| format!("`awsSecretManager.resources`: {name:?} is no resource of a container that pulls secrets");
-    let no_annotation = |key: &str| format!("`vaultSecretManager.annotations`: {key:?} is no annotation's name");
-    let unequal = "`awsSecretManager.resources`: example.com/gpu is requested without an equal limit; Kubernetes wants both \
-                   the same";
+        |name: &str| format!("`awsSecretManager.resources`: unsupported resource {name:?} for an init container");
+    let no_annotation = |key: &str| format!("`vaultSecretManager.annotations`: invalid annotation key {key:?}");
+    let unequal =
+        "`awsSecretManager.resources`: example.com/gpu: request and limit must be equal for an extended resource";
     vec![
         // Keys that nobody knows.
         (json!({ "foo": 1 }), "unknown field `foo`".into()),
@@ -162,22 +189,22 @@ pub fn refused() -> Vec<(Value, String)> {
         // Names that nobody has.
         (
             json!({ "secretManagerTypes": ["K8s", "Vaut"] }),
-            format!("`secretManagerTypes[1]`: \"Vaut\" {managers}; Vault was perhaps meant"),
+            format!("{}; did you mean `Vault`?", manager("secretManagerTypes[1]", "Vaut")),
         ),
-        (json!({ "secretManagerType": "Conjur" }), format!("`secretManagerType`: \"Conjur\" {managers}")),
+        (json!({ "secretManagerType": "Conjur" }), manager("secretManagerType", "Conjur")),
         (
             embedded(json!({ "type": "Vault" })),
-            "`embeddedSecretManagerConfig.type`: \"Vault\" is none of AWS, GCP, Azure, K8s".into(),
+            "`embeddedSecretManagerConfig.type`: unknown value \"Vault\", expected one of AWS, GCP, Azure, K8s".into(),
         ),
         (
             embedded(json!({ "nameSchemes": ["canonic"] })),
-            "`embeddedSecretManagerConfig.nameSchemes[0]`: \"canonic\" is none of canonical, documented; canonical was \
-             perhaps meant"
+            "`embeddedSecretManagerConfig.nameSchemes[0]`: unknown value \"canonic\", expected one of canonical, documented; \
+             did you mean `canonical`?"
                 .into(),
         ),
         (
             json!({ "vaultSecretManager": { "kvVersion": 3 } }),
-            "`vaultSecretManager.kvVersion`: \"3\" is none of 1, 2".into(),
+            "`vaultSecretManager.kvVersion`: unknown value \"3\", expected one of 1, 2".into(),
         ),
         (json!({ "awsSecretManager": { "sidecarImage": "x\u{a0}" } }), image("\"x\\u{a0}\"")),
         (json!({ "awsSecretManager": { "sidecarImage": "\u{b}x" } }), image("\"\\u{b}x\"")),
@@ -198,7 +225,7 @@ pub fn refused() -> Vec<(Value, String)> {
         (annotations("-"), no_annotation("-")),
         (
             annotations("flyte.secrets/s9"),
-            "`vaultSecretManager.annotations`: \"flyte.secrets/s9\" is a secret request, which is for pods to make".into(),
+            "`vaultSecretManager.annotations`: \"flyte.secrets/s9\" is a secret request, which only pods can make".into(),
         ),
         (
             json!({ "tenancy": { "namespaceTemplate": "{{ project }}{{ domain }}" } }),
@@ -234,41 +261,39 @@ pub fn refused() -> Vec<(Value, String)> {
         ),
         (json!({ "tenancy": { "serviceAccounts": "default" } }), "`tenancy.serviceAccounts`: expected a list".into()),
         // Where Embedded looks.
-        (embedded(json!({ "type": "AWS" })), format!("`embeddedSecretManagerConfig.awsConfig.region`: \"\" {region}")),
+        (embedded(json!({ "type": "AWS" })), region("")),
         (
             embedded(json!({ "awsConfig": { "region": "EU West" } })),
-            format!("`embeddedSecretManagerConfig.awsConfig.region`: \"EU West\" {region}"),
+            region("EU West"),
         ),
-        (embedded(json!({ "type": "GCP" })), format!("`embeddedSecretManagerConfig.gcpConfig.project`: \"\" {project}")),
+        (embedded(json!({ "type": "GCP" })), project("")),
         (
             embedded(json!({ "gcpConfig": { "project": "a/../b" } })),
-            format!("`embeddedSecretManagerConfig.gcpConfig.project`: \"a/../b\" {project}"),
+            project("a/../b"),
         ),
         (
             embedded(json!({ "type": "Azure" })),
-            format!("`embeddedSecretManagerConfig.azureConfig.vaultURI`: \"\" {vault}"),
+            vault(""),
         ),
         (
             uri("name.vault.azure.net"),
-            format!("`embeddedSecretManagerConfig.azureConfig.vaultURI`: \"name.vault.azure.net\" {vault}"),
+            vault("name.vault.azure.net"),
         ),
         (
             uri("http://name.vault.azure.net/"),
-            format!("`embeddedSecretManagerConfig.azureConfig.vaultURI`: \"http://name.vault.azure.net/\" {vault}"),
+            vault("http://name.vault.azure.net/"),
         ),
         (
             uri("https://name.vault.azure.net/secrets/x"),
-            format!(
-                "`embeddedSecretManagerConfig.azureConfig.vaultURI`: \"https://name.vault.azure.net/secrets/x\" {vault}"
-            ),
+            vault("https://name.vault.azure.net/secrets/x"),
         ),
         (
             uri("https://name.vault.azure.net:443/"),
-            format!("`embeddedSecretManagerConfig.azureConfig.vaultURI`: \"https://name.vault.azure.net:443/\" {vault}"),
+            vault("https://name.vault.azure.net:443/"),
         ),
         (
             embedded(json!({ "awsConfig": { "region": "us-east-2" }, "gcpConfig": { "project": "acme-prod" } })),
-            "`embeddedSecretManagerConfig.type`: AWS and GCP are configured; name the one that is meant".into(),
+            "`embeddedSecretManagerConfig.type`: AWS and GCP are configured; set one of them as the type".into(),
         ),
         (
             embedded(json!({
@@ -276,60 +301,66 @@ pub fn refused() -> Vec<(Value, String)> {
                 "gcpConfig": { "project": "acme-prod" },
                 "azureConfig": { "vaultURI": "https://name.vault.azure.net/" },
             })),
-            "`embeddedSecretManagerConfig.type`: AWS and GCP and Azure are configured; name the one that is meant".into(),
+            "`embeddedSecretManagerConfig.type`: AWS and GCP and Azure are configured; set one of them as the type".into(),
         ),
         (
             embedded(json!({ "k8sConfig": { "namespace": "Flyte" } })),
-            "`embeddedSecretManagerConfig.k8sConfig.namespace`: \"Flyte\" is no namespace".into(),
+            namespace("Flyte"),
         ),
         (
             embedded(json!({ "nameSchemes": [] })),
-            "`embeddedSecretManagerConfig.nameSchemes`: is empty; name canonical, documented or both, or leave the key \
-             out"
+            "`embeddedSecretManagerConfig.nameSchemes`: must not be empty; name canonical, documented or both, or omit the \
+             field"
             .into(),
         ),
         (
             embedded(json!({ "fileMountInitContainer": { "containerName": "Init_X" } })),
-            "`embeddedSecretManagerConfig.fileMountInitContainer.containerName`: \"Init_X\" is no container's name: up \
-             to 63 of a-z, 0-9 and -"
+            "`embeddedSecretManagerConfig.fileMountInitContainer.containerName`: invalid container name \"Init_X\"; must be a \
+             DNS label"
                 .into(),
         ),
         // What pods get.
-        (json!({ "secretEnvVarPrefix": "1A" }), format!("`secretEnvVarPrefix`: \"1A\" {prefix}")),
-        (json!({ "secretEnvVarPrefix": "A=" }), format!("`secretEnvVarPrefix`: \"A=\" {prefix}")),
-        (json!({ "secretEnvVarPrefix": "A B" }), format!("`secretEnvVarPrefix`: \"A B\" {prefix}")),
+        (json!({ "secretEnvVarPrefix": "1A" }), prefix("1A")),
+        (json!({ "secretEnvVarPrefix": "A=" }), prefix("A=")),
+        (json!({ "secretEnvVarPrefix": "A B" }), prefix("A B")),
         (
             json!({ "awsSecretManager": { "sidecarImage": "" } }),
-            "`awsSecretManager.sidecarImage`: \"\" is no image; leave the key out for Flyte's default".into(),
+            image("\"\""),
         ),
         (
             embedded(json!({ "fileMountInitContainer": { "image": "busy box" } })),
-            "`embeddedSecretManagerConfig.fileMountInitContainer.image`: \"busy box\" is no image; leave the key out \
-             for Flyte's default"
+            "`embeddedSecretManagerConfig.fileMountInitContainer.image`: invalid image \"busy box\"; omit the field to use \
+             Flyte's default"
                 .into(),
         ),
         (
             json!({ "awsSecretManager": { "resources": { "limits": { "memory": "500MB" } } } }),
-            format!("`awsSecretManager.resources`: memory: \"500MB\" {quantity}"),
+            quantity("awsSecretManager", "memory", "500MB"),
         ),
         (
             json!({ "azureSecretManager": { "resources": { "requests": { "cpu": -1 } } } }),
-            format!("`azureSecretManager.resources`: cpu: \"-1\" {quantity}"),
+            quantity("azureSecretManager", "cpu", "-1"),
         ),
         (
             json!({ "gcpSecretManager": { "resources": { "requests": { "cpu": "300m" } } } }),
-            "`gcpSecretManager.resources`: the request of 300m cpu is over the limit of 200m; raise the limit too".into(),
+            "`gcpSecretManager.resources`: cpu: request of 300m exceeds the limit of 200m; raise the limit too".into(),
         ),
         (
             embedded(json!({ "fileMountInitContainer": { "resources": { "limits": { "memory": "64Mi" } } } })),
-            "`embeddedSecretManagerConfig.fileMountInitContainer.resources`: the request of 100Mi memory is over the \
-             limit of 64Mi; raise the limit too"
+            "`embeddedSecretManagerConfig.fileMountInitContainer.resources`: memory: request of 100Mi exceeds \
+             the limit of 64Mi; raise the limit too"
                 .into(),
         ),
         // Who may have what.
         (
-            template("flyte"),
-            "`tenancy.namespaceTemplate`: \"flyte\" is the same for every project; use {{ project }}-{{ domain }}".into(),
+            template("Flyte"),
+            "`tenancy.namespaceTemplate`: invalid namespace \"Flyte\"; name one, or use {{ project }}-{{ domain }}".into(),
+        ),
+        (
+            json!({ "tenancy": { "creators": ["serviceaccount:flyte"] } }),
+            "`tenancy.creators[0]`: invalid user \"serviceaccount:flyte\"; expected a user name or \
+             serviceaccount:NAMESPACE/NAME"
+                .into(),
         ),
         (
             template("{{ project }}-{{ name }}"),
@@ -349,39 +380,39 @@ pub fn refused() -> Vec<(Value, String)> {
         // At the edge of what there is: lengths, amounts, letters that only look like those of ASCII.
         (
             embedded(json!({ "awsConfig": { "region": format!("eu-{}", "w".repeat(61)) } })),
-            format!("`embeddedSecretManagerConfig.awsConfig.region`: \"eu-{}\" {region}", "w".repeat(61)),
+            region(&format!("eu-{}", "w".repeat(61))),
         ),
         (
             embedded(json!({ "gcpConfig": { "project": "p".repeat(254) } })),
-            format!("`embeddedSecretManagerConfig.gcpConfig.project`: {:?} {project}", "p".repeat(254)),
+            project(&"p".repeat(254)),
         ),
         (
             uri("https://\u{212a}ey.vault.azure.net/"),
-            format!("`embeddedSecretManagerConfig.azureConfig.vaultURI`: \"https://\u{212a}ey.vault.azure.net/\" {vault}"),
+            vault("https://\u{212a}ey.vault.azure.net/"),
         ),
-        (json!({ "secretManagerType": "\u{212a}8s" }), format!("`secretManagerType`: \"\u{212a}8s\" {managers}; K8s was perhaps meant")),
-        (json!({ "secretManagerType": "" }), format!("`secretManagerType`: \"\" {managers}")),
+        (json!({ "secretManagerType": "\u{212a}8s" }), format!("{}; did you mean `K8s`?", manager("secretManagerType", "\u{212a}8s"))),
+        (json!({ "secretManagerType": "" }), manager("secretManagerType", "")),
         (
             embedded(json!({ "type": "" })),
-            "`embeddedSecretManagerConfig.type`: \"\" is none of AWS, GCP, Azure, K8s".into(),
+            "`embeddedSecretManagerConfig.type`: unknown value \"\", expected one of AWS, GCP, Azure, K8s".into(),
         ),
         (
             embedded(json!({ "k8sConfig": { "namespace": "" } })),
-            "`embeddedSecretManagerConfig.k8sConfig.namespace`: \"\" is no namespace".into(),
+            namespace(""),
         ),
         (
             embedded(json!({ "k8sConfig": { "namespace": "f".repeat(64) } })),
-            format!("`embeddedSecretManagerConfig.k8sConfig.namespace`: {:?} is no namespace", "f".repeat(64)),
+            namespace(&"f".repeat(64)),
         ),
         (annotations(&format!("a.example/{}", "b".repeat(64))), no_annotation(&format!("a.example/{}", "b".repeat(64)))),
         (annotations("\u{212a}.example/b"), no_annotation("\u{212a}.example/b")),
         (json!({ "awsSecretManager": { "sidecarImage": "bild:\u{fc}" } }), image("\"bild:\u{fc}\"")),
-        (limits(json!({ "cpu": "1e999" })), format!("`awsSecretManager.resources`: cpu: \"1e999\" {quantity}")),
-        (limits(json!({ "memory": "99E" })), format!("`awsSecretManager.resources`: memory: \"99E\" {quantity}")),
-        (limits(json!({ "cpu": "1e3k" })), format!("`awsSecretManager.resources`: cpu: \"1e3k\" {quantity}")),
+        (limits(json!({ "cpu": "1e999" })), quantity("awsSecretManager", "cpu", "1e999")),
+        (limits(json!({ "memory": "99E" })), quantity("awsSecretManager", "memory", "99E")),
+        (limits(json!({ "cpu": "1e3k" })), quantity("awsSecretManager", "cpu", "1e3k")),
         (
             requests(json!({ "cpu": "200.1m" })),
-            "`awsSecretManager.resources`: the request of 200.1m cpu is over the limit of 200m; raise the limit too".into(),
+            "`awsSecretManager.resources`: cpu: request of 200.1m exceeds the limit of 200m; raise the limit too".into(),
         ),
     ]
 }

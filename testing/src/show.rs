@@ -1,5 +1,6 @@
 //! What people see: JSON in lines, and differences between texts.
 
+use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
@@ -14,10 +15,11 @@ pub fn yaml(value: &Value) -> String {
     serde_yaml::to_string(value).unwrap_or_default()
 }
 
-/// The differences between two texts, in colour, with three lines around each; the stream drops the colours where
-/// they are not wanted.
+/// The differences between two texts, with three lines around each, in colour where standard output is to have it. A
+/// stream that drops colours would drop the control characters of the texts too.
 pub fn diff(before: &str, after: &str) -> String {
     let diff = TextDiff::from_lines(before, after);
+    let colored = AutoStream::choice(&std::io::stdout()) != ColorChoice::Never;
     let mut text = String::new();
     for (number, group) in diff.grouped_ops(3).iter().enumerate() {
         if number > 0 {
@@ -29,6 +31,7 @@ pub fn diff(before: &str, after: &str) -> String {
                 ChangeTag::Insert => ('+', AnsiColor::Green.on_default()),
                 ChangeTag::Equal => (' ', Style::new()),
             };
+            let style = if colored { style } else { Style::new() };
             let line = change.value().trim_end_matches('\n');
             text.push_str(&format!("{style}{sign} {line}{style:#}\n"));
         }

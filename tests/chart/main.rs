@@ -3,10 +3,12 @@
 //!
 //! | module | shows |
 //! |---|---|
+//! | [`flyte`] | that tasks of a default Flyte 2 and a default Flyte 1 get their secrets |
 //! | [`rendered`] | lint, and the manifests of each file of values, byte for byte |
-//! | [`refused`] | wrong values, each with its reason; that the chart and the policy agree on settings |
+//! | [`refused`] | wrong values, each with its reason; which settings the chart refuses, and which the policy alone |
 //! | [`written`] | the table of values in its README |
 //! | [`alerts`] | that alerts are PromQL on metrics that the gateway has |
+//! | [`notes`] | what `helm install` says |
 //! | [`questions`] | what Rancher asks |
 //! | [`helm`] | how the programs are run |
 //!
@@ -15,7 +17,9 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // how tests fail
 
 mod alerts;
+mod flyte;
 mod helm;
+mod notes;
 mod questions;
 mod refused;
 mod rendered;

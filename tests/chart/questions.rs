@@ -1,9 +1,9 @@
-//! What Rancher asks: of the policy alone (`questions-ui.yml`), and of the chart (`questions.yaml` in it). Each question is for a
-//! key that there is, and its default is the code's, or the chart's.
+//! What Rancher asks: of the policy alone (`questions-ui.yml`), and of the chart (`questions.yaml` in it).
+//! Each question is for a key that there is.
 
 use std::collections::BTreeSet;
 
-use flyte_secrets_policy::settings::{Settings, parse, validate};
+use flyte_secrets_policy::settings::parse;
 use flyte_secrets_testing::repository;
 use serde_json::{Value, json};
 
@@ -11,9 +11,6 @@ use crate::helm::{CHART, template_of};
 
 /// What Rancher's form and its extension for Kubewarden know of a question, as far as it is used here.
 const FIELDS: &[&str] = &["variable", "type", "label", "default", "options", "show_if", "description", "group"];
-/// Sections of the settings that are values of their own in the chart, where they stand for what the shipped manifests have.
-const CHARTS_OWN: &[&str] = &["tenancy.namespaceTemplate", "tenancy.organizations"];
-
 fn yaml(path: &str) -> Value {
     repository::yaml(path).expect("a file of YAML")
 }
@@ -106,37 +103,6 @@ fn each_question_is_for_a_key_of_the_settings() {
     }
 }
 
-/// But for the tenancy, which is on in all that is shipped.
-#[test]
-fn defaults_are_those_of_the_code() {
-    let mut settings = defaults(&questions("questions-ui.yml"));
-    let tenancy = settings["tenancy"].take();
-    assert_eq!(
-        tenancy["namespaceTemplate"],
-        yaml("deploy/chart/values.yaml")["policy"]["tenancy"]["namespaceTemplate"]
-    );
-    assert_eq!(parse(&settings.to_string()), Ok(Settings::default()));
-    settings["tenancy"] = tenancy;
-    assert!(validate(settings.to_string().as_bytes()).is_ok(), "{settings}");
-}
-
-#[test]
-fn the_chart_asks_what_the_policy_asks() {
-    let in_chart = |path: &str| match CHARTS_OWN.contains(&path) {
-        true => format!("policy.{path}"),
-        false => format!("policy.settings.{path}"),
-    };
-    let of_chart = questions("deploy/chart/questions.yaml");
-    for mut question in questions("questions-ui.yml") {
-        question["variable"] = json!(in_chart(text(&question, "variable")));
-        if let Some(condition) = question.get("show_if").and_then(Value::as_str).map(in_chart) {
-            question["show_if"] = json!(condition);
-        }
-        let same = of_chart.iter().find(|other| other["variable"] == question["variable"]);
-        assert_eq!(same, Some(&question));
-    }
-}
-
 #[test]
 fn what_the_chart_asks_besides_is_in_its_values() {
     let values = yaml("deploy/chart/values.yaml");
@@ -146,6 +112,10 @@ fn what_the_chart_asks_besides_is_in_its_values() {
         match (question.get("default"), value) {
             // Settings have no values of their own in the chart.
             (_, None) => assert!(variable.starts_with("policy.settings."), "{variable} is no value of the chart"),
+            // Options are strings.
+            (Some(Value::String(default)), Some(value @ Value::Number(_))) => {
+                assert_eq!(*default, value.to_string(), "{variable}")
+            }
             (default, value) => {
                 assert_eq!(default.unwrap_or(&Value::Null), value.unwrap_or(&Value::Null), "{variable}")
             }

@@ -6,6 +6,8 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
 
+use flyte_secrets_policy::settings::validate;
+
 use crate::helm::{CHART, documents, holds, repository, run, template};
 
 /// The files of values.
@@ -44,6 +46,10 @@ fn lint() {
 fn manifests() {
     for file in values() {
         let rendered = template(&file).unwrap_or_else(|wrong| panic!("{}: {wrong}", file.display()));
+        for policy in documents(&rendered).iter().filter(|document| document["kind"] == "ClusterAdmissionPolicy") {
+            let settings = policy["spec"]["settings"].to_string();
+            validate(settings.as_bytes()).unwrap_or_else(|wrong| panic!("{}: {wrong}", file.display()));
+        }
         let name = file.file_name().expect("a name");
         holds(&repository("tests/chart/golden").join(name), &masked(&rendered));
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::names::kubernetes::secret_name;
+use flyte_secrets_policy::settings::images;
 use flyte_secrets_testing::engine::creation;
 use flyte_secrets_testing::host::{Capabilities, Store};
 use serde_json::{Map, Value, json};
@@ -18,7 +19,7 @@ use uuid::Uuid;
 
 use crate::embedded::{NAMES, embedded, injected, location, with_variable};
 use crate::refusals::not_injected;
-use crate::support::{annotation, managers, pod, policy, project_name, with};
+use crate::support::{annotation, managers, pod, policy, project_name, restricted, with};
 
 /// What is sent, and all that comes of it.
 struct Attempt {
@@ -62,7 +63,8 @@ fn check(attempts: impl IntoIterator<Item = Attempt>) {
         let host: Arc<dyn Capabilities> = Arc::clone(&store) as Arc<dyn Capabilities>;
         let found = policy().validate(&request, &settings, &host).expect("the policy answers");
         assert_eq!(found.0, answer, "{request:#}");
-        let names: Vec<String> = store.asked().iter().map(|asked| format!("{} {}", asked.kind, asked.name)).collect();
+        let names: Vec<String> =
+            store.looked_up().iter().map(|asked| format!("{} {}", asked.kind, asked.name)).collect();
         assert_eq!(names, asked, "{request:#}");
         check_texts(&found.0);
         // The host makes a patch of the pod, in which names with `/` and `~` are steps of a path (RFC 6901).
@@ -177,8 +179,8 @@ fn other_tenants() {
     };
     let account = |found: &str| {
         let reason = format!(
-            "Embedded: the pod runs as service account {found:?}, which may have no secrets; the operator names those \
-             that may in tenancy.serviceAccounts"
+            "Embedded: service account {found:?} must not have secrets; run the task as another, or let the operator add it \
+             to tenancy.serviceAccounts"
         );
         not_injected(403, "\"k\"", &reason)
     };
@@ -240,7 +242,10 @@ fn other_tenants() {
         ("/spec/nodeSelector", json!({ "project": "payroll" })),
     ];
     check(edits.map(|(path, to)| own(with(asking.clone(), path, to))));
-    check([own(pod(&["key:'k' group:'u__org__acme__domain__development__project__payroll__key__k'"]))]);
+    let group = "u__org__acme__domain__development__project__payroll__key__k";
+    let mut other = own(pod(&[&format!("key:'k' group:'{group}'")]));
+    other.answer["warnings"] = json!([format!("secret \"{group}/k\": Embedded ignores group")]);
+    check([other]);
     // A service account by its former name is none: the API server keeps both names alike.
     let edits = [
         ("/spec/serviceAccount", json!("trainer"), "default"),
@@ -299,15 +304,16 @@ fn shells_and_processes() {
     let resources = json!({ "cpu": "200m", "memory": "500Mi" });
     let container = json!({
         "name": "aws-pull-secret-0",
-        "image": "docker.io/amazon/aws-secrets-manager-secret-sidecar:v0.1.4",
+        "image": images::AWS,
         "env": [{ "name": "SECRET_ARN", "value": arn }, { "name": "SECRET_FILENAME", "value": file }],
         "resources": { "limits": resources, "requests": resources },
+        "securityContext": restricted(),
         "volumeMounts": [{ "name": "aws-secret-vol", "mountPath": "/tmp" }],
     });
     let audit = "AWS arn:$(AWS_SECRET_ACCESS_KEY)`id`%3Bx$$y:k";
     check([served(&settings, audit, asking.clone(), with_file(asking, "aws-secret-vol", &container, &[]))]);
 
-    // Variables that shells and loaders act on are the task's own affair, and never our init-container's.
+    // Variables that shells and loaders act on must be allowed, and are never our init-container's.
     let resources = json!({ "cpu": "100m", "memory": "100Mi" });
     for variable in ["PATH", "LD_PRELOAD", "BASH_ENV", "ENV", "IFS", "PS4", "BASH_FUNC_printf%%"] {
         let asking = pod(&[&format!("key:'k' mount_requirement:FILE env_var:'{variable}'")]);
@@ -316,15 +322,17 @@ fn shells_and_processes() {
                       done";
         let container = json!({
             "name": "init-embedded-secret",
-            "image": "public.ecr.aws/docker/library/busybox:latest",
+            "image": images::BUSYBOX,
             "command": ["sh", "-ec", script],
             "env": [{ "name": "SECRETS", "value": format!("k={}\n", STANDARD.encode("flytesnacks")) }],
             "resources": { "limits": resources, "requests": resources },
+            "securityContext": restricted(),
             "volumeMounts": [{ "name": "embedded-secret-vol", "mountPath": "/etc/flyte/secrets" }],
         });
         let path = [(variable, "/etc/flyte/secrets/k")];
         let out = with_file(asking.clone(), "embedded-secret-vol", &container, &path);
-        let attempt = served(&json!({}), &format!("Embedded {}", location(&project_name("k"))), asking, out);
+        let allowed = json!({ "allowedEnvVars": [variable] });
+        let attempt = served(&allowed, &format!("Embedded {}", location(&project_name("k"))), asking, out);
         check([attempt.asking([format!("Secret {}", secret_name(&project_name("k")))])]);
     }
 }
@@ -335,7 +343,7 @@ fn with_file(pod: Value, volume: &str, container: &Value, paths: &[(&str, &str)]
     let mounts = json!([{ "name": volume, "readOnly": true, "mountPath": "/etc/flyte/secrets" }]);
     let pod = with(pod, "/spec/containers/0/volumeMounts", mounts);
     let pod = with(pod, "/spec/initContainers", json!([container]));
-    with(pod, "/spec/volumes", json!([{ "name": volume, "emptyDir": { "medium": "Memory" } }]))
+    with(pod, "/spec/volumes", json!([{ "name": volume, "emptyDir": { "medium": "Memory", "sizeLimit": "64Mi" } }]))
 }
 
 fn file_variables(paths: &[(&str, &str)]) -> Value {
@@ -511,10 +519,8 @@ fn lines_and_terminals() {
         // An annotation that is no request is named in a warning.
         let mut asking = pod(&[]);
         asking["metadata"]["annotations"] = json!({ format!("flyte.secrets/s{meant}"): "x" });
-        let warning = format!(
-            "annotation {:?} is no secret request: s and a number are wanted",
-            format!("flyte.secrets/s{meant}")
-        );
+        let warning =
+            format!("ignored annotation {:?}: expected flyte.secrets/s<number>", format!("flyte.secrets/s{meant}"));
         check([Attempt::new(&asking, &json!({}), json!({ "accepted": true, "warnings": [warning] }))]);
         // Containers and volumes of the pod's own are named when they are in the way.
         let mounts = json!([{ "name": meant, "mountPath": "/etc/flyte/secrets" }]);
@@ -674,8 +680,8 @@ fn look_alikes() {
     for (name, nearest) in [("\u{212a}8s", "K8s"), ("Ａws", "AWS"), ("ﬀmbedded", "Embedded"), ("vau\u{13a}t", "Vault")]
     {
         let message = format!(
-            "invalid settings: `secretManagerTypes[0]`: {name:?} is none of K8s, AWS, GCP, Azure, Vault, Embedded, Global; \
-             {nearest} was perhaps meant; the operator must correct the policy's settings"
+            "invalid settings: `secretManagerTypes[0]`: unknown value {name:?}, expected one of K8s, AWS, GCP, Azure, \
+             Vault, Embedded, Global; did you mean `{nearest}`?; the operator must correct the policy's settings"
         );
         let answer = json!({ "accepted": false, "code": 503, "message": message });
         check([Attempt::new(&pod(&["key:'k'"]), &managers(&[name]), answer)]);
@@ -683,7 +689,7 @@ fn look_alikes() {
     // Digits of other scripts make no number.
     let mut asking = pod(&[]);
     asking["metadata"]["annotations"] = json!({ "flyte.secrets/s\u{661}": annotation("key:'k'") });
-    let warning = "annotation \"flyte.secrets/s\u{661}\" is no secret request: s and a number are wanted";
+    let warning = "ignored annotation \"flyte.secrets/s\u{661}\": expected flyte.secrets/s<number>";
     check([Attempt::new(&asking, &json!({}), json!({ "accepted": true, "warnings": [warning] }))]);
 }
 
@@ -836,7 +842,7 @@ fn a_path_for_the_injectors_own_template_has_no_quotes() {
 fn a_service_account_is_not_another_namespaces() {
     let settings = json!({ "tenancy": { "serviceAccounts": ["elsewhere/default"] } });
     let asking = with(pod(&["key:'k'"]), "/spec/serviceAccountName", json!("elsewhere/default"));
-    let reason = "Embedded: the pod runs as service account \"elsewhere/default\", which may have no secrets; the operator \
-                  names those that may in tenancy.serviceAccounts";
+    let reason = "Embedded: service account \"elsewhere/default\" must not have secrets; run the task as another, or let the \
+                  operator add it to tenancy.serviceAccounts";
     check([Attempt::new(&asking, &settings, not_injected(403, "\"k\"", reason))]);
 }

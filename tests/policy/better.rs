@@ -45,7 +45,7 @@ fn requests_are_handled_in_the_order_of_their_numbers() {
 fn an_annotation_that_is_no_request_passes_with_a_warning() {
     let pod = with(pod(&[]), "/metadata/annotations", json!({ "flyte.secrets/source": "x" }));
     let out = create(&pod, &managers(&["K8s"]));
-    let warning = "annotation \"flyte.secrets/source\" is no secret request: s and a number are wanted";
+    let warning = "ignored annotation \"flyte.secrets/source\": expected flyte.secrets/s<number>";
     assert_eq!(out.0, json!({ "accepted": true, "warnings": [warning] }));
 }
 
@@ -190,7 +190,7 @@ fn every_variable_of_a_name_gives_way() {
 #[test]
 fn a_volume_that_is_mounted_elsewhere_is_mounted_here_as_well() {
     let mounts = json!([{ "name": "aws-secret-vol", "mountPath": "/elsewhere" }]);
-    let volumes = json!([{ "name": "aws-secret-vol", "emptyDir": { "medium": "Memory" } }]);
+    let volumes = json!([{ "name": "aws-secret-vol", "emptyDir": { "medium": "Memory", "sizeLimit": "64Mi" } }]);
     let pod = with(pod(&["group:'arn' key:'k'"]), "/spec/containers/0/volumeMounts", mounts);
     let out = mutated_twice(&with(pod, "/spec/volumes", volumes), &managers(&["AWS"]), &empty());
     assert_eq!(
@@ -225,7 +225,7 @@ fn a_sidecar_takes_the_next_free_number() {
     let init = json!([{ "name": "aws-pull-secret-2", "image": "x" }, { "name": "other", "image": "x" }]);
     let pod = with(pod(&["group:'arn' key:'a'", "group:'arn' key:'b'"]), "/spec/initContainers", init);
     let out = mutated_twice(&pod, &managers(&["AWS"]), &empty());
-    let wanted = ["aws-pull-secret-2", "other", "aws-pull-secret-3", "aws-pull-secret-4"];
+    let wanted = ["aws-pull-secret-0", "aws-pull-secret-1", "aws-pull-secret-2", "other"];
     assert_eq!(names(&out["spec"]["initContainers"]), wanted);
 }
 
@@ -235,14 +235,17 @@ fn the_file_writer_takes_a_free_name() {
     let init = json!([{ "name": "init-embedded-secret", "image": "x" }]);
     let pod = with(pod(&["key:'a' mount_requirement:FILE"]), "/spec/initContainers", init);
     let out = mutated_twice(&pod, &json!({}), &store);
-    assert_eq!(names(&out["spec"]["initContainers"]), ["init-embedded-secret", "init-embedded-secret-1"]);
+    assert_eq!(names(&out["spec"]["initContainers"]), ["init-embedded-secret-1", "init-embedded-secret"]);
 }
 
 #[test]
 fn managers_share_one_volume_in_memory() {
     let pod = pod(&["group:'arn' key:'k'", "group:'g' group_version:'1'"]);
     let out = mutated_twice(&pod, &managers(&["AWS", "GCP"]), &empty());
-    assert_eq!(out["spec"]["volumes"], json!([{ "name": "aws-secret-vol", "emptyDir": { "medium": "Memory" } }]));
+    assert_eq!(
+        out["spec"]["volumes"],
+        json!([{ "name": "aws-secret-vol", "emptyDir": { "medium": "Memory", "sizeLimit": "64Mi" } }])
+    );
     let mounts: Vec<&Value> = ["/spec/initContainers/0", "/spec/initContainers/1", "/spec/containers/0"]
         .into_iter()
         .filter_map(|path| out.pointer(&format!("{path}/volumeMounts")))
@@ -338,9 +341,9 @@ fn our_init_containers_have_their_own_variables_alone() {
     let requests = ["key:'a' mount_requirement:FILE", "key:'b' env_var:'SECRETS'"];
     let out = mutated_twice(&with(pod(&requests), "/spec/initContainers", init), &json!({}), &store);
     // A variable named SECRETS is the task's, and not the list that our init-container reads.
-    assert_eq!(out["spec"]["initContainers"][1]["env"], json!([{ "name": "SECRETS", "value": "a=MQ==\n" }]));
+    assert_eq!(out["spec"]["initContainers"][0]["env"], json!([{ "name": "SECRETS", "value": "a=MQ==\n" }]));
     let users = ["SECRETS", "FLYTE_SECRETS_ENV_PREFIX", "FLYTE_SECRETS_FILE_PREFIX", "FLYTE_SECRETS_DEFAULT_DIR"];
-    assert_eq!(names(&out["spec"]["initContainers"][0]["env"]), users);
+    assert_eq!(names(&out["spec"]["initContainers"][1]["env"]), users);
     assert_eq!(names(env(&out)), users);
 }
 

@@ -6,10 +6,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::names::Scope;
 use flyte_secrets_policy::names::kubernetes::{image_pull_name, secret_name};
+use flyte_secrets_policy::settings::images;
 use flyte_secrets_testing::host::{Request, Store};
 use serde_json::{Map, Value, json};
 
-use crate::support::{create_with, kubernetes_store, mutated, pod, project_name, with};
+use crate::support::{create_with, kubernetes_store, mutated, pod, project_name, restricted, with};
 
 /// Every name that `key: "k"` of [`pod`] may have, in the order in which they are tried.
 pub const NAMES: [&str; 5] = [
@@ -93,7 +94,7 @@ fn each_name_is_found_after_those_before_it() {
 fn a_miss_asks_for_every_name_once() {
     let store = Store::new(json!({}));
     create_with(&pod(&["key:'k'"]), &json!({}), &store);
-    assert_eq!(store.asked(), NAMES.map(value));
+    assert_eq!(store.looked_up(), NAMES.map(value));
 }
 
 /// Of several the nearest scope wins, and in a scope the name that Flyte's webhook looks up.
@@ -131,7 +132,7 @@ fn name_schemes_limit_and_order_the_names() {
         );
         assert_eq!(found, json!({ "accepted": false, "code": 400, "message": message }), "{schemes}");
         let asked: Vec<Request> = names.into_iter().map(value).collect();
-        assert_eq!(store.asked(), asked, "{schemes}");
+        assert_eq!(store.looked_up(), asked, "{schemes}");
     }
 }
 
@@ -267,7 +268,7 @@ fn azure_names_are_tried_scope_by_scope() {
         let store = Store::new(json!({}));
         create_with(&with(pod(&["key:'k'"]), "/metadata/labels", labels.clone()), &settings, &store);
         let asked = [name("1-ac0100me-d011-p00-NM"), name("1-ac0100me-d011--NM"), name("1-ac0100me---NM")];
-        assert_eq!(store.asked(), asked);
+        assert_eq!(store.looked_up(), asked);
     }
 }
 
@@ -317,10 +318,11 @@ fn two_files_have_a_variable_each() {
     });
     let container = json!({
         "name": "init-embedded-secret",
-        "image": "public.ecr.aws/docker/library/busybox:latest",
+        "image": images::BUSYBOX,
         "command": ["sh", "-ec", script(mutated(&found))],
         "env": [{ "name": "SECRETS", "value": "Token.a=/wA=\nk=dg==\n" }],
         "resources": resources,
+        "securityContext": restricted(),
         "volumeMounts": [{ "name": "embedded-secret-vol", "mountPath": "/etc/flyte/secrets" }],
     });
     let env = json!([
@@ -330,7 +332,7 @@ fn two_files_have_a_variable_each() {
         { "name": "FLYTE_SECRETS_DEFAULT_DIR", "value": "/etc/flyte/secrets" },
     ]);
     let mounts = json!([{ "name": "embedded-secret-vol", "readOnly": true, "mountPath": "/etc/flyte/secrets" }]);
-    let volumes = json!([{ "name": "embedded-secret-vol", "emptyDir": { "medium": "Memory" } }]);
+    let volumes = json!([{ "name": "embedded-secret-vol", "emptyDir": { "medium": "Memory", "sizeLimit": "64Mi" } }]);
     let edits = [
         ("/spec/containers/0/env", env),
         ("/spec/containers/0/volumeMounts", mounts),
@@ -446,7 +448,13 @@ fn a_twin_at_home_is_looked_for_once() {
     let asking = with(pod(&["key:'k'"]), "/metadata/namespace", json!("flyte"));
     let store = twins(&[NAMES[0]], &[]);
     let found = create_with(&asking, &pulling(), &store);
-    assert_eq!(found.mutated(), Some(&with_variable(asking, "v")));
+    let reference = json!({ "secretKeyRef": { "name": secret_name(NAMES[0]), "key": NAMES[0] } });
+    let wanted = with(
+        with_variable(asking, "v"),
+        "/spec/containers/0/env/0",
+        json!({ "name": "_UNION_K", "valueFrom": reference }),
+    );
+    assert_eq!(found.mutated(), Some(&wanted));
     assert_eq!(found.warnings(), Vec::<&str>::new());
     assert_eq!(store.asked(), [value(NAMES[0]), secret("flyte", &twin, "metadata.name")]);
 }

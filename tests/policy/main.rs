@@ -8,6 +8,9 @@
 //! | [`refusals`] | each bad input, with its code and its words |
 //! | [`embedded`] | scopes, names, host calls, image pull secrets, failures of the host |
 //! | [`settings`] | settings that are accepted and refused |
+//! | [`delivery`] | how a value reaches the task: in the pod, by reference, or pulled |
+//! | [`placement`] | into which containers secrets go, and beside which mounts |
+//! | [`checks`] | what is checked beyond Flyte's webhook |
 //! | [`scripts`] | what the init-containers' scripts do, in a real shell |
 //! | [`limits`] | what is too long, too many, too deep or hardly JSON |
 //! | [`survival`] | what survives: all that the policy does not add |
@@ -22,11 +25,14 @@
 
 mod attempts;
 mod better;
+mod checks;
+mod delivery;
 mod embedded;
 mod faults;
 mod golden;
 mod limits;
 mod metadata;
+mod placement;
 mod refusals;
 mod release;
 mod scope;

@@ -37,6 +37,7 @@ fn calls() -> Vec<(String, Value)> {
     let log = Arc::clone(&calls);
     // Found, so that its image-pull twin is asked for too.
     let store = kubernetes_store(&[(&project_name("db"), b"value")]);
+    let missing = pod(&["key:'missing'"]);
     let host: Arc<dyn Capabilities> = Arc::new(move |namespace: &str, operation: &str, payload: &[u8]| {
         let asked = serde_json::from_slice(payload).expect("the payload is JSON");
         log.lock().expect("no call failed").push((format!("{namespace}/{operation}"), asked));
@@ -58,6 +59,7 @@ fn calls() -> Vec<(String, Value)> {
         for mount in ["ENV_VAR", "FILE"] {
             let asks = pod(&[&format!(r#"key: "db" mount_requirement: {mount}"#)]);
             policy().create_pod(&asks, &settings, &host).expect("the policy answers");
+            policy().create_pod(&missing, &settings, &host).expect("the policy answers");
         }
     }
     let calls = calls.lock().expect("no call failed");

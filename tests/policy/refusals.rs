@@ -681,8 +681,8 @@ fn pods_that_may_not_have_what_they_ask_for() {
     };
     let account = |name: &str| {
         format!(
-            "the pod runs as service account {name:?}, which may have no secrets; the operator names those that may \
-             in tenancy.serviceAccounts"
+            "service account {name:?} must not have secrets; run the task as another, or let the operator add it to \
+             tenancy.serviceAccounts"
         )
     };
     let table = [
@@ -787,8 +787,8 @@ fn an_outage_ends_the_chain() {
 /// What only the operator can mend is no fault of the pod's author.
 #[test]
 fn settings_that_cannot_be_used() {
-    let message = "invalid settings: `secretManagerTypes[0]`: \"Conjur\" is none of K8s, AWS, GCP, Azure, Vault, Embedded, Global; \
-                   the operator must correct the policy's settings";
+    let message = "invalid settings: `secretManagerTypes[0]`: unknown value \"Conjur\", expected one of K8s, AWS, \
+                   GCP, Azure, Vault, Embedded, Global; the operator must correct the policy's settings";
     assert_eq!(create(&pod(&["key:'k'"]), &managers(&["Conjur"])).0, refusal(503, message));
 
     let several = json!({
@@ -798,8 +798,8 @@ fn settings_that_cannot_be_used() {
             "gcpConfig": { "project": "acme-prod" },
         },
     });
-    let reason = "Embedded: invalid settings: `embeddedSecretManagerConfig.type`: AWS and GCP are configured; name the one that \
-                  is meant";
+    let reason = "Embedded: invalid settings: `embeddedSecretManagerConfig.type`: AWS and GCP are configured; set one of them \
+                  as the type";
     assert_eq!(create(&pod(&["key:'k'"]), &several).0, not_injected(503, "\"k\"", reason));
 }
 
@@ -891,7 +891,13 @@ fn paths_that_lead_to_the_secrets() {
         create(&with(request.clone(), "/spec/containers", container), &managers(&["AWS"])).0,
         taken("/etc/flyte/secrets")
     );
-    for path in ["/etc/flyte/secrets/x", "/etc/flyte", "/etc/flyte/secrets/../other", "/x/etc/flyte/secrets"] {
+    let below = json!([{ "name": "d", "mountPath": "/etc/flyte/./secrets/x" }]);
+    let container = with(request["spec"]["containers"].clone(), "/0/volumeMounts", below);
+    let message = "secrets cannot be injected: container \"main\" mounts \"d\" at /etc/flyte/./secrets/x, below \
+                   \"aws-secret-vol\" at /etc/flyte/secrets, which is read-only; mount it elsewhere";
+    let nested = create(&with(request.clone(), "/spec/containers", container), &managers(&["AWS"])).0;
+    assert_eq!(nested, refusal(400, message));
+    for path in ["/etc/flyte", "/etc/flyte/secrets/../other", "/x/etc/flyte/secrets"] {
         let container =
             with(request["spec"]["containers"].clone(), "/0/volumeMounts", json!([{ "name": "d", "mountPath": path }]));
         mutated(&create(&with(request.clone(), "/spec/containers", container), &managers(&["AWS"])));
@@ -922,7 +928,7 @@ fn an_init_container_that_only_looks_like_ours() {
     let found = create(&with(request, "/spec/initContainers", json!([alike])), &managers(&["AWS"]));
     let containers = mutated(&found)["spec"]["initContainers"].as_array().expect("init-containers").clone();
     assert_eq!(containers.len(), 2);
-    assert_eq!(containers[1], with(ours, "/name", json!("aws-pull-secret-1")));
+    assert_eq!(containers[0], with(ours, "/name", json!("aws-pull-secret-1")));
 }
 
 #[test]

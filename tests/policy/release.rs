@@ -45,19 +45,18 @@ fn documents_name_this_version_of_the_policy() {
 }
 
 #[test]
-fn the_image_is_built_with_the_rust_of_everything_else() {
+fn images_are_built_with_the_rust_of_everything_else() {
     let toolchain = text("rust-toolchain.toml");
     let channel = toolchain.split("channel = \"").nth(1).and_then(|rest| rest.split('"').next()).expect("a channel");
-    let image = text("gateway/Containerfile");
-    assert!(
-        image.contains(&format!("FROM docker.io/library/rust:{channel}-slim-")),
-        "rust {channel} in the Containerfile"
-    );
+    for file in ["gateway/Containerfile", "pull/Containerfile"] {
+        let base = format!("FROM docker.io/library/rust:{channel}-slim-");
+        assert!(text(file).contains(&base), "rust {channel} in {file}");
+    }
 }
 
 #[test]
 fn renovate_follows_every_version_that_is_installed() {
-    for file in ["Makefile", "gateway/Containerfile"] {
+    for file in ["versions.mk", "gateway/Containerfile", "pull/Containerfile"] {
         let text = text(file);
         let lines: Vec<&str> = text.lines().collect();
         let pinned = |line: &str| {

@@ -85,7 +85,7 @@ fn labels_and_annotations_decide() {
         let of: Map<String, Value> = of.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
         with(pod(&[]), "/metadata/annotations", Value::Object(of))
     };
-    let no_request = |key: &str| format!("annotation {key:?} is no secret request: s and a number are wanted");
+    let no_request = |key: &str| format!("ignored annotation {key:?}: expected flyte.secrets/s<number>");
     let (source, bare, negative, hex) = (
         no_request("flyte.secrets/source"),
         no_request("flyte.secrets/s"),
@@ -151,7 +151,7 @@ fn an_annotation_that_is_no_request_does_not_stop_one() {
     let answer = json!({
         "accepted": true,
         "audit_annotations": { "secrets": "flyte.secrets/s0: K8s db/password" },
-        "warnings": ["annotation \"flyte.secrets/source\" is no secret request: s and a number are wanted"],
+        "warnings": ["ignored annotation \"flyte.secrets/source\": expected flyte.secrets/s<number>"],
         "mutated_object": with(mixed.clone(), "/spec/containers/0/env", env),
     });
     assert_eq!(create(&mixed, &managers(&["K8s"])).0, answer);

@@ -12,7 +12,7 @@ use flyte_secrets_policy::names::Scope;
 use flyte_secrets_policy::names::kubernetes::{image_pull_name, secret_name};
 use flyte_secrets_policy::pod::{Limits, Merged, Plan, variable};
 use flyte_secrets_policy::secret_request::{self as requests, ANNOTATION_PREFIX};
-use flyte_secrets_policy::store::{self, Cluster, GetResource};
+use flyte_secrets_policy::store::{self, Cluster, GetResource, Reader};
 use flyte_secrets_policy::verdict::Verdict;
 use flyte_secrets_policy::{admission, review, settings};
 use flyte_secrets_testing::engine::creation;
@@ -318,16 +318,19 @@ fn types_that_hold_a_value_show_nothing() {
         let asked = requests::read(annotations.iter().map(|(key, value)| (*key, &**value))).expect("requests");
         let Ok(settings) = settings::parse(read.settings) else { continue };
         let limits = Limits::new(&read.pod, 0).expect("a small pod");
+        let reader = Reader::new(&*host, 9);
         let context = Context {
             pod: &read.pod,
             limits: &limits,
             namespace: &read.namespace,
+            creator: &read.creator,
             settings: &settings,
-            cluster: &*host,
+            files_by_value: false,
+            reader: &reader,
         };
         let outcome = managers::inject(&asked.requests, context);
         shown.push((format!("{what}: plan or refusal"), format!("{outcome:?} {outcome:#?}")));
-        let Ok(store) = store::open(&settings.embedded_secret_manager_config, &*host) else { continue };
+        let Ok(store) = store::open(&settings.embedded_secret_manager_config, &reader) else { continue };
         let scope = Scope { organization: "acme", domain: "development", project: "flytesnacks" };
         let name = store.names(scope, "k").expect("a name").remove(0);
         let value = store.fetch(&name);
@@ -391,7 +394,7 @@ fn a_canary_of_the_wrong_type_is_not_quoted() {
             "volumeMounts": [{ "name": "embedded-secret-vol", "mountPath": "/etc/flyte/secrets" }],
         }],
         "volumes": [
-            { "name": "embedded-secret-vol", "emptyDir": { "medium": "Memory" } },
+            { "name": "embedded-secret-vol", "emptyDir": { "medium": "Memory", "sizeLimit": "64Mi" } },
             { "name": "m4pq", "secret": { "secretName": "g", "items": [{ "key": "k", "path": "k" }] } },
         ],
         "imagePullSecrets": [{ "name": "a" }],

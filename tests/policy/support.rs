@@ -20,6 +20,19 @@ pub fn managers(names: &[&str]) -> Value {
     json!({ "secretManagerTypes": names })
 }
 
+/// The security context of init containers of ours by default, which passes Pod Security `restricted`.
+pub fn restricted() -> Value {
+    json!({
+        "allowPrivilegeEscalation": false,
+        "capabilities": { "drop": ["ALL"] },
+        "readOnlyRootFilesystem": true,
+        "runAsGroup": 65532,
+        "runAsNonRoot": true,
+        "runAsUser": 65532,
+        "seccompProfile": { "type": "RuntimeDefault" },
+    })
+}
+
 /// What the policy says to a pod, with an empty store.
 pub fn create(pod: &Value, settings: &Value) -> Response {
     create_with(pod, settings, &Store::new(json!({})))

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use flyte_secrets_policy::names::Scope;
 use flyte_secrets_policy::names::kubernetes::{image_pull_name, secret_name};
+use flyte_secrets_policy::settings::images;
 use flyte_secrets_testing::host::{Capabilities, Store};
 use serde_json::{Value, json};
 
-use crate::support::{annotation, kubernetes_store, policy, project_name};
+use crate::support::{annotation, kubernetes_store, policy, project_name, restricted};
 
 /// Both sides of a text with marks.
 fn sides(marked: &str) -> (String, String) {
@@ -183,24 +184,25 @@ fn a_locked_annotation_is_replaced_in_place() {
 
 /// A list of init-containers that is missing, `null` or empty gets ours, and so does one with the user's.
 #[test]
-fn init_containers_are_appended() {
+fn init_containers_of_ours_stand_first() {
     let request = annotation("group:'arn:x:' key:'K' mount_requirement:FILE");
     let files =
         r#"{"name":"FLYTE_SECRETS_FILE_PREFIX"},{"name":"FLYTE_SECRETS_DEFAULT_DIR","value":"/etc/flyte/secrets"}"#;
     let mount = r#"{"name":"aws-secret-vol","readOnly":true,"mountPath":"/etc/flyte/secrets"}"#;
-    let volume = r#"{"name":"aws-secret-vol","emptyDir":{"medium":"Memory"}}"#;
+    let volume = r#"{"name":"aws-secret-vol","emptyDir":{"medium":"Memory","sizeLimit":"64Mi"}}"#;
+    let image = images::AWS;
+    let security = restricted();
     let pull = |number: usize| {
         let resources = r#"{"limits":{"cpu":"200m","memory":"500Mi"},"requests":{"cpu":"200m","memory":"500Mi"}}"#;
         format!(
-            r#"{{"name":"aws-pull-secret-{number}","image":"docker.io/amazon/aws-secrets-manager-secret-sidecar:v0.1.4","env":[{{"name":"SECRET_ARN","value":"arn:x:K"}},{{"name":"SECRET_FILENAME","value":"/arn:x:/k"}}],"resources":{resources},"volumeMounts":[{{"name":"aws-secret-vol","mountPath":"/tmp"}}]}}"#
+            r#"{{"name":"aws-pull-secret-{number}","image":"{image}","env":[{{"name":"SECRET_ARN","value":"arn:x:K"}},{{"name":"SECRET_FILENAME","value":"/arn:x:/k"}}],"resources":{resources},"securityContext":{security},"volumeMounts":[{{"name":"aws-secret-vol","mountPath":"/tmp"}}]}}"#
         )
     };
-    let (pull_0, pull_1) = (pull(0), pull(1));
+    let pull_0 = pull(0);
     let names = [
         ("@META", META_OF_ONE),
         ("@S0", request.as_str()),
         ("@PULL0", &pull_0),
-        ("@PULL1", &pull_1),
         ("@ADDED", r#""env":[@FILES],"volumeMounts":[@MOUNT]"#),
         ("@FILES", files),
         ("@MOUNT", mount),
@@ -210,7 +212,7 @@ fn init_containers_are_appended() {
         r#"{@META,"spec":{"containers":[{"name":"a"‹→,@ADDED›}]‹→,"initContainers":[@PULL0],"volumes":[@VOLUME]›}}"#,
         r#"{@META,"spec":{"initContainers":‹null→[@PULL0]›,"containers":[{"name":"a"‹→,@ADDED›}]‹→,"volumes":[@VOLUME]›}}"#,
         r#"{@META,"spec":{"volumes":‹null→[@VOLUME]›,"initContainers":[ ‹→@PULL0›],"containers":[{"name":"a"‹→,@ADDED›}]}}"#,
-        r#"{"spec":{"containers":[{"name":"a"‹→,@ADDED›}],"initContainers":[{"restartPolicy":"Always","x-new":1.0,"name":"b"‹→,@ADDED›} ‹→,@PULL1›],"volumes":[{"x-new":1e2}‹→,@VOLUME›]},@META}"#,
+        r#"{"spec":{"containers":[{"name":"a"‹→,@ADDED›}],"initContainers":[‹→@PULL0,›{"restartPolicy":"Always","x-new":1.0,"name":"b"‹→,@ADDED›} ],"volumes":[{"x-new":1e2}‹→,@VOLUME›]},@META}"#,
     ] {
         check(marked, &names, r#"{"secretManagerTypes":["AWS"]}"#, &Store::new(json!({})));
     }

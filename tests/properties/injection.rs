@@ -153,7 +153,8 @@ fn azure_path(request: &Request) -> String {
 /// The first promise that a pod does not keep, in words.
 fn broken(request: &Request, promises: &[Promise], before: &Value, pod: &Value) -> Option<String> {
     let theirs = list(&before["spec"]["initContainers"]).len();
-    let (users, ours) = list(&pod["spec"]["initContainers"]).split_at(theirs);
+    let all = list(&pod["spec"]["initContainers"]);
+    let (ours, users) = all.split_at(all.len() - theirs);
     let volumes = list(&pod["spec"]["volumes"]);
     let at = |container: &Value, path: &str| {
         let mount = list(&container["volumeMounts"]).iter().find(|it| clean(text(it, "mountPath")) == path);
@@ -266,7 +267,7 @@ fn many_cases_change_the_pod_and_each_manager_takes_some() {
         }
     }
     for (manager, least) in
-        [("any", 300), ("K8s", 50), ("AWS", 50), ("GCP", 20), ("Azure", 5), ("Vault", 50), ("Embedded", 50)]
+        [("any", 250), ("K8s", 50), ("AWS", 50), ("GCP", 20), ("Azure", 5), ("Vault", 50), ("Embedded", 50)]
     {
         assert!(taken_by.get(manager) >= Some(&least), "{manager}: {taken_by:?}");
     }

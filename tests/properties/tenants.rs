@@ -1,8 +1,10 @@
 //! No two tenants look up one name, but in the scopes that they share.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flyte_secrets_policy::names::{NameScheme, Scope, azure, kubernetes};
+use flyte_secrets_policy::settings::Tenancy;
+use flyte_secrets_policy::tenancy::{self, Origin};
 use flyte_secrets_testing::generate::requests::{Request, annotate, hostile};
 use flyte_secrets_testing::generate::stores::scope;
 use flyte_secrets_testing::generate::{Case, settings, text};
@@ -61,8 +63,43 @@ fn asked(pod: &Value, key: &str, settings: &Value, style: text::Style) -> BTreeS
     store
         .asked()
         .into_iter()
+        // What shows that a store is there is nobody's.
+        .filter(|request| !["Namespace", "SecretLookup"].contains(&request.kind.as_str()))
         .map(|request| format!("{}/{:?}/{}", request.kind, request.namespace, request.name))
         .collect()
+}
+
+/// All strings of these characters up to a length.
+fn words(characters: &[char], length: usize) -> Vec<String> {
+    let mut all = vec![String::new()];
+    for start in 0.. {
+        let Some(word) = all.get(start).filter(|word: &&String| word.len() < length).cloned() else { break };
+        all.extend(characters.iter().map(|character| format!("{word}{character}")));
+    }
+    all
+}
+
+/// Two scopes that are served in one namespace have the same labels, those of them that the template names.
+#[test]
+fn a_namespace_is_one_tenants() {
+    let labels = words(&['a', 'x', '-'], 4);
+    for separator in ["-", "--", "-x-", "-a-", "a", "aa", "x-x", "axa"] {
+        let template = format!("t-{{{{ project }}}}{separator}{{{{ domain }}}}");
+        let tenancy = Tenancy { namespace_template: template.try_into().ok(), ..Tenancy::default() };
+        let mut served: BTreeMap<String, (&str, &str)> = BTreeMap::new();
+        for project in &labels {
+            for domain in &labels {
+                let namespace = format!("t-{project}{separator}{domain}");
+                let scope = Scope { organization: "acme", domain, project };
+                let origin = Origin { namespace: &namespace, service_account: "default", creator: None };
+                if tenancy::check(&tenancy, scope, &origin).is_ok() {
+                    let first = served.insert(namespace, (project, domain));
+                    assert_eq!(first, None, "{separator}: {project} {domain}");
+                }
+            }
+        }
+        assert!(served.len() > labels.len(), "{separator}: too few are served to show anything");
+    }
 }
 
 /// The names of `key` in the scopes that two tenants share, however a store writes them.

@@ -27,23 +27,11 @@ app.kubernetes.io/component: {{ .component }}
 {{- .image.repository }}{{ with .image.digest }}@{{ . }}{{ else }}:{{ .image.tag | default .tag }}{{ end }}
 {{- end }}
 
-{{/* A name in any case, of ASCII alone, as the policy writes it. Takes path, name and names. */}}
-{{- define "flyte-secrets-policy.named" -}}
-{{- $found := "" }}
-{{- range .names }}
-  {{- if and (eq (lower .) (lower $.name)) (eq (len .) (len $.name)) }}{{ $found = . }}{{ end }}
-{{- end }}
-{{- if not $found }}
-  {{- fail (printf "policy.settings.%s: %q is none of %s" .path .name (join ", " .names)) }}
-{{- end }}
-{{- $found }}
-{{- end }}
-
 {{/*
-What the policy's settings imply, as YAML; the rules are those of README.md, "Settings". What implies nothing is refused in the
-policy's own words, and the rest of what it refuses in _checks.tpl.
+What the policy's settings imply, as YAML; the rules are those of README.md, "Settings". Names are read in any case.
   embedded          whether Embedded is among the managers
   provider          where Embedded fetches: K8s, AWS, GCP or Azure
+  field             the setting that holds the place
   place             the region, project or host of the vault there
   places            what the gateway calls a list of them
   kind, resource    what the gateway calls its secrets
@@ -54,74 +42,86 @@ policy's own words, and the rest of what it refuses in _checks.tpl.
   gateway           whether the gateway is installed
 */}}
 {{- define "flyte-secrets-policy.facts" -}}
-{{- $settings := .Values.policy.settings | default dict }}
-{{- $names := list "K8s" "AWS" "GCP" "Azure" "Vault" "Embedded" "Global" }}
-{{- $type := kindIs "invalid" $settings.secretManagerType | ternary "Embedded" $settings.secretManagerType }}
-{{- $type = include "flyte-secrets-policy.named" (dict "path" "secretManagerType" "name" $type "names" $names) }}
-{{- $managers := list }}
-{{- range $settings.secretManagerTypes | default (list $type) }}
-  {{- $named := dict "path" "secretManagerTypes" "name" (toString .) "names" $names }}
-  {{- $managers = append $managers (include "flyte-secrets-policy.named" $named) }}
-{{- end }}
-{{- if not (without $managers "Global") }}
-  {{- fail "policy.settings.secretManagerTypes: only Global is named, which does not exist in a policy; name K8s, AWS, GCP, Azure, Vault or Embedded" }}
-{{- end }}
-
+{{- $settings := include "flyte-secrets-policy.settings" . | fromYaml }}
+{{- $managers := $settings.secretManagerTypes | default (list ($settings.secretManagerType | default "Embedded")) }}
 {{- $config := $settings.embeddedSecretManagerConfig | default dict }}
-{{- range $config.nameSchemes }}
-  {{- $named := dict "path" "embeddedSecretManagerConfig.nameSchemes" "name" . "names" (list "canonical" "documented") }}
-  {{- $_ := include "flyte-secrets-policy.named" $named }}
-{{- end }}
-{{- $places := dict
-  "AWS" (($config.awsConfig).region | default "")
-  "GCP" (($config.gcpConfig).project | default "")
-  "Azure" (($config.azureConfig).vaultURI | default "") }}
-{{- $configured := list }}
-{{- range list "AWS" "GCP" "Azure" }}
-  {{- if get $places . }}{{ $configured = append $configured . }}{{ end }}
-{{- end }}
+{{- $clouds := dict
+  "AWS" (dict "places" "regions" "field" "awsConfig.region" "place" ($config.awsConfig).region)
+  "GCP" (dict "places" "projects" "field" "gcpConfig.project" "place" ($config.gcpConfig).project)
+  "Azure" (dict "places" "vaults" "field" "azureConfig.vaultURI"
+    "place" (($config.azureConfig).vaultURI | default "" | lower | trimPrefix "https://" | trimSuffix "/")) }}
 {{- $provider := "K8s" }}
-{{- if not (kindIs "invalid" $config.type) }}
-  {{- $named := dict "path" "embeddedSecretManagerConfig.type" "name" $config.type "names" (list "AWS" "GCP" "Azure" "K8s") }}
-  {{- $provider = include "flyte-secrets-policy.named" $named }}
-{{- else if gt (len $configured) 1 }}
-  {{- fail (printf "policy.settings.embeddedSecretManagerConfig.type: %s are configured; name the one that is meant" (join " and " $configured)) }}
-{{- else if $configured }}
-  {{- $provider = first $configured }}
+{{- range $name, $cloud := $clouds }}
+  {{- if or (eq (lower $name) (lower (toString $config.type))) (and (not $config.type) $cloud.place) }}
+    {{- $provider = $name }}
+  {{- end }}
 {{- end }}
-
-{{- $place := get $places $provider }}
-{{- if eq $provider "Azure" }}
-  {{- $place = lower $place | trimPrefix "https://" | trimSuffix "/" }}
-{{- end }}
-
-{{- $embedded := has "Embedded" $managers }}
+{{- $embedded := has "embedded" (splitList " " (join " " $managers | lower)) }}
 {{- $cloud := and $embedded (ne $provider "K8s") }}
 {{- $imagePullSecrets := and $embedded (($config.imagePullSecrets).enabled | default false) }}
-{{- dict
+{{- merge (get $clouds $provider | default dict) (dict
   "embedded" $embedded
   "provider" $provider
-  "place" $place
-  "places" (get (dict "AWS" "regions" "GCP" "projects" "Azure" "vaults") $provider)
   "kind" (printf "%sSecret" $provider)
   "resource" (printf "%ssecrets" (lower $provider))
   "cloud" $cloud
   "secrets" (or $imagePullSecrets (and $embedded (not $cloud)))
   "imagePullSecrets" $imagePullSecrets
   "namespace" (($config.k8sConfig).namespace | default "flyte")
-  "gateway" (kindIs "bool" .Values.gateway.enabled | ternary .Values.gateway.enabled $cloud)
+  "gateway" (kindIs "bool" .Values.gateway.enabled | ternary .Values.gateway.enabled $cloud))
   | toYaml }}
 {{- end }}
 
-{{/* The policy's settings: those of the user as they are, and what policy.tenancy has beside them. Never a template. */}}
+{{/*
+The policy's settings: those of the user, and what flyte.version implies for keys that they do not have. A key of tenancy that is
+null stays null, which checks nothing. Never a template.
+*/}}
 {{- define "flyte-secrets-policy.settings" -}}
+{{- $flyte := .Values.flyte }}
 {{- $settings := deepCopy (.Values.policy.settings | default dict) }}
-{{- $tenancy := $settings.tenancy | default dict }}
-{{- range $key, $value := .Values.policy.tenancy }}
-  {{- if not (hasKey $tenancy $key) }}{{ $_ := set $tenancy $key $value }}{{ end }}
+{{- $managers := list "Embedded" }}
+{{- $prefix := "_UNION_" }}
+{{- $tenancy := dict
+  "namespaceTemplate" $flyte.namespace
+  "organizations" (list "flyte")
+  "creators" (list (printf "system:serviceaccount:%s:%s" $flyte.namespace $flyte.serviceAccount)) }}
+{{- if eq (int $flyte.version) 1 }}
+  {{- $managers = list "K8s" }}
+  {{- $prefix = "_FSEC_" }}
+  {{- $tenancy = dict "namespaceTemplate" "{{ project }}-{{ domain }}" }}
 {{- end }}
-{{- if $tenancy }}{{ $_ := set $settings "tenancy" $tenancy }}{{ end }}
+{{- if not (or $settings.secretManagerTypes $settings.secretManagerType) }}
+  {{- $_ := set $settings "secretManagerTypes" $managers }}
+{{- end }}
+{{- if kindIs "invalid" $settings.secretEnvVarPrefix }}
+  {{- $_ := set $settings "secretEnvVarPrefix" $prefix }}
+{{- end }}
+{{- $embedded := $settings.embeddedSecretManagerConfig | default dict }}
+{{- $store := $embedded.k8sConfig | default dict }}
+{{- $_ := set $store "namespace" ($store.namespace | default $flyte.namespace) }}
+{{- $_ := set $embedded "k8sConfig" $store }}
+{{- $_ := set $settings "embeddedSecretManagerConfig" $embedded }}
+{{- if $flyte.tenancy }}
+  {{- $own := $settings.tenancy | default dict }}
+  {{- range $key, $value := $tenancy }}
+    {{- if not (hasKey $own $key) }}{{ $_ := set $own $key $value }}{{ end }}
+  {{- end }}
+  {{- $_ := set $settings "tenancy" $own }}
+{{- end }}
 {{- toYaml $settings }}
+{{- end }}
+
+{{/* Labels of pods that nothing binds, as the policy has it, as a list in YAML: a pod gets the secrets of whatever they claim. */}}
+{{- define "flyte-secrets-policy.unboundLabels" -}}
+{{- $settings := include "flyte-secrets-policy.settings" . | fromYaml }}
+{{- $tenancy := $settings.tenancy | default dict }}
+{{- $labels := list }}
+{{- range $label, $name := dict "domain" "domain" "organization" "org(anization)?" "project" "project" }}
+  {{- $bound := regexMatch (printf "\\{\\{ *%s *\\}\\}" $name) ($tenancy.namespaceTemplate | default "") }}
+  {{- if and (eq $label "organization") (kindIs "slice" $tenancy.organizations) }}{{ $bound = true }}{{ end }}
+  {{- if not (or $bound (kindIs "slice" $tenancy.creators)) }}{{ $labels = append $labels $label }}{{ end }}
+{{- end }}
+{{- toYaml $labels }}
 {{- end }}
 
 {{/* The gateway's configuration: gateway.config, and what the chart or the policy's settings decide. */}}

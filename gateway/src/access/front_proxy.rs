@@ -9,8 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use futures_util::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::ConfigMap;
+use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use percent_encoding::percent_decode_str;
 use rustls::RootCertStore;
@@ -43,6 +45,12 @@ pub enum Error {
          extension-apiserver-authentication-reader there: {0}"
     )]
     Unreadable(#[from] Box<kube::Error>),
+    /// It cannot be watched.
+    #[error(
+        "cannot watch the ConfigMap {NAMESPACE}/{CONFIG_MAP}; the gateway's service account needs the Role \
+         extension-apiserver-authentication-reader there: {0}"
+    )]
+    Unwatched(#[from] Box<watcher::Error>),
     /// The API server does not answer.
     #[error("cannot read the ConfigMap {NAMESPACE}/{CONFIG_MAP}: the API server did not answer in time")]
     Slow,
@@ -69,6 +77,18 @@ pub enum Unknown {
     /// The headers name nobody.
     #[error("the front proxy names no user")]
     NoUser,
+}
+
+impl Unknown {
+    /// In one word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::NoCertificate => "no_certificate",
+            Self::Untrusted => "untrusted",
+            Self::NotAllowed => "not_allowed",
+            Self::NoUser => "no_user",
+        }
+    }
 }
 
 /// A user, as the front proxy names it.
@@ -146,20 +166,22 @@ impl Trust {
             return Ok(());
         }
         let (_, certificate) = X509Certificate::from_der(own).map_err(|_| Unknown::Untrusted)?;
-        let mut names = certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok());
-        let allowed = names.any(|name| self.common_names.iter().any(|allowed| allowed == name));
-        if allowed { Ok(()) } else { Err(Unknown::NotAllowed) }
+        // As crypto/x509 of Go has it, the last of several common names counts.
+        let name = certificate.subject().iter_common_name().last().map_or(Ok(""), |name| name.as_str());
+        let is_allowed = name.is_ok_and(|name| self.common_names.iter().any(|allowed| allowed == name));
+        if is_allowed { Ok(()) } else { Err(Unknown::NotAllowed) }
     }
 
+    /// The user in headers, as the package headerrequest of apiserver reads it.
     fn user(&self, headers: &HeaderMap) -> Result<User, Unknown> {
-        let first = |names: &[HeaderName]| names.iter().find_map(|name| text(headers.get(name)?));
-        let all = |name: &HeaderName| headers.get_all(name).iter().filter_map(text).collect::<Vec<_>>();
+        let first = |names: &[HeaderName]| names.iter().filter_map(|name| headers.get(name)).find_map(said);
+        let all = |name: &HeaderName| headers.get_all(name).iter().filter_map(said).collect::<Vec<_>>();
         let mut extra: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (header, value) in headers {
-            let key = self.extra_prefixes.iter().find_map(|prefix| header.as_str().strip_prefix(prefix.as_str()));
-            if let (Some(key), Some(value)) = (key, text(value)) {
-                let key = percent_decode_str(key).decode_utf8_lossy().to_lowercase();
-                extra.entry(key).or_default().push(value);
+        for prefix in &self.extra_prefixes {
+            for name in headers.keys() {
+                if let Some(key) = name.as_str().strip_prefix(prefix.as_str()) {
+                    extra.entry(unescaped(key)).or_default().extend(headers.get_all(name).iter().map(text));
+                }
             }
         }
         Ok(User {
@@ -171,10 +193,24 @@ impl Trust {
     }
 }
 
-/// A header that says something, in UTF-8.
-fn text(value: &axum::http::HeaderValue) -> Option<String> {
-    let text = std::str::from_utf8(value.as_bytes()).ok()?;
-    (!text.is_empty()).then(|| text.to_owned())
+/// A header in UTF-8. What is none is replaced, as Go does when it writes a review.
+fn text(value: &HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
+}
+
+/// A header that says something.
+fn said(value: &HeaderValue) -> Option<String> {
+    (!value.is_empty()).then(|| text(value))
+}
+
+/// The key of an extra, as `url.PathUnescape` reads it; as it is if one of its escapes is none.
+fn unescaped(key: &str) -> String {
+    let is_escape = |rest: &str| rest.as_bytes().get(..2).is_some_and(|it| it.iter().all(u8::is_ascii_hexdigit));
+    if key.split('%').skip(1).all(is_escape) {
+        percent_decode_str(key).decode_utf8_lossy().into_owned()
+    } else {
+        key.to_owned()
+    }
 }
 
 /// The API server writes lists as JSON.
@@ -233,6 +269,11 @@ impl FrontProxy {
         Self { trust: ArcSwap::from_pointee(trust) }
     }
 
+    /// Whether a peer is the front proxy.
+    pub fn verifies(&self, peer: &Peer) -> bool {
+        peer.verify(&self.trust.load_full()).is_ok()
+    }
+
     /// The user whom the front proxy names.
     ///
     /// # Errors
@@ -243,18 +284,27 @@ impl FrontProxy {
         trust.user(headers)
     }
 
-    /// Reads the ConfigMap again, and says whether it has changed. What was known stays if it cannot be read.
+    /// Learns what the ConfigMap says now, and says whether it has changed. What was known stays if that is of no use.
     ///
     /// # Errors
-    /// If it cannot be read, or does not say whom to believe.
-    pub async fn refresh(&self, cluster: &Client) -> Result<bool, Error> {
-        let trust = Trust::load(cluster).await?;
+    /// If it does not say whom to believe.
+    pub fn learn(&self, source: BTreeMap<String, String>) -> Result<bool, Error> {
+        let trust = Trust::read(source)?;
         let changed = trust.source != self.trust.load().source;
         if changed {
             self.trust.store(Arc::new(trust));
         }
         Ok(changed)
     }
+}
+
+/// What the ConfigMap says, now and whenever it changes. Tries again for ever, with pauses, when it cannot be watched.
+pub fn watch(cluster: &Client) -> impl Stream<Item = Result<BTreeMap<String, String>, Error>> + use<> {
+    let maps: Api<ConfigMap> = Api::namespaced(cluster.clone(), NAMESPACE);
+    let seen = watcher::watch_object(maps, CONFIG_MAP).default_backoff();
+    // One that is gone says nothing.
+    let data = |map: Option<ConfigMap>| map.and_then(|map| map.data).unwrap_or_default();
+    seen.map(move |map| map.map(data).map_err(|error| Error::Unwatched(Box::new(error))))
 }
 
 #[cfg(test)]

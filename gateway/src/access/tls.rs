@@ -13,6 +13,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::config;
 
@@ -63,6 +64,13 @@ impl Certificate {
             self.current.store(Arc::new(found));
         }
         Ok(changed)
+    }
+
+    /// When it expires, in seconds since 1970.
+    pub fn expiry(&self) -> Option<i64> {
+        let current = self.current.load();
+        let (_, certificate) = X509Certificate::from_der(current.end_entity_cert().ok()?).ok()?;
+        Some(certificate.validity().not_after.timestamp())
     }
 
     /// TLS 1.2 and 1.3 with this certificate, for HTTP/2 and HTTP/1.1.

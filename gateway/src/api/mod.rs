@@ -6,6 +6,7 @@ mod accept;
 mod discovery;
 mod health;
 mod openapi;
+mod pull;
 mod resource;
 mod status;
 
@@ -23,10 +24,11 @@ use percent_encoding::percent_decode_str;
 use crate::access::front_proxy::{FrontProxy, Peer, User};
 use crate::access::review::{Action, Question, Reviewer};
 use crate::audit;
-use crate::metrics::{self, Metrics};
+use crate::metrics::{self, ByReason, Metrics};
 use crate::names::Served;
 use crate::reader::Reader;
 pub use health::Health;
+pub use pull::{Pulls, Turns, router as pulls_router};
 use status::Status;
 
 /// The group of the API.
@@ -35,6 +37,9 @@ pub const GROUP: &str = "secret-gateway.flyte.org";
 pub const VERSION: &str = "v1alpha1";
 /// Both, as they stand in objects.
 pub const API_VERSION: &str = "secret-gateway.flyte.org/v1alpha1";
+
+/// The caller has left; the status is that of nginx.
+const GONE: (&str, u16) = ("Canceled", 499);
 
 /// What requests are answered with.
 pub struct Gateway {
@@ -49,7 +54,7 @@ pub struct Gateway {
     /// What Prometheus sees.
     pub metrics: Arc<Metrics>,
     /// Who read what.
-    pub audit: audit::Log,
+    pub audit: Arc<audit::Log>,
     /// Whether more requests are wanted.
     pub health: Arc<Health>,
 }
@@ -93,7 +98,10 @@ impl Gateway {
     fn authenticate(&self, request: &Parts) -> Result<User, Box<Status>> {
         let nobody = Peer::default();
         let peer = request.extensions.get::<Arc<Peer>>().map_or(&nobody, Arc::as_ref);
-        self.front_proxy.authenticate(peer, &request.headers).map_err(|unknown| Box::new(Status::unauthorized(unknown)))
+        self.front_proxy.authenticate(peer, &request.headers).map_err(|unknown| {
+            self.metrics.unauthenticated.get_or_create(&ByReason { reason: unknown.word() }).inc();
+            Box::new(Status::unauthorized(unknown))
+        })
     }
 }
 

@@ -176,20 +176,33 @@ fn schemas() -> Map<String, Value> {
     let text = |description: &str| json!({ "type": "string", "description": description });
     let schema = |kind: Kind| {
         let binary = merged(text("The value, if it is bytes in its store."), json!({ "format": "byte" }));
+        let name = format!("its name is `<{}>:<its name there>`", kind.place());
+        let (description, fields) = match kind {
+            Kind::Lookup => (
+                format!("A secret that is there, without its value; {name}, or `ready`, which always is."),
+                json!({
+                    "variable": { "type": "boolean", "description": "Whether it can be an environment variable." },
+                    "problem": text("Why it cannot."),
+                }),
+            ),
+            _ => (
+                format!("A secret read through the gateway; {name}."),
+                json!({ "stringValue": text("The value, if it is text in its store."), "binaryValue": binary }),
+            ),
+        };
+        let properties = json!({
+            "apiVersion": text("The version of this schema."),
+            "kind": text("The kind of this object."),
+            "metadata": {
+                "type": "object",
+                "description": "Holds the name alone.",
+                "properties": { "name": text("As it was asked for.") },
+            },
+        });
         let schema = json!({
             "type": "object",
-            "description": format!("A secret read through the gateway; its name is `<{}>:<its name there>`.", kind.place()),
-            "properties": {
-                "apiVersion": text("The version of this schema."),
-                "kind": text("The kind of this object."),
-                "metadata": {
-                    "type": "object",
-                    "description": "Holds the name alone.",
-                    "properties": { "name": text("As it was asked for.") },
-                },
-                "stringValue": text("The value, if it is text in its store."),
-                "binaryValue": binary,
-            },
+            "description": description,
+            "properties": merged(properties, fields),
             "x-kubernetes-group-version-kind": [{ "group": GROUP, "version": VERSION, "kind": kind.name() }],
         });
         (schema_name(kind), schema)

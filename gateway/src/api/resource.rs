@@ -7,11 +7,12 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use flyte_secrets_policy::env_file;
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::json;
@@ -19,7 +20,7 @@ use zeroize::Zeroizing;
 
 use super::accept::{self, Form};
 use super::status::Status;
-use super::{API_VERSION, Gateway};
+use super::{API_VERSION, GONE, Gateway};
 use crate::access::front_proxy::User;
 use crate::access::review::{Action, Question};
 use crate::audit;
@@ -27,9 +28,15 @@ use crate::metrics::{ByKind, ByOutcome, InFlight};
 use crate::names::{Kind, Name};
 use crate::provider::Value;
 use crate::reader::{Failed, Source};
+use crate::store;
 
 /// No provider's names are as long; what is longer is refused before anybody hears of it, and cut where it is told.
 const LONGEST: usize = 1024;
+
+/// The longest list of headers, counted as HTTP/2 does: room for thousands of groups, and no more than a review can hold.
+const LONGEST_HEAD: usize = 1 << 20;
+/// The lookup that always succeeds, so that a gateway that is not there can be told from a secret that is not there.
+const READY: &str = "ready";
 
 /// Nobody lists secrets, and nobody makes any.
 pub(super) async fn collection(
@@ -98,9 +105,6 @@ struct Trail<'a> {
     _in_flight: InFlight,
 }
 
-/// The caller has left; the status is that of nginx.
-const GONE: (&str, u16) = ("Canceled", 499);
-
 impl<'a> Trail<'a> {
     fn start(gateway: &'a Gateway, kind: Kind, text: &'a str) -> Self {
         Self {
@@ -124,6 +128,13 @@ impl Drop for Trail<'_> {
         gateway.metrics.requests.get_or_create(&ByOutcome { kind, outcome }).inc();
         gateway.metrics.request_seconds.get_or_create(&ByKind { kind }).observe(duration.as_secs_f64());
         let user = self.user.as_ref();
+        let unlogged = match user {
+            Some(_) => 0,
+            None => match gateway.audit.sample() {
+                Some(unlogged) => unlogged,
+                None => return,
+            },
+        };
         gateway.audit.write(&audit::Line {
             time: SystemTime::now(),
             audit: "read",
@@ -137,6 +148,7 @@ impl Drop for Trail<'_> {
             duration,
             outcome,
             code,
+            unlogged,
         });
     }
 }
@@ -150,25 +162,76 @@ async fn read(gateway: &Gateway, kind: Kind, text: &str, request: &Parts) -> Res
 
 async fn answer(trail: &mut Trail<'_>, request: &Parts) -> Result<Response, Box<Status>> {
     let Trail { gateway, kind, text, .. } = *trail;
-    let user = trail.user.insert(gateway.authenticate(request)?).clone();
+    let user = trail.user.insert(gateway.authenticate(request)?);
+    if head(&request.headers) > LONGEST_HEAD {
+        // Whose they are is enough for the audit line.
+        user.groups.clear();
+        return Err(Box::new(Status::too_long_a_head(kind, text, LONGEST_HEAD)));
+    }
+    let user = user.clone();
     let has = |form| !matches!(form, Form::Discovery(_));
     let form = accept::negotiate(&request.headers, has).ok_or_else(|| Box::new(Status::not_acceptable()))?;
-    let name = Name::parse(kind, text).map_err(|bad| Status::bad_name(kind, &bad))?;
-    let name = trail.name.insert(name);
+    let store = if kind == Kind::Lookup { gateway.served.store_of(text) } else { kind };
+    let name = match (kind, text) {
+        (Kind::Lookup, READY) => None,
+        _ => Some(Name::parse(store, text).map_err(|bad| Status::bad_name(kind, &bad))?),
+    };
+    trail.name.clone_from(&name);
 
     let question = Question { user, action: Action::Read(kind, text.to_owned()) };
     gateway.reviewer.review(&question).await.map_err(|refusal| Status::refused(&question, &refusal))?;
-    gateway.served.check(name).map_err(|why| Status::not_served(kind, text, &why))?;
+    let Some(name) = name else { return Ok(there(form, text, None)) };
+    gateway.served.check(&name).map_err(|why| Status::not_served(kind, text, &why))?;
 
-    let read = gateway.reader.read(name).await;
+    let read = gateway.reader.read(&name).await;
     trail.source = Some(read.source);
     let value = read.outcome.map_err(|failed| Status::failed(kind, text, &failed))?;
+    if kind == Kind::Lookup {
+        let value = store::unpack(&name, value).map_err(|why| Status::bad_value(kind, text, &why))?;
+        return Ok(there(form, text, Some(env_file::check(value.bytes()))));
+    }
     match form {
         Form::Table => Ok(Json(table(text)).into_response()),
         Form::Metadata => Ok(Json(metadata(text)).into_response()),
         Form::Plain | Form::Discovery(_) => {
             render(kind, text, &value).map_err(|_| Box::new(Status::failed(kind, text, &Failed::Broken)))
         }
+    }
+}
+
+/// The size of a list of headers, as RFC 9113 (6.5.2) has it.
+fn head(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
+}
+
+/// A lookup that succeeded, as it is answered.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Lookup<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    metadata: Metadata<'a>,
+    /// Whether it can be a variable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    variable: Option<bool>,
+    /// Why it cannot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+}
+
+/// Answers a lookup that succeeded.
+fn there(form: Form, name: &str, variable: Option<Result<(), env_file::Error>>) -> Response {
+    match form {
+        Form::Table => Json(table(name)).into_response(),
+        Form::Metadata => Json(metadata(name)).into_response(),
+        Form::Plain | Form::Discovery(_) => Json(Lookup {
+            api_version: API_VERSION,
+            kind: Kind::Lookup.name(),
+            metadata: Metadata { name },
+            variable: variable.as_ref().map(Result::is_ok),
+            problem: variable.and_then(Result::err).map(|problem| problem.to_string()),
+        })
+        .into_response(),
     }
 }
 

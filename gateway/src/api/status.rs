@@ -5,17 +5,23 @@ use std::time::Duration;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use flyte_secrets_policy::{env_file, tenancy};
 use serde::Serialize;
 
 use super::GROUP;
 use crate::access::front_proxy::Unknown;
+use crate::access::pods::NotIdentified;
 use crate::access::review::{Action, Question, Refusal};
 use crate::names::{BadName, Kind, NotServed};
 use crate::provider::Failure;
 use crate::reader::Failed;
+use crate::store::NotFound;
 
 /// How long to wait where nobody says it.
 const SHORT: Duration = Duration::from_secs(1);
+
+/// How long to wait at most, whatever anybody says.
+const LONG: Duration = Duration::from_secs(60);
 
 /// Why there is nothing else to answer.
 #[derive(Debug, Serialize)]
@@ -78,9 +84,76 @@ impl Status {
 
     fn retry_after(mut self, pause: Duration) -> Self {
         // Whole seconds, and rather late than early.
+        let pause = pause.min(LONG);
         let seconds = pause.as_secs() + u64::from(pause.subsec_nanos() > 0);
         self.details.retry_after_seconds = Some(seconds.max(1));
         self
+    }
+
+    pub(super) fn not_identified(why: &NotIdentified) -> Self {
+        let unavailable = || Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", why).retry_after(SHORT);
+        match why {
+            NotIdentified::NoToken | NotIdentified::Token | NotIdentified::NotOfAPod | NotIdentified::NoPod => {
+                Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", why)
+            }
+            NotIdentified::Ended | NotIdentified::NoGrant(_) => Self::new(StatusCode::FORBIDDEN, "Forbidden", why),
+            NotIdentified::Unavailable(_) => unavailable(),
+        }
+    }
+
+    pub(super) fn bad_value(kind: Kind, name: &str, why: &NotFound) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", why).of(kind, Some(name))
+    }
+
+    pub(super) fn tenancy(why: &tenancy::Error) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "Forbidden", why)
+    }
+
+    /// A secret that a pod was granted, by its key.
+    pub(super) fn not_found(key: &str, why: &NotFound) -> Self {
+        let mut status = match why {
+            NotFound::Nowhere(_) => Self::new(StatusCode::NOT_FOUND, "NotFound", why),
+            NotFound::Name(_) | NotFound::NotServed(_) => Self::new(StatusCode::FORBIDDEN, "Forbidden", why),
+            NotFound::Value(..) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", why),
+            NotFound::Failed(name, failed) => Self::failed(name.kind, &name.to_string(), failed),
+        };
+        status.message = format!("secret {key:?}: {}", status.message);
+        status
+    }
+
+    /// One for several: what may pass goes first, for then the others are known at the next attempt; all that are missing are
+    /// told at once.
+    pub(super) fn together(mut failures: Vec<Self>) -> Option<Self> {
+        failures.sort_by_key(|status| match status.code {
+            429 | 500.. => 0,
+            404 => 2,
+            _ => 1,
+        });
+        let code = failures.first()?.code;
+        let mut failures = failures.into_iter().filter(|status| status.code == code);
+        let mut first = failures.next()?;
+        for other in failures {
+            first.message = [first.message, other.message].join("; ");
+        }
+        Some(first)
+    }
+
+    pub(super) fn no_variable(key: &str, why: env_file::Error) -> Self {
+        let message = format!("secret {key:?} cannot be a variable: {why}");
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
+    }
+
+    pub(super) fn too_many_pulls() -> Self {
+        let message = "too many pulls of this namespace are under way; try again later";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message).retry_after(SHORT)
+    }
+
+    pub(super) fn too_much(message: String) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
+    }
+
+    pub(super) fn broken() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", Failed::Broken)
     }
 
     pub(super) fn unauthorized(unknown: Unknown) -> Self {
@@ -103,6 +176,12 @@ impl Status {
     pub(super) fn not_supported(kind: Kind, verb: &str) -> Self {
         let message = format!("{verb} is not supported on resources of kind \"{}.{GROUP}\"", kind.plural());
         Self::method_not_allowed(message).of(kind, None)
+    }
+
+    pub(super) fn too_long_a_head(kind: Kind, name: &str, longest: usize) -> Self {
+        let message = format!("the headers take more than {longest} bytes; the user has too many groups");
+        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "RequestHeaderFieldsTooLarge", message)
+            .of(kind, Some(name))
     }
 
     pub(super) fn not_acceptable() -> Self {
@@ -152,6 +231,7 @@ impl Status {
                 new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests").retry_after(pause.unwrap_or(SHORT))
             }
             Failed::Busy => new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests").retry_after(SHORT),
+            Failed::Provider(Failure::Conflict(_)) => unavailable().retry_after(SHORT),
             Failed::Provider(Failure::Slow) => new(StatusCode::GATEWAY_TIMEOUT, "Timeout"),
             Failed::Provider(Failure::BadName(_)) => new(StatusCode::BAD_REQUEST, "BadRequest"),
             Failed::Provider(Failure::Unreachable(_) | Failure::Garbage(_)) => unavailable(),

@@ -250,7 +250,8 @@ fn refused(status: u16, raw: Option<&RawResponse>) -> Failure {
         (429, ..) => Failure::Throttled(retry_after(raw.and_then(|raw| raw.headers().get_optional_str(&RETRY_AFTER)))),
         (400, "BadParameter", _) => Failure::BadName(said()),
         // It is being deleted or recovered.
-        (409 | 500.., ..) => Failure::Unreachable(format!("it answers {}", said())),
+        (409, ..) => Failure::Conflict(format!("the vault answers {}", said())),
+        (500.., ..) => Failure::Unreachable(format!("it answers {}", said())),
         _ => Failure::Garbage(format!("with {} it has no error that Key Vault documents", said())),
     }
 }

@@ -21,8 +21,8 @@ use google_cloud_secretmanager_v1::model::AccessSecretVersionResponse;
 use tokio::sync::Mutex;
 
 use super::{
-    Answer, Error, causes, check, code_or_status, credentials_refused, endpoint, look_up, no_credentials, not_served,
-    problem, refuse, retry_after, text_or_binary,
+    Answer, Error, LONGEST_PAUSE, causes, check, code_or_status, credentials_refused, endpoint, look_up,
+    no_credentials, not_served, problem, refuse, retry_after, text_or_binary,
 };
 use crate::config;
 use crate::provider::{BoxFuture, Failure, Provider};
@@ -186,7 +186,9 @@ fn refused(status: &Status, error: &SdkError) -> Failure {
         Code::DeadlineExceeded => Failure::Slow,
         Code::InvalidArgument => Failure::BadName(said.to_owned()),
         Code::Unauthenticated => credentials_refused(said),
-        _ => Failure::Unreachable(format!("it answers {said}")),
+        Code::Aborted => Failure::Conflict(format!("Secret Manager answers {said}")),
+        Code::Unavailable | Code::Internal | Code::Unknown => Failure::Unreachable(format!("it answers {said}")),
+        _ => Failure::Garbage(format!("with {said} it has no error of AccessSecretVersion")),
     }
 }
 
@@ -200,5 +202,7 @@ fn wait(status: Option<&Status>, error: &SdkError) -> Option<std::time::Duration
         StatusDetails::RetryInfo(info) => info.retry_delay.and_then(|delay| delay.try_into().ok()),
         _ => None,
     });
-    detail.or_else(|| retry_after(error.http_headers()?.get("retry-after")?.to_str().ok()))
+    detail
+        .map(|delay: std::time::Duration| delay.min(LONGEST_PAUSE))
+        .or_else(|| retry_after(error.http_headers()?.get("retry-after")?.to_str().ok()))
 }

@@ -24,12 +24,16 @@ use crate::provider::{BoxFuture, Failure, Provider, Value};
 pub mod aws;
 pub mod azure;
 pub mod gcp;
+pub mod k8s;
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(1);
 
-/// How long a look-up goes on, whoever still waits for it.
+/// How long a look-up may take, whoever still waits for it.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The longest time for which a provider is left alone because it says so.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Why a provider cannot even be asked: what an operator must mend before the gateway starts.
 #[derive(Debug, thiserror::Error)]
@@ -84,16 +88,9 @@ pub async fn open(config: &config::Providers) -> Result<HashMap<Kind, Arc<dyn Pr
     Ok(providers)
 }
 
-/// Runs a look-up to its end, or for as long as [`PATIENCE`], in a task of its own: when the caller has given up,
-/// what was got on the way (a connection, a token) still serves the next one.
-fn look_up<'a>(asking: impl Future<Output = Result<Value, Failure>> + Send + 'static) -> BoxFuture<'a, Answer> {
-    Box::pin(async {
-        match tokio::spawn(tokio::time::timeout(PATIENCE, asking)).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(Failure::Slow),
-            Err(_) => Err(Failure::Unreachable("the look-up broke off; it is a fault of the gateway".to_owned())),
-        }
-    })
+/// A look-up that takes no longer than [`PATIENCE`].
+fn look_up<'a>(asking: impl Future<Output = Result<Value, Failure>> + Send + 'a) -> BoxFuture<'a, Answer> {
+    Box::pin(async { tokio::time::timeout(PATIENCE, asking).await.unwrap_or(Err(Failure::Slow)) })
 }
 
 type Answer = Result<Value, Failure>;
@@ -126,9 +123,12 @@ fn text_or_binary(bytes: Vec<u8>) -> Value {
     }
 }
 
-/// What `Retry-After` says in seconds; as a date it is of no use within one read.
+/// What `Retry-After` says in seconds, at most a minute; as a date it is of no use within one read.
 fn retry_after(header: Option<&str>) -> Option<Duration> {
-    header?.trim().parse().ok().map(Duration::from_secs)
+    let text = header?.trim();
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    // What does not fit into a number is large.
+    is_number.then(|| text.parse().map_or(LONGEST_PAUSE, Duration::from_secs).min(LONGEST_PAUSE))
 }
 
 /// The chain of an error's causes, itself first.
@@ -208,9 +208,18 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_seconds_or_nothing() {
-        let table =
-            [(Some(" 7 "), Some(7)), (Some("Fri, 31 Dec 1999 23:59:59 GMT"), None), (Some("-1"), None), (None, None)];
+    fn retry_after_is_seconds_up_to_a_minute_or_nothing() {
+        let table = [
+            (Some(" 7 "), Some(7)),
+            (Some("61"), Some(60)),
+            (Some("18446744073709551615"), Some(60)),
+            (Some("18446744073709551616"), Some(60)),
+            (Some("+7"), None),
+            (Some(""), None),
+            (Some("Fri, 31 Dec 1999 23:59:59 GMT"), None),
+            (Some("-1"), None),
+            (None, None),
+        ];
         for (header, seconds) in table {
             assert_eq!(retry_after(header), seconds.map(Duration::from_secs), "{header:?}");
         }

@@ -1,7 +1,6 @@
-//! The way to one provider: how many may be on it, how long each may take, what is tried again, and when a place is
-//! left alone.
+//! The way to one place of a provider: how many may be on it, how long each may take, what is tried again, and when it is
+//! left alone. What hangs in one place takes nothing from another.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,13 +8,13 @@ use backon::{ExponentialBuilder, Retryable};
 use failsafe::failure_policy::{ConsecutiveFailures, consecutive_failures};
 use failsafe::{Instrument, StateMachine, backoff};
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::Failed;
-use crate::config::{self, Config};
+use crate::config;
 use crate::metrics::{ByOutcome, ByPlace, InFlight, Metrics};
-use crate::names::{Kind, Name};
+use crate::names::Kind;
 use crate::provider::{Failure, Provider, Value};
 
 /// The first pause before a provider is asked again, and the longest.
@@ -25,29 +24,36 @@ type Breaker = StateMachine<ConsecutiveFailures<backoff::Constant>, Light>;
 
 pub(super) struct Lane {
     kind: Kind,
+    place: String,
     provider: Arc<dyn Provider>,
     budget: Duration,
     retries: ExponentialBuilder,
     /// Those who are asking or wait for their turn.
-    entrance: Semaphore,
+    entrance: Arc<Semaphore>,
     /// Those who are asking.
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
     pause: Duration,
-    breakers: HashMap<String, Breaker>,
+    breaker: Breaker,
     metrics: Arc<Metrics>,
 }
 
+/// The right to ask, until all calls that it was used for have ended.
+struct Turn(#[expect(dead_code, reason = "held")] [OwnedSemaphorePermit; 2]);
+
 impl Lane {
-    pub(super) fn new(kind: Kind, provider: Arc<dyn Provider>, config: &Config, metrics: &Arc<Metrics>) -> Self {
-        let config::Reads { timeout, retries, concurrency, queue, breaker } = &config.reads;
-        let places = config.providers.places(kind).iter();
-        let breaker_of = |place: &String| {
-            let light = Light(metrics.breaker.get_or_create_owned(&ByPlace { kind, place: place.clone() }));
-            let policy = consecutive_failures(breaker.failures, backoff::constant(breaker.pause));
-            (place.clone(), StateMachine::new(policy, light))
-        };
+    pub(super) fn new(
+        (kind, place): (Kind, &str),
+        provider: Arc<dyn Provider>,
+        config: &config::Reads,
+        metrics: &Arc<Metrics>,
+    ) -> Self {
+        let config::Reads { timeout, retries, concurrency, queue, breaker } = config;
+        let light = Light(metrics.breaker.get_or_create_owned(&ByPlace { kind, place: place.to_owned() }));
+        let policy = consecutive_failures(breaker.failures, backoff::constant(breaker.pause));
+        let semaphore = |permits: usize| Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
         Self {
             kind,
+            place: place.to_owned(),
             provider,
             budget: *timeout,
             retries: ExponentialBuilder::default()
@@ -55,89 +61,114 @@ impl Lane {
                 .with_min_delay(PAUSES.0)
                 .with_max_delay(PAUSES.1)
                 .with_max_times(*retries),
-            entrance: Semaphore::new(concurrency.saturating_add(*queue).min(Semaphore::MAX_PERMITS)),
-            turns: Semaphore::new((*concurrency).min(Semaphore::MAX_PERMITS)),
+            entrance: semaphore(concurrency.saturating_add(*queue)),
+            turns: semaphore(*concurrency),
             pause: breaker.pause,
-            breakers: places.map(breaker_of).collect(),
+            breaker: StateMachine::new(policy, light),
             metrics: Arc::clone(metrics),
         }
     }
 
     /// Asks the provider within the budget.
-    pub(super) async fn fetch(&self, name: &Name) -> Result<Value, Failed> {
+    pub(super) async fn fetch(&self, secret: &str) -> Result<Value, Failed> {
         let deadline = Instant::now() + self.budget;
-        let breaker = self.breakers.get(&name.place).ok_or(Failed::Unserved)?;
-        let _turns = self.turn(deadline).await?;
-        if !breaker.is_call_permitted() {
-            return Err(Failed::Down { place: self.kind.place(), pause: self.pause });
-        }
-        let outcome = self.ask(name, deadline).await;
+        self.is_up()?;
+        let turn = self.turn(deadline).await?;
+        self.is_up()?;
+        let outcome = self.ask(secret, turn, deadline).await;
         match &outcome {
-            Err(failure) if is_fault(failure) => breaker.on_error(),
-            _ => breaker.on_success(),
+            Err(Failed::Provider(failure)) if is_fault(failure) => self.breaker.on_error(),
+            _ => self.breaker.on_success(),
         }
-        Ok(outcome?)
+        outcome
+    }
+
+    fn is_up(&self) -> Result<(), Failed> {
+        let down = || Failed::Down { place: self.kind.place(), pause: self.pause };
+        self.breaker.is_call_permitted().then_some(()).ok_or_else(down)
     }
 
     /// Waits for a turn, if there is a place to wait.
-    async fn turn(&self, deadline: Instant) -> Result<[SemaphorePermit<'_>; 2], Failed> {
-        let entered = self.entrance.try_acquire().map_err(|_| Failed::Busy)?;
-        match timeout_at(deadline, self.turns.acquire()).await {
-            Ok(Ok(turn)) => Ok([entered, turn]),
+    async fn turn(&self, deadline: Instant) -> Result<Arc<Turn>, Failed> {
+        let entered = Arc::clone(&self.entrance).try_acquire_owned().map_err(|_| Failed::Busy)?;
+        match timeout_at(deadline, Arc::clone(&self.turns).acquire_owned()).await {
+            Ok(Ok(turn)) => Ok(Arc::new(Turn([entered, turn]))),
             _ => Err(Failed::Busy),
         }
     }
 
-    async fn ask(&self, name: &Name, deadline: Instant) -> Result<Value, Failure> {
+    async fn ask(&self, secret: &str, turn: Arc<Turn>, deadline: Instant) -> Result<Value, Failed> {
         let _in_flight = InFlight::enter(&self.metrics.provider_in_flight, self.kind);
         let start = Instant::now();
-        let fetch = || self.provider.fetch(&name.place, &name.secret);
-        let retried = fetch.retry(self.retries).when(may_pass).adjust(|failure, pause| {
-            let pause = pause?.max(wanted_pause(failure));
-            (Instant::now() + pause < deadline).then_some(pause)
+        let call = || self.call(secret, Arc::clone(&turn));
+        let retried = call.retry(self.retries).when(may_pass).adjust(|failed, pause| {
+            let pause = pause?.max(wanted_pause(failed));
+            Instant::now().checked_add(pause).filter(|end| *end < deadline).map(|_| pause)
         });
-        let outcome = timeout_at(deadline, retried).await.unwrap_or(Err(Failure::Slow));
+        let outcome = timeout_at(deadline, retried).await.unwrap_or(Err(Failure::Slow.into()));
         let label = ByOutcome { kind: self.kind, outcome: outcome.as_ref().map_or_else(word, |_| "ok") };
         self.metrics.provider_seconds.get_or_create(&label).observe(start.elapsed().as_secs_f64());
-        if let Err(failure) = &outcome
+        if let Err(Failed::Provider(failure)) = &outcome
             && is_noteworthy(failure)
         {
-            tracing::warn!(kind = self.kind.name(), place = name.place, %failure, "a provider has failed");
+            tracing::warn!(kind = self.kind.name(), place = self.place, %failure, "a provider has failed");
         }
         outcome
+    }
+
+    /// One call, in a task of its own. When the caller has given up, it goes on to its end: until then it keeps its turn,
+    /// and what was got on the way (a connection, a token) still serves the next one.
+    async fn call(&self, secret: &str, turn: Arc<Turn>) -> Result<Value, Failed> {
+        let (provider, place, secret) = (Arc::clone(&self.provider), self.place.clone(), secret.to_owned());
+        let call = tokio::spawn(async move {
+            let outcome = provider.fetch(&place, &secret).await;
+            drop(turn);
+            outcome
+        });
+        match call.await {
+            Ok(outcome) => outcome.map_err(Failed::from),
+            Err(error) => {
+                tracing::error!(%error, "a call of a provider has panicked");
+                Err(Failed::Broken)
+            }
+        }
     }
 }
 
 /// Whether asking again can help.
-fn may_pass(failure: &Failure) -> bool {
-    matches!(failure, Failure::Unreachable(_) | Failure::Throttled(_))
+fn may_pass(failed: &Failed) -> bool {
+    matches!(failed, Failed::Provider(Failure::Unreachable(_) | Failure::Throttled(_) | Failure::Conflict(_)))
 }
 
-fn wanted_pause(failure: &Failure) -> Duration {
-    match failure {
-        Failure::Throttled(Some(pause)) => *pause,
+fn wanted_pause(failed: &Failed) -> Duration {
+    match failed {
+        Failed::Provider(Failure::Throttled(Some(pause))) => *pause,
         _ => Duration::ZERO,
     }
 }
 
-/// Whether it is the place that fails, and not this one read.
+/// Whether it is the place that fails. Any other answer shows that the place is there, whatever is wrong with one secret.
 fn is_fault(failure: &Failure) -> bool {
-    matches!(failure, Failure::Unreachable(_) | Failure::Slow | Failure::Garbage(_))
+    matches!(failure, Failure::Unreachable(_) | Failure::Slow)
 }
 
 fn is_noteworthy(failure: &Failure) -> bool {
     !matches!(failure, Failure::NotFound | Failure::BadName(_))
 }
 
-fn word(failure: &Failure) -> &'static str {
-    match failure {
-        Failure::NotFound => "not_found",
-        Failure::Forbidden(_) => "forbidden",
-        Failure::Throttled(_) => "throttled",
-        Failure::Unreachable(_) => "unreachable",
-        Failure::Slow => "slow",
-        Failure::BadName(_) => "bad_name",
-        Failure::Garbage(_) => "garbage",
+fn word(failed: &Failed) -> &'static str {
+    match failed {
+        Failed::Provider(failure) => match failure {
+            Failure::NotFound => "not_found",
+            Failure::Forbidden(_) => "forbidden",
+            Failure::Throttled(_) => "throttled",
+            Failure::Unreachable(_) => "unreachable",
+            Failure::Slow => "slow",
+            Failure::BadName(_) => "bad_name",
+            Failure::Conflict(_) => "conflict",
+            Failure::Garbage(_) => "garbage",
+        },
+        _ => "broken",
     }
 }
 

@@ -34,6 +34,13 @@ impl Authority {
         self.sign(client(name))
     }
 
+    /// For a client of two common names, in this order.
+    pub fn client_of_two(&self, first: &str, second: &str) -> Identity {
+        let mut params = client(first);
+        params.distinguished_name.push(DnType::CustomDnType(vec![2, 5, 4, 3]), second);
+        self.sign(params)
+    }
+
     /// For a client whose certificate is no longer valid.
     pub fn expired_client(&self, name: &str) -> Identity {
         let mut params = client(name);
@@ -46,6 +53,14 @@ impl Authority {
     pub fn server(&self, host: &str) -> Identity {
         let mut params = named("server", &[host]);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        self.sign(params)
+    }
+
+    /// The same until the first day of a year.
+    pub fn server_until(&self, host: &str, year: i32) -> Identity {
+        let mut params = named("server", &[host]);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.not_after = date_time_ymd(year, 1, 1);
         self.sign(params)
     }
 

@@ -74,8 +74,14 @@ impl Client {
 
     /// The same connection with one more header.
     pub fn with(&self, name: &str, value: &str) -> Self {
+        self.with_all(name, &[value])
+    }
+
+    /// The same connection with a header that has several values.
+    pub fn with_all(&self, name: &str, values: &[impl AsRef<str>]) -> Self {
         let mut client = self.clone();
-        client.headers.push((name.parse().expect("a name"), value.parse().expect("a value")));
+        let name: HeaderName = name.parse().expect("a name");
+        client.headers.extend(values.iter().map(|it| (name.clone(), it.as_ref().parse().expect("a value"))));
         client
     }
 
@@ -118,7 +124,8 @@ pub async fn plain(address: SocketAddr, path: &str) -> Answer {
     read(sender.send_request(request).await.expect("an answer")).await.expect("a body")
 }
 
-async fn handshake(
+/// A connection on which nothing is said yet but TLS.
+pub async fn handshake(
     address: SocketAddr,
     trusted: &Authority,
     identity: Option<&Identity>,

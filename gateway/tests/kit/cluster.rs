@@ -1,15 +1,21 @@
-//! A cluster, as far as the gateway asks it: the ConfigMap with the front proxy's authority, and reviews of access.
+//! A cluster, as far as the gateway asks it: the ConfigMap with the front proxy's authority, reviews of access and of tokens,
+//! pods and Secrets.
 
+use std::collections::HashMap;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::extract::{Path, Query};
+use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use super::authority::Authority;
 
@@ -25,9 +31,15 @@ pub enum Verdict {
 type Judge = Arc<dyn Fn(&Value) -> Verdict + Send + Sync>;
 
 struct Inner {
-    config_map: Option<Value>,
+    config_map: watch::Sender<Option<Value>>,
     judge: Judge,
     reviews: Vec<Value>,
+    /// The user of each token, and its audience.
+    tokens: HashMap<String, (Value, String)>,
+    /// By path.
+    objects: HashMap<String, Value>,
+    /// What questions about pods, tokens and Secrets are answered with instead.
+    failure: Option<u16>,
 }
 
 /// An API server on loopback.
@@ -40,7 +52,14 @@ pub struct Cluster {
 impl Cluster {
     /// One that allows everything, and has no ConfigMap.
     pub async fn start() -> Self {
-        let inner = Inner { config_map: None, judge: Arc::new(|_: &Value| Verdict::Allow), reviews: Vec::new() };
+        let inner = Inner {
+            config_map: watch::Sender::new(None),
+            judge: Arc::new(|_: &Value| Verdict::Allow),
+            reviews: Vec::new(),
+            tokens: HashMap::new(),
+            objects: HashMap::new(),
+            failure: None,
+        };
         let inner = Arc::new(Mutex::new(inner));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
         let address = listener.local_addr().expect("an address");
@@ -54,7 +73,11 @@ impl Cluster {
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         Router::new()
             .route("/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication", get(config_map))
+            .route("/api/v1/namespaces/kube-system/configmaps", get(config_maps))
             .route("/apis/authorization.k8s.io/v1/subjectaccessreviews", post(review))
+            .route("/apis/authentication.k8s.io/v1/tokenreviews", post(token_review))
+            .route("/api/v1/namespaces/{namespace}/pods/{name}", get(object))
+            .route("/api/v1/namespaces/{namespace}/secrets/{name}", get(object))
             .layer(Extension(Arc::clone(&self.inner)))
     }
 
@@ -66,10 +89,10 @@ impl Cluster {
     /// From now on these authorities, and certificates of these common names, are the front proxy's.
     pub fn trust(&self, authorities: &[&Authority], common_names: &[&str]) {
         let ca: String = authorities.iter().map(|authority| authority.certificate.as_str()).collect();
-        self.inner.lock().unwrap().config_map = Some(json!({
+        self.inner.lock().unwrap().config_map.send_replace(Some(json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": { "name": "extension-apiserver-authentication", "namespace": "kube-system" },
+            "metadata": { "name": "extension-apiserver-authentication", "namespace": "kube-system", "resourceVersion": "1" },
             "data": {
                 "client-ca-file": "not read",
                 "requestheader-allowed-names": json!(common_names).to_string(),
@@ -79,17 +102,40 @@ impl Cluster {
                 "requestheader-uid-headers": r#"["X-Remote-Uid"]"#,
                 "requestheader-username-headers": r#"["X-Remote-User"]"#,
             },
-        }));
+        })));
+    }
+
+    /// From now on the ConfigMap says this under a key.
+    pub fn say(&self, key: &str, value: &str) {
+        let inner = self.inner.lock().unwrap();
+        inner.config_map.send_modify(|map| map.as_mut().expect("a ConfigMap")["data"][key] = json!(value));
     }
 
     /// From now on the ConfigMap cannot be read.
     pub fn forget_config_map(&self) {
-        self.inner.lock().unwrap().config_map = None;
+        self.inner.lock().unwrap().config_map.send_replace(None);
     }
 
     /// From now on reviews are judged so.
     pub fn judge(&self, judge: impl Fn(&Value) -> Verdict + Send + Sync + 'static) {
         self.inner.lock().unwrap().judge = Arc::new(judge);
+    }
+
+    /// From now on this is the token of a user, for an audience.
+    pub fn token(&self, token: &str, audience: &str, user: Value) {
+        self.inner.lock().unwrap().tokens.insert(token.to_owned(), (user, audience.to_owned()));
+    }
+
+    /// From now on there is this object, `pods` or `secrets`.
+    pub fn object(&self, resource: &str, object: Value) {
+        let name = |field: &str| object["metadata"][field].as_str().expect("a name").to_owned();
+        let path = format!("/api/v1/namespaces/{}/{resource}/{}", name("namespace"), name("name"));
+        self.inner.lock().unwrap().objects.insert(path, object);
+    }
+
+    /// From now on questions about tokens, pods and Secrets are answered with this status.
+    pub fn fail(&self, code: Option<u16>) {
+        self.inner.lock().unwrap().failure = code;
     }
 
     /// The specs of all reviews so far.
@@ -99,10 +145,43 @@ impl Cluster {
 }
 
 async fn config_map(Extension(inner): Extension<Arc<Mutex<Inner>>>) -> Response {
-    match inner.lock().unwrap().config_map.clone() {
-        Some(map) => Json(map).into_response(),
-        None => failure(404, "NotFound"),
+    let map = inner.lock().unwrap().config_map.borrow().clone();
+    map.map_or_else(|| failure(404, "NotFound"), |map| Json(map).into_response())
+}
+
+/// A list of the one, or what becomes of it from now on.
+async fn config_maps(
+    Extension(inner): Extension<Arc<Mutex<Inner>>>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Response {
+    assert_eq!(query["fieldSelector"], "metadata.name=extension-apiserver-authentication");
+    let mut maps = inner.lock().unwrap().config_map.subscribe();
+    if query.get("watch").is_none_or(|watch| watch != "true") {
+        let items: Vec<_> = maps.borrow().iter().cloned().collect();
+        let metadata = json!({ "resourceVersion": "1" });
+        let list = json!({ "kind": "ConfigMapList", "apiVersion": "v1", "metadata": metadata, "items": items });
+        return Json(list).into_response();
     }
+    // What has changed since the list.
+    maps.mark_changed();
+    let events = futures_util::stream::unfold((maps, None), |(mut maps, mut last)| async move {
+        maps.changed().await.ok()?;
+        let now = maps.borrow_and_update().clone();
+        let event = match &now {
+            Some(map) => json!({ "type": "MODIFIED", "object": map }),
+            None => json!({ "type": "DELETED", "object": last.unwrap_or_else(nothing) }),
+        };
+        last = now;
+        Some((Ok::<_, Infallible>(format!("{event}\n")), (maps, last)))
+    });
+    Body::from_stream(events).into_response()
+}
+
+fn nothing() -> Value {
+    let metadata = json!({
+        "name": "extension-apiserver-authentication", "namespace": "kube-system", "resourceVersion": "1",
+    });
+    json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata })
 }
 
 async fn review(Extension(inner): Extension<Arc<Mutex<Inner>>>, Json(review): Json<Value>) -> Response {
@@ -131,6 +210,35 @@ async fn review(Extension(inner): Extension<Arc<Mutex<Inner>>>, Json(review): Js
         "status": status,
     });
     (StatusCode::CREATED, Json(review)).into_response()
+}
+
+async fn token_review(Extension(inner): Extension<Arc<Mutex<Inner>>>, Json(review): Json<Value>) -> Response {
+    let inner = inner.lock().unwrap();
+    if let Some(code) = inner.failure {
+        return failure(code, if code == 403 { "Forbidden" } else { "InternalError" });
+    }
+    assert_eq!(review["kind"], "TokenReview");
+    let spec = review["spec"].clone();
+    let status = match inner.tokens.get(spec["token"].as_str().expect("a token")) {
+        Some((user, audience)) if spec["audiences"] == json!([audience]) => {
+            json!({ "authenticated": true, "user": user, "audiences": [audience] })
+        }
+        _ => json!({ "authenticated": false, "error": "as the test wants it" }),
+    };
+    let kind = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "metadata": {} });
+    let mut answer = kind;
+    answer["spec"] = spec;
+    answer["status"] = status;
+    (StatusCode::CREATED, Json(answer)).into_response()
+}
+
+async fn object(Extension(inner): Extension<Arc<Mutex<Inner>>>, _: Path<(String, String)>, uri: Uri) -> Response {
+    let inner = inner.lock().unwrap();
+    match (inner.failure, inner.objects.get(uri.path())) {
+        (Some(code), _) => failure(code, if code == 403 { "Forbidden" } else { "InternalError" }),
+        (None, Some(object)) => Json(object).into_response(),
+        (None, None) => failure(404, "NotFound"),
+    }
 }
 
 fn failure(code: u16, reason: &str) -> Response {

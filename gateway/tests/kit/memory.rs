@@ -79,7 +79,7 @@ impl Memory {
         self.inner.lock().unwrap().calls.len()
     }
 
-    /// How many calls it had at once, at most. Calls that are dropped count as under way for ever.
+    /// How many calls it had at once, at most.
     pub fn most_under_way(&self) -> usize {
         self.inner.lock().unwrap().most_under_way
     }
@@ -102,13 +102,23 @@ impl Provider for Memory {
             inner.most_under_way = inner.most_under_way.max(inner.under_way);
             (inner.behaviour)(name, number)
         };
+        let under_way = UnderWay(&self.inner);
         Box::pin(async move {
+            let _under_way = under_way;
             self.open.subscribe().wait_for(|open| *open).await.expect("an open provider");
             if !after.is_zero() {
                 tokio::time::sleep(after).await;
             }
-            self.inner.lock().unwrap().under_way -= 1;
             outcome
         })
+    }
+}
+
+/// A call, until it has really ended.
+struct UnderWay<'a>(&'a Mutex<Inner>);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.lock().unwrap().under_way -= 1;
     }
 }

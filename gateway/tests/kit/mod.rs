@@ -11,11 +11,12 @@ pub mod memory;
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
-use secret_gateway::audit;
 use secret_gateway::config::Config;
 use secret_gateway::names::Kind;
+use secret_gateway::providers::k8s::Secrets;
 use secret_gateway::server::{Parts, Server};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -39,6 +40,7 @@ providers:
   aws: { regions: [us-east-2, eu-west-1] }
   gcp: { projects: [flyte] }
   azure: { vaults: [flyte.vault.azure.net] }
+  k8s: { namespaces: [flyte] }
 ";
 
 /// A gateway, and its surroundings.
@@ -52,8 +54,9 @@ pub struct Kit {
     pub server_authority: Authority,
     pub audit: Lines,
     pub files: TempDir,
-    address: std::net::SocketAddr,
-    metrics_address: std::net::SocketAddr,
+    pub address: std::net::SocketAddr,
+    pub metrics_address: std::net::SocketAddr,
+    pods_address: Option<std::net::SocketAddr>,
 }
 
 impl Kit {
@@ -64,24 +67,43 @@ impl Kit {
 
     /// The same in a cluster that is there already, and trusts nobody yet.
     pub async fn start_in(cluster: Cluster, lines: &str) -> Self {
+        Self::start_in_with(cluster, lines, |_| {}).await
+    }
+
+    /// The same once the cluster says something else too.
+    pub async fn start_in_with(cluster: Cluster, lines: &str, prepare: impl Fn(&Cluster)) -> Self {
         let (authority, server_authority) = (Authority::new("front-proxy-ca"), Authority::new("gateway-ca"));
         cluster.trust(&[&authority], &[FRONT_PROXY]);
+        prepare(&cluster);
         let files = TempDir::new().expect("a directory");
         write_certificate(&files, &server_authority.server("localhost"));
         let config = format!("{CONFIG}{lines}\n").replace("DIR", files.path().to_str().expect("a path"));
         let (memory, audit) = (Arc::new(Memory::default()), Lines::default());
         let provider = |kind| (kind, Arc::clone(&memory) as Arc<dyn secret_gateway::provider::Provider>);
-        let server = Server::start(Parts {
-            config: Config::parse(&config).expect("a configuration"),
-            providers: Kind::ALL.map(provider).into_iter().collect::<HashMap<_, _>>(),
-            cluster: cluster.client(),
-            audit: audit::Log::new(audit.clone()),
-        })
-        .await
-        .expect("a server");
+        let config = Config::parse(&config).expect("a configuration");
+        let mut providers: HashMap<_, _> = [Kind::Aws, Kind::Gcp, Kind::Azure].map(provider).into();
+        if let Some(k8s) = &config.providers.k8s {
+            providers.insert(Kind::K8s, Arc::new(Secrets::open(k8s, cluster.client())));
+        }
+        let server =
+            Server::start(Parts { config, providers, cluster: cluster.client(), audit: Box::new(audit.clone()) })
+                .await
+                .expect("a server");
         let (address, metrics_address) = (server.address, server.metrics_address.expect("metrics"));
+        let pods_address = server.pods_address;
         let server = Some(server);
-        Self { server, cluster, memory, authority, server_authority, audit, files, address, metrics_address }
+        Self {
+            server,
+            cluster,
+            memory,
+            authority,
+            server_authority,
+            audit,
+            files,
+            address,
+            metrics_address,
+            pods_address,
+        }
     }
 
     /// A connection of the front proxy, which names [`USER`].
@@ -92,6 +114,16 @@ impl Kit {
     /// A connection with this certificate, which names nobody.
     pub async fn connect(&self, identity: Option<&Identity>) -> Client {
         Client::connect(self.address, &self.server_authority, identity).await.expect("a connection")
+    }
+
+    /// A connection to where pods pull.
+    pub async fn pod(&self) -> Client {
+        Client::connect(self.pods_address(), &self.server_authority, None).await.expect("a connection")
+    }
+
+    /// Where pods pull.
+    pub fn pods_address(&self) -> std::net::SocketAddr {
+        self.pods_address.expect("a listener for pods")
     }
 
     /// Replaces the server's certificate.
@@ -109,6 +141,14 @@ impl Kit {
         String::from_utf8(self.plain("/metrics").await.body).expect("text")
     }
 
+    /// The audit lines so far, once all are written.
+    pub async fn audit(&self) -> Vec<Value> {
+        while !self.metrics().await.contains("secret_gateway_audit_queued_bytes 0\n") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.audit.read()
+    }
+
     /// Stops the server, and waits for its end.
     pub async fn stop(&mut self) {
         self.server.take().expect("a server").stop().await;
@@ -122,12 +162,24 @@ fn write_certificate(files: &TempDir, identity: &Identity) {
 
 /// Audit lines, in memory.
 #[derive(Clone, Default)]
-pub struct Lines(Arc<Mutex<Vec<u8>>>);
+pub struct Lines(Arc<(Mutex<Written>, Condvar)>);
+
+#[derive(Default)]
+struct Written {
+    bytes: Vec<u8>,
+    held: bool,
+}
 
 impl Lines {
+    /// From now on nobody takes what is written, until it is taken again.
+    pub fn hold(&self, held: bool) {
+        self.0.0.lock().unwrap().held = held;
+        self.0.1.notify_all();
+    }
+
     /// As they were written.
     pub fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).expect("text")
+        String::from_utf8(self.0.0.lock().unwrap().bytes.clone()).expect("text")
     }
 
     /// As JSON, without what is different each time.
@@ -151,7 +203,8 @@ pub fn read_lines(text: &str) -> Vec<Value> {
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        let (written, taken) = &*self.0;
+        taken.wait_while(written.lock().unwrap(), |written| written.held).unwrap().bytes.extend_from_slice(bytes);
         Ok(bytes.len())
     }
 

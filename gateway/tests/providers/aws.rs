@@ -1,7 +1,7 @@
 //! AWS: values and names against moto, failures against a double.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -11,10 +11,15 @@ use aws_credential_types::provider::future::ProvideCredentials as Providing;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::primitives::Blob;
-use secret_gateway::config;
-use secret_gateway::provider::Failure;
+use secret_gateway::config::{self, Config};
+use secret_gateway::metrics::Metrics;
+use secret_gateway::names::{Kind, Name};
+use secret_gateway::provider::{Failure, Provider};
 use secret_gateway::providers::aws::SecretsManager;
+use secret_gateway::reader::Reader;
 use serde_json::{Value, json as object};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::double::{Answer, Asked, Double, html, json, json_with, nobody};
@@ -47,6 +52,35 @@ fn provider(endpoint: &str, credentials: SharedCredentialsProvider) -> SecretsMa
 fn owner(moto: &Moto) -> Client {
     let config = aws_sdk_secretsmanager::config::Builder::from(&sdk(static_credentials())).endpoint_url(&moto.url);
     Client::from_conf(config.build())
+}
+
+/// Reads of a provider that never answers, one after another: the caller of each has left when the next one comes.
+#[tokio::test]
+async fn calls_that_hang_stay_within_the_limit_when_nobody_waits_for_them_any_more() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    let most = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&most);
+    tokio::spawn(async move {
+        let open = Arc::new(());
+        while let Ok((mut stream, _)) = silent.accept().await {
+            let one = Arc::clone(&open);
+            counted.fetch_max(Arc::strong_count(&open) - 1, Ordering::Relaxed);
+            tokio::spawn(async move {
+                while stream.read(&mut [0; 1024]).await.is_ok_and(|count| count > 0) {}
+                drop(one);
+            });
+        }
+    });
+    let lines = "tls: { certFile: '', keyFile: '' }\nproviders: { aws: { regions: [eu-west-1] } }\n\
+                 reads: { timeout: 100ms, concurrency: 2, retries: 0, breaker: { failures: 1000 } }";
+    let aws = Arc::new(provider(&endpoint, static_credentials())) as Arc<dyn Provider>;
+    let reader = Reader::new(&Config::parse(lines).unwrap(), [(Kind::Aws, aws)].into(), Metrics::new());
+    for number in 0..10 {
+        let name = Name::parse(Kind::Aws, &format!("{REGION}:{number}")).unwrap();
+        assert!(reader.read(&name).await.outcome.is_err());
+    }
+    assert_eq!(most.load(Ordering::Relaxed), 2);
 }
 
 #[tokio::test]

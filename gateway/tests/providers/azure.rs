@@ -174,7 +174,16 @@ fn failures() -> Vec<(&'static str, Answer, Result<Shown, Failure>)> {
         ),
         ("refused", json(400, error("BadParameter", Value::Null)), bad_name("BadParameter (status 400)")),
         ("expired", json(401, error("Unauthorized", Value::Null)), credentials_refused("Unauthorized (status 401)")),
-        ("recovered", json(409, error("Conflict", Value::Null)), unreachable("it answers Conflict (status 409)")),
+        (
+            "recovered",
+            json(409, error("Conflict", Value::Null)),
+            Err(Failure::Conflict("the vault answers Conflict (status 409)".to_owned())),
+        ),
+        (
+            "throttled-for-ever",
+            json_with(429, "retry-after", "99999999999999999999", error("Throttled", Value::Null)),
+            Err(Failure::Throttled(Some(Duration::from_secs(60)))),
+        ),
         (
             "broken",
             json(500, error("InternalServerError", Value::Null)),
@@ -259,11 +268,14 @@ async fn tokens_that_expire_are_renewed() {
 #[tokio::test]
 async fn a_token_that_comes_too_late_serves_the_next_read() {
     let cloud = Cloud::start(Ways { late: Duration::from_millis(600), ..USUAL }).await;
-    let provider = cloud.provider();
+    let provider = Arc::new(cloud.provider());
     let budget = Duration::from_millis(300);
-    let first = tokio::time::timeout(budget, read(&provider, VAULT, "empty")).await;
+    // As the reader asks: in a task that goes on when nobody waits any more.
+    let asked = Arc::clone(&provider);
+    let asking = tokio::spawn(async move { read(&*asked, VAULT, "empty").await });
+    let first = tokio::time::timeout(budget, asking).await;
     tokio::time::sleep(Duration::from_millis(600)).await;
-    let second = tokio::time::timeout(budget, read(&provider, VAULT, "empty")).await;
+    let second = tokio::time::timeout(budget, read(&*provider, VAULT, "empty")).await;
     assert_eq!((first.is_err(), second), (true, Ok(text(""))));
     assert_eq!(cloud.given.load(Ordering::SeqCst), 1);
 }

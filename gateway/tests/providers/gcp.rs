@@ -115,6 +115,16 @@ fn failures() -> Vec<(&'static str, Answer, Result<crate::Shown, Failure>)> {
         ("expired", error(401, "UNAUTHENTICATED", Value::Null), credentials_refused("UNAUTHENTICATED")),
         ("expired-by-proxy", html(401), credentials_refused("status 401")),
         ("down", error(503, "UNAVAILABLE", Value::Null), unreachable("it answers UNAVAILABLE")),
+        (
+            "aborted",
+            error(409, "ABORTED", Value::Null),
+            Err(Failure::Conflict("Secret Manager answers ABORTED".to_owned())),
+        ),
+        (
+            "lost",
+            error(500, "DATA_LOSS", Value::Null),
+            garbage("with DATA_LOSS it has no error of AccessSecretVersion"),
+        ),
         ("broken", error(500, "INTERNAL", Value::Null), unreachable("it answers INTERNAL")),
         ("bad-gateway", html(502), unreachable("it answers status 502")),
         ("late", error(504, "DEADLINE_EXCEEDED", Value::Null), Err(Failure::Slow)),

@@ -5,8 +5,8 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
-/// What is installed; tests of another version would be other tests.
-const MOTO: &str = "moto[server]==5.2.5";
+/// The versions of tools, moto's among them; tests of another version would be other tests.
+const VERSIONS: &str = include_str!("../../../versions.mk");
 
 /// Serves until its standard input ends, which it does with the process that started it, however that ends.
 const SERVER: &str = r#"
@@ -59,10 +59,12 @@ fn python() -> PathBuf {
     let lock = File::create(home.join("lock")).unwrap();
     lock.lock().unwrap();
     let (complete, interpreter) = (home.join("complete"), home.join("venv/bin/python"));
-    if fs::read_to_string(&complete).ok().as_deref() != Some(MOTO) {
+    let version = VERSIONS.lines().find_map(|line| line.strip_prefix("MOTO_VERSION := ")).unwrap();
+    let moto = format!("moto[server]=={version}");
+    if fs::read_to_string(&complete).ok().as_ref() != Some(&moto) {
         run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(home.join("venv")));
-        run(Command::new(&interpreter).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", MOTO]));
-        fs::write(&complete, MOTO).unwrap();
+        run(Command::new(&interpreter).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", &moto]));
+        fs::write(&complete, &moto).unwrap();
     }
     interpreter
 }

@@ -81,6 +81,104 @@ async fn a_new_authority_is_trusted_soon_and_the_old_one_no_longer_also_on_conne
 }
 
 #[tokio::test]
+async fn a_new_authority_is_trusted_as_soon_as_the_config_map_says_it() {
+    let kit = Kit::start("access: { refresh: 1h }").await;
+    let new = Authority::new("front-proxy-ca");
+    let after = kit.connect(Some(&new.client(FRONT_PROXY))).await.user(USER);
+    assert_eq!(after.get(&aws("key")).await.status, 401);
+    kit.cluster.trust(&[&new], &[FRONT_PROXY]);
+    eventually(async || after.get(&aws("key")).await.status == 200).await;
+}
+
+#[tokio::test]
+async fn a_certificate_of_several_common_names_is_the_last_ones() {
+    let kit = Kit::start("").await;
+    let table = [((FRONT_PROXY, "somebody-else"), 401), (("somebody-else", FRONT_PROXY), 200)];
+    for ((first, second), status) in table {
+        let client = kit.connect(Some(&kit.authority.client_of_two(first, second))).await.user(USER);
+        assert_eq!(client.get(&aws("key")).await.status, status, "{first}, {second}");
+    }
+}
+
+/// What Go's `newExtra` makes of headers.
+#[tokio::test]
+async fn extra_keys_are_read_as_go_reads_them() {
+    let kit = Kit::start_in_with(Cluster::start().await, "", |cluster| {
+        cluster.say("requestheader-extra-headers-prefix", r#"["X-Remote-Extra-", "X-Other-", "X-Remote-"]"#);
+        cluster.say("requestheader-group-headers", r#"["X-Group", "X-More-Group"]"#);
+        cluster.say("requestheader-username-headers", r#"["X-User", "X-Remote-User"]"#);
+    })
+    .await;
+    let client = kit
+        .client()
+        .await
+        .with("x-user", "")
+        .with("x-more-group", "second")
+        .with("x-group", "first")
+        .with("x-group", "")
+        .with("x-other-KEY", "of another prefix")
+        .with("x-remote-extra-key", "of the first prefix")
+        .with("x-remote-extra-empty", "")
+        .with("x-remote-extra-%4Aane", "lower case comes before decoding")
+        .with("x-remote-extra-half%2", "stays")
+        .with("x-remote-extra-mixed%2f%zz", "stays whole");
+    assert_eq!(client.get(&aws("key")).await.status, 200);
+    let review = kit.cluster.reviews().remove(0);
+    assert_eq!((&review["user"], &review["groups"]), (&json!(USER), &json!(["first", "second"])));
+    assert_eq!(
+        review["extra"],
+        json!({
+            "key": ["of the first prefix", "of another prefix"],
+            "empty": [""],
+            "Jane": ["lower case comes before decoding"],
+            "half%2": ["stays"],
+            "mixed%2f%zz": ["stays whole"],
+            "user": [USER],
+            "extra-key": ["of the first prefix"],
+            "extra-empty": [""],
+            "extra-Jane": ["lower case comes before decoding"],
+            "extra-half%2": ["stays"],
+            "extra-mixed%2f%zz": ["stays whole"],
+        })
+    );
+}
+
+/// Over HTTP/2 and HTTP/1.
+async fn with_groups(kit: &Kit, groups: &[String]) -> [client::Answer; 2] {
+    let mut request = Request::get(aws("key")).header("host", "localhost").header("x-remote-user", USER);
+    for group in groups {
+        request = request.header("x-remote-group", group);
+    }
+    let (identity, version) = (kit.authority.client(FRONT_PROXY), &rustls::version::TLS13);
+    let request = request.body(Empty::new()).unwrap();
+    let (old, _) = client::old(kit.address, &kit.server_authority, Some(&identity), version, request).await.unwrap();
+    [kit.client().await.with_all("x-remote-group", groups).get(&aws("key")).await, old]
+}
+
+#[tokio::test]
+async fn users_may_have_groups_of_a_mebibyte() {
+    let kit = Kit::start("").await;
+    let groups = |count: usize| (0..count).map(|number| format!("group-{number:0>50}")).collect::<Vec<_>>();
+    for count in [150, 300, 10_000] {
+        for answer in with_groups(&kit, &groups(count)).await {
+            assert_eq!(answer.status, 200, "{count}: {answer:?}");
+        }
+        let review = kit.cluster.reviews().pop().unwrap();
+        assert_eq!(review["groups"], json!(groups(count)));
+    }
+
+    let message = "the headers take more than 1048576 bytes; the user has too many groups";
+    for answer in with_groups(&kit, &groups(12_000)).await {
+        let wanted = status_of("key", 431, "RequestHeaderFieldsTooLarge", message);
+        assert_eq!((answer.status, answer.json()), (431, wanted));
+    }
+    let line = kit.audit().await.pop().unwrap();
+    let fields = (&line["user"], &line["groups"], &line["outcome"], &line["code"]);
+    assert_eq!(fields, (&json!(USER), &json!(null), &json!("RequestHeaderFieldsTooLarge"), &json!(431)));
+    assert_eq!(kit.cluster.reviews().len(), 3);
+}
+
+#[tokio::test]
 async fn no_server_starts_in_a_cluster_whose_aggregation_layer_is_off() {
     let trust = secret_gateway::access::front_proxy::Trust::load(&Cluster::start().await.client()).await;
     let error = trust.unwrap_err().to_string();

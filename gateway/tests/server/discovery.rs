@@ -6,10 +6,11 @@ use crate::kit::Kit;
 use crate::status;
 
 const GROUP: &str = "secret-gateway.flyte.org";
-const KINDS: [(&str, &str, &str, &str); 3] = [
+const KINDS: [(&str, &str, &str, &str); 4] = [
     ("AWSSecret", "awssecrets", "awssecret", "region"),
     ("GCPSecret", "gcpsecrets", "gcpsecret", "project"),
     ("AzureSecret", "azuresecrets", "azuresecret", "vault host"),
+    ("SecretLookup", "secretlookups", "secretlookup", "region, project, vault host or namespace"),
 ];
 
 fn version() -> Value {
@@ -101,7 +102,7 @@ fn schemas() -> Value {
     let text = |description: &str| json!({ "type": "string", "description": description });
     let schema = |(kind, _, _, place): (&str, &str, &str, &str)| {
         let binary = "The value, if it is bytes in its store.";
-        let schema = json!({
+        let mut schema = json!({
             "type": "object",
             "description": format!("A secret read through the gateway; its name is `<{place}>:<its name there>`."),
             "properties": {
@@ -117,6 +118,18 @@ fn schemas() -> Value {
             },
             "x-kubernetes-group-version-kind": [{ "group": GROUP, "version": "v1alpha1", "kind": kind }],
         });
+        if kind == "SecretLookup" {
+            schema["description"] = json!(format!(
+                "A secret that is there, without its value; its name is `<{place}>:<its name there>`, or `ready`, which \
+                 always is."
+            ));
+            let properties = schema["properties"].as_object_mut().unwrap();
+            properties.remove("stringValue");
+            properties.remove("binaryValue");
+            let variable = "Whether it can be an environment variable.";
+            properties.insert("variable".to_owned(), json!({ "type": "boolean", "description": variable }));
+            properties.insert("problem".to_owned(), text("Why it cannot."));
+        }
         (format!("org.flyte.secret-gateway.v1alpha1.{kind}"), schema)
     };
     KINDS.map(schema).into_iter().collect()

@@ -36,6 +36,13 @@ async fn each_failure_has_its_status() {
             Some(3),
         ),
         (
+            Failure::Throttled(Some(Duration::MAX)),
+            429,
+            "TooManyRequests",
+            "the provider throttles the gateway; try again later",
+            Some(60),
+        ),
+        (
             Failure::Throttled(None),
             429,
             "TooManyRequests",
@@ -48,6 +55,13 @@ async fn each_failure_has_its_status() {
             "ServiceUnavailable",
             "the provider cannot be reached: connection refused",
             None,
+        ),
+        (
+            Failure::Conflict("the vault answers Conflict (status 409)".into()),
+            503,
+            "ServiceUnavailable",
+            "the secret is being changed: the vault answers Conflict (status 409); try again later",
+            Some(1),
         ),
         (Failure::Slow, 504, "Timeout", "the provider did not answer in time", None),
         (Failure::BadName("no slashes".into()), 400, "BadRequest", "the provider refuses the name: no slashes", None),

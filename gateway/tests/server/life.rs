@@ -78,7 +78,7 @@ async fn each_read_has_its_audit_line() {
     let mut long = line(Some(USER), &"x".repeat(1024), None, "BadRequest", 400);
     (long["kind"], long["place"]) = (json!("GCPSecret"), json!(null));
     assert_eq!(
-        kit.audit.read(),
+        kit.audit().await,
         [
             line(Some(USER), key, Some("provider"), "ok", 200),
             line(Some(USER), key, Some("cache"), "ok", 200),
@@ -89,6 +89,71 @@ async fn each_read_has_its_audit_line() {
             line(None, key, None, "Unauthorized", 401),
         ]
     );
+}
+
+/// A number that the metrics have.
+async fn metric(kit: &Kit, name: &str) -> Option<f64> {
+    let metrics = kit.metrics().await;
+    metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+}
+
+#[tokio::test]
+async fn strangers_are_counted_and_leave_few_audit_lines() {
+    let kit = Kit::start("").await;
+    let (stranger, forged) = (kit.connect(None).await, kit.connect(Some(&kit.authority.client("somebody"))).await);
+    for _ in 0..100 {
+        assert_eq!(stranger.get(&aws("key")).await.status, 401);
+        assert_eq!(forged.user(USER).get("/apis").await.status, 401);
+    }
+    let lines = kit.audit().await;
+    assert!((1..20).contains(&lines.len()), "{}", lines.len());
+    let counted = |reason: &str| format!("secret_gateway_unauthenticated_total{{reason=\"{reason}\"}}");
+    assert_eq!(metric(&kit, &counted("no_certificate")).await, Some(100.0));
+    assert_eq!(metric(&kit, &counted("not_allowed")).await, Some(100.0));
+
+    // The next one that is written says how many were not.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    stranger.get(&aws("key")).await;
+    kit.client().await.get(&aws("key")).await;
+    eventually(async || kit.audit().await.len() == lines.len() + 2).await;
+    let written = kit.audit().await;
+    let unlogged: u64 = written.iter().filter_map(|line| line["unlogged"].as_u64()).sum();
+    assert_eq!(unlogged, 101 - (u64::try_from(lines.len()).unwrap() + 1));
+    assert_eq!(written.last().unwrap()["user"], USER);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_audit_log_that_nobody_takes_blocks_no_reader_and_says_what_it_lost() {
+    let kit = Kit::start("").await;
+    let client = kit.client().await.with("x-remote-group", &"g".repeat(64 << 10));
+    kit.audit.hold(true);
+    let reads = async {
+        for _ in 0..300 {
+            assert_eq!(client.get(&aws("key")).await.status, 200);
+        }
+    };
+    let taken = tokio::time::timeout(Duration::from_secs(20), reads).await;
+    kit.audit.hold(false);
+    assert_eq!(taken, Ok(()), "a reader waits for the audit log");
+    let lost = metric(&kit, "secret_gateway_audit_lost_total").await.unwrap();
+    assert!((100.0..300.0).contains(&lost), "the queue is bounded in bytes: {lost}");
+    eventually(async || kit.audit.text().contains("\"audit\":\"lost\"")).await;
+    eventually(async || metric(&kit, "secret_gateway_audit_queued_bytes").await == Some(0.0)).await;
+    let lines: Vec<serde_json::Value> =
+        kit.audit.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told: f64 = lines.iter().filter_map(|line| line["lines"].as_f64()).sum();
+    let written = lines.iter().filter(|line| line["audit"] == "read").count();
+    assert_eq!((told, lost + f64::from(u32::try_from(written).unwrap())), (lost, 300.0));
+}
+
+#[tokio::test]
+async fn metrics_say_when_the_certificate_expires() {
+    let kit = Kit::start("").await;
+    let expiry = async || metric(&kit, "secret_gateway_certificate_expiry_timestamp_seconds").await;
+    // The year 4096, as rcgen has it.
+    assert_eq!(expiry().await, Some(67_090_118_400.0));
+    kit.replace_certificate(&kit.server_authority.server_until("localhost", 2050));
+    eventually(async || expiry().await == Some(2_524_608_000.0)).await;
 }
 
 #[tokio::test]
@@ -124,6 +189,7 @@ async fn metrics_count_by_kind_and_outcome() {
 async fn the_dashboard_and_the_readme_speak_of_metrics_that_there_are() {
     let kit = Kit::start("").await;
     kit.client().await.get(&aws("key")).await;
+    assert_eq!(kit.connect(None).await.get("/apis").await.status, 401);
     eventually(async || kit.metrics().await.contains("reloads_total")).await;
     let metrics = kit.metrics().await;
     let there: BTreeSet<_> =

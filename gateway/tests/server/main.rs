@@ -4,23 +4,29 @@
 //! | module | shows |
 //! |---|---|
 //! | [`access`] | who is let in: certificates, headers, reviews, and what is remembered of them |
+//! | [`connections`] | how many there may be, how long each may take, and that strangers keep nobody out |
 //! | [`discovery`] | what clients and the aggregator are told of the API, whole documents |
 //! | [`objects`] | what a read answers: values, tables, names that are refused, verbs that are |
 //! | [`failures`] | each way in which a provider fails, with its Status |
 //! | [`reads`] | memory, single flight, budgets, limits and breakers |
 //! | [`life`] | certificates that change, metrics, audit lines, the end |
+//! | [`pulls`] | what pods pull, which do not, and each way in which that fails |
+//! | [`lookups`] | whether a secret is there, and no more |
 //! | [`process`] | the binary: arguments, logs, signals |
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::string_slice, clippy::unwrap_used)] // how tests fail
 
 mod access;
+mod connections;
 mod discovery;
 mod failures;
 #[path = "../kit/mod.rs"]
 mod kit;
 mod life;
+mod lookups;
 mod objects;
 mod process;
+mod pulls;
 mod reads;
 
 use std::time::Duration;

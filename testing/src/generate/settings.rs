@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{object, of, rarely};
+use crate::codegen;
 
 fn values(values: impl Into<Vec<Value>>) -> impl Strategy<Value = Value> {
     prop::sample::select(values.into())
@@ -15,16 +16,16 @@ fn maybe(times_in_a_hundred: u32, value: impl Strategy<Value = Value> + 'static)
 }
 
 fn managers() -> impl Strategy<Value = Value> {
-    let all = &["K8s", "AWS", "GCP", "Azure", "Vault", "Embedded"];
-    let some = prop::sample::subsequence(all.to_vec(), 1..=all.len()).prop_shuffle();
-    let first = prop::sample::select(all.to_vec());
+    let all = codegen::managers();
+    let some = prop::sample::subsequence(all.clone(), 1..=all.len()).prop_shuffle();
+    let first = prop::sample::select(all);
     (some, first, rarely(10), rarely(10)).prop_map(|(mut names, first, global, lower)| {
         if global {
-            names.push("Global");
+            names.push("Global".to_owned());
         }
         names.insert(0, first);
         names.dedup();
-        let case = |name: &str| if lower { name.to_lowercase() } else { name.to_owned() };
+        let case = |name: String| if lower { name.to_lowercase() } else { name };
         json!(names.into_iter().map(case).collect::<Vec<String>>())
     })
 }

@@ -17,6 +17,7 @@ pub struct Task {
     requests: Vec<String>,
     script: String,
     shapes: Vec<fn(&mut Value)>,
+    settings: Vec<fn(&mut Value)>,
     restarts: usize,
     waits: Option<(&'static str, &'static str, Value)>,
     twice: bool,
@@ -33,6 +34,7 @@ impl Task {
             requests: requests.iter().map(|request| (*request).to_owned()).collect(),
             script: HELPERS.to_owned(),
             shapes: Vec::new(),
+            settings: Vec::new(),
             restarts: 0,
             waits: None,
             twice: false,
@@ -69,6 +71,12 @@ impl Task {
     /// Its pod differs from others in this.
     pub fn shaped(mut self, shape: fn(&mut Value)) -> Self {
         self.shapes.push(shape);
+        self
+    }
+
+    /// The policy has other settings than for most.
+    pub fn with(mut self, settings: fn(&mut Value)) -> Self {
+        self.settings.push(settings);
         self
     }
 
@@ -120,6 +128,9 @@ impl Task {
     pub fn settings(&self, mut base: Value) -> Value {
         base["secretManagerTypes"] = json!(self.managers);
         base["k8sSecretManager"]["optional"] = json!(self.optional);
+        for change in &self.settings {
+            change(&mut base);
+        }
         base
     }
 
@@ -131,7 +142,7 @@ impl Task {
         let words = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
         pod["metadata"]["name"] = json!(words.collect::<Vec<_>>().join("-"));
         pod["metadata"]["namespace"] = json!(self.namespace);
-        let domain = self.namespace.rsplit('-').next();
+        let domain = self.namespace.strip_prefix("flytesnacks-").unwrap_or("development");
         pod["metadata"]["labels"]["domain"] = json!(domain);
         pod["spec"]["nodeName"] = json!(node::NAME);
         pod["spec"]["restartPolicy"] = json!(if self.restarts > 0 { "OnFailure" } else { "Never" });

@@ -1,11 +1,11 @@
 //! The chapter on settings: made of the schema of their types, whose descriptions are the fields' comments.
 
-use flyte_secrets_policy::settings::Settings;
-use schemars::Schema;
 use serde_json::{Map, Value};
 
+use super::{kind, names, resolved};
+
 /// The chapter.
-pub const CHAPTER: &str = "docs/src/settings.md";
+pub const FILE: &str = "docs/src/settings.md";
 
 const INTRODUCTION: &str = "\
 # Settings
@@ -27,11 +27,11 @@ These are Flyte's, mean nothing in a policy, and are accepted and ignored:
 
 ";
 
-/// Returns the chapter.
-pub fn chapter() -> String {
-    let mut chapter =
-        Chapter { schema: schemars::schema_for!(Settings), text: INTRODUCTION.to_owned(), ignored: Vec::new() };
-    chapter.section("", "", &chapter.schema.clone().to_value());
+/// Returns the chapter's text.
+pub fn text() -> String {
+    let schema = super::schema();
+    let mut chapter = Chapter { schema: &schema, text: INTRODUCTION.to_owned(), ignored: Vec::new() };
+    chapter.section("", "", &schema);
     chapter.text += IGNORED;
     for path in &chapter.ignored {
         chapter.text += &format!("* `{path}`\n");
@@ -39,19 +39,19 @@ pub fn chapter() -> String {
     chapter.text
 }
 
-struct Chapter {
-    schema: Schema,
+struct Chapter<'s> {
+    schema: &'s Value,
     text: String,
     /// Paths of keys without a meaning.
     ignored: Vec<String>,
 }
 
-impl Chapter {
+impl Chapter<'_> {
     /// Writes a section and those below it: `path` leads to it, and `default` is what its keys have.
     fn section(&mut self, path: &str, description: &str, section: &Value) {
         let (mut rows, mut below) = (String::new(), Vec::new());
         for (key, property) in properties(section) {
-            let inner = self.resolved(property).clone();
+            let inner = resolved(self.schema, property).clone();
             let place = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
             if property["$ref"] == "#/$defs/Ignored" {
                 self.ignored.push(place);
@@ -77,24 +77,16 @@ impl Chapter {
         }
     }
 
-    /// What a schema refers to; of a type that may be missing, the type.
-    fn resolved<'s>(&'s self, schema: &'s Value) -> &'s Value {
-        let schema = schema.get("anyOf").and_then(|types| types.get(0)).unwrap_or(schema);
-        match schema["$ref"].as_str().and_then(|path| self.schema.as_value().pointer(path.trim_start_matches('#'))) {
-            Some(definition) => definition,
-            None => schema,
-        }
-    }
-
     fn type_of(&self, schema: &Value) -> String {
-        let schema = self.resolved(schema);
-        if let Some(names) = schema["oneOf"].as_array() {
-            return names.iter().map(|name| code(&name["const"])).collect::<Vec<_>>().join(", ");
+        let schema = resolved(self.schema, schema);
+        if let Some(names) = names(schema) {
+            return names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         }
-        let kind = schema["type"].as_str().or_else(|| schema["type"][0].as_str()).unwrap_or_default();
-        match kind {
+        match kind(schema) {
             "boolean" => "`true`, `false`".to_owned(),
+            "integer" => "number".to_owned(),
             "array" => format!("list of {}", plural(self.type_of(&schema["items"]))),
+            "object" if schema["additionalProperties"] == true => "map".to_owned(),
             "object" => format!("map of {}", plural(self.type_of(&schema["additionalProperties"]))),
             "string" if schema["type"].as_array().is_some_and(|types| types.iter().any(|it| it == "number")) => {
                 "quantity".to_owned()
@@ -128,7 +120,7 @@ fn default_of(default: &Value) -> String {
         Value::Null => Vec::new(),
         Value::String(text) if text.is_empty() => Vec::new(),
         Value::Array(elements) => elements.iter().map(code).collect(),
-        Value::Object(members) => amounts(members),
+        Value::Object(members) if members.values().all(Value::is_string) => amounts(members),
         other => vec![code(other)],
     };
     if parts.is_empty() { "none".to_owned() } else { parts.join(", ") }

@@ -1,0 +1,115 @@
+//! The chart as it is, beside what Flyte's charts make: a task's pod as Flyte 2's executor creates it, and as Flyte 1's propeller
+//! does.
+
+use anyhow::{Result, ensure};
+use flyte_secrets_policy::names::kubernetes::secret_name;
+use flyte_secrets_testing::golden::same;
+use flyte_secrets_testing::pods::{kubernetes_store, pod, with};
+use serde_json::{Value, json};
+
+use crate::cluster::{Answer, Caller};
+use crate::gateway::NAMESPACE;
+use crate::report::Report;
+use crate::tools::repository;
+use crate::world::{TASKS, World};
+
+/// The name under which `flyte create secret` stores `db-password`.
+const NAME: &str = "u__org__flyte__domain__development__project__flytesnacks__key__db-password";
+const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
+
+pub async fn run(report: &mut Report, world: &mut World) -> Result<()> {
+    world.hold(&kubernetes_store(&[(NAME, b"t0ken")])).await?;
+    report.section("Flyte 2, with the chart's defaults");
+    beside(world, "v2-binary.yaml", "flyte-binary").await?;
+    world.install_plain(&[]).await?;
+    report.check("a pod of the executor's gets the secret that flyte create secret has stored", arrives(world)).await;
+    report.check("a pod of another creator is rejected with 403", other_creator(world)).await;
+    report.check("a pod of the executor's without a stored secret is rejected with 400", missing(world)).await;
+    report.section("Flyte 1, with flyte.version=1");
+    beside(world, "v1-core.yaml", "flytepropeller").await?;
+    world.install_plain(&["flyte.version=1"]).await?;
+    report.check("a pod of propeller's refers to a Secret of its namespace", refers(world)).await;
+    Ok(())
+}
+
+/// Makes what Flyte's chart makes, as far as the policy comes near it: the ConfigMap, and the service account that creates tasks.
+async fn beside(world: &World, config: &str, account: &str) -> Result<()> {
+    let cluster = &world.cluster;
+    let text = std::fs::read_to_string(repository(&format!("cli/tests/flyte/{config}")))?;
+    let config_map: Value = serde_yaml::from_str(&text)?;
+    cluster.apply(&format!("/api/v1/namespaces/{NAMESPACE}/configmaps"), &config_map).await?;
+    cluster.account(NAMESPACE, account).await?;
+    let kind = |kind: &str| json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": { "name": account } });
+    let rule = json!({ "apiGroups": [""], "resources": ["pods"], "verbs": ["create", "delete"] });
+    let role = with(kind("ClusterRole"), "/rules", json!([rule]));
+    cluster.apply(&format!("{RBAC}/clusterroles"), &role).await?;
+    let reference = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": account });
+    let subject = json!({ "kind": "ServiceAccount", "namespace": NAMESPACE, "name": account });
+    let binding = with(with(kind("ClusterRoleBinding"), "/roleRef", reference), "/subjects", json!([subject]));
+    cluster.apply(&format!("{RBAC}/clusterrolebindings"), &binding).await?;
+    cluster.settle().await;
+    Ok(())
+}
+
+/// A service account of Flyte's, as the API server knows it.
+fn account(world: &World, name: &str) -> Result<Caller> {
+    let groups = ["system:serviceaccounts", "system:serviceaccounts:flyte", "system:authenticated"];
+    world.cluster.impersonate(&format!("system:serviceaccount:{NAMESPACE}:{name}"), &groups)
+}
+
+/// A task's pod of Flyte 2, which asks for a key as the SDK's `Secret(key, as_env_var="DB_PASSWORD")` does.
+fn task(key: &str) -> Value {
+    let request = format!("key: '{key}' mount_requirement: ENV_VAR env_var: 'DB_PASSWORD'");
+    let pod = with(pod(&[&request]), "/metadata/namespace", json!(NAMESPACE));
+    with(pod, "/metadata/labels/organization", json!("flyte"))
+}
+
+async fn create(caller: &Caller, namespace: &str, pod: &Value) -> Result<Answer> {
+    let answer = caller.create_pod(namespace, pod).await?;
+    if answer.code == 201 {
+        caller.delete_pod(namespace, "task-1").await?;
+    }
+    Ok(answer)
+}
+
+/// The value itself, or a reference to the Secret that holds it: the pod runs in the Secret's namespace.
+async fn arrives(world: &World) -> Result<()> {
+    let created = create(&account(world, "flyte-binary")?, NAMESPACE, &task("db-password")).await?.ok()?;
+    let variables = created["spec"]["containers"][0]["env"].as_array().cloned().unwrap_or_default();
+    let found = variables.iter().find(|variable| variable["name"] == "DB_PASSWORD");
+    let reference = &found.unwrap_or(&Value::Null)["valueFrom"]["secretKeyRef"];
+    let value = &found.unwrap_or(&Value::Null)["value"];
+    let stored = json!({ "name": secret_name(NAME), "key": NAME });
+    ensure!(*value == "t0ken" || *reference == stored, "{variables:?}");
+    Ok(())
+}
+
+async fn other_creator(world: &World) -> Result<()> {
+    let answer = create(&world.cluster.admin, NAMESPACE, &task("db-password")).await?;
+    let message = answer.refused(403)?;
+    ensure!(message.contains("who creates the pod is not in tenancy.creators"), "{message}");
+    Ok(())
+}
+
+async fn missing(world: &World) -> Result<()> {
+    let answer = create(&account(world, "flyte-binary")?, NAMESPACE, &task("nothing")).await?;
+    let message = answer.refused(400)?;
+    ensure!(message.contains("u__org__flyte__domain__development__project__flytesnacks__key__nothing"), "{message}");
+    Ok(())
+}
+
+/// Flyte 1 sets no label `organization`.
+async fn refers(world: &World) -> Result<()> {
+    let request = "group: 'db' key: 'password' mount_requirement: ENV_VAR";
+    let mut pod = pod(&[request]);
+    if let Some(labels) = pod["metadata"]["labels"].as_object_mut() {
+        labels.remove("organization");
+    }
+    let created = create(&account(world, "flytepropeller")?, TASKS, &pod).await?.ok()?;
+    let source = json!({ "secretKeyRef": { "name": "db", "key": "password", "optional": true } });
+    let variables = json!([
+        { "name": "FLYTE_SECRETS_ENV_PREFIX", "value": "_FSEC_" },
+        { "name": "_FSEC_DB_PASSWORD", "valueFrom": source },
+    ]);
+    same(&variables, &created["spec"]["containers"][0]["env"])
+}

@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# A pod that pulls, end to end: the policy grants, the gateway reads from moto's AWS, and the puller writes what the task gets.
+#
+# Called by `make demo-pull`, which has built what it runs.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+build=$1
+moto=$2
+work=$(mktemp -d)
+trap 'kill $(jobs -p) 2> /dev/null || true; wait 2> /dev/null || true; rm -rf "$work"' EXIT
+
+heading() { printf '\n\033[1;36m── %s\033[0m\n\n' "$1"; }
+
+wait_for() {
+  for _ in $(seq 150); do
+    "${@:2}" > /dev/null 2>&1 && return
+    sleep 0.2
+  done
+  echo "$1 does not start; its log:" >&2
+  cat "$work"/*.log >&2
+  exit 1
+}
+
+answers() {
+  python3 -c 'import ssl, sys, urllib.request as u; u.urlopen(sys.argv[1], context=ssl._create_unverified_context())' "$1"
+}
+
+export AWS_ACCESS_KEY_ID=demo AWS_SECRET_ACCESS_KEY=demo AWS_DEFAULT_REGION=eu-west-1
+
+read -r port gateway pods < <(python3 -c 'import socket
+taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+print(*(socket.getsockname()[1] for socket in taken))')
+"$moto/bin/moto_server" --port "$port" > "$work/moto.log" 2>&1 &
+"$build/examples/stand-in-cluster" "$work" "127.0.0.1:$gateway" > "$work/cluster.log" 2>&1 &
+wait_for "moto" answers "http://127.0.0.1:$port/moto-api/"
+wait_for "the stand-in for the API server" test -s "$work/kubeconfig" -a -s "$work/ca.crt"
+
+heading "secrets in AWS Secrets Manager: two of the project's, one of the domain's"
+"$moto/bin/python" gateway/demo/store.py "http://127.0.0.1:$port"
+
+# One file for the policy and for the gateway.
+cat > "$work/settings.yaml" <<END
+secretManagerTypes: [Embedded]
+embeddedSecretManagerConfig:
+  type: AWS
+  awsConfig: { region: eu-west-1 }
+  delivery: Pull
+  lookup: "Off"
+  pull:
+    gateway: https://localhost:$pods
+    ca: |
+$(sed 's/^/      /' "$work/ca.crt")
+END
+cat > "$work/gateway.yaml" <<END
+listen: 127.0.0.1:$gateway
+tls: { certFile: $work/tls.crt, keyFile: $work/tls.key }
+access: { kubeconfig: $work/kubeconfig }
+providers:
+  aws: { regions: [eu-west-1], endpoint: "http://127.0.0.1:$port" }
+pods:
+  listen: 127.0.0.1:$pods
+  settings:
+$(sed 's/^/    /' "$work/settings.yaml")
+shutdown: { delay: 0s }
+END
+"$build/secret-gateway" --config "$work/gateway.yaml" > "$work/audit.log" 2> "$work/gateway.log" &
+wait_for "the gateway" answers "https://127.0.0.1:$gateway/readyz"
+
+sed 's/organization: flyte$/organization: acme/' testing/demo/pod.yaml > "$work/task.yaml"
+"$build/flyte-secrets" preview --file "$work/task.yaml" --settings "$work/settings.yaml" --output json > "$work/pod.json"
+
+heading "the pod's init container, as the policy writes it"
+python3 - "$work" "$(sed -n 's/.*server: "\(.*\)" .*/\1/p' "$work/kubeconfig")" <<'END'
+import json, sys, urllib.request as request
+work, server = sys.argv[1:]
+pod = json.load(open(f"{work}/pod.json"))
+pod = pod["items"][0] if pod.get("kind") == "List" else pod
+json.dump(pod, open(f"{work}/pod.json", "w"))
+ours = pod["spec"]["initContainers"][0]
+print(json.dumps([arg if len(arg) < 100 else arg[:20] + "…" for arg in ours["args"]], indent=2))
+open(f"{work}/args", "w").write("\0".join(ours["args"]))
+name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
+url = f"{server}/api/v1/namespaces/{namespace}/pods"
+request.urlopen(request.Request(url, json.dumps(pod).encode(), {"content-type": "application/json"}))
+open(f"{work}/token", "w").write(name)
+END
+
+heading "the puller"
+root=$work/root
+mkdir -p "$root/etc/flyte/secrets" "$root/run/flyte/secrets-env" "$root/run/flyte/secrets-token"
+cp "$work/token" "$root/run/flyte/secrets-token/token"
+mapfile -d '' -t args < "$work/args"
+FLYTE_SECRETS_PULL_ROOT=$root "$build/flyte-secrets-pull" "${args[@]}"
+
+heading "the folder of files, and the file of which the kubelet makes variables"
+(cd "$root" && tail -n +1 etc/flyte/secrets/* run/flyte/secrets-env/env)
+
+heading "the gateway's audit log"
+cat "$work/audit.log"
+
+heading "values in the pod, the audit log and the gateway's log"
+values=(-e 'correct horse' -e MIIB -e xoxb-demo -e "$(printf 'correct horse' | base64 | cut -c1-14)" -e "$(printf xoxb-demo | base64)")
+grep -q -F "${values[@]}" "$root/run/flyte/secrets-env/env" || { echo "the search finds nothing where they are"; exit 1; }
+! grep -F "${values[@]}" "$work/pod.json" "$work/audit.log" "$work/gateway.log" || exit 1
+echo none

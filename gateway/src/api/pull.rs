@@ -1,0 +1,273 @@
+//! `/v1/pull`: a pod's secrets, by its token alone. The request has no body; the answer is the core's `answer`.
+
+use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Instant, SystemTime};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use bytes::Bytes;
+use flyte_secrets_policy::answer::{CONTENT_TYPE, Head, PATH};
+use flyte_secrets_policy::env_file;
+use flyte_secrets_policy::grant::Grant;
+use flyte_secrets_policy::settings::Tenancy;
+use flyte_secrets_policy::tenancy::{self, Origin};
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use tokio::task::JoinSet;
+
+use super::status::Status;
+use super::{Health, health};
+use crate::access::pods::{Bound, Identifier, NotIdentified};
+use crate::audit;
+use crate::config::Pods;
+use crate::metrics::{ByResult, Metrics};
+use crate::provider::Value;
+use crate::store::{Found, NotFound, Store};
+
+/// What pulls are answered with.
+pub struct Pulls {
+    /// Which pod asks.
+    pub identifier: Identifier,
+    /// Where secrets are.
+    pub store: Store,
+    /// Who may have what, and how much.
+    pub config: Pods,
+    /// What Prometheus sees.
+    pub metrics: Arc<Metrics>,
+    /// Who pulled what.
+    pub audit: Arc<audit::Log>,
+    /// Pulls under way, by namespace.
+    pub turns: Turns,
+}
+
+/// The listener of pods: pulls and health alone.
+pub fn router(pulls: Arc<Pulls>, health: Arc<Health>) -> Router {
+    Router::new()
+        .route(PATH, post(pull))
+        .with_state(pulls)
+        .merge(health::router(health))
+        .fallback(|| async { Status::no_such_path() })
+        .method_not_allowed_fallback(|request: Parts| async move {
+            Status::method_not_allowed(format!("{} is not supported here", request.method))
+        })
+}
+
+/// What is known of a pull so far. At its end it is counted, and its audit line is written: also if the pod leaves before.
+struct Trail<'a> {
+    pulls: &'a Pulls,
+    start: Instant,
+    pod: Option<Bound>,
+    scope: Option<String>,
+    names: Vec<String>,
+    /// In one word, and as an HTTP status.
+    outcome: (&'static str, u16),
+}
+
+impl<'a> Trail<'a> {
+    fn start(pulls: &'a Pulls) -> Self {
+        pulls.metrics.pulls_in_flight.inc();
+        let outcome = super::GONE;
+        Self { pulls, start: Instant::now(), pod: None, scope: None, names: Vec::new(), outcome }
+    }
+}
+
+impl Drop for Trail<'_> {
+    fn drop(&mut self) {
+        let Self { pulls, outcome: (outcome, code), .. } = *self;
+        let duration = self.start.elapsed();
+        pulls.metrics.pulls_in_flight.dec();
+        pulls.metrics.pulls.get_or_create(&ByResult { result: outcome }).inc();
+        pulls.metrics.pull_seconds.observe(duration.as_secs_f64());
+        let unlogged = match self.pod {
+            Some(_) => 0,
+            None => match pulls.audit.sample() {
+                Some(unlogged) => unlogged,
+                None => return,
+            },
+        };
+        pulls.audit.write(&audit::Pull {
+            time: SystemTime::now(),
+            audit: "pull",
+            pod: self.pod.as_ref(),
+            scope: self.scope.as_deref(),
+            names: &self.names,
+            duration,
+            outcome,
+            code,
+            unlogged,
+        });
+    }
+}
+
+async fn pull(State(pulls): State<Arc<Pulls>>, headers: HeaderMap) -> Response {
+    let mut trail = Trail::start(&pulls);
+    let answer = answer(&mut trail, &pulls, &headers).await;
+    trail.outcome = answer.as_ref().map_or_else(|status| (status.reason, status.code), |_| ("ok", 200));
+    answer.unwrap_or_else(|status| status.into_response())
+}
+
+async fn answer(trail: &mut Trail<'_>, pulls: &Arc<Pulls>, headers: &HeaderMap) -> Result<Response, Box<Status>> {
+    let unknown = |why: NotIdentified| Box::new(Status::not_identified(&why));
+    let token = bearer(headers).ok_or(NotIdentified::NoToken).map_err(unknown)?;
+    let pod = trail.pod.insert(pulls.identifier.review(token).await.map_err(unknown)?);
+    let limit = pulls.config.pulls_per_namespace;
+    let _turn = pulls.turns.enter(&pod.namespace, limit).ok_or_else(|| Box::new(Status::too_many_pulls()))?;
+    let grant = Arc::new(pulls.identifier.grant(pod).await.map_err(unknown)?);
+    trail.scope = Some([&*grant.organization, &grant.domain, &grant.project].join("/"));
+    let tenancy: &Tenancy = &pulls.config.settings.tenancy;
+    let origin = Origin { namespace: &pod.namespace, service_account: &pod.service_account, creator: None };
+    tenancy::check(tenancy, grant.scope(), &origin).map_err(|why| Box::new(Status::tenancy(&why)))?;
+    let (files, variables) = find(pulls, &grant, &mut trail.names).await?;
+    for (key, value) in grant.variables.iter().zip(&variables) {
+        env_file::check(value.bytes()).map_err(|why| Box::new(Status::no_variable(key, why)))?;
+    }
+    let lengths = |values: &[Arc<Value>]| values.iter().map(|value| value.len() as u64).collect::<Vec<_>>();
+    let head = Head::new(&grant, lengths(&files), lengths(&variables));
+    let line = head.to_line().map_err(|_| Box::new(Status::broken()))?;
+    let values = files.into_iter().chain(variables).map(|value| Bytes::from_owner(Shared(value)));
+    let body = Chunks::new(std::iter::once(Bytes::from(line)).chain(values));
+    if body.left > pulls.config.max_bytes {
+        let limit = pulls.config.max_bytes;
+        return Err(Box::new(Status::too_much(format!(
+            "the pod's secrets exceed the limit of {limit} bytes for each pull"
+        ))));
+    }
+    let mut response = Body::new(body).into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+type Values = Vec<Arc<Value>>;
+
+/// The values of a grant, files and variables, and the names under which they were found.
+async fn find(
+    pulls: &Arc<Pulls>,
+    grant: &Arc<Grant>,
+    names: &mut Vec<String>,
+) -> Result<(Values, Values), Box<Status>> {
+    let keys: Vec<&String> = grant.files.iter().chain(&grant.variables).collect();
+    if keys.len() > pulls.config.max_secrets {
+        let (count, limit) = (keys.len(), pulls.config.max_secrets);
+        return Err(Box::new(Status::too_much(format!("{count} secrets exceed the limit of {limit} for each pod"))));
+    }
+    let mut finding = JoinSet::new();
+    for (number, key) in keys.iter().enumerate() {
+        let (pulls, grant, key) = (Arc::clone(pulls), Arc::clone(grant), (*key).clone());
+        finding.spawn(async move { (number, pulls.store.find(grant.scope(), &key).await) });
+    }
+    let mut found: Vec<Option<Result<Found, NotFound>>> = keys.iter().map(|_| None).collect();
+    while let Some(answer) = finding.join_next().await {
+        if let Ok((number, outcome)) = answer
+            && let Some(place) = found.get_mut(number)
+        {
+            *place = Some(outcome);
+        }
+    }
+    let mut values = Vec::new();
+    let mut failures = Vec::new();
+    for (key, outcome) in keys.iter().zip(found) {
+        match outcome {
+            Some(Ok(Found { value, name })) => {
+                values.push(value);
+                names.push(name);
+            }
+            Some(Err(why)) => failures.push(Status::not_found(key, &why)),
+            None => return Err(Box::new(Status::broken())),
+        }
+    }
+    names.sort_unstable();
+    names.dedup();
+    if let Some(status) = Status::together(failures) {
+        names.clear();
+        return Err(Box::new(status));
+    }
+    let variables = values.split_off(grant.files.len());
+    Ok((values, variables))
+}
+
+/// Pulls under way, by namespace.
+#[derive(Clone, Default)]
+pub struct Turns(Arc<Mutex<HashMap<String, usize>>>);
+
+/// One of them; it ends when it is dropped.
+struct Turn<'a>(&'a Turns, String);
+
+impl Turns {
+    fn enter(&self, namespace: &str, limit: usize) -> Option<Turn<'_>> {
+        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let under_way = turns.entry(namespace.to_owned()).or_default();
+        if *under_way >= limit {
+            return None;
+        }
+        *under_way += 1;
+        Some(Turn(self, namespace.to_owned()))
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut turns = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(under_way) = turns.get_mut(&self.1) {
+            *under_way -= 1;
+            if *under_way == 0 {
+                turns.remove(&self.1);
+            }
+        }
+    }
+}
+
+/// A value that the reader may remember, sent from where it is.
+struct Shared(Arc<Value>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        self.0.bytes()
+    }
+}
+
+/// A body of known length in several pieces.
+struct Chunks {
+    pieces: VecDeque<Bytes>,
+    left: u64,
+}
+
+impl Chunks {
+    fn new(pieces: impl Iterator<Item = Bytes>) -> Self {
+        let pieces: VecDeque<_> = pieces.filter(|piece| !piece.is_empty()).collect();
+        let left = pieces.iter().map(|piece| piece.len() as u64).sum();
+        Self { pieces, left }
+    }
+}
+
+impl HttpBody for Chunks {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let piece = self.pieces.pop_front();
+        self.left -= piece.as_ref().map_or(0, |piece| piece.len() as u64);
+        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}

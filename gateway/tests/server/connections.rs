@@ -1,0 +1,213 @@
+//! Connections: how long each may take, how many there may be, and that strangers keep nobody else out.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use axum::http::Method;
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::aws;
+use crate::kit::{FRONT_PROXY, Kit, USER, client};
+
+/// Times that a test can wait for.
+const SHORT: &str = "limits: { handshakeTimeout: 300ms, headTimeout: 300ms, idleTimeout: 700ms, \
+                     unverifiedLifetime: 1500ms }";
+
+/// By when a connection must have ended; the longest time of [`SHORT`], the time to end it, and a machine under load.
+const SOON: Duration = Duration::from_secs(8);
+
+/// The preface of HTTP/2 with empty settings.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+/// The frame of a head that announces more of it.
+const HALF_A_HEAD: &[u8] = b"\0\0\x01\x01\0\0\0\0\x01\x82";
+
+/// How long it takes until the other end has closed the stream, if it does.
+async fn ended(mut stream: impl tokio::io::AsyncRead + Unpin) -> Option<Duration> {
+    let start = Instant::now();
+    let reading = async {
+        let mut bytes = [0; 1024];
+        while stream.read(&mut bytes).await.is_ok_and(|count| count > 0) {}
+    };
+    timeout(SOON, reading).await.ok().map(|()| start.elapsed())
+}
+
+#[tokio::test]
+async fn a_connection_that_says_too_little_ends() {
+    let kit = Kit::start(SHORT).await;
+    let front_proxy = kit.authority.client(FRONT_PROXY);
+    let mut waiting = JoinSet::new();
+
+    let half_a_head = [PREFACE, HALF_A_HEAD].concat();
+    let beginnings: [(&str, &[u8], &[u8]); 8] = [
+        ("silence over HTTP/2", b"h2", b""),
+        ("silence over HTTP/1", b"http/1.1", b""),
+        ("half a preface", b"h2", &PREFACE[..20]),
+        ("half a preface over HTTP/1", b"http/1.1", b"PRI * HT"),
+        ("no settings", b"h2", &PREFACE[..24]),
+        ("no request", b"h2", PREFACE),
+        ("half a head over HTTP/2", b"h2", &half_a_head),
+        ("half a head over HTTP/1", b"http/1.1", b"GET /readyz HTTP/1.1\r\nhost: local"),
+    ];
+    for identity in [None, Some(&front_proxy)] {
+        for (what, protocol, bytes) in beginnings {
+            let versions = rustls::ALL_VERSIONS;
+            let stream = client::handshake(kit.address, &kit.server_authority, identity, protocol, versions).await;
+            let mut stream = stream.unwrap();
+            stream.write_all(bytes).await.unwrap();
+            let what = format!("{what}, verified: {}", identity.is_some());
+            waiting.spawn(async move { (what, ended(stream).await) });
+        }
+    }
+
+    let plain: [(&str, SocketAddr, &[u8]); 5] = [
+        ("silence before TLS", kit.address, b""),
+        ("half a ClientHello", kit.address, b"\x16\x03\x01\x02\0\x01"),
+        ("silence without TLS", kit.metrics_address, b""),
+        ("half a preface without TLS", kit.metrics_address, b"PRI * HT"),
+        ("half a head without TLS", kit.metrics_address, b"GET /metrics HTTP/1.1\r\n"),
+    ];
+    for (what, address, bytes) in plain {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        waiting.spawn(async move { (what.to_owned(), ended(stream).await) });
+    }
+
+    // A ClientHello that never comes to its end, although something always comes.
+    let mut stream = TcpStream::connect(kit.address).await.unwrap();
+    waiting.spawn(async move {
+        let start = Instant::now();
+        let slow = async {
+            let (head, rest) = (b"\x16\x03\x01\x40\0\x01\0\x3f\xfc", [0]);
+            let mut written = stream.write_all(head).await;
+            while written.is_ok() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                written = stream.write_all(&rest).await;
+            }
+        };
+        ("slow TLS".to_owned(), timeout(SOON, slow).await.ok().map(|()| start.elapsed()))
+    });
+
+    // Pings are answered by the client's connection itself.
+    for requests in [0, 1] {
+        for identity in [None, Some(&front_proxy)] {
+            let versions = rustls::ALL_VERSIONS;
+            let stream =
+                client::handshake(kit.address, &kit.server_authority, identity, b"h2", versions).await.unwrap();
+            let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+            let connection = tokio::spawn(connection);
+            let what = format!("pings after {requests} requests, verified: {}", identity.is_some());
+            waiting.spawn(async move {
+                for _ in 0..requests {
+                    let request = axum::http::Request::get("https://localhost/readyz").body(Empty::<Bytes>::new());
+                    sender.send_request(request.unwrap()).await.unwrap();
+                }
+                let start = Instant::now();
+                (what, timeout(SOON, connection).await.ok().map(|_| start.elapsed()))
+            });
+        }
+    }
+
+    let outcomes = waiting.join_all().await;
+    let open: Vec<_> = outcomes.iter().filter(|(_, took)| took.is_none()).map(|(what, _)| what).collect();
+    assert_eq!(open, Vec::<&String>::new(), "still open after {SOON:?}");
+}
+
+#[tokio::test]
+async fn a_stranger_who_keeps_asking_has_a_lifetime_and_the_front_proxy_has_none() {
+    let kit = Kit::start(SHORT).await;
+    let (front_proxy, stranger) = (kit.client().await, kit.connect(None).await);
+    let start = Instant::now();
+    while stranger.send(Method::GET, "/readyz").await.is_ok_and(|answer| answer.status == 200) {
+        assert!(start.elapsed() < SOON, "still open");
+        assert_eq!(front_proxy.get("/readyz").await.status, 200);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(start.elapsed() > Duration::from_secs(1), "{:?}", start.elapsed());
+    for _ in 0..10 {
+        assert_eq!(front_proxy.get(&aws("key")).await.status, 200);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// The API server on a new connection and a probe are served, in a moment.
+async fn is_served(kit: &Kit) {
+    let served = timeout(SOON, async {
+        let api_server = kit.client().await.get(&aws("key")).await.status;
+        let probe = kit.connect(None).await.get("/readyz").await.status;
+        let metrics = kit.plain("/readyz").await.status;
+        (api_server, probe, metrics)
+    });
+    assert_eq!(served.await.ok(), Some((200, 200, 200)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strangers_keep_neither_the_api_server_nor_probes_out() {
+    let kit = Kit::start("limits: { connections: 32, unverified: 16 }").await;
+    let before = kit.client().await;
+    assert_eq!(before.get(&aws("key")).await.status, 200);
+    let mut silent = Vec::new();
+    for _ in 0..100 {
+        silent.push(TcpStream::connect(kit.address).await.unwrap());
+        silent.push(TcpStream::connect(kit.metrics_address).await.unwrap());
+    }
+    is_served(&kit).await;
+
+    let mut asked = Vec::new();
+    for _ in 0..50 {
+        let stranger = kit.connect(None).await;
+        assert_eq!(stranger.get("/apis").await.status, 401);
+        asked.push(stranger);
+    }
+    is_served(&kit).await;
+    assert_eq!(before.get(&aws("key")).await.status, 200, "the front proxy's connection stays");
+
+    // While they keep coming.
+    let address = kit.address;
+    let flood = tokio::spawn(async move {
+        let mut streams = std::collections::VecDeque::new();
+        loop {
+            streams.push_back(TcpStream::connect(address).await);
+            streams.truncate(500);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    for _ in 0..5 {
+        is_served(&kit).await;
+    }
+    flood.abort();
+    let metrics = kit.metrics().await;
+    let evicted = metrics.lines().find_map(|line| {
+        line.strip_prefix("secret_gateway_connections_evicted_total{listener=\"api\"} ")?.parse::<u32>().ok()
+    });
+    assert!(evicted >= Some(84), "{metrics}");
+    assert_eq!(before.get(&aws("key")).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_sockets_than_there_are_places_keep_nobody_out() {
+    const SOCKETS: usize = 4200;
+    let limit = getrlimit(Resource::Nofile);
+    let enough = u64::try_from(SOCKETS * 2 + 1000).unwrap();
+    if limit.maximum.is_some_and(|maximum| maximum < enough) {
+        println!("not run: needs {enough} open files, and the limit is {limit:?}");
+        assert!(std::env::var_os("CI").is_none(), "the limit of open files must be {enough} in CI");
+        return;
+    }
+    setrlimit(Resource::Nofile, Rlimit { current: Some(enough.max(limit.current.unwrap_or(0))), ..limit }).unwrap();
+    let kit = Kit::start("").await;
+    let mut silent = Vec::new();
+    for _ in 0..SOCKETS {
+        silent.push(TcpStream::connect(kit.address).await.unwrap());
+    }
+    is_served(&kit).await;
+    drop(silent);
+    assert_eq!(kit.client().await.user(USER).get(&aws("key")).await.status, 200);
+}

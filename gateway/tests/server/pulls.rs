@@ -1,0 +1,400 @@
+//! Pulls: what pods get, which get nothing, and each way in which that fails.
+
+use std::time::Duration;
+
+use axum::http::Method;
+use flyte_secrets_policy::answer::Head;
+use flyte_secrets_policy::grant::Grant;
+use flyte_secrets_policy::names::kubernetes::secret_name;
+use secret_gateway::provider::{Failure, Value as Secret};
+use serde_json::{Value, json};
+
+use crate::kit::Kit;
+use crate::kit::client::{Answer, Client};
+use crate::kit::memory::{CANARY, text};
+use crate::status;
+
+const AUDIENCE: &str = "secret-gateway.flyte.org";
+
+/// A store and tenants.
+const PODS: &str = "
+pods:
+  listen: 127.0.0.1:0
+  settings:
+    embeddedSecretManagerConfig: { awsConfig: { region: us-east-2 }, nameSchemes: [canonical] }
+    tenancy: { namespaceTemplate: '{{ project }}-{{ domain }}', serviceAccounts: [default] }
+";
+
+fn grant(files: &[&str], variables: &[&str]) -> Grant {
+    let own = |keys: &[&str]| keys.iter().map(|key| (*key).to_owned()).collect();
+    Grant {
+        gateway: "https://localhost".to_owned(),
+        ca: "pem".to_owned(),
+        organization: "acme".to_owned(),
+        domain: "development".to_owned(),
+        project: "snacks".to_owned(),
+        patience: Duration::from_secs(60),
+        refresh: None,
+        files: own(files),
+        variables: own(variables),
+    }
+}
+
+fn pod(grant: &Grant) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "namespace": "snacks-development", "name": "a0", "uid": "uid-0" },
+        "spec": {
+            "nodeName": "node-1",
+            "containers": [{ "name": "main" }],
+            "initContainers": [{ "name": "flyte-secrets", "args": grant.to_args() }],
+        },
+        "status": { "phase": "Pending" },
+    })
+}
+
+fn user(name: &str, pod: &str, uid: &str) -> Value {
+    json!({
+        "username": format!("system:serviceaccount:snacks-development:{name}"),
+        "extra": {
+            "authentication.kubernetes.io/pod-name": [pod],
+            "authentication.kubernetes.io/pod-uid": [uid],
+        },
+    })
+}
+
+/// A gateway, and a pod with this grant and the token `good`.
+async fn start(lines: &str, grant: &Grant) -> Kit {
+    let kit = Kit::start(lines).await;
+    kit.cluster.object("pods", pod(grant));
+    kit.cluster.token("good", AUDIENCE, user("default", "a0", "uid-0"));
+    kit
+}
+
+async fn pull(client: &Client, token: &str) -> Answer {
+    let client = client.with("authorization", &format!("Bearer {token}"));
+    client.send(Method::POST, "/v1/pull").await.expect("an answer")
+}
+
+fn name(key: &str) -> String {
+    format!("u__org__acme__domain__development__project__snacks__key__{key}")
+}
+
+/// The audit line of the pod.
+fn line(names: &[String], outcome: &str, code: u16) -> Value {
+    json!({
+        "audit": "pull",
+        "namespace": "snacks-development",
+        "pod": "a0",
+        "uid": "uid-0",
+        "serviceAccount": "default",
+        "node": "node-1",
+        "scope": "acme/development/snacks",
+        "names": names,
+        "outcome": outcome,
+        "code": code,
+    })
+}
+
+#[tokio::test]
+async fn a_pod_gets_what_it_was_granted_and_nothing_it_claims() {
+    let grant = grant(&["tls.crt", "other"], &["db-password", "tls.crt"]);
+    let kit = start(PODS, &grant).await;
+    let mut claims = pod(&grant);
+    claims["metadata"]["labels"] = json!({ "organization": "globex", "project": "x", "domain": "y" });
+    claims["metadata"]["annotations"] = json!({ "flyte.secrets/s0": "x" });
+    kit.cluster.object("pods", claims);
+    let organization = "u__org__acme__domain____project____key__other";
+    kit.memory.behave(move |asked, _| match asked {
+        asked if asked == name("tls.crt") => (Duration::ZERO, Ok(Secret::Binary(vec![0, 0xff].into()))),
+        asked if asked == organization => (Duration::ZERO, Ok(text(CANARY))),
+        asked if asked == name("db-password") => (Duration::ZERO, Ok(text(CANARY))),
+        _ => (Duration::ZERO, Err(Failure::NotFound)),
+    });
+    // A binary value is no variable.
+    let client = kit.pod().await;
+    let answer = pull(&client, "good").await;
+    let message = "secret \"tls.crt\" cannot be a variable: the value is not UTF-8 text; request it as a FILE";
+    assert_eq!((answer.status, answer.json()), (422, status(422, "Invalid", message)));
+
+    let grant = self::grant(&["tls.crt", "other"], &["db-password"]);
+    kit.cluster.object("pods", pod(&grant));
+    let answer = pull(&client, "good").await;
+    let length = CANARY.len() as u64;
+    let head = Head::new(&grant, [2, length], [length]).to_line().unwrap();
+    let body = [head.as_bytes(), b"\0\xff", CANARY.as_bytes(), CANARY.as_bytes()].concat();
+    assert_eq!((answer.status, &answer.body), (200, &body));
+    let headers = ["content-type", "cache-control", "content-length"].map(|name| answer.header(name).unwrap());
+    assert_eq!(headers, ["application/vnd.flyte.secrets.v1", "no-store", &body.len().to_string()]);
+    let names = [organization.to_owned(), name("db-password"), name("tls.crt")];
+    assert_eq!(kit.audit().await, [line(&names, "Invalid", 422), line(&names, "ok", 200)]);
+    assert!(!kit.audit.text().contains(CANARY) && !kit.metrics().await.contains(CANARY));
+    assert!(kit.metrics().await.contains("secret_gateway_pulls_total{result=\"ok\"} 1\n"));
+}
+
+#[tokio::test]
+async fn who_is_not_the_pod_gets_nothing() {
+    let kit = start(PODS, &grant(&["a"], &[])).await;
+    let cluster = &kit.cluster;
+    let own = |name: &str, change: &dyn Fn(&mut Value)| {
+        let mut pod = pod(&grant(&["a"], &[]));
+        pod["metadata"]["name"] = json!(name);
+        change(&mut pod);
+        cluster.object("pods", pod);
+        cluster.token(name, AUDIENCE, user("default", name, "uid-0"));
+    };
+    cluster.token("audience", "https://kubernetes.default.svc", user("default", "a0", "uid-0"));
+    cluster.token("person", AUDIENCE, json!({ "username": "admin", "extra": user("x", "a0", "uid-0")["extra"] }));
+    let unbound = json!({ "username": "system:serviceaccount:snacks-development:default", "extra": {} });
+    cluster.token("unbound", AUDIENCE, unbound);
+    cluster.token("deleted", AUDIENCE, user("default", "gone", "uid-0"));
+    cluster.token("reused", AUDIENCE, user("default", "a0", "uid-1"));
+    cluster.token("account", AUDIENCE, user("other", "a0", "uid-0"));
+    own("terminating", &|pod| pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z"));
+    own("finished", &|pod| pod["status"]["phase"] = json!("Succeeded"));
+    own("failed", &|pod| pod["status"]["phase"] = json!("Failed"));
+    own("plain", &|pod| pod["spec"]["initContainers"] = json!([{ "name": "other" }]));
+    own("malformed", &|pod| pod["spec"]["initContainers"][0]["args"] = json!(["pull", "--x"]));
+    let tenant = Grant { project: "other".to_owned(), ..grant(&["a"], &[]) }.to_args();
+    own("tenant", &|pod| pod["spec"]["initContainers"][0]["args"] = json!(tenant));
+
+    let (unauthorized, forbidden) = ((401, "Unauthorized"), (403, "Forbidden"));
+    let unknown = "the token is invalid, expired or for another audience";
+    let gone = "the token's pod does not exist any more";
+    let ended = "the pod has ended or is being deleted";
+    let no_grant = "the pod has no init container \"flyte-secrets\" with a grant: ";
+    let table = [
+        ("unknown", unauthorized, unknown.to_owned()),
+        ("audience", unauthorized, unknown.to_owned()),
+        ("person", unauthorized, "the token is not bound to a pod".to_owned()),
+        ("unbound", unauthorized, "the token is not bound to a pod".to_owned()),
+        ("deleted", unauthorized, gone.to_owned()),
+        ("reused", unauthorized, gone.to_owned()),
+        ("terminating", forbidden, ended.to_owned()),
+        ("finished", forbidden, ended.to_owned()),
+        ("failed", forbidden, ended.to_owned()),
+        ("plain", forbidden, format!("{no_grant}it is missing")),
+        ("malformed", forbidden, format!("{no_grant}unknown option \"--x\"")),
+        (
+            "tenant",
+            forbidden,
+            "the pod is in namespace \"snacks-development\", but secrets of its project, domain and organization are for \
+             pods in namespace \"other-development\"; correct the labels, or run the task where its project runs"
+                .to_owned(),
+        ),
+        (
+            "account",
+            forbidden,
+            "service account \"other\" must not have secrets; run the task as another, or let the operator add it to \
+             tenancy.serviceAccounts"
+                .to_owned(),
+        ),
+    ];
+    let client = kit.pod().await;
+    for (token, (code, reason), message) in &table {
+        let answer = pull(&client, token).await;
+        assert_eq!((answer.status, answer.json()), (*code, status(*code, reason, message)), "{token}");
+    }
+    for header in ["", "Bearer ", "Basic good", "good"] {
+        let answer = client.with("authorization", header).send(Method::POST, "/v1/pull").await.unwrap();
+        assert_eq!(answer.json(), status(401, "Unauthorized", "missing bearer token"), "{header:?}");
+    }
+    let lines = kit.audit().await;
+    let outcomes = |code: u16| lines.iter().filter(move |line| line["code"] == code);
+    let known = table.iter().filter(|(_, (code, _), _)| *code == 403).count();
+    assert_eq!(outcomes(403).count(), known);
+    // Of tokens that are no pod's, few lines are written.
+    assert!((1..6).contains(&outcomes(401).count()), "{lines:?}");
+    for line in &lines {
+        let reason = if line["code"] == 403 { "Forbidden" } else { "Unauthorized" };
+        assert_eq!((&line["outcome"], &line["names"]), (&json!(reason), &json!([])), "{line}");
+    }
+    assert_eq!(kit.memory.calls(), 0);
+}
+
+#[tokio::test]
+async fn the_front_proxys_word_counts_for_nothing_here() {
+    let kit = start(PODS, &grant(&["a"], &[])).await;
+    let client = kit.pod().await.user("system:admin");
+    let object = "/apis/secret-gateway.flyte.org/v1alpha1/awssecrets/us-east-2:u__org__o";
+    for (method, path, code) in [
+        (Method::GET, object, 404),
+        (Method::GET, "/metrics", 404),
+        (Method::GET, "/v1/pull", 405),
+        (Method::POST, "/v1/pull", 401),
+        (Method::GET, "/readyz", 200),
+    ] {
+        assert_eq!(client.send(method.clone(), path).await.unwrap().status, code, "{method} {path}");
+    }
+    // Nor is a pull answered where the API is.
+    let answer = kit.client().await.with("authorization", "Bearer good").send(Method::POST, "/v1/pull").await.unwrap();
+    assert_eq!(answer.status, 404);
+    assert_eq!(kit.memory.calls(), 0);
+}
+
+#[tokio::test]
+async fn what_the_store_says_is_told_by_key() {
+    let kit =
+        start(&format!("{PODS}reads: {{ retries: 0, breaker: {{ failures: 100 }} }}"), &grant(&["a"], &["b"])).await;
+    let client = kit.pod().await;
+    let looked_up = |key: &str| {
+        let name = |scope| format!("u__org__acme__{scope}__key__{key} (AWSSecret in us-east-2)");
+        ["domain__development__project__snacks", "domain__development__project__", "domain____project__"]
+            .map(name)
+            .join(", ")
+    };
+    let missing = |key: &str| {
+        format!("secret {key:?}: not found; looked up {}; store it under one of these names", looked_up(key))
+    };
+    kit.memory.fail(Failure::NotFound);
+    let answer = pull(&client, "good").await;
+    let message = [missing("a"), missing("b")].join("; ");
+    assert_eq!((answer.status, answer.json()), (404, status(404, "NotFound", &message)));
+    assert_eq!(kit.audit().await, [line(&[], "NotFound", 404)]);
+
+    let table = [
+        (Failure::Throttled(Some(Duration::from_secs(3))), 429, Some("3")),
+        (Failure::Unreachable("down".to_owned()), 503, None),
+        (Failure::Slow, 504, None),
+        (Failure::Forbidden("secretsmanager:GetSecretValue".to_owned()), 403, None),
+    ];
+    for (failure, code, retry_after) in table {
+        let message = format!("secret \"c\": {failure}");
+        kit.cluster.object("pods", pod(&grant(&["c"], &[])));
+        kit.memory.fail(failure);
+        let answer = pull(&client, "good").await;
+        let json = answer.json();
+        assert_eq!((answer.status, answer.header("retry-after")), (code, retry_after));
+        assert!(
+            json["message"] == message
+                || code == 403 && json["message"].as_str().unwrap().starts_with("secret \"c\": ")
+        );
+    }
+    // What may pass goes before what is missing.
+    kit.cluster.object("pods", pod(&grant(&["d", "e"], &[])));
+    kit.memory.behave(|name, _| match name.ends_with("__e") {
+        true => (Duration::ZERO, Err(Failure::Unreachable("down".to_owned()))),
+        false => (Duration::ZERO, Err(Failure::NotFound)),
+    });
+    assert_eq!(pull(&client, "good").await.status, 503);
+    // An empty value, and a name that the store cannot have.
+    kit.memory.answer(Duration::ZERO, Ok(text("")));
+    kit.cluster.object("pods", pod(&grant(&["f"], &[])));
+    let message = format!("secret \"f\": us-east-2:{} holds an empty value; store the secret again", name("f"));
+    assert_eq!(pull(&client, "good").await.json(), status(422, "Invalid", &message));
+    kit.cluster.object("pods", pod(&grant(&[], &["g/h"])));
+    assert_eq!(pull(&client, "good").await.status, 403);
+}
+
+#[tokio::test]
+async fn an_api_server_that_does_not_answer_is_503() {
+    let kit = start(PODS, &grant(&["a"], &[])).await;
+    let client = kit.pod().await;
+    let says = |why| format!("the API server could not say which pod this is ({why}); try again later");
+    let table = [
+        (500, says("it answered with an error")),
+        (403, says("the gateway's service account needs create tokenreviews and get pods")),
+    ];
+    for (code, message) in table {
+        kit.cluster.fail(Some(code));
+        let answer = pull(&client, "good").await;
+        let mut wanted = status(503, "ServiceUnavailable", &message);
+        wanted["details"] = json!({ "retryAfterSeconds": 1 });
+        assert_eq!((answer.status, answer.header("retry-after"), answer.json()), (503, Some("1"), wanted));
+    }
+    kit.cluster.fail(None);
+    assert_eq!(pull(&client, "good").await.status, 200);
+}
+
+#[tokio::test]
+async fn many_pods_ask_a_provider_once() {
+    let kit = start(&format!("{PODS}reads: {{ timeout: 60s }}"), &grant(&["a"], &["a"])).await;
+    kit.memory.hold();
+    let mut pulls = tokio::task::JoinSet::new();
+    for _ in 0..200 {
+        let client = kit.pod().await;
+        pulls.spawn(async move { pull(&client, "good").await });
+    }
+    crate::eventually(async || kit.metrics().await.contains("secret_gateway_pulls_in_flight 200\n")).await;
+    kit.memory.release();
+    let answers = pulls.join_all().await;
+    assert!(answers.iter().all(|answer| answer.status == 200 && answer.body == answers[0].body));
+    assert_eq!(kit.memory.asked(), [("us-east-2".to_owned(), name("a"))]);
+}
+
+#[tokio::test]
+async fn pulls_are_limited() {
+    let limits = "  pullsPerNamespace: 1\n  maxSecrets: 2\n  maxBytes: 100\n";
+    let kit = start(&format!("{PODS}{limits}"), &grant(&["a"], &[])).await;
+    let client = kit.pod().await;
+    kit.memory.hold();
+    let first = tokio::spawn({
+        let client = client.clone();
+        async move { pull(&client, "good").await }
+    });
+    crate::eventually(async || kit.memory.calls() == 1).await;
+    let mut busy = status(429, "TooManyRequests", "too many pulls of this namespace are under way; try again later");
+    busy["details"] = json!({ "retryAfterSeconds": 1 });
+    assert_eq!(pull(&client, "good").await.json(), busy);
+    kit.memory.release();
+    assert_eq!(first.await.unwrap().status, 200);
+
+    let too_large = |message| status(413, "RequestEntityTooLarge", message);
+    kit.cluster.object("pods", pod(&grant(&["a", "b", "c"], &[])));
+    assert_eq!(pull(&client, "good").await.json(), too_large("3 secrets exceed the limit of 2 for each pod"));
+    kit.memory.answer(Duration::ZERO, Ok(text(&"x".repeat(100))));
+    kit.cluster.object("pods", pod(&grant(&["b"], &[])));
+    let message = "the pod's secrets exceed the limit of 100 bytes for each pull";
+    assert_eq!(pull(&client, "good").await.json(), too_large(message));
+}
+
+#[tokio::test]
+async fn azures_values_are_unpacked() {
+    let pods = "
+pods:
+  listen: 127.0.0.1:0
+  settings: { embeddedSecretManagerConfig: { azureConfig: { vaultURI: 'https://flyte.vault.azure.net/' } } }
+";
+    let kit = start(pods, &grant(&["a"], &[])).await;
+    kit.memory.answer(Duration::ZERO, Ok(text(r#"{"type":"BINARY","value":"AP8="}"#)));
+    let client = kit.pod().await;
+    assert!(pull(&client, "good").await.body.ends_with(b"}],\"variables\":[]}\n\0\xff"));
+    kit.cluster.object("pods", pod(&grant(&["b"], &[])));
+    kit.memory.answer(Duration::ZERO, Ok(text(CANARY)));
+    let answer = pull(&client, "good").await;
+    assert_eq!(answer.status, 422);
+    assert!(answer.text().contains("something else than Flyte's JSON") && !answer.text().contains("c4n4ry"));
+}
+
+#[tokio::test]
+async fn kubernetes_secrets_are_read_by_the_gateway() {
+    let pods = "
+pods: { listen: 127.0.0.1:0, settings: { embeddedSecretManagerConfig: { nameSchemes: [canonical] } } }
+reads: { retries: 0 }
+";
+    let kit = start(pods, &grant(&["a"], &["b"])).await;
+    let secret = |name: &str, data: Value| {
+        json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": { "namespace": "flyte", "name": secret_name(name) },
+            "data": data,
+        })
+    };
+    let [a, b] = ["a", "b"].map(name);
+    kit.cluster.object("secrets", secret(&a, json!({ &*a: "AP8=" })));
+    kit.cluster.object("secrets", secret(&b, json!({ "other": "eA==" })));
+    let client = kit.pod().await;
+    let answer = pull(&client, "good").await;
+    let object = secret_name(&b);
+    let message = format!(
+        "secret \"b\": the provider's answer cannot be used: Secret flyte/{object} has no value under {b:?}; store it there"
+    );
+    assert_eq!((answer.status, &answer.json()["message"]), (503, &json!(message)));
+    kit.cluster.object("secrets", secret(&b, json!({ &*b: "eA==" })));
+    assert!(pull(&client, "good").await.body.ends_with(b"\n\0\xffx"));
+    // No object of the API, which would show them to whoever may read the gateway's.
+    let path = format!("/apis/secret-gateway.flyte.org/v1alpha1/secrets/flyte:{a}");
+    assert_eq!(kit.client().await.get(&path).await.status, 404);
+}

@@ -1,0 +1,54 @@
+//! The puller as a process: arguments in, exit code and log lines out.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use flyte_secrets_policy::grant::{Grant, READY};
+use flyte_secrets_pull::request::Gateway;
+use flyte_secrets_pull::{Places, run};
+use rustix::process::{Resource, Rlimit, setrlimit};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag::register_conditional_shutdown;
+
+/// The folder that stands for `/`, for trying it out of a container.
+const ROOT: &str = "FLYTE_SECRETS_PULL_ROOT";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let root = std::env::var_os(ROOT).unwrap_or_else(|| "/".into());
+    let places = Places::under(Path::new(&root));
+    if let [command] = args.as_slice()
+        && command == READY
+    {
+        return if places.ready().exists() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    match pull(&args, &places) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log(&format!("secrets not pulled: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn pull(args: &[String], places: &Places) -> Result<(), Box<dyn std::error::Error>> {
+    // Values must not get into files other than the granted ones.
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    // As a container's first process it would not be ended by a signal without a handler.
+    for signal in [SIGTERM, SIGINT] {
+        register_conditional_shutdown(signal, 128 + signal, Arc::new(AtomicBool::new(true)))?;
+    }
+    let grant = Grant::parse(args)?;
+    let gateway = Gateway::new(&grant)?;
+    match grant.refresh {
+        Some(every) => run::refresh(&gateway, &grant, places, every, &log)?,
+        None => log(&run::pulled(&grant, run::run(&gateway, &grant, places, &log)?)),
+    }
+    Ok(())
+}
+
+fn log(line: &str) {
+    eprintln!("{line}");
+}

@@ -1,0 +1,233 @@
+//! One request to the gateway, and its answer written into the pod.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flyte_secrets_policy::answer::{HEAD_LIMIT, Head, PATH};
+use flyte_secrets_policy::env_file;
+use flyte_secrets_policy::grant::Grant;
+use serde::Deserialize;
+use ureq::Agent;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
+
+use crate::Places;
+use crate::write::{self, NotWritten, Staged};
+
+/// Everybody in the pod may read files: tasks run as any user.
+const FILE_MODE: u32 = 0o444;
+
+/// The kubelet alone reads the env file, as root.
+const ENV_MODE: u32 = 0o400;
+
+/// How long one attempt may take to connect, and to be answered.
+const CONNECT: Duration = Duration::from_secs(5);
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// How long one attempt may take.
+pub const ATTEMPT: Duration = Duration::from_secs(60);
+
+/// The longest `Retry-After` that is respected.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// What is read of an answer that is an error.
+const STATUS_LIMIT: u64 = 64 * 1024;
+
+/// Why a pull failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The grant's authority cannot be used.
+    #[error("invalid value of option --ca: {0}")]
+    Authority(&'static str),
+    /// The kubelet has not written the token.
+    #[error("cannot read the service account token {}: {error}", path.display())]
+    Token {
+        /// Where it should be.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The gateway was not reached.
+    #[error("cannot reach the secret gateway: {0}")]
+    Transport(#[from] ureq::Error),
+    /// The gateway has nothing for this pod, or not now.
+    #[error("{code} {reason}: {message}")]
+    Status {
+        /// The HTTP status.
+        code: u16,
+        /// The reason of Kubernetes' `Status`.
+        reason: String,
+        /// Its message, on one line.
+        message: String,
+        /// What the gateway asks for.
+        retry_after: Option<Duration>,
+    },
+    /// The answer ended early.
+    #[error("the answer was cut off: {0}")]
+    CutOff(io::Error),
+    /// The answer is not what was granted.
+    #[error("unexpected answer of the secret gateway: {0}")]
+    Answer(&'static str),
+    /// A secret cannot be a variable.
+    #[error("secret {key:?} cannot be a variable: {problem}")]
+    Variable {
+        /// The secret's key.
+        key: String,
+        /// Why.
+        problem: env_file::Error,
+    },
+    /// The startup probe would not learn of it.
+    #[error("cannot mark the pull as done: {0}")]
+    Ready(io::Error),
+    /// A volume does not take what was pulled.
+    #[error(transparent)]
+    Write(#[from] NotWritten),
+}
+
+impl From<write::Error> for Error {
+    fn from(error: write::Error) -> Self {
+        match error {
+            write::Error::Write(error) => Self::Write(error),
+            write::Error::Read(error) => Self::CutOff(error),
+        }
+    }
+}
+
+impl Error {
+    /// Whether another attempt may succeed.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Transport(_) | Self::CutOff(_) => true,
+            Self::Status { code, .. } => matches!(code, 429 | 500..),
+            _ => false,
+        }
+    }
+
+    /// How long the gateway asks to wait.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+/// The gateway, as far as it is known.
+pub struct Gateway {
+    agent: Agent,
+    url: String,
+}
+
+/// Kubernetes' `Status`, as far as it is read.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Status {
+    reason: String,
+    message: String,
+}
+
+impl Gateway {
+    /// Returns the gateway of a grant.
+    ///
+    /// # Errors
+    /// Its authority is not PEM of certificates.
+    pub fn new(grant: &Grant) -> Result<Self, Error> {
+        let mut authorities: Vec<Certificate> = Vec::new();
+        for item in ureq::tls::parse_pem(grant.ca.as_bytes()) {
+            match item.map_err(|_| Error::Authority("it is not PEM"))? {
+                PemItem::Certificate(certificate) => authorities.push(certificate),
+                _ => return Err(Error::Authority("expected certificates only")),
+            }
+        }
+        if authorities.is_empty() {
+            return Err(Error::Authority("it has no certificate"));
+        }
+        let tls = TlsConfig::builder()
+            .root_certs(RootCerts::Specific(Arc::new(authorities)))
+            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .build();
+        let agent = Agent::config_builder()
+            .tls_config(tls)
+            .https_only(true)
+            .http_status_as_error(false)
+            .max_redirects(0)
+            // No environment changes where the token goes.
+            .proxy(None)
+            .user_agent(concat!("flyte-secrets-pull/", env!("CARGO_PKG_VERSION")))
+            .timeout_connect(Some(CONNECT))
+            .timeout_recv_response(Some(ANSWER))
+            // A gateway that was replaced is connected to anew.
+            .max_idle_connections(0)
+            .build()
+            .into();
+        Ok(Self { agent, url: [&grant.gateway, PATH].concat() })
+    }
+
+    /// Pulls what was granted, writes it, and returns how many files have changed.
+    ///
+    /// # Errors
+    /// Nothing has changed, unless a volume failed while files got their names.
+    pub fn pull(&self, grant: &Grant, places: &Places, timeout: Duration) -> Result<usize, Error> {
+        let token =
+            fs::read_to_string(&places.token).map_err(|error| Error::Token { path: places.token.clone(), error })?;
+        let request = self.agent.post(&self.url).header("authorization", ["Bearer ", token.trim()].concat());
+        let answer = request.config().timeout_global(Some(timeout)).build().send_empty()?;
+        let (parts, body) = answer.into_parts();
+        if parts.status != 200 {
+            let after = parts.headers.get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+            return Err(status(parts.status.as_u16(), after, body.into_reader()));
+        }
+        let mut body = BufReader::new(body.into_reader());
+        let staged = stage(grant, places, &mut body)?;
+        match body.read(&mut [0]) {
+            Ok(0) => Ok(staged.commit()?),
+            Ok(_) => Err(Error::Answer("it is longer than its head says")),
+            Err(error) => Err(Error::CutOff(error)),
+        }
+    }
+}
+
+fn status(code: u16, after: Option<u64>, body: impl Read) -> Error {
+    let mut text = Vec::new();
+    // What cannot be read is not said.
+    let _ = body.take(STATUS_LIMIT).read_to_end(&mut text);
+    let Status { reason, message } = serde_json::from_slice(&text).unwrap_or_default();
+    // One line, whoever answered.
+    let line = |text: String| text.replace(|c: char| c.is_control(), " ");
+    let retry_after = after.map(|seconds| Duration::from_secs(seconds).min(LONGEST_PAUSE));
+    let message = if message.is_empty() { "the answer is not a Status".to_owned() } else { line(message) };
+    Error::Status { code, reason: line(reason), message, retry_after }
+}
+
+/// Writes an answer's values under temporary names.
+fn stage(grant: &Grant, places: &Places, body: &mut impl BufRead) -> Result<Staged, Error> {
+    let mut line = Vec::new();
+    body.take(HEAD_LIMIT as u64).read_until(b'\n', &mut line).map_err(Error::CutOff)?;
+    let head = Head::parse(&line).map_err(|_| Error::Answer("its head is not JSON of the expected shape"))?;
+    if !head.answers(grant) {
+        return Err(Error::Answer("it is for another grant"));
+    }
+    let mut staged = Staged::default();
+    for file in &head.files {
+        staged.add(&places.files.join(&file.name), FILE_MODE, body, file.bytes)?;
+    }
+    let mut env = Vec::new();
+    for ((name, key), entry) in grant.named_variables().zip(&head.variables) {
+        let failed = |problem| Error::Variable { key: key.to_owned(), problem };
+        if entry.bytes > env_file::VALUE_LIMIT as u64 {
+            return Err(failed(env_file::Error::TooLarge));
+        }
+        let mut value = Vec::new();
+        let read = body.take(entry.bytes).read_to_end(&mut value).map_err(Error::CutOff)?;
+        if read as u64 != entry.bytes {
+            return Err(Error::CutOff(io::ErrorKind::UnexpectedEof.into()));
+        }
+        env_file::append(&mut env, &name, &value).map_err(failed)?;
+    }
+    if !head.variables.is_empty() {
+        staged.add(&places.env_file(), ENV_MODE, &mut env.as_slice(), env.len() as u64)?;
+    }
+    Ok(staged)
+}

@@ -1,0 +1,111 @@
+//! A gateway that answers as it is told.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use serde_json::json;
+
+/// What it does with one connection.
+#[derive(Clone)]
+pub enum Answer {
+    /// Closes it before TLS.
+    Close,
+    /// Sends these bytes, and ends.
+    Bytes(Vec<u8>),
+}
+
+/// An answer as HTTP/1.1 has it.
+pub fn http(code: u16, headers: &str, body: &[u8]) -> Answer {
+    let head = format!("HTTP/1.1 {code} X\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
+    Answer::Bytes([head.as_bytes(), body].concat())
+}
+
+/// A failure as Kubernetes tells it.
+pub fn status(code: u16, headers: &str, reason: &str, message: &str) -> Answer {
+    http(code, headers, json!({ "kind": "Status", "reason": reason, "message": message }).to_string().as_bytes())
+}
+
+/// What the body of a pull is.
+pub fn body(files: &[(&str, &[u8])], variables: &[(&str, &[u8])]) -> Vec<u8> {
+    let entries = |values: &[(&str, &[u8])]| {
+        values.iter().map(|(name, value)| json!({ "name": name, "bytes": value.len() })).collect::<Vec<_>>()
+    };
+    let mut body = json!({ "files": entries(files), "variables": entries(variables) }).to_string().into_bytes();
+    body.push(b'\n');
+    for (_, value) in [files, variables].concat() {
+        body.extend_from_slice(value);
+    }
+    body
+}
+
+pub struct Gateway {
+    pub address: String,
+    pub ca: String,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+impl Gateway {
+    /// Answers each connection with the next of these, the last one again and again.
+    pub fn start(answers: Vec<Answer>) -> Self {
+        let authority_key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let ca = params.self_signed(&authority_key).unwrap().pem();
+        let issuer = Issuer::new(params, authority_key);
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &issuer).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let (config, seen) = (Arc::new(config), Arc::clone(&requests));
+        thread::spawn(move || {
+            for (number, connection) in listener.incoming().enumerate() {
+                match &answers[number.min(answers.len() - 1)] {
+                    Answer::Close => drop(connection),
+                    // A client that does not trust us is no failure here.
+                    Answer::Bytes(bytes) => _ = serve(connection.unwrap(), &config, bytes, &seen),
+                }
+            }
+        });
+        Self { address, ca, requests }
+    }
+
+    /// The heads of all requests.
+    pub fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
+    }
+}
+
+fn serve(
+    connection: TcpStream,
+    config: &Arc<ServerConfig>,
+    answer: &[u8],
+    seen: &Mutex<Vec<String>>,
+) -> std::io::Result<()> {
+    let tls = ServerConnection::new(Arc::clone(config)).unwrap();
+    let mut stream = BufReader::new(StreamOwned::new(tls, connection));
+    let mut head = String::new();
+    while stream.read_line(&mut head)? > 2 {}
+    seen.lock().unwrap().push(head);
+    let mut stream = stream.into_inner();
+    stream.write_all(answer)?;
+    stream.conn.send_close_notify();
+    stream.flush()?;
+    stream.sock.shutdown(Shutdown::Write)?;
+    // Until the client has read it all.
+    stream.sock.read_to_end(&mut Vec::new())?;
+    Ok(())
+}

@@ -1,0 +1,191 @@
+//! Pulls: what is written, what is tried again, and what ends it.
+
+use std::cell::RefCell;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use flyte_secrets_policy::grant::Grant;
+use flyte_secrets_pull::request::Gateway as Client;
+use flyte_secrets_pull::{Places, run};
+
+use crate::double::{Answer, Gateway, body, http, status};
+use crate::{container, expected, grant, listing};
+
+/// Pulls; its outcome in words, and what was logged without the lengths of pauses.
+fn pull(grant: &Grant, places: &Places) -> (Result<usize, String>, Vec<String>) {
+    let lines = RefCell::new(Vec::new());
+    let log = |line: &str| lines.borrow_mut().push(line.split("; retrying in").next().unwrap().to_owned());
+    let client = Client::new(grant).unwrap();
+    let outcome = run::run(&client, grant, places, &log).map_err(|failure| failure.to_string());
+    (outcome, lines.into_inner())
+}
+
+#[test]
+fn what_was_granted_is_written() {
+    let big: Vec<u8> = (0..64u32 << 20).map(|number| number.to_le_bytes()[1] ^ 0x5a).collect();
+    let gateway = Gateway::start(vec![http(
+        200,
+        "",
+        &body(&[("tls.crt", b"\0\xff\r\n"), ("big", &big), ("empty", b"")], &[("v0", b"two\nlines"), ("v1", b"x=$y")]),
+    )]);
+    let (_root, places) = container();
+    let grant = grant(&gateway.address, &gateway.ca, &["tls.crt", "big", "empty"], &["db password", "other"]);
+    assert_eq!(pull(&grant, &places), (Ok(4), vec![]));
+    assert!(
+        listing(&places.files)
+            == expected(&[("big", 0o444, &big), ("empty", 0o444, b""), ("tls.crt", 0o444, b"\0\xff\r\n")])
+    );
+    assert_eq!(listing(&places.env), expected(&[("env", 0o400, b"v0='two\nlines'\nv1='x=$y'\n")]));
+    let version = env!("CARGO_PKG_VERSION");
+    let host = gateway.address.trim_start_matches("https://");
+    let mut head: Vec<_> = gateway.requests()[0].trim().lines().map(str::to_owned).collect();
+    head[1..].sort();
+    let wanted = [
+        "POST /v1/pull HTTP/1.1".to_owned(),
+        "accept: */*".to_owned(),
+        "authorization: Bearer the-token".to_owned(),
+        "content-length: 0".to_owned(),
+        format!("host: {host}"),
+        format!("user-agent: flyte-secrets-pull/{version}"),
+    ];
+    assert_eq!(head, wanted);
+}
+
+#[test]
+fn what_may_pass_is_tried_again() {
+    let good = http(200, "", &body(&[("a", b"x")], &[]));
+    let Answer::Bytes(whole) = good.clone() else { panic!("no bytes") };
+    let gateway = Gateway::start(vec![
+        Answer::Close,
+        status(503, "retry-after: 1\r\n", "ServiceUnavailable", "the provider is down\u{1b}[0m"),
+        status(429, "", "TooManyRequests", "busy"),
+        http(504, "", b"<html>"),
+        Answer::Bytes(whole[..whole.len() - 1].to_vec()),
+        good,
+    ]);
+    let (_root, places) = container();
+    let (outcome, lines) = pull(&grant(&gateway.address, &gateway.ca, &["a"], &[]), &places);
+    assert_eq!(outcome, Ok(1));
+    let wanted = [
+        "attempt 1 failed: cannot reach the secret gateway: ",
+        "attempt 2 failed: 503 ServiceUnavailable: the provider is down [0m",
+        "attempt 3 failed: 429 TooManyRequests: busy",
+        "attempt 4 failed: 504 : the answer is not a Status",
+        "attempt 5 failed: the answer was cut off: ",
+    ];
+    assert_eq!(lines.len(), wanted.len(), "{lines:?}");
+    for (line, wanted) in lines.iter().zip(wanted) {
+        assert!(line.starts_with(wanted), "{line:?}");
+    }
+    assert_eq!(listing(&places.files), expected(&[("a", 0o444, b"x")]));
+}
+
+#[test]
+fn what_cannot_pass_ends_it_at_once() {
+    let ok = |files: &[(&str, &[u8])], variables: &[(&str, &[u8])]| http(200, "", &body(files, variables));
+    let one = |value: &[u8]| ok(&[("a", b"x")], &[("v0", value)]);
+    let longer = [body(&[("a", b"x")], &[("v0", b"y")]), b"z".to_vec()].concat();
+    let variable = |problem| format!("secret \"k\" cannot be a variable: {problem}");
+    let file = "request it as a FILE";
+    let other = "unexpected answer of the secret gateway: it is for another grant".to_owned();
+    let table = [
+        (status(401, "", "Unauthorized", "no such pod"), "401 Unauthorized: no such pod".to_owned()),
+        (status(403, "", "Forbidden", "tenancy"), "403 Forbidden: tenancy".to_owned()),
+        (status(404, "", "NotFound", "looked up n"), "404 NotFound: looked up n".to_owned()),
+        (one(b""), variable("the value is empty".to_owned())),
+        (
+            one(b"it's"),
+            variable(format!("the value contains a single quote, which Kubernetes' env files cannot hold; {file}")),
+        ),
+        (one(&[b'x'; 128 * 1024]), variable(format!("the value is larger than 130816 bytes; {file}"))),
+        (ok(&[("../a", b"x")], &[("v0", b"y")]), other.clone()),
+        (ok(&[("a", b"x")], &[]), other.clone()),
+        (ok(&[("a", b"x"), ("b", b"x")], &[("v0", b"y")]), other.clone()),
+        (ok(&[("a", b"x")], &[("v1", b"y")]), other),
+        (http(200, "", &longer), "unexpected answer of the secret gateway: it is longer than its head says".to_owned()),
+        (
+            http(200, "", b"{}\n"),
+            "unexpected answer of the secret gateway: its head is not JSON of the expected shape".to_owned(),
+        ),
+        (http(307, "location: https://localhost:1/\r\n", b""), "307 : the answer is not a Status".to_owned()),
+    ];
+    for (answer, wanted) in table {
+        let gateway = Gateway::start(vec![answer]);
+        let (_root, places) = container();
+        let outcome = pull(&grant(&gateway.address, &gateway.ca, &["a"], &["k"]), &places);
+        assert_eq!(outcome, (Err(wanted.clone()), vec![]));
+        assert_eq!((listing(&places.files), listing(&places.env)), (expected(&[]), expected(&[])), "{wanted}");
+        assert_eq!(gateway.requests().len(), 1, "{wanted}");
+    }
+}
+
+#[test]
+fn patience_ends() {
+    let gateway = Gateway::start(vec![status(503, "", "ServiceUnavailable", "down")]);
+    let (_root, places) = container();
+    let mut grant = grant(&gateway.address, &gateway.ca, &["a"], &[]);
+    grant.patience = Duration::from_secs(2);
+    let start = Instant::now();
+    let (outcome, lines) = pull(&grant, &places);
+    assert_eq!(outcome, Err("gave up after 2s: 503 ServiceUnavailable: down".to_owned()));
+    assert!(!lines.is_empty() && start.elapsed() < Duration::from_secs(3), "{lines:?} {:?}", start.elapsed());
+}
+
+#[test]
+fn a_gateway_of_another_authority_gets_no_token() {
+    let [gateway, other] = [(); 2].map(|()| Gateway::start(vec![http(200, "", &body(&[("a", b"x")], &[]))]));
+    let (_root, places) = container();
+    let mut grant = grant(&gateway.address, &other.ca, &["a"], &[]);
+    grant.patience = Duration::from_secs(1);
+    let (outcome, _) = pull(&grant, &places);
+    let error = outcome.unwrap_err();
+    assert!(error.starts_with("gave up after 1s: cannot reach the secret gateway: "), "{error}");
+    assert!(error.contains("invalid peer certificate"), "{error}");
+    assert_eq!(gateway.requests(), Vec::<String>::new());
+    for ca in ["", "no PEM", "-----BEGIN CERTIFICATE-----\n?"] {
+        grant.ca = ca.to_owned();
+        assert!(Client::new(&grant).is_err(), "{ca:?}");
+    }
+}
+
+#[test]
+fn a_token_that_is_missing_is_named() {
+    let gateway = Gateway::start(vec![Answer::Close]);
+    let (_root, places) = container();
+    fs::remove_file(&places.token).unwrap();
+    let (outcome, _) = pull(&grant(&gateway.address, &gateway.ca, &["a"], &[]), &places);
+    let wanted = format!(
+        "cannot read the service account token {}: No such file or directory (os error 2)",
+        places.token.display()
+    );
+    assert_eq!(outcome, Err(wanted));
+}
+
+#[test]
+fn refreshing_replaces_what_has_changed() {
+    let old = body(&[("a", b"old"), ("b", b"same")], &[]);
+    let new = body(&[("a", b"new"), ("b", b"same")], &[]);
+    let gateway =
+        Gateway::start(vec![http(200, "", &old), status(403, "", "Forbidden", "no longer"), http(200, "", &new)]);
+    let (_root, places) = container();
+    let grant = grant(&gateway.address, &gateway.ca, &["a", "b"], &[]);
+    let inode = |name| fs::metadata(places.files.join(name)).map(|it| it.ino()).ok();
+    let (sender, lines) = std::sync::mpsc::channel();
+    let in_background = (grant, places.clone());
+    thread::spawn(move || {
+        let (grant, places) = in_background;
+        let log = |line: &str| _ = sender.send((line.to_owned(), places.ready().exists()));
+        run::refresh(&Client::new(&grant).unwrap(), &grant, &places, Duration::from_millis(300), &log).unwrap();
+    });
+    let next = || lines.recv_timeout(Duration::from_secs(10)).unwrap();
+    assert_eq!(next(), ("pulled 2 as files and 0 as variables; 2 files written".to_owned(), false));
+    let before = (inode("a"), inode("b"));
+    assert_eq!(next(), ("not refreshed: 403 Forbidden: no longer".to_owned(), true));
+    assert_eq!((inode("a"), inode("b")), before);
+    assert_eq!(next(), ("pulled 2 as files and 0 as variables; 1 files written".to_owned(), true));
+    assert_ne!(inode("a"), before.0);
+    assert_eq!(inode("b"), before.1);
+    assert_eq!(listing(&places.files), expected(&[("a", 0o444, b"new"), ("b", 0o444, b"same")]));
+}

@@ -1,0 +1,394 @@
+//! What a pod was granted at admission, as arguments of the init container that pulls it.
+//!
+//! A pod's spec cannot be changed after admission, its labels and annotations can: so the grant is part of the spec. The
+//! policy writes it with [`Grant::to_args`], the gateway and the puller read it with [`Grant::parse`].
+//!
+//! ```text
+//! pull --gateway https://HOST:PORT --ca BASE64 --scope ORGANIZATION/DOMAIN/PROJECT --patience 2m [--refresh 5m]
+//!      [--file KEY]… [--env vN=KEY]…
+//! ```
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::cut;
+use crate::names::{self, Scope};
+
+/// The command that the arguments start with.
+pub const COMMAND: &str = "pull";
+
+/// The command of the startup probe: whether everything granted has been written.
+pub const READY: &str = "ready";
+
+/// The init container that pulls.
+pub const CONTAINER: &str = "flyte-secrets";
+
+/// The volume of files, mounted at [`SECRETS_DIR`](crate::pod::SECRETS_DIR).
+pub const FILES_VOLUME: &str = "flyte-secrets";
+
+/// The volume of the env file.
+pub const ENV_VOLUME: &str = "flyte-secrets-env";
+
+/// Where the init container mounts [`ENV_VOLUME`].
+pub const ENV_DIR: &str = "/run/flyte/secrets-env";
+
+/// The env file, in [`ENV_VOLUME`].
+pub const ENV_FILE: &str = "env";
+
+/// The volume of the service account token.
+pub const TOKEN_VOLUME: &str = "flyte-secrets-token";
+
+/// Where the init container mounts [`TOKEN_VOLUME`].
+pub const TOKEN_DIR: &str = "/run/flyte/secrets-token";
+
+/// The token, in [`TOKEN_VOLUME`].
+pub const TOKEN_FILE: &str = "token";
+
+/// The audience of the token by default.
+pub const AUDIENCE: &str = "secret-gateway.flyte.org";
+
+/// Everything that the init container is told.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Grant {
+    /// The gateway's pod listener, `https://host` with an optional port.
+    pub gateway: String,
+    /// The authority of the gateway's certificate, in PEM.
+    pub ca: String,
+    /// Whose secrets these are.
+    pub organization: String,
+    /// Domain.
+    pub domain: String,
+    /// Project.
+    pub project: String,
+    /// How long the puller retries before it fails, in whole seconds.
+    pub patience: Duration,
+    /// How often files are pulled again, in whole seconds; `None` for an init container that ends.
+    pub refresh: Option<Duration>,
+    /// Keys of secrets that become files; each is its file's name.
+    pub files: Vec<String>,
+    /// Keys of secrets that become variables; the env file has the n-th as `v<n>`.
+    pub variables: Vec<String>,
+}
+
+/// Why arguments are not a grant.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// The first argument is another one.
+    #[error("expected command `pull`")]
+    Command,
+    /// No such option.
+    #[error("unknown option {0:?}")]
+    Option(String),
+    /// An option without its value.
+    #[error("missing value of option {0}")]
+    NoValue(&'static str),
+    /// An option that is required.
+    #[error("missing required option {0}")]
+    Missing(&'static str),
+    /// An option or a key that is given twice.
+    #[error("option {0} is repeated")]
+    Repeated(&'static str),
+    /// A value that is not what the option takes.
+    #[error("invalid value {value:?} of option {option}: expected {expected}")]
+    Value {
+        /// The option.
+        option: &'static str,
+        /// Its value, cut.
+        value: String,
+        /// What it takes.
+        expected: &'static str,
+    },
+}
+
+const GATEWAY: &str = "--gateway";
+const CA: &str = "--ca";
+const SCOPE: &str = "--scope";
+const PATIENCE: &str = "--patience";
+const REFRESH: &str = "--refresh";
+const FILE: &str = "--file";
+const ENV: &str = "--env";
+
+impl Grant {
+    /// Returns the scope in which keys are looked up first.
+    pub fn scope(&self) -> Scope<'_> {
+        Scope { organization: &self.organization, domain: &self.domain, project: &self.project }
+    }
+
+    /// Grants a file, once.
+    pub fn grant_file(&mut self, key: &str) {
+        if !self.files.iter().any(|known| known == key) {
+            self.files.push(key.to_owned());
+        }
+    }
+
+    /// Grants a variable, once, and returns its name in the env file.
+    pub fn grant_variable(&mut self, key: &str) -> String {
+        let known = self.variables.iter().position(|known| known == key);
+        variable_name(known.unwrap_or_else(|| {
+            self.variables.push(key.to_owned());
+            self.variables.len() - 1
+        }))
+    }
+
+    /// Returns the variables' names in the env file, each with its secret's key.
+    pub fn named_variables(&self) -> impl Iterator<Item = (String, &str)> {
+        self.variables.iter().enumerate().map(|(number, key)| (variable_name(number), key.as_str()))
+    }
+
+    /// Returns the init container's arguments. [`Self::parse`] is the inverse.
+    pub fn to_args(&self) -> Vec<String> {
+        let scope = [&*self.organization, &self.domain, &self.project].join("/");
+        let mut args = vec![COMMAND.to_owned()];
+        let mut option = |name: &str, value: String| args.extend([name.to_owned(), value]);
+        option(GATEWAY, self.gateway.clone());
+        option(CA, STANDARD.encode(&self.ca));
+        option(SCOPE, scope);
+        option(PATIENCE, format_duration(self.patience));
+        if let Some(refresh) = self.refresh {
+            option(REFRESH, format_duration(refresh));
+        }
+        for key in &self.files {
+            option(FILE, key.clone());
+        }
+        for (name, key) in self.named_variables() {
+            option(ENV, [&name, "=", key].concat());
+        }
+        args
+    }
+
+    /// Reads an init container's arguments.
+    ///
+    /// # Errors
+    /// They are not a grant.
+    pub fn parse<S: AsRef<str>>(args: &[S]) -> Result<Self, Error> {
+        let mut args = args.iter().map(AsRef::as_ref);
+        if args.next() != Some(COMMAND) {
+            return Err(Error::Command);
+        }
+        let (mut gateway, mut ca, mut scope, mut patience, mut refresh) = (None, None, None, None, None);
+        let (mut files, mut variables) = (Vec::new(), Vec::new());
+        while let Some(name) = args.next() {
+            let name = [GATEWAY, CA, SCOPE, PATIENCE, REFRESH, FILE, ENV]
+                .into_iter()
+                .find(|known| *known == name)
+                .ok_or_else(|| Error::Option(cut(name).to_owned()))?;
+            let value = Value { option: name, text: args.next().ok_or(Error::NoValue(name))? };
+            match name {
+                GATEWAY => once(&mut gateway, name, value.address()?)?,
+                CA => once(&mut ca, name, value.pem()?)?,
+                SCOPE => once(&mut scope, name, value.scope()?)?,
+                PATIENCE => once(&mut patience, name, value.duration()?)?,
+                REFRESH => once(&mut refresh, name, value.duration()?)?,
+                FILE => files.push(value.file()?),
+                _ => variables.push(value.variable(variables.len())?),
+            }
+        }
+        for (option, keys) in [(FILE, &files), (ENV, &variables)] {
+            let mut sorted: Vec<_> = keys.iter().collect();
+            sorted.sort_unstable();
+            sorted.dedup();
+            if sorted.len() != keys.len() {
+                return Err(Error::Repeated(option));
+            }
+        }
+        let [organization, domain, project] = scope.ok_or(Error::Missing(SCOPE))?;
+        Ok(Self {
+            gateway: gateway.ok_or(Error::Missing(GATEWAY))?,
+            ca: ca.ok_or(Error::Missing(CA))?,
+            organization,
+            domain,
+            project,
+            patience: patience.ok_or(Error::Missing(PATIENCE))?,
+            refresh,
+            files,
+            variables,
+        })
+    }
+}
+
+fn once<T>(place: &mut Option<T>, option: &'static str, value: T) -> Result<(), Error> {
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(Error::Repeated(option)),
+    }
+}
+
+/// An option's value as it is given.
+#[derive(Clone, Copy)]
+struct Value<'a> {
+    option: &'static str,
+    text: &'a str,
+}
+
+impl Value<'_> {
+    fn expected(self, expected: &'static str) -> Error {
+        Error::Value { option: self.option, value: cut(self.text).to_owned(), expected }
+    }
+
+    fn address(self) -> Result<String, Error> {
+        match is_address(self.text) {
+            true => Ok(self.text.to_owned()),
+            false => Err(self.expected("https://host or https://host:port")),
+        }
+    }
+
+    fn pem(self) -> Result<String, Error> {
+        let bytes = STANDARD.decode(self.text).ok();
+        bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(|| self.expected("PEM in base64"))
+    }
+
+    fn scope(self) -> Result<[String; 3], Error> {
+        let parts: Vec<_> = self.text.split('/').collect();
+        match parts.as_slice() {
+            [organization, domain, project] if parts.iter().all(|part| names::is_part(part)) => {
+                Ok([organization, domain, project].map(|part| (*part).to_owned()))
+            }
+            _ => Err(self.expected("ORGANIZATION/DOMAIN/PROJECT")),
+        }
+    }
+
+    fn duration(self) -> Result<Duration, Error> {
+        parse_duration(self.text).ok_or_else(|| self.expected("a positive number and s, m or h"))
+    }
+
+    fn file(self) -> Result<String, Error> {
+        match is_file_name(self.text) {
+            true => Ok(self.text.to_owned()),
+            false => Err(self.expected("a file name")),
+        }
+    }
+
+    fn variable(self, number: usize) -> Result<String, Error> {
+        match self.text.split_once('=') {
+            Some((name, key)) if name == variable_name(number) && is_key(key) => Ok(key.to_owned()),
+            _ => Err(self.expected("v0=KEY, v1=KEY and so on, in this order")),
+        }
+    }
+}
+
+/// The name of a variable in the env file; ours, so that no user's name must fit Kubernetes' rules for keys.
+fn variable_name(number: usize) -> String {
+    format!("v{number}")
+}
+
+/// Whether a secret's key can be looked up, be printed on one line, and be an argument in which Kubernetes expands nothing.
+pub fn is_key(key: &str) -> bool {
+    !key.is_empty() && !key.contains(|c: char| c.is_control() || c == '$')
+}
+
+/// Whether a key can be a file's name: Linux has names of up to 255 bytes (`NAME_MAX`).
+pub fn is_file_name(key: &str) -> bool {
+    (1..=255).contains(&key.len())
+        && key.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'))
+        && !matches!(key, "." | "..")
+}
+
+/// Whether a text is the address of a gateway: `https://`, a host and an optional port, and nothing that Kubernetes would
+/// expand in an argument.
+pub fn is_address(text: &str) -> bool {
+    text.strip_prefix("https://").is_some_and(|host| {
+        !host.is_empty()
+            && host.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'.' | b':' | b'[' | b']'))
+    })
+}
+
+/// Reads a duration of whole seconds, minutes or hours: `90s`, `2m`, `1h`.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let number = text.strip_suffix(['s', 'm', 'h'])?;
+    let unit = match text.as_bytes().last() {
+        Some(b'h') => 3600,
+        Some(b'm') => 60,
+        _ => 1,
+    };
+    // No sign, and no leading zeros: a duration has one form for each unit.
+    if !number.bytes().all(|c| c.is_ascii_digit()) || number.starts_with('0') {
+        return None;
+    }
+    number.parse::<u64>().ok()?.checked_mul(unit).map(Duration::from_secs)
+}
+
+/// Writes a duration as [`parse_duration`] reads it, in its largest unit.
+pub fn format_duration(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds if seconds % 3600 == 0 => format!("{}h", seconds / 3600),
+        seconds if seconds % 60 == 0 => format!("{}m", seconds / 60),
+        seconds => format!("{seconds}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: [&str; 9] = [
+        "pull",
+        "--gateway",
+        "https://gw.flyte.svc:8444",
+        "--ca",
+        "cGVt",
+        "--scope",
+        "acme/development/snacks",
+        "--patience",
+        "2m",
+    ];
+
+    #[test]
+    fn arguments_are_what_the_book_says() {
+        let mut grant = Grant {
+            gateway: "https://gw.flyte.svc:8444".to_owned(),
+            ca: "pem".to_owned(),
+            organization: "acme".to_owned(),
+            domain: "development".to_owned(),
+            project: "snacks".to_owned(),
+            patience: Duration::from_secs(120),
+            refresh: None,
+            files: Vec::new(),
+            variables: Vec::new(),
+        };
+        for _ in 0..2 {
+            grant.grant_file("tls.crt");
+            assert_eq!(grant.grant_variable("db-password"), "v0");
+            assert_eq!(grant.grant_variable("a=b"), "v1");
+        }
+        let more = ["--file", "tls.crt", "--env", "v0=db-password", "--env", "v1=a=b"];
+        assert_eq!(grant.to_args(), [&START[..], &more].concat());
+        grant.refresh = Some(Duration::from_secs(90));
+        assert_eq!(grant.to_args(), [&START[..], &["--refresh", "90s"], &more].concat());
+    }
+
+    #[test]
+    fn other_arguments_are_rejected() {
+        let value = |option, value: &str, expected| Error::Value { option, value: value.to_owned(), expected };
+        let numbers = "v0=KEY, v1=KEY and so on, in this order";
+        let (scope, duration) = ("ORGANIZATION/DOMAIN/PROJECT", "a positive number and s, m or h");
+        let table: [(&[&str], Error); 14] = [
+            (&["--file", "../x"], value(FILE, "../x", "a file name")),
+            (&["--file", ".."], value(FILE, "..", "a file name")),
+            (&["--file", "a", "--file", "a"], Error::Repeated(FILE)),
+            (&["--env", "v0=a", "--env", "v1=a"], Error::Repeated(ENV)),
+            (&["--env", "v1=a"], value(ENV, "v1=a", numbers)),
+            (&["--env", "v0="], value(ENV, "v0=", numbers)),
+            (&["--env", "v0=a\n"], value(ENV, "v0=a\n", numbers)),
+            (&["--env", "v00=a"], value(ENV, "v00=a", numbers)),
+            (&["--env"], Error::NoValue(ENV)),
+            (&["--refresh", "0m"], value(REFRESH, "0m", duration)),
+            (&["--refresh", "+1m"], value(REFRESH, "+1m", duration)),
+            (&["--patience", "1m"], Error::Repeated(PATIENCE)),
+            (&["--scope", "a//c"], value(SCOPE, "a//c", scope)),
+            (&["-x"], Error::Option("-x".to_owned())),
+        ];
+        for (more, error) in table {
+            assert_eq!(Grant::parse(&[&START[..], more].concat()), Err(error), "{more:?}");
+        }
+        let gateway = |text| Grant::parse(&["pull", "--gateway", text]).unwrap_err();
+        for text in ["http://gw", "https://", "https://gw/x", "https://a@gw", "https://$(HOST)"] {
+            assert_eq!(gateway(text), value(GATEWAY, text, "https://host or https://host:port"));
+        }
+        assert_eq!(Grant::parse::<&str>(&[]), Err(Error::Command));
+        for (count, missing) in [(1, SCOPE), (7, PATIENCE)] {
+            assert_eq!(Grant::parse(&START[..count]), Err(Error::Missing(missing)));
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Where additions go in a pod: into which containers, and on which side of its init containers.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use super::apply::Conflict;
+use super::document::{Container, Pod};
+use crate::settings::{InitContainerOrder, InjectInto, Settings};
+
+/// Names the containers that get secrets, separated by commas; for the pod's author.
+pub const CONTAINERS: &str = "flyte-secrets.flyte.org/containers";
+
+/// Names the container that runs the task (`PrimaryContainerKey` of Flyte's plugins).
+const PRIMARY: &str = "primary_container_name";
+
+/// The container that Knative runs the user's image in.
+const KNATIVE: &str = "user-container";
+
+/// Where additions go in a pod.
+pub struct Placement {
+    /// The names of the containers and init containers that get them; all of them if there is no list.
+    containers: Option<BTreeSet<String>>,
+    /// Whether init containers of ours stand before the pod's own.
+    pub(super) init_containers_first: bool,
+    /// How many init containers of ours there may be, with those that are named like them.
+    pub(super) init_container_limit: usize,
+}
+
+impl Placement {
+    /// Returns where the settings put additions; the pod's annotation [`CONTAINERS`] goes before them.
+    ///
+    /// # Errors
+    /// The annotation names a container that the pod does not have.
+    pub fn of(pod: &Pod, settings: &Settings) -> Result<Self, Conflict> {
+        let primary_only = settings.inject_into == InjectInto::Primary;
+        let annotation = |name| Ok::<_, Conflict>(pod.annotations(name)?.into_iter().find(|(key, _)| *key == name));
+        let named = match annotation(CONTAINERS)? {
+            Some((_, names)) => {
+                Some(names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect())
+            }
+            None if primary_only => Some(BTreeSet::from([primary(pod, annotation(PRIMARY)?.map(|(_, name)| name))?])),
+            None => None,
+        };
+        let there = pod.containers().map(Container::name).collect::<Result<BTreeSet<Cow<str>>, _>>()?;
+        match named.iter().flatten().find(|name: &&String| !there.contains(name.as_str())) {
+            Some(unknown) => Err(Conflict::UnknownContainer(unknown.clone())),
+            None => Ok(Self {
+                containers: named,
+                init_containers_first: settings.init_containers == InitContainerOrder::First,
+                init_container_limit: settings.limits.init_containers,
+            }),
+        }
+    }
+
+    /// Whether a container gets the additions.
+    pub(super) fn includes(&self, name: &str) -> bool {
+        self.containers.as_ref().is_none_or(|names| names.contains(name))
+    }
+
+    /// Returns how many containers of the pod get the additions.
+    pub(super) fn count(&self, pod: &Pod) -> usize {
+        self.containers.as_ref().map_or_else(|| pod.containers().count(), BTreeSet::len)
+    }
+}
+
+/// The container that Flyte's annotation names, Knative's, or the first one, as for kubectl.
+fn primary(pod: &Pod, annotated: Option<Cow<str>>) -> Result<String, Conflict> {
+    if let Some(name) = annotated {
+        return Ok(name.into_owned());
+    }
+    let own = pod.spec.get().map_or(&[][..], |spec| spec.containers.own());
+    let names = own.iter().map(Container::name).collect::<Result<Vec<_>, _>>()?;
+    let chosen = names.iter().find(|name| *name == KNATIVE).or(names.first());
+    Ok(chosen.map(|name| name.clone().into_owned()).unwrap_or_default())
+}

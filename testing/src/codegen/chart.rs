@@ -1,0 +1,107 @@
+//! The chart's schema of values. What is written by hand leaves out the settings, which are put in from their types: without
+//! references, so that helm's messages name keys, and with `null` for each key, as the policy reads it.
+
+use anyhow::{Context, Result};
+use serde_json::{Map, Value, json};
+
+use super::{names, resolved};
+use crate::{repository, show};
+
+/// The schema.
+pub const FILE: &str = "deploy/chart/values.schema.json";
+/// What it is made of, besides the settings' types.
+const WRITTEN: &str = "deploy/chart/values.schema.in.json";
+
+/// Returns the schema's text.
+///
+/// # Errors
+/// What is written by hand cannot be read, or has no place for the settings.
+pub fn text() -> Result<String> {
+    let mut values: Value = serde_json::from_str(&repository::read(WRITTEN)?)?;
+    let root = super::schema();
+    let place = "/properties/policy/properties/settings";
+    *values.pointer_mut(place).with_context(|| format!("{WRITTEN} has no {place}"))? = nullable(of(&root, &root));
+    Ok(show::pretty(&values))
+}
+
+/// Returns a schema in the words of draft 7, without references.
+fn of(root: &Value, schema: &Value) -> Value {
+    let definition = resolved(root, schema);
+    let Value::Object(parts) = definition else { return json!(true) };
+    let mut made = Map::new();
+    if let Some(description) = schema.get("description").or_else(|| parts.get("description")) {
+        let text = description.as_str().unwrap_or_default().replace('\n', " ");
+        made.insert("description".to_owned(), json!(text));
+    }
+    if let Some(names) = names(definition) {
+        made.extend(any_case(&names));
+        return made.into();
+    }
+    if !parts.contains_key("type") {
+        return json!(true);
+    }
+    // What a field says of its value goes over what its type does.
+    let own = schema.as_object().into_iter().flatten();
+    for (key, value) in parts.iter().chain(own) {
+        let value = match (key.as_str(), value) {
+            (
+                "$schema" | "$ref" | "$defs" | "anyOf" | "default" | "description" | "format" | "title" | "required",
+                _,
+            ) => {
+                continue;
+            }
+            ("properties", Value::Object(properties)) => {
+                let properties = properties.iter().map(|(name, property)| (name.clone(), nullable(of(root, property))));
+                Value::Object(properties.collect())
+            }
+            ("additionalProperties", Value::Object(_)) => nullable(of(root, value)),
+            ("items", _) => of(root, value),
+            _ => value.clone(),
+        };
+        made.insert(key.clone(), value);
+    }
+    // Of names that do not match, helm's library tells the wrong place.
+    if let Some(pattern) =
+        made.shift_remove("propertyNames").and_then(|names| Some(names["pattern"].as_str()?.to_owned()))
+        && let Some(values) = made.insert("additionalProperties".to_owned(), json!(false))
+    {
+        made.insert("patternProperties".to_owned(), json!({ pattern: values }));
+    }
+    made.into()
+}
+
+/// Lets a value be `null`, which counts as the default.
+fn nullable(mut schema: Value) -> Value {
+    match schema.get_mut("type") {
+        Some(Value::Array(kinds)) if !kinds.iter().any(|kind| kind == "null") => kinds.push(json!("null")),
+        Some(kind @ Value::String(_)) => *kind = json!([kind, "null"]),
+        _ => {}
+    }
+    if let Some(Value::Array(values)) = schema.get_mut("enum") {
+        values.push(Value::Null);
+    }
+    schema
+}
+
+/// Allows names in any case, of ASCII; those that are numbers as numbers, too.
+fn any_case(names: &[&str]) -> Map<String, Value> {
+    let numbers: Option<Vec<u64>> = names.iter().map(|name| name.parse().ok()).collect();
+    let schema = match numbers {
+        Some(numbers) => {
+            let all: Vec<Value> = numbers.into_iter().flat_map(|it| [json!(it), json!(it.to_string())]).collect();
+            json!({ "type": ["string", "integer"], "enum": all })
+        }
+        None => {
+            let letter = |c: char| match c.is_ascii_alphabetic() {
+                true => format!("[{}{}]", c.to_ascii_uppercase(), c.to_ascii_lowercase()),
+                false => c.to_string(),
+            };
+            let patterns: Vec<String> = names.iter().map(|name| name.chars().map(letter).collect()).collect();
+            json!({ "type": "string", "pattern": format!("^({})$", patterns.join("|")) })
+        }
+    };
+    match schema {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    }
+}

@@ -1,0 +1,64 @@
+//! Files that are made of the settings' types, and those that are made of one written by hand together with the types.
+//!
+//! | module | makes |
+//! |---|---|
+//! | [`chapter`] | the book's reference of the settings |
+//! | [`chart`] | the chart's schema of values: `values.schema.in.json`, with the settings put in |
+//! | [`questions`] | what Rancher asks, in the chart, of the policy alone, and on Artifact Hub: `questions.in.yaml`, filled in |
+//! | [`typescript`] | the settings' types for the npm package |
+//!
+//! `make generate` writes them. The types reach here as JSON schema; nothing here knows a key.
+
+pub mod chapter;
+pub mod chart;
+pub mod questions;
+pub mod typescript;
+
+use anyhow::Result;
+use flyte_secrets_policy::settings::{ManagerType, Settings};
+use serde_json::Value;
+
+/// Returns each generated file, by its path from the repository's root, with its text.
+///
+/// # Errors
+/// A file that another is made of cannot be read, or names a key that the settings do not have.
+pub fn files() -> Result<Vec<(&'static str, String)>> {
+    let mut files =
+        vec![(chapter::FILE, chapter::text()), (chart::FILE, chart::text()?), (typescript::FILE, typescript::text())];
+    files.extend(questions::files()?);
+    Ok(files)
+}
+
+/// Returns the names of the managers, but for Global, which a policy does not have.
+pub fn managers() -> Vec<String> {
+    let schema = schemars::schema_for!(ManagerType).to_value();
+    let names = names(&schema).unwrap_or_default().into_iter();
+    names.filter(|name| *name != "Global").map(str::to_owned).collect()
+}
+
+/// Returns the schema of the settings, with a definition for each type.
+fn schema() -> Value {
+    schemars::schema_for!(Settings).to_value()
+}
+
+/// Returns what a schema refers to; of a type that may be missing, the type.
+fn resolved<'s>(root: &'s Value, schema: &'s Value) -> &'s Value {
+    let schema = schema.get("anyOf").and_then(|types| types.get(0)).unwrap_or(schema);
+    match schema["$ref"].as_str().and_then(|path| root.pointer(path.trim_start_matches('#'))) {
+        Some(definition) => definition,
+        None => schema,
+    }
+}
+
+/// Returns the names of an enum, or `None` if the schema is of something else.
+fn names(schema: &Value) -> Option<Vec<&str>> {
+    match &schema["enum"] {
+        Value::Array(names) => names.iter().map(Value::as_str).collect(),
+        _ => schema["oneOf"].as_array()?.iter().map(|name| name["const"].as_str()).collect(),
+    }
+}
+
+/// Returns the type's name in JSON schema; of one that may be `null`, the other.
+fn kind(schema: &Value) -> &str {
+    schema["type"].as_str().or_else(|| schema["type"][0].as_str()).unwrap_or_default()
+}

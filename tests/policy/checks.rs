@@ -1,0 +1,221 @@
+//! What is checked beyond Flyte's webhook: names of variables, fields, Secrets, stores, and how much one pod may take.
+
+use std::sync::Arc;
+
+use flyte_secrets_policy::names::kubernetes::secret_name;
+use flyte_secrets_testing::engine::creation;
+use flyte_secrets_testing::host::{Capabilities, Store, nothing};
+use serde_json::{Value, json};
+
+use crate::support::{create, create_with, kubernetes_store, managers, mutated, pod, policy, project_name, with};
+
+fn rejected(code: u16, secret: &str, reasons: &str) -> Value {
+    let message = format!("secret {secret} (annotation flyte.secrets/s0) cannot be injected\n{reasons}");
+    json!({ "accepted": false, "code": code, "message": message })
+}
+
+fn embedded(config: Value) -> Value {
+    json!({ "embeddedSecretManagerConfig": config })
+}
+
+#[test]
+fn variables_that_change_how_programs_start_must_be_allowed() {
+    let denied = [
+        "LD_PRELOAD",
+        "LD_LIBRARY_PATH",
+        "PATH",
+        "BASH_ENV",
+        "ENV",
+        "IFS",
+        "NODE_OPTIONS",
+        "PYTHONPATH",
+        "PYTHONSTARTUP",
+        "PERL5OPT",
+        "RUBYOPT",
+        "JAVA_TOOL_OPTIONS",
+        "KUBERNETES_SERVICE_HOST",
+        "BASH_FUNC_a%%",
+    ];
+    for name in denied {
+        let reason = format!(
+            "variable {name} changes how programs start; choose another env_var, or let the operator add it to allowedEnvVars"
+        );
+        for manager in ["K8s", "AWS", "Vault"] {
+            let request = format!("group:'g' key:'k' env_var:'{name}'");
+            let found = create(&pod(&[&request]), &managers(&[manager]));
+            assert_eq!(found.0, rejected(400, "\"g/k\"", &format!("{manager}: {reason}")), "{name}");
+            let allowed = with(managers(&[manager]), "/allowedEnvVars", json!([name]));
+            mutated(&create(&pod(&[&request]), &allowed));
+        }
+    }
+    // A name that is made of a key is no other.
+    let settings = with(with(managers(&["Embedded"]), "/secretEnvVarPrefix", json!("")), "/tenancy", json!({}));
+    let found = create_with(&pod(&["key:'path'"]), &settings, &kubernetes_store(&[(&project_name("path"), b"v")]));
+    assert_eq!(found.code(), 400);
+    mutated(&create(&pod(&["group:'g' key:'k' env_var:'LDAP_PATH'"]), &managers(&["K8s"])));
+}
+
+#[test]
+fn unknown_fields_reject_or_warn() {
+    let asking = pod(&["group:'g' key:'k' mount_requirement:ENV_VAR lease { seconds: 5 }"]);
+    assert_eq!(create(&asking, &managers(&["K8s"])).code(), 400);
+    let warned = create(&asking, &with(managers(&["K8s"]), "/unknownFields", json!("Warn")));
+    mutated(&warned);
+    assert_eq!(warned.warnings(), ["annotation flyte.secrets/s0: ignored unknown field \"lease\""]);
+}
+
+#[test]
+fn k8s_verifies_secret_and_key_if_told() {
+    let asking = pod(&["group:'db' key:'password' mount_requirement:ENV_VAR"]);
+    let settings = |chain: &[&str]| with(managers(chain), "/k8sSecretManager", json!({ "verify": true }));
+    let secrets = |secrets: Value| Store::new(json!({ "K8s": { "flytesnacks-development": secrets } }));
+    let found = secrets(json!({ "db": { "password": "dg==" } }));
+    mutated(&create_with(&asking, &settings(&["K8s"]), &found));
+    let reason =
+        "K8s: not found; looked up password (Secret flytesnacks-development/db); store it under one of these names";
+    for there in [json!({}), json!({ "db": { "user": "dg==" } })] {
+        let missing = create_with(&asking, &settings(&["K8s"]), &secrets(there));
+        assert_eq!(missing.0, rejected(400, "\"db/password\"", reason));
+    }
+    let next = pod(&["group:'db' key:'password'"]);
+    mutated(&create_with(&next, &settings(&["K8s", "Vault"]), &secrets(json!({}))));
+    let down: Arc<dyn Capabilities> =
+        Arc::new(|_: &str, _: &str, _: &[u8]| Err("ServiceError: client error (Connect)".to_owned()));
+    let outage = policy().create_pod(&next, &settings(&["K8s", "Vault"]), &down).expect("the policy answers");
+    assert_eq!(outage.code(), 503);
+}
+
+#[test]
+fn what_managers_behind_k8s_never_see_is_told() {
+    let unreached = "secretManagerTypes: AWS is never asked, because K8s takes every request; set k8sSecretManager.verify to look \
+                     for the Secret first";
+    let hidden = "secretManagerTypes: K8s takes secrets that Embedded does not find, so a missing secret is not reported; set \
+                  k8sSecretManager.verify to look for the Secret first";
+    let table = [
+        (managers(&["K8s", "AWS"]), vec![unreached]),
+        (managers(&["Embedded", "K8s"]), vec![hidden]),
+        (managers(&["AWS", "K8s"]), vec![]),
+        (with(managers(&["Embedded", "K8s", "AWS"]), "/k8sSecretManager", json!({ "verify": true })), vec![]),
+    ];
+    for (settings, warnings) in table {
+        let told = policy().validate_settings(&settings, &nothing());
+        let told = told.expect("the policy answers").expect("valid settings");
+        let told: Vec<&str> = told.lines().filter(|line| !line.starts_with("tenancy: ")).collect();
+        assert_eq!(told, warnings, "{settings}");
+    }
+}
+
+/// A store that is gone has no secrets, either: that must not let another manager win.
+#[test]
+fn a_store_that_is_gone_is_an_outage() {
+    let table = [
+        (json!({}), json!({ "Namespace": {} }), "Namespace flyte"),
+        (json!({ "awsConfig": { "region": "eu-west-1" } }), json!({ "SecretLookup": {} }), "SecretLookup ready"),
+    ];
+    for (config, store, object) in table {
+        let mut settings = embedded(config);
+        settings["secretManagerTypes"] = json!(["Embedded", "K8s"]);
+        let found = create_with(&pod(&["key:'k'"]), &settings, &Store::new(store));
+        let reason =
+            format!("Embedded: {object} does not exist, so no secret can be found; the operator must restore it");
+        assert_eq!(found.0, rejected(503, "\"k\"", &reason));
+        mutated(&create_with(&pod(&["key:'k'"]), &settings, &Store::new(json!({}))));
+    }
+}
+
+#[test]
+fn a_pod_takes_what_it_may() {
+    let asking = |count: usize, request: &dyn Fn(usize) -> String| {
+        let requests: Vec<String> = (0..count).map(request).collect();
+        pod(&requests.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let store = Store::new(json!({}));
+    let many = create_with(&asking(65, &|number| format!("key:'k{number}'")), &json!({}), &store);
+    assert_eq!((many.code(), store.asked().len()), (400, 0), "rejected before the first read");
+    let sidecars = asking(65, &|number| format!("group:'arn' key:'k{number}'"));
+    assert_eq!(create(&sidecars, &managers(&["AWS"])).code(), 400);
+    mutated(&create(&asking(64, &|number| format!("group:'arn' key:'k{number}'")), &managers(&["AWS"])));
+    let reads = json!({ "limits": { "reads": 2 } });
+    let store = kubernetes_store(&[]);
+    let few = create_with(&pod(&["key:'k'"]), &reads, &store);
+    let reason = "Embedded: the pod's secret requests need more than 2 lookups; request fewer secrets";
+    assert_eq!((few.0, store.asked().len()), (rejected(400, "\"k\"", reason), 2));
+}
+
+#[test]
+fn a_key_is_read_once() {
+    let name = project_name("k");
+    let store = kubernetes_store(&[(&name, b"v")]);
+    let requests = ["key:'k'", "key:'k' env_var:'A'", "key:'k' mount_requirement:FILE"];
+    mutated(&create_with(&pod(&requests), &json!({}), &store));
+    assert_eq!(store.asked().iter().map(|it| it.name.clone()).collect::<Vec<_>>(), [secret_name(&name)]);
+}
+
+#[test]
+fn a_group_names_the_secret_and_the_key_its_property() {
+    let store = kubernetes_store(&[(&project_name("rds"), br#"{"password":"p","port":5432,"nested":{},"empty":""}"#)]);
+    let settings = embedded(json!({ "properties": true }));
+    let answer = |key: &str| create_with(&pod(&[&format!("group:'rds' key:'{key}'")]), &settings, &store);
+    for (key, value) in [("password", "p"), ("port", "5432")] {
+        assert_eq!(mutated(&answer(key))["spec"]["containers"][0]["env"][0]["value"], value);
+    }
+    for (key, problem) in [
+        ("user", "does not have this property"),
+        ("nested", "has something else there"),
+        ("empty", "has something else there"),
+    ] {
+        let reason = format!("Embedded: secret \"rds\" {problem}; store a JSON object with a string under {key:?}");
+        assert_eq!(answer(key).0, rejected(400, &format!("\"rds/{key}\""), &reason));
+    }
+    let ignored = create_with(&pod(&["group:'x' key:'rds'"]), &json!({}), &store);
+    assert_eq!(ignored.warnings(), ["secret \"x/rds\": Embedded ignores group"]);
+}
+
+#[test]
+fn azure_values_need_not_be_flytes() {
+    let name = "1-acme-development-flytesnacks-NM";
+    let store = || Store::new(json!({ "Azure": { name: { "stringValue": "plain" } } }));
+    let vault = |plain: bool| {
+        embedded(json!({ "azureConfig": { "vaultURI": "https://v.vault.azure.net", "plainValues": plain } }))
+    };
+    assert_eq!(create_with(&pod(&["key:'k'"]), &vault(false), &store()).code(), 400);
+    let found = create_with(&pod(&["key:'k'"]), &vault(true), &store());
+    assert_eq!(mutated(&found)["spec"]["containers"][0]["env"][0]["value"], "plain");
+}
+
+#[test]
+fn vaults_agent_must_not_be_kept_out() {
+    let annotated = |name: &str, value: &str| {
+        let mut pod = pod(&["group:'g' key:'k'"]);
+        pod["metadata"]["annotations"][format!("vault.hashicorp.com/{name}")] = json!(value);
+        pod
+    };
+    for (name, value, shown) in [
+        ("agent-inject", "false", "agent-inject: \"false\""),
+        ("agent-inject-status", "injected", "agent-inject-status: injected"),
+    ] {
+        let reason = format!("Vault: annotation vault.hashicorp.com/{shown} keeps Vault's agent out; remove it");
+        assert_eq!(create(&annotated(name, value), &managers(&["Vault"])).0, rejected(400, "\"g/k\"", &reason));
+    }
+    let elsewhere = create(&annotated("secret-volume-path", "/vault/secrets"), &managers(&["Vault"]));
+    assert_eq!(
+        mutated(&elsewhere)["spec"]["containers"][0]["env"],
+        json!([
+            { "name": "FLYTE_SECRETS_FILE_PREFIX" },
+            { "name": "FLYTE_SECRETS_DEFAULT_DIR", "value": "/vault/secrets" },
+        ])
+    );
+}
+
+/// Who creates a pod is the API server's to say.
+#[test]
+fn labels_are_believed_of_pods_that_flyte_creates() {
+    let request = creation(&pod(&["key:'k'"]));
+    let tenancy = |creators: Value| json!({ "tenancy": { "namespaceTemplate": "flytesnacks-development", "creators": creators } });
+    let store: Arc<dyn Capabilities> = kubernetes_store(&[(&project_name("k"), b"v")]);
+    let code = |creators: Value| policy().validate(&request, &tenancy(creators), &store).expect("an answer").code();
+    assert_eq!(code(json!(["system:serviceaccount:flyte:flytepropeller"])), 0);
+    assert_eq!(code(json!(["serviceaccount:flyte/flytepropeller"])), 0);
+    assert_eq!(code(json!(["serviceaccount:flyte/other"])), 403);
+    assert_eq!(code(json!([])), 403);
+}

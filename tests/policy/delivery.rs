@@ -1,0 +1,258 @@
+//! How a value reaches the task: in the pod, by reference, or pulled.
+
+use flyte_secrets_policy::grant::Grant;
+use flyte_secrets_policy::names::kubernetes::secret_name;
+use flyte_secrets_testing::host::Store;
+use serde_json::{Value, json};
+
+use crate::support::{
+    create, create_with, kubernetes_store, managers, mutated, mutated_twice, pod, project_name, restricted, with,
+};
+
+/// A pod in the namespace of its Secrets, as Flyte 2 has it.
+fn at_home(requests: &[&str]) -> Value {
+    with(pod(requests), "/metadata/namespace", json!("flyte"))
+}
+
+fn delivery(how: &str) -> Value {
+    json!({ "embeddedSecretManagerConfig": { "delivery": how } })
+}
+
+fn reference(name: &str) -> Value {
+    json!({ "secretKeyRef": { "name": secret_name(name), "key": name } })
+}
+
+/// A variable as flyteorg/flyte#7834 writes it: the prefix first, then the reference, each put in front.
+#[test]
+fn a_variable_refers_to_the_secret_where_it_can() {
+    let (name, request) = (project_name("k"), "key:'k' mount_requirement:ENV_VAR");
+    let store = kubernetes_store(&[(&name, b"canary")]);
+    let referred = json!([
+        { "name": "_UNION_K", "valueFrom": reference(&name) },
+        { "name": "FLYTE_SECRETS_ENV_PREFIX", "value": "_UNION_" },
+    ]);
+    let literal = json!([
+        { "name": "_UNION_K", "value": "canary" },
+        { "name": "FLYTE_SECRETS_ENV_PREFIX", "value": "_UNION_" },
+    ]);
+    let table = [
+        (at_home(&[request]), json!({}), &referred),
+        (at_home(&[request]), delivery("Auto"), &referred),
+        (at_home(&[request]), delivery("Reference"), &referred),
+        (at_home(&[request]), delivery("Value"), &literal),
+        (pod(&[request]), json!({}), &literal),
+        (pod(&[request]), delivery("Value"), &literal),
+    ];
+    for (pod, settings, env) in table {
+        let init = with(pod, "/spec/initContainers", json!([{ "name": "users", "image": "x" }]));
+        let wanted =
+            with(with(init.clone(), "/spec/containers/0/env", env.clone()), "/spec/initContainers/0/env", env.clone());
+        assert_eq!(mutated_twice(&init, &settings, &store), wanted, "{settings}");
+    }
+    let elsewhere = create_with(&pod(&[request]), &delivery("Reference"), &store);
+    let message = "secret \"k\" (annotation flyte.secrets/s0) cannot be injected\nEmbedded: pod is in namespace \
+                   \"flytesnacks-development\", its secret in namespace \"flyte\", so the pod cannot refer to the secret; \
+                   set embeddedSecretManagerConfig.delivery to Auto";
+    assert_eq!(elsewhere.0, json!({ "accepted": false, "code": 400, "message": message }));
+}
+
+/// All files are in one projected volume, without an init container.
+#[test]
+fn files_are_projected_from_their_secrets() {
+    let names = [project_name("a"), project_name("b")];
+    let store = kubernetes_store(&[(&names[0], b"1"), (&names[1], b"\xff")]);
+    let before = at_home(&["key:'a' mount_requirement:FILE", "key:'b' mount_requirement:FILE env_var:'B'"]);
+    let source = |name: &str, key: &str| json!({ "secret": { "name": secret_name(name), "items": [{ "key": name, "path": key }] } });
+    let volume = json!({
+        "name": "embedded-secret-vol",
+        "projected": { "defaultMode": 0o444, "sources": [source(&names[0], "a"), source(&names[1], "b")] },
+    });
+    let edits = [
+        (
+            "/spec/containers/0/env",
+            json!([
+                { "name": "B", "value": "/etc/flyte/secrets/b" },
+                { "name": "FLYTE_SECRETS_FILE_PREFIX" },
+                { "name": "FLYTE_SECRETS_DEFAULT_DIR", "value": "/etc/flyte/secrets" },
+            ]),
+        ),
+        (
+            "/spec/containers/0/volumeMounts",
+            json!([{ "name": "embedded-secret-vol", "readOnly": true, "mountPath": "/etc/flyte/secrets" }]),
+        ),
+        ("/spec/volumes", json!([volume])),
+    ];
+    let wanted = edits.into_iter().fold(before.clone(), |pod, (path, to)| with(pod, path, to));
+    assert_eq!(mutated_twice(&before, &json!({}), &store), wanted);
+}
+
+/// Where another manager writes to the volume in memory, files go there too, whichever comes first.
+#[test]
+fn files_beside_others_are_written_with_them() {
+    let store = kubernetes_store(&[(&project_name("k"), b"v")]);
+    let (file, aws) = ("key:'k' mount_requirement:FILE", "group:'arn' key:'missing' mount_requirement:FILE");
+    for requests in [[file, aws], [aws, file]] {
+        let out = mutated_twice(&at_home(&requests), &managers(&["Embedded", "AWS"]), &store);
+        let volumes: Vec<&Value> = out["spec"]["volumes"].as_array().into_iter().flatten().collect();
+        assert_eq!(volumes.len(), 1, "{out:#}");
+        assert_eq!(volumes[0]["emptyDir"], json!({ "medium": "Memory", "sizeLimit": "64Mi" }));
+        assert_eq!(out["spec"]["initContainers"].as_array().map(Vec::len), Some(2));
+        let settings =
+            with(managers(&["Embedded", "AWS"]), "/embeddedSecretManagerConfig", json!({ "delivery": "Reference" }));
+        assert_eq!(create_with(&at_home(&requests), &settings, &store).code(), 400);
+    }
+}
+
+fn pulling(more: Value) -> Value {
+    let mut settings = json!({ "embeddedSecretManagerConfig": {
+        "delivery": "Pull",
+        "lookup": "Off",
+        "pull": { "gateway": "https://gateway.flyte.svc:8444", "ca": "-----BEGIN CERTIFICATE-----", "image": "pull:1" },
+    } });
+    json_patch::merge(&mut settings, &json!({ "embeddedSecretManagerConfig": more }));
+    settings
+}
+
+/// The whole pod: volumes, the grant, and variables that the kubelet reads from the env file.
+#[test]
+fn a_pod_pulls_what_it_was_granted() {
+    let before = pod(&["key:'tls.crt' mount_requirement:FILE", "key:'db-password' env_var:'PASSWORD'"]);
+    let memory =
+        |name: &str, size: &str| json!({ "name": name, "emptyDir": { "medium": "Memory", "sizeLimit": size } });
+    let token = json!({ "audience": "secret-gateway.flyte.org", "expirationSeconds": 600, "path": "token" });
+    let resources = json!({ "cpu": "100m", "memory": "100Mi" });
+    let args = [
+        "pull",
+        "--gateway",
+        "https://gateway.flyte.svc:8444",
+        "--ca",
+        "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t",
+        "--scope",
+        "acme/development/flytesnacks",
+        "--patience",
+        "2m",
+        "--file",
+        "tls.crt",
+        "--env",
+        "v0=db-password",
+    ];
+    let container = json!({
+        "name": "flyte-secrets",
+        "image": "pull:1",
+        "args": args,
+        "resources": { "limits": resources, "requests": resources },
+        "securityContext": restricted(),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [
+            { "name": "flyte-secrets", "mountPath": "/etc/flyte/secrets" },
+            { "name": "flyte-secrets-token", "mountPath": "/run/flyte/secrets-token", "readOnly": true },
+            { "name": "flyte-secrets-env", "mountPath": "/run/flyte/secrets-env" },
+        ],
+    });
+    let key = json!({ "volumeName": "flyte-secrets-env", "path": "env", "key": "v0", "optional": false });
+    let edits = [
+        (
+            "/spec/containers/0/env",
+            json!([
+                { "name": "PASSWORD", "valueFrom": { "fileKeyRef": key } },
+                { "name": "FLYTE_SECRETS_ENV_PREFIX", "value": "_UNION_" },
+                { "name": "FLYTE_SECRETS_FILE_PREFIX" },
+                { "name": "FLYTE_SECRETS_DEFAULT_DIR", "value": "/etc/flyte/secrets" },
+            ]),
+        ),
+        (
+            "/spec/containers/0/volumeMounts",
+            json!([{ "name": "flyte-secrets", "readOnly": true, "mountPath": "/etc/flyte/secrets" }]),
+        ),
+        ("/spec/initContainers", json!([container])),
+        (
+            "/spec/volumes",
+            json!([
+                memory("flyte-secrets", "64Mi"),
+                { "name": "flyte-secrets-token", "projected": { "defaultMode": 0o444, "sources": [{ "serviceAccountToken": token }] } },
+                memory("flyte-secrets-env", "2Mi"),
+            ]),
+        ),
+    ];
+    let wanted = edits.into_iter().fold(before.clone(), |pod, (path, to)| with(pod, path, to));
+    let store = Store::new(json!({}));
+    assert_eq!(mutated_twice(&before, &pulling(json!({})), &store), wanted);
+    assert_eq!(store.asked(), [], "the policy reads nothing");
+    assert!(Grant::parse(&args).is_ok());
+}
+
+/// A grant that the policy did not write, in a pod with a secret request, without, and without the label.
+#[test]
+fn a_grant_of_the_pods_own_is_rejected() {
+    let once = mutated(&create(&pod(&["key:'a' mount_requirement:FILE"]), &pulling(json!({})))).clone();
+    let other = mutated(&create(&pod(&["key:'b' mount_requirement:FILE"]), &pulling(json!({})))).clone();
+    let forged = |path: &str, to: &Value| with(once.clone(), path, to.clone());
+    let unlabelled = forged("/metadata/labels", &json!({}));
+    let rejected = |message: &str| json!({ "accepted": false, "code": 403, "message": message });
+    let message = "pod must not have \"flyte-secrets\" of its own, which grants secrets; remove it";
+    let granted = rejected(&format!("secrets cannot be injected: {message}"));
+    let table = [
+        ("another key", forged("/spec/initContainers", &other["spec"]["initContainers"])),
+        ("no request", forged("/metadata/annotations", &json!({}))),
+        ("no label", unlabelled),
+        (
+            "a plain container",
+            with(
+                forged("/spec/initContainers", &json!([])),
+                "/spec/containers",
+                once["spec"]["initContainers"].clone(),
+            ),
+        ),
+    ];
+    for (what, pod) in table {
+        assert_eq!(create(&pod, &pulling(json!({}))).0, granted, "{what}");
+    }
+    for settings in [json!({}), delivery("Value")] {
+        let found = create_with(&once, &settings, &kubernetes_store(&[(&project_name("a"), b"v")]));
+        assert_eq!(found.0, granted, "{settings}");
+    }
+}
+
+/// Names are looked up through the gateway, never values.
+#[test]
+fn names_are_looked_up_before_a_pod_is_let_in() {
+    let name = format!("flyte:{}", project_name("k"));
+    let lookups = |answer: Value| Store::new(json!({ "SecretLookup": { "ready": {}, &name: answer } }));
+    let asking = pod(&["key:'k'"]);
+    let code = |store, lookup: &str| create_with(&asking, &pulling(json!({ "lookup": lookup })), &store).code();
+    assert_eq!(code(lookups(json!({ "variable": true })), "Prefer"), 0);
+    let quote = lookups(json!({ "variable": false, "problem": "the value contains NUL; request it as a FILE" }));
+    assert_eq!(code(quote, "Prefer"), 400);
+    let missing = || Store::new(json!({ "SecretLookup": { "ready": {} } }));
+    assert_eq!((code(missing(), "Prefer"), code(missing(), "Require"), code(missing(), "Off")), (400, 400, 0));
+    let gone = || Store::new(json!({ "SecretLookup": {} }));
+    assert_eq!((code(gone(), "Prefer"), code(gone(), "Require"), code(gone(), "Off")), (503, 503, 0));
+    let down = || lookups(json!({ "error": "down" }));
+    let waits = create_with(&asking, &pulling(json!({ "lookup": "Prefer" })), &down());
+    assert!(waits.accepted());
+    let object = format!("SecretLookup {name}");
+    assert_eq!(
+        waits.warnings(),
+        [format!(
+            "secret \"k\" was not looked up: {object} could not be read: the server could not be reached or failed; try again \
+             later; the pod waits for it"
+        )]
+    );
+    assert_eq!(code(down(), "Require"), 503);
+}
+
+/// With `refresh` the puller goes on as a native sidecar.
+#[test]
+fn files_are_pulled_again() {
+    let settings = pulling(json!({ "pull": { "refresh": "5m" } }));
+    let out = mutated_twice(&pod(&["key:'a' mount_requirement:FILE"]), &settings, &Store::new(json!({})));
+    let container = &out["spec"]["initContainers"][0];
+    assert_eq!(container["restartPolicy"], "Always");
+    assert_eq!(
+        container["startupProbe"],
+        json!({ "exec": { "command": ["/flyte-secrets-pull", "ready"] }, "failureThreshold": 3600, "periodSeconds": 1 })
+    );
+    let mounts: Vec<&Value> =
+        container["volumeMounts"].as_array().into_iter().flatten().map(|it| &it["name"]).collect();
+    assert_eq!(mounts, ["flyte-secrets", "flyte-secrets-env", "flyte-secrets-token"]);
+}

@@ -1,0 +1,99 @@
+//! Where secrets go in a pod: into which containers, and beside which mounts.
+
+use serde_json::{Value, json};
+
+use crate::support::{create, kubernetes_store, managers, mutated_twice, pod, project_name, with};
+
+fn several(annotations: &[(&str, &str)]) -> Value {
+    let mut pod = pod(&["group:'g' key:'k' mount_requirement:ENV_VAR"]);
+    let container = |name: &str| json!({ "name": name, "image": "x" });
+    pod["spec"]["containers"] = ["istio-proxy", "main", "user-container"].map(container).into_iter().collect();
+    pod["spec"]["initContainers"] = json!([container("users")]);
+    for (name, value) in annotations {
+        pod["metadata"]["annotations"][*name] = json!(value);
+    }
+    pod
+}
+
+/// The containers that have variables.
+fn served(pod: &Value, settings: &Value) -> Vec<String> {
+    let out = mutated_twice(pod, settings, &kubernetes_store(&[]));
+    let all = ["containers", "initContainers"]
+        .into_iter()
+        .flat_map(|kind| out["spec"][kind].as_array().cloned().unwrap_or_default());
+    all.filter(|it| it.get("env").is_some()).map(|it| it["name"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+#[test]
+fn the_pods_author_and_the_operator_choose_containers() {
+    const CHOICE: &str = "flyte-secrets.flyte.org/containers";
+    let all = vec!["istio-proxy", "main", "user-container", "users"];
+    let table: [(&str, &[(&str, &str)], Vec<&str>); 7] = [
+        ("All", &[], all),
+        ("All", &[(CHOICE, "main, users")], vec!["main", "users"]),
+        ("Primary", &[("primary_container_name", "main")], vec!["main"]),
+        ("Primary", &[], vec!["user-container"]),
+        ("Primary", &[(CHOICE, "istio-proxy"), ("primary_container_name", "main")], vec!["istio-proxy"]),
+        ("All", &[("primary_container_name", "main")], vec!["istio-proxy", "main", "user-container", "users"]),
+        ("primary", &[("primary_container_name", "users")], vec!["users"]),
+    ];
+    for (inject_into, annotations, names) in table {
+        let settings = with(managers(&["K8s"]), "/injectInto", json!(inject_into));
+        assert_eq!(served(&several(annotations), &settings), names, "{inject_into} {annotations:?}");
+    }
+    let unknown = create(&several(&[(CHOICE, "main,sidecar")]), &managers(&["K8s"]));
+    let message = "secrets cannot be injected: annotation flyte-secrets.flyte.org/containers: unknown container \"sidecar\"; \
+                   expected names of the pod's containers";
+    assert_eq!(unknown.0, json!({ "accepted": false, "code": 400, "message": message }));
+}
+
+#[test]
+fn init_containers_stand_first_unless_told() {
+    let pod = with(pod(&["group:'arn' key:'k'"]), "/spec/initContainers", json!([{ "name": "users", "image": "x" }]));
+    for (order, names) in [("First", ["aws-pull-secret-0", "users"]), ("Last", ["users", "aws-pull-secret-1"])] {
+        let settings = with(managers(&["AWS"]), "/initContainers", json!(order));
+        let out = mutated_twice(&pod, &settings, &kubernetes_store(&[]));
+        let found: Vec<&Value> =
+            out["spec"]["initContainers"].as_array().into_iter().flatten().map(|it| &it["name"]).collect();
+        assert_eq!(found, names, "{order}");
+    }
+}
+
+/// The runtime cannot make mount points in a volume that is read-only (kubernetes/kubernetes#121294): the first init
+/// container that writes it has a `subPath` mount for each, whose folder the kubelet makes.
+#[test]
+fn secrets_below_the_volume_in_memory_have_mount_points() {
+    let store = kubernetes_store(&[(&project_name("k"), b"v")]);
+    let file = "group:'db' key:'password' mount_requirement:FILE";
+    let table = [
+        ("AWS", "group:'arn' key:'k'", "aws-secret-vol", "/tmp"),
+        ("GCP", "group:'g' group_version:'1'", "gcp-secret-vol", "/etc/flyte/secrets"),
+        ("Embedded", "key:'k' mount_requirement:FILE", "embedded-secret-vol", "/etc/flyte/secrets"),
+    ];
+    for (manager, request, volume, root) in table {
+        let settings = with(managers(&[manager, "K8s"]), "/k8sSecretManager", json!({ "optional": true }));
+        let file = if manager == "AWS" { "key:'password' mount_requirement:FILE" } else { file };
+        let out = mutated_twice(&pod(&[request, file]), &settings, &store);
+        let folder = out["spec"]["containers"][0]["volumeMounts"][1]["mountPath"].as_str().expect("a mount");
+        let folder = folder.strip_prefix("/etc/flyte/secrets/").expect("below the folder of secrets");
+        let mounts = json!([
+            { "name": volume, "mountPath": root },
+            { "name": volume, "mountPath": format!("{root}/{folder}"), "subPath": folder },
+        ]);
+        assert_eq!(out["spec"]["initContainers"][0]["volumeMounts"], mounts, "{manager}");
+    }
+    let hidden = create(&pod(&["group:'g' group_version:'1'", "group:'g' key:'k'"]), &managers(&["GCP", "K8s"]));
+    let message = "secrets \"g\" version \"1\" (annotation flyte.secrets/s0) and \"g/k\" (annotation flyte.secrets/s1) cannot \
+                   both be injected: both need the folder /etc/flyte/secrets/g; rename one of them";
+    assert_eq!(hidden.0, json!({ "accepted": false, "code": 400, "message": message }));
+}
+
+#[test]
+fn windows_has_no_files() {
+    let windows = |request: &str| with(pod(&[request]), "/spec/os", json!({ "name": "windows" }));
+    let file = create(&windows("group:'g' key:'k' mount_requirement:FILE"), &managers(&["K8s"]));
+    let message = "secret \"g/k\" (annotation flyte.secrets/s0) cannot be injected\nK8s: pod runs on Windows (spec.os.name), \
+                   where secrets cannot be files; request it as an ENV_VAR";
+    assert_eq!(file.0, json!({ "accepted": false, "code": 400, "message": message }));
+    mutated_twice(&windows("group:'g' key:'k' mount_requirement:ENV_VAR"), &managers(&["K8s"]), &kubernetes_store(&[]));
+}
