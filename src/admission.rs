@@ -30,7 +30,8 @@ pub fn explain(payload: &[u8], cluster: &dyn Cluster) -> (Verdict, Vec<Injected>
 fn decide(payload: &[u8], cluster: &dyn Cluster, outcome: &mut Outcome) -> Result<Verdict, Rejection> {
     let Some(review) = review::read(payload)? else { return Ok(Verdict::Accept { warnings: Vec::new() }) };
     let settings = settings::parse(review.settings);
-    let audience = settings.as_ref().map_or(grant::AUDIENCE, |it| &it.embedded_secret_manager_config.pull.audience);
+    let pull = settings.as_ref().ok().and_then(|settings| settings.embedded_secret_manager_config.pull.as_ref());
+    let audience = pull.map_or(grant::AUDIENCE, |pull| &pull.audience);
     let granted = review.pod.has_grant(grant::CONTAINER, grant::COMMAND, audience)?;
     let check_grant = |planned: bool| match granted && !planned {
         true => Err(Conflict::Granted(grant::CONTAINER.to_owned())),

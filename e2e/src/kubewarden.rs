@@ -131,7 +131,15 @@ impl Kubewarden {
             "sideEffects": "None",
             "admissionReviewVersions": ["v1"],
         });
-        for field in ["rules", "failurePolicy", "matchPolicy", "objectSelector", "sideEffects", "timeoutSeconds"] {
+        for field in [
+            "rules",
+            "failurePolicy",
+            "matchPolicy",
+            "objectSelector",
+            "matchConditions",
+            "sideEffects",
+            "timeoutSeconds",
+        ] {
             if let Some(value) = spec.get(field) {
                 webhook[field] = value.clone();
             }

@@ -237,7 +237,7 @@ impl Embedded<'_> {
     ) -> Result<Injection, Reason> {
         let Context { settings, .. } = self.context;
         let embedded = &settings.embedded_secret_manager_config;
-        let (pull, key) = (&embedded.pull, &request.key);
+        let (pull, key) = (embedded.pull.clone().unwrap_or_default(), &request.key);
         if !grant::is_key(key) {
             return Err(refused("key", key, "a key without control characters and '$'"));
         }

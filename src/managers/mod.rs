@@ -157,7 +157,7 @@ pub enum Reason {
     #[error("the value is not text, which a variable must hold; ask for a file")]
     NotText,
     /// As the gateway says of a value that it does not show.
-    #[error("value cannot be an environment variable: {0}; request it as a FILE")]
+    #[error("value cannot be an environment variable: {0}")]
     NoVariable(String),
     /// What a process may be handed in one variable.
     #[error("the value has {0} bytes, more than the {1} that a variable may hold; ask for a file")]

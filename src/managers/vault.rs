@@ -24,6 +24,15 @@ pub(super) struct Vault<'a> {
     pub pod: &'a Pod<'a>,
 }
 
+/// An annotation of the injector's that the pod has itself.
+type Annotated<'a> = (&'a str, Cow<'a, str>);
+
+/// The value of an annotation of the injector's.
+fn value<'a>(annotations: &'a [Annotated], name: &str) -> Option<&'a str> {
+    let found = annotations.iter().find(|(key, _)| key.strip_prefix(PREFIX) == Some(name));
+    found.map(|(_, value)| &**value)
+}
+
 impl SecretManager for Vault<'_> {
     fn inject(&self, request: &SecretRequest, _: &Merged) -> Result<Injection, Reason> {
         let SecretRequest { group_version: version, .. } = request;
@@ -39,8 +48,9 @@ impl SecretManager for Vault<'_> {
             let wanted = "a path for db, whose template is the agent's own: no '\"' and no '\\'";
             return Err(refused("group", group, wanted));
         }
-        self.check_agent(request)?;
-        let folder = self.effective("secret-volume-path")?.unwrap_or(Cow::Borrowed(SECRETS_DIR));
+        let own = self.pod.annotations(PREFIX)?;
+        self.check_agent(&own, request)?;
+        let folder = self.effective(&own, "secret-volume-path").unwrap_or(SECRETS_DIR);
         let path = [folder.trim_end_matches('/'), "/", &file].concat();
         let mut warnings = Vec::new();
         if !matches!(version.as_str(), "" | "kv1" | "kv2" | "db") {
@@ -49,7 +59,7 @@ impl SecretManager for Vault<'_> {
             ));
         }
         let plan = Plan {
-            variables: file_variables(&folder).into_iter().chain(path_variable(request, &path)?).collect(),
+            variables: file_variables(folder).into_iter().chain(path_variable(request, &path)?).collect(),
             annotations: self.annotations(request),
             files: vec![File { path: file.clone(), contents: ["Vault ", group, " ", version, " ", key].concat() }],
             foreign_mount: folder == SECRETS_DIR,
@@ -60,29 +70,23 @@ impl SecretManager for Vault<'_> {
 }
 
 impl Vault<'_> {
-    /// The value of an annotation of the injector's that the pod has itself.
-    fn own(&self, name: &str) -> Result<Option<Cow<'_, str>>, Reason> {
-        let key = [PREFIX, name].concat();
-        Ok(self.pod.annotations(&key)?.into_iter().find(|(found, _)| *found == key).map(|(_, value)| value))
-    }
-
     /// The value that an annotation of the injector's will have: the pod's own wins over the settings', unless they are
     /// locked.
-    fn effective(&self, name: &str) -> Result<Option<Cow<'_, str>>, Reason> {
+    fn effective<'p>(&'p self, own: &'p [Annotated<'p>], name: &str) -> Option<&'p str> {
         let VaultSecretManager { annotations, lock_annotations, .. } = self.settings;
-        let set = annotations.get(&[PREFIX, name].concat()).map(|value| Cow::Borrowed(value.as_str()));
-        let own = self.own(name)?;
-        Ok(if *lock_annotations { set.or(own) } else { own.or(set) })
+        let set = || annotations.get(&[PREFIX, name].concat()).map(String::as_str);
+        let own = || value(own, name);
+        if *lock_annotations { set().or_else(own) } else { own().or_else(set) }
     }
 
     /// Checks that no annotation keeps the agent out. A pod that the injector has seen already has the request's.
-    fn check_agent(&self, request: &SecretRequest) -> Result<(), Reason> {
-        let inject = self.effective("agent-inject")?;
-        if inject.is_some_and(|value| matches!(&*value, "0" | "f" | "F" | "false" | "FALSE" | "False")) {
+    fn check_agent(&self, own: &[Annotated], request: &SecretRequest) -> Result<(), Reason> {
+        let inject = self.effective(own, "agent-inject");
+        if inject.is_some_and(|value| matches!(value, "0" | "f" | "F" | "false" | "FALSE" | "False")) {
             return Err(Reason::AgentOff([PREFIX, "agent-inject: \"false\""].concat()));
         }
-        let seen = self.own(&format!("agent-inject-secret-{}", id(request)))?.is_some();
-        if !seen && self.effective("agent-inject-status")?.is_some_and(|status| status == "injected") {
+        let seen = || value(own, &format!("agent-inject-secret-{}", id(request))).is_some();
+        if self.effective(own, "agent-inject-status") == Some("injected") && !seen() {
             return Err(Reason::AgentOff([PREFIX, "agent-inject-status: injected"].concat()));
         }
         Ok(())

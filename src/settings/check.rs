@@ -168,7 +168,7 @@ impl EmbeddedSecretManager {
 
 impl EmbeddedSecretManager {
     fn check_pull(&self) -> Result<(), Error> {
-        let Self { pull, .. } = self;
+        let pull = self.pull.clone().unwrap_or_default();
         let check = |valid: bool, key: &str, problem: &str| match valid {
             true => Ok(()),
             false => Err(Error::value(&["embeddedSecretManagerConfig.", key].concat(), problem.to_owned())),

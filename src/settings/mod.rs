@@ -387,12 +387,18 @@ fn restricted(read_only_root: bool) -> SecurityContext {
 type SecurityContext = Map<String, Value>;
 
 /// Returns a container with what the settings of its kind say.
-fn container(image: &str, pull: Option<PullPolicy>, resources: &Resources, security: &SecurityContext) -> Container {
+fn container(
+    image: &str,
+    pull: Option<PullPolicy>,
+    resources: &Resources,
+    security: Option<&SecurityContext>,
+    read_only_root: bool,
+) -> Container {
     Container {
         image: image.to_owned(),
         image_pull_policy: pull.map(|policy| policy.to_string()),
         resources: resources.requirements(),
-        security_context: security.clone(),
+        security_context: security.cloned().unwrap_or_else(|| restricted(read_only_root)),
         ..Container::default()
     }
 }
@@ -412,7 +418,7 @@ macro_rules! sidecar {
             #[serde(deserialize_with = "Resources::over_sidecars")]
             pub resources: Resources,
             /// Ours: security context of the init-containers, in place of the default, which passes Pod Security `restricted`.
-            pub security_context: SecurityContext,
+            pub security_context: Option<SecurityContext>,
             /// Ours: when the image is pulled; without it, as Kubernetes decides by the tag.
             pub image_pull_policy: Option<PullPolicy>,
         }
@@ -422,7 +428,7 @@ macro_rules! sidecar {
                 Self {
                     sidecar_image: $image.to_owned(),
                     resources: Resources::sidecar(),
-                    security_context: restricted($read_only_root),
+                    security_context: None,
                     image_pull_policy: None,
                 }
             }
@@ -431,7 +437,8 @@ macro_rules! sidecar {
         impl $name {
             /// Returns the init container that runs the image.
             pub fn container(&self) -> Container {
-                container(&self.sidecar_image, self.image_pull_policy, &self.resources, &self.security_context)
+                let Self { sidecar_image, image_pull_policy, resources, security_context } = self;
+                container(sidecar_image, *image_pull_policy, resources, security_context.as_ref(), $read_only_root)
             }
         }
     };
@@ -495,7 +502,7 @@ pub struct EmbeddedSecretManager {
     /// Ours: whether names are looked up at admission, with `delivery: Pull`.
     pub lookup: LookupMode,
     /// Ours: how pods pull, with `delivery: Pull`.
-    pub pull: Pull,
+    pub pull: Option<Pull>,
     /// Ours: whether `group` names the secret and `key` a property of the JSON object in it. Without it `group` has no meaning.
     pub properties: bool,
     /// Where it fetches. Without it, from the one provider that is configured, and with none from `K8s`.
@@ -522,7 +529,7 @@ impl Default for EmbeddedSecretManager {
         Self {
             delivery: Delivery::Auto,
             lookup: LookupMode::Prefer,
-            pull: Pull::default(),
+            pull: None,
             properties: false,
             r#type: None,
             aws_config: AwsConfig::default(),
@@ -608,7 +615,7 @@ pub struct FileMountInitContainer {
     #[serde(deserialize_with = "Resources::over_file_mount")]
     pub resources: Resources,
     /// Ours: security context, in place of the default, which passes Pod Security `restricted`.
-    pub security_context: SecurityContext,
+    pub security_context: Option<SecurityContext>,
     /// Ours: when the image is pulled; without it, as Kubernetes decides by the tag.
     pub image_pull_policy: Option<PullPolicy>,
     /// Name of the container.
@@ -621,7 +628,7 @@ impl Default for FileMountInitContainer {
         Self {
             image: images::BUSYBOX.to_owned(),
             resources: Resources::file_mount(),
-            security_context: restricted(true),
+            security_context: None,
             image_pull_policy: None,
             container_name: "init-embedded-secret".to_owned(),
         }
@@ -631,7 +638,8 @@ impl Default for FileMountInitContainer {
 impl FileMountInitContainer {
     /// Returns the init container that runs the image.
     pub fn container(&self) -> Container {
-        container(&self.image, self.image_pull_policy, &self.resources, &self.security_context)
+        let Self { image, image_pull_policy, resources, security_context, .. } = self;
+        container(image, *image_pull_policy, resources, security_context.as_ref(), true)
     }
 }
 
@@ -659,7 +667,7 @@ pub struct Pull {
     #[serde(deserialize_with = "Resources::over_file_mount")]
     pub resources: Resources,
     /// Security context, in place of the default, which passes Pod Security `restricted`.
-    pub security_context: SecurityContext,
+    pub security_context: Option<SecurityContext>,
     /// When the image is pulled; without it, as Kubernetes decides by the tag.
     pub image_pull_policy: Option<PullPolicy>,
 }
@@ -675,7 +683,7 @@ impl Default for Pull {
             variables: true,
             image: images::PULL.to_owned(),
             resources: Resources::file_mount(),
-            security_context: restricted(true),
+            security_context: None,
             image_pull_policy: None,
         }
     }
@@ -684,7 +692,8 @@ impl Default for Pull {
 impl Pull {
     /// Returns the init container that runs the puller.
     pub fn container(&self) -> Container {
-        let container = container(&self.image, self.image_pull_policy, &self.resources, &self.security_context);
+        let Self { image, image_pull_policy, resources, security_context, .. } = self;
+        let container = container(image, *image_pull_policy, resources, security_context.as_ref(), true);
         let sidecar = self.refresh.is_some();
         let probe = || json!({ "exec": { "command": ["/flyte-secrets-pull", grant::READY] }, "failureThreshold": 3600, "periodSeconds": 1 });
         Container {

@@ -24,8 +24,13 @@ pub fn run(program: &str, arguments: &[&OsStr]) -> Output {
 
 /// What the chart makes of a file of values, or what helm says of it.
 pub fn template(values: &Path) -> Result<String, String> {
+    template_on(values, &[])
+}
+
+fn template_on(values: &Path, more: &[&str]) -> Result<String, String> {
     let arguments = ["template", "flyte-secrets", CHART, "--namespace", "flyte", "--values"].map(OsStr::new);
-    let output = run("helm", &[&arguments[..], &[values.as_os_str()]].concat());
+    let more: Vec<&OsStr> = more.iter().map(OsStr::new).collect();
+    let output = run("helm", &[&arguments[..], &[values.as_os_str()], &more].concat());
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
     match output.status.success() {
         true => Ok(text(output.stdout)),
@@ -35,14 +40,20 @@ pub fn template(values: &Path) -> Result<String, String> {
 
 /// What the chart makes of values.
 pub fn template_of(values: &Value) -> Result<String, String> {
-    let file = tempfile::NamedTempFile::new().expect("a file");
-    fs::write(&file, values.to_string()).expect("written");
-    template(file.path())
+    template_with(values, &[])
 }
 
-/// The documents of what helm renders, which holds no line of hyphens but those between them.
+/// What the chart makes of values, with more arguments of helm's.
+pub fn template_with(values: &Value, more: &[&str]) -> Result<String, String> {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(&file, values.to_string()).expect("written");
+    template_on(file.path(), more)
+}
+
+/// The documents of what helm renders.
 pub fn documents(text: &str) -> Vec<Value> {
-    text.split("---\n").map(|document| serde_yaml::from_str(document).expect("YAML")).collect()
+    let text = format!("\n{text}");
+    text.split("\n---\n").map(|document| serde_yaml::from_str(document).expect("YAML")).collect()
 }
 
 /// Fails with the differences if a file holds something else; with WRITE it is written.

@@ -8,6 +8,7 @@
 //! | [`refused`] | wrong values, each with its reason; which settings the chart refuses, and which the policy alone |
 //! | [`written`] | the table of values in its README |
 //! | [`alerts`] | that alerts are PromQL on metrics that the gateway has |
+//! | [`pull`] | `delivery: Pull`: rights of both sides, one authority, what cannot work |
 //! | [`notes`] | what `helm install` says |
 //! | [`questions`] | what Rancher asks |
 //! | [`helm`] | how the programs are run |
@@ -20,6 +21,7 @@ mod alerts;
 mod flyte;
 mod helm;
 mod notes;
+mod pull;
 mod questions;
 mod refused;
 mod rendered;

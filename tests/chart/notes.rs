@@ -38,6 +38,7 @@ fn each_label_that_nothing_binds_is_told() {
         json!({ "flyte": { "version": 1 } }),
         json!({ "flyte": { "version": 1 }, "policy": { "settings": { "secretManagerTypes": ["embedded"] } } }),
         json!({ "flyte": { "tenancy": false } }),
+        json!({ "policy": { "settings": { "embeddedSecretManagerConfig": { "delivery": "Pull" } } } }),
         tenancy(json!({ "creators": null })),
         tenancy(json!({ "creators": null, "namespaceTemplate": "{{org}}-{{ domain }}", "organizations": null })),
     ];

@@ -62,8 +62,8 @@ fn what_the_policy_refuses() {
 #[ignore = "needs helm: make chart-test"]
 fn what_the_policy_accepts_helm_hands_on() {
     let more = json!({
-        "flyte": { "tenancy": false },
-        "policy": { "imagePullSecretNamespaces": ["flytesnacks-development"] },
+        "flyte": { "tenancy": false, "taskNamespaces": ["flytesnacks-development"] },
+        "policy": {},
     });
     each(&settings::accepted(), |settings| {
         policy_says(settings).expect("the table says so");
@@ -118,11 +118,24 @@ fn other_wrong_values() {
             "at '/policy/namespaceSelector': additional properties 'matchLabel' not allowed",
         ),
         (
-            policy(
-                json!({ "settings": { "embeddedSecretManagerConfig": { "imagePullSecrets": { "enabled": true } } } }),
-            ),
-            "policy.imagePullSecretNamespaces: required with imagePullSecrets.enabled; list the namespaces of task pods, \
-             or set policyServer.rbac.create to false and grant access yourself",
+            json!({
+                "flyte": { "tenancy": false },
+                "policy": { "settings": { "embeddedSecretManagerConfig": { "imagePullSecrets": { "enabled": true } } } },
+            }),
+            "flyte.taskNamespaces: required with imagePullSecrets.enabled; list the namespaces of task pods, or set \
+             policyServer.rbac.create to false and grant access yourself",
+        ),
+        (
+            json!({
+                "flyte": { "version": 1 },
+                "policy": { "settings": { "k8sSecretManager": { "verify": true } } },
+            }),
+            "flyte.taskNamespaces: required with k8sSecretManager.verify; list the namespaces of task pods, or set \
+             policyServer.rbac.create to false and grant access yourself",
+        ),
+        (
+            config(json!({ "providers": { "aws": { "regions": ["eu-west-1"] } }, "pods": { "maxSecrets": 9 } })),
+            "gateway.config.pods: requires policy.settings.embeddedSecretManagerConfig.delivery: Pull",
         ),
         (
             policy(json!({ "settings": { "embeddedSecretManagerConfig": { "type": "gcp" } } })),

@@ -35,14 +35,21 @@ What the policy's settings imply, as YAML; the rules are those of README.md, "Se
   place             the region, project or host of the vault there
   places            what the gateway calls a list of them
   kind, resource    what the gateway calls its secrets
-  cloud             whether Embedded reads through the gateway
-  secrets           whether the policy reads Secrets of namespace
-  imagePullSecrets  whether it reads them in the namespaces of tasks
+  cloud             whether Embedded reads from a cloud
+  pull              whether pods pull from the gateway, and the policy reads no value
+  values            whether the policy reads values of the gateway
+  lookups           whether it reads SecretLookups of the gateway
+  store             whether it reads values in Secrets of namespace
+  secrets           whether it reads Secrets of namespace at all
+  imagePullSecrets  whether it reads Secrets that pull images in the namespaces of tasks
+  verify            whether it looks for the Secrets of the manager K8s in the namespaces of tasks
+  audience          audience of the tokens with which pods pull
   namespace         where Secrets with values are
+  taskNamespaces    where tasks are; empty if that is not known
   gateway           whether the gateway is installed
 */}}
 {{- define "flyte-secrets-policy.facts" -}}
-{{- $settings := include "flyte-secrets-policy.settings" . | fromYaml }}
+{{- $settings := include "flyte-secrets-policy.ownSettings" . | fromYaml }}
 {{- $managers := $settings.secretManagerTypes | default (list ($settings.secretManagerType | default "Embedded")) }}
 {{- $config := $settings.embeddedSecretManagerConfig | default dict }}
 {{- $clouds := dict
@@ -56,27 +63,71 @@ What the policy's settings imply, as YAML; the rules are those of README.md, "Se
     {{- $provider = $name }}
   {{- end }}
 {{- end }}
-{{- $embedded := has "embedded" (splitList " " (join " " $managers | lower)) }}
+{{- $managers = splitList " " (join " " $managers | lower) }}
+{{- $embedded := has "embedded" $managers }}
 {{- $cloud := and $embedded (ne $provider "K8s") }}
+{{- $pull := and $embedded (eq (lower (toString $config.delivery)) "pull") }}
+{{- $lookups := $pull | ternary (ne (lower (toString $config.lookup)) "off") $cloud }}
+{{- $store := and $embedded (not (or $cloud $pull)) }}
 {{- $imagePullSecrets := and $embedded (($config.imagePullSecrets).enabled | default false) }}
-{{- merge (get $clouds $provider | default dict) (dict
+{{- $namespace := ($config.k8sConfig).namespace | default "flyte" }}
+{{- /* A template without labels in it is the one namespace that tenancy lets have secrets. */}}
+{{- $template := ($settings.tenancy).namespaceTemplate | default "" }}
+{{- $bound := or (not $template) (contains "{{" $template) | ternary list (list $template) }}
+{{- $k8s := dict "places" "namespaces" "field" "k8sConfig.namespace" "place" $namespace }}
+{{- merge (get $clouds $provider | default $k8s) (dict
   "embedded" $embedded
   "provider" $provider
   "kind" (printf "%sSecret" $provider)
   "resource" (printf "%ssecrets" (lower $provider))
   "cloud" $cloud
-  "secrets" (or $imagePullSecrets (and $embedded (not $cloud)))
+  "pull" $pull
+  "values" (and $cloud (not $pull))
+  "lookups" $lookups
+  "store" $store
+  "secrets" (or $imagePullSecrets $store)
   "imagePullSecrets" $imagePullSecrets
-  "namespace" (($config.k8sConfig).namespace | default "flyte")
-  "gateway" (kindIs "bool" .Values.gateway.enabled | ternary .Values.gateway.enabled $cloud))
+  "verify" (and (has "k8s" $managers) (($settings.k8sSecretManager).verify | default false))
+  "audience" (($config.pull).audience | default "secret-gateway.flyte.org")
+  "namespace" $namespace
+  "taskNamespaces" (.Values.flyte.taskNamespaces | default $bound)
+  "gateway" (kindIs "bool" .Values.gateway.enabled | ternary .Values.gateway.enabled (or $cloud $pull)))
   | toYaml }}
+{{- end }}
+
+{{/* The policy's settings, with what the chart knows of the gateway that pods pull from. */}}
+{{- define "flyte-secrets-policy.settings" -}}
+{{- $facts := include "flyte-secrets-policy.facts" . | fromYaml }}
+{{- $settings := include "flyte-secrets-policy.ownSettings" . | fromYaml }}
+{{- if $facts.pull }}
+  {{- $key := "policy.settings.embeddedSecretManagerConfig.pull" }}
+  {{- $embedded := $settings.embeddedSecretManagerConfig }}
+  {{- $pull := $embedded.pull | default dict }}
+  {{- if not $pull.gateway }}
+    {{- if not $facts.gateway }}
+      {{- fail (printf "%s.gateway: required with gateway.enabled: false; set it to the address of the other release's gateway" $key) }}
+    {{- end }}
+    {{- $_ := set $pull "gateway" (printf "https://%s:8444" (include "flyte-secrets-policy.podsHost" .)) }}
+  {{- end }}
+  {{- if not $pull.ca }}
+    {{- $tls := .Values.gateway.tls }}
+    {{- if not $facts.gateway }}
+      {{- fail (printf "%s.ca: required with gateway.enabled: false; set it to the authority of the other release's gateway" $key) }}
+    {{- else if $tls.certManager.enabled }}
+      {{- fail (printf "%s.ca: required with gateway.tls.certManager.enabled; set it to ca.crt of Secret %s" $key (include "flyte-secrets-policy.tlsSecretName" .)) }}
+    {{- end }}
+    {{- $_ := set $pull "ca" ($tls.caBundle | default (index (include "flyte-secrets-policy.certificate" . | fromYaml) "ca.crt" | b64dec)) }}
+  {{- end }}
+  {{- $_ := set $embedded "pull" $pull }}
+{{- end }}
+{{- toYaml $settings }}
 {{- end }}
 
 {{/*
 The policy's settings: those of the user, and what flyte.version implies for keys that they do not have. A key of tenancy that is
 null stays null, which checks nothing. Never a template.
 */}}
-{{- define "flyte-secrets-policy.settings" -}}
+{{- define "flyte-secrets-policy.ownSettings" -}}
 {{- $flyte := .Values.flyte }}
 {{- $settings := deepCopy (.Values.policy.settings | default dict) }}
 {{- $managers := list "Embedded" }}
@@ -113,7 +164,7 @@ null stays null, which checks nothing. Never a template.
 
 {{/* Labels of pods that nothing binds, as the policy has it, as a list in YAML: a pod gets the secrets of whatever they claim. */}}
 {{- define "flyte-secrets-policy.unboundLabels" -}}
-{{- $settings := include "flyte-secrets-policy.settings" . | fromYaml }}
+{{- $settings := include "flyte-secrets-policy.ownSettings" . | fromYaml }}
 {{- $tenancy := $settings.tenancy | default dict }}
 {{- $labels := list }}
 {{- range $label, $name := dict "domain" "domain" "organization" "org(anization)?" "project" "project" }}
@@ -130,7 +181,7 @@ null stays null, which checks nothing. Never a template.
 {{- $gateway := .Values.gateway }}
 {{- $config := deepCopy ($gateway.config | default dict) }}
 {{- $providers := $config.providers | default dict }}
-{{- if $facts.cloud }}
+{{- if or $facts.cloud $facts.pull }}
   {{- $provider := lower $facts.provider }}
   {{- $served := get $providers $provider | default dict }}
   {{- if not (get $served $facts.places) }}
@@ -140,7 +191,7 @@ null stays null, which checks nothing. Never a template.
   {{- end }}
   {{- $_ := set $providers $provider $served }}
 {{- end }}
-{{- range $provider, $places := dict "aws" "regions" "gcp" "projects" "azure" "vaults" }}
+{{- range $provider, $places := dict "aws" "regions" "gcp" "projects" "azure" "vaults" "k8s" "namespaces" }}
   {{- if and (hasKey $providers $provider) (not (get (get $providers $provider) $places)) }}
     {{- fail (printf "gateway.config.providers.%s.%s: is empty; name those that the gateway serves, or leave %s out" $provider $places $provider) }}
   {{- end }}
@@ -151,6 +202,15 @@ null stays null, which checks nothing. Never a template.
 {{- $_ := set $config "providers" $providers }}
 {{- $_ := set $config "listen" (printf "%s:8443" $gateway.bindAddress) }}
 {{- if $gateway.metrics.enabled }}{{ $_ := set $config "metricsListen" (printf "%s:9090" $gateway.bindAddress) }}{{ end }}
+{{- if $facts.pull }}
+  {{- $pods := $config.pods | default dict }}
+  {{- $_ := set $pods "listen" (printf "%s:8444" $gateway.bindAddress) }}
+  {{- $_ := set $pods "audience" $facts.audience }}
+  {{- $_ := set $pods "settings" (include "flyte-secrets-policy.settings" . | fromYaml) }}
+  {{- $_ := set $config "pods" $pods }}
+{{- else if $config.pods }}
+  {{- fail "gateway.config.pods: requires policy.settings.embeddedSecretManagerConfig.delivery: Pull" }}
+{{- end }}
 {{- $_ := set $config "tls" (dict "certFile" "/etc/secret-gateway/tls/tls.crt" "keyFile" "/etc/secret-gateway/tls/tls.key") }}
 {{- $_ := set $config "shutdown" (dict
   "delay" (printf "%ds" (int $gateway.shutdown.delaySeconds))
@@ -161,4 +221,33 @@ null stays null, which checks nothing. Never a template.
 {{/* The Secret with the gateway's certificate. */}}
 {{- define "flyte-secrets-policy.tlsSecretName" -}}
 {{- .Values.gateway.tls.secretName | default (printf "%s-tls" .Values.gateway.name) }}
+{{- end }}
+
+{{/* The name under which the API server knows the gateway, and that under which pods do. */}}
+{{- define "flyte-secrets-policy.apiHost" -}}
+{{- printf "%s.%s.svc" .Values.gateway.name .Release.Namespace }}
+{{- end }}
+{{- define "flyte-secrets-policy.podsHost" -}}
+{{- printf "%s-pods.%s.svc" .Values.gateway.name .Release.Namespace }}
+{{- end }}
+
+{{/* Data of the Secret with the certificate that the chart makes or made before; one for all templates that ask. */}}
+{{- define "flyte-secrets-policy.certificate" -}}
+{{- if not .Values.certificate }}
+{{- $secretName := include "flyte-secrets-policy.tlsSecretName" . }}
+{{- $data := (lookup "v1" "Secret" .Release.Namespace $secretName).data }}
+{{- if not (index ($data | default dict) "ca.crt") }}
+{{- if $data }}
+  {{- fail (printf "gateway.tls.secretName: Secret %s is there and has no ca.crt; give its authority as gateway.tls.caBundle, or name another Secret" $secretName) }}
+{{- end }}
+{{- /* The authority's key is thrown away: nobody can sign with it again. */}}
+{{- $name := .Values.gateway.name }}
+{{- $hosts := list (include "flyte-secrets-policy.apiHost" .) (include "flyte-secrets-policy.podsHost" .) }}
+{{- $ca := genCA (printf "%s-ca" $name) 3650 }}
+{{- $certificate := genSignedCert $name nil $hosts 3650 $ca }}
+{{- $data = dict "ca.crt" (b64enc $ca.Cert) "tls.crt" (b64enc $certificate.Cert) "tls.key" (b64enc $certificate.Key) }}
+{{- end }}
+{{- $_ := set .Values "certificate" $data }}
+{{- end }}
+{{- toYaml .Values.certificate }}
 {{- end }}

@@ -144,8 +144,8 @@ impl Reviewer {
                 tracing::error!(%error, "a SubjectAccessReview has failed");
                 Err(Refusal::Unavailable(match error {
                     kube::Error::Api(status) if status.is_forbidden() => {
-                        "the gateway may not create subjectaccessreviews: its service account needs the ClusterRole \
-                         system:auth-delegator"
+                        "the gateway may not create subjectaccessreviews: grant its service account \
+                         create on them"
                     }
                     kube::Error::Api(_) => "it answered with an error",
                     _ => "it cannot be reached",

@@ -238,8 +238,8 @@ async fn a_cluster_that_cannot_say_means_503_is_not_remembered_and_no_provider_h
         (Verdict::Fail(500), "it answered with an error"),
         (
             Verdict::Fail(403),
-            "the gateway may not create subjectaccessreviews: its service account needs the ClusterRole \
-             system:auth-delegator",
+            "the gateway may not create subjectaccessreviews: grant its service account \
+             create on them",
         ),
         (Verdict::Stall(Duration::from_secs(5)), "it did not answer in time"),
     ];

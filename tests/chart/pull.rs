@@ -1,0 +1,172 @@
+//! `delivery: Pull`: both sides get the same settings and one authority, the policy server reads no Secret, and what cannot work is
+//! refused. The manifests themselves are in [`super::rendered`].
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::helm::{documents, template_of, template_with};
+
+fn with(settings: Value) -> Value {
+    let mut values = json!({ "policy": { "settings": { "embeddedSecretManagerConfig": { "delivery": "Pull" } } } });
+    merge(&mut values, settings);
+    values
+}
+
+fn merge(into: &mut Value, from: Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            from.into_iter().for_each(|(key, value)| merge(into.entry(key).or_insert(json!({})), value));
+        }
+        (into, from) => *into = from,
+    }
+}
+
+fn rendered(values: &Value) -> Vec<Value> {
+    documents(&template_of(values).unwrap_or_else(|said| panic!("{values}: {said}")))
+}
+
+/// The one document of a kind that has a name.
+fn named<'a>(all: &'a [Value], kind: &str, name: &str) -> &'a Value {
+    let mut found = all.iter().filter(|document| document["kind"] == kind && document["metadata"]["name"] == name);
+    let first = found.next().unwrap_or_else(|| panic!("no {kind} {name}"));
+    assert!(found.next().is_none(), "several {kind} {name}");
+    first
+}
+
+/// The resources that the roles of a component name, with namespaces for those of Roles.
+fn rights(all: &[Value], component: &str) -> Vec<String> {
+    let roles = all.iter().filter(|it| ["Role", "ClusterRole"].iter().any(|kind| it["kind"] == *kind));
+    let roles = roles.filter(|it| it["metadata"]["labels"]["app.kubernetes.io/component"] == component);
+    let of = |role: &Value| {
+        let place = role["metadata"]["namespace"].as_str().map(|namespace| format!("{namespace}/")).unwrap_or_default();
+        let rules = role["rules"].as_array().cloned().expect("rules").into_iter();
+        let lines = rules.flat_map(|rule| {
+            let resources = rule["resources"].as_array().cloned().expect("resources").into_iter();
+            let verbs = rule["verbs"].as_array().cloned().expect("verbs");
+            resources.flat_map(move |resource| verbs.clone().into_iter().map(move |verb| (verb, resource.clone())))
+        });
+        let words = |word: &Value| word.as_str().expect("a word").to_owned();
+        lines.map(|(verb, resource)| format!("{} {place}{}", words(&verb), words(&resource))).collect::<Vec<_>>()
+    };
+    let mut rights: Vec<String> = roles.flat_map(of).collect();
+    rights.sort();
+    rights
+}
+
+#[test]
+#[ignore = "needs helm: make chart-test"]
+fn gateway_and_policy_have_the_same_settings_and_one_authority() {
+    let all = rendered(&with(json!({})));
+    let made = &named(&all, "Secret", "secret-gateway-tls")["data"]["ca.crt"];
+    let policy = &named(&all, "ClusterAdmissionPolicy", "flyte-secrets")["spec"];
+    let config = named(&all, "ConfigMap", "secret-gateway")["data"]["config.yaml"].as_str().expect("a file");
+    let config: Value = serde_yaml::from_str(config).expect("YAML");
+    assert_eq!(config["pods"]["settings"], policy["settings"]);
+    assert_eq!(config["pods"]["listen"], "0.0.0.0:8444");
+    assert_eq!(config["providers"], json!({ "k8s": { "namespaces": ["flyte"] } }));
+    let pull = &policy["settings"]["embeddedSecretManagerConfig"]["pull"];
+    assert_eq!(pull["gateway"], "https://secret-gateway-pods.flyte.svc:8444");
+    assert_eq!(STANDARD.encode(pull["ca"].as_str().expect("PEM")), made.as_str().expect("base64"));
+    assert_eq!(named(&all, "APIService", "v1alpha1.secret-gateway.flyte.org")["spec"]["caBundle"], *made);
+    assert_eq!(named(&all, "Service", "secret-gateway-pods")["spec"]["ports"][0]["port"], 8444);
+}
+
+#[test]
+#[ignore = "needs helm: make chart-test"]
+fn rights_are_no_more_than_needed() {
+    let aws = json!({ "policy": { "settings": { "embeddedSecretManagerConfig": { "awsConfig": { "region": "eu-west-1" } } } } });
+    let off = json!({ "policy": { "settings": { "embeddedSecretManagerConfig": { "lookup": "Off" } } } });
+    let everywhere = json!({ "flyte": { "tenancy": false } });
+    let listed = json!({ "flyte": { "tenancy": false, "taskNamespaces": ["a", "b"] } });
+    let verify = json!({ "policy": { "settings": { "k8sSecretManager": { "verify": true }, "secretManagerTypes": ["Embedded", "K8s"] } } });
+    let reviews = ["create subjectaccessreviews", "create tokenreviews"];
+    let lookups = &["get secretlookups"][..];
+    let rows: [(Value, &[&str], &[&str]); 6] = [
+        (json!({}), lookups, &["get flyte/pods", "get flyte/secrets"]),
+        (aws, lookups, &["get flyte/pods"]),
+        (off, &[], &["get flyte/pods", "get flyte/secrets"]),
+        (everywhere, lookups, &["get flyte/secrets", "get pods"]),
+        (listed, lookups, &["get a/pods", "get b/pods", "get flyte/secrets"]),
+        // The ClusterRole is bound in the namespaces of tasks alone.
+        (verify, &["get secretlookups", "get secrets"], &["get flyte/pods", "get flyte/secrets"]),
+    ];
+    for (values, policy, gateway) in rows {
+        let all = rendered(&with(values.clone()));
+        assert_eq!(rights(&all, "policy"), policy, "{values}");
+        assert_eq!(rights(&all, "gateway"), [&reviews, gateway].concat(), "{values}");
+    }
+    let all = rendered(
+        &json!({ "gateway": { "enabled": true, "config": { "providers": { "gcp": { "projects": ["acme"] } } } } }),
+    );
+    assert_eq!(rights(&all, "policy"), ["get flyte/secrets", "get namespaces"]);
+    assert_eq!(rights(&all, "gateway"), ["create subjectaccessreviews"]);
+}
+
+#[test]
+#[ignore = "needs helm: make chart-test"]
+fn kubernetes_before_1_35_is_refused() {
+    let refused = "policy.settings.embeddedSecretManagerConfig.delivery: Pull requires Kubernetes 1.35, this is v1.34.9; use \
+                   Auto, or tell helm template of the cluster's version by --kube-version";
+    let said = template_with(&with(json!({})), &["--kube-version", "v1.34.9"]).expect_err("1.34 has no env files");
+    assert!(said.contains(refused), "{said}");
+    for version in ["v1.35.0-rc.1", "v1.35.0", "v1.36.2-gke.1"] {
+        template_with(&with(json!({})), &["--kube-version", version])
+            .unwrap_or_else(|said| panic!("{version}: {said}"));
+    }
+    template_with(&json!({}), &["--kube-version", "v1.34.9"]).expect("the default does not pull");
+}
+
+#[test]
+#[ignore = "needs helm: make chart-test"]
+fn what_cannot_work_is_refused() {
+    let policy = |values: Value| json!({ "policy": values });
+    let embedded = |values: Value| json!({ "policy": { "settings": { "embeddedSecretManagerConfig": values } } });
+    let judged = "a pod that the policy does not judge could grant itself secrets";
+    let key = "policy.settings.embeddedSecretManagerConfig";
+    let rows = [
+        (
+            json!({ "gateway": { "tls": { "certManager": { "enabled": true } } } }),
+            format!(
+                "{key}.pull.ca: required with gateway.tls.certManager.enabled; set it to ca.crt of Secret secret-gateway-tls"
+            ),
+        ),
+        (
+            json!({ "gateway": { "enabled": false } }),
+            format!("{key}.pull.gateway: required with gateway.enabled: false; set it to the address of the other release's gateway"),
+        ),
+        (
+            json!({
+                "gateway": { "enabled": false },
+                "policy": { "settings": { "embeddedSecretManagerConfig": { "pull": { "gateway": "https://a:8444" } } } },
+            }),
+            format!("{key}.pull.ca: required with gateway.enabled: false; set it to the authority of the other release's gateway"),
+        ),
+        (
+            embedded(json!({ "imagePullSecrets": { "enabled": true } })),
+            format!("{key}.imagePullSecrets.enabled: not supported with delivery: Pull, where the policy reads no Secret"),
+        ),
+        (
+            policy(json!({ "mode": "monitor" })),
+            format!("policy.mode, policy.failurePolicy: must be protect and Fail with delivery: Pull; {judged}"),
+        ),
+        (
+            policy(json!({ "failurePolicy": "Ignore" })),
+            format!("policy.mode, policy.failurePolicy: must be protect and Fail with delivery: Pull; {judged}"),
+        ),
+        (
+            policy(json!({ "objectSelector": { "matchLabels": { "canary": "true" } } })),
+            format!("policy.objectSelector: not supported with delivery: Pull; {judged}"),
+        ),
+        (
+            json!({ "flyte": { "tenancy": false }, "policy": { "namespaceSelector": { "matchLabels": { "a": "b" } } } }),
+            "policy.namespaceSelector: requires tenancy.namespaceTemplate with delivery: Pull; a pod in another namespace \
+             could grant itself secrets"
+                .to_owned(),
+        ),
+    ];
+    for (values, reason) in rows {
+        let said = template_of(&with(values.clone())).expect_err(&format!("the chart lets it pass: {values}"));
+        assert!(said.contains(&reason), "{values}: {said}");
+    }
+}
