@@ -59,9 +59,11 @@ pub fn preview(pod: String, settings: String, secrets: String, namespace: &str, 
 
 /// Returns the settings, if they can be used.
 fn read_settings(text: String) -> (Option<Value>, Vec<Finding>) {
+    let is_empty = text.trim().is_empty();
     match check::check(&called("the text", text), None) {
         Ok(checked) => {
-            let mut findings = checked.findings;
+            // Of defaults there is nothing to point at.
+            let mut findings = if is_empty { Vec::new() } else { checked.findings };
             if checked.sections.len() > 1 {
                 let several = check::Error::Several { name: "the text".to_owned(), sections: checked.sections.clone() };
                 findings.push(Finding::error(several.to_string(), None));

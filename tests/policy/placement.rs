@@ -28,7 +28,8 @@ fn served(pod: &Value, settings: &Value) -> Vec<String> {
 fn the_pods_author_and_the_operator_choose_containers() {
     const CHOICE: &str = "flyte-secrets.flyte.org/containers";
     let all = vec!["istio-proxy", "main", "user-container", "users"];
-    let table: [(&str, &[(&str, &str)], Vec<&str>); 7] = [
+    type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], Vec<&'a str>);
+    let table: [Row; 7] = [
         ("All", &[], all),
         ("All", &[(CHOICE, "main, users")], vec!["main", "users"]),
         ("Primary", &[("primary_container_name", "main")], vec!["main"]),

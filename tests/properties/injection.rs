@@ -223,7 +223,9 @@ proptest! {
     #![proptest_config(cases(4000))]
 
     #[test]
-    fn all_requests_are_injected_or_the_pod_is_refused(case in generate::case()) {
+    fn all_requests_are_injected_or_the_pod_is_refused(mut case in generate::case()) {
+        // What a reference leads to is the node's to read: `make e2e-node` shows it.
+        case.settings["embeddedSecretManagerConfig"]["delivery"] = json!("Value");
         let answer = Answer::to(&case);
         let labelled = case.pod["metadata"]["labels"]["inject-flyte-secrets"] == "true";
         match &answer.pod {
