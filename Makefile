@@ -240,18 +240,37 @@ STAMP := -X k8s.io/component-base/version.gitVersion=$(KUBERNETES) \
 	-X k8s.io/component-base/version.gitMajor=$(MAJOR) -X k8s.io/component-base/version.gitMinor=$(MINOR) \
 	-X helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=$(MAJOR) -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=$(MINOR)
 
+# A kubelet and a container runtime: by far the longest of all builds.
+E2E_NODE_TOOLS := $(CACHE)/e2e-node-$(firstword $(shell cat e2e/tools/node/go.mod e2e/tools/node/go.sum | cksum))
+RUN_E2E = E2E_TOOLS=$(E2E_TOOLS) E2E_MOTO=$(MOTO) E2E_BUILD=target/debug E2E_NODE_TOOLS=$(E2E_NODE_TOOLS) target/debug/e2e
+
 .PHONY: e2e
-e2e: policy.wasm $(E2E_TOOLS)/complete $(MOTO)/bin/moto_server ## on a control plane: etcd, kube-apiserver, the chart, the gateway; ONLY=WORD
-	@command -v busybox > /dev/null || { echo "busybox is missing: apt-get install busybox"; exit 1; }
+e2e: e2e-build ## on a control plane: etcd, kube-apiserver, the chart, the gateway; ONLY=WORD
+	$(RUN_E2E) $(ONLY)
+
+.PHONY: e2e-node
+e2e-node: e2e-build $(E2E_NODE_TOOLS)/complete ## pods that start, on a node: kubelet, containerd, runc; needs root, or SUDO=sudo; ONLY=WORD
+	@command -v runc > /dev/null || { echo "runc is missing: apt-get install runc"; exit 1; }
+	@! ldd "$$(command -v busybox)" > /dev/null 2>&1 || { echo "busybox is not static: apt-get install busybox-static"; exit 1; }
+	$(SUDO) env PATH="$$PATH" $(RUN_E2E) --node $(ONLY)
+
+.PHONY: e2e-build
+e2e-build: policy.wasm $(E2E_TOOLS)/complete $(MOTO)/bin/moto_server
+	@command -v busybox > /dev/null || { echo "busybox is missing: apt-get install busybox-static"; exit 1; }
 	cargo build --quiet --package flyte-secret-gateway --bin secret-gateway
 	cargo build --quiet --package flyte-secrets-e2e
-	E2E_TOOLS=$(E2E_TOOLS) E2E_MOTO=$(MOTO) E2E_BUILD=target/debug target/debug/e2e $(ONLY)
 
 $(E2E_TOOLS)/complete:
 	@command -v go > /dev/null || { echo "go is missing: it builds the control plane, kubectl, helm and consul-template"; exit 1; }
 	mkdir -p $(E2E_TOOLS)
 	cd e2e/tools && go build -trimpath -ldflags '-s -w $(STAMP)' -o $(E2E_TOOLS)/ tool
 	mv $(E2E_TOOLS)/server $(E2E_TOOLS)/etcd
+	touch $@
+
+$(E2E_NODE_TOOLS)/complete:
+	@command -v go > /dev/null || { echo "go is missing: it builds the kubelet and containerd"; exit 1; }
+	mkdir -p $(E2E_NODE_TOOLS)
+	cd e2e/tools/node && go build -trimpath -ldflags '-s -w $(STAMP)' -o $(E2E_NODE_TOOLS)/ tool
 	touch $@
 
 .PHONY: chart-test

@@ -8,6 +8,7 @@ use anyhow::Result;
 use rcgen::KeyPair;
 
 use crate::authority::Authority;
+use crate::node::NAME as NODE;
 use crate::process::{self, Process};
 use crate::tools::Tools;
 
@@ -17,10 +18,16 @@ const SERVICES: &str = "127.96.0.0/16";
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A control plane without controllers and nodes.
+/// A control plane without controllers; a node may join it.
 pub struct ControlPlane {
     /// For `system:masters`.
     pub kubeconfig: PathBuf,
+    pub url: String,
+    /// What signs its certificates, and where its own stands.
+    pub authority: Authority,
+    pub ca: PathBuf,
+    /// For [`crate::node`]'s kubelet.
+    pub node_token: String,
     _api_server: Process,
     _etcd: Process,
 }
@@ -38,8 +45,9 @@ impl ControlPlane {
         })?;
         let authority = Authority::new("e2e");
         let (server, proxy) = (authority.server("localhost"), authority.client("front-proxy-client"));
-        let (accounts, token) = (KeyPair::generate()?, KeyPair::generate()?);
-        let token = token.public_key_raw().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let kubelet = authority.client("kube-apiserver-kubelet-client");
+        let accounts = KeyPair::generate()?;
+        let (token, node_token) = (random()?, random()?);
         let write = |name: &str, text: &str| -> Result<PathBuf> {
             let path = folder.join(name);
             std::fs::write(&path, text)?;
@@ -47,12 +55,18 @@ impl ControlPlane {
             Ok(path)
         };
         let ca = write("ca.crt", &authority.certificate)?;
-        let tokens = write("tokens.csv", &format!("{token},admin,admin,\"system:masters\"\n"))?;
+        let tokens = format!(
+            "{token},admin,admin,\"system:masters\"\n{node_token},system:node:{NODE},{NODE},\"system:nodes\"\n"
+        );
+        let tokens = write("tokens.csv", &tokens)?;
         let files = [
             ("tls-cert-file", write("server.crt", &server.certificate)?),
             ("tls-private-key-file", write("server.key", &server.key)?),
             ("proxy-client-cert-file", write("front-proxy.crt", &proxy.certificate)?),
             ("proxy-client-key-file", write("front-proxy.key", &proxy.key)?),
+            ("kubelet-certificate-authority", ca.clone()),
+            ("kubelet-client-certificate", write("kubelet-client.crt", &kubelet.certificate)?),
+            ("kubelet-client-key", write("kubelet-client.key", &kubelet.key)?),
             ("requestheader-client-ca-file", ca.clone()),
             ("client-ca-file", ca.clone()),
             ("token-auth-file", tokens),
@@ -64,7 +78,8 @@ impl ControlPlane {
                 command.args(files.iter().map(|(flag, path)| format!("--{flag}={}", path.display())));
                 command.args(api_server_flags(&etcd_url, api)).env("TMPDIR", folder);
             })?;
-        let kubeconfig = write("kubeconfig", &kubeconfig(&format!("https://localhost:{api}"), &ca, &token))?;
+        let url = format!("https://localhost:{api}");
+        let kubeconfig = write("kubeconfig", &kubeconfig(&url, &ca, &token))?;
         let ready = async || {
             let asked = process::output(&tools.kubectl, |command| {
                 command.arg("--kubeconfig").arg(&kubeconfig).args(["get", "--raw", "/readyz"]);
@@ -72,8 +87,13 @@ impl ControlPlane {
             asked.await.is_ok()
         };
         api_server.until(PATIENCE, ready).await?;
-        Ok(Self { kubeconfig, _api_server: api_server, _etcd: etcd })
+        Ok(Self { kubeconfig, url, authority, ca, node_token, _api_server: api_server, _etcd: etcd })
     }
+}
+
+/// A token that nobody guesses.
+fn random() -> Result<String> {
+    Ok(hex::encode(KeyPair::generate()?.public_key_raw()))
 }
 
 fn api_server_flags(etcd: &str, port: u16) -> Vec<String> {
@@ -87,7 +107,9 @@ fn api_server_flags(etcd: &str, port: u16) -> Vec<String> {
         "--bind-address=127.0.0.1",
         "--advertise-address=127.0.0.1",
         "--endpoint-reconciler-type=none",
-        "--authorization-mode=RBAC",
+        "--authorization-mode=Node,RBAC",
+        "--enable-admission-plugins=NodeRestriction",
+        "--kubelet-preferred-address-types=InternalIP",
         "--service-account-issuer=https://kubernetes.default.svc",
         "--requestheader-allowed-names=front-proxy-client",
         "--requestheader-username-headers=X-Remote-User",

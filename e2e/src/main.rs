@@ -10,6 +10,7 @@
 //! | `kubewarden` | what Kubewarden makes of the chart's policy |
 //! | `gateway` | the secret gateway behind its APIService |
 //! | `clouds` | moto, and doubles of GCP and Azure |
+//! | `node` | a kubelet and a container runtime, for `make e2e-node` |
 //! | `process`, `tools` | programs that run beside |
 //! | `report` | what passed and what failed |
 
@@ -23,26 +24,34 @@ mod cluster;
 mod control_plane;
 mod gateway;
 mod kubewarden;
+mod node;
 mod process;
 mod report;
 mod suites;
 mod tools;
 mod world;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anstream::eprintln;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use flyte_secrets_testing::engine::Policy;
 
+use node::machine::Machine;
+use node::{Node, NodeTools};
 use report::Report;
 use tools::{Tools, repository};
 use world::World;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let mut report = Report::new(std::env::args().nth(1));
-    let outcome = run(&mut report).await;
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let node = arguments.first().is_some_and(|first| first == "--node");
+    arguments.drain(..usize::from(node));
+    let mut report = Report::new(arguments.into_iter().next());
+    let outcome = if node { run_node(&mut report).await } else { run(&mut report).await };
     if let Err(wrong) = &outcome {
         eprintln!("\nit ended early: {wrong:#}");
     }
@@ -54,14 +63,47 @@ async fn main() -> ExitCode {
 
 async fn run(report: &mut Report) -> Result<()> {
     let tools = Tools::find()?;
-    let folder = repository("target/e2e");
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).context("no folder for logs")?;
-    let folder = folder.canonicalize()?;
+    let folder = empty_folder("target/e2e")?;
     let policy = Policy::built()?;
     suites::run_alone(report, &tools, &policy).await?;
     let mut world = World::start(tools, &folder, policy).await?;
     let outcome = suites::run(report, &mut world).await;
     world.leave().await?;
     outcome
+}
+
+async fn run_node(report: &mut Report) -> Result<()> {
+    let (tools, node_tools) = (Tools::find()?, NodeTools::find()?);
+    let folder = empty_folder("target/e2e-node")?;
+    node::remove_cgroups();
+    let before = Machine::now()?;
+    let mut world = World::start(tools, &folder, Policy::built()?).await?;
+    let plane = world.own.as_ref().context("pods run on a control plane of our own: unset KUBECONFIG")?;
+    let node = Node::start(&world.tools, &node_tools, &folder, plane, &world.cluster).await?;
+    let outcome = suites::node::run(report, &mut world).await;
+    drop(node);
+    drop(world);
+    report.section("the machine");
+    report.check("processes, mounts, cgroups and sysctls are as they were", as_it_was(&before)).await;
+    outcome
+}
+
+/// What the kernel still ends takes a moment.
+async fn as_it_was(before: &Machine) -> Result<()> {
+    let mut changes = Vec::new();
+    for _ in 0..50 {
+        changes = Machine::now()?.changes(before);
+        if changes.is_empty() {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    bail!("{}", changes.join("\n"))
+}
+
+fn empty_folder(name: &str) -> Result<PathBuf> {
+    let folder = repository(name);
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).context("no folder for logs")?;
+    Ok(folder.canonicalize()?)
 }

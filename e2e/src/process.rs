@@ -52,6 +52,11 @@ impl Process {
         Ok(())
     }
 
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Stops it as it is, without its knowing, until [`Process::resume`].
     pub fn pause(&self) -> Result<()> {
         self.signal(Signal::STOP)

@@ -1,7 +1,7 @@
 //! What passed and what failed, as it happens and in the end. Knows nothing of what is checked.
 
 use std::panic::AssertUnwindSafe;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anstream::println;
 use anyhow::{Result, anyhow};
@@ -28,23 +28,32 @@ impl Report {
         title.clone_into(&mut self.section);
     }
 
+    /// Whether a check of this section and name is to be run.
+    pub fn selects(&self, name: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| format!("{}: {name}", self.section).contains(only))
+    }
+
     /// Runs one check; an error or a panic in it is a failure.
     pub async fn check(&mut self, name: &str, check: impl Future<Output = Result<()>>) {
-        let full = format!("{}: {name}", self.section);
-        if self.only.as_ref().is_some_and(|only| !full.contains(only)) {
+        if !self.selects(name) {
             return;
         }
         let start = Instant::now();
         let outcome = AssertUnwindSafe(check).catch_unwind().await;
-        let time = start.elapsed().as_millis();
-        match outcome.unwrap_or_else(|_| Err(anyhow!("it panicked"))) {
+        self.record(name, start.elapsed(), outcome.unwrap_or_else(|_| Err(anyhow!("it panicked"))));
+    }
+
+    /// Says how a check went that was run elsewhere.
+    pub fn record(&mut self, name: &str, time: Duration, outcome: Result<()>) {
+        let time = time.as_millis();
+        match outcome {
             Ok(()) => {
                 self.passed += 1;
                 println!("ok   {name} ({time} ms)");
             }
             Err(wrong) => {
                 println!("FAIL {name} ({time} ms)\n{wrong:#}");
-                self.failed.push(full);
+                self.failed.push(format!("{}: {name}", self.section));
             }
         }
     }

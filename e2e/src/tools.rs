@@ -40,14 +40,14 @@ impl Tools {
     }
 }
 
-fn existing(path: PathBuf) -> Result<PathBuf> {
+pub fn existing(path: PathBuf) -> Result<PathBuf> {
     if !path.exists() {
         bail!("{} is missing; `make e2e` builds it", path.display());
     }
     Ok(path)
 }
 
-fn on_path(name: &str) -> Result<PathBuf> {
+pub fn on_path(name: &str) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut found = std::env::split_paths(&path).map(|folder| folder.join(name)).filter(|path| path.exists());
     found.next().with_context(|| format!("{name} is missing; Debian's package is called {name}"))

@@ -44,7 +44,7 @@ pub struct World {
     pub clouds: Clouds,
     pub gateway: Option<Gateway>,
     /// Ends last.
-    own: Option<ControlPlane>,
+    pub own: Option<ControlPlane>,
 }
 
 impl World {

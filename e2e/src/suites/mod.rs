@@ -14,6 +14,8 @@ mod flyte;
 mod gateway;
 mod golden;
 mod load;
+pub mod node;
+mod pod_security;
 mod reinvocation;
 mod rules;
 mod scripts;
@@ -29,6 +31,7 @@ pub async fn run_alone(report: &mut Report, tools: &Tools, policy: &Policy) -> R
 pub async fn run(report: &mut Report, world: &mut World) -> Result<()> {
     golden::run(report, world).await?;
     admission::run(report, world).await?;
+    pod_security::run(report, world).await?;
     embedded::run(report, world).await?;
     gateway::run(report, world).await?;
     // The chart's suite holds the namespace of Flyte to the restricted standard from then on.

@@ -1,0 +1,202 @@
+//! A node: containerd and a kubelet in mount and process namespaces of their own, from which nothing of the machine can be
+//! changed but cgroups and one folder.
+
+mod images;
+pub mod machine;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::{Pid, WaitOptions, getpid, set_child_subreaper, waitpid};
+use serde_json::{Value, json};
+
+use crate::cluster::Cluster;
+use crate::control_plane::{ControlPlane, kubeconfig};
+use crate::process::{self, Process};
+use crate::tools::{Tools, existing, on_path, repository};
+
+pub use images::BUSYBOX;
+
+/// The node's name, and its address: pods reach nothing beyond it.
+pub const NAME: &str = "127.0.0.1";
+/// Where containerd puts the pods' cgroups, below the root of each hierarchy.
+const CGROUP: &str = "k8s.io";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Paths of the node's own programs.
+pub struct NodeTools {
+    folder: PathBuf,
+    runc: PathBuf,
+    unshare: PathBuf,
+}
+
+impl NodeTools {
+    /// The programs in the folder that the Makefile names, `E2E_NODE_TOOLS`, and those of Debian.
+    pub fn find() -> Result<Self> {
+        ensure!(
+            rustix::process::geteuid().is_root(),
+            "a node needs root: run `make e2e-node` as root, or with SUDO=sudo"
+        );
+        let folder =
+            std::env::var_os("E2E_NODE_TOOLS").context("E2E_NODE_TOOLS is not set; `make e2e-node` sets it")?;
+        let folder = PathBuf::from(folder);
+        for tool in ["kubelet", "containerd", "containerd-shim-runc-v2", "ctr"] {
+            existing(folder.join(tool))?;
+        }
+        Ok(Self { folder, runc: on_path("runc")?, unshare: on_path("unshare")? })
+    }
+}
+
+/// A node, running.
+pub struct Node {
+    unshare: Option<Process>,
+    /// The first process of its namespaces.
+    first: Option<Pid>,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // With the first process the kernel ends all others, and lets us know when they have ended; the cgroups stay.
+        self.unshare = None;
+        if let Some(first) = self.first {
+            let _ = waitpid(Some(first), WaitOptions::empty());
+        }
+        remove_cgroups();
+    }
+}
+
+/// Removes what a node leaves behind that has not been ended in order, too.
+pub fn remove_cgroups() {
+    machine::remove_cgroups(CGROUP);
+}
+
+impl Node {
+    /// Starts it, and waits until the API server knows that it is ready.
+    pub async fn start(
+        tools: &Tools,
+        node: &NodeTools,
+        folder: &Path,
+        plane: &ControlPlane,
+        cluster: &Cluster,
+    ) -> Result<Self> {
+        // So that its first process is our child when unshare is gone.
+        set_child_subreaper(Some(getpid())).context("cannot adopt orphans")?;
+        let folder = folder.join("node");
+        for part in ["cni", "logs", "plugins", "tmp"] {
+            std::fs::create_dir_all(folder.join(part))?;
+        }
+        let applets = process::output(&tools.busybox, |command| {
+            command.arg("--list");
+        });
+        images::write(&folder.join("images.tar"), &tools.busybox, &applets.await?)?;
+        std::fs::write(folder.join("containerd.toml"), containerd(&folder, &node.runc))?;
+        network(&folder)?;
+        let identity = plane.authority.server(NAME);
+        std::fs::write(folder.join("kubelet.crt"), &identity.certificate)?;
+        std::fs::write(folder.join("kubelet.key"), &identity.key)?;
+        std::fs::write(folder.join("kubelet.json"), kubelet(&folder, plane)?.to_string())?;
+        std::fs::write(folder.join("kubeconfig"), kubeconfig(&plane.url, &plane.ca, &plane.node_token))?;
+        let flag = |name: &str, path: PathBuf| format!("--{name}={}", path.display());
+        let process = Process::start(&folder, "kubelet", &node.unshare, |command: &mut Command| {
+            command.args(["--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "sh"]);
+            command.arg(repository("e2e/src/node/start.sh")).arg(&folder);
+            command.arg(flag("config", folder.join("kubelet.json")));
+            command.arg(flag("kubeconfig", folder.join("kubeconfig")));
+            command.arg(flag("root-dir", folder.join("kubelet")));
+            command.arg(flag("cert-dir", folder.join("kubelet")));
+            command.arg(format!("--hostname-override={NAME}"));
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            let folders = std::iter::once(node.folder.clone()).chain(std::env::split_paths(&path));
+            // A list that came apart at colons goes together again.
+            command.env("PATH", std::env::join_paths(folders).unwrap_or_default());
+        })?;
+        let id = process.id();
+        let mut started = Self { unshare: Some(process), first: None };
+        if let Some(unshare) = &mut started.unshare {
+            unshare.until(PATIENCE, async || ready(cluster).await == Some(true)).await?;
+        }
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"))?;
+        started.first = Pid::from_raw(children.trim().parse().context("unshare has no child")?);
+        Ok(started)
+    }
+}
+
+async fn ready(cluster: &Cluster) -> Option<bool> {
+    let node = cluster.admin.get(&format!("/api/v1/nodes/{NAME}")).await.ok()?.ok().ok()?;
+    let conditions = node["status"]["conditions"].as_array()?;
+    Some(conditions.iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True"))
+}
+
+fn containerd(folder: &Path, runc: &Path) -> String {
+    let (folder, runc) = (folder.display(), runc.display());
+    format!(
+        r#"version = 3
+root = "{folder}/containerd"
+state = "/run/containerd"
+oom_score = 0
+disabled_plugins = [
+  "io.containerd.internal.v1.tracing", "io.containerd.nri.v1.nri", "io.containerd.snapshotter.v1.blockfile",
+  "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.erofs",
+  "io.containerd.snapshotter.v1.zfs", "io.containerd.tracing.processor.v1.otlp",
+]
+[grpc]
+address = "/run/containerd/containerd.sock"
+[plugins."io.containerd.internal.v1.opt"]
+path = "{folder}/opt"
+[plugins."io.containerd.cri.v1.images".pinned_images]
+sandbox = "{BUSYBOX}"
+[plugins."io.containerd.cri.v1.runtime"]
+disable_apparmor = true
+restrict_oom_score_adj = true
+[plugins."io.containerd.cri.v1.runtime".cni]
+bin_dirs = ["{folder}/cni"]
+conf_dir = "{folder}/cni"
+use_internal_loopback = true
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
+BinaryName = "{runc}"
+SystemdCgroup = false
+"#
+    )
+}
+
+/// A network of loopback alone, and an address that leads nowhere.
+fn network(folder: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let plugin = folder.join("cni/loopback-only");
+    let script = r#"#!/bin/sh
+case $CNI_COMMAND in
+ADD) echo "{\"cniVersion\":\"1.0.0\",\"interfaces\":[{\"name\":\"eth0\",\"sandbox\":\"$CNI_NETNS\"}],\"ips\":[{\"address\":\"192.0.2.1/32\",\"interface\":0}]}" ;;
+VERSION) echo '{"cniVersion":"1.0.0","supportedVersions":["1.0.0"]}' ;;
+esac
+"#;
+    std::fs::write(&plugin, script)?;
+    std::fs::set_permissions(&plugin, PermissionsExt::from_mode(0o755))?;
+    let list = json!({ "cniVersion": "1.0.0", "name": "e2e", "plugins": [{ "type": "loopback-only" }] });
+    Ok(std::fs::write(folder.join("cni/e2e.conflist"), list.to_string())?)
+}
+
+fn kubelet(folder: &Path, plane: &ControlPlane) -> Result<Value> {
+    Ok(json!({
+        "apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
+        "address": NAME, "port": process::free_port()?, "readOnlyPort": 0, "healthzPort": 0,
+        "tlsCertFile": folder.join("kubelet.crt"), "tlsPrivateKeyFile": folder.join("kubelet.key"),
+        "authentication": {
+            "anonymous": { "enabled": false }, "webhook": { "enabled": false }, "x509": { "clientCAFile": plane.ca },
+        },
+        "authorization": { "mode": "AlwaysAllow" },
+        "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
+        "podLogsDir": folder.join("logs"), "volumePluginDir": folder.join("plugins"),
+        "cgroupDriver": "cgroupfs", "cgroupsPerQOS": false,
+        "enforceNodeAllocatable": [], "failCgroupV1": false, "failSwapOn": false, "oomScoreAdj": 0,
+        "localStorageCapacityIsolation": false, "makeIPTablesUtilChains": false, "imageGCHighThresholdPercent": 100,
+        "evictionHard": {
+            "imagefs.available": "0%", "imagefs.inodesFree": "0%", "memory.available": "0%", "nodefs.available": "0%",
+            "nodefs.inodesFree": "0%",
+        },
+        "clusterDNS": ["192.0.2.53"], "maxPods": 250, "kubeAPIQPS": 200, "kubeAPIBurst": 400, "eventRecordQPS": 0, "nodeStatusUpdateFrequency": "2s",
+    }))
+}

@@ -1,0 +1,192 @@
+//! Pods that start: each is created through the policy, runs on the node, and compares there what it was given with what the
+//! stores hold. Knows nothing of how the policy delivers values.
+
+mod task;
+mod tasks;
+
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use anstream::println;
+use anyhow::{Context, Result, bail, ensure};
+use futures::{StreamExt, stream};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use crate::node;
+use crate::report::Report;
+use crate::world::World;
+use task::Task;
+use tasks::{DEVELOPMENT, PRODUCTION};
+
+/// For a pod that starts with many others.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+pub async fn run(report: &mut Report, world: &mut World) -> Result<()> {
+    // A machine has few CPUs, and many pods at once.
+    let resources = json!({ "requests": { "cpu": "10m", "memory": "10Mi" } });
+    let settings = json!({
+        "embeddedSecretManagerConfig": {
+            "fileMountInitContainer": { "image": node::BUSYBOX, "resources": resources },
+            "imagePullSecrets": { "enabled": false },
+        },
+        "awsSecretManager": { "resources": resources },
+        "gcpSecretManager": { "resources": resources },
+        "azureSecretManager": { "resources": resources },
+    });
+    world.install("k8s", &json!({ "policy": { "settings": settings, "imagePullSecretNamespaces": [] } })).await?;
+    world.hold(&tasks::store()).await?;
+    restrict(world).await?;
+    let user_namespaces = user_namespaces(world).await?;
+    start(report, world, "pods", tasks::all(user_namespaces)).await?;
+    if !user_namespaces {
+        println!("     without a pod of `hostUsers: false`: the runtime has no user namespaces");
+    }
+    start(report, world, "many pods at once", tasks::many()).await
+}
+
+/// Starts all tasks, and reports on each.
+async fn start(report: &mut Report, world: &mut World, section: &str, tasks: Vec<Task>) -> Result<()> {
+    report.section(section);
+    let base = world.kubewarden.settings();
+    let mut started = Vec::new();
+    for task in tasks.into_iter().filter(|task| report.selects(task.name())) {
+        let settings = task.settings(base.clone());
+        if settings != world.kubewarden.settings() {
+            world.kubewarden.with_settings(&settings).await?;
+        }
+        let (since, created) = (Instant::now(), create(world, &task).await);
+        started.push((task, since, created));
+    }
+    world.kubewarden.with_settings(&base).await?;
+    let all = started.len().max(1);
+    let world = &*world;
+    let finish = async |(task, since, created): (Task, Instant, Result<String>)| {
+        let outcome = match created {
+            Ok(name) => finish(world, &task, &name).await,
+            Err(wrong) => Err(wrong),
+        };
+        (task, since.elapsed(), outcome)
+    };
+    let mut finished = pin!(stream::iter(started).map(finish).buffered(all));
+    while let Some((task, time, outcome)) = finished.next().await {
+        report.record(task.name(), time, outcome.with_context(|| task.requests()));
+    }
+    Ok(())
+}
+
+/// Creates a task's pod, and returns its name.
+async fn create(world: &World, task: &Task) -> Result<String> {
+    let pod = task.pod();
+    let (namespace, pods) = (task.namespace(), format!("/api/v1/namespaces/{}/pods", task.namespace()));
+    let pod = if task.is_mutated_twice() {
+        let mut once = world.cluster.admin.post(&format!("{pods}?dryRun=All"), &pod).await?.ok()?;
+        if let Some(metadata) = once["metadata"].as_object_mut() {
+            metadata.retain(|key, _| matches!(key.as_str(), "name" | "namespace" | "labels" | "annotations"));
+        }
+        once
+    } else {
+        pod
+    };
+    let created = world.cluster.admin.create_pod(namespace, &pod).await?.ok()?;
+    Ok(created["metadata"]["name"].as_str().context("the pod has no name")?.to_owned())
+}
+
+async fn finish(world: &World, task: &Task, name: &str) -> Result<()> {
+    let outcome = ends_well(world, task, name).await;
+    let outcome = match outcome {
+        Ok(()) => Ok(()),
+        Err(wrong) => Err(wrong.context(story(world, task.namespace(), name).await?)),
+    };
+    world.cluster.admin.delete_pod(task.namespace(), name).await?;
+    outcome
+}
+
+async fn ends_well(world: &World, task: &Task, name: &str) -> Result<()> {
+    let namespace = task.namespace();
+    if let Some((word, secret, data)) = task.waits() {
+        let waiting = async || Ok(told(world, namespace, name).await?.iter().any(|said| said == word));
+        until(&format!("the pod says {word}"), waiting).await?;
+        let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": secret }, "data": data });
+        world.cluster.apply(&format!("/api/v1/namespaces/{namespace}/secrets"), &secret).await?;
+    }
+    let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
+    let mut pod = Value::Null;
+    let ended = async || {
+        pod = world.cluster.admin.get(&path).await?.ok()?;
+        Ok(matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed")))
+    };
+    until("the pod ends", ended).await?;
+    ensure!(pod["status"]["phase"] == "Succeeded", "the pod failed");
+    let restarts = &pod["status"]["containerStatuses"][0]["restartCount"];
+    ensure!(*restarts == task.restarts(), "the container was restarted {restarts} times");
+    Ok(())
+}
+
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
+    let start = Instant::now();
+    while !holds().await? {
+        if start.elapsed() > PATIENCE {
+            bail!("{what}: not after {PATIENCE:?}");
+        }
+        sleep(Duration::from_millis(500)).await;
+    }
+    Ok(())
+}
+
+/// The reasons of a pod's events, and those for which its containers wait.
+async fn told(world: &World, namespace: &str, name: &str) -> Result<Vec<String>> {
+    let pod = world.cluster.admin.get(&format!("/api/v1/namespaces/{namespace}/pods/{name}")).await?.ok()?;
+    let waiting = statuses(&pod).map(|status| status["state"]["waiting"]["reason"].clone());
+    let events = events(world, namespace, name).await?.into_iter().map(|event| event["reason"].clone());
+    Ok(waiting.chain(events).filter_map(|reason| Some(reason.as_str()?.to_owned())).collect())
+}
+
+fn statuses(pod: &Value) -> impl Iterator<Item = &Value> {
+    let lists = ["initContainerStatuses", "containerStatuses"].map(|list| &pod["status"][list]);
+    lists.into_iter().flat_map(|list| list.as_array().into_iter().flatten())
+}
+
+async fn events(world: &World, namespace: &str, name: &str) -> Result<Vec<Value>> {
+    let path = format!("/api/v1/namespaces/{namespace}/events?fieldSelector=involvedObject.name={name}");
+    let mut events = world.cluster.admin.get(&path).await?.ok()?;
+    Ok(events["items"].as_array_mut().map(std::mem::take).unwrap_or_default())
+}
+
+/// What became of a pod: its containers' states, its events and its logs.
+async fn story(world: &World, namespace: &str, name: &str) -> Result<String> {
+    let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
+    let pod = world.cluster.admin.get(&path).await?.ok()?;
+    let mut lines = vec![format!("{namespace}/{name}: {}", pod["status"]["phase"])];
+    for status in statuses(&pod) {
+        let container = status["name"].as_str().unwrap_or_default();
+        lines.push(format!("  {container}: {}", status["state"]));
+        let log = world.cluster.admin.get(&format!("{path}/log?container={container}&tailLines=20")).await?;
+        if let (200, Some(text)) = (log.code, log.body.as_str()) {
+            lines.extend(text.lines().map(|line| format!("    {line}")));
+        }
+    }
+    for event in events(world, namespace, name).await? {
+        lines.push(format!("  {}: {}", event["reason"], event["message"]));
+    }
+    Ok(lines.join("\n"))
+}
+
+/// Has the API server hold pods of one namespace to Pod Security's restricted standard.
+async fn restrict(world: &World) -> Result<()> {
+    for namespace in [DEVELOPMENT, PRODUCTION] {
+        world.cluster.namespace(namespace).await?;
+    }
+    let enforced = json!({
+        "apiVersion": "v1", "kind": "Namespace",
+        "metadata": { "name": PRODUCTION, "labels": { "pod-security.kubernetes.io/enforce": "restricted" } },
+    });
+    world.cluster.apply("/api/v1/namespaces", &enforced).await
+}
+
+/// Whether the container runtime can map a pod's users, by the node's own word.
+async fn user_namespaces(world: &World) -> Result<bool> {
+    let node = world.cluster.admin.get(&format!("/api/v1/nodes/{}", node::NAME)).await?.ok()?;
+    let handlers = node["status"]["runtimeHandlers"].as_array().into_iter().flatten();
+    Ok(handlers.filter(|handler| handler["features"]["userNamespaces"] == true).count() > 0)
+}
