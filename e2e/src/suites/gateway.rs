@@ -53,7 +53,7 @@ async fn kubectl(world: &World, arguments: &[&str]) -> Result<String> {
 async fn discovery(world: &World) -> Result<()> {
     let kinds = kubectl(world, &["api-resources", "--api-group=secret-gateway.flyte.org", "--no-headers"]).await?;
     let kinds: Vec<&str> = kinds.lines().filter_map(|line| line.split_whitespace().last()).collect();
-    ensure!(kinds == ["AWSSecret", "AzureSecret", "GCPSecret"], "{kinds:?}");
+    ensure!(kinds == ["AWSSecret", "AzureSecret", "GCPSecret", "SecretLookup"], "{kinds:?}");
     // The API server fetches the schemas anew once a minute.
     let start = Instant::now();
     loop {

@@ -4,7 +4,7 @@
 
 use anstream::println;
 use anyhow::{Context, Result, ensure};
-use flyte_secrets_testing::golden::{normal, same};
+use flyte_secrets_testing::golden::{as_recorded, normal, same};
 use serde_json::{Value, json};
 
 use crate::report::Report;
@@ -33,7 +33,7 @@ pub async fn run(report: &mut Report, world: &mut World) -> Result<()> {
                 continue;
             }
             world.hold(&case["store"]).await?;
-            world.kubewarden.with_settings(&case["settings"]).await?;
+            world.kubewarden.with_settings(&as_recorded(&case["settings"])).await?;
             report.check(name, one(world, case)).await;
         }
     }
