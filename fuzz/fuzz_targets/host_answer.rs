@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::names::{Scope, flyte};
 use flyte_secrets_policy::secret_request::base32;
 use flyte_secrets_policy::store::{Cluster, GetResource};
-use flyte_secrets_policy_fuzz::{Answer, CANARY, check, creation, not_found};
+use flyte_secrets_policy_fuzz::{Answer, CANARY, check, creation, is_guard, not_found};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 
@@ -104,6 +104,9 @@ struct Host<'a> {
 
 impl Cluster for Host<'_> {
     fn get_resource(&self, request: &GetResource) -> Answer {
+        if is_guard(request) {
+            return Ok(b"{}".to_vec());
+        }
         // The same question has the same answer in each pass.
         let mut asked = self.asked.take();
         let question = format!("{} {:?} {}", request.kind, request.namespace, request.name);
