@@ -86,7 +86,9 @@ test("the column of a finding counts characters, not UTF-16 units", async ({ pag
 test("Enter keeps the indentation, Tab leaves", async ({ page }) => {
   await open(page);
   await fill(page, "Settings", "");
-  await textOf(page, "Settings").pressSequentially("secretManagerType: K8s\nvaultSecretManager:\n  role: a\nkvVersion: 1");
+  await textOf(page, "Settings").pressSequentially(
+    "secretManagerType: K8s\nvaultSecretManager:\n  role: a\nkvVersion: 1",
+  );
   await expect(page.locator("#settings-editor .cm-line")).toHaveText([
     "secretManagerType: K8s",
     "vaultSecretManager:",
