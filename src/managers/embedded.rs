@@ -73,7 +73,7 @@ impl SecretManager for Embedded<'_> {
         let property = !group.is_empty();
         let name = if property { group } else { key };
         if embedded.delivery == Delivery::Pull {
-            return self.pull(request, labels.scope(), variable, merged);
+            return self.pull(request, scope, variable, merged);
         }
         let by_reference = self.by_reference(property)?;
         let mut found = self.look_up(scope, name)?;
@@ -90,7 +90,7 @@ impl SecretManager for Embedded<'_> {
         let warnings = ignored.map(|(field, _)| format!("secret {request}: Embedded ignores {field}")).collect();
         let source = found.looked_up.last().map(ToString::to_string).unwrap_or_default();
         let mut injection = Injection { plan, source, looked_up: found.looked_up, warnings };
-        if settings.embedded_secret_manager_config.image_pull_secrets.enabled {
+        if embedded.image_pull_secrets.enabled {
             self.pull_images(found.scope, name, &mut injection)?;
         }
         Ok(injection)
