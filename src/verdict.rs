@@ -42,7 +42,7 @@ pub enum Rejection {
     #[error(transparent)]
     Request(#[from] secret_request::Error),
     /// The settings cannot be used.
-    #[error("{0}; the operator must correct the policy's settings")]
+    #[error("{0}; ask the operator to correct the policy settings")]
     Settings(#[from] settings::Error),
     /// Something in the pod conflicts with what is to be added.
     #[error("secrets cannot be injected: {0}")]

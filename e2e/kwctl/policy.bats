@@ -155,14 +155,14 @@ Embedded: Secret flyte/2de57698649fec67c9a631507d836af5 could not be read: the p
 @test "rejected: Kubewarden has not granted the read" {
   admit embedded '{}'
   rejects 503 'secret "db-password" (annotation flyte.secrets/s0) cannot be injected
-Embedded: Secret flyte/2de57698649fec67c9a631507d836af5 could not be read: the policy has not been granted access to it; the operator must allow the host capability kubernetes/get_resource and name the resource in contextAwareResources'
+Embedded: Secret flyte/2de57698649fec67c9a631507d836af5 could not be read: the policy has no access to this resource; ask the operator to allow the host capability kubernetes/get_resource and to list the resource in contextAwareResources'
 }
 
 @test "a pod without the label stays as it is" {
   admit without-label '{}'
   is '{
     "allowed": true, "status": null, "patch": null, "auditAnnotations": null,
-    "warnings": ["the pod asks for secrets but gets none: it lacks the label inject-flyte-secrets: \"true\""]
+    "warnings": ["pod has secret requests but gets no secrets: missing label inject-flyte-secrets: \"true\""]
   }'
 }
 

@@ -74,7 +74,7 @@ pub enum Severity {
 #[derive(Debug, thiserror::Error)]
 pub enum Reason {
     /// It cannot do variables, or does not know what is asked.
-    #[error("cannot do mount_requirement {0}; ask for {1}")]
+    #[error("unsupported mount_requirement {0}; use {1}")]
     MountRequirement(MountRequirement, &'static str),
     /// A field of the request that it needs is empty.
     #[error("needs {0}")]
@@ -90,30 +90,29 @@ pub enum Reason {
         wanted: &'static str,
     },
     /// The key does not make a variable's name.
-    #[error("its key makes the variable {0:?}, which cannot be; name another in env_var")]
+    #[error("key maps to the invalid variable name {0:?}; set `env_var`")]
     Derived(String),
     /// The variable is one of those that tell the task where its secrets are.
-    #[error("{0} is one of the variables that say where secrets are; name another in env_var")]
+    #[error("{0} is a reserved variable; set another `env_var`")]
     Reserved(String),
     /// The variable is one that changes how programs start.
     #[error(
-        "variable {0} changes how programs start; choose another env_var, or let the operator add it to allowedEnvVars"
+        "variable {0} is not allowed, it changes how programs start; set another `env_var`, or ask the operator to add it to allowedEnvVars"
     )]
     Denied(String),
     /// Init containers and mounts are for Linux.
-    #[error("pod runs on Windows (spec.os.name), where secrets cannot be files; request it as an ENV_VAR")]
+    #[error("files are not supported on Windows (spec.os.name); request it as an ENV_VAR")]
     Windows,
     /// More than Embedded fetches for one pod.
     #[error(
-        "pod has more than {0} secret requests for Embedded; request fewer secrets, or raise limits.embeddedRequests in the \
-             policy's settings"
+        "pod exceeds the limit of {0} secret requests for Embedded; request fewer secrets, or raise limits.embeddedRequests in the policy settings"
     )]
     TooManyRequests(usize),
     /// `delivery: Reference`, where that cannot be done.
-    #[error("{0}, so the pod cannot refer to the secret; set embeddedSecretManagerConfig.delivery to Auto")]
+    #[error("{0}, so the pod cannot reference the secret; set embeddedSecretManagerConfig.delivery to Auto")]
     NoReference(String),
     /// The pod's annotations keep Vault's agent out.
-    #[error("annotation {0} keeps Vault's agent out; remove it")]
+    #[error("annotation {0} disables the Vault agent; remove it")]
     AgentOff(String),
     /// The value has no such property.
     #[error("secret {group:?} {problem}; store a JSON object with a string under {key:?}")]
@@ -126,11 +125,11 @@ pub enum Reason {
         problem: &'static str,
     },
     /// A label that Embedded needs.
-    #[error("needs the pod's label {0}, which is missing or empty; Flyte sets it")]
+    #[error("missing required label {0}; Flyte sets it")]
     MissingLabel(&'static str),
     /// A label that could make the name of another tenant's secret.
     #[error(
-        "the pod's label {name} is {value:?}, which is no label's value or holds '__'; secrets' names are made of it"
+        "label {name}={value:?} must be a valid label value without \"__\", the separator in secret names"
     )]
     Label {
         /// The label.
@@ -154,18 +153,17 @@ pub enum Reason {
     #[error(transparent)]
     Malformed(#[from] pod::Malformed),
     /// A variable holds text.
-    #[error("the value is not text, which a variable must hold; ask for a file")]
+    #[error("the value is not UTF-8 text; request it as a FILE")]
     NotText,
     /// As the gateway says of a value that it does not show.
     #[error("value cannot be an environment variable: {0}")]
     NoVariable(String),
     /// What a process may be handed in one variable.
-    #[error("the value has {0} bytes, more than the {1} that a variable may hold; ask for a file")]
+    #[error("the value of {0} bytes exceeds the limit of {1} bytes for a variable; request it as a FILE")]
     VariableTooLarge(usize, usize),
     /// What the init-container may be handed.
     #[error(
-        "with this file of {file} bytes all files take {all} bytes in base64, more than the {limit} that the \
-             init-container can be handed; use fewer or smaller files"
+        "with this file of {file} bytes, files of {all} bytes in base64 exceed the limit of {limit} bytes; use fewer or smaller files"
     )]
     FilesTooLarge {
         /// Size of this file.
@@ -212,7 +210,7 @@ pub enum Refusal {
     },
     /// Two requests conflict.
     #[error(
-        "secrets {} (annotation {}) and {} (annotation {}) cannot both be injected: {over}",
+        "secrets {} (annotation {}) and {} (annotation {}) conflict: {over}",
         first.request, first.annotation, second.request, second.annotation
     )]
     Clash {
@@ -405,7 +403,7 @@ fn named_variable(request: &SecretRequest) -> Result<Option<&str>, Reason> {
     match request.env_var.as_str() {
         "" => Ok(None),
         name if is_variable_name(name) => not_reserved(name).map(Some),
-        name => Err(refused("env_var", name, "a variable's name: ASCII characters, and no '='")),
+        name => Err(refused("env_var", name, "a valid variable name; it must be ASCII without '='")),
     }
 }
 

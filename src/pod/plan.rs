@@ -301,22 +301,22 @@ pub struct Clash {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Contested {
     /// Two values for one variable.
-    #[error("both set the variable {0}; give one of them an env_var of its own")]
+    #[error("both set the variable {0}; set another `env_var` in one of them")]
     Variable(String),
     /// Two contents for one file.
-    #[error("both write the file {0}, where names are in lower case; rename one of them")]
+    #[error("both write the file {0} (file names are in lower case); rename one of them")]
     File(String),
     /// One's file is the other's folder.
-    #[error("one needs {0} as a file, the other as a folder; rename one of them")]
+    #[error("{0} is a file for one and a folder for the other; rename one of them")]
     Folder(String),
     /// One's folder is a volume that hides what the other writes there.
-    #[error("both need the folder {0}; rename one of them")]
+    #[error("both use the folder {0}; rename one of them")]
     Mounted(String),
     /// A volume of Secrets, and one in memory.
-    #[error("each needs a volume of its own at {SECRETS_DIR}; set embeddedSecretManagerConfig.delivery to Auto")]
+    #[error("each requires its own volume at {SECRETS_DIR}; set embeddedSecretManagerConfig.delivery to Auto")]
     Reference,
     /// A volume of ours, and one that a later webhook mounts.
-    #[error("each needs a volume of its own at {0}; Vault's agent mounts one there itself")]
+    #[error("each requires its own volume at {0}, as the Vault agent does; use separate tasks")]
     Mount(&'static str),
 }
 

@@ -172,15 +172,13 @@ fn other_tenants() {
     let theirs = with(asking.clone(), "/metadata/labels/project", json!("payroll"));
     let forbidden = |found: &str, wanted: &str| {
         let reason = format!(
-            "Embedded: the pod is in namespace {found:?}, but secrets of its project, domain and organization are for \
-             pods in namespace {wanted:?}; correct the labels, or run the task where its project runs"
+            "Embedded: namespace {found:?} does not match the pod's labels, which require namespace {wanted:?}; correct the labels, or run the task in that namespace"
         );
         not_injected(403, "\"k\"", &reason)
     };
     let account = |found: &str| {
         let reason = format!(
-            "Embedded: service account {found:?} must not have secrets; run the task as another, or let the operator add it \
-             to tenancy.serviceAccounts"
+            "Embedded: service account {found:?} is not in tenancy.serviceAccounts; use another service account, or ask the operator to add it"
         );
         not_injected(403, "\"k\"", &reason)
     };
@@ -263,8 +261,7 @@ fn names_of_other_tenants() {
     let label = |name: &str, value: &str| {
         let asking = with(pod(&["key:'k'"]), &format!("/metadata/labels/{name}"), json!(value));
         let reason = format!(
-            "Embedded: the pod's label {name} is {value:?}, which is no label's value or holds '__'; secrets' names \
-             are made of it"
+            "Embedded: label {name}={value:?} must be a valid label value without \"__\", the separator in secret names"
         );
         Attempt::new(&asking, &json!({}), not_injected(400, "\"k\"", &reason))
     };
@@ -406,7 +403,7 @@ fn templates_and_annotations() {
         template("kv/%s%d", "%v", "group:'kv/%s%d' key:'%v'", r#""kv/%s%d" -}}{{ index .Data.data "%v""#),
         template("kv/a*/}}", "k", "group:'kv/a*/}}' key:'k'", r#""kv/a*/}}" -}}{{ .Data.data.k"#),
     ]);
-    let path = "is not a path in Vault: no empty part, no '.' or '..', no control characters";
+    let path = "is not a valid Vault path; it must not contain empty parts, '.', '..' or control characters";
     let bad = |group: &str, key: &str, meant: &str| {
         let request = format!("group:'{group}' key:'{key}'");
         refused("Vault", &request, &format!("{meant:?}"), &format!("group/key {meant:?} {path}"))
@@ -425,7 +422,7 @@ fn templates_and_annotations() {
     let out = with_vault(asking.clone(), ["kv", version, "k"], "\"kv\" -}}{{ .Data.data.k", &[]);
     let mut attempt = served(&settings, "Vault kv/k", asking, out);
     let warning =
-        format!("group_version {version:?} of secret kv/k is none of kv1, kv2 and db; taken as the default engine");
+        format!("unknown group_version {version:?} of secret kv/k: using the default engine; expected kv1, kv2 or db");
     attempt.answer = with(attempt.answer, "/warnings", json!([warning]));
     check([attempt]);
     // The pod's own annotations stay, as they would without us, and bring nothing of ours with them.
@@ -493,8 +490,8 @@ fn lines_and_terminals() {
         ("%n%s%x", "%n%s%x"),
         ("<script>", "<script>"),
     ];
-    let key = "is not a key of a Kubernetes Secret: up to 253 of a-z, A-Z, 0-9, '-', '_' and '.'";
-    let group = "is not the name of a Kubernetes Secret: up to 253 of a-z, 0-9, '-' and '.'";
+    let key = "is not a valid Secret key; expected up to 253 of a-z, A-Z, 0-9, '-', '_' and '.'";
+    let group = "is not a valid Secret name; expected up to 253 of a-z, 0-9, '-' and '.'";
     for (written, meant) in hostile {
         check([
             refused("K8s", &format!("key:\"{written}\""), &format!("{meant:?}"), &format!("key {meant:?} {key}")),
@@ -508,12 +505,12 @@ fn lines_and_terminals() {
                 "GCP",
                 &format!("group:'token' group_version:\"{written}\""),
                 &format!("\"token\" version {meant:?}"),
-                &format!("group_version {meant:?} is not a version in GCP: a number, latest, or an alias"),
+                &format!("group_version {meant:?} is not a valid GCP version; expected a number, latest or an alias"),
             ),
         ]);
         // Of a variable's name all of ASCII that is printed goes, and is quoted where it is named.
         if !meant.bytes().all(|c| matches!(c, b' '..=b'~')) {
-            let reason = format!("env_var {meant:?} is not a variable's name: ASCII characters, and no '='");
+            let reason = format!("env_var {meant:?} is not a valid variable name; it must be ASCII without '='");
             check([refused("K8s", &format!("key:'k' env_var:\"{written}\""), "\"k\"", &reason)]);
         }
         // An annotation that is no request is named in a warning.
@@ -527,8 +524,7 @@ fn lines_and_terminals() {
         let asking = with(pod(&["group:'arn' key:'k'"]), "/spec/containers/0/volumeMounts", mounts);
         let asking = with(asking, "/spec/containers/0/name", json!(meant));
         let message = format!(
-            "secrets cannot be injected: container {meant:?} already mounts {meant:?} at /etc/flyte/secrets, where \
-             secrets are mounted; mount it elsewhere"
+            "secrets cannot be injected: container {meant:?}: mount of {meant:?} at /etc/flyte/secrets conflicts with the mount of secrets; use another path"
         );
         let answer = json!({ "accepted": false, "code": 400, "message": message });
         check([Attempt::new(&asking, &managers(&["AWS"]), answer)]);
@@ -570,7 +566,7 @@ fn text_format() {
     }));
     let malformed = |text: &str, wrong: &str| {
         let message =
-            format!("annotation flyte.secrets/s0 holds no secret request: text format: {wrong}; let flytekit write it");
+            format!("annotation flyte.secrets/s0 is not a valid secret request: text format: {wrong}; use flytekit to encode it");
         let answer = json!({ "accepted": false, "code": 400, "message": message });
         Attempt::new(&pod(&[text]), &managers(&["K8s"]), answer)
     };
@@ -622,10 +618,10 @@ fn text_format() {
 /// only ASCII.
 #[test]
 fn look_alikes() {
-    let key = "is not a key of a Kubernetes Secret: up to 253 of a-z, A-Z, 0-9, '-', '_' and '.'";
-    let group = "is not the name of a Kubernetes Secret: up to 253 of a-z, 0-9, '-' and '.'";
-    let arn = "is not an ARN and a key that make a path: ASCII, no empty part, no '.' or '..', no control characters";
-    let gcp = "is not a secret in GCP: projects/PROJECT/secrets/NAME, or NAME of a-z, A-Z, 0-9, '_', '-'";
+    let key = "is not a valid Secret key; expected up to 253 of a-z, A-Z, 0-9, '-', '_' and '.'";
+    let group = "is not a valid Secret name; expected up to 253 of a-z, 0-9, '-' and '.'";
+    let arn = "is not a valid path of ARN and key; it must be ASCII without empty parts, '.', '..' or control characters";
+    let gcp = "is not a valid GCP secret; expected projects/PROJECT/secrets/NAME, or NAME of a-z, A-Z, 0-9, '_', '-'";
     let variable = "cannot be; name another in env_var";
     for alike in ["ſecret", "\u{212a}ey", "İd", "ıd", "ﬀ", "ｋ", "рassword", "e\u{301}", "ß", "Å"] {
         check([
@@ -681,7 +677,7 @@ fn look_alikes() {
     {
         let message = format!(
             "invalid settings: `secretManagerTypes[0]`: unknown value {name:?}, expected one of K8s, AWS, GCP, Azure, \
-             Vault, Embedded, Global; did you mean `{nearest}`?; the operator must correct the policy's settings"
+             Vault, Embedded, Global; did you mean `{nearest}`?; ask the operator to correct the policy settings"
         );
         let answer = json!({ "accepted": false, "code": 503, "message": message });
         check([Attempt::new(&pod(&["key:'k'"]), &managers(&[name]), answer)]);
@@ -697,7 +693,7 @@ fn look_alikes() {
 /// `refusals.rs`; here is what readers of URLs disagree about.
 #[test]
 fn other_hosts() {
-    let uri = "is not a secret's URI in Azure Key Vault: https://VAULT.vault.azure.net/secrets/NAME";
+    let uri = "is not a valid Key Vault secret URI; expected https://VAULT.vault.azure.net/secrets/NAME";
     let hosts = [
         "https://v.vault.azure.net:443/secrets/x",
         "https://v.vault.azure.net./secrets/x",
@@ -746,8 +742,7 @@ fn other_hosts() {
 #[test]
 fn files_and_volumes() {
     let asking = pod(&["key:'k' mount_requirement:FILE"]);
-    let message = "secrets cannot be injected: the pod has a volume \"embedded-secret-vol\" of its own, a name that the \
-                   secrets' volume needs; rename it";
+    let message = "secrets cannot be injected: volume \"embedded-secret-vol\" conflicts with the secrets volume of the same name; rename it";
     let answer = json!({ "accepted": false, "code": 400, "message": message });
     let sources = [
         json!({ "hostPath": { "path": "/var/lib/kubelet" } }),
@@ -777,8 +772,7 @@ fn an_escape_that_is_none_is_spelt_out() {
     let table = ["\u{1b}", "\n", "U\u{1b}[2J\u{1b}[H\u{7}", "U\\\nAWS: o", "x\r\u{7}", "u\u{202e}a", "7\u{1b}c"];
     check(table.map(|escape| {
         let message = format!(
-            "annotation flyte.secrets/s0 holds no secret request: text format: \\{} in field key is no escape \
-             sequence; let flytekit write it",
+            "annotation flyte.secrets/s0 is not a valid secret request: invalid escape sequence \\{} in field `key`; use flytekit to encode it",
             escape.escape_debug()
         );
         let answer = json!({ "accepted": false, "code": 400, "message": message });
@@ -794,8 +788,7 @@ fn a_mount_in_the_way_is_spelt_out() {
         let mounts = json!([{ "name": "data", "mountPath": path }]);
         let asking = with(pod(&["group:'arn' key:'k'"]), "/spec/containers/0/volumeMounts", mounts);
         let message = format!(
-            "secrets cannot be injected: container \"main\" already mounts \"data\" at {}, where secrets are mounted; \
-             mount it elsewhere",
+            "secrets cannot be injected: container \"main\": mount of \"data\" at {} conflicts with the mount of secrets; use another path",
             path.escape_debug()
         );
         let answer = json!({ "accepted": false, "code": 400, "message": message });
@@ -816,7 +809,7 @@ fn a_name_that_no_secret_can_hold_is_not_looked_up() {
 
 #[test]
 fn a_path_in_vault_is_seen_as_it_is() {
-    let path = "is not a path in Vault: no empty part, no '.' or '..', no control characters";
+    let path = "is not a valid Vault path; it must not contain empty parts, '.', '..' or control characters";
     check(["kv/\u{202e}gnp", "kv/\u{2028}", "kv/a\u{200b}b", "kv/\u{2066}a", "\u{feff}kv"].map(|group| {
         let file = format!("{group}/k");
         let request = format!("group:'{group}' key:'k' group_version:'kv9'");
@@ -829,7 +822,7 @@ fn a_path_in_vault_is_seen_as_it_is() {
 /// `agent-inject/agent/config.go` of hashicorp/vault-k8s).
 #[test]
 fn a_path_for_the_injectors_own_template_has_no_quotes() {
-    let path = "is not a path for db, whose template is the agent's own: no '\"' and no '\\'";
+    let path = "is not a valid Vault path for db; it must not contain '\"' or '\\'";
     check(["db\" }}{{ env \"VAULT_TOKEN\" }}{{ with secret \"x", "db\\"].map(|group| {
         let written = group.replace('\\', "\\\\");
         let request = format!("group:'{written}' key:'k' group_version:'db'");
@@ -842,7 +835,6 @@ fn a_path_for_the_injectors_own_template_has_no_quotes() {
 fn a_service_account_is_not_another_namespaces() {
     let settings = json!({ "tenancy": { "serviceAccounts": ["elsewhere/default"] } });
     let asking = with(pod(&["key:'k'"]), "/spec/serviceAccountName", json!("elsewhere/default"));
-    let reason = "Embedded: service account \"elsewhere/default\" must not have secrets; run the task as another, or let the \
-                  operator add it to tenancy.serviceAccounts";
+    let reason = "Embedded: service account \"elsewhere/default\" is not in tenancy.serviceAccounts; use another service account, or ask the operator to add it";
     check([Attempt::new(&asking, &settings, not_injected(403, "\"k\"", reason))]);
 }

@@ -69,8 +69,7 @@ fn a_base32_that_loses_its_tail_is_refused() {
     refused(
         &create(&pod, &managers(&["K8s"])),
         400,
-        "annotation flyte.secrets/s0 holds no secret request: base32: 11 characters encode no whole number of bytes, so \
-         the end is missing or there is too much; let flytekit write it",
+        "annotation flyte.secrets/s0 is not a valid secret request: invalid base32 length 11: text is truncated or has extra characters; use flytekit to encode it",
     );
 }
 
@@ -167,15 +166,13 @@ fn keys_that_differ_in_case_alone_are_refused() {
     refused(
         &file,
         400,
-        "secrets \"g/Tok\" (annotation flyte.secrets/s0) and \"g/tok\" (annotation flyte.secrets/s1) cannot both be \
-         injected: both write the file /etc/flyte/secrets/g/tok, where names are in lower case; rename one of them",
+        "secrets \"g/Tok\" (annotation flyte.secrets/s0) and \"g/tok\" (annotation flyte.secrets/s1) conflict: both write the file /etc/flyte/secrets/g/tok (file names are in lower case); rename one of them",
     );
     let requests = ["group:'g' key:'Tok' mount_requirement:ENV_VAR", "group:'g' key:'tok' mount_requirement:ENV_VAR"];
     refused(
         &create(&pod(&requests), &managers(&["K8s"])),
         400,
-        "secrets \"g/Tok\" (annotation flyte.secrets/s0) and \"g/tok\" (annotation flyte.secrets/s1) cannot both be \
-         injected: both set the variable _UNION_G_TOK; give one of them an env_var of its own",
+        "secrets \"g/Tok\" (annotation flyte.secrets/s0) and \"g/tok\" (annotation flyte.secrets/s1) conflict: both set the variable _UNION_G_TOK; set another `env_var` in one of them",
     );
 }
 
@@ -216,7 +213,7 @@ fn an_unknown_vault_engine_is_the_default_with_a_warning() {
     let out = create(&pod(&["group:'secret/data/a' group_version:'kv3' key:'k'"]), &managers(&["Vault"]));
     assert!(out.accepted());
     let warning =
-        "group_version \"kv3\" of secret secret/data/a/k is none of kv1, kv2 and db; taken as the default engine";
+        "unknown group_version \"kv3\" of secret secret/data/a/k: using the default engine; expected kv1, kv2 or db";
     assert_eq!(out.warnings(), [warning]);
 }
 
@@ -267,8 +264,7 @@ fn vault_and_a_volume_in_memory_do_not_meet() {
         &create(&pod, &managers(&["Vault", "GCP"])),
         400,
         "secrets \"secret/data/a/k\" (annotation flyte.secrets/s0) and \"g\" version \"1\" (annotation \
-         flyte.secrets/s1) cannot both be injected: each needs a volume of its own at /etc/flyte/secrets; Vault's agent \
-         mounts one there itself",
+         flyte.secrets/s1) conflict: each requires its own volume at /etc/flyte/secrets, as the Vault agent does; use separate tasks",
     );
 }
 
@@ -279,8 +275,7 @@ fn a_pod_that_mounts_something_else_there_is_refused() {
     refused(
         &create(&pod, &managers(&["AWS"])),
         400,
-        "secrets cannot be injected: container \"main\" already mounts \"mine\" at /etc/flyte/secrets/, where secrets are \
-         mounted; mount it elsewhere",
+        "secrets cannot be injected: container \"main\": mount of \"mine\" at /etc/flyte/secrets/ conflicts with the mount of secrets; use another path",
     );
 }
 
@@ -360,7 +355,7 @@ fn an_outage_lets_no_other_manager_win() {
         503,
         &format!(
             "secret \"g/k\" (annotation flyte.secrets/s0) cannot be injected\nEmbedded: AWSSecret eu-west-1:{} could not \
-             be read: the server could not be reached or failed; try again later",
+             be read: the server is unavailable; retry later",
             project_name("k")
         ),
     );
@@ -371,7 +366,7 @@ fn a_string_that_is_not_utf8_is_refused() {
     refused(
         &create(&pod(&[r#"group:"\xff" key:"k""#]), &managers(&["K8s"])),
         400,
-        "annotation flyte.secrets/s0 holds no secret request: text format: field group is not UTF-8; let flytekit write it",
+        "annotation flyte.secrets/s0 is not a valid secret request: field `group` is not valid UTF-8; use flytekit to encode it",
     );
 }
 
@@ -411,9 +406,7 @@ fn files_that_the_init_container_cannot_be_handed_are_refused() {
     refused(
         &create_with(&both, &json!({}), &store),
         400,
-        "secret \"b\" (annotation flyte.secrets/s1) cannot be injected\nEmbedded: with this file of 60000 bytes all files \
-         take 160006 bytes in base64, more than the 131063 that the init-container can be handed; use fewer or smaller \
-         files",
+        "secret \"b\" (annotation flyte.secrets/s1) cannot be injected\nEmbedded: with this file of 60000 bytes, files of 160006 bytes in base64 exceed the limit of 131063 bytes; use fewer or smaller files",
     );
 }
 
@@ -465,8 +458,7 @@ fn labels_make_no_other_projects_name() {
     refused(
         &create(&pod, &json!({})),
         400,
-        "secret \"k\" (annotation flyte.secrets/s0) cannot be injected\nEmbedded: the pod's label project is \
-         \"a__key__b\", which is no label's value or holds '__'; secrets' names are made of it",
+        "secret \"k\" (annotation flyte.secrets/s0) cannot be injected\nEmbedded: label project=\"a__key__b\" must be a valid label value without \"__\", the separator in secret names",
     );
 }
 
@@ -528,7 +520,7 @@ fn failures_have_codes_of_their_own() {
 #[test]
 fn the_reasons_of_all_managers_are_listed() {
     let out = create(&pod(&["group:'g' key:'k' mount_requirement:ENV_VAR"]), &managers(&["Vault", "AWS", "GCP"]));
-    let reason = "cannot do mount_requirement ENV_VAR; ask for FILE or ANY";
+    let reason = "unsupported mount_requirement ENV_VAR; use FILE or ANY";
     refused(
         &out,
         400,

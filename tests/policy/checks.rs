@@ -38,7 +38,7 @@ fn variables_that_change_how_programs_start_must_be_allowed() {
     ];
     for name in denied {
         let reason = format!(
-            "variable {name} changes how programs start; choose another env_var, or let the operator add it to allowedEnvVars"
+            "variable {name} is not allowed, it changes how programs start; set another `env_var`, or ask the operator to add it to allowedEnvVars"
         );
         for manager in ["K8s", "AWS", "Vault"] {
             let request = format!("group:'g' key:'k' env_var:'{name}'");
@@ -87,10 +87,8 @@ fn k8s_verifies_secret_and_key_if_told() {
 
 #[test]
 fn what_managers_behind_k8s_never_see_is_told() {
-    let unreached = "secretManagerTypes: AWS is never asked, because K8s takes every request; set k8sSecretManager.verify to look \
-                     for the Secret first";
-    let hidden = "secretManagerTypes: K8s takes secrets that Embedded does not find, so a missing secret is not reported; set \
-                  k8sSecretManager.verify to look for the Secret first";
+    let unreached = "secretManagerTypes: AWS is unreachable, because K8s accepts every secret request; set k8sSecretManager.verify to look up the Secret first";
+    let hidden = "secretManagerTypes: K8s accepts secrets that Embedded does not find, so missing secrets are not reported; set k8sSecretManager.verify to look up the Secret first";
     let table = [
         (managers(&["K8s", "AWS"]), vec![unreached]),
         (managers(&["Embedded", "K8s"]), vec![hidden]),
@@ -117,7 +115,7 @@ fn a_store_that_is_gone_is_an_outage() {
         settings["secretManagerTypes"] = json!(["Embedded", "K8s"]);
         let found = create_with(&pod(&["key:'k'"]), &settings, &Store::new(store));
         let reason =
-            format!("Embedded: {object} does not exist, so no secret can be found; the operator must restore it");
+            format!("Embedded: {object} not found, so secrets cannot be looked up; ask the operator to restore it");
         assert_eq!(found.0, rejected(503, "\"k\"", &reason));
         mutated(&create_with(&pod(&["key:'k'"]), &settings, &Store::new(json!({}))));
     }
@@ -138,7 +136,7 @@ fn a_pod_takes_what_it_may() {
     let reads = json!({ "limits": { "reads": 2 } });
     let store = kubernetes_store(&[]);
     let few = create_with(&pod(&["key:'k'"]), &reads, &store);
-    let reason = "Embedded: the pod's secret requests need more than 2 lookups; request fewer secrets";
+    let reason = "Embedded: the pod's secret requests exceed the limit of 2 lookups; request fewer secrets";
     assert_eq!((few.0, store.asked().len()), (rejected(400, "\"k\"", reason), 2));
 }
 
@@ -194,7 +192,7 @@ fn vaults_agent_must_not_be_kept_out() {
         ("agent-inject", "false", "agent-inject: \"false\""),
         ("agent-inject-status", "injected", "agent-inject-status: injected"),
     ] {
-        let reason = format!("Vault: annotation vault.hashicorp.com/{shown} keeps Vault's agent out; remove it");
+        let reason = format!("Vault: annotation vault.hashicorp.com/{shown} disables the Vault agent; remove it");
         assert_eq!(create(&annotated(name, value), &managers(&["Vault"])).0, rejected(400, "\"g/k\"", &reason));
     }
     let elsewhere = create(&annotated("secret-volume-path", "/vault/secrets"), &managers(&["Vault"]));

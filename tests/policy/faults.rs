@@ -83,8 +83,8 @@ impl Place {
     /// What is said of something that is not the object's JSON.
     fn not_json(self) -> Value {
         self.bad(match self {
-            Self::Secret => "holds something else than a Secret's data; store the secret anew",
-            Self::Gateway => "holds something else than a value; store the secret anew",
+            Self::Secret => "holds no `data` of strings; store the secret again",
+            Self::Gateway => "holds something else than a value; store the secret again",
         })
     }
 }
@@ -137,7 +137,7 @@ fn errors_that_come_as_answers() {
     for answer in answers {
         let text = answer.to_string().into_bytes();
         assert_eq!(Place::Secret.answers(Ok(text.clone())), Ok(Place::Secret.bad(&no_value)), "{answer}");
-        let empty = Place::Gateway.bad("holds an empty value; store the secret anew");
+        let empty = Place::Gateway.bad("holds an empty value; store the secret again");
         assert_eq!(Place::Gateway.answers(Ok(text)), Ok(empty), "{answer}");
     }
 }
@@ -180,7 +180,7 @@ fn base64_that_kubernetes_does_not_write() {
         ];
         for encoded in odd {
             let answer = place.holding(encoded).to_string().into_bytes();
-            let bad = place.bad("holds a value that is not base64; store the secret anew");
+            let bad = place.bad("holds a value that is not valid base64; store the secret again");
             assert_eq!(place.answers(Ok(answer)), Ok(bad), "{encoded:?}");
         }
     }
@@ -253,13 +253,12 @@ fn values_of_a_mebibyte() {
     const SIZE: usize = 1 << 20;
     for place in BOTH {
         let answer = place.holding(&STANDARD.encode(vec![b'v'; SIZE])).to_string().into_bytes();
-        let variable = "the value has 1048576 bytes, more than the 131062 that a variable may hold; ask for a file";
+        let variable = "the value of 1048576 bytes exceeds the limit of 131062 bytes for a variable; request it as a FILE";
         let refused = not_injected(400, "\"k\"", &format!("Embedded: {variable}"));
         assert_eq!(place.answers(Ok(answer.clone())), Ok(refused));
         let asking = pod(&["key:'k' mount_requirement:FILE"]);
         let found = with_host(&asking, &place.settings(), move |_| Ok(answer.clone()));
-        let file = "with this file of 1048576 bytes all files take 1398107 bytes in base64, more than the 131063 that the \
-                    init-container can be handed; use fewer or smaller files";
+        let file = "with this file of 1048576 bytes, files of 1398107 bytes in base64 exceed the limit of 131063 bytes; use fewer or smaller files";
         assert_eq!(found, Ok(not_injected(400, "\"k\"", &format!("Embedded: {file}"))));
     }
 }
@@ -267,7 +266,7 @@ fn values_of_a_mebibyte() {
 /// The host's words for "there is no such object" count for this object alone; all else ends the search.
 #[test]
 fn words_for_an_object_that_is_not_there() {
-    let unavailable = "the server could not be reached or failed; try again later";
+    let unavailable = "the server is unavailable; retry later";
     for place in BOTH {
         let (version, kind) = match place {
             Place::Secret => ("v1", "Secret"),
@@ -326,7 +325,7 @@ fn failures_behind_the_first_read() {
                 false => Ok(json!({ "data": { NAMES[4]: "dg==" } }).to_string().into_bytes()),
             });
         let reason = format!(
-            "Embedded: Secret flyte/{} could not be read: the server could not be reached or failed; try again later",
+            "Embedded: Secret flyte/{} could not be read: the server is unavailable; retry later",
             secret_name(broader)
         );
         assert_eq!(found, Ok(not_injected(503, "\"db/k\"", &reason)), "{chain:?}");
@@ -365,7 +364,7 @@ fn a_host_that_is_too_slow() {
 /// on is another failure, whatever its message holds.
 #[test]
 fn words_in_another_failures_message() {
-    let unavailable = "the server could not be reached or failed; try again later";
+    let unavailable = "the server is unavailable; retry later";
     let name = secret_name(&project_name("k"));
     let words = format!("Cannot find v1/Secret named '{name}' inside of namespace");
     let texts = [
@@ -385,8 +384,7 @@ fn names_are_no_kinds_of_failures() {
         Err(format!("ApiError: awssecrets \"{}\": internal error (ErrorResponse {{ code: 500 }})", asked.name))
     });
     let reason = format!(
-        "Embedded: AWSSecret eu-west-1:{} could not be read: the server could not be reached or failed; try again \
-         later",
+        "Embedded: AWSSecret eu-west-1:{} could not be read: the server is unavailable; retry later",
         project_name("deadline")
     );
     assert_eq!(found, Ok(not_injected(503, "\"deadline\"", &reason)));

@@ -89,18 +89,18 @@ fn annotations_that_hold_no_request() {
     ];
     let texts = texts.map(|(text, wrong)| (base32::encode(text), format!("text format: {wrong}")));
     let encodings = [
-        ("?".to_owned(), "base32: character 0 is not in the alphabet".to_owned()),
-        ("nnsxsO".to_owned(), "base32: character 5 is not in the alphabet".to_owned()),
-        ("nnsxs7".to_owned(), "base32: character 5 is not in the alphabet".to_owned()),
-        ("mu======".to_owned(), "base32: character 2 is not in the alphabet".to_owned()),
-        ("nnsxsé".to_owned(), "base32: character 5 is not in the alphabet".to_owned()),
+        ("?".to_owned(), "invalid base32 character at position 0".to_owned()),
+        ("nnsxsO".to_owned(), "invalid base32 character at position 5".to_owned()),
+        ("nnsxs7".to_owned(), "invalid base32 character at position 5".to_owned()),
+        ("mu======".to_owned(), "invalid base32 character at position 2".to_owned()),
+        ("nnsxsé".to_owned(), "invalid base32 character at position 5".to_owned()),
         (
             cut.to_owned(),
-            "base32: 11 characters encode no whole number of bytes, so the end is missing or there is too much".into(),
+            "invalid base32 length 11: text is truncated or has extra characters".into(),
         ),
     ];
     for (value, wrong) in texts.into_iter().chain(encodings) {
-        let message = format!("annotation flyte.secrets/s0 holds no secret request: {wrong}; let flytekit write it");
+        let message = format!("annotation flyte.secrets/s0 is not a valid secret request: {wrong}; use flytekit to encode it");
         let found = create(&annotated(&[("flyte.secrets/s0", &value)]), &managers(&["K8s"]));
         assert_eq!(found.0, refusal(400, &message), "{value}");
     }
@@ -111,8 +111,7 @@ fn annotations_that_hold_no_request() {
 fn the_first_bad_annotation_by_number_is_named() {
     let good = annotation("group:'db' key:'k'");
     let asking = annotated(&[("flyte.secrets/s10", "?"), ("flyte.secrets/s2", "!"), ("flyte.secrets/s1", &good)]);
-    let message = "annotation flyte.secrets/s2 holds no secret request: base32: character 0 is not in the alphabet; \
-                   let flytekit write it";
+    let message = "annotation flyte.secrets/s2 is not a valid secret request: invalid base32 character at position 0; use flytekit to encode it";
     assert_eq!(create(&asking, &managers(&["K8s"])).0, refusal(400, message));
 }
 
@@ -133,7 +132,7 @@ fn payloads_that_are_no_admission_requests() {
         ("{\"request\":{\"operation\":1,\"x\":\"flyte.secrets/s0\"}}", 25),
     ];
     for (payload, column) in table {
-        let message = format!("invalid admission request: unexpected value at line 1, column {column}");
+        let message = format!("unexpected value at line 1, column {column}");
         assert_eq!(answer(payload.as_bytes()), Ok(refusal(400, &message)), "{payload}");
     }
 }
@@ -184,12 +183,12 @@ fn pods_that_are_not_typed_as_kubernetes_types_them() {
         let message = found["message"].as_str().unwrap_or_default();
         match field {
             Some(field) => {
-                let wanted = format!("invalid pod: unexpected value in `{field}`");
+                let wanted = format!("unexpected value in `{field}`");
                 assert_eq!(message.strip_prefix("secrets cannot be injected: ").unwrap_or(message), wanted, "{path}");
             }
             None => {
                 assert!(
-                    message.starts_with("invalid admission request: unexpected value at line 1, column "),
+                    message.starts_with("unexpected value at line 1, column "),
                     "{path}"
                 );
             }
@@ -205,13 +204,12 @@ fn pods_that_are_in_the_way() {
         (
             "/spec/volumes",
             json!([{ "name": "mrrf5", "emptyDir": {} }]),
-            "the pod has a volume \"mrrf5\" of its own, a name that the secrets' volume needs; rename it",
+            "volume \"mrrf5\" conflicts with the secrets volume of the same name; rename it",
         ),
         (
             "/spec/containers/0/volumeMounts",
             json!([{ "name": "data", "mountPath": "/etc/flyte/secrets/db/" }]),
-            "container \"main\" already mounts \"data\" at /etc/flyte/secrets/db/, where secrets are mounted; mount it \
-             elsewhere",
+            "container \"main\": mount of \"data\" at /etc/flyte/secrets/db/ conflicts with the mount of secrets; use another path",
         ),
     ];
     for (path, value, wrong) in table {
@@ -226,7 +224,7 @@ fn labels_that_embedded_cannot_use() {
     let long = "a".repeat(64);
     let mut table = Vec::new();
     for name in ["organization", "project", "domain"] {
-        let missing = format!("needs the pod's label {name}, which is missing or empty; Flyte sets it");
+        let missing = format!("missing required label {name}; Flyte sets it");
         table.push((name, None, missing.clone()));
         table.push((name, Some(""), missing));
         for bad in ["a__b", "__", "a/b", "a b", "é", "..", "-a", "a_", "{{", "a$b", &long] {
@@ -260,19 +258,19 @@ fn the_longest_label_serves() {
 
 #[test]
 fn requests_that_a_manager_cannot_serve() {
-    let no_variable = "cannot do mount_requirement ENV_VAR; ask for FILE or ANY";
-    let all = "cannot do mount_requirement 7; ask for ANY, ENV_VAR or FILE";
-    let files = "cannot do mount_requirement 7; ask for FILE or ANY";
-    let name = "is not a variable's name: ASCII characters, and no '='";
-    let reserved = "is one of the variables that say where secrets are; name another in env_var";
-    let key = "is not a key of a Kubernetes Secret: up to 253 of a-z, A-Z, 0-9, '-', '_' and '.'";
-    let group = "is not the name of a Kubernetes Secret: up to 253 of a-z, 0-9, '-' and '.'";
-    let path = "is not a path in Vault: no empty part, no '.' or '..', no control characters";
-    let arn = "is not an ARN and a key that make a path: ASCII, no empty part, no '.' or '..', no control characters";
-    let gcp = "is not a secret in GCP: projects/PROJECT/secrets/NAME, or NAME of a-z, A-Z, 0-9, '_', '-'";
-    let gcp_version = "is not a version in GCP: a number, latest, or an alias";
-    let uri = "is not a secret's URI in Azure Key Vault: https://VAULT.vault.azure.net/secrets/NAME";
-    let azure_version = "is not a version in Azure Key Vault: letters and digits";
+    let no_variable = "unsupported mount_requirement ENV_VAR; use FILE or ANY";
+    let all = "unsupported mount_requirement 7; use ANY, ENV_VAR or FILE";
+    let files = "unsupported mount_requirement 7; use FILE or ANY";
+    let name = "is not a valid variable name; it must be ASCII without '='";
+    let reserved = "is a reserved variable; set another `env_var`";
+    let key = "is not a valid Secret key; expected up to 253 of a-z, A-Z, 0-9, '-', '_' and '.'";
+    let group = "is not a valid Secret name; expected up to 253 of a-z, 0-9, '-' and '.'";
+    let path = "is not a valid Vault path; it must not contain empty parts, '.', '..' or control characters";
+    let arn = "is not a valid path of ARN and key; it must be ASCII without empty parts, '.', '..' or control characters";
+    let gcp = "is not a valid GCP secret; expected projects/PROJECT/secrets/NAME, or NAME of a-z, A-Z, 0-9, '_', '-'";
+    let gcp_version = "is not a valid GCP version; expected a number, latest or an alias";
+    let uri = "is not a valid Key Vault secret URI; expected https://VAULT.vault.azure.net/secrets/NAME";
+    let azure_version = "is not a valid Key Vault version; expected letters and digits";
     let file = "is not a file's name: up to 255 of a-z, A-Z, 0-9, '-', '_' and '.', and not '.' or '..'";
     let long = "a".repeat(254);
     let vault_uri = "https://v.vault.azure.net/secrets/x";
@@ -371,7 +369,7 @@ fn requests_that_a_manager_cannot_serve() {
         "Azure",
         &format!("group:'{vault_uri}/0f' group_version:'1'"),
         &format!("\"{vault_uri}/0f\" version \"1\""),
-        "group_version \"1\" is not the version that the URI names already",
+        "group_version \"1\" is not the version in the URI; omit one of them",
     );
 
     row("Embedded", "", "without group and key", "needs key");
@@ -384,13 +382,13 @@ fn requests_that_a_manager_cannot_serve() {
         "Embedded",
         "key:'a=b'",
         "\"a=b\"",
-        "its key makes the variable \"_UNION_A=B\", which cannot be; name another in env_var",
+        "key maps to the invalid variable name \"_UNION_A=B\"; set `env_var`",
     );
     row(
         "Embedded",
         "key:'é' mount_requirement:ENV_VAR",
         "\"é\"",
-        "its key makes the variable \"_UNION_é\", which cannot be; name another in env_var",
+        "key maps to the invalid variable name \"_UNION_é\"; set `env_var`",
     );
     let too_long = "k".repeat(256);
     for bad in ["../x", "a/b", "a;b", "x;touch y", "$(id)", "a=b", ".", "..", "é", "a b", &too_long] {
@@ -443,10 +441,10 @@ fn a_secret_that_nobody_has() {
 #[test]
 fn values_that_a_variable_cannot_hold() {
     let name = project_name("k");
-    let not_text = "the value is not text, which a variable must hold; ask for a file".to_owned();
+    let not_text = "the value is not UTF-8 text; request it as a FILE".to_owned();
     let limit = 128 * 1024 - 1 - "_UNION_K=".len();
     let over =
-        format!("the value has {} bytes, more than the {limit} that a variable may hold; ask for a file", limit + 1);
+        format!("the value of {} bytes exceeds the limit of {limit} bytes for a variable; request it as a FILE", limit + 1);
     let table = [
         (b"\xff\xfe".to_vec(), not_text.clone()),
         ("é".as_bytes().get(..1).unwrap_or_default().to_vec(), not_text.clone()),
@@ -472,9 +470,7 @@ fn values_that_a_variable_cannot_hold() {
 fn files_that_the_init_container_cannot_be_handed() {
     let refused = |annotation: &str, key: &str, file: usize, all: usize| {
         let message = format!(
-            "secret {key:?} (annotation flyte.secrets/{annotation}) cannot be injected\nEmbedded: with this file of \
-             {file} bytes all files take {all} bytes in base64, more than the 131063 that the init-container can be \
-             handed; use fewer or smaller files"
+            "secret {key:?} (annotation flyte.secrets/{annotation}) cannot be injected\nEmbedded: with this file of {file} bytes, files of {all} bytes in base64 exceed the limit of 131063 bytes; use fewer or smaller files"
         );
         refusal(400, &message)
     };
@@ -498,18 +494,17 @@ fn files_that_the_init_container_cannot_be_handed() {
 /// Each kind of failure of the host, in its words, and never the host's.
 #[test]
 fn failures_of_the_host() {
-    let forbidden = "the policy server's service account may not get it; the operator must grant the verb get on it";
-    let not_granted = "the policy has not been granted access to it; the operator must allow the host capability \
-                       kubernetes/get_resource and name the resource in contextAwareResources";
-    let unavailable = "the server could not be reached or failed; try again later";
-    let timeout = "the server did not answer in time; try again later";
-    let refuses = "the server refuses the request; the operator finds the reason in its log";
+    let forbidden = "forbidden for the policy server's service account; ask the operator to grant the verb get on it";
+    let not_granted = "the policy has no access to this resource; ask the operator to allow the host capability kubernetes/get_resource and to list the resource in contextAwareResources";
+    let unavailable = "the server is unavailable; retry later";
+    let timeout = "timed out; retry later";
+    let refuses = "the server rejected the request; ask the operator to check its log";
     let table = [
         ("ApiError: secrets \"x\" is forbidden: User cannot get (ErrorResponse { code: 403 })", forbidden),
         ("ApiError: Unauthorized (ErrorResponse { code: 401 })", forbidden),
         ("Policy has not been granted access to the 'kubernetes/get_resource' host capability.", not_granted),
         ("Policy has not been granted access to Kubernetes v1/Secret resources.", not_granted),
-        ("ApiError: too many requests (ErrorResponse { code: 429 })", "the server throttles; try again later"),
+        ("ApiError: too many requests (ErrorResponse { code: 429 })", "too many requests; retry later"),
         ("ApiError: Timeout (ErrorResponse { code: 504 })", timeout),
         ("HyperError: operation timed out", timeout),
         ("callback: deadline has elapsed", timeout),
@@ -540,18 +535,17 @@ fn failures_of_the_gateway() {
 
     let unknown =
         with_host(&pod, &aws, |asked| Err(format!("Cannot find resource {}/{}", asked.api_version, asked.kind)));
-    let problem = "the API server does not serve this kind; the operator must install the secret gateway and its \
-                   APIService";
+    let problem = "the API server does not serve this kind; ask the operator to install the secret gateway and its APIService";
     assert_eq!(unknown, Ok(reason(problem)));
 
     let bad_name =
         with_host(&pod, &aws, |_| Err("ApiError: names have no dots (ErrorResponse { code: 400 })".to_owned()));
     let problem =
-        format!("{object} could not be read: the provider has no secrets with such names; choose another key");
+        format!("{object} could not be read: the provider does not allow such a name; choose another key");
     assert_eq!(bad_name, Ok(not_injected(400, "\"k\"", &format!("Embedded: {problem}"))));
 
     let store = Store::new(json!({ "AWS": { name: { "error": "InternalServiceError" } } }));
-    let problem = "the server could not be reached or failed; try again later";
+    let problem = "the server is unavailable; retry later";
     assert_eq!(create_with(&pod, &aws, &store).0, reason(problem));
     // No other scope is asked: what is there might be another secret.
     assert_eq!(store.asked().len(), 1);
@@ -571,8 +565,7 @@ fn a_twin_that_cannot_be_looked_for() {
         store.call("kubernetes", "get_resource", &serde_json::to_vec(&as_json(asked)).unwrap_or_default())
     });
     let reason = format!(
-        "Embedded: Secret flytesnacks-development/{twin} could not be read: the policy server's service account may \
-         not get it; the operator must grant the verb get on it"
+        "Embedded: Secret flytesnacks-development/{twin} could not be read: forbidden for the policy server's service account; ask the operator to grant the verb get on it"
     );
     assert_eq!(found, Ok(not_injected(503, "\"k\"", &reason)));
 }
@@ -591,16 +584,16 @@ fn kubernetes_secrets_that_hold_no_value() {
     let name = project_name("k");
     let object = format!("Secret flyte/{}", secret_name(&name));
     let no_value = format!("holds no value under {name:?}; store it there");
-    let no_data = "holds something else than a Secret's data; store the secret anew".to_owned();
+    let no_data = "holds no `data` of strings; store the secret again".to_owned();
     let table = [
         (json!({ "data": {} }), no_value.clone()),
         (json!({ "data": { "k": "dg==" } }), no_value.clone()),
         (json!({ "data": { &name: null } }), no_value.clone()),
         (json!({ "data": null }), no_value.clone()),
         (json!({}), no_value),
-        (json!({ "data": { &name: "%%%" } }), "holds a value that is not base64; store the secret anew".into()),
-        (json!({ "data": { &name: "dg" } }), "holds a value that is not base64; store the secret anew".into()),
-        (json!({ "data": { &name: "" } }), "holds an empty value; store the secret anew".into()),
+        (json!({ "data": { &name: "%%%" } }), "holds a value that is not valid base64; store the secret again".into()),
+        (json!({ "data": { &name: "dg" } }), "holds a value that is not valid base64; store the secret again".into()),
+        (json!({ "data": { &name: "" } }), "holds an empty value; store the secret again".into()),
         (json!({ "data": { &name: 1 } }), no_data.clone()),
         (json!({ "data": ["dg=="] }), no_data.clone()),
         (json!([]), no_data.clone()),
@@ -612,7 +605,7 @@ fn kubernetes_secrets_that_hold_no_value() {
         assert_eq!(found, Ok(not_injected(400, "\"k\"", &format!("Embedded: {object} {problem}"))), "{secret}");
     }
     let found = with_host(&pod(&["key:'k'"]), &json!({}), |_| Ok(b"\xff".to_vec()));
-    let reason = format!("Embedded: {object} holds something else than a Secret's data; store the secret anew");
+    let reason = format!("Embedded: {object} holds no `data` of strings; store the secret again");
     assert_eq!(found, Ok(not_injected(400, "\"k\"", &reason)));
 }
 
@@ -620,9 +613,9 @@ fn kubernetes_secrets_that_hold_no_value() {
 fn answers_of_the_gateway_that_are_no_values() {
     let empty = "an empty value";
     let no_value = "something else than a value";
-    let not_base64 = "a value that is not base64";
-    let not_flytes = "something else than Flyte's JSON of type and value";
-    let no_type = "a value of a type that is neither STRING nor BINARY";
+    let not_base64 = "a value that is not valid base64";
+    let not_flytes = "a value that is not Flyte's {\"type\", \"value\"} JSON";
+    let no_type = "a value of a type other than STRING and BINARY";
     let aws = json!({ "awsConfig": { "region": "eu-west-1" } });
     let aws_object = format!("AWSSecret eu-west-1:{}", project_name("k"));
     let azure = json!({ "azureConfig": { "vaultURI": "https://name.vault.azure.net/" } });
@@ -659,7 +652,7 @@ fn answers_of_the_gateway_that_are_no_values() {
         let text = answer.to_string().into_bytes();
         let settings = json!({ "embeddedSecretManagerConfig": settings });
         let found = with_host(&pod(&["key:'k'"]), &settings, move |_| Ok(text.clone()));
-        let reason = format!("Embedded: {object} holds {problem}; store the secret anew");
+        let reason = format!("Embedded: {object} holds {problem}; store the secret again");
         assert_eq!(found, Ok(not_injected(400, "\"k\"", &reason)), "{answer}");
     }
 }
@@ -675,14 +668,12 @@ fn pods_that_may_not_have_what_they_ask_for() {
     let other = with(pod(&["key:'k'"]), "/spec/serviceAccountName", json!("other"));
     let namespace = |found: &str, wanted: &str| {
         format!(
-            "the pod is in namespace {found:?}, but secrets of its project, domain and organization are for pods in \
-             namespace {wanted:?}; correct the labels, or run the task where its project runs"
+            "namespace {found:?} does not match the pod's labels, which require namespace {wanted:?}; correct the labels, or run the task in that namespace"
         )
     };
     let account = |name: &str| {
         format!(
-            "service account {name:?} must not have secrets; run the task as another, or let the operator add it to \
-             tenancy.serviceAccounts"
+            "service account {name:?} is not in tenancy.serviceAccounts; use another service account, or ask the operator to add it"
         )
     };
     let table = [
@@ -708,9 +699,7 @@ fn the_pods_own_word_for_its_namespace_does_not_count() {
     let settings = json!({ "tenancy": { "namespaceTemplate": "{{ project }}-{{ domain }}" } });
     let request = with(creation(&pod(&["key:'k'"])), "/namespace", json!("elsewhere"));
     let found = policy().validate(&request, &settings, &nothing()).map(|answer| answer.0).ok();
-    let reason = "Embedded: the pod is in namespace \"elsewhere\", but secrets of its project, domain and organization \
-                  are for pods in namespace \"flytesnacks-development\"; correct the labels, or run the task where its \
-                  project runs";
+    let reason = "Embedded: namespace \"elsewhere\" does not match the pod's labels, which require namespace \"flytesnacks-development\"; correct the labels, or run the task in that namespace";
     assert_eq!(found, Some(not_injected(403, "\"k\"", reason)));
 }
 
@@ -719,9 +708,9 @@ fn each_manager_gives_its_reason_on_a_line() {
     let chain = managers(&["K8s", "Vault", "AWS", "GCP", "Azure", "Embedded"]);
     let reasons = "K8s: needs key\n\
                    Vault: needs key\n\
-                   AWS: cannot do mount_requirement ENV_VAR; ask for FILE or ANY\n\
-                   GCP: cannot do mount_requirement ENV_VAR; ask for FILE or ANY\n\
-                   Azure: cannot do mount_requirement ENV_VAR; ask for FILE or ANY\n\
+                   AWS: unsupported mount_requirement ENV_VAR; use FILE or ANY\n\
+                   GCP: unsupported mount_requirement ENV_VAR; use FILE or ANY\n\
+                   Azure: unsupported mount_requirement ENV_VAR; use FILE or ANY\n\
                    Embedded: needs key";
     let asking = pod(&["group:'db' group_version:'1' mount_requirement:ENV_VAR"]);
     assert_eq!(create(&asking, &chain).0, not_injected(400, "\"db\" version \"1\"", reasons));
@@ -734,8 +723,7 @@ fn each_manager_gives_its_reason_on_a_line() {
 #[test]
 fn a_request_cannot_forge_a_line() {
     let asking = pod(&["group:'a\\nAWS: fine' key:'k\\r\\nx'"]);
-    let reasons = "K8s: key \"k\\r\\nx\" is not a key of a Kubernetes Secret: up to 253 of a-z, A-Z, 0-9, '-', '_' and \
-                   '.'\n\
+    let reasons = "K8s: key \"k\\r\\nx\" is not a valid Secret key; expected up to 253 of a-z, A-Z, 0-9, '-', '_' and '.'\n\
                    GCP: needs group_version";
     let found = create(&asking, &managers(&["K8s", "GCP"])).0;
     assert_eq!(found, not_injected(400, "\"a\\nAWS: fine/k\\r\\nx\"", reasons));
@@ -749,9 +737,7 @@ fn one_refused_request_refuses_the_pod() {
     assert_eq!(create(&asking, &managers(&["K8s"])).0, refusal(400, message));
 }
 
-const NOT_HERE: &str = "Embedded: the pod is in namespace \"elsewhere\", but secrets of its project, domain and \
-                        organization are for pods in namespace \"flytesnacks-development\"; correct the labels, or run \
-                        the task where its project runs";
+const NOT_HERE: &str = "Embedded: namespace \"elsewhere\" does not match the pod's labels, which require namespace \"flytesnacks-development\"; correct the labels, or run the task in that namespace";
 
 /// The worst of the reasons decides the code, wherever it stands.
 #[test]
@@ -771,7 +757,7 @@ fn forbidden_beats_malformed() {
 #[test]
 fn an_outage_ends_the_chain() {
     let outage = format!(
-        "Embedded: Secret flyte/{} could not be read: the server could not be reached or failed; try again later",
+        "Embedded: Secret flyte/{} could not be read: the server is unavailable; retry later",
         secret_name(&project_name("k"))
     );
     let table = [
@@ -788,7 +774,7 @@ fn an_outage_ends_the_chain() {
 #[test]
 fn settings_that_cannot_be_used() {
     let message = "invalid settings: `secretManagerTypes[0]`: unknown value \"Conjur\", expected one of K8s, AWS, \
-                   GCP, Azure, Vault, Embedded, Global; the operator must correct the policy's settings";
+                   GCP, Azure, Vault, Embedded, Global; ask the operator to correct the policy settings";
     assert_eq!(create(&pod(&["key:'k'"]), &managers(&["Conjur"])).0, refusal(503, message));
 
     let several = json!({
@@ -798,8 +784,7 @@ fn settings_that_cannot_be_used() {
             "gcpConfig": { "project": "acme-prod" },
         },
     });
-    let reason = "Embedded: invalid settings: `embeddedSecretManagerConfig.type`: AWS and GCP are configured; set one of them \
-                  as the type";
+    let reason = "Embedded: invalid settings: `embeddedSecretManagerConfig.type`: AWS and GCP are configured; set the field to one of them";
     assert_eq!(create(&pod(&["key:'k'"]), &several).0, not_injected(503, "\"k\"", reason));
 }
 
@@ -866,8 +851,7 @@ fn paths_that_lead_to_the_secrets() {
     let volumes = json!([{ "name": "d", "emptyDir": {} }]);
     let taken = |path: &str| {
         let message = format!(
-            "secrets cannot be injected: container \"main\" already mounts \"d\" at {path}, where secrets are mounted; mount \
-             it elsewhere"
+            "secrets cannot be injected: container \"main\": mount of \"d\" at {path} conflicts with the mount of secrets; use another path"
         );
         refusal(400, &message)
     };
@@ -893,8 +877,7 @@ fn paths_that_lead_to_the_secrets() {
     );
     let below = json!([{ "name": "d", "mountPath": "/etc/flyte/./secrets/x" }]);
     let container = with(request["spec"]["containers"].clone(), "/0/volumeMounts", below);
-    let message = "secrets cannot be injected: container \"main\" mounts \"d\" at /etc/flyte/./secrets/x, below \
-                   \"aws-secret-vol\" at /etc/flyte/secrets, which is read-only; mount it elsewhere";
+    let message = "secrets cannot be injected: container \"main\": mount of \"d\" at /etc/flyte/./secrets/x conflicts with read-only \"aws-secret-vol\" at /etc/flyte/secrets; use another path";
     let nested = create(&with(request.clone(), "/spec/containers", container), &managers(&["AWS"])).0;
     assert_eq!(nested, refusal(400, message));
     for path in ["/etc/flyte", "/etc/flyte/secrets/../other", "/x/etc/flyte/secrets"] {
@@ -913,7 +896,7 @@ fn an_item_of_the_users_at_the_path_of_ours() {
     let volume = with(once["spec"]["volumes"].clone(), "/0/secret/items", json!([{ "key": "other", "path": "k" }]));
     let found = create(&with(request, "/spec/volumes", volume), &managers(&["K8s"]));
     let message = format!(
-        "secrets cannot be injected: the pod has a volume {name:?} of its own, a name that the secrets' volume needs; rename it"
+        "secrets cannot be injected: volume {name:?} conflicts with the secrets volume of the same name; rename it"
     );
     assert_eq!(found.0, refusal(400, &message));
 }

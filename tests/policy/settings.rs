@@ -40,8 +40,7 @@ fn each_label_that_nothing_binds_is_told() {
     for (settings, labels) in table {
         let warning = |label: &&str| {
             format!(
-                "tenancy: nothing binds the pods' label {label}, so a pod can claim another's secrets; set tenancy.creators, or \
-                 name it in tenancy.namespaceTemplate"
+                "tenancy: label {label} of pods is not verified, so a pod can claim secrets of others; set tenancy.creators, or use the label in tenancy.namespaceTemplate"
             )
         };
         let warnings: Vec<String> = labels.iter().map(warning).collect();
@@ -49,8 +48,7 @@ fn each_label_that_nothing_binds_is_told() {
     }
 }
 
-const GLOBAL_IS_SKIPPED: &str = "secretManagerTypes: Global is skipped: the environment and the files of Flyte's \
-                                 webhook do not exist in a policy";
+const GLOBAL_IS_SKIPPED: &str = "secretManagerTypes: ignored Global: a policy cannot read the environment and files of Flyte's webhook";
 
 /// The operator is told in the answer and in the server's log.
 #[test]

@@ -267,7 +267,7 @@ fn a_pod_without_a_spec_is_refused() {
     asking.as_object_mut().expect("a pod").remove("spec");
     let out = crate::support::create(&asking, &crate::support::managers(&["AWS"]));
     assert_eq!((out.code(), out.mutated()), (400, None));
-    let message = "secrets cannot be injected: invalid pod: unexpected value in `spec`";
+    let message = "secrets cannot be injected: unexpected value in `spec`";
     assert_eq!(out.message(), message);
 }
 

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use crate::support::{Answer, cases};
 
-const OPERATOR: &str = "; the operator must correct the policy's settings";
+const OPERATOR: &str = "; ask the operator to correct the policy settings";
 
 proptest! {
     #![proptest_config(cases(3000))]

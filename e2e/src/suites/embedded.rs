@@ -57,9 +57,7 @@ async fn other_tenant(world: &World) -> Result<()> {
     let mut pod = pod(&[TOKEN]);
     pod["metadata"]["labels"]["project"] = json!("payments");
     let answer = world.cluster.admin.create_pod(TASKS, &pod).await?;
-    let expected = "the pod is in namespace \"flytesnacks-development\", but secrets of its project, domain and organization \
-                    are for pods in namespace \"payments-development\"; correct the labels, or run the task where its \
-                    project runs";
+    let expected = "namespace \"flytesnacks-development\" does not match the pod's labels, which require namespace \"payments-development\"; correct the labels, or run the task in that namespace";
     denied(&answer, 403, expected)
 }
 
@@ -68,9 +66,7 @@ async fn other_namespace(world: &World) -> Result<()> {
     let mut pod = pod(&[TOKEN]);
     pod["metadata"]["namespace"] = json!("payments-development");
     let answer = world.cluster.admin.create_pod("payments-development", &pod).await?;
-    let expected = "the pod is in namespace \"payments-development\", but secrets of its project, domain and organization \
-                    are for pods in namespace \"flytesnacks-development\"; correct the labels, or run the task where \
-                    its project runs";
+    let expected = "namespace \"payments-development\" does not match the pod's labels, which require namespace \"flytesnacks-development\"; correct the labels, or run the task in that namespace";
     denied(&answer, 403, expected)
 }
 
@@ -91,7 +87,7 @@ async fn without_right(world: &World) -> Result<()> {
     admin.post(BINDING, &binding).await?.ok()?;
     world.cluster.settle().await;
     let expected = "Secret flyte/7cf0cf8930fcddcc3a30328d706e13ec could not be read: \
-                    the policy server's service account may not get it; the operator must grant the verb get on it";
+                    forbidden for the policy server's service account; ask the operator to grant the verb get on it";
     denied(&answer, 503, expected)?;
     arrives(world).await
 }
@@ -108,8 +104,7 @@ async fn without_grant(world: &mut World) -> Result<()> {
     admin.put(grants, &policy).await?.ok()?;
     world.kubewarden.reconcile(&world.cluster).await?;
     let expected = "Secret flyte/7cf0cf8930fcddcc3a30328d706e13ec could not be read: \
-                    the policy has not been granted access to it; the operator must allow the host capability \
-                    kubernetes/get_resource and name the resource in contextAwareResources";
+                    the policy has no access to this resource; ask the operator to allow the host capability kubernetes/get_resource and to list the resource in contextAwareResources";
     denied(&answer, 503, expected)?;
     arrives(world).await
 }

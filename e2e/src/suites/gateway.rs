@@ -170,7 +170,7 @@ async fn stalled(world: &World) -> Result<()> {
     let answer = world.cluster.admin.create_pod(TASKS, &pod(&[TOKEN])).await;
     world.clouds.moto.resume()?;
     let expected = "AWSSecret us-west-2:u__org__acme__domain__development__project__flytesnacks__key__token could not be read: \
-                    the server did not answer in time; try again later";
+                    timed out; retry later";
     denied(&answer?, 503, expected)?;
     arrives(world).await
 }

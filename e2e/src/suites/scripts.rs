@@ -426,7 +426,7 @@ fn azure_refuses(policy: &Policy) -> Result<()> {
         refused(&answer, "Azure: group_version ", "letters and digits").with_context(|| format!("{version:?}"))?;
     }
     let answer = ask_clouds(policy, "Azure", &[(&format!("{uri}/0f"), "1a")])?;
-    refused(&answer, "Azure: group_version ", "the version that the URI names already")
+    refused(&answer, "Azure: group_version ", "the version in the URI; omit one of them")
 }
 
 /// A request for a file in the text format; every byte is escaped, so that nothing is left to a reader's taste.
