@@ -35,7 +35,9 @@ pub enum Error {
         separator: String,
     },
     /// The organization is not one of those that the settings name.
-    #[error("label organization={0:?} is not in tenancy.organizations; correct the label, or ask the operator to add it")]
+    #[error(
+        "label organization={0:?} is not in tenancy.organizations; correct the label, or ask the operator to add it"
+    )]
     Organization(String),
     /// The service account is not one of those that the settings name.
     #[error(
@@ -175,7 +177,11 @@ impl TryFrom<String> for NamespaceTemplate {
                 "project" => Piece::Project,
                 "domain" => Piece::Domain,
                 "organization" | "org" => Piece::Organization,
-                other => return Err(format!("{{{{ {other} }}}} is not a placeholder; expected project, domain or organization")),
+                other => {
+                    return Err(format!(
+                        "{{{{ {other} }}}} is not a placeholder; expected project, domain or organization"
+                    ));
+                }
             });
             rest = after;
         }
@@ -185,7 +191,9 @@ impl TryFrom<String> for NamespaceTemplate {
             return Err(format!("{text:?} has two placeholders without a separator, so namespaces are ambiguous"));
         }
         if pieces.len() == 1 && !is_dns_label(&text) {
-            return Err(format!("invalid namespace {text:?}; expected a DNS label, or a template such as {{{{ project }}}}-{{{{ domain }}}}"));
+            return Err(format!(
+                "invalid namespace {text:?}; expected a DNS label, or a template such as {{{{ project }}}}-{{{{ domain }}}}"
+            ));
         }
         Ok(Self { text, pieces })
     }
@@ -241,11 +249,24 @@ mod tests {
                     "\"{{org}}-{{project}}{{domain}}\" has two placeholders without a separator, so namespaces are ambiguous",
                 ),
             ),
-            ("{{ project }}-{{ name }}", refused("{{ name }} is not a placeholder; expected project, domain or organization")),
+            (
+                "{{ project }}-{{ name }}",
+                refused("{{ name }} is not a placeholder; expected project, domain or organization"),
+            ),
             ("{{ project", refused("\"{{ project\" has an unclosed {{")),
             ("flyte", Ok("flyte".to_owned())),
-            ("Flyte", refused("invalid namespace \"Flyte\"; expected a DNS label, or a template such as {{ project }}-{{ domain }}")),
-            ("", refused("invalid namespace \"\"; expected a DNS label, or a template such as {{ project }}-{{ domain }}")),
+            (
+                "Flyte",
+                refused(
+                    "invalid namespace \"Flyte\"; expected a DNS label, or a template such as {{ project }}-{{ domain }}",
+                ),
+            ),
+            (
+                "",
+                refused(
+                    "invalid namespace \"\"; expected a DNS label, or a template such as {{ project }}-{{ domain }}",
+                ),
+            ),
         ];
         for (text, rendered) in table {
             assert_eq!(

@@ -48,7 +48,7 @@ pub enum Error {
     #[error("cannot start a thread for the audit log: {0}")]
     Audit(std::io::Error),
     /// The policy's settings do not say where secrets are.
-    #[error(transparent)]
+    #[error("invalid policy settings: {0}")]
     Settings(#[from] flyte_secrets_policy::settings::Error),
     /// It does not know the front proxy.
     #[error(transparent)]

@@ -18,6 +18,7 @@ use super::init_containers::{InitContainers, Own};
 use super::limits::TooLarge;
 use super::placement::{CONTAINERS, Placement};
 use super::plan::{Annotation, Merged, Volume};
+use crate::reason_code::ReasonCode;
 
 /// Something in the pod conflicts with what is to be added.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -68,6 +69,18 @@ pub enum Conflict {
         /// Where.
         path: String,
     },
+}
+
+impl Conflict {
+    /// Returns the reason code of a rejection.
+    pub fn code(&self) -> ReasonCode {
+        match self {
+            Self::Malformed(_) | Self::UnknownContainer(_) => ReasonCode::InvalidPod,
+            Self::TooLarge(_) => ReasonCode::LimitExceeded,
+            Self::Granted(_) => ReasonCode::GrantMismatch,
+            Self::Json | Self::Volume(_) | Self::NestedMount { .. } | Self::Mount { .. } => ReasonCode::Conflict,
+        }
+    }
 }
 
 /// A pod with its additions, in JSON.

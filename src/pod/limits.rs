@@ -22,9 +22,7 @@ const TEXT: usize = 4096;
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum TooLarge {
     /// Annotations, in bytes.
-    #[error(
-        "annotations of {0} bytes exceed the limit of {ANNOTATIONS} bytes; shorten them, or request fewer secrets"
-    )]
+    #[error("annotations of {0} bytes exceed the limit of {ANNOTATIONS} bytes; shorten them, or request fewer secrets")]
     Annotations(usize),
     /// The pod, in bytes.
     #[error(

@@ -12,15 +12,15 @@ pub enum HostError {
     #[error("it does not exist")]
     NotFound,
     /// The API server does not know the kind.
-    #[error("the API server does not serve this kind; ask the operator to install the secret gateway and its APIService")]
+    #[error(
+        "the API server does not serve this kind; ask the operator to install the secret gateway and its APIService"
+    )]
     UnknownKind,
     /// RBAC.
     #[error("forbidden for the policy server's service account; ask the operator to grant the verb get on it")]
     Forbidden,
     /// Status 403, of the secret gateway itself: not for the caller, but for what is asked for.
-    #[error(
-        "forbidden for the secret gateway; ask the operator to check its log, configuration and cloud identity"
-    )]
+    #[error("forbidden for the secret gateway; ask the operator to check its log, configuration and cloud identity")]
     GatewayForbidden,
     /// Status 400 of the secret gateway: its provider has rules for names.
     #[error("the provider does not allow such a name; choose another key")]

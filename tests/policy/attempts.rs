@@ -565,8 +565,9 @@ fn text_format() {
         refused("Embedded", &format!("key:{key} mount_requirement:FILE"), "\"../x\"", &format!("key \"../x\" {file}"))
     }));
     let malformed = |text: &str, wrong: &str| {
-        let message =
-            format!("annotation flyte.secrets/s0 is not a valid secret request: text format: {wrong}; use flytekit to encode it");
+        let message = format!(
+            "annotation flyte.secrets/s0 is not a valid secret request: text format: {wrong}; use flytekit to encode it"
+        );
         let answer = json!({ "accepted": false, "code": 400, "message": message });
         Attempt::new(&pod(&[text]), &managers(&["K8s"]), answer)
     };
@@ -620,7 +621,8 @@ fn text_format() {
 fn look_alikes() {
     let key = "is not a valid Secret key; expected up to 253 of a-z, A-Z, 0-9, '-', '_' and '.'";
     let group = "is not a valid Secret name; expected up to 253 of a-z, 0-9, '-' and '.'";
-    let arn = "is not a valid path of ARN and key; it must be ASCII without empty parts, '.', '..' or control characters";
+    let arn =
+        "is not a valid path of ARN and key; it must be ASCII without empty parts, '.', '..' or control characters";
     let gcp = "is not a valid GCP secret; expected projects/PROJECT/secrets/NAME, or NAME of a-z, A-Z, 0-9, '_', '-'";
     let variable = "cannot be; name another in env_var";
     for alike in ["ſecret", "\u{212a}ey", "İd", "ıd", "ﬀ", "ｋ", "рassword", "e\u{301}", "ß", "Å"] {

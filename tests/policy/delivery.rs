@@ -188,7 +188,8 @@ fn a_grant_of_the_pods_own_is_rejected() {
     let forged = |path: &str, to: &Value| with(once.clone(), path, to.clone());
     let unlabelled = forged("/metadata/labels", &json!({}));
     let rejected = |message: &str| json!({ "accepted": false, "code": 403, "message": message });
-    let message = "container \"flyte-secrets\" or a token for the secret gateway is not what the policy grants; remove it";
+    let message =
+        "container \"flyte-secrets\" or a token for the secret gateway is not what the policy grants; remove it";
     let granted = rejected(&format!("secrets cannot be injected: {message}"));
     let table = [
         ("another key", forged("/spec/initContainers", &other["spec"]["initContainers"])),

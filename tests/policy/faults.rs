@@ -253,7 +253,8 @@ fn values_of_a_mebibyte() {
     const SIZE: usize = 1 << 20;
     for place in BOTH {
         let answer = place.holding(&STANDARD.encode(vec![b'v'; SIZE])).to_string().into_bytes();
-        let variable = "the value of 1048576 bytes exceeds the limit of 131062 bytes for a variable; request it as a FILE";
+        let variable =
+            "the value of 1048576 bytes exceeds the limit of 131062 bytes for a variable; request it as a FILE";
         let refused = not_injected(400, "\"k\"", &format!("Embedded: {variable}"));
         assert_eq!(place.answers(Ok(answer.clone())), Ok(refused));
         let asking = pod(&["key:'k' mount_requirement:FILE"]);

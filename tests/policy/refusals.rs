@@ -94,13 +94,11 @@ fn annotations_that_hold_no_request() {
         ("nnsxs7".to_owned(), "invalid base32 character at position 5".to_owned()),
         ("mu======".to_owned(), "invalid base32 character at position 2".to_owned()),
         ("nnsxsé".to_owned(), "invalid base32 character at position 5".to_owned()),
-        (
-            cut.to_owned(),
-            "invalid base32 length 11: text is truncated or has extra characters".into(),
-        ),
+        (cut.to_owned(), "invalid base32 length 11: text is truncated or has extra characters".into()),
     ];
     for (value, wrong) in texts.into_iter().chain(encodings) {
-        let message = format!("annotation flyte.secrets/s0 is not a valid secret request: {wrong}; use flytekit to encode it");
+        let message =
+            format!("annotation flyte.secrets/s0 is not a valid secret request: {wrong}; use flytekit to encode it");
         let found = create(&annotated(&[("flyte.secrets/s0", &value)]), &managers(&["K8s"]));
         assert_eq!(found.0, refusal(400, &message), "{value}");
     }
@@ -187,10 +185,7 @@ fn pods_that_are_not_typed_as_kubernetes_types_them() {
                 assert_eq!(message.strip_prefix("secrets cannot be injected: ").unwrap_or(message), wanted, "{path}");
             }
             None => {
-                assert!(
-                    message.starts_with("unexpected value at line 1, column "),
-                    "{path}"
-                );
+                assert!(message.starts_with("unexpected value at line 1, column "), "{path}");
             }
         }
         assert_eq!(found, refusal(400, message), "{path}: {value}");
@@ -266,7 +261,8 @@ fn requests_that_a_manager_cannot_serve() {
     let key = "is not a valid Secret key; expected up to 253 of a-z, A-Z, 0-9, '-', '_' and '.'";
     let group = "is not a valid Secret name; expected up to 253 of a-z, 0-9, '-' and '.'";
     let path = "is not a valid Vault path; it must not contain empty parts, '.', '..' or control characters";
-    let arn = "is not a valid path of ARN and key; it must be ASCII without empty parts, '.', '..' or control characters";
+    let arn =
+        "is not a valid path of ARN and key; it must be ASCII without empty parts, '.', '..' or control characters";
     let gcp = "is not a valid GCP secret; expected projects/PROJECT/secrets/NAME, or NAME of a-z, A-Z, 0-9, '_', '-'";
     let gcp_version = "is not a valid GCP version; expected a number, latest or an alias";
     let uri = "is not a valid Key Vault secret URI; expected https://VAULT.vault.azure.net/secrets/NAME";
@@ -378,12 +374,7 @@ fn requests_that_a_manager_cannot_serve() {
     row("Embedded", "key:'a\\nb' env_var:'A'", "\"a\\nb\"", &format!("key \"a\\nb\" {one_line}"));
     row("Embedded", "key:'k' mount_requirement:7", "\"k\"", all);
     row("Embedded", "key:'k' env_var:'A=B'", "\"k\"", &format!("env_var \"A=B\" {name}"));
-    row(
-        "Embedded",
-        "key:'a=b'",
-        "\"a=b\"",
-        "key maps to the invalid variable name \"_UNION_A=B\"; set `env_var`",
-    );
+    row("Embedded", "key:'a=b'", "\"a=b\"", "key maps to the invalid variable name \"_UNION_A=B\"; set `env_var`");
     row(
         "Embedded",
         "key:'é' mount_requirement:ENV_VAR",
@@ -443,8 +434,10 @@ fn values_that_a_variable_cannot_hold() {
     let name = project_name("k");
     let not_text = "the value is not UTF-8 text; request it as a FILE".to_owned();
     let limit = 128 * 1024 - 1 - "_UNION_K=".len();
-    let over =
-        format!("the value of {} bytes exceeds the limit of {limit} bytes for a variable; request it as a FILE", limit + 1);
+    let over = format!(
+        "the value of {} bytes exceeds the limit of {limit} bytes for a variable; request it as a FILE",
+        limit + 1
+    );
     let table = [
         (b"\xff\xfe".to_vec(), not_text.clone()),
         ("é".as_bytes().get(..1).unwrap_or_default().to_vec(), not_text.clone()),
@@ -535,13 +528,13 @@ fn failures_of_the_gateway() {
 
     let unknown =
         with_host(&pod, &aws, |asked| Err(format!("Cannot find resource {}/{}", asked.api_version, asked.kind)));
-    let problem = "the API server does not serve this kind; ask the operator to install the secret gateway and its APIService";
+    let problem =
+        "the API server does not serve this kind; ask the operator to install the secret gateway and its APIService";
     assert_eq!(unknown, Ok(reason(problem)));
 
     let bad_name =
         with_host(&pod, &aws, |_| Err("ApiError: names have no dots (ErrorResponse { code: 400 })".to_owned()));
-    let problem =
-        format!("{object} could not be read: the provider does not allow such a name; choose another key");
+    let problem = format!("{object} could not be read: the provider does not allow such a name; choose another key");
     assert_eq!(bad_name, Ok(not_injected(400, "\"k\"", &format!("Embedded: {problem}"))));
 
     let store = Store::new(json!({ "AWS": { name: { "error": "InternalServiceError" } } }));

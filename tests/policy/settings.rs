@@ -48,7 +48,8 @@ fn each_label_that_nothing_binds_is_told() {
     }
 }
 
-const GLOBAL_IS_SKIPPED: &str = "secretManagerTypes: ignored Global: a policy cannot read the environment and files of Flyte's webhook";
+const GLOBAL_IS_SKIPPED: &str =
+    "secretManagerTypes: ignored Global: a policy cannot read the environment and files of Flyte's webhook";
 
 /// The operator is told in the answer and in the server's log.
 #[test]
