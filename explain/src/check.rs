@@ -33,7 +33,7 @@ pub enum Error {
         sections: Vec<String>,
     },
     /// It is not valid.
-    #[error("{0}: {1}; `flyte-secrets check {0}` shows where")]
+    #[error("{0}: invalid settings: {1}; `flyte-secrets check {0}` shows where")]
     Invalid(String, settings::Error),
 }
 

@@ -6,6 +6,7 @@ use flyte_secrets_testing::engine::Response;
 use flyte_secrets_testing::host::Store;
 use serde_json::{Value, json};
 
+use crate::codes::rejected;
 use crate::support::{
     create, create_with, kubernetes_store, managers, mutated, mutated_twice, pod, project_name, with,
 };
@@ -25,9 +26,8 @@ fn empty() -> std::sync::Arc<Store> {
 }
 
 #[track_caller]
-fn refused(response: &Response, code: u64, message: &str) {
-    assert_eq!((response.code(), response.message()), (code, message));
-    assert_eq!(response.mutated(), None);
+fn refused(response: &Response, code: u16, message: &str) {
+    assert_eq!(response.0, rejected(code, message));
 }
 
 #[test]
@@ -354,7 +354,7 @@ fn an_outage_lets_no_other_manager_win() {
         &out,
         503,
         &format!(
-            "secret \"g/k\" (annotation flyte.secrets/s0) cannot be injected\nEmbedded: AWSSecret eu-west-1:{} could not \
+            "secret \"g/k\" (annotation flyte.secrets/s0) cannot be injected: Embedded: AWSSecret eu-west-1:{} could not \
              be read: the server is unavailable; retry later",
             project_name("k")
         ),
@@ -406,7 +406,7 @@ fn files_that_the_init_container_cannot_be_handed_are_refused() {
     refused(
         &create_with(&both, &json!({}), &store),
         400,
-        "secret \"b\" (annotation flyte.secrets/s1) cannot be injected\nEmbedded: with this file of 60000 bytes, files of 160006 bytes in base64 exceed the limit of 131063 bytes; use fewer or smaller files",
+        "secret \"b\" (annotation flyte.secrets/s1) cannot be injected: Embedded: with this file of 60000 bytes, files of 160006 bytes in base64 exceed the limit of 131063 bytes; use fewer or smaller files",
     );
 }
 
@@ -458,7 +458,7 @@ fn labels_make_no_other_projects_name() {
     refused(
         &create(&pod, &json!({})),
         400,
-        "secret \"k\" (annotation flyte.secrets/s0) cannot be injected\nEmbedded: label project=\"a__key__b\" must be a valid label value without \"__\", the separator in secret names",
+        "secret \"k\" (annotation flyte.secrets/s0) cannot be injected: Embedded: label project=\"a__key__b\" must be a valid label value without \"__\", the separator in secret names",
     );
 }
 
@@ -525,7 +525,7 @@ fn the_reasons_of_all_managers_are_listed() {
         &out,
         400,
         &format!(
-            "secret \"g/k\" (annotation flyte.secrets/s0) cannot be injected\nVault: {reason}\nAWS: {reason}\nGCP: {reason}"
+            "secret \"g/k\" (annotation flyte.secrets/s0) cannot be injected: [Vault: {reason}, AWS: {reason}, GCP: {reason}]"
         ),
     );
 }

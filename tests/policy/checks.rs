@@ -7,12 +7,8 @@ use flyte_secrets_testing::engine::creation;
 use flyte_secrets_testing::host::{Capabilities, Store, nothing};
 use serde_json::{Value, json};
 
+use crate::codes::not_injected;
 use crate::support::{create, create_with, kubernetes_store, managers, mutated, pod, policy, project_name, with};
-
-fn rejected(code: u16, secret: &str, reasons: &str) -> Value {
-    let message = format!("secret {secret} (annotation flyte.secrets/s0) cannot be injected\n{reasons}");
-    json!({ "accepted": false, "code": code, "message": message })
-}
 
 fn embedded(config: Value) -> Value {
     json!({ "embeddedSecretManagerConfig": config })
@@ -43,7 +39,7 @@ fn variables_that_change_how_programs_start_must_be_allowed() {
         for manager in ["K8s", "AWS", "Vault"] {
             let request = format!("group:'g' key:'k' env_var:'{name}'");
             let found = create(&pod(&[&request]), &managers(&[manager]));
-            assert_eq!(found.0, rejected(400, "\"g/k\"", &format!("{manager}: {reason}")), "{name}");
+            assert_eq!(found.0, not_injected(400, "\"g/k\"", &format!("{manager}: {reason}")), "{name}");
             let allowed = with(managers(&[manager]), "/allowedEnvVars", json!([name]));
             mutated(&create(&pod(&[&request]), &allowed));
         }
@@ -75,7 +71,7 @@ fn k8s_verifies_secret_and_key_if_told() {
         "K8s: not found; looked up password (Secret flytesnacks-development/db); store it under one of these names";
     for there in [json!({}), json!({ "db": { "user": "dg==" } })] {
         let missing = create_with(&asking, &settings(&["K8s"]), &secrets(there));
-        assert_eq!(missing.0, rejected(400, "\"db/password\"", reason));
+        assert_eq!(missing.0, not_injected(400, "\"db/password\"", reason));
     }
     let next = pod(&["group:'db' key:'password'"]);
     mutated(&create_with(&next, &settings(&["K8s", "Vault"]), &secrets(json!({}))));
@@ -116,7 +112,7 @@ fn a_store_that_is_gone_is_an_outage() {
         let found = create_with(&pod(&["key:'k'"]), &settings, &Store::new(store));
         let reason =
             format!("Embedded: {object} not found, so secrets cannot be looked up; ask the operator to restore it");
-        assert_eq!(found.0, rejected(503, "\"k\"", &reason));
+        assert_eq!(found.0, not_injected(503, "\"k\"", &reason));
         mutated(&create_with(&pod(&["key:'k'"]), &settings, &Store::new(json!({}))));
     }
 }
@@ -137,7 +133,7 @@ fn a_pod_takes_what_it_may() {
     let store = kubernetes_store(&[]);
     let few = create_with(&pod(&["key:'k'"]), &reads, &store);
     let reason = "Embedded: the pod's secret requests exceed the limit of 2 lookups; request fewer secrets";
-    assert_eq!((few.0, store.asked().len()), (rejected(400, "\"k\"", reason), 2));
+    assert_eq!((few.0, store.asked().len()), (not_injected(400, "\"k\"", reason), 2));
 }
 
 #[test]
@@ -163,7 +159,7 @@ fn a_group_names_the_secret_and_the_key_its_property() {
         ("empty", "has something else there"),
     ] {
         let reason = format!("Embedded: secret \"rds\" {problem}; store a JSON object with a string under {key:?}");
-        assert_eq!(answer(key).0, rejected(400, &format!("\"rds/{key}\""), &reason));
+        assert_eq!(answer(key).0, not_injected(400, &format!("\"rds/{key}\""), &reason));
     }
     let ignored = create_with(&pod(&["group:'x' key:'rds'"]), &json!({}), &store);
     assert_eq!(ignored.warnings(), ["secret \"x/rds\": Embedded ignores group"]);
@@ -193,7 +189,7 @@ fn vaults_agent_must_not_be_kept_out() {
         ("agent-inject-status", "injected", "agent-inject-status: injected"),
     ] {
         let reason = format!("Vault: annotation vault.hashicorp.com/{shown} disables the Vault agent; remove it");
-        assert_eq!(create(&annotated(name, value), &managers(&["Vault"])).0, rejected(400, "\"g/k\"", &reason));
+        assert_eq!(create(&annotated(name, value), &managers(&["Vault"])).0, not_injected(400, "\"g/k\"", &reason));
     }
     let elsewhere = create(&annotated("secret-volume-path", "/vault/secrets"), &managers(&["Vault"]));
     assert_eq!(

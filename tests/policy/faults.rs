@@ -14,8 +14,9 @@ use flyte_secrets_policy::names::kubernetes::{image_pull_name, secret_name};
 use flyte_secrets_testing::host::Capabilities;
 use serde_json::{Value, json};
 
+use crate::codes::not_injected;
 use crate::embedded::{NAMES, embedded, injected, location, with_variable};
-use crate::refusals::{not_injected, with_host};
+use crate::refusals::with_host;
 use crate::support::{managers, pod, policy, project_name, with};
 
 /// Where a value is asked for.

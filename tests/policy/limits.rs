@@ -9,6 +9,7 @@ use flyte_secrets_testing::host::{Capabilities, nothing};
 use flyte_secrets_testing::meter::Meter;
 use serde_json::{Value, json};
 
+use crate::codes::message;
 use crate::support::{annotation, kubernetes_store, managers, pod, policy, project_name, with};
 
 const MIB: usize = 1 << 20;
@@ -47,13 +48,13 @@ fn mutated() -> Answer {
     Answer::Mutated(String::new())
 }
 
-fn refused(message: &str) -> Answer {
-    Answer::Refused(400, message.to_owned())
+fn refused(words: &str) -> Answer {
+    Answer::Refused(400, message(400, words))
 }
 
 /// A refusal of the request of a pod: the secret, as it is named, and what the managers say.
 fn not_injected(secret: &str, reasons: &str) -> Answer {
-    refused(&format!("secret {secret} (annotation flyte.secrets/s0) cannot be injected\n{reasons}"))
+    refused(&format!("secret {secret} (annotation flyte.secrets/s0) cannot be injected: {reasons}"))
 }
 
 fn too_many_annotations(bytes: usize) -> Answer {

@@ -3,6 +3,7 @@
 //! | module | shows |
 //! |---|---|
 //! | [`golden`] | the cases recorded from Flyte's own code, each in two passes |
+//! | [`codes`] | which words have which reason code |
 //! | [`scope`] | which pods are touched at all |
 //! | [`better`] | where Flyte's webhook is wrong, and what we do: one test for each row of `docs/src/differences.md` |
 //! | [`refusals`] | each bad input, with its code and its words |
@@ -26,6 +27,7 @@
 mod attempts;
 mod better;
 mod checks;
+mod codes;
 mod delivery;
 mod embedded;
 mod faults;

@@ -13,20 +13,10 @@ use flyte_secrets_testing::engine::creation;
 use flyte_secrets_testing::host::{Capabilities, Request, Store, nothing};
 use serde_json::{Map, Value, json};
 
+use crate::codes::{not_injected, rejected};
 use crate::support::{
     annotation, create, create_with, kubernetes_store, managers, mutated, pod, policy, project_name, with,
 };
-
-/// The whole answer to a pod that is refused.
-pub fn refusal(code: u16, message: &str) -> Value {
-    json!({ "accepted": false, "code": code, "message": message })
-}
-
-/// The refusal of the first request of a pod: how it is named, and what each manager says.
-pub fn not_injected(code: u16, secret: &str, reasons: &str) -> Value {
-    let message = format!("secret {secret} (annotation flyte.secrets/s0) cannot be injected\n{reasons}");
-    refusal(code, &message)
-}
 
 /// What the policy answers to a payload.
 fn answer(payload: &[u8]) -> Result<Value, String> {
@@ -61,7 +51,7 @@ fn annotated(annotations: &[(&str, &str)]) -> Value {
 
 #[test]
 fn annotations_that_hold_no_request() {
-    let fields = "a secret has group, group_version, key, mount_requirement and env_var";
+    let fields = "expected group, group_version, key, mount_requirement or env_var";
     let whole = annotation("key:'k'");
     let cut = whole.get(..11).unwrap_or_default();
     let texts: [(&[u8], String); 18] = [
@@ -69,25 +59,28 @@ fn annotations_that_hold_no_request() {
         (b"'key':'k'", format!("unknown field \"a quoted string\"; {fields}")),
         (b"{key:'k'}", format!("unknown field \"{{\"; {fields}")),
         (b"Key:'k'", format!("unknown field \"Key\"; {fields}")),
-        (b"key:'a' key:'b'", "field key stands twice".into()),
-        (b"key 'k'", "field key is not followed by a colon".into()),
-        (b"key", "field key is not followed by a colon".into()),
-        (b"key:", "field key is not followed by a quoted string".into()),
-        (b"env_var:A", "field env_var is not followed by a quoted string".into()),
+        (b"key:'a' key:'b'", "field `key` is repeated".into()),
+        (b"key 'k'", "field `key`: expected a colon after the name".into()),
+        (b"key", "field `key`: expected a colon after the name".into()),
+        (b"key:", "field `key`: expected a quoted string".into()),
+        (b"env_var:A", "field `env_var`: expected a quoted string".into()),
         (
             b"mount_requirement:env_var",
-            "mount_requirement \"env_var\" is none of ANY, ENV_VAR, FILE and no number".into(),
+            "invalid mount_requirement \"env_var\": expected ANY, ENV_VAR, FILE or a number".into(),
         ),
-        (b"mount_requirement:", "mount_requirement \"nothing\" is none of ANY, ENV_VAR, FILE and no number".into()),
-        (b"mount_requirement:1.5", "mount_requirement \"1.5\" is none of ANY, ENV_VAR, FILE and no number".into()),
-        (b"key:'k", "a quoted string does not end on its line".into()),
-        (b"key:'k\n'", "a quoted string does not end on its line".into()),
-        (b"key:'\\q'", "\\q in field key is no escape sequence".into()),
-        (b"group:'\\x4'", "\\x4 in field group is no escape sequence".into()),
-        (b"key:'\xff'", "field key is not UTF-8".into()),
-        (b"\xef\xbb\xbfkey:'k'", "byte 0xef has no meaning here".into()),
+        (
+            b"mount_requirement:",
+            "invalid mount_requirement \"nothing\": expected ANY, ENV_VAR, FILE or a number".into(),
+        ),
+        (b"mount_requirement:1.5", "invalid mount_requirement \"1.5\": expected ANY, ENV_VAR, FILE or a number".into()),
+        (b"key:'k", "unterminated quoted string".into()),
+        (b"key:'k\n'", "unterminated quoted string".into()),
+        (b"key:'\\q'", "invalid escape sequence \\q in field `key`".into()),
+        (b"group:'\\x4'", "invalid escape sequence \\x4 in field `group`".into()),
+        (b"key:'\xff'", "field `key` is not valid UTF-8".into()),
+        (b"\xef\xbb\xbfkey:'k'", "unexpected byte 0xef".into()),
     ];
-    let texts = texts.map(|(text, wrong)| (base32::encode(text), format!("text format: {wrong}")));
+    let texts = texts.map(|(text, wrong)| (base32::encode(text), wrong));
     let encodings = [
         ("?".to_owned(), "invalid base32 character at position 0".to_owned()),
         ("nnsxsO".to_owned(), "invalid base32 character at position 5".to_owned()),
@@ -100,7 +93,7 @@ fn annotations_that_hold_no_request() {
         let message =
             format!("annotation flyte.secrets/s0 is not a valid secret request: {wrong}; use flytekit to encode it");
         let found = create(&annotated(&[("flyte.secrets/s0", &value)]), &managers(&["K8s"]));
-        assert_eq!(found.0, refusal(400, &message), "{value}");
+        assert_eq!(found.0, rejected(400, &message), "{value}");
     }
 }
 
@@ -110,7 +103,7 @@ fn the_first_bad_annotation_by_number_is_named() {
     let good = annotation("group:'db' key:'k'");
     let asking = annotated(&[("flyte.secrets/s10", "?"), ("flyte.secrets/s2", "!"), ("flyte.secrets/s1", &good)]);
     let message = "annotation flyte.secrets/s2 is not a valid secret request: invalid base32 character at position 0; use flytekit to encode it";
-    assert_eq!(create(&asking, &managers(&["K8s"])).0, refusal(400, message));
+    assert_eq!(create(&asking, &managers(&["K8s"])).0, rejected(400, message));
 }
 
 #[test]
@@ -131,7 +124,7 @@ fn payloads_that_are_no_admission_requests() {
     ];
     for (payload, column) in table {
         let message = format!("unexpected value at line 1, column {column}");
-        assert_eq!(answer(payload.as_bytes()), Ok(refusal(400, &message)), "{payload}");
+        assert_eq!(answer(payload.as_bytes()), Ok(rejected(400, &message)), "{payload}");
     }
 }
 
@@ -181,14 +174,15 @@ fn pods_that_are_not_typed_as_kubernetes_types_them() {
         let message = found["message"].as_str().unwrap_or_default();
         match field {
             Some(field) => {
-                let wanted = format!("unexpected value in `{field}`");
-                assert_eq!(message.strip_prefix("secrets cannot be injected: ").unwrap_or(message), wanted, "{path}");
+                let wanted = format!("InvalidPod: unexpected value in `{field}`");
+                assert_eq!(message.replace("secrets cannot be injected: ", ""), wanted, "{path}");
             }
             None => {
-                assert!(message.starts_with("unexpected value at line 1, column "), "{path}");
+                assert!(message.starts_with("InvalidAdmissionRequest: unexpected value at line 1, column "), "{path}");
             }
         }
-        assert_eq!(found, refusal(400, message), "{path}: {value}");
+        let whole = json!({ "accepted": false, "code": 400, "message": message });
+        assert_eq!(found, whole, "{path}: {value}");
     }
 }
 
@@ -210,7 +204,7 @@ fn pods_that_are_in_the_way() {
     for (path, value, wrong) in table {
         let bad = with(pod(&["group:'db' key:'password' mount_requirement:FILE"]), path, value);
         let message = format!("secrets cannot be injected: {wrong}");
-        assert_eq!(create(&bad, &managers(&["K8s"])).0, refusal(400, &message), "{path}");
+        assert_eq!(create(&bad, &managers(&["K8s"])).0, rejected(400, &message), "{path}");
     }
 }
 
@@ -223,8 +217,8 @@ fn labels_that_embedded_cannot_use() {
         table.push((name, None, missing.clone()));
         table.push((name, Some(""), missing));
         for bad in ["a__b", "__", "a/b", "a b", "é", "..", "-a", "a_", "{{", "a$b", &long] {
-            let wrong = "which is no label's value or holds '__'; secrets' names are made of it";
-            table.push((name, Some(bad), format!("the pod's label {name} is {bad:?}, {wrong}")));
+            let wrong = "must be a valid label value without \"__\", the separator in secret names";
+            table.push((name, Some(bad), format!("label {name}={bad:?} {wrong}")));
         }
     }
     for (name, value, wrong) in table {
@@ -276,9 +270,9 @@ fn requests_that_a_manager_cannot_serve() {
         table.push((manager, request.to_owned(), named.to_owned(), reason.to_owned()));
     };
 
-    row("K8s", "", "without group and key", "needs key");
-    row("K8s", "group:'db'", "\"db\"", "needs key");
-    row("K8s", "group:'db' group_version:'2'", "\"db\" version \"2\"", "needs key");
+    row("K8s", "", "without group and key", "missing required field `key`");
+    row("K8s", "group:'db'", "\"db\"", "missing required field `key`");
+    row("K8s", "group:'db' group_version:'2'", "\"db\" version \"2\"", "missing required field `key`");
     row("K8s", "group:'My_Group' key:'k'", "\"My_Group/k\"", &format!("group \"My_Group\" {group}"));
     row("K8s", "group:'a..b' key:'k'", "\"a..b/k\"", &format!("group \"a..b\" {group}"));
     row("K8s", "group:'../x' key:'k'", "\"../x/k\"", &format!("group \"../x\" {group}"));
@@ -301,9 +295,9 @@ fn requests_that_a_manager_cannot_serve() {
         }
     }
 
-    row("Vault", "", "without group and key", "needs group");
-    row("Vault", "key:'k'", "\"k\"", "needs group");
-    row("Vault", "group:'kv/app'", "\"kv/app\"", "needs key");
+    row("Vault", "", "without group and key", "missing required field `group`");
+    row("Vault", "key:'k'", "\"k\"", "missing required field `group`");
+    row("Vault", "group:'kv/app'", "\"kv/app\"", "missing required field `key`");
     row("Vault", "group:'kv' key:'k' mount_requirement:ENV_VAR", "\"kv/k\"", no_variable);
     row("Vault", "group:'kv' key:'k' mount_requirement:7", "\"kv/k\"", files);
     row("Vault", "group:'kv/../x' key:'k'", "\"kv/../x/k\"", &format!("group/key \"kv/../x/k\" {path}"));
@@ -315,8 +309,8 @@ fn requests_that_a_manager_cannot_serve() {
     row("Vault", "group:'kv' key:'a\\nb'", "\"kv/a\\nb\"", &format!("group/key \"kv/a\\nb\" {path}"));
     row("Vault", "group:'kv' key:'k' env_var:'A=B'", "\"kv/k\"", &format!("env_var \"A=B\" {name}"));
 
-    row("AWS", "key:'k'", "\"k\"", "needs group");
-    row("AWS", "group:'arn:x'", "\"arn:x\"", "needs key");
+    row("AWS", "key:'k'", "\"k\"", "missing required field `group`");
+    row("AWS", "group:'arn:x'", "\"arn:x\"", "missing required field `key`");
     row("AWS", "group:'arn:x' key:'k' mount_requirement:ENV_VAR", "\"arn:x/k\"", no_variable);
     row("AWS", "group:'arn:x' key:'k' mount_requirement:7", "\"arn:x/k\"", files);
     row("AWS", "group:'../X' key:'k'", "\"../X/k\"", &format!("group/key \"../X/k\" {arn}"));
@@ -326,8 +320,8 @@ fn requests_that_a_manager_cannot_serve() {
     row("AWS", "group:'é' key:'k'", "\"é/k\"", &format!("group/key \"é/k\" {arn}"));
     row("AWS", "group:'a' key:'k\\n'", "\"a/k\\n\"", &format!("group/key \"a/k\\n\" {arn}"));
 
-    row("GCP", "key:'k'", "\"k\"", "needs group");
-    row("GCP", "group:'token' key:'k'", "\"token/k\"", "needs group_version");
+    row("GCP", "key:'k'", "\"k\"", "missing required field `group`");
+    row("GCP", "group:'token' key:'k'", "\"token/k\"", "missing required field `group_version`");
     row("GCP", "group:'token' group_version:'1' mount_requirement:ENV_VAR", "\"token\" version \"1\"", no_variable);
     for bad in ["a;b", "$(id)", "`id`", "a b", "a|b", "a'\"b", "-x", "../x", "a/b", "projects/p/secrets/x/versions/1"] {
         let quoted = bad.replace('\'', "\\'");
@@ -339,7 +333,7 @@ fn requests_that_a_manager_cannot_serve() {
         row("GCP", &request, &format!("\"token\" version {bad:?}"), &format!("group_version {bad:?} {gcp_version}"));
     }
 
-    row("Azure", "key:'k'", "\"k\"", "needs group");
+    row("Azure", "key:'k'", "\"k\"", "missing required field `group`");
     row("Azure", &format!("group:'{vault_uri}' mount_requirement:ENV_VAR"), &format!("{vault_uri:?}"), no_variable);
     for bad in [
         "token",
@@ -368,8 +362,8 @@ fn requests_that_a_manager_cannot_serve() {
         "group_version \"1\" is not the version in the URI; omit one of them",
     );
 
-    row("Embedded", "", "without group and key", "needs key");
-    row("Embedded", "group:'db'", "\"db\"", "needs key");
+    row("Embedded", "", "without group and key", "missing required field `key`");
+    row("Embedded", "group:'db'", "\"db\"", "missing required field `key`");
     let one_line = "is not a secret's key, which has no control characters";
     row("Embedded", "key:'a\\nb' env_var:'A'", "\"a\\nb\"", &format!("key \"a\\nb\" {one_line}"));
     row("Embedded", "key:'k' mount_requirement:7", "\"k\"", all);
@@ -403,7 +397,7 @@ fn embedded_names_that_would_leave_their_place_in_the_url() {
     for key in ["../../x", "a/b", "a?b", "a#b", "a%2fb", "a b"] {
         let store = Store::new(json!({}));
         let name = format!("eu-west-1:{}", project_name(key));
-        let wrong = "cannot be a secret's name in this store; keys are made of letters, digits, '.', '_' and '-'";
+        let wrong = "is not a valid secret name in this store; use a key of letters, digits, '.', '_' and '-'";
         let found = create_with(&pod(&[&format!("key:'{key}' env_var:'A'")]), &settings, &store).0;
         assert_eq!(found, not_injected(400, &format!("{key:?}"), &format!("Embedded: {name:?} {wrong}")), "{key}");
         assert_eq!(store.asked(), [], "{key}");
@@ -463,9 +457,9 @@ fn values_that_a_variable_cannot_hold() {
 fn files_that_the_init_container_cannot_be_handed() {
     let refused = |annotation: &str, key: &str, file: usize, all: usize| {
         let message = format!(
-            "secret {key:?} (annotation flyte.secrets/{annotation}) cannot be injected\nEmbedded: with this file of {file} bytes, files of {all} bytes in base64 exceed the limit of 131063 bytes; use fewer or smaller files"
+            "secret {key:?} (annotation flyte.secrets/{annotation}) cannot be injected: Embedded: with this file of {file} bytes, files of {all} bytes in base64 exceed the limit of 131063 bytes; use fewer or smaller files"
         );
-        refusal(400, &message)
+        rejected(400, &message)
     };
     let file = |key: &str| format!("key:'{key}' mount_requirement:FILE");
     // One file: `a=`, four characters for each three bytes, and the end of the line.
@@ -699,17 +693,20 @@ fn the_pods_own_word_for_its_namespace_does_not_count() {
 #[test]
 fn each_manager_gives_its_reason_on_a_line() {
     let chain = managers(&["K8s", "Vault", "AWS", "GCP", "Azure", "Embedded"]);
-    let reasons = "K8s: needs key\n\
-                   Vault: needs key\n\
+    let reasons = "K8s: missing required field `key`\n\
+                   Vault: missing required field `key`\n\
                    AWS: unsupported mount_requirement ENV_VAR; use FILE or ANY\n\
                    GCP: unsupported mount_requirement ENV_VAR; use FILE or ANY\n\
                    Azure: unsupported mount_requirement ENV_VAR; use FILE or ANY\n\
-                   Embedded: needs key";
+                   Embedded: missing required field `key`";
     let asking = pod(&["group:'db' group_version:'1' mount_requirement:ENV_VAR"]);
     assert_eq!(create(&asking, &chain).0, not_injected(400, "\"db\" version \"1\"", reasons));
     // Global has nothing to say.
     let chain = managers(&["Global", "Vault"]);
-    assert_eq!(create(&pod(&["key:'k'"]), &chain).0, not_injected(400, "\"k\"", "Vault: needs group"));
+    assert_eq!(
+        create(&pod(&["key:'k'"]), &chain).0,
+        not_injected(400, "\"k\"", "Vault: missing required field `group`")
+    );
 }
 
 /// A line is a line, whatever stands in the request.
@@ -717,7 +714,7 @@ fn each_manager_gives_its_reason_on_a_line() {
 fn a_request_cannot_forge_a_line() {
     let asking = pod(&["group:'a\\nAWS: fine' key:'k\\r\\nx'"]);
     let reasons = "K8s: key \"k\\r\\nx\" is not a valid Secret key; expected up to 253 of a-z, A-Z, 0-9, '-', '_' and '.'\n\
-                   GCP: needs group_version";
+                   GCP: missing required field `group_version`";
     let found = create(&asking, &managers(&["K8s", "GCP"])).0;
     assert_eq!(found, not_injected(400, "\"a\\nAWS: fine/k\\r\\nx\"", reasons));
 }
@@ -726,8 +723,8 @@ fn a_request_cannot_forge_a_line() {
 #[test]
 fn one_refused_request_refuses_the_pod() {
     let asking = pod(&["group:'db' key:'a'", "group:'db' key:'b' mount_requirement:ENV_VAR", "group:'db'"]);
-    let message = "secret \"db\" (annotation flyte.secrets/s2) cannot be injected\nK8s: needs key";
-    assert_eq!(create(&asking, &managers(&["K8s"])).0, refusal(400, message));
+    let message = "secret \"db\" (annotation flyte.secrets/s2) cannot be injected: K8s: missing required field `key`";
+    assert_eq!(create(&asking, &managers(&["K8s"])).0, rejected(400, message));
 }
 
 const NOT_HERE: &str = "Embedded: namespace \"elsewhere\" does not match the pod's labels, which require namespace \"flytesnacks-development\"; correct the labels, or run the task in that namespace";
@@ -738,8 +735,8 @@ fn forbidden_beats_malformed() {
     let elsewhere = with(pod(&["key:'k'"]), "/metadata/namespace", json!("elsewhere"));
     let tenancy = json!({ "namespaceTemplate": "{{ project }}-{{ domain }}" });
     for (chain, reasons) in [
-        (["Vault", "Embedded"], format!("Vault: needs group\n{NOT_HERE}")),
-        (["Embedded", "Vault"], format!("{NOT_HERE}\nVault: needs group")),
+        (["Vault", "Embedded"], format!("Vault: missing required field `group`\n{NOT_HERE}")),
+        (["Embedded", "Vault"], format!("{NOT_HERE}\nVault: missing required field `group`")),
     ] {
         let settings = with(managers(&chain), "/tenancy", tenancy.clone());
         assert_eq!(create(&elsewhere, &settings).0, not_injected(403, "\"k\"", &reasons), "{chain:?}");
@@ -755,7 +752,7 @@ fn an_outage_ends_the_chain() {
     );
     let table = [
         (vec!["Embedded", "K8s"], outage.clone()),
-        (vec!["Vault", "Embedded", "K8s"], format!("Vault: needs group\n{outage}")),
+        (vec!["Vault", "Embedded", "K8s"], format!("Vault: missing required field `group`\n{outage}")),
     ];
     for (chain, reasons) in table {
         let found = with_host(&pod(&["key:'k'"]), &managers(&chain), |_| Err("connection refused".to_owned()));
@@ -768,7 +765,7 @@ fn an_outage_ends_the_chain() {
 fn settings_that_cannot_be_used() {
     let message = "invalid settings: `secretManagerTypes[0]`: unknown value \"Conjur\", expected one of K8s, AWS, \
                    GCP, Azure, Vault, Embedded, Global; ask the operator to correct the policy settings";
-    assert_eq!(create(&pod(&["key:'k'"]), &managers(&["Conjur"])).0, refusal(503, message));
+    assert_eq!(create(&pod(&["key:'k'"]), &managers(&["Conjur"])).0, rejected(503, message));
 
     let several = json!({
         "secretManagerTypes": ["Embedded", "K8s"],
@@ -846,7 +843,7 @@ fn paths_that_lead_to_the_secrets() {
         let message = format!(
             "secrets cannot be injected: container \"main\": mount of \"d\" at {path} conflicts with the mount of secrets; use another path"
         );
-        refusal(400, &message)
+        rejected(400, &message)
     };
     for path in [
         "/etc/flyte/secrets",
@@ -872,7 +869,7 @@ fn paths_that_lead_to_the_secrets() {
     let container = with(request["spec"]["containers"].clone(), "/0/volumeMounts", below);
     let message = "secrets cannot be injected: container \"main\": mount of \"d\" at /etc/flyte/./secrets/x conflicts with read-only \"aws-secret-vol\" at /etc/flyte/secrets; use another path";
     let nested = create(&with(request.clone(), "/spec/containers", container), &managers(&["AWS"])).0;
-    assert_eq!(nested, refusal(400, message));
+    assert_eq!(nested, rejected(400, message));
     for path in ["/etc/flyte", "/etc/flyte/secrets/../other", "/x/etc/flyte/secrets"] {
         let container =
             with(request["spec"]["containers"].clone(), "/0/volumeMounts", json!([{ "name": "d", "mountPath": path }]));
@@ -891,7 +888,7 @@ fn an_item_of_the_users_at_the_path_of_ours() {
     let message = format!(
         "secrets cannot be injected: volume {name:?} conflicts with the secrets volume of the same name; rename it"
     );
-    assert_eq!(found.0, refusal(400, &message));
+    assert_eq!(found.0, rejected(400, &message));
 }
 
 /// An init-container of the user's that looks like ours but does not write into our volume pulls nothing.

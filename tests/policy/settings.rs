@@ -71,14 +71,14 @@ fn global_is_skipped_with_a_warning() {
 #[test]
 fn refused() {
     for (settings, problem) in settings::refused() {
-        assert_eq!(validated(&settings), Err(format!("invalid settings: {problem}")), "{settings}");
+        assert_eq!(validated(&settings), Err(format!("InvalidSettings: {problem}")), "{settings}");
     }
 }
 
 /// `null` leaves a known key at its default; it does not make an unknown one known.
 #[test]
 fn an_unknown_key_is_refused_whatever_its_value() {
-    let wrong = |problem: &str| Err(format!("invalid settings: {problem}"));
+    let wrong = |problem: &str| Err(format!("InvalidSettings: {problem}"));
     let table = [
         (
             json!({ "secretManagrTypes": null }),

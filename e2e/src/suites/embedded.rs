@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use flyte_secrets_policy::names::Scope;
 use flyte_secrets_policy::names::kubernetes::image_pull_name;
+use flyte_secrets_policy::reason_code::ReasonCode;
 use flyte_secrets_testing::golden::same;
 use flyte_secrets_testing::pods::{kubernetes_store, pod, project_name};
 use serde_json::{Value, json};
@@ -58,7 +59,7 @@ async fn other_tenant(world: &World) -> Result<()> {
     pod["metadata"]["labels"]["project"] = json!("payments");
     let answer = world.cluster.admin.create_pod(TASKS, &pod).await?;
     let expected = "namespace \"flytesnacks-development\" does not match the pod's labels, which require namespace \"payments-development\"; correct the labels, or run the task in that namespace";
-    denied(&answer, 403, expected)
+    denied(&answer, ReasonCode::TenantMismatch, expected)
 }
 
 async fn other_namespace(world: &World) -> Result<()> {
@@ -67,7 +68,7 @@ async fn other_namespace(world: &World) -> Result<()> {
     pod["metadata"]["namespace"] = json!("payments-development");
     let answer = world.cluster.admin.create_pod("payments-development", &pod).await?;
     let expected = "namespace \"payments-development\" does not match the pod's labels, which require namespace \"flytesnacks-development\"; correct the labels, or run the task in that namespace";
-    denied(&answer, 403, expected)
+    denied(&answer, ReasonCode::TenantMismatch, expected)
 }
 
 async fn without_right(world: &World) -> Result<()> {
@@ -88,7 +89,7 @@ async fn without_right(world: &World) -> Result<()> {
     world.cluster.settle().await;
     let expected = "Secret flyte/7cf0cf8930fcddcc3a30328d706e13ec could not be read: \
                     forbidden for the policy server's service account; ask the operator to grant the verb get on it";
-    denied(&answer, 503, expected)?;
+    denied(&answer, ReasonCode::AccessDenied, expected)?;
     arrives(world).await
 }
 
@@ -105,7 +106,7 @@ async fn without_grant(world: &mut World) -> Result<()> {
     world.kubewarden.reconcile(&world.cluster).await?;
     let expected = "Secret flyte/7cf0cf8930fcddcc3a30328d706e13ec could not be read: \
                     the policy has no access to this resource; ask the operator to allow the host capability kubernetes/get_resource and to list the resource in contextAwareResources";
-    denied(&answer, 503, expected)?;
+    denied(&answer, ReasonCode::AccessDenied, expected)?;
     arrives(world).await
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use flyte_secrets_policy::reason_code::ReasonCode;
 use flyte_secrets_policy::{env_file, tenancy};
 use serde::Serialize;
 
@@ -106,7 +107,7 @@ impl Status {
     }
 
     pub(super) fn tenancy(why: &tenancy::Error) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "Forbidden", why)
+        Self::new(StatusCode::FORBIDDEN, "Forbidden", format!("{}: {why}", ReasonCode::TenantMismatch))
     }
 
     /// A secret that a pod was granted, by its key.
@@ -139,7 +140,7 @@ impl Status {
     }
 
     pub(super) fn no_variable(key: &str, why: env_file::Error) -> Self {
-        let message = format!("secret {key:?} cannot be a variable: {why}");
+        let message = format!("{}: secret {key:?} cannot be a variable: {why}", ReasonCode::InvalidSecretValue);
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
     }
 
