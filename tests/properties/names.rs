@@ -57,6 +57,18 @@ proptest! {
     }
 
     #[test]
+    fn what_reads_as_a_name_is_written_the_same(name in "(u__|1-)?(org|o|__|domain|project|key|a|0|00|01|-|\\PC){1,12}") {
+        if let Ok(found) = flyte::decode(&name) {
+            prop_assert_eq!(flyte::encode(found.scope(), &found.key), name.as_str());
+        }
+        if let Ok(found) = azure::decode(&name)
+            && let Ok(encoded) = azure::encode(found.scope(), &found.key)
+        {
+            prop_assert_eq!(azure::decode(&encoded), Ok(found));
+        }
+    }
+
+    #[test]
     fn base32_reads_back(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
         prop_assert_eq!(base32::decode(&base32::encode(&bytes)), Ok(bytes));
     }
