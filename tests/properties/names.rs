@@ -57,7 +57,9 @@ proptest! {
     }
 
     #[test]
-    fn what_reads_as_a_name_is_written_the_same(name in "(u__|1-)?(org|o|__|domain|project|key|a|0|00|01|-|\\PC){1,12}") {
+    fn what_reads_as_a_name_is_written_the_same(
+        name in "u__(org__[a_]{0,2}__)?(domain__[a_]{0,2}__)?(project__[a_]{0,2}__)?key__\\PC{0,3}|1-[0-9a-z-]{1,20}|(1|a|0|-){4,20}",
+    ) {
         if let Ok(found) = flyte::decode(&name) {
             prop_assert_eq!(flyte::encode(found.scope(), &found.key), name.as_str());
         }
