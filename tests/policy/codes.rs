@@ -20,7 +20,15 @@ const CODES: [(&str, u16, &[&str]); 16] = [
     (
         "InvalidSecretRequest",
         400,
-        &["is not a valid ", "missing required field", "is not the version in the URI", "does not allow such a name"],
+        &[
+            "is not a valid ",
+            "is not a file's",
+            "is not a key w",
+            "is not a secret's",
+            "missing required field",
+            "is not the version in the URI",
+            "does not allow such a name",
+        ],
     ),
     (
         "VariableNotAllowed",

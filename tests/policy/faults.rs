@@ -116,7 +116,7 @@ fn objects_that_say_they_are_others() {
     }
     let another =
         json!({ "data": { project_name("l"): "dg==", "k": "dg==", format!(" {}", project_name("k")): "dg==" } });
-    let no_value = format!("holds no value under {:?}; store it there", project_name("k"));
+    let no_value = format!("has no key {:?}; store the value under that key", project_name("k"));
     assert_eq!(Place::Secret.answers(Ok(another.to_string().into_bytes())), Ok(Place::Secret.bad(&no_value)));
 }
 
@@ -127,7 +127,7 @@ fn errors_that_come_as_answers() {
         let failure = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "x" });
         with(with(failure, "/code", json!(code)), "/reason", json!(reason))
     };
-    let no_value = format!("holds no value under {:?}; store it there", project_name("k"));
+    let no_value = format!("has no key {:?}; store the value under that key", project_name("k"));
     let answers = [
         status(404, "NotFound"),
         status(403, "Forbidden"),

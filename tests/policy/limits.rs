@@ -465,10 +465,7 @@ fn no_work_grows_out_of_hand() {
         row(
             "a setting's name of a mebibyte",
             payload(&pod(&[REQUEST]), &json!({ long.clone(): 1 })),
-            Answer::Refused(
-                503,
-                format!("invalid settings: unknown field `{long}`; ask the operator to correct the policy settings"),
-            ),
+            Answer::Refused(503, format!("unknown field `{long}`; ask the operator to correct the policy settings")),
         ),
     ]);
 }

@@ -570,7 +570,7 @@ fn as_json(request: &Request) -> Value {
 fn kubernetes_secrets_that_hold_no_value() {
     let name = project_name("k");
     let object = format!("Secret flyte/{}", secret_name(&name));
-    let no_value = format!("holds no value under {name:?}; store it there");
+    let no_value = format!("has no key {name:?}; store the value under that key");
     let no_data = "holds no `data` of strings; store the secret again".to_owned();
     let table = [
         (json!({ "data": {} }), no_value.clone()),
@@ -763,7 +763,7 @@ fn an_outage_ends_the_chain() {
 /// What only the operator can mend is no fault of the pod's author.
 #[test]
 fn settings_that_cannot_be_used() {
-    let message = "invalid settings: `secretManagerTypes[0]`: unknown value \"Conjur\", expected one of K8s, AWS, \
+    let message = "`secretManagerTypes[0]`: unknown value \"Conjur\", expected one of K8s, AWS, \
                    GCP, Azure, Vault, Embedded, Global; ask the operator to correct the policy settings";
     assert_eq!(create(&pod(&["key:'k'"]), &managers(&["Conjur"])).0, rejected(503, message));
 

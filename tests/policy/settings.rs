@@ -102,22 +102,22 @@ fn answers_are_as_the_host_reads_them() {
         (
             "validate_settings",
             "{\"foo\":1}",
-            json!({ "valid": false, "message": "invalid settings: unknown field `foo`" }),
+            json!({ "valid": false, "message": "InvalidSettings: unknown field `foo`" }),
         ),
         (
             "validate_settings",
             "",
-            json!({ "valid": false, "message": "invalid settings: not JSON at line 1, column 0" }),
+            json!({ "valid": false, "message": "InvalidSettings: not JSON at line 1, column 0" }),
         ),
         (
             "validate_settings",
             "{",
-            json!({ "valid": false, "message": "invalid settings: not JSON at line 1, column 1" }),
+            json!({ "valid": false, "message": "InvalidSettings: not JSON at line 1, column 1" }),
         ),
         (
             "validate_settings",
             "{\"secretEnvVarPrefix\":\"\\ud800\"}",
-            json!({ "valid": false, "message": "invalid settings: not JSON at line 1, column 30" }),
+            json!({ "valid": false, "message": "InvalidSettings: not JSON at line 1, column 30" }),
         ),
         ("protocol_version", "", json!("v1")),
     ];
