@@ -14,7 +14,8 @@ use crate::settings::Tenancy;
 pub enum Error {
     /// The namespace is not what the labels yield.
     #[error(
-        "namespace {found:?} does not match the pod's labels, which require namespace {expected:?}; correct the labels, or run the task in that namespace"
+        "namespace {found:?} does not match the pod's labels, which require namespace {expected:?}; correct the \
+         labels, or run the task in that namespace"
     )]
     Namespace {
         /// The pod's.
@@ -24,7 +25,8 @@ pub enum Error {
     },
     /// The labels are not all that the namespace could mean.
     #[error(
-        "label {label}={value:?} contains the template's separator {separator:?}, so its namespace is ambiguous; rename it or change tenancy.namespaceTemplate"
+        "label {label}={value:?} contains the template's separator {separator:?}, so its namespace is ambiguous; \
+         rename it or change tenancy.namespaceTemplate"
     )]
     Ambiguous {
         /// The label.
@@ -41,7 +43,8 @@ pub enum Error {
     Organization(String),
     /// The service account is not one of those that the settings name.
     #[error(
-        "service account {0:?} is not in tenancy.serviceAccounts; use another service account, or ask the operator to add it"
+        "service account {0:?} is not in tenancy.serviceAccounts; use another service account, or ask the operator to \
+         add it"
     )]
     ServiceAccount(String),
     /// The pod's creator is not one of those whose labels the settings trust.
@@ -192,7 +195,8 @@ impl TryFrom<String> for NamespaceTemplate {
         }
         if pieces.len() == 1 && !is_dns_label(&text) {
             return Err(format!(
-                "invalid namespace {text:?}; expected a DNS label, or a template such as {{{{ project }}}}-{{{{ domain }}}}"
+                "invalid namespace {text:?}; expected a DNS label, or a template such as {{{{ project }}}}-{{{{ \
+                 domain }}}}"
             ));
         }
         Ok(Self { text, pieces })
@@ -246,7 +250,8 @@ mod tests {
             (
                 "{{org}}-{{project}}{{domain}}",
                 refused(
-                    "\"{{org}}-{{project}}{{domain}}\" has two placeholders without a separator, so namespaces are ambiguous",
+                    "\"{{org}}-{{project}}{{domain}}\" has two placeholders without a separator, so namespaces are \
+                     ambiguous",
                 ),
             ),
             (
@@ -258,7 +263,8 @@ mod tests {
             (
                 "Flyte",
                 refused(
-                    "invalid namespace \"Flyte\"; expected a DNS label, or a template such as {{ project }}-{{ domain }}",
+                    "invalid namespace \"Flyte\"; expected a DNS label, or a template such as {{ project }}-{{ domain \
+                     }}",
                 ),
             ),
             (

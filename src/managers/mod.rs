@@ -87,7 +87,8 @@ pub enum Reason {
     Reserved(String),
     /// The variable is one that changes how programs start.
     #[error(
-        "variable {0} is not allowed, it changes how programs start; set another `env_var`, or ask the operator to add it to allowedEnvVars"
+        "variable {0} is not allowed, it changes how programs start; set another `env_var`, or ask the operator to \
+         add it to allowedEnvVars"
     )]
     Denied(String),
     /// Init containers and mounts are for Linux.
@@ -95,7 +96,8 @@ pub enum Reason {
     Windows,
     /// More than Embedded fetches for one pod.
     #[error(
-        "pod exceeds the limit of {0} secret requests for Embedded; request fewer secrets, or raise limits.embeddedRequests in the policy settings"
+        "pod exceeds the limit of {0} secret requests for Embedded; request fewer secrets, or raise \
+         limits.embeddedRequests in the policy settings"
     )]
     TooManyRequests(usize),
     /// `delivery: Reference`, where that cannot be done.
@@ -151,7 +153,8 @@ pub enum Reason {
     VariableTooLarge(usize, usize),
     /// What the init-container may be handed.
     #[error(
-        "with this file of {file} bytes, files of {all} bytes in base64 exceed the limit of {limit} bytes; use fewer or smaller files"
+        "with this file of {file} bytes, files of {all} bytes in base64 exceed the limit of {limit} bytes; use fewer \
+         or smaller files"
     )]
     FilesTooLarge {
         /// Size of this file.

@@ -43,7 +43,8 @@ pub enum Conflict {
     Granted(String),
     /// A mount of the user's is below ours, where the runtime cannot make its mount point.
     #[error(
-        "container {container:?}: mount of {volume:?} at {} conflicts with read-only {ours:?} at {SECRETS_DIR}; use another path",
+        "container {container:?}: mount of {volume:?} at {} conflicts with read-only {ours:?} at {SECRETS_DIR}; use \
+         another path",
         path.escape_debug()
     )]
     NestedMount {

@@ -26,7 +26,8 @@ pub enum TooLarge {
     Annotations(usize),
     /// The pod, in bytes.
     #[error(
-        "pod of at least {0} bytes exceeds the limit of {OBJECT_LIMIT} bytes in etcd; make it smaller, or request fewer or smaller secrets"
+        "pod of at least {0} bytes exceeds the limit of {OBJECT_LIMIT} bytes in etcd; make it smaller, or request \
+         fewer or smaller secrets"
     )]
     Object(usize),
     /// A field of a secret request, in bytes.
@@ -34,7 +35,8 @@ pub enum TooLarge {
     Text(&'static str, usize),
     /// Init containers.
     #[error(
-        "pod exceeds the limit of {0} init containers for secrets; request fewer secrets, or raise limits.initContainers in the policy settings"
+        "pod exceeds the limit of {0} init containers for secrets; request fewer secrets, or raise \
+         limits.initContainers in the policy settings"
     )]
     InitContainers(usize),
 }

@@ -265,7 +265,8 @@ mod tests {
         let found = read(annotations.into_iter());
         assert_eq!(
             found.map_err(|wrong| wrong.to_string()),
-            Err("annotation flyte.secrets/s0 is not a valid secret request: invalid base32 character at position 0; use flytekit to encode it"
+            Err("annotation flyte.secrets/s0 is not a valid secret request: invalid base32 character at position 0; \
+                 use flytekit to encode it"
                 .to_owned())
         );
     }

@@ -45,7 +45,8 @@ impl Settings {
         if self.managers().any(|it| it == ManagerType::Embedded) {
             let unbound = |label| {
                 format!(
-                    "tenancy: label {label} of pods is not verified, so a pod can claim secrets of others; set tenancy.creators, or use the label in tenancy.namespaceTemplate"
+                    "tenancy: label {label} of pods is not verified, so a pod can claim secrets of others; set \
+                     tenancy.creators, or use the label in tenancy.namespaceTemplate"
                 )
             };
             warnings.extend(self.tenancy.unbound_labels().map(unbound));
@@ -72,7 +73,8 @@ impl Settings {
         }
         if before.contains(&ManagerType::Embedded) {
             warnings.push(format!(
-                "secretManagerTypes: K8s accepts secrets that Embedded does not find, so missing secrets are not reported; {remedy}"
+                "secretManagerTypes: K8s accepts secrets that Embedded does not find, so missing secrets are not \
+                 reported; {remedy}"
             ));
         }
         warnings

@@ -27,7 +27,8 @@ pub enum HostError {
     BadName,
     /// Kubewarden's own gate: host capabilities, or the list of context-aware resources.
     #[error(
-        "the policy has no access to this resource; ask the operator to allow the host capability kubernetes/get_resource and to list the resource in contextAwareResources"
+        "the policy has no access to this resource; ask the operator to allow the host capability \
+         kubernetes/get_resource and to list the resource in contextAwareResources"
     )]
     NotGranted,
     /// Status 429.
@@ -96,7 +97,8 @@ mod tests {
                 HostError::NotFound,
             ),
             (
-                "x: Cannot find v1/Secret named 'abc' inside of namespace 'Some(\"flyte\")'\n\nStack backtrace:\n 0: std",
+                "x: Cannot find v1/Secret named 'abc' inside of namespace 'Some(\"flyte\")'\n\nStack backtrace:\n 0: \
+                 std",
                 HostError::NotFound,
             ),
             ("Cannot find v1/Secret named 'abcd' inside of namespace", HostError::Unavailable),

@@ -166,13 +166,15 @@ fn other_tenants() {
     let theirs = with(asking.clone(), "/metadata/labels/project", json!("payroll"));
     let forbidden = |found: &str, wanted: &str| {
         let reason = format!(
-            "Embedded: namespace {found:?} does not match the pod's labels, which require namespace {wanted:?}; correct the labels, or run the task in that namespace"
+            "Embedded: namespace {found:?} does not match the pod's labels, which require namespace {wanted:?}; \
+             correct the labels, or run the task in that namespace"
         );
         not_injected(403, "\"k\"", &reason)
     };
     let account = |found: &str| {
         let reason = format!(
-            "Embedded: service account {found:?} is not in tenancy.serviceAccounts; use another service account, or ask the operator to add it"
+            "Embedded: service account {found:?} is not in tenancy.serviceAccounts; use another service account, or \
+             ask the operator to add it"
         );
         not_injected(403, "\"k\"", &reason)
     };
@@ -518,7 +520,8 @@ fn lines_and_terminals() {
         let asking = with(pod(&["group:'arn' key:'k'"]), "/spec/containers/0/volumeMounts", mounts);
         let asking = with(asking, "/spec/containers/0/name", json!(meant));
         let message = format!(
-            "secrets cannot be injected: container {meant:?}: mount of {meant:?} at /etc/flyte/secrets conflicts with the mount of secrets; use another path"
+            "secrets cannot be injected: container {meant:?}: mount of {meant:?} at /etc/flyte/secrets conflicts with \
+             the mount of secrets; use another path"
         );
         let answer = rejected(400, &message);
         check([Attempt::new(&asking, &managers(&["AWS"]), answer)]);
@@ -737,7 +740,8 @@ fn other_hosts() {
 #[test]
 fn files_and_volumes() {
     let asking = pod(&["key:'k' mount_requirement:FILE"]);
-    let message = "secrets cannot be injected: volume \"embedded-secret-vol\" conflicts with the secrets volume of the same name; rename it";
+    let message = "secrets cannot be injected: volume \"embedded-secret-vol\" conflicts with the secrets volume of \
+                   the same name; rename it";
     let answer = rejected(400, &message);
     let sources = [
         json!({ "hostPath": { "path": "/var/lib/kubelet" } }),
@@ -767,7 +771,8 @@ fn an_escape_that_is_none_is_spelt_out() {
     let table = ["\u{1b}", "\n", "U\u{1b}[2J\u{1b}[H\u{7}", "U\\\nAWS: o", "x\r\u{7}", "u\u{202e}a", "7\u{1b}c"];
     check(table.map(|escape| {
         let message = format!(
-            "annotation flyte.secrets/s0 is not a valid secret request: invalid escape sequence \\{} in field `key`; use flytekit to encode it",
+            "annotation flyte.secrets/s0 is not a valid secret request: invalid escape sequence \\{} in field `key`; \
+             use flytekit to encode it",
             escape.escape_debug()
         );
         let answer = rejected(400, &message);
@@ -783,7 +788,8 @@ fn a_mount_in_the_way_is_spelt_out() {
         let mounts = json!([{ "name": "data", "mountPath": path }]);
         let asking = with(pod(&["group:'arn' key:'k'"]), "/spec/containers/0/volumeMounts", mounts);
         let message = format!(
-            "secrets cannot be injected: container \"main\": mount of \"data\" at {} conflicts with the mount of secrets; use another path",
+            "secrets cannot be injected: container \"main\": mount of \"data\" at {} conflicts with the mount of \
+             secrets; use another path",
             path.escape_debug()
         );
         let answer = rejected(400, &message);
@@ -830,6 +836,7 @@ fn a_path_for_the_injectors_own_template_has_no_quotes() {
 fn a_service_account_is_not_another_namespaces() {
     let settings = json!({ "tenancy": { "serviceAccounts": ["elsewhere/default"] } });
     let asking = with(pod(&["key:'k'"]), "/spec/serviceAccountName", json!("elsewhere/default"));
-    let reason = "Embedded: service account \"elsewhere/default\" is not in tenancy.serviceAccounts; use another service account, or ask the operator to add it";
+    let reason = "Embedded: service account \"elsewhere/default\" is not in tenancy.serviceAccounts; use another \
+                  service account, or ask the operator to add it";
     check([Attempt::new(&asking, &settings, not_injected(403, "\"k\"", reason))]);
 }

@@ -69,7 +69,8 @@ fn a_base32_that_loses_its_tail_is_refused() {
     refused(
         &create(&pod, &managers(&["K8s"])),
         400,
-        "annotation flyte.secrets/s0 is not a valid secret request: invalid base32 length 11: text is truncated or has extra characters; use flytekit to encode it",
+        "annotation flyte.secrets/s0 is not a valid secret request: invalid base32 length 11: text is truncated or \
+         has extra characters; use flytekit to encode it",
     );
 }
 
@@ -166,13 +167,15 @@ fn keys_that_differ_in_case_alone_are_refused() {
     refused(
         &file,
         400,
-        "secrets \"g/Tok\" (annotation flyte.secrets/s0) and \"g/tok\" (annotation flyte.secrets/s1) conflict: both write the file /etc/flyte/secrets/g/tok (file names are in lower case); rename one of them",
+        "secrets \"g/Tok\" (annotation flyte.secrets/s0) and \"g/tok\" (annotation flyte.secrets/s1) conflict: both \
+         write the file /etc/flyte/secrets/g/tok (file names are in lower case); rename one of them",
     );
     let requests = ["group:'g' key:'Tok' mount_requirement:ENV_VAR", "group:'g' key:'tok' mount_requirement:ENV_VAR"];
     refused(
         &create(&pod(&requests), &managers(&["K8s"])),
         400,
-        "secrets \"g/Tok\" (annotation flyte.secrets/s0) and \"g/tok\" (annotation flyte.secrets/s1) conflict: both set the variable _UNION_G_TOK; set another `env_var` in one of them",
+        "secrets \"g/Tok\" (annotation flyte.secrets/s0) and \"g/tok\" (annotation flyte.secrets/s1) conflict: both \
+         set the variable _UNION_G_TOK; set another `env_var` in one of them",
     );
 }
 
@@ -264,7 +267,8 @@ fn vault_and_a_volume_in_memory_do_not_meet() {
         &create(&pod, &managers(&["Vault", "GCP"])),
         400,
         "secrets \"secret/data/a/k\" (annotation flyte.secrets/s0) and \"g\" version \"1\" (annotation \
-         flyte.secrets/s1) conflict: each requires its own volume at /etc/flyte/secrets, as the Vault agent does; use separate tasks",
+         flyte.secrets/s1) conflict: each requires its own volume at /etc/flyte/secrets, as the Vault agent does; use \
+         separate tasks",
     );
 }
 
@@ -275,7 +279,8 @@ fn a_pod_that_mounts_something_else_there_is_refused() {
     refused(
         &create(&pod, &managers(&["AWS"])),
         400,
-        "secrets cannot be injected: container \"main\": mount of \"mine\" at /etc/flyte/secrets/ conflicts with the mount of secrets; use another path",
+        "secrets cannot be injected: container \"main\": mount of \"mine\" at /etc/flyte/secrets/ conflicts with the \
+         mount of secrets; use another path",
     );
 }
 
@@ -354,7 +359,8 @@ fn an_outage_lets_no_other_manager_win() {
         &out,
         503,
         &format!(
-            "secret \"g/k\" (annotation flyte.secrets/s0) cannot be injected: Embedded: AWSSecret eu-west-1:{} could not \
+            "secret \"g/k\" (annotation flyte.secrets/s0) cannot be injected: Embedded: AWSSecret eu-west-1:{} could \
+             not \
              be read: the server is unavailable; retry later",
             project_name("k")
         ),
@@ -366,7 +372,8 @@ fn a_string_that_is_not_utf8_is_refused() {
     refused(
         &create(&pod(&[r#"group:"\xff" key:"k""#]), &managers(&["K8s"])),
         400,
-        "annotation flyte.secrets/s0 is not a valid secret request: field `group` is not valid UTF-8; use flytekit to encode it",
+        "annotation flyte.secrets/s0 is not a valid secret request: field `group` is not valid UTF-8; use flytekit to \
+         encode it",
     );
 }
 
@@ -406,7 +413,8 @@ fn files_that_the_init_container_cannot_be_handed_are_refused() {
     refused(
         &create_with(&both, &json!({}), &store),
         400,
-        "secret \"b\" (annotation flyte.secrets/s1) cannot be injected: Embedded: with this file of 60000 bytes, files of 160006 bytes in base64 exceed the limit of 131063 bytes; use fewer or smaller files",
+        "secret \"b\" (annotation flyte.secrets/s1) cannot be injected: Embedded: with this file of 60000 bytes, \
+         files of 160006 bytes in base64 exceed the limit of 131063 bytes; use fewer or smaller files",
     );
 }
 
@@ -458,7 +466,8 @@ fn labels_make_no_other_projects_name() {
     refused(
         &create(&pod, &json!({})),
         400,
-        "secret \"k\" (annotation flyte.secrets/s0) cannot be injected: Embedded: label project=\"a__key__b\" must be a valid label value without \"__\", the separator in secret names",
+        "secret \"k\" (annotation flyte.secrets/s0) cannot be injected: Embedded: label project=\"a__key__b\" must be \
+         a valid label value without \"__\", the separator in secret names",
     );
 }
 
@@ -525,7 +534,8 @@ fn the_reasons_of_all_managers_are_listed() {
         &out,
         400,
         &format!(
-            "secret \"g/k\" (annotation flyte.secrets/s0) cannot be injected: [Vault: {reason}, AWS: {reason}, GCP: {reason}]"
+            "secret \"g/k\" (annotation flyte.secrets/s0) cannot be injected: [Vault: {reason}, AWS: {reason}, GCP: \
+             {reason}]"
         ),
     );
 }

@@ -34,7 +34,8 @@ fn variables_that_change_how_programs_start_must_be_allowed() {
     ];
     for name in denied {
         let reason = format!(
-            "variable {name} is not allowed, it changes how programs start; set another `env_var`, or ask the operator to add it to allowedEnvVars"
+            "variable {name} is not allowed, it changes how programs start; set another `env_var`, or ask the \
+             operator to add it to allowedEnvVars"
         );
         for manager in ["K8s", "AWS", "Vault"] {
             let request = format!("group:'g' key:'k' env_var:'{name}'");
@@ -83,8 +84,10 @@ fn k8s_verifies_secret_and_key_if_told() {
 
 #[test]
 fn what_managers_behind_k8s_never_see_is_told() {
-    let unreached = "secretManagerTypes: AWS is unreachable, because K8s accepts every secret request; set k8sSecretManager.verify to look up the Secret first";
-    let hidden = "secretManagerTypes: K8s accepts secrets that Embedded does not find, so missing secrets are not reported; set k8sSecretManager.verify to look up the Secret first";
+    let unreached = "secretManagerTypes: AWS is unreachable, because K8s accepts every secret request; set \
+                     k8sSecretManager.verify to look up the Secret first";
+    let hidden = "secretManagerTypes: K8s accepts secrets that Embedded does not find, so missing secrets are not \
+                  reported; set k8sSecretManager.verify to look up the Secret first";
     let table = [
         (managers(&["K8s", "AWS"]), vec![unreached]),
         (managers(&["Embedded", "K8s"]), vec![hidden]),

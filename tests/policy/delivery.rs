@@ -52,7 +52,8 @@ fn a_variable_refers_to_the_secret_where_it_can() {
     }
     let elsewhere = create_with(&pod(&[request]), &delivery("Reference"), &store);
     let message = "secret \"k\" (annotation flyte.secrets/s0) cannot be injected: Embedded: pod is in namespace \
-                   \"flytesnacks-development\", its secret in namespace \"flyte\", so the pod cannot reference the secret; set embeddedSecretManagerConfig.delivery to Auto";
+                   \"flytesnacks-development\", its secret in namespace \"flyte\", so the pod cannot reference the \
+                   secret; set embeddedSecretManagerConfig.delivery to Auto";
     assert_eq!(elsewhere.0, rejected(400, &message));
 }
 
@@ -264,7 +265,8 @@ fn names_are_looked_up_before_a_pod_is_let_in() {
     assert_eq!(
         waits.warnings(),
         [format!(
-            "secret \"k\" was not looked up: {object} could not be read: the server is unavailable; retry later; the pod waits for it"
+            "secret \"k\" was not looked up: {object} could not be read: the server is unavailable; retry later; the \
+             pod waits for it"
         )]
     );
     assert_eq!(code(down(), "Require"), 503);

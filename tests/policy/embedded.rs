@@ -291,7 +291,9 @@ fn an_azure_name_that_is_too_long_skips_its_scope() {
     assert_eq!(store.asked(), [gateway("AzureSecret", &format!("name.vault.azure.net:{domain}"))]);
 
     let message = format!(
-        "secret {key:?} (annotation flyte.secrets/s0) cannot be injected: Embedded: not found; looked up no name in scope project (secret name of 129 characters exceeds the limit of 127 in Azure Key Vault; shorten the key), {domain} (AzureSecret in name.vault.azure.net), {organization} (AzureSecret in name.vault.azure.net); \
+        "secret {key:?} (annotation flyte.secrets/s0) cannot be injected: Embedded: not found; looked up no name in \
+         scope project (secret name of 129 characters exceeds the limit of 127 in Azure Key Vault; shorten the key), \
+         {domain} (AzureSecret in name.vault.azure.net), {organization} (AzureSecret in name.vault.azure.net); \
          store it under one of these names"
     );
     let answer = rejected(400, &message);

@@ -260,7 +260,8 @@ fn values_of_a_mebibyte() {
         assert_eq!(place.answers(Ok(answer.clone())), Ok(refused));
         let asking = pod(&["key:'k' mount_requirement:FILE"]);
         let found = with_host(&asking, &place.settings(), move |_| Ok(answer.clone()));
-        let file = "with this file of 1048576 bytes, files of 1398107 bytes in base64 exceed the limit of 131063 bytes; use fewer or smaller files";
+        let file = "with this file of 1048576 bytes, files of 1398107 bytes in base64 exceed the limit of 131063 \
+                    bytes; use fewer or smaller files";
         assert_eq!(found, Ok(not_injected(400, "\"k\"", &format!("Embedded: {file}"))));
     }
 }

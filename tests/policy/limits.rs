@@ -59,14 +59,16 @@ fn not_injected(secret: &str, reasons: &str) -> Answer {
 
 fn too_many_annotations(bytes: usize) -> Answer {
     refused(&format!(
-        "secrets cannot be injected: annotations of {bytes} bytes exceed the limit of 262144 bytes; shorten them, or request fewer secrets"
+        "secrets cannot be injected: annotations of {bytes} bytes exceed the limit of 262144 bytes; shorten them, or \
+         request fewer secrets"
     ))
 }
 
 /// What a request, or a pod itself, takes too much of.
 fn too_large(what: &str, bytes: usize) -> Answer {
     refused(&format!(
-        "{what} cannot be injected: pod of at least {bytes} bytes exceeds the limit of 1572864 bytes in etcd; make it smaller, or request fewer or smaller secrets"
+        "{what} cannot be injected: pod of at least {bytes} bytes exceeds the limit of 1572864 bytes in etcd; make it \
+         smaller, or request fewer or smaller secrets"
     ))
 }
 
@@ -192,7 +194,8 @@ fn a_thousand_of_each() {
             "files of Vault",
             managed("Vault", file),
             refused(
-                "secret \"g695/k695\" (annotation flyte.secrets/s695) cannot be injected: annotations of 262282 bytes exceed the limit of 262144 bytes; shorten them, or request fewer secrets",
+                "secret \"g695/k695\" (annotation flyte.secrets/s695) cannot be injected: annotations of 262282 bytes \
+                 exceed the limit of 262144 bytes; shorten them, or request fewer secrets",
             ),
         ),
         row("files of AWS", managed("AWS", file), mutated()),
@@ -262,7 +265,8 @@ fn odd_json_is_rejected_or_passes_unchanged() {
             "a NUL in a request",
             request("\"\\u0000\""),
             refused(
-                "annotation flyte.secrets/s0 is not a valid secret request: invalid base32 character at position 0; use flytekit to encode it",
+                "annotation flyte.secrets/s0 is not a valid secret request: invalid base32 character at position 0; \
+                 use flytekit to encode it",
             ),
         ),
         row(
@@ -293,7 +297,8 @@ fn long_strings() {
         |text: &str| k8s(&with(pod(&[]), "/metadata/annotations", json!({ format!("flyte.secrets/s-{text}"): "" })));
     let too_long = |secret: &str, field: &str| {
         refused(&format!(
-            "secret {secret} (annotation flyte.secrets/s0) cannot be injected: {field} of 4097 bytes exceeds the limit of 4096 bytes; shorten it"
+            "secret {secret} (annotation flyte.secrets/s0) cannot be injected: {field} of 4097 bytes exceeds the \
+             limit of 4096 bytes; shorten it"
         ))
     };
     let unknown = format!("{}:'x'", "f".repeat(1000));
@@ -319,7 +324,8 @@ fn long_strings() {
             "a field that is none",
             k8s(&pod(&[&unknown])),
             refused(&format!(
-                "annotation flyte.secrets/s0 is not a valid secret request: unknown field {:?}; expected group, group_version, key, mount_requirement or env_var; use flytekit to encode it",
+                "annotation flyte.secrets/s0 is not a valid secret request: unknown field {:?}; expected group, \
+                 group_version, key, mount_requirement or env_var; use flytekit to encode it",
                 "f".repeat(256)
             )),
         ),
@@ -329,7 +335,8 @@ fn long_strings() {
             not_injected(
                 "\"k\"",
                 &format!(
-                    "Embedded: label project={shown:?} must be a valid label value without \"__\", the separator in secret names"
+                    "Embedded: label project={shown:?} must be a valid label value without \"__\", the separator in \
+                     secret names"
                 ),
             ),
         ),
@@ -360,7 +367,8 @@ fn odd_requests() {
             "a long mount_requirement",
             k8s(&pod(&[&format!("key:'k' mount_requirement:{digits}")])),
             refused(&format!(
-                "annotation flyte.secrets/s0 is not a valid secret request: invalid mount_requirement {:?}: expected ANY, ENV_VAR, FILE or a number; use flytekit to encode it",
+                "annotation flyte.secrets/s0 is not a valid secret request: invalid mount_requirement {:?}: expected \
+                 ANY, ENV_VAR, FILE or a number; use flytekit to encode it",
                 "9".repeat(256)
             )),
         ),
@@ -370,7 +378,8 @@ fn odd_requests() {
             k8s(&pod(&["group:'g' key:'\\ud800'"])),
             not_injected(
                 "\"g/\u{fffd}\"",
-                "K8s: key \"\u{fffd}\" is not a valid Secret key; expected up to 253 of a-z, A-Z, 0-9, '-', '_' and '.'",
+                "K8s: key \"\u{fffd}\" is not a valid Secret key; expected up to 253 of a-z, A-Z, 0-9, '-', '_' and \
+                 '.'",
             ),
         ),
         row(
@@ -458,7 +467,8 @@ fn no_work_grows_out_of_hand() {
             "escapes of the text format",
             k8s(&pod(&[&format!("key:'{escapes}'")])),
             refused(&format!(
-                "secret \"{}\" (annotation flyte.secrets/s0) cannot be injected: key of 35000 bytes exceeds the limit of 4096 bytes; shorten it",
+                "secret \"{}\" (annotation flyte.secrets/s0) cannot be injected: key of 35000 bytes exceeds the limit \
+                 of 4096 bytes; shorten it",
                 "\\u{1}".repeat(256)
             )),
         ),

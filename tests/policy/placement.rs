@@ -44,7 +44,8 @@ fn the_pods_author_and_the_operator_choose_containers() {
         assert_eq!(served(&several(annotations), &settings), names, "{inject_into} {annotations:?}");
     }
     let unknown = create(&several(&[(CHOICE, "main,sidecar")]), &managers(&["K8s"]));
-    let message = "secrets cannot be injected: annotation flyte-secrets.flyte.org/containers: unknown container \"sidecar\"; \
+    let message = "secrets cannot be injected: annotation flyte-secrets.flyte.org/containers: unknown container \
+                   \"sidecar\"; \
                    expected names of the pod's containers";
     assert_eq!(unknown.0, rejected(400, &message));
 }
@@ -85,7 +86,8 @@ fn secrets_below_the_volume_in_memory_have_mount_points() {
         assert_eq!(out["spec"]["initContainers"][0]["volumeMounts"], mounts, "{manager}");
     }
     let hidden = create(&pod(&["group:'g' group_version:'1'", "group:'g' key:'k'"]), &managers(&["GCP", "K8s"]));
-    let message = "secrets \"g\" version \"1\" (annotation flyte.secrets/s0) and \"g/k\" (annotation flyte.secrets/s1) conflict: both use the folder /etc/flyte/secrets/g; rename one of them";
+    let message = "secrets \"g\" version \"1\" (annotation flyte.secrets/s0) and \"g/k\" (annotation \
+                   flyte.secrets/s1) conflict: both use the folder /etc/flyte/secrets/g; rename one of them";
     assert_eq!(hidden.0, rejected(400, &message));
 }
 
@@ -93,7 +95,8 @@ fn secrets_below_the_volume_in_memory_have_mount_points() {
 fn windows_has_no_files() {
     let windows = |request: &str| with(pod(&[request]), "/spec/os", json!({ "name": "windows" }));
     let file = create(&windows("group:'g' key:'k' mount_requirement:FILE"), &managers(&["K8s"]));
-    let message = "secret \"g/k\" (annotation flyte.secrets/s0) cannot be injected: K8s: files are not supported on Windows (spec.os.name); request it as an ENV_VAR";
+    let message = "secret \"g/k\" (annotation flyte.secrets/s0) cannot be injected: K8s: files are not supported on \
+                   Windows (spec.os.name); request it as an ENV_VAR";
     assert_eq!(file.0, rejected(400, &message));
     mutated_twice(&windows("group:'g' key:'k' mount_requirement:ENV_VAR"), &managers(&["K8s"]), &kubernetes_store(&[]));
 }

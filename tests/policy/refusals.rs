@@ -102,7 +102,8 @@ fn annotations_that_hold_no_request() {
 fn the_first_bad_annotation_by_number_is_named() {
     let good = annotation("group:'db' key:'k'");
     let asking = annotated(&[("flyte.secrets/s10", "?"), ("flyte.secrets/s2", "!"), ("flyte.secrets/s1", &good)]);
-    let message = "annotation flyte.secrets/s2 is not a valid secret request: invalid base32 character at position 0; use flytekit to encode it";
+    let message = "annotation flyte.secrets/s2 is not a valid secret request: invalid base32 character at position 0; \
+                   use flytekit to encode it";
     assert_eq!(create(&asking, &managers(&["K8s"])).0, rejected(400, message));
 }
 
@@ -198,7 +199,8 @@ fn pods_that_are_in_the_way() {
         (
             "/spec/containers/0/volumeMounts",
             json!([{ "name": "data", "mountPath": "/etc/flyte/secrets/db/" }]),
-            "container \"main\": mount of \"data\" at /etc/flyte/secrets/db/ conflicts with the mount of secrets; use another path",
+            "container \"main\": mount of \"data\" at /etc/flyte/secrets/db/ conflicts with the mount of secrets; use \
+             another path",
         ),
     ];
     for (path, value, wrong) in table {
@@ -457,7 +459,8 @@ fn values_that_a_variable_cannot_hold() {
 fn files_that_the_init_container_cannot_be_handed() {
     let refused = |annotation: &str, key: &str, file: usize, all: usize| {
         let message = format!(
-            "secret {key:?} (annotation flyte.secrets/{annotation}) cannot be injected: Embedded: with this file of {file} bytes, files of {all} bytes in base64 exceed the limit of 131063 bytes; use fewer or smaller files"
+            "secret {key:?} (annotation flyte.secrets/{annotation}) cannot be injected: Embedded: with this file of \
+             {file} bytes, files of {all} bytes in base64 exceed the limit of 131063 bytes; use fewer or smaller files"
         );
         rejected(400, &message)
     };
@@ -482,7 +485,8 @@ fn files_that_the_init_container_cannot_be_handed() {
 #[test]
 fn failures_of_the_host() {
     let forbidden = "forbidden for the policy server's service account; ask the operator to grant the verb get on it";
-    let not_granted = "the policy has no access to this resource; ask the operator to allow the host capability kubernetes/get_resource and to list the resource in contextAwareResources";
+    let not_granted = "the policy has no access to this resource; ask the operator to allow the host capability \
+                       kubernetes/get_resource and to list the resource in contextAwareResources";
     let unavailable = "the server is unavailable; retry later";
     let timeout = "timed out; retry later";
     let refuses = "the server rejected the request; ask the operator to check its log";
@@ -552,7 +556,8 @@ fn a_twin_that_cannot_be_looked_for() {
         store.call("kubernetes", "get_resource", &serde_json::to_vec(&as_json(asked)).unwrap_or_default())
     });
     let reason = format!(
-        "Embedded: Secret flytesnacks-development/{twin} could not be read: forbidden for the policy server's service account; ask the operator to grant the verb get on it"
+        "Embedded: Secret flytesnacks-development/{twin} could not be read: forbidden for the policy server's service \
+         account; ask the operator to grant the verb get on it"
     );
     assert_eq!(found, Ok(not_injected(503, "\"k\"", &reason)));
 }
@@ -655,12 +660,14 @@ fn pods_that_may_not_have_what_they_ask_for() {
     let other = with(pod(&["key:'k'"]), "/spec/serviceAccountName", json!("other"));
     let namespace = |found: &str, wanted: &str| {
         format!(
-            "namespace {found:?} does not match the pod's labels, which require namespace {wanted:?}; correct the labels, or run the task in that namespace"
+            "namespace {found:?} does not match the pod's labels, which require namespace {wanted:?}; correct the \
+             labels, or run the task in that namespace"
         )
     };
     let account = |name: &str| {
         format!(
-            "service account {name:?} is not in tenancy.serviceAccounts; use another service account, or ask the operator to add it"
+            "service account {name:?} is not in tenancy.serviceAccounts; use another service account, or ask the \
+             operator to add it"
         )
     };
     let table = [
@@ -686,7 +693,8 @@ fn the_pods_own_word_for_its_namespace_does_not_count() {
     let settings = json!({ "tenancy": { "namespaceTemplate": "{{ project }}-{{ domain }}" } });
     let request = with(creation(&pod(&["key:'k'"])), "/namespace", json!("elsewhere"));
     let found = policy().validate(&request, &settings, &nothing()).map(|answer| answer.0).ok();
-    let reason = "Embedded: namespace \"elsewhere\" does not match the pod's labels, which require namespace \"flytesnacks-development\"; correct the labels, or run the task in that namespace";
+    let reason = "Embedded: namespace \"elsewhere\" does not match the pod's labels, which require namespace \
+                  \"flytesnacks-development\"; correct the labels, or run the task in that namespace";
     assert_eq!(found, Some(not_injected(403, "\"k\"", reason)));
 }
 
@@ -713,7 +721,8 @@ fn each_manager_gives_its_reason_on_a_line() {
 #[test]
 fn a_request_cannot_forge_a_line() {
     let asking = pod(&["group:'a\\nAWS: fine' key:'k\\r\\nx'"]);
-    let reasons = "K8s: key \"k\\r\\nx\" is not a valid Secret key; expected up to 253 of a-z, A-Z, 0-9, '-', '_' and '.'\n\
+    let reasons = "K8s: key \"k\\r\\nx\" is not a valid Secret key; expected up to 253 of a-z, A-Z, 0-9, '-', '_' and \
+                   '.'\n\
                    GCP: missing required field `group_version`";
     let found = create(&asking, &managers(&["K8s", "GCP"])).0;
     assert_eq!(found, not_injected(400, "\"a\\nAWS: fine/k\\r\\nx\"", reasons));
@@ -727,7 +736,8 @@ fn one_refused_request_refuses_the_pod() {
     assert_eq!(create(&asking, &managers(&["K8s"])).0, rejected(400, message));
 }
 
-const NOT_HERE: &str = "Embedded: namespace \"elsewhere\" does not match the pod's labels, which require namespace \"flytesnacks-development\"; correct the labels, or run the task in that namespace";
+const NOT_HERE: &str = "Embedded: namespace \"elsewhere\" does not match the pod's labels, which require namespace \
+                        \"flytesnacks-development\"; correct the labels, or run the task in that namespace";
 
 /// The worst of the reasons decides the code, wherever it stands.
 #[test]
@@ -774,7 +784,8 @@ fn settings_that_cannot_be_used() {
             "gcpConfig": { "project": "acme-prod" },
         },
     });
-    let reason = "Embedded: invalid settings: `embeddedSecretManagerConfig.type`: AWS and GCP are configured; set the field to one of them";
+    let reason = "Embedded: invalid settings: `embeddedSecretManagerConfig.type`: AWS and GCP are configured; set the \
+                  field to one of them";
     assert_eq!(create(&pod(&["key:'k'"]), &several).0, not_injected(503, "\"k\"", reason));
 }
 
@@ -841,7 +852,8 @@ fn paths_that_lead_to_the_secrets() {
     let volumes = json!([{ "name": "d", "emptyDir": {} }]);
     let taken = |path: &str| {
         let message = format!(
-            "secrets cannot be injected: container \"main\": mount of \"d\" at {path} conflicts with the mount of secrets; use another path"
+            "secrets cannot be injected: container \"main\": mount of \"d\" at {path} conflicts with the mount of \
+             secrets; use another path"
         );
         rejected(400, &message)
     };
@@ -867,7 +879,8 @@ fn paths_that_lead_to_the_secrets() {
     );
     let below = json!([{ "name": "d", "mountPath": "/etc/flyte/./secrets/x" }]);
     let container = with(request["spec"]["containers"].clone(), "/0/volumeMounts", below);
-    let message = "secrets cannot be injected: container \"main\": mount of \"d\" at /etc/flyte/./secrets/x conflicts with read-only \"aws-secret-vol\" at /etc/flyte/secrets; use another path";
+    let message = "secrets cannot be injected: container \"main\": mount of \"d\" at /etc/flyte/./secrets/x conflicts \
+                   with read-only \"aws-secret-vol\" at /etc/flyte/secrets; use another path";
     let nested = create(&with(request.clone(), "/spec/containers", container), &managers(&["AWS"])).0;
     assert_eq!(nested, rejected(400, message));
     for path in ["/etc/flyte", "/etc/flyte/secrets/../other", "/x/etc/flyte/secrets"] {

@@ -40,7 +40,8 @@ fn each_label_that_nothing_binds_is_told() {
     for (settings, labels) in table {
         let warning = |label: &&str| {
             format!(
-                "tenancy: label {label} of pods is not verified, so a pod can claim secrets of others; set tenancy.creators, or use the label in tenancy.namespaceTemplate"
+                "tenancy: label {label} of pods is not verified, so a pod can claim secrets of others; set \
+                 tenancy.creators, or use the label in tenancy.namespaceTemplate"
             )
         };
         let warnings: Vec<String> = labels.iter().map(warning).collect();

@@ -32,7 +32,8 @@ fn sides(marked: &str) -> (String, String) {
 fn answered(pod: &str, settings: &str, store: &Arc<Store>) -> Result<Value, String> {
     let capabilities: Arc<dyn Capabilities> = Arc::clone(store) as Arc<dyn Capabilities>;
     let payload = format!(
-        "{{\"settings\":{settings} , \"request\" : {{\"uid\":\"\\u0031\",\"kind\":{{\"version\":\"v1\",\"kind\":\"Pod\",\
+        "{{\"settings\":{settings} , \"request\" : \
+         {{\"uid\":\"\\u0031\",\"kind\":{{\"version\":\"v1\",\"kind\":\"Pod\",\
          \"group\":\"\"}},\"object\":{pod} ,\"operation\":\"CREATE\",\"namespace\":\"flytesnacks-development\",\
          \"oldObject\":null,\"options\":{{\"x\":1e5}}}},\"more\":[{pod}]}}"
     );

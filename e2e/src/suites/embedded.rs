@@ -58,7 +58,8 @@ async fn other_tenant(world: &World) -> Result<()> {
     let mut pod = pod(&[TOKEN]);
     pod["metadata"]["labels"]["project"] = json!("payments");
     let answer = world.cluster.admin.create_pod(TASKS, &pod).await?;
-    let expected = "namespace \"flytesnacks-development\" does not match the pod's labels, which require namespace \"payments-development\"; correct the labels, or run the task in that namespace";
+    let expected = "namespace \"flytesnacks-development\" does not match the pod's labels, which require namespace \
+                    \"payments-development\"; correct the labels, or run the task in that namespace";
     denied(&answer, ReasonCode::TenantMismatch, expected)
 }
 
@@ -67,7 +68,8 @@ async fn other_namespace(world: &World) -> Result<()> {
     let mut pod = pod(&[TOKEN]);
     pod["metadata"]["namespace"] = json!("payments-development");
     let answer = world.cluster.admin.create_pod("payments-development", &pod).await?;
-    let expected = "namespace \"payments-development\" does not match the pod's labels, which require namespace \"flytesnacks-development\"; correct the labels, or run the task in that namespace";
+    let expected = "namespace \"payments-development\" does not match the pod's labels, which require namespace \
+                    \"flytesnacks-development\"; correct the labels, or run the task in that namespace";
     denied(&answer, ReasonCode::TenantMismatch, expected)
 }
 
@@ -105,7 +107,8 @@ async fn without_grant(world: &mut World) -> Result<()> {
     admin.put(grants, &policy).await?.ok()?;
     world.kubewarden.reconcile(&world.cluster).await?;
     let expected = "Secret flyte/7cf0cf8930fcddcc3a30328d706e13ec could not be read: \
-                    the policy has no access to this resource; ask the operator to allow the host capability kubernetes/get_resource and to list the resource in contextAwareResources";
+                    the policy has no access to this resource; ask the operator to allow the host capability \
+                    kubernetes/get_resource and to list the resource in contextAwareResources";
     denied(&answer, ReasonCode::AccessDenied, expected)?;
     arrives(world).await
 }

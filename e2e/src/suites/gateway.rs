@@ -170,7 +170,8 @@ async fn stalled(world: &World) -> Result<()> {
     world.clouds.moto.pause()?;
     let answer = world.cluster.admin.create_pod(TASKS, &pod(&[TOKEN])).await;
     world.clouds.moto.resume()?;
-    let expected = "AWSSecret us-west-2:u__org__acme__domain__development__project__flytesnacks__key__token could not be read: \
+    let expected = "AWSSecret us-west-2:u__org__acme__domain__development__project__flytesnacks__key__token could not \
+                    be read: \
                     timed out; retry later";
     denied(&answer?, ReasonCode::ProviderUnavailable, expected)?;
     arrives(world).await

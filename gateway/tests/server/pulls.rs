@@ -115,7 +115,8 @@ async fn a_pod_gets_what_it_was_granted_and_nothing_it_claims() {
     // A binary value is no variable.
     let client = kit.pod().await;
     let answer = pull(&client, "good").await;
-    let message = "InvalidSecretValue: secret \"tls.crt\" cannot be a variable: the value is not UTF-8 text; request it as a FILE";
+    let message = "InvalidSecretValue: secret \"tls.crt\" cannot be a variable: the value is not UTF-8 text; request \
+                   it as a FILE";
     assert_eq!((answer.status, answer.json()), (422, status(422, "Invalid", message)));
 
     let grant = self::grant(&["tls.crt", "other"], &["db-password"]);
@@ -179,13 +180,15 @@ async fn who_is_not_the_pod_gets_nothing() {
         (
             "tenant",
             forbidden,
-            "TenantMismatch: namespace \"snacks-development\" does not match the pod's labels, which require namespace \"other-development\"; correct the labels, or run the task in that namespace"
+            "TenantMismatch: namespace \"snacks-development\" does not match the pod's labels, which require \
+             namespace \"other-development\"; correct the labels, or run the task in that namespace"
                 .to_owned(),
         ),
         (
             "account",
             forbidden,
-            "TenantMismatch: service account \"other\" is not in tenancy.serviceAccounts; use another service account, or ask the operator to add it"
+            "TenantMismatch: service account \"other\" is not in tenancy.serviceAccounts; use another service \
+             account, or ask the operator to add it"
                 .to_owned(),
         ),
     ];
@@ -387,7 +390,8 @@ reads: { retries: 0 }
     let answer = pull(&client, "good").await;
     let object = secret_name(&b);
     let message = format!(
-        "secret \"b\": the provider's answer cannot be used: Secret flyte/{object} has no value under {b:?}; store it there"
+        "secret \"b\": the provider's answer cannot be used: Secret flyte/{object} has no value under {b:?}; store it \
+         there"
     );
     assert_eq!((answer.status, &answer.json()["message"]), (503, &json!(message)));
     kit.cluster.object("secrets", secret(&b, json!({ &*b: "eA==" })));
