@@ -17,6 +17,10 @@ const MIB: usize = 1 << 20;
 /// When policy-server stops a policy; the engine of the tests does so too.
 const DEADLINE: Duration = Duration::from_secs(2);
 
+/// Bounds of fuel: for any pod, and for each byte that comes in or goes out.
+const FUEL: usize = 500_000;
+const FUEL_PER_BYTE: usize = 400;
+
 /// What a pod asks for where it matters little.
 const REQUEST: &str = "group:'g' key:'k' mount_requirement:ENV_VAR";
 
@@ -452,6 +456,40 @@ fn what_kubernetes_would_not_store_is_refused() {
     ]);
 }
 
+/// What the limits let through by default is decided with fuel in proportion to its bytes, and one more is rejected before
+/// anything is read.
+#[test]
+fn default_limits_bound_fuel_and_reads() {
+    let value = |number| format!("key:'k{number}' env_var:'V{number}'");
+    let file = |number| format!("key:'k{number}' mount_requirement:FILE");
+    let arn = |number| format!("group:'arn' key:'k{number}'");
+    let edges = [
+        ("variables of Embedded", asking(64, value), asking(65, value), json!({})),
+        ("files of Embedded", asking(64, file), asking(65, file), json!({})),
+        ("init containers", asking(64, arn), asking(65, arn), managers(&["AWS"])),
+    ];
+    let names: Vec<String> = (0..65).map(|number| project_name(&format!("k{number}"))).collect();
+    let stored: Vec<_> = names.iter().map(|name| (name.as_str(), &b"v"[..])).collect();
+    for (what, within, beyond, settings) in edges {
+        let payload = |pod: &Value| json!({ "request": creation(pod), "settings": settings }).to_string();
+        let (within, beyond) = (payload(&within), payload(&beyond));
+        let store = kubernetes_store(&stored);
+        let host: Arc<dyn Capabilities> = Arc::clone(&store) as Arc<dyn Capabilities>;
+        let cost = meter().call("validate", within.as_bytes(), &host).expect("an answer");
+        println!("{what}: {} fuel, {} in, {} out", cost.fuel, within.len(), cost.answer.len());
+        assert_eq!(read(&cost.answer, &mutated()), mutated(), "{what}");
+        assert!(
+            cost.fuel as usize <= FUEL + FUEL_PER_BYTE * (within.len() + cost.answer.len()),
+            "{what}: {}",
+            cost.fuel
+        );
+        let reads = store.asked().len();
+        let answer = policy().call("validate", beyond.as_bytes(), &host).expect("an answer");
+        assert!(String::from_utf8_lossy(&answer).contains("LimitExceeded: "), "{what}");
+        assert_eq!(store.asked().len(), reads, "{what}");
+    }
+}
+
 #[test]
 fn no_work_grows_out_of_hand() {
     let file = |number: usize| format!("group:'g{number}' key:'k{number}'");
@@ -475,7 +513,10 @@ fn no_work_grows_out_of_hand() {
         row(
             "a setting's name of a mebibyte",
             payload(&pod(&[REQUEST]), &json!({ long.clone(): 1 })),
-            Answer::Refused(503, format!("unknown field `{long}`; ask the operator to correct the policy settings")),
+            Answer::Refused(
+                503,
+                message(503, &format!("unknown field `{long}`; ask the operator to correct the policy settings")),
+            ),
         ),
     ]);
 }
