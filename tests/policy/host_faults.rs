@@ -1,6 +1,6 @@
 //! Each way in which the host fails or answers oddly, and what it means for the pod.
 //!
-//! What `refusals.rs` shows is not repeated: statuses, kinds of failure, objects without a value. The host is trusted:
+//! What `rejections.rs` shows is not repeated: statuses, kinds of failure, objects without a value. The host is trusted:
 //! what it answers to a question is not held against the question, but where the store itself ties a value to its name.
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::codes::not_injected;
 use crate::embedded::{NAMES, embedded, injected, location, with_variable};
-use crate::refusals::with_host;
+use crate::rejections::with_host;
 use crate::support::{managers, pod, policy, project_name, with};
 
 /// Where a value is asked for.
@@ -248,7 +248,7 @@ fn garbage() {
     }
 }
 
-/// A value is as large as a Secret can be. The limits themselves are in `refusals.rs`.
+/// A value is as large as a Secret can be. The limits themselves are in `rejections.rs`.
 #[test]
 fn values_of_a_mebibyte() {
     const SIZE: usize = 1 << 20;

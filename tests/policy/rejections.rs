@@ -1,6 +1,4 @@
-//! Each bad input, with its code and its words.
-//!
-//! Whole answers are compared: a refusal changes nothing, warns of nothing, and says nothing that is not here.
+//! Rejections: reason code and message. Whole answers are compared.
 
 use std::sync::Arc;
 
@@ -50,7 +48,7 @@ fn annotated(annotations: &[(&str, &str)]) -> Value {
 }
 
 #[test]
-fn annotations_that_hold_no_request() {
+fn invalid_annotations() {
     let fields = "expected group, group_version, key, mount_requirement or env_var";
     let whole = annotation("key:'k'");
     let cut = whole.get(..11).unwrap_or_default();
@@ -108,7 +106,7 @@ fn the_first_bad_annotation_by_number_is_named() {
 }
 
 #[test]
-fn payloads_that_are_no_admission_requests() {
+fn invalid_admission_requests() {
     let table = [
         ("flyte.secrets/s0", 2),
         ("[\"flyte.secrets/s0\"]", 20),
@@ -142,7 +140,7 @@ fn truncated_payloads() {
 }
 
 #[test]
-fn pods_that_are_not_typed_as_kubernetes_types_them() {
+fn pods_with_fields_of_other_types() {
     // Where a value is wrong, and which field is named; with none, it is the payload that cannot be read.
     let table = [
         ("/metadata", json!([]), None),
@@ -189,7 +187,7 @@ fn pods_that_are_not_typed_as_kubernetes_types_them() {
 
 /// What a user has in the pod where secrets must be.
 #[test]
-fn pods_that_are_in_the_way() {
+fn pods_that_conflict() {
     let table = [
         (
             "/spec/volumes",
@@ -211,7 +209,7 @@ fn pods_that_are_in_the_way() {
 }
 
 #[test]
-fn labels_that_embedded_cannot_use() {
+fn invalid_labels() {
     let long = "a".repeat(64);
     let mut table = Vec::new();
     for name in ["organization", "project", "domain"] {
@@ -240,7 +238,7 @@ fn labels_that_embedded_cannot_use() {
 
 /// 63 characters are a label still.
 #[test]
-fn the_longest_label_serves() {
+fn labels_of_63_characters_are_valid() {
     let long = "a".repeat(63);
     let name = format!("u__org__{long}__domain__development__project__flytesnacks__key__k");
     let asking = with(pod(&["key:'k'"]), "/metadata/labels/organization", json!(long));
@@ -248,7 +246,7 @@ fn the_longest_label_serves() {
 }
 
 #[test]
-fn requests_that_a_manager_cannot_serve() {
+fn requests_that_managers_do_not_support() {
     let no_variable = "unsupported mount_requirement ENV_VAR; use FILE or ANY";
     let all = "unsupported mount_requirement 7; use ANY, ENV_VAR or FILE";
     let files = "unsupported mount_requirement 7; use FILE or ANY";
@@ -394,7 +392,7 @@ fn requests_that_a_manager_cannot_serve() {
 
 /// A key that may not stand in a URL is refused before the call.
 #[test]
-fn embedded_names_that_would_leave_their_place_in_the_url() {
+fn embedded_names_that_change_the_url() {
     let settings = json!({ "embeddedSecretManagerConfig": { "awsConfig": { "region": "eu-west-1" } } });
     for key in ["../../x", "a/b", "a?b", "a#b", "a%2fb", "a b"] {
         let store = Store::new(json!({}));
@@ -407,7 +405,7 @@ fn embedded_names_that_would_leave_their_place_in_the_url() {
 }
 
 #[test]
-fn a_secret_that_nobody_has() {
+fn missing_secrets() {
     let names = [
         "u__org__acme__domain__development__project__flytesnacks__key__k",
         "u__org__acme__domain__development__project____key__k",
@@ -544,7 +542,7 @@ fn failures_of_the_gateway() {
 
 /// The twin of a secret that was found is asked for as well; that this fails is a failure like any other.
 #[test]
-fn a_twin_that_cannot_be_looked_for() {
+fn image_pull_secrets_that_cannot_be_read() {
     let scope = Scope { organization: "acme", domain: "development", project: "flytesnacks" };
     let twin = image_pull_name(scope, "k");
     let store = kubernetes_store(&[(&project_name("k"), b"v")]);
@@ -572,7 +570,7 @@ fn as_json(request: &Request) -> Value {
 }
 
 #[test]
-fn kubernetes_secrets_that_hold_no_value() {
+fn kubernetes_secrets_without_a_value() {
     let name = project_name("k");
     let object = format!("Secret flyte/{}", secret_name(&name));
     let no_value = format!("has no key {name:?}; store the value under that key");
@@ -602,7 +600,7 @@ fn kubernetes_secrets_that_hold_no_value() {
 }
 
 #[test]
-fn answers_of_the_gateway_that_are_no_values() {
+fn gateway_answers_without_a_value() {
     let empty = "an empty value";
     let no_value = "something else than a value";
     let not_base64 = "a value that is not valid base64";
@@ -650,7 +648,7 @@ fn answers_of_the_gateway_that_are_no_values() {
 }
 
 #[test]
-fn pods_that_may_not_have_what_they_ask_for() {
+fn tenancy() {
     let template = json!({ "tenancy": { "namespaceTemplate": "{{ project }}-{{ domain }}" } });
     let organization = json!({ "tenancy": { "namespaceTemplate": "{{ organization }}-{{ project }}" } });
     let accounts = json!({ "tenancy": { "serviceAccounts": ["trainer", "other-namespace/default"] } });
@@ -689,7 +687,7 @@ fn pods_that_may_not_have_what_they_ask_for() {
 
 /// The namespace is the API server's, not what the pod says of itself.
 #[test]
-fn the_pods_own_word_for_its_namespace_does_not_count() {
+fn tenancy_ignores_the_pods_own_namespace_field() {
     let settings = json!({ "tenancy": { "namespaceTemplate": "{{ project }}-{{ domain }}" } });
     let request = with(creation(&pod(&["key:'k'"])), "/namespace", json!("elsewhere"));
     let found = policy().validate(&request, &settings, &nothing()).map(|answer| answer.0).ok();
@@ -699,7 +697,7 @@ fn the_pods_own_word_for_its_namespace_does_not_count() {
 }
 
 #[test]
-fn each_manager_gives_its_reason_on_a_line() {
+fn reasons_of_all_managers_are_listed() {
     let chain = managers(&["K8s", "Vault", "AWS", "GCP", "Azure", "Embedded"]);
     let reasons = "K8s: missing required field `key`\n\
                    Vault: missing required field `key`\n\
@@ -719,7 +717,7 @@ fn each_manager_gives_its_reason_on_a_line() {
 
 /// A line is a line, whatever stands in the request.
 #[test]
-fn a_request_cannot_forge_a_line() {
+fn requests_cannot_forge_a_line() {
     let asking = pod(&["group:'a\\nAWS: fine' key:'k\\r\\nx'"]);
     let reasons = "K8s: key \"k\\r\\nx\" is not a valid Secret key; expected up to 253 of a-z, A-Z, 0-9, '-', '_' and \
                    '.'\n\
@@ -730,7 +728,7 @@ fn a_request_cannot_forge_a_line() {
 
 /// Of a whole pod nothing is applied when its last request is refused, and the refused one is named.
 #[test]
-fn one_refused_request_refuses_the_pod() {
+fn one_rejected_request_rejects_the_pod() {
     let asking = pod(&["group:'db' key:'a'", "group:'db' key:'b' mount_requirement:ENV_VAR", "group:'db'"]);
     let message = "secret \"db\" (annotation flyte.secrets/s2) cannot be injected: K8s: missing required field `key`";
     assert_eq!(create(&asking, &managers(&["K8s"])).0, rejected(400, message));
@@ -741,7 +739,7 @@ const NOT_HERE: &str = "Embedded: namespace \"elsewhere\" does not match the pod
 
 /// The worst of the reasons decides the code, wherever it stands.
 #[test]
-fn forbidden_beats_malformed() {
+fn the_worst_reason_decides_the_code() {
     let elsewhere = with(pod(&["key:'k'"]), "/metadata/namespace", json!("elsewhere"));
     let tenancy = json!({ "namespaceTemplate": "{{ project }}-{{ domain }}" });
     for (chain, reasons) in [
@@ -755,7 +753,7 @@ fn forbidden_beats_malformed() {
 
 /// An outage must not let a less preferred manager win, and must not ask it; what a more preferred one said stays.
 #[test]
-fn an_outage_ends_the_chain() {
+fn unavailable_providers_end_the_chain() {
     let outage = format!(
         "Embedded: Secret flyte/{} could not be read: the server is unavailable; retry later",
         secret_name(&project_name("k"))
@@ -772,7 +770,7 @@ fn an_outage_ends_the_chain() {
 
 /// What only the operator can mend is no fault of the pod's author.
 #[test]
-fn settings_that_cannot_be_used() {
+fn invalid_settings() {
     let message = "`secretManagerTypes[0]`: unknown value \"Conjur\", expected one of K8s, AWS, \
                    GCP, Azure, Vault, Embedded, Global; ask the operator to correct the policy settings";
     assert_eq!(create(&pod(&["key:'k'"]), &managers(&["Conjur"])).0, rejected(503, message));
@@ -791,7 +789,7 @@ fn settings_that_cannot_be_used() {
 
 /// Whatever goes wrong around a value, neither it nor what the host says of itself comes out.
 #[test]
-fn no_answer_tells_a_value_or_a_stack_trace() {
+fn answers_hold_no_value_and_no_stack_trace() {
     const VALUE: &str = "hunter2-hunter2-hunter2";
     let name = project_name("k");
     let encoded = STANDARD.encode(VALUE);
@@ -847,7 +845,7 @@ fn tells(text: &str, value: &str) -> Vec<String> {
 
 /// What would be at one place with ours, however it is written.
 #[test]
-fn paths_that_lead_to_the_secrets() {
+fn mounts_at_the_secrets_path() {
     let request = pod(&["group:'arn:x' key:'k'"]);
     let volumes = json!([{ "name": "d", "emptyDir": {} }]);
     let taken = |path: &str| {
@@ -892,7 +890,7 @@ fn paths_that_lead_to_the_secrets() {
 
 /// A volume of the user's that has our volume's name and Secret, and another key where ours would be.
 #[test]
-fn an_item_of_the_users_at_the_path_of_ours() {
+fn volume_items_that_conflict() {
     let request = pod(&["group:'db' key:'k' mount_requirement:FILE"]);
     let once = mutated(&create(&request, &managers(&["K8s"]))).clone();
     let name = once["spec"]["volumes"][0]["name"].as_str().expect("a name").to_owned();
@@ -906,7 +904,7 @@ fn an_item_of_the_users_at_the_path_of_ours() {
 
 /// An init-container of the user's that looks like ours but does not write into our volume pulls nothing.
 #[test]
-fn an_init_container_that_only_looks_like_ours() {
+fn init_containers_with_the_name_of_ours() {
     let request = pod(&["group:'arn:x' key:'k'"]);
     let once = mutated(&create(&request, &managers(&["AWS"]))).clone();
     let ours = once["spec"]["initContainers"][0].clone();
@@ -918,7 +916,7 @@ fn an_init_container_that_only_looks_like_ours() {
 }
 
 #[test]
-fn a_source_does_not_look_like_another_entry() {
+fn audit_entries_escape_semicolons() {
     let found = create(&pod(&["group:'x; flyte.secrets/s1: K8s db' key:'k'"]), &managers(&["Vault"]));
     mutated(&found);
     assert_eq!(found.0["audit_annotations"]["secrets"], "flyte.secrets/s0: Vault x%3B flyte.secrets/s1: K8s db/k");

@@ -1,8 +1,7 @@
-//! What a pod's author can try, and the whole of what comes of it.
+//! Attacks by a pod's author, and the whole answer to each.
 //!
-//! The rows come from what was found in projects of this kind: injectors, operators, drivers and policies that bring
-//! secrets into pods. Each names its source. What other modules show already is not repeated here; SECURITY.md names
-//! those tests too.
+//! The rows are from vulnerabilities of similar projects: injectors, operators, drivers and policies that bring secrets
+//! into pods. Each names its source. What other modules show is not repeated here; SECURITY.md names those tests too.
 //!
 //! Mutating webhooks are called before the API server validates, so nothing of a pod may be taken for well formed.
 
@@ -111,7 +110,7 @@ fn aws() -> Value {
 /// Names in URLs: CVE-2020-8567 and CVE-2020-8568 (Secrets Store CSI Driver: paths out of place by `..`),
 /// CVE-2026-22039 (Kyverno: a policy's own rights, by a path that the pod's author chooses).
 #[test]
-fn names_that_travel_in_urls() {
+fn names_in_urls() {
     let wrong = "is not a valid secret name in this store; use a key of letters, digits, '.', '_' and '-'";
     // As text format, and as it is meant: dots, slashes and backslashes in all their spellings, queries, users, ports,
     // and characters that some normalization turns into ASCII.
@@ -286,7 +285,7 @@ fn names_of_other_tenants() {
 }
 
 /// What a process is started with: CVE-2014-6271 (variables that are commands), CVE-2023-5044 (commands by
-/// annotations). Scripts and their arguments are in `scripts.rs`, `refusals.rs` and the scripts of `make e2e`.
+/// annotations). Scripts and their arguments are in `scripts.rs`, `rejections.rs` and the scripts of `make e2e`.
 #[test]
 fn shells_and_processes() {
     let settings = managers(&["AWS"]);
@@ -614,7 +613,7 @@ fn text_format() {
 /// account by a letter that is lower-cased into theirs). Only ASCII is folded here, and where it is folded there is
 /// only ASCII.
 #[test]
-fn look_alikes() {
+fn homoglyphs() {
     let key = "is not a valid Secret key; expected up to 253 of a-z, A-Z, 0-9, '-', '_' and '.'";
     let group = "is not a valid Secret name; expected up to 253 of a-z, 0-9, '-' and '.'";
     let arn =
@@ -688,7 +687,7 @@ fn look_alikes() {
 }
 
 /// Whom a token goes to: CVE-2026-4789 (Kyverno: requests to hosts that a policy names). The plain cases are in
-/// `refusals.rs`; here is what readers of URLs disagree about.
+/// `rejections.rs`; here is what readers of URLs disagree about.
 #[test]
 fn other_hosts() {
     let uri = "is not a valid Key Vault secret URI; expected https://VAULT.vault.azure.net/secrets/NAME";
@@ -764,10 +763,8 @@ fn files_and_volumes() {
     }));
 }
 
-// What follows was found with these rows and is not mended yet. Each test holds the answer that is right.
-
 #[test]
-fn an_escape_that_is_none_is_spelt_out() {
+fn invalid_escapes_are_shown_escaped() {
     let table = ["\u{1b}", "\n", "U\u{1b}[2J\u{1b}[H\u{7}", "U\\\nAWS: o", "x\r\u{7}", "u\u{202e}a", "7\u{1b}c"];
     check(table.map(|escape| {
         let message = format!(
@@ -781,7 +778,7 @@ fn an_escape_that_is_none_is_spelt_out() {
 }
 
 #[test]
-fn a_mount_in_the_way_is_spelt_out() {
+fn conflicting_mount_paths_are_shown_escaped() {
     let paths =
         ["/etc/flyte/\u{1b}[2J/../secrets", "/etc/flyte/\nAWS: fine/../secrets", "/etc/\u{202e}x/../flyte/secrets"];
     check(paths.map(|path| {
@@ -799,7 +796,7 @@ fn a_mount_in_the_way_is_spelt_out() {
 
 /// Keys of a Secret's `data` are made of letters, digits, `-`, `_` and `.`: no Secret holds any other name.
 #[test]
-fn a_name_that_no_secret_can_hold_is_not_looked_up() {
+fn invalid_secret_names_are_not_looked_up() {
     let wrong = "is not a valid secret name in this store; use a key of letters, digits, '.', '_' and '-'";
     check(["\u{202e}gnp.x", "\u{2066}a\u{2069}\u{200b}", "a\u{2028}b", "é", "a b", "../x"].map(|key| {
         let reason = format!("Embedded: {:?} {wrong}", project_name(key));
@@ -809,7 +806,7 @@ fn a_name_that_no_secret_can_hold_is_not_looked_up() {
 }
 
 #[test]
-fn a_path_in_vault_is_seen_as_it_is() {
+fn vault_paths_reject_invisible_characters() {
     let path = "is not a valid Vault path; it must not contain empty parts, '.', '..' or control characters";
     check(["kv/\u{202e}gnp", "kv/\u{2028}", "kv/a\u{200b}b", "kv/\u{2066}a", "\u{feff}kv"].map(|group| {
         let file = format!("{group}/k");
@@ -822,7 +819,7 @@ fn a_path_in_vault_is_seen_as_it_is() {
 /// Without a template of ours, the agent's injector writes one, with the path in it as it is (`DefaultTemplate` in
 /// `agent-inject/agent/config.go` of hashicorp/vault-k8s).
 #[test]
-fn a_path_for_the_injectors_own_template_has_no_quotes() {
+fn vault_db_paths_reject_quotes() {
     let path = "is not a valid Vault path for db; it must not contain '\"' or '\\'";
     check(["db\" }}{{ env \"VAULT_TOKEN\" }}{{ with secret \"x", "db\\"].map(|group| {
         let written = group.replace('\\', "\\\\");
@@ -833,7 +830,7 @@ fn a_path_for_the_injectors_own_template_has_no_quotes() {
 }
 
 #[test]
-fn a_service_account_is_not_another_namespaces() {
+fn service_account_names_reject_slashes() {
     let settings = json!({ "tenancy": { "serviceAccounts": ["elsewhere/default"] } });
     let asking = with(pod(&["key:'k'"]), "/spec/serviceAccountName", json!("elsewhere/default"));
     let reason = "Embedded: service account \"elsewhere/default\" is not in tenancy.serviceAccounts; use another \
