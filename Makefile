@@ -375,7 +375,7 @@ release: ## VERSION=X.Y.Z: that version wherever it is named, and a section for 
 	sed -i -E "s/^(createdAt: ).*/\1$$(date --utc +%FT00:00:00Z)/" artifacthub-pkg.yml
 	@# References and labels, in documents and in what tests expect.
 	git ls-files -z '*.md' '*.yml' 'tests/*.yaml' | xargs -0 sed -i -E \
-		's!((flyte-secrets-policy|secret-gateway):v|/releases/download/v|^VERSION=|helm.sh/chart: flyte-secrets-policy-|app.kubernetes.io/version: ")[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.]+)?!\1$(VERSION)!'
+		's!((flyte-secrets-policy|secret-gateway|pull):v|/releases/download/v|^VERSION=|helm.sh/chart: flyte-secrets-policy-|app.kubernetes.io/version: ")[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.]+)?!\1$(VERSION)!'
 	sed -i -e "s!^## \[Unreleased\]!&\n\n## [$(VERSION)] - $$(date --utc +%F)!" -e 's!^\(\[Unreleased\]: \).*!\1$(REPOSITORY)/compare/v$(VERSION)...main\
 	[$(VERSION)]: $(REPOSITORY)/releases/tag/v$(VERSION)!' CHANGELOG.md
 	cargo update --quiet --workspace
