@@ -97,7 +97,7 @@ fn rights_are_no_more_than_needed() {
         assert_eq!(rights(&all, "gateway"), [&reviews, gateway].concat(), "{values}");
     }
     let all = rendered(
-        &json!({ "gateway": { "enabled": true, "config": { "providers": { "gcp": { "projects": ["acme"] } } } } }),
+        &json!({ "delivery": "Auto", "gateway": { "enabled": true, "config": { "providers": { "gcp": { "projects": ["acme"] } } } } }),
     );
     assert_eq!(rights(&all, "policy"), ["get flyte/secrets", "get namespaces"]);
     assert_eq!(rights(&all, "gateway"), ["create subjectaccessreviews"]);

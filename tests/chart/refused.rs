@@ -156,7 +156,7 @@ fn other_wrong_values() {
         (
             json!({ "policyServer": { "serviceAccount": { "name": "a b" } } }),
             "at '/policyServer/serviceAccount/name': 'a b' does not match pattern \
-             '^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$'",
+             '^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\\\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$'",
         ),
         (
             json!({ "delivery": "Auto", "gateway": { "enabled": true } }),
