@@ -350,14 +350,14 @@ mdbook:
 	@command -v mdbook > /dev/null || cargo install --quiet --locked mdbook@$(MDBOOK_VERSION)
 
 .PHONY: sbom
-sbom: ## what the policy, the gateway and the command line are made of, as CycloneDX
+sbom: ## what the policy, the gateway, the puller and the command line are made of, as CycloneDX
 	@command -v cargo-cyclonedx > /dev/null || cargo install --quiet --locked cargo-cyclonedx@$(CYCLONEDX_VERSION)
 	mkdir -p target/sbom
 	# It writes one beside each manifest.
 	cargo cyclonedx --quiet --format json --spec-version 1.5 --target $(TARGET)
 	mv flyte-secrets-policy.cdx.json target/sbom/
 	cargo cyclonedx --quiet --format json --spec-version 1.5
-	mv gateway/flyte-secret-gateway.cdx.json cli/flyte-secrets-cli.cdx.json target/sbom/
+	mv gateway/flyte-secret-gateway.cdx.json pull/flyte-secrets-pull.cdx.json cli/flyte-secrets-cli.cdx.json target/sbom/
 	rm -f *.cdx.json */*.cdx.json
 
 .PHONY: e2e-tests
