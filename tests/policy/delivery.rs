@@ -214,36 +214,6 @@ fn a_grant_of_the_pods_own_is_rejected() {
     }
 }
 
-/// A token for the secret gateway in a pod without annotations and labels, which could be added later.
-#[test]
-fn a_token_volume_for_the_gateway_is_rejected() {
-    let token = |audience: &str| {
-        let sources = json!([
-            { "serviceAccountToken": { "expirationSeconds": 3607, "path": "token" } },
-            { "serviceAccountToken": { "audience": audience, "expirationSeconds": 600, "path": "token" } },
-        ]);
-        let volumes = json!([{ "name": "t", "projected": { "sources": sources } }]);
-        let plain =
-            json!({ "metadata": { "name": "p" }, "spec": { "containers": [{ "name": "main", "image": "x" }] } });
-        with(plain, "/spec/volumes", volumes)
-    };
-    let message =
-        "container \"flyte-secrets\" or a token for the secret gateway is not what the policy grants; remove it";
-    let rejected = rejected(403, &format!("secrets cannot be injected: {message}"));
-    let accepted = json!({ "accepted": true });
-    let custom = pulling(json!({ "pull": { "audience": "https://tokens.example" } }));
-    let table = [
-        ("secret-gateway.flyte.org", json!({}), &rejected),
-        ("secret-gateway.flyte.org", pulling(json!({})), &rejected),
-        ("https://tokens.example", custom, &rejected),
-        ("https://tokens.example", json!({}), &accepted),
-        ("sts.amazonaws.com", pulling(json!({})), &accepted),
-    ];
-    for (audience, settings, answer) in table {
-        assert_eq!(create(&token(audience), &settings).0, *answer, "{audience} {settings}");
-    }
-}
-
 /// Names are looked up through the gateway, never values.
 #[test]
 fn names_are_looked_up_before_a_pod_is_let_in() {

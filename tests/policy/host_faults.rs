@@ -85,7 +85,7 @@ impl Place {
     fn not_json(self) -> Value {
         self.bad(match self {
             Self::Secret => "holds no `data` of strings; store the secret again",
-            Self::Gateway => "holds something else than a value; store the secret again",
+            Self::Gateway => "holds no value; store the secret again",
         })
     }
 }

@@ -549,7 +549,7 @@ fn expansions() {
 /// Ways to write a request: what is checked is what the text means. CVE-2024-7254 (nesting in protobuf).
 #[test]
 fn text_format() {
-    let file = "is not a file's name: up to 255 of a-z, A-Z, 0-9, '-', '_' and '.', and not '.' or '..'";
+    let file = "is not a valid file name; expected up to 255 of a-z, A-Z, 0-9, '-', '_' and '.', and not '.' or '..'";
     let spelt = [
         r"'\056\056\057x'",
         r"'\x2e\x2E/x'",

@@ -261,7 +261,7 @@ fn requests_that_managers_do_not_support() {
     let gcp_version = "is not a valid GCP version; expected a number, latest or an alias";
     let uri = "is not a valid Key Vault secret URI; expected https://VAULT.vault.azure.net/secrets/NAME";
     let azure_version = "is not a valid Key Vault version; expected letters and digits";
-    let file = "is not a file's name: up to 255 of a-z, A-Z, 0-9, '-', '_' and '.', and not '.' or '..'";
+    let file = "is not a valid file name; expected up to 255 of a-z, A-Z, 0-9, '-', '_' and '.', and not '.' or '..'";
     let long = "a".repeat(254);
     let vault_uri = "https://v.vault.azure.net/secrets/x";
     // Manager, request, how messages name it, reason.
@@ -364,7 +364,7 @@ fn requests_that_managers_do_not_support() {
 
     row("Embedded", "", "without group and key", "missing required field `key`");
     row("Embedded", "group:'db'", "\"db\"", "missing required field `key`");
-    let one_line = "is not a secret's key, which has no control characters";
+    let one_line = "is not a valid key; it must not contain control characters";
     row("Embedded", "key:'a\\nb' env_var:'A'", "\"a\\nb\"", &format!("key \"a\\nb\" {one_line}"));
     row("Embedded", "key:'k' mount_requirement:7", "\"k\"", all);
     row("Embedded", "key:'k' env_var:'A=B'", "\"k\"", &format!("env_var \"A=B\" {name}"));
@@ -602,7 +602,7 @@ fn kubernetes_secrets_without_a_value() {
 #[test]
 fn gateway_answers_without_a_value() {
     let empty = "an empty value";
-    let no_value = "something else than a value";
+    let no_value = "no value";
     let not_base64 = "a value that is not valid base64";
     let not_flytes = "a value that is not Flyte's {\"type\", \"value\"} JSON";
     let no_type = "a value of a type other than STRING and BINARY";

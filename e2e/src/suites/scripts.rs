@@ -359,8 +359,8 @@ fn embedded_refuses(policy: &Policy) -> Result<()> {
         let answer = ask_embedded(policy, &[(key, b"x")])?;
         let why = match *key {
             "" => "needs key",
-            key if key.contains(char::is_control) => "a secret's key, which has no control characters",
-            _ => "a file's name: up to 255 of a-z, A-Z, 0-9, '-', '_' and '.', and not '.' or '..'",
+            key if key.contains(char::is_control) => "a valid key; it must not contain control characters",
+            _ => "a valid file name; expected up to 255 of a-z, A-Z, 0-9, '-', '_' and '.', and not '.' or '..'",
         };
         refused(&answer, "Embedded: ", why).with_context(|| format!("{key:?}"))?;
     }
