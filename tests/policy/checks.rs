@@ -156,11 +156,9 @@ fn a_group_names_the_secret_and_the_key_its_property() {
     for (key, value) in [("password", "p"), ("port", "5432")] {
         assert_eq!(mutated(&answer(key))["spec"]["containers"][0]["env"][0]["value"], value);
     }
-    for (key, problem) in [
-        ("user", "does not have this property"),
-        ("nested", \"has no string there\"),
-        ("empty", \"has no string there\"),
-    ] {
+    for (key, problem) in
+        [("user", "does not have this property"), ("nested", "has no string there"), ("empty", "has no string there")]
+    {
         let reason = format!("Embedded: secret \"rds\" {problem}; store a JSON object with a string under {key:?}");
         assert_eq!(answer(key).0, not_injected(400, &format!("\"rds/{key}\""), &reason));
     }

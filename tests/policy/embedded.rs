@@ -403,8 +403,9 @@ fn a_twin_pulls_images_where_the_pod_is() {
     let organization = Scope { project: "", domain: "", ..ACME };
     for (name, scope) in [(NAMES[0], ACME), (NAMES[1], domain), (NAMES[2], domain), (NAMES[4], organization)] {
         let twin = image_pull_name(scope, "k");
-        let copy =
-            format!("secret \"k\" can be used as image pull secret after Secret flyte/{twin} is copied to namespace {HERE}");
+        let copy = format!(
+            "secret \"k\" can be used as image pull secret after Secret flyte/{twin} is copied to namespace {HERE}"
+        );
         let audit = format!("flyte.secrets/s0: Embedded {}", location(name));
         let asking = pod(&["key:'k'"]);
         let plain = with_variable(asking.clone(), "v");

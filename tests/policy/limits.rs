@@ -402,7 +402,10 @@ fn odd_requests() {
         row(
             "a NUL in a key of Embedded",
             payload(&pod(&["key:'k\\000'"]), &json!({})),
-            not_injected("\"k\\0\"", "Embedded: key \"k\\0\" is not a valid key; it must not contain control characters"),
+            not_injected(
+                "\"k\\0\"",
+                "Embedded: key \"k\\0\" is not a valid key; it must not contain control characters",
+            ),
         ),
     ]);
 }
