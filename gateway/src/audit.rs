@@ -11,15 +11,42 @@ use crate::access::pods::Bound;
 use crate::metrics::{self, Metrics};
 use crate::names::Kind;
 
-/// One read.
+/// One request: when it was answered and what it was, and what became of it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Line<T> {
+    #[serde(serialize_with = "rfc3339")]
+    time: SystemTime,
+    /// So that these lines can be told from others.
+    audit: &'static str,
+    #[serde(flatten)]
+    fields: T,
+    #[serde(rename = "durationMs", serialize_with = "milliseconds")]
+    duration: Duration,
+    outcome: &'static str,
+    code: u16,
+    /// How many requests of unauthenticated callers have no line since the last one that has.
+    #[serde(skip_serializing_if = "is_zero")]
+    unlogged: u64,
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome {
+    /// In one word: `ok` or the reason of the Status.
+    pub word: &'static str,
+    /// The HTTP status.
+    pub code: u16,
+    /// How long it took.
+    pub duration: Duration,
+    /// Whether the caller is authenticated.
+    pub authenticated: bool,
+}
+
+/// The fields of a read's line.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Line<'a> {
-    /// When it was answered.
-    #[serde(serialize_with = "rfc3339")]
-    pub time: SystemTime,
-    /// `read`, so that these lines can be told from others.
-    pub audit: &'static str,
+pub struct Read<'a> {
     /// Who; nobody if the caller is not known.
     pub user: Option<&'a str>,
     /// The user's groups.
@@ -36,16 +63,6 @@ pub struct Line<'a> {
     pub source: Option<&'static str>,
     /// Whether the provider was spared.
     pub cached: bool,
-    /// How long it took.
-    #[serde(rename = "durationMs", serialize_with = "milliseconds")]
-    pub duration: Duration,
-    /// What became of it, in one word: `ok` or the reason of the Status.
-    pub outcome: &'static str,
-    /// The HTTP status.
-    pub code: u16,
-    /// How many requests of callers who are not known have no line, since the last one that has.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub unlogged: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
@@ -53,15 +70,10 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// One pull.
+/// The fields of a pull's line.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Pull<'a> {
-    /// When it was answered.
-    #[serde(serialize_with = "rfc3339")]
-    pub time: SystemTime,
-    /// `pull`, so that these lines can be told from others.
-    pub audit: &'static str,
     /// Which pod; nothing if its token is not one of a pod.
     #[serde(flatten)]
     pub pod: Option<&'a Bound>,
@@ -69,16 +81,6 @@ pub struct Pull<'a> {
     pub scope: Option<&'a str>,
     /// What it was given, by the names in the store.
     pub names: &'a [String],
-    /// How long it took.
-    #[serde(rename = "durationMs", serialize_with = "milliseconds")]
-    pub duration: Duration,
-    /// What became of it, in one word: `ok` or the reason of the Status.
-    pub outcome: &'static str,
-    /// The HTTP status.
-    pub code: u16,
-    /// How many requests of callers who are not known have no line, since the last one that has.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub unlogged: u64,
 }
 
 fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
@@ -163,8 +165,25 @@ impl Log {
         Ok(Self { queue, strangers: Mutex::default() })
     }
 
-    /// Writes a line, soon.
-    pub fn write(&self, line: &impl Serialize) {
+    /// Writes the line of a read, soon.
+    pub fn read(&self, fields: &Read, outcome: Outcome) {
+        self.request("read", fields, outcome);
+    }
+
+    /// Writes the line of a pull, soon.
+    pub fn pull(&self, fields: &Pull, outcome: Outcome) {
+        self.request("pull", fields, outcome);
+    }
+
+    /// Writes a line, or counts it if its caller is not authenticated and there was such a line just before.
+    fn request(&self, audit: &'static str, fields: impl Serialize, outcome: Outcome) {
+        let Outcome { word, code, duration, authenticated } = outcome;
+        let Some(unlogged) = (if authenticated { Some(0) } else { self.sample() }) else { return };
+        let time = SystemTime::now();
+        self.write(&Line { time, audit, fields, duration, outcome: word, code, unlogged });
+    }
+
+    fn write(&self, line: &impl Serialize) {
         match encoded(line) {
             Ok(line) => self.queue.push(line),
             Err(error) => {
@@ -175,7 +194,7 @@ impl Log {
     }
 
     /// Whether it is time for a line about a caller who is not known, and how many there were since the last.
-    pub fn sample(&self) -> Option<u64> {
+    fn sample(&self) -> Option<u64> {
         let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
         if strangers.last.is_some_and(|last| last.elapsed() < SAMPLE) {
             strangers.unlogged += 1;

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
@@ -86,24 +86,9 @@ impl Drop for Trail<'_> {
         pulls.metrics.pulls_in_flight.dec();
         pulls.metrics.pulls.get_or_create(&ByResult { result: outcome }).inc();
         pulls.metrics.pull_seconds.observe(duration.as_secs_f64());
-        let unlogged = match self.pod {
-            Some(_) => 0,
-            None => match pulls.audit.sample() {
-                Some(unlogged) => unlogged,
-                None => return,
-            },
-        };
-        pulls.audit.write(&audit::Pull {
-            time: SystemTime::now(),
-            audit: "pull",
-            pod: self.pod.as_ref(),
-            scope: self.scope.as_deref(),
-            names: &self.names,
-            duration,
-            outcome,
-            code,
-            unlogged,
-        });
+        let pod = self.pod.as_ref();
+        let fields = audit::Pull { pod, scope: self.scope.as_deref(), names: &self.names };
+        pulls.audit.pull(&fields, audit::Outcome { word: outcome, code, duration, authenticated: pod.is_some() });
     }
 }
 

@@ -119,7 +119,7 @@ fn is_of_credentials(error: &SdkError<GetSecretValueError, HttpResponse>) -> boo
 }
 
 /// What Secrets Manager says in its own words.
-fn refused(error: &GetSecretValueError, raw: &HttpResponse) -> Failure {
+pub(super) fn refused(error: &GetSecretValueError, raw: &HttpResponse) -> Failure {
     let status = raw.status().as_u16();
     let code = error.code().unwrap_or_default();
     let said = || code_or_status(error.code(), status);

@@ -229,7 +229,7 @@ struct InnerCode {
 }
 
 /// What Key Vault says in its own words.
-fn refused(status: u16, raw: Option<&RawResponse>) -> Failure {
+pub(super) fn refused(status: u16, raw: Option<&RawResponse>) -> Failure {
     let error = raw.and_then(|raw| serde_json::from_slice::<Refusal>(raw.body()).ok()).unwrap_or_default().error;
     let said = || code_or_status(Some(&error.code), status);
     let inner = error.innererror.as_ref().map_or("", |inner| &inner.code);

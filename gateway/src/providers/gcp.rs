@@ -142,7 +142,7 @@ fn value(answer: AccessSecretVersionResponse) -> Answer {
     }
 }
 
-fn failure(error: &SdkError) -> Failure {
+pub(super) fn failure(error: &SdkError) -> Failure {
     if let Some(status) = error.status() {
         return refused(status, error);
     }

@@ -23,6 +23,8 @@ use crate::provider::{BoxFuture, Failure, Provider, Value};
 
 pub mod aws;
 pub mod azure;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod gcp;
 pub mod k8s;
 

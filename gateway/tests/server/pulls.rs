@@ -1,17 +1,24 @@
 //! Pulls: what pods get, which get nothing, and each way in which that fails.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::http::Method;
 use flyte_secrets_policy::answer::Head;
 use flyte_secrets_policy::grant::Grant;
 use flyte_secrets_policy::names::kubernetes::secret_name;
+use flyte_secrets_pull::{self as puller, Places};
+use http_body_util::Empty;
 use secret_gateway::provider::{Failure, Value as Secret};
 use serde_json::{Value, json};
 
 use crate::kit::Kit;
-use crate::kit::client::{Answer, Client};
-use crate::kit::memory::{CANARY, text};
+use crate::kit::authority::Authority;
+use crate::kit::client::{self, Answer, Client};
+use crate::kit::cluster::Cluster;
+use crate::kit::memory::{CANARY, Memory, text};
 use crate::status;
 
 const AUDIENCE: &str = "secret-gateway.flyte.org";
@@ -149,12 +156,29 @@ async fn who_is_not_the_pod_gets_nothing() {
     let unbound = json!({ "username": "system:serviceaccount:snacks-development:default", "extra": {} });
     cluster.token("unbound", AUDIENCE, unbound);
     cluster.token("deleted", AUDIENCE, user("default", "gone", "uid-0"));
+    let expired = json!({ "authenticated": false, "error": "service account token has expired" });
+    cluster.token_status("expired", AUDIENCE, expired);
+    // What an authenticator says that does not know audiences.
+    let any = json!({ "authenticated": true, "user": user("default", "a0", "uid-0") });
+    cluster.token_status("any audience", AUDIENCE, any);
     cluster.token("reused", AUDIENCE, user("default", "a0", "uid-1"));
     cluster.token("account", AUDIENCE, user("other", "a0", "uid-0"));
     own("terminating", &|pod| pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z"));
     own("finished", &|pod| pod["status"]["phase"] = json!("Succeeded"));
     own("failed", &|pod| pod["status"]["phase"] = json!("Failed"));
     own("plain", &|pod| pod["spec"]["initContainers"] = json!([{ "name": "other" }]));
+    // A grant that the policy does not look for, and so has not judged.
+    own("container", &|pod| {
+        pod["spec"]["containers"] = pod["spec"]["initContainers"].take();
+    });
+    own("ephemeral", &|pod| {
+        pod["spec"]["ephemeralContainers"] = pod["spec"]["initContainers"].take();
+    });
+    own("second", &|pod| {
+        let granted = pod["spec"]["initContainers"][0].take();
+        pod["spec"]["initContainers"] = json!([{ "name": "flyte-secrets" }, granted]);
+    });
+    own("scope", &|pod| pod["spec"]["initContainers"][0]["args"][6] = json!("acme/development/a__b"));
     own("malformed", &|pod| pod["spec"]["initContainers"][0]["args"] = json!(["pull", "--x"]));
     let tenant = Grant { project: "other".to_owned(), ..grant(&["a"], &[]) }.to_args();
     own("tenant", &|pod| pod["spec"]["initContainers"][0]["args"] = json!(tenant));
@@ -167,6 +191,8 @@ async fn who_is_not_the_pod_gets_nothing() {
     let table = [
         ("unknown", unauthorized, unknown.to_owned()),
         ("audience", unauthorized, unknown.to_owned()),
+        ("expired", unauthorized, unknown.to_owned()),
+        ("any audience", unauthorized, unknown.to_owned()),
         ("person", unauthorized, "the token is not bound to a pod".to_owned()),
         ("unbound", unauthorized, "the token is not bound to a pod".to_owned()),
         ("deleted", unauthorized, gone.to_owned()),
@@ -175,6 +201,14 @@ async fn who_is_not_the_pod_gets_nothing() {
         ("finished", forbidden, ended.to_owned()),
         ("failed", forbidden, ended.to_owned()),
         ("plain", forbidden, format!("{no_grant}it is missing")),
+        ("container", forbidden, format!("{no_grant}it is missing")),
+        ("ephemeral", forbidden, format!("{no_grant}it is missing")),
+        ("second", forbidden, format!("{no_grant}expected command `pull`")),
+        (
+            "scope",
+            forbidden,
+            format!("{no_grant}invalid value \"acme/development/a__b\" of option --scope: expected ORGANIZATION/DOMAIN/PROJECT"),
+        ),
         ("malformed", forbidden, format!("{no_grant}unknown option \"--x\"")),
         (
             "tenant",
@@ -211,6 +245,59 @@ async fn who_is_not_the_pod_gets_nothing() {
         assert_eq!((&line["outcome"], &line["names"]), (&json!(reason), &json!([])), "{line}");
     }
     assert_eq!(kit.memory.calls(), 0);
+}
+
+#[tokio::test]
+async fn the_token_and_the_pod_are_asked_about_each_time() {
+    let kit = start(PODS, &grant(&["a"], &[])).await;
+    let client = kit.pod().await;
+    assert_eq!(pull(&client, "good").await.status, 200);
+    // Granted something else: by a pod of the same name, which has another uid.
+    let mut other = pod(&grant(&["b"], &[]));
+    other["metadata"]["uid"] = json!("uid-1");
+    kit.cluster.object("pods", other);
+    assert_eq!(pull(&client, "good").await.status, 401);
+    kit.cluster.remove("pods", "snacks-development", "a0");
+    assert_eq!(pull(&client, "good").await.status, 401);
+    kit.cluster.object("pods", pod(&grant(&["a"], &[])));
+    assert_eq!(pull(&client, "good").await.status, 200);
+    kit.cluster.token_status("good", AUDIENCE, json!({ "authenticated": false }));
+    assert_eq!(pull(&client, "good").await.status, 401);
+    assert_eq!(kit.memory.asked(), [("us-east-2".to_owned(), name("a"))]);
+}
+
+#[tokio::test]
+async fn the_body_and_other_headers_of_a_pull_say_nothing() {
+    let kit = start(PODS, &grant(&["a"], &[])).await;
+    let client = kit.pod().await;
+    let wanted = pull(&client, "good").await;
+    let claims = [
+        ("x-remote-user", "system:serviceaccount:other:default"),
+        ("x-forwarded-for", "10.0.0.1"),
+        ("content-type", "application/json"),
+        ("accept", "text/html"),
+    ];
+    let claiming =
+        claims.iter().fold(client.with("authorization", "bearer good"), |it, (name, value)| it.with(name, value));
+    let scope = r#"{"scope":"acme/development/other","files":["b"],"pod":"a1","namespace":"other"}"#;
+    for (path, body) in [("/v1/pull", scope), ("/v1/pull", "\0\u{ff}"), ("/v1/pull?pod=a1&namespace=other&file=b", "")]
+    {
+        let answer = claiming.send_body(Method::POST, path, body).await.unwrap();
+        assert_eq!((answer.status, &answer.body), (200, &wanted.body), "{path} {body:?}");
+    }
+    assert_eq!(kit.memory.asked(), [("us-east-2".to_owned(), name("a"))]);
+}
+
+#[tokio::test]
+async fn http_1_is_spoken_too() {
+    let kit = start(PODS, &grant(&["a"], &[])).await;
+    let wanted = pull(&kit.pod().await, "good").await.body;
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let request = axum::http::Request::post("/v1/pull").header("host", "localhost");
+        let request = request.header("authorization", "Bearer good").body(Empty::new()).unwrap();
+        let (answer, _) = client::old(kit.pods_address(), &kit.server_authority, None, version, request).await.unwrap();
+        assert_eq!((answer.status, &answer.body), (200, &wanted));
+    }
 }
 
 #[tokio::test]
@@ -323,6 +410,53 @@ async fn many_pods_ask_a_provider_once() {
     assert_eq!(kit.memory.asked(), [("us-east-2".to_owned(), name("a"))]);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pods_that_start_while_the_gateway_is_away_have_their_secrets_once_it_is_back() {
+    const PODS_AT_ONCE: usize = 200;
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let authority = Authority::new("gateway-ca");
+    let granted = Grant {
+        gateway: format!("https://localhost:{port}"),
+        ca: authority.certificate.clone(),
+        patience: Duration::from_secs(60),
+        ..grant(&["a", "b"], &["c"])
+    };
+    let roots = tempfile::TempDir::new().unwrap();
+    let mut pullers = tokio::task::JoinSet::new();
+    let failed = Arc::new(AtomicUsize::new(0));
+    for number in 0..PODS_AT_ONCE {
+        let places = Places::under(&roots.path().join(number.to_string()));
+        for folder in [&places.files, &places.env, &places.token.parent().unwrap().to_owned()] {
+            std::fs::create_dir_all(folder).unwrap();
+        }
+        std::fs::write(&places.token, "good").unwrap();
+        let (granted, failed) = (granted.clone(), Arc::clone(&failed));
+        pullers.spawn_blocking(move || {
+            let gateway = puller::request::Gateway::new(&granted).unwrap();
+            let log = |_: &str| _ = failed.fetch_add(1, Ordering::Relaxed);
+            puller::run::run(&gateway, &granted, &places, &log).unwrap();
+            let read = |path: PathBuf| std::fs::read_to_string(path).unwrap();
+            (read(places.files.join("a")), read(places.files.join("b")), read(places.env_file()))
+        });
+    }
+    crate::eventually(async || failed.load(Ordering::Relaxed) >= PODS_AT_ONCE).await;
+    let lines = PODS.replace("127.0.0.1:0", &format!("127.0.0.1:{port}"));
+    let memory = Memory::default();
+    memory.behave(|name, _| (Duration::from_millis(200), Ok(text(&name.to_uppercase()))));
+    let kit = Kit::start_with(Cluster::start().await, memory, authority, &lines, |cluster| {
+        cluster.object("pods", pod(&granted));
+        cluster.token("good", AUDIENCE, user("default", "a0", "uid-0"));
+    })
+    .await;
+    let [a, b, c] = ["a", "b", "c"].map(|key| name(key).to_uppercase());
+    let wanted = (a, b, format!("v0='{c}'\n"));
+    let got = pullers.join_all().await;
+    assert!(got.len() == PODS_AT_ONCE && got.iter().all(|got| *got == wanted), "{:?}", got.first());
+    let mut asked = kit.memory.asked();
+    asked.sort();
+    assert_eq!(asked, ["a", "b", "c"].map(|key| ("us-east-2".to_owned(), name(key))), "one call for each secret");
+}
+
 #[tokio::test]
 async fn pulls_are_limited() {
     let limits = "  pullsPerNamespace: 1\n  maxSecrets: 2\n  maxBytes: 100\n";
@@ -337,8 +471,20 @@ async fn pulls_are_limited() {
     let mut busy = status(429, "TooManyRequests", "too many pulls of this namespace are under way; try again later");
     busy["details"] = json!({ "retryAfterSeconds": 1 });
     assert_eq!(pull(&client, "good").await.json(), busy);
+    // Each namespace has a limit of its own.
+    let mut elsewhere = pod(&Grant { project: "pizza".to_owned(), ..grant(&["z"], &[]) });
+    elsewhere["metadata"]["namespace"] = json!("pizza-development");
+    kit.cluster.object("pods", elsewhere);
+    let mut owner = user("default", "a0", "uid-0");
+    owner["username"] = json!("system:serviceaccount:pizza-development:default");
+    kit.cluster.token("elsewhere", AUDIENCE, owner);
+    let other = tokio::spawn({
+        let client = client.clone();
+        async move { pull(&client, "elsewhere").await }
+    });
+    crate::eventually(async || kit.memory.calls() == 2).await;
     kit.memory.release();
-    assert_eq!(first.await.unwrap().status, 200);
+    assert_eq!((first.await.unwrap().status, other.await.unwrap().status), (200, 200));
 
     let too_large = |message| status(413, "RequestEntityTooLarge", message);
     kit.cluster.object("pods", pod(&grant(&["a", "b", "c"], &[])));
