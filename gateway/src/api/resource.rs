@@ -230,7 +230,7 @@ fn cut(name: &str) -> &str {
 
 /// Objects begin with so many spaces. HTTP/2 (h2's `CHAIN_THRESHOLD`) copies the first bytes of a body into a buffer that
 /// it keeps, unwiped, for as long as the connection lasts, and sends the rest from where it is.
-const LEAD: usize = 256;
+pub(super) const LEAD: usize = 256;
 
 /// An object as it is answered.
 #[derive(Serialize)]
@@ -277,7 +277,8 @@ fn render(kind: Kind, name: &str, value: &Value) -> serde_json::Result<Response>
     Ok(response)
 }
 
-struct Wiped(Zeroizing<Vec<u8>>);
+/// Bytes that are wiped once they are sent.
+pub(super) struct Wiped(pub(super) Zeroizing<Vec<u8>>);
 
 impl AsRef<[u8]> for Wiped {
     fn as_ref(&self) -> &[u8] {

@@ -264,8 +264,11 @@ async fn once_a_value_has_expired_no_copy_of_it_is_left_in_the_whole_process() {
     }
     assert!(process.copies(wanted) > 0, "it is remembered");
     assert_eq!(process.calls.load(Ordering::Relaxed), 3);
-    // Neither in what the SDK, HTTP and TLS leave behind, nor in connections that are still open.
+    // Neither in what the SDK, HTTP and TLS leave behind, nor in connections that are still open, as both are.
     eventually(async || process.copies(wanted) == 0).await;
+    for client in [&process.client, &process.pod] {
+        assert_eq!(client.get("/readyz").await.status, 200);
+    }
     process.terminate();
     assert_eq!(process.end().await.status.code(), Some(0));
 }

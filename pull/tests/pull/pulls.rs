@@ -134,6 +134,34 @@ fn patience_ends() {
 }
 
 #[test]
+fn pauses_grow_by_chance_and_are_as_long_as_the_gateway_asks() {
+    let busy = |headers| status(503, headers, "ServiceUnavailable", "down");
+    let gateway = Gateway::start(vec![
+        busy(""),
+        busy("retry-after: 2\r\n"),
+        busy("retry-after: soon\r\n"),
+        busy("retry-after: 18446744073709551615\r\n"),
+    ]);
+    let (_root, places) = container();
+    let grant = grant(&gateway.address, &gateway.ca, &["a"], &[]);
+    let lines = RefCell::new(Vec::new());
+    let log = |line: &str| lines.borrow_mut().push((Instant::now(), line.to_owned()));
+    let failure = run::run(&Client::new(&grant).unwrap(), &grant, &places, &log).unwrap_err().to_string();
+    let end = Instant::now();
+    // A minute, which is what the last one comes to, is beyond the grant's patience.
+    assert_eq!(failure, "gave up after 20s: 503 ServiceUnavailable: down");
+    let lines = lines.into_inner();
+    let ranges = [0.2..=0.5, 2.0..=2.0, 1.0..=2.0];
+    assert_eq!(lines.len(), ranges.len(), "{lines:?}");
+    let next = lines.iter().map(|(at, _)| *at).skip(1).chain([end]);
+    for ((range, (at, line)), next) in ranges.into_iter().zip(&lines).zip(next) {
+        let pause: f64 = line.rsplit(' ').next().unwrap().trim_end_matches('s').parse().unwrap();
+        assert!(range.contains(&pause), "{line}");
+        assert!((next - *at).as_secs_f64() >= pause - 0.1, "{line}");
+    }
+}
+
+#[test]
 fn a_gateway_of_another_authority_gets_no_token() {
     let [gateway, other] = [(); 2].map(|()| Gateway::start(vec![http(200, "", &body(&[("a", b"x")], &[]))]));
     let (_root, places) = container();
