@@ -154,7 +154,7 @@ impl Log {
         std::thread::Builder::new().name("audit".to_owned()).spawn(move || {
             while let Some(line) = taken.next() {
                 if let Err(error) = out.write_all(&line) {
-                    tracing::error!(%error, "an audit line is lost");
+                    tracing::error!(%error, "audit line lost");
                     taken.metrics.audit_lost.inc();
                 }
                 taken.written(line.len());
@@ -187,7 +187,7 @@ impl Log {
         match encoded(line) {
             Ok(line) => self.queue.push(line),
             Err(error) => {
-                tracing::error!(%error, "an audit line is lost");
+                tracing::error!(%error, "audit line lost");
                 self.queue.metrics.audit_lost.inc();
             }
         }
@@ -214,7 +214,7 @@ impl Drop for Log {
         let waited = self.queue.changed.wait_timeout_while(state, FLUSH, |state| !state.ended);
         let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         if !state.ended {
-            tracing::error!(lines = state.lines.len(), "audit lines are lost: nobody takes them");
+            tracing::error!(lines = state.lines.len(), "audit lines lost: timed out writing them to standard output");
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::names::{self, Kind};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file cannot be read.
-    #[error("cannot read the configuration {path}: {source}")]
+    #[error("cannot read configuration {path}: {source}")]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -24,10 +24,10 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The file does not hold a configuration.
-    #[error("the configuration is not valid: {0}")]
+    #[error("invalid configuration: {0}")]
     Malformed(#[from] serde_yaml::Error),
     /// A value cannot be meant.
-    #[error("the configuration is not valid: {0}")]
+    #[error("invalid configuration: {0}")]
     Refused(String),
 }
 
@@ -467,27 +467,27 @@ impl Config {
         let too_little = numbers.into_iter().filter(|(_, is_zero)| *is_zero).map(|(key, _)| key);
         let too_short = times.iter().filter(|(_, time, least)| time < least).map(|(key, ..)| *key);
         if let Some(key) = too_little.chain(too_short).next() {
-            return Err(Error::Refused(format!("{key} must be more than zero")));
+            return Err(Error::Refused(format!("`{key}` must be greater than 0")));
         }
         if let Some((key, ..)) = times.iter().find(|(_, time, _)| *time > LONGEST) {
-            return Err(Error::Refused(format!("{key} must not be more than an hour")));
+            return Err(Error::Refused(format!("`{key}` must not exceed 1h")));
         }
         if limits.unverified > limits.connections {
-            return Err(Error::Refused("limits.unverified must not be more than limits.connections".to_owned()));
+            return Err(Error::Refused("`limits.unverified` must not exceed `limits.connections`".to_owned()));
         }
         for kind in Kind::STORES {
             for place in self.providers.places(kind) {
                 if !names::is_place(place) {
                     let (key, what) = (kind.places_key(), kind.place());
-                    return Err(Error::Refused(format!("providers.{key}: {place:?} is no {what}")));
+                    return Err(Error::Refused(format!("`providers.{key}`: invalid {what} {place:?}")));
                 }
             }
         }
         if let Some(pods) = &self.pods {
-            let (kind, place) = pods.store().map_err(|error| Error::Refused(format!("pods.settings: {error}")))?;
+            let (kind, place) = pods.store().map_err(|error| Error::Refused(format!("`pods.settings`: {error}")))?;
             if !self.providers.places(kind).contains(&place) {
                 let (key, what) = (kind.places_key(), kind.place());
-                let problem = format!("pods.settings name the {what} {place:?}, which is missing in providers.{key}");
+                let problem = format!("`pods.settings`: missing {what} {place:?} in `providers.{key}`");
                 return Err(Error::Refused(problem));
             }
         }
@@ -559,14 +559,14 @@ mod tests {
         let table = [
             ("tsl: {}", "unknown field `tsl`"),
             ("cache: { tll: 30s }", "unknown field `tll`"),
-            ("cache: { ttl: 2h }", "cache.ttl must not be more than an hour"),
-            ("reads: { concurrency: 0 }", "reads.concurrency must be more than zero"),
-            ("reads: { breaker: { pause: 0s } }", "reads.breaker.pause must be more than zero"),
-            ("providers: { aws: { regions: ['EU west'] } }", "providers.aws.regions: \"EU west\" is no region"),
+            ("cache: { ttl: 2h }", "`cache.ttl` must not exceed 1h"),
+            ("reads: { concurrency: 0 }", "`reads.concurrency` must be greater than 0"),
+            ("reads: { breaker: { pause: 0s } }", "`reads.breaker.pause` must be greater than 0"),
+            ("providers: { aws: { regions: ['EU west'] } }", "`providers.aws.regions`: invalid region \"EU west\""),
             ("providers: { aws: {} }", "missing field `regions`"),
-            ("limits: { unverified: 0 }", "limits.unverified must be more than zero"),
-            ("limits: { connections: 9 }", "limits.unverified must not be more than limits.connections"),
-            ("workers: 0", "workers must be more than zero"),
+            ("limits: { unverified: 0 }", "`limits.unverified` must be greater than 0"),
+            ("limits: { connections: 9 }", "`limits.unverified` must not exceed `limits.connections`"),
+            ("workers: 0", "`workers` must be greater than 0"),
         ];
         for (lines, wanted) in table {
             let refused = Config::parse(&format!("{LEAST}{lines}\n")).unwrap_err().to_string();

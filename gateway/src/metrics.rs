@@ -155,49 +155,45 @@ impl Metrics {
             reloads: Family::default(),
         };
         let registry = &mut metrics.registry;
-        registry.register("requests", "Reads that were answered", metrics.requests.clone());
+        registry.register("requests", "Reads answered", metrics.requests.clone());
         registry.register("request_seconds", "Time until a read was answered", metrics.request_seconds.clone());
-        registry.register("in_flight", "Reads that are not answered yet", metrics.in_flight.clone());
-        registry.register("reads", "Where answers came from", metrics.reads.clone());
+        registry.register("in_flight", "Reads in flight", metrics.in_flight.clone());
+        registry.register("reads", "Reads by source of the answer", metrics.reads.clone());
         registry.register(
             "provider_seconds",
-            "Time until a provider answered, retries included",
+            "Time until a provider answered, including retries",
             metrics.provider_seconds.clone(),
         );
-        registry.register(
-            "provider_in_flight",
-            "Reads that a provider is being asked",
-            metrics.provider_in_flight.clone(),
-        );
+        registry.register("provider_in_flight", "Provider calls in flight", metrics.provider_in_flight.clone());
         registry.register(
             "breaker",
-            "Whether a place counts as down: 0 no, 1 tried again, 2 yes",
+            "State of the circuit breaker: 0 closed, 1 half-open, 2 open",
             metrics.breaker.clone(),
         );
-        registry.register("cache_entries", "Answers that are remembered", metrics.cache_entries.clone());
-        registry.register("cache_bytes", "Weight of the answers that are remembered", metrics.cache_bytes.clone());
-        registry.register("access_reviews", "Answers of SubjectAccessReviews", metrics.reviews.clone());
-        registry.register("unauthenticated", "Requests whose caller is not known", metrics.unauthenticated.clone());
-        registry.register("audit_lost", "Audit lines that were not written", metrics.audit_lost.clone());
+        registry.register("cache_entries", "Entries in the cache", metrics.cache_entries.clone());
+        registry.register("cache_bytes", "Size of the cache in bytes", metrics.cache_bytes.clone());
+        registry.register("access_reviews", "SubjectAccessReviews by result", metrics.reviews.clone());
+        registry.register("unauthenticated", "Unauthenticated requests", metrics.unauthenticated.clone());
+        registry.register("audit_lost", "Audit lines lost", metrics.audit_lost.clone());
         registry.register(
             "audit_queued_bytes",
-            "Audit lines that are not written yet",
+            "Bytes of audit lines waiting to be written",
             metrics.audit_queued_bytes.clone(),
         );
         registry.register(
             "certificate_expiry_timestamp_seconds",
-            "When the server's certificate expires, in seconds since 1970",
+            "Expiry of the serving certificate, in seconds since 1970",
             metrics.certificate_expiry.clone(),
         );
         registry.register(
             "connections_evicted",
-            "Idle connections of unverified peers that made room for newcomers",
+            "Idle connections of unverified peers closed to make room",
             metrics.evictions.clone(),
         );
-        registry.register("pulls", "Pulls of pods that were answered", metrics.pulls.clone());
+        registry.register("pulls", "Pulls answered", metrics.pulls.clone());
         registry.register("pull_seconds", "Time until a pull was answered", metrics.pull_seconds.clone());
-        registry.register("pulls_in_flight", "Pulls that are not answered yet", metrics.pulls_in_flight.clone());
-        registry.register("reloads", "Looks at certificates and authorities", metrics.reloads.clone());
+        registry.register("pulls_in_flight", "Pulls in flight", metrics.pulls_in_flight.clone());
+        registry.register("reloads", "Reloads of certificates and authorities by result", metrics.reloads.clone());
         Arc::new(metrics)
     }
 

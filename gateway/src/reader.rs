@@ -31,21 +31,16 @@ pub enum Failed {
     #[error(transparent)]
     Provider(#[from] Failure),
     /// Too many reads of the provider at once.
-    #[error("too many reads of this provider are under way; try again later")]
+    #[error("too many concurrent reads of this provider; retry later")]
     Busy,
     /// The place has failed repeatedly.
-    #[error("the {place} has failed repeatedly and is left alone for a moment; try again later")]
-    Down {
-        /// What it is.
-        place: &'static str,
-        /// How long it is left alone.
-        pause: Duration,
-    },
+    #[error("circuit breaker open after repeated failures; retrying in {0}")]
+    Down(humantime::Duration),
     /// Nothing is configured for the kind or the place.
-    #[error("no provider is configured for it")]
+    #[error("no provider configured for this name")]
     Unserved,
     /// A defect of the gateway.
-    #[error("the gateway failed while it read the secret; the operator finds the reason in its log")]
+    #[error("internal error; see the gateway's log")]
     Broken,
 }
 
@@ -155,7 +150,7 @@ impl Reader {
             (outcome.map_err(|failed| Failed::clone(&failed)).and_then(Entry::open), source)
         });
         task.await.unwrap_or_else(|error| {
-            tracing::error!(%error, "a read has panicked");
+            tracing::error!(%error, "read panicked");
             (Err(Failed::Broken), Source::Provider)
         })
     }

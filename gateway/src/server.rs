@@ -45,7 +45,7 @@ pub enum Error {
     #[error(transparent)]
     Tls(#[from] tls::Error),
     /// It cannot write audit lines.
-    #[error("cannot start a thread for the audit log: {0}")]
+    #[error("cannot start the audit log's thread: {0}")]
     Audit(std::io::Error),
     /// The policy's settings do not say where secrets are.
     #[error(transparent)]
@@ -93,7 +93,7 @@ impl Server {
         let tls = Arc::new(certificate.server_config()?);
         let trust = (|| Trust::load(&cluster))
             .retry(ConstantBuilder::default().with_delay(START.0).with_max_times(START.1))
-            .notify(|error, _| tracing::warn!(%error, "the front proxy's authority is not known yet"))
+            .notify(|error, _| tracing::warn!(%error, "cannot load the front proxy's authority; retrying"))
             .await?;
 
         let metrics = Metrics::new();
@@ -200,9 +200,9 @@ async fn refresh_certificate(certificate: Arc<Certificate>, pause: Duration, met
         let outcome = certificate.refresh();
         metrics::reloaded(&metrics, &outcome);
         match outcome {
-            Ok(true) => tracing::info!("the server's certificate has changed"),
+            Ok(true) => tracing::info!("serving certificate reloaded"),
             Ok(false) => {}
-            Err(error) => tracing::error!(%error, "the server keeps its old certificate"),
+            Err(error) => tracing::error!(%error, "cannot reload the serving certificate; keeping the current one"),
         }
     }
 }
@@ -215,9 +215,11 @@ async fn follow_authority(gateway: Arc<Gateway>, cluster: kube::Client, silence:
             let outcome = seen.and_then(|source| gateway.front_proxy.learn(source));
             metrics::reloaded(&gateway.metrics, &outcome);
             match outcome {
-                Ok(true) => tracing::info!("the front proxy's authority has changed"),
+                Ok(true) => tracing::info!("front proxy's authority reloaded"),
                 Ok(false) => {}
-                Err(error) => tracing::error!(%error, "the front proxy's old authority stays"),
+                Err(error) => {
+                    tracing::error!(%error, "cannot reload the front proxy's authority; keeping the current one")
+                }
             }
         }
     }

@@ -41,24 +41,24 @@ const VERIFIED_FOR: Duration = Duration::from_secs(60);
 pub enum Error {
     /// It cannot be read.
     #[error(
-        "cannot read the ConfigMap {NAMESPACE}/{CONFIG_MAP}; the gateway's service account needs the Role \
-         extension-apiserver-authentication-reader there: {0}"
+        "cannot read ConfigMap {NAMESPACE}/{CONFIG_MAP}: {0}; bind the gateway's service account to the Role \
+         extension-apiserver-authentication-reader"
     )]
     Unreadable(#[from] Box<kube::Error>),
     /// It cannot be watched.
     #[error(
-        "cannot watch the ConfigMap {NAMESPACE}/{CONFIG_MAP}; the gateway's service account needs the Role \
-         extension-apiserver-authentication-reader there: {0}"
+        "cannot watch ConfigMap {NAMESPACE}/{CONFIG_MAP}: {0}; bind the gateway's service account to the Role \
+         extension-apiserver-authentication-reader"
     )]
     Unwatched(#[from] Box<watcher::Error>),
     /// The API server does not answer.
-    #[error("cannot read the ConfigMap {NAMESPACE}/{CONFIG_MAP}: the API server did not answer in time")]
+    #[error("cannot read ConfigMap {NAMESPACE}/{CONFIG_MAP}: timed out waiting for the API server")]
     Slow,
     /// It lacks something: the aggregation layer is off.
-    #[error("the ConfigMap {NAMESPACE}/{CONFIG_MAP} has no {0}; the cluster's aggregation layer must be on")]
+    #[error("missing {0} in ConfigMap {NAMESPACE}/{CONFIG_MAP}; enable the cluster's aggregation layer")]
     Missing(&'static str),
     /// It holds something else.
-    #[error("{0} in the ConfigMap {NAMESPACE}/{CONFIG_MAP} cannot be used: {1}")]
+    #[error("invalid {0} in ConfigMap {NAMESPACE}/{CONFIG_MAP}: {1}")]
     Malformed(&'static str, String),
 }
 
@@ -66,16 +66,16 @@ pub enum Error {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Unknown {
     /// The connection has no client certificate.
-    #[error("only the API server's aggregation layer may connect, with its client certificate")]
+    #[error("missing client certificate; only the API server's aggregation layer may connect")]
     NoCertificate,
     /// It is not of the authority, or not valid now.
-    #[error("the client certificate is not one of the front proxy's authority, or not valid now")]
+    #[error("invalid client certificate: expired, or not issued by the front proxy's authority")]
     Untrusted,
     /// It is somebody else's.
-    #[error("the client certificate's common name is none of requestheader-allowed-names")]
+    #[error("common name of the client certificate is not in requestheader-allowed-names")]
     NotAllowed,
     /// The headers name nobody.
-    #[error("the front proxy names no user")]
+    #[error("missing user name in the front proxy's headers")]
     NoUser,
 }
 
@@ -220,7 +220,7 @@ fn list(source: &BTreeMap<String, String>, key: &'static str) -> Result<Vec<Stri
 }
 
 fn headers(source: &BTreeMap<String, String>, key: &'static str) -> Result<Vec<HeaderName>, Error> {
-    let name = |name: &String| name.parse().map_err(|_| Error::Malformed(key, format!("{name:?} is no header")));
+    let name = |name: &String| name.parse().map_err(|_| Error::Malformed(key, format!("invalid header name {name:?}")));
     list(source, key)?.iter().map(name).collect()
 }
 
@@ -313,13 +313,13 @@ mod tests {
 
     #[test]
     fn a_config_map_that_does_not_say_whom_to_believe_is_refused() {
-        const MAP: &str = "in the ConfigMap kube-system/extension-apiserver-authentication";
+        const MAP: &str = "in ConfigMap kube-system/extension-apiserver-authentication";
         let (ca, user) = ("requestheader-client-ca-file", "requestheader-username-headers");
         let no_pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         let table = [
-            (vec![], "has no requestheader-client-ca-file; the cluster's aggregation layer must be on".to_owned()),
-            (vec![(ca, ""), (user, r#"["X-Remote-User"]"#)], format!("{ca} {MAP} cannot be used")),
-            (vec![(ca, no_pem), (user, r#"["X-Remote-User"]"#)], format!("{ca} {MAP} cannot be used")),
+            (vec![], format!("missing {ca} {MAP}; enable the cluster's aggregation layer")),
+            (vec![(ca, ""), (user, r#"["X-Remote-User"]"#)], format!("invalid {ca} {MAP}: ")),
+            (vec![(ca, no_pem), (user, r#"["X-Remote-User"]"#)], format!("invalid {ca} {MAP}: ")),
         ];
         for (data, wanted) in table {
             let data = data.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();

@@ -235,7 +235,7 @@ impl Status {
             Failed::Provider(Failure::Slow) => new(StatusCode::GATEWAY_TIMEOUT, "Timeout"),
             Failed::Provider(Failure::BadName(_)) => new(StatusCode::BAD_REQUEST, "BadRequest"),
             Failed::Provider(Failure::Unreachable(_) | Failure::Garbage(_)) => unavailable(),
-            Failed::Down { pause, .. } => unavailable().retry_after(*pause),
+            Failed::Down(pause) => unavailable().retry_after(**pause),
             Failed::Broken => new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
         }
     }

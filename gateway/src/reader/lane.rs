@@ -84,7 +84,7 @@ impl Lane {
     }
 
     fn is_up(&self) -> Result<(), Failed> {
-        let down = || Failed::Down { place: self.kind.place(), pause: self.pause };
+        let down = || Failed::Down(self.pause.into());
         self.breaker.is_call_permitted().then_some(()).ok_or_else(down)
     }
 
@@ -111,7 +111,7 @@ impl Lane {
         if let Err(Failed::Provider(failure)) = &outcome
             && is_noteworthy(failure)
         {
-            tracing::warn!(kind = self.kind.name(), place = self.place, %failure, "a provider has failed");
+            tracing::warn!(kind = self.kind.name(), place = self.place, %failure, "provider call failed");
         }
         outcome
     }
@@ -128,7 +128,7 @@ impl Lane {
         match call.await {
             Ok(outcome) => outcome.map_err(Failed::from),
             Err(error) => {
-                tracing::error!(%error, "a call of a provider has panicked");
+                tracing::error!(%error, "provider call panicked");
                 Err(Failed::Broken)
             }
         }

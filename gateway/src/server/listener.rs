@@ -97,7 +97,10 @@ impl Listener {
         drop(socket);
         let ending = async { while connections.join_next().await.is_some() {} };
         if timeout(grace, ending).await.is_err() {
-            tracing::warn!(connections = connections.len(), "the grace has passed with requests under way");
+            tracing::warn!(
+                connections = connections.len(),
+                "shutdown grace period exceeded; closing connections with requests in flight"
+            );
         }
         connections.shutdown().await;
     }
@@ -107,7 +110,7 @@ impl Listener {
         let _ = stream.set_nodelay(true);
         let evicted = Arc::clone(&place.evicted);
         tokio::select! {
-            () = evicted.notified() => tracing::debug!(listener = self.name, "a connection made room for another"),
+            () = evicted.notified() => tracing::debug!(listener = self.name, "connection evicted to make room for another"),
             () = self.secure(stream, place, stopped) => {}
         }
     }
@@ -128,8 +131,8 @@ impl Listener {
                 let speaks_h2 = session.alpn_protocol() == Some(b"h2");
                 self.http(stream, peer, speaks_h2, place, stopped).await;
             }
-            Ok(Err(error)) => tracing::debug!(%error, "a handshake has failed"),
-            Err(_) => tracing::debug!("a handshake took too long"),
+            Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+            Err(_) => tracing::debug!("TLS handshake timed out"),
         }
     }
 
@@ -188,7 +191,7 @@ impl Listener {
             }
         };
         if let Some(Err(error)) = outcome {
-            tracing::debug!(%error, "a connection has ended early");
+            tracing::debug!(%error, "connection failed");
         }
     }
 

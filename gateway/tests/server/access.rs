@@ -11,9 +11,9 @@ use crate::kit::cluster::{Cluster, Verdict};
 use crate::kit::{FRONT_PROXY, Kit, USER, client};
 use crate::{aws, eventually, status, status_of};
 
-const NO_CERTIFICATE: &str = "only the API server's aggregation layer may connect, with its client certificate";
-const UNTRUSTED: &str = "the client certificate is not one of the front proxy's authority, or not valid now";
-const NOT_ALLOWED: &str = "the client certificate's common name is none of requestheader-allowed-names";
+const NO_CERTIFICATE: &str = "missing client certificate; only the API server's aggregation layer may connect";
+const UNTRUSTED: &str = "invalid client certificate: expired, or not issued by the front proxy's authority";
+const NOT_ALLOWED: &str = "common name of the client certificate is not in requestheader-allowed-names";
 
 #[tokio::test]
 async fn a_caller_without_the_front_proxys_certificate_gets_401_whatever_it_says_of_itself() {
@@ -45,7 +45,7 @@ async fn the_front_proxy_must_name_a_user() {
     let kit = Kit::start("").await;
     let nameless = kit.connect(Some(&kit.authority.client(FRONT_PROXY))).await;
     let answer = nameless.get(&aws("key")).await;
-    assert_eq!(answer.json(), status(401, "Unauthorized", "the front proxy names no user"));
+    assert_eq!(answer.json(), status(401, "Unauthorized", "missing user name in the front proxy's headers"));
     assert_eq!(nameless.user("").get(&aws("key")).await.status, 401);
     assert_eq!(kit.memory.calls(), 0);
 }
@@ -182,7 +182,7 @@ async fn users_may_have_groups_of_a_mebibyte() {
 async fn no_server_starts_in_a_cluster_whose_aggregation_layer_is_off() {
     let trust = secret_gateway::access::front_proxy::Trust::load(&Cluster::start().await.client()).await;
     let error = trust.unwrap_err().to_string();
-    assert!(error.starts_with("cannot read the ConfigMap kube-system/extension-apiserver-authentication"), "{error}");
+    assert!(error.starts_with("cannot read ConfigMap kube-system/extension-apiserver-authentication"), "{error}");
 }
 
 #[tokio::test]
@@ -224,7 +224,7 @@ async fn who_is_denied_gets_403_and_no_provider_hears_of_it() {
     let answer = kit.client().await.get(&aws("key")).await;
     let message = format!(
         "User \"{USER}\" cannot get resource \"awssecrets\" in API group \"secret-gateway.flyte.org\" at the cluster \
-         scope: the cluster does not allow it (reason: \"no RBAC policy matched\")"
+         scope: denied by the cluster (reason: \"no RBAC policy matched\")"
     );
     assert_eq!((answer.status, answer.json()), (403, status_of("key", 403, "Forbidden", &message)));
     assert_eq!(kit.memory.calls(), 0);
@@ -235,18 +235,14 @@ async fn a_cluster_that_cannot_say_means_503_is_not_remembered_and_no_provider_h
     let kit = Kit::start("access: { timeout: 400ms }").await;
     let client = kit.client().await;
     let table = [
-        (Verdict::Fail(500), "it answered with an error"),
-        (
-            Verdict::Fail(403),
-            "the gateway may not create subjectaccessreviews: grant its service account \
-             create on them",
-        ),
-        (Verdict::Stall(Duration::from_secs(5)), "it did not answer in time"),
+        (Verdict::Fail(500), "the API server returned an error"),
+        (Verdict::Fail(403), "the gateway's service account must be allowed to create subjectaccessreviews"),
+        (Verdict::Stall(Duration::from_secs(5)), "timed out waiting for the API server"),
     ];
     for (verdict, why) in table {
         kit.cluster.judge(move |_| verdict.clone());
         let answer = client.get(&aws("key")).await;
-        let message = format!("the API server could not say whether this is allowed ({why}); try again later");
+        let message = format!("cannot check access: {why}; retry later");
         let mut wanted = status_of("key", 503, "ServiceUnavailable", &message);
         wanted["details"]["retryAfterSeconds"] = json!(1);
         assert_eq!((answer.status, answer.json(), answer.header("retry-after")), (503, wanted, Some("1")));
@@ -299,7 +295,7 @@ async fn metrics_on_the_apis_port_are_for_who_may_get_them() {
     );
     kit.cluster.judge(|_| Verdict::Deny(""));
     let eve = kit.connect(Some(&kit.authority.client(FRONT_PROXY))).await.user("eve");
-    let message = "User \"eve\" cannot get path \"/metrics\" at the cluster scope: the cluster does not allow it \
+    let message = "User \"eve\" cannot get path \"/metrics\" at the cluster scope: denied by the cluster \
                    (reason: \"\")";
     assert_eq!(eve.get("/metrics").await.json(), status(403, "Forbidden", message));
 }

@@ -234,7 +234,7 @@ async fn who_may_not_read_does_not_learn_what_is_served() {
     let client = kit.client().await;
     let message = format!(
         "User \"{USER}\" cannot get resource \"awssecrets\" in API group \"secret-gateway.flyte.org\" at the cluster \
-         scope: the cluster does not allow it (reason: \"\")"
+         scope: denied by the cluster (reason: \"\")"
     );
     assert_eq!(client.get(&aws("key")).await.json(), status_of("key", 403, "Forbidden", &message));
     let elsewhere = client.get(&format!("{API}/awssecrets/ap-south-1:u__org__key")).await.json();

@@ -75,7 +75,7 @@ fn a_configuration_that_cannot_be_meant_ends_it_with_the_reason() {
 
     let missing = gateway().args(["--config", "/nowhere"]).output().unwrap();
     assert_eq!(missing.status.code(), Some(1));
-    assert!(text(&missing.stderr).contains("cannot read the configuration /nowhere"), "{missing:?}");
+    assert!(text(&missing.stderr).contains("cannot read configuration /nowhere"), "{missing:?}");
 }
 
 #[test]
@@ -85,8 +85,7 @@ fn a_limit_of_open_files_that_is_too_low_ends_it_with_the_reason() {
     std::fs::write(&file, "tls: { certFile: a, keyFile: b }").unwrap();
     let refused = limited("-n 512").arg("--config").arg(&file).output().unwrap();
     assert_eq!(refused.status.code(), Some(1));
-    let message =
-        "the limit of open files is 512, but limits.connections needs 5120; raise the one or reduce the other";
+    let message = "limit of open files is 512, but `limits.connections` requires 5120; raise the limit or lower `limits.connections`";
     assert!(text(&refused.stderr).contains(message), "{refused:?}");
 }
 

@@ -184,25 +184,25 @@ async fn who_is_not_the_pod_gets_nothing() {
     own("tenant", &|pod| pod["spec"]["initContainers"][0]["args"] = json!(tenant));
 
     let (unauthorized, forbidden) = ((401, "Unauthorized"), (403, "Forbidden"));
-    let unknown = "the token is invalid, expired or for another audience";
-    let gone = "the token's pod does not exist any more";
-    let ended = "the pod has ended or is being deleted";
-    let no_grant = "the pod has no init container \"flyte-secrets\" with a grant: ";
+    let unknown = "invalid token: unknown, expired or for another audience";
+    let gone = "pod of the token not found; it was deleted or replaced";
+    let ended = "pod has completed or is being deleted";
+    let no_grant = "no valid grant in init container \"flyte-secrets\": ";
     let table = [
         ("unknown", unauthorized, unknown.to_owned()),
         ("audience", unauthorized, unknown.to_owned()),
         ("expired", unauthorized, unknown.to_owned()),
         ("any audience", unauthorized, unknown.to_owned()),
-        ("person", unauthorized, "the token is not bound to a pod".to_owned()),
-        ("unbound", unauthorized, "the token is not bound to a pod".to_owned()),
+        ("person", unauthorized, "token is not bound to a pod; expected a projected service account token".to_owned()),
+        ("unbound", unauthorized, "token is not bound to a pod; expected a projected service account token".to_owned()),
         ("deleted", unauthorized, gone.to_owned()),
         ("reused", unauthorized, gone.to_owned()),
         ("terminating", forbidden, ended.to_owned()),
         ("finished", forbidden, ended.to_owned()),
         ("failed", forbidden, ended.to_owned()),
-        ("plain", forbidden, format!("{no_grant}it is missing")),
-        ("container", forbidden, format!("{no_grant}it is missing")),
-        ("ephemeral", forbidden, format!("{no_grant}it is missing")),
+        ("plain", forbidden, format!("{no_grant}container not found")),
+        ("container", forbidden, format!("{no_grant}container not found")),
+        ("ephemeral", forbidden, format!("{no_grant}container not found")),
         ("second", forbidden, format!("{no_grant}expected command `pull`")),
         (
             "scope",
@@ -378,10 +378,10 @@ async fn what_the_store_says_is_told_by_key() {
 async fn an_api_server_that_does_not_answer_is_503() {
     let kit = start(PODS, &grant(&["a"], &[])).await;
     let client = kit.pod().await;
-    let says = |why| format!("the API server could not say which pod this is ({why}); try again later");
+    let says = |why| format!("cannot identify the pod: {why}; retry later");
     let table = [
-        (500, says("it answered with an error")),
-        (403, says("the gateway's service account needs create tokenreviews and get pods")),
+        (500, says("the API server returned an error")),
+        (403, says("the gateway's service account must be allowed to create tokenreviews and get pods")),
     ];
     for (code, message) in table {
         kit.cluster.fail(Some(code));

@@ -248,7 +248,7 @@ async fn a_read_that_found_no_room_says_when_to_come_again() {
     }
     let start = Instant::now();
     let answer = client.get(&aws("two")).await;
-    let message = "too many reads of this provider are under way; try again later";
+    let message = "too many concurrent reads of this provider; retry later";
     let mut wanted = status_of("two", 429, "TooManyRequests", message);
     wanted["details"]["retryAfterSeconds"] = json!(1);
     assert_eq!((answer.status, answer.json(), answer.header("retry-after")), (429, wanted, Some("1")));
@@ -274,7 +274,7 @@ async fn a_place_that_is_down_is_left_alone_and_tried_again_later() {
     }
     breaker(2).await;
     let answer = client.get(&aws("key")).await;
-    let message = "the region has failed repeatedly and is left alone for a moment; try again later";
+    let message = "circuit breaker open after repeated failures; retrying in 400ms";
     let mut wanted = status_of("key", 503, "ServiceUnavailable", message);
     wanted["details"]["retryAfterSeconds"] = json!(1);
     assert_eq!((answer.json(), kit.memory.calls()), (wanted, 3));

@@ -59,7 +59,7 @@ fn nothing_is_there_before_all_of_it_is() {
     let mut staged = Staged::default();
     staged.add(&a, 0o444, &mut &b"new"[..], 3).unwrap();
     let error = staged.add(&b, 0o400, &mut &b"sho"[..], 4).unwrap_err();
-    assert_eq!(error.to_string(), "the answer was cut off: unexpected end of file");
+    assert_eq!(error.to_string(), "incomplete response: unexpected end of file");
     drop(staged);
     assert_eq!(listing(folder.path()), both);
 }

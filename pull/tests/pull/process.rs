@@ -33,9 +33,9 @@ fn it_ends_with_what_became_of_it() {
     let impatient = Grant { patience: std::time::Duration::from_secs(1), ..granted(&down) };
     let table = [
         (args(&good), 0, "pulled 1 as files and 1 as variables; 2 files written\n".to_owned()),
-        (args(&bad), 1, format!("secrets not pulled: 404 NotFound: {message}\n")),
-        (impatient.to_args(), 1, format!("secrets not pulled: gave up after 1s: {unavailable}\n")),
-        (vec!["pull".to_owned()], 1, "secrets not pulled: missing required option --scope\n".to_owned()),
+        (args(&bad), 1, format!("cannot pull secrets: 404 NotFound: {message}\n")),
+        (impatient.to_args(), 1, format!("cannot pull secrets: timed out after 1s: {unavailable}\n")),
+        (vec!["pull".to_owned()], 1, "cannot pull secrets: missing required option --scope\n".to_owned()),
         (vec!["ready".to_owned()], 1, String::new()),
     ];
     for (args, code, log) in table {

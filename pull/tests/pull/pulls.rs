@@ -72,8 +72,8 @@ fn what_may_pass_is_tried_again() {
         "attempt 1 failed: cannot reach the secret gateway: ",
         "attempt 2 failed: 503 ServiceUnavailable: the provider is down [0m",
         "attempt 3 failed: 429 TooManyRequests: busy",
-        "attempt 4 failed: 504 : the answer is not a Status",
-        "attempt 5 failed: the answer was cut off: ",
+        "attempt 4 failed: 504 : no Status in the response",
+        "attempt 5 failed: incomplete response: ",
     ];
     assert_eq!(lines.len(), wanted.len(), "{lines:?}");
     for (line, wanted) in lines.iter().zip(wanted) {
@@ -89,7 +89,7 @@ fn what_cannot_pass_ends_it_at_once() {
     let longer = [body(&[("a", b"x")], &[("v0", b"y")]), b"z".to_vec()].concat();
     let variable = |problem| format!("secret \"k\" cannot be a variable: {problem}");
     let file = "request it as a FILE";
-    let other = "unexpected answer of the secret gateway: it is for another grant".to_owned();
+    let other = "unexpected response from the secret gateway: does not match the grant".to_owned();
     let table = [
         (status(401, "", "Unauthorized", "no such pod"), "401 Unauthorized: no such pod".to_owned()),
         (status(403, "", "Forbidden", "tenancy"), "403 Forbidden: tenancy".to_owned()),
@@ -104,12 +104,9 @@ fn what_cannot_pass_ends_it_at_once() {
         (ok(&[("a", b"x")], &[]), other.clone()),
         (ok(&[("a", b"x"), ("b", b"x")], &[("v0", b"y")]), other.clone()),
         (ok(&[("a", b"x")], &[("v1", b"y")]), other),
-        (http(200, "", &longer), "unexpected answer of the secret gateway: it is longer than its head says".to_owned()),
-        (
-            http(200, "", b"{}\n"),
-            "unexpected answer of the secret gateway: its head is not JSON of the expected shape".to_owned(),
-        ),
-        (http(307, "location: https://localhost:1/\r\n", b""), "307 : the answer is not a Status".to_owned()),
+        (http(200, "", &longer), "unexpected response from the secret gateway: longer than its head says".to_owned()),
+        (http(200, "", b"{}\n"), "unexpected response from the secret gateway: invalid head".to_owned()),
+        (http(307, "location: https://localhost:1/\r\n", b""), "307 : no Status in the response".to_owned()),
     ];
     for (answer, wanted) in table {
         let gateway = Gateway::start(vec![answer]);
@@ -129,7 +126,7 @@ fn patience_ends() {
     grant.patience = Duration::from_secs(2);
     let start = Instant::now();
     let (outcome, lines) = pull(&grant, &places);
-    assert_eq!(outcome, Err("gave up after 2s: 503 ServiceUnavailable: down".to_owned()));
+    assert_eq!(outcome, Err("timed out after 2s: 503 ServiceUnavailable: down".to_owned()));
     assert!(!lines.is_empty() && start.elapsed() < Duration::from_secs(3), "{lines:?} {:?}", start.elapsed());
 }
 
@@ -149,7 +146,7 @@ fn pauses_grow_by_chance_and_are_as_long_as_the_gateway_asks() {
     let failure = run::run(&Client::new(&grant).unwrap(), &grant, &places, &log).unwrap_err().to_string();
     let end = Instant::now();
     // A minute, which is what the last one comes to, is beyond the grant's patience.
-    assert_eq!(failure, "gave up after 20s: 503 ServiceUnavailable: down");
+    assert_eq!(failure, "timed out after 20s: 503 ServiceUnavailable: down");
     let lines = lines.into_inner();
     let ranges = [0.2..=0.5, 2.0..=2.0, 1.0..=2.0];
     assert_eq!(lines.len(), ranges.len(), "{lines:?}");
@@ -169,7 +166,7 @@ fn a_gateway_of_another_authority_gets_no_token() {
     grant.patience = Duration::from_secs(1);
     let (outcome, _) = pull(&grant, &places);
     let error = outcome.unwrap_err();
-    assert!(error.starts_with("gave up after 1s: cannot reach the secret gateway: "), "{error}");
+    assert!(error.starts_with("timed out after 1s: cannot reach the secret gateway: "), "{error}");
     assert!(error.contains("invalid peer certificate"), "{error}");
     assert_eq!(gateway.requests(), Vec::<String>::new());
     for ca in ["", "no PEM", "-----BEGIN CERTIFICATE-----\n?"] {
@@ -184,10 +181,8 @@ fn a_token_that_is_missing_is_named() {
     let (_root, places) = container();
     fs::remove_file(&places.token).unwrap();
     let (outcome, _) = pull(&grant(&gateway.address, &gateway.ca, &["a"], &[]), &places);
-    let wanted = format!(
-        "cannot read the service account token {}: No such file or directory (os error 2)",
-        places.token.display()
-    );
+    let wanted =
+        format!("cannot read service account token {}: No such file or directory (os error 2)", places.token.display());
     assert_eq!(outcome, Err(wanted));
 }
 
@@ -210,7 +205,7 @@ fn refreshing_replaces_what_has_changed() {
     let next = || lines.recv_timeout(Duration::from_secs(10)).unwrap();
     assert_eq!(next(), ("pulled 2 as files and 0 as variables; 2 files written".to_owned(), false));
     let before = (inode("a"), inode("b"));
-    assert_eq!(next(), ("not refreshed: 403 Forbidden: no longer".to_owned(), true));
+    assert_eq!(next(), ("cannot refresh secrets: 403 Forbidden: no longer".to_owned(), true));
     assert_eq!((inode("a"), inode("b")), before);
     assert_eq!(next(), ("pulled 2 as files and 0 as variables; 1 files written".to_owned(), true));
     assert_ne!(inode("a"), before.0);
