@@ -1,6 +1,5 @@
 //! Who read what: one line of JSON for each read, whatever became of it. Holds no value, for it is never given one.
 
-use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -98,6 +97,9 @@ fn milliseconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::
 /// How many bytes wait at most to be written.
 const MOST_QUEUED: usize = 8 << 20;
 
+/// How many bytes are written at once.
+const ONE_WRITE: usize = 64 << 10;
+
 /// How long the end waits for what is not written yet.
 const FLUSH: Duration = Duration::from_secs(5);
 
@@ -125,8 +127,9 @@ struct Queue {
 
 #[derive(Default)]
 struct State {
-    lines: VecDeque<Vec<u8>>,
-    /// Of lines that are not written yet.
+    /// Lines that nobody has taken yet.
+    lines: Vec<u8>,
+    /// Bytes of lines that are not written yet.
     bytes: usize,
     /// Lines of which nobody was told yet.
     lost: u64,
@@ -144,7 +147,7 @@ struct Lost {
 }
 
 impl Log {
-    /// Lines to a writer, each in one call.
+    /// Lines to a writer, many in one call where there are many.
     ///
     /// # Errors
     /// If there can be no thread.
@@ -152,12 +155,15 @@ impl Log {
         let queue = Arc::new(Queue { state: Mutex::default(), changed: Condvar::new(), metrics });
         let taken = Arc::clone(&queue);
         std::thread::Builder::new().name("audit".to_owned()).spawn(move || {
-            while let Some(line) = taken.next() {
-                if let Err(error) = out.write_all(&line) {
-                    tracing::error!(%error, "audit line lost");
-                    taken.metrics.audit_lost.inc();
+            while let Some(lines) = taken.next() {
+                for part in lines.chunks(ONE_WRITE) {
+                    if let Err(error) = out.write_all(part) {
+                        let lost = count(part);
+                        tracing::error!(%error, lines = lost, "audit lines lost");
+                        taken.metrics.audit_lost.inc_by(lost);
+                    }
+                    taken.written(part.len());
                 }
-                taken.written(line.len());
             }
             taken.state().ended = true;
             taken.changed.notify_all();
@@ -185,7 +191,7 @@ impl Log {
 
     fn write(&self, line: &impl Serialize) {
         match encoded(line) {
-            Ok(line) => self.queue.push(line),
+            Ok(line) => self.queue.push(&line),
             Err(error) => {
                 tracing::error!(%error, "audit line lost");
                 self.queue.metrics.audit_lost.inc();
@@ -214,9 +220,14 @@ impl Drop for Log {
         let waited = self.queue.changed.wait_timeout_while(state, FLUSH, |state| !state.ended);
         let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         if !state.ended {
-            tracing::error!(lines = state.lines.len(), "audit lines lost: timed out writing them to standard output");
+            tracing::error!(lines = count(&state.lines), "audit lines lost: timed out writing them to standard output");
         }
     }
+}
+
+/// How many lines these are.
+fn count(lines: &[u8]) -> u64 {
+    lines.iter().map(|byte| u64::from(*byte == b'\n')).sum()
 }
 
 fn encoded(line: &impl Serialize) -> serde_json::Result<Vec<u8>> {
@@ -230,17 +241,26 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, line: Vec<u8>) {
+    fn push(&self, line: &[u8]) {
         let mut state = self.state();
         if state.bytes.saturating_add(line.len()) > MOST_QUEUED {
             state.lost += 1;
             self.metrics.audit_lost.inc();
             return;
         }
+        // Whoever writes waits only if there is nothing.
+        let wake = state.lines.is_empty();
+        self.add(&mut state, line);
+        drop(state);
+        if wake {
+            self.changed.notify_all();
+        }
+    }
+
+    fn add(&self, state: &mut State, line: &[u8]) {
+        state.lines.extend_from_slice(line);
         state.bytes += line.len();
         metrics::set(&self.metrics.audit_queued_bytes, state.bytes as u64);
-        state.lines.push_back(line);
-        self.changed.notify_all();
     }
 
     /// What is to be written next; nothing at the end.
@@ -251,15 +271,16 @@ impl Queue {
             if state.lost > 0 && state.bytes <= MOST_QUEUED / 2 {
                 let lost = Lost { time: SystemTime::now(), audit: "lost", lines: std::mem::take(&mut state.lost) };
                 if let Ok(line) = encoded(&lost) {
-                    state.bytes += line.len();
-                    return Some(line);
+                    self.add(&mut state, &line);
                 }
             }
-            match state.lines.pop_front() {
-                Some(line) => return Some(line),
-                None if state.closed => return None,
-                None => state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            if !state.lines.is_empty() {
+                return Some(std::mem::take(&mut state.lines));
             }
+            if state.closed {
+                return None;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 

@@ -545,7 +545,7 @@ mod tests {
     const LEAST: &str = "tls: { certFile: tls.crt, keyFile: tls.key }\n";
 
     #[test]
-    fn the_least_configuration_has_the_documented_defaults() {
+    fn minimal_configuration_has_documented_defaults() {
         let config = Config::parse(LEAST).unwrap();
         assert_eq!(config.listen, "0.0.0.0:8443".parse().unwrap());
         assert_eq!(config.cache.ttl, Duration::from_secs(30));
@@ -555,7 +555,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_is_refused() {
+    fn invalid_configuration_is_rejected() {
         let table = [
             ("tsl: {}", "unknown field `tsl`"),
             ("cache: { tll: 30s }", "unknown field `tll`"),
@@ -575,7 +575,7 @@ mod tests {
     }
 
     #[test]
-    fn the_example_is_valid_and_holds_all_sections() {
+    fn example_configuration_is_valid() {
         let config = Config::parse(include_str!("../config.example.yaml")).unwrap();
         assert!(config.providers.aws.is_some() && config.providers.gcp.is_some() && config.providers.azure.is_some());
     }

@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_a_place_and_a_secret() {
+    fn names_are_parsed() {
         let (no_colon, place, secret) = (
             |kind| Err(BadName::NoColon { kind }),
             |kind| Err(BadName::Place { kind }),

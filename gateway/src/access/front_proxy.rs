@@ -312,7 +312,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_config_map_that_does_not_say_whom_to_believe_is_refused() {
+    fn invalid_config_map_is_rejected() {
         const MAP: &str = "in ConfigMap kube-system/extension-apiserver-authentication";
         let (ca, user) = ("requestheader-client-ca-file", "requestheader-username-headers");
         let no_pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_json_and_headers_are_headers() {
+    fn config_map_lists_and_headers_are_parsed() {
         let source = |value: &str| BTreeMap::from([("key".to_owned(), value.to_owned())]);
         assert_eq!(headers(&source(r#"["X-Remote-User", "X-User"]"#), "key").unwrap(), ["x-remote-user", "x-user"]);
         assert_eq!(headers(&source("[]"), "key").unwrap(), Vec::<HeaderName>::new());

@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_code_stays_within_its_alphabet() {
+    fn codes_are_alphanumeric() {
         assert_eq!(code_or_status(Some("ThrottlingException"), 400), "ThrottlingException (status 400)");
         for other in [None, Some(""), Some("the value is hunter2"), Some("a\nb")] {
             assert_eq!(code_or_status(other, 502), "status 502");
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_seconds_up_to_a_minute_or_nothing() {
+    fn retry_after_is_at_most_a_minute() {
         let table = [
             (Some(" 7 "), Some(7)),
             (Some("61"), Some(60)),
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_checked_to_the_last_character() {
+    fn names_are_checked() {
         let bad = |longest| Failure::BadName(format!("a name is 1 to {longest} letters, digits and _-"));
         assert_eq!(check("u__org__o-1", 255, "_-"), Ok(()));
         for name in ["", "a/b", "a b", "a:b", "ä", "a\n", "..", "toolong"] {

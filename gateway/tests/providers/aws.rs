@@ -56,7 +56,7 @@ fn owner(moto: &Moto) -> Client {
 
 /// Reads of a provider that never answers, one after another: the caller of each has left when the next one comes.
 #[tokio::test]
-async fn calls_that_hang_stay_within_the_limit_when_nobody_waits_for_them_any_more() {
+async fn abandoned_calls_stay_within_concurrency() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", silent.local_addr().unwrap());
     let most = Arc::new(AtomicUsize::new(0));
@@ -84,7 +84,7 @@ async fn calls_that_hang_stay_within_the_limit_when_nobody_waits_for_them_any_mo
 }
 
 #[tokio::test]
-async fn values_are_read_as_moto_has_them() {
+async fn values_are_read_from_moto() {
     let moto = Moto::start();
     let owner = owner(&moto);
     let name = "u__org__o__domain__d__project__p__key__k";
@@ -241,7 +241,7 @@ async fn double() -> Double {
 }
 
 #[tokio::test]
-async fn every_failure_is_told_by_its_kind() {
+async fn errors_map_to_failures() {
     let double = double().await;
     let provider = provider(&double.url(), static_credentials());
     let table = failures();
@@ -253,7 +253,7 @@ async fn every_failure_is_told_by_its_kind() {
 }
 
 #[tokio::test]
-async fn nothing_is_asked_for_what_is_not_configured_or_no_name() {
+async fn unconfigured_places_and_invalid_names_are_rejected_without_a_call() {
     let double = double().await;
     let provider = provider(&double.url(), static_credentials());
     let alphabet = "a name is 1 to 512 letters, digits and /_+=.@-";
@@ -274,7 +274,7 @@ async fn nothing_is_asked_for_what_is_not_configured_or_no_name() {
 }
 
 #[tokio::test]
-async fn nobody_at_the_endpoint_is_unreachable() {
+async fn refused_connections_are_unreachable() {
     let address = nobody().await;
     let provider = provider(&format!("http://{}", address), static_credentials());
     assert_eq!(read(&provider, REGION, "text").await, nobody_listens(address));
@@ -303,7 +303,7 @@ impl ProvideCredentials for Rotating {
 }
 
 #[tokio::test]
-async fn credentials_that_expire_are_renewed_and_their_loss_is_told() {
+async fn expired_credentials_are_renewed() {
     let given = Arc::new(AtomicU32::new(0));
     let issued = Arc::clone(&given);
     let double = Double::http(move |asked| {
@@ -325,18 +325,19 @@ async fn credentials_that_expire_are_renewed_and_their_loss_is_told() {
 }
 
 #[tokio::test]
-async fn no_value_is_shown() {
+async fn debug_output_holds_no_value() {
     let double = double().await;
     let provider = provider(&double.url(), static_credentials());
     let names = ["canary", "not-json", "not-base64"];
-    assert_nothing_is_shown("aws::no_value_is_shown", LevelFilter::TRACE, &provider, REGION, &names, CANARY).await;
+    assert_nothing_is_shown("aws::debug_output_holds_no_value", LevelFilter::TRACE, &provider, REGION, &names, CANARY)
+        .await;
 }
 
 /// The SDK writes errors of the service, which hold no value, into its finest log.
 #[tokio::test]
-async fn no_error_is_quoted_but_in_the_finest_log() {
+async fn errors_are_quoted_at_trace_level_only() {
     let double = double().await;
     let provider = provider(&double.url(), static_credentials());
-    let test = "aws::no_error_is_quoted_but_in_the_finest_log";
+    let test = "aws::errors_are_quoted_at_trace_level_only";
     assert_nothing_is_shown(test, LevelFilter::DEBUG, &provider, REGION, &["quoting"], CANARY).await;
 }

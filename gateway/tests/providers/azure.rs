@@ -197,7 +197,7 @@ fn failures() -> Vec<(&'static str, Answer, Result<Shown, Failure>)> {
 }
 
 #[tokio::test]
-async fn every_failure_is_told_by_its_kind() {
+async fn errors_map_to_failures() {
     let cloud = Cloud::start(USUAL).await;
     let provider = cloud.provider();
     // The first request is answered by the challenge, and only it.
@@ -210,7 +210,7 @@ async fn every_failure_is_told_by_its_kind() {
 }
 
 #[tokio::test]
-async fn nothing_is_asked_for_what_is_not_configured_or_no_name() {
+async fn unconfigured_places_and_invalid_names_are_rejected_without_a_call() {
     let cloud = Cloud::start(USUAL).await;
     let provider = cloud.provider();
     let alphabet = "a name is 1 to 127 letters, digits and -";
@@ -235,7 +235,7 @@ async fn nothing_is_asked_for_what_is_not_configured_or_no_name() {
 }
 
 #[tokio::test]
-async fn a_challenge_for_another_resource_gets_no_token() {
+async fn challenge_for_another_resource_gets_no_token() {
     let foreign = [
         r#"Bearer authorization="https://login.microsoftonline.com/directory", resource="https://vault.azure.example""#,
         r#"Bearer authorization="https://login.microsoftonline.com/directory", resource="https://evilvault.azure.net""#,
@@ -266,7 +266,7 @@ async fn tokens_that_expire_are_renewed() {
 
 /// The policy waits for two seconds; Entra may take longer, once.
 #[tokio::test]
-async fn a_token_that_comes_too_late_serves_the_next_read() {
+async fn late_tokens_serve_the_next_read() {
     let cloud = Cloud::start(Ways { late: Duration::from_millis(600), ..USUAL }).await;
     let provider = Arc::new(cloud.provider());
     let budget = Duration::from_millis(300);
@@ -281,7 +281,7 @@ async fn a_token_that_comes_too_late_serves_the_next_read() {
 }
 
 #[tokio::test]
-async fn a_token_that_no_longer_counts_is_told() {
+async fn rejected_tokens_are_reported() {
     let cloud = Cloud::start(USUAL).await;
     let provider = cloud.provider();
     assert_eq!(read(&provider, VAULT, "empty").await, text(""));
@@ -291,7 +291,7 @@ async fn a_token_that_no_longer_counts_is_told() {
 }
 
 #[tokio::test]
-async fn an_identity_that_entra_refuses_is_told() {
+async fn rejected_identities_are_reported() {
     let refusal =
         || Some(json(401, object!({"error": "invalid_client", "error_description": "AADSTS700213: no match"})));
     let cloud = Cloud::start(Ways { entra: refusal, ..USUAL }).await;
@@ -304,7 +304,7 @@ async fn an_identity_that_entra_refuses_is_told() {
 }
 
 #[tokio::test]
-async fn a_vault_with_a_certificate_of_others_is_not_spoken_to() {
+async fn untrusted_vault_certificates_are_rejected() {
     let cloud = Cloud::start(USUAL).await;
     let other = file(&Authority::new().pem);
     let config = config::Azure { ca_file: Some(other.path().to_owned()), ..cloud.config() };
@@ -314,7 +314,7 @@ async fn a_vault_with_a_certificate_of_others_is_not_spoken_to() {
 }
 
 #[tokio::test]
-async fn nobody_at_the_endpoint_is_unreachable() {
+async fn refused_connections_are_unreachable() {
     let address = nobody().await;
     let cloud = Cloud::start(USUAL).await;
     let config = config::Azure { endpoint: Some(format!("https://{}", address)), ..cloud.config() };
@@ -323,7 +323,7 @@ async fn nobody_at_the_endpoint_is_unreachable() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_used_is_told_before_the_start() {
+async fn invalid_configuration_is_rejected_at_startup() {
     let cloud = Cloud::start(USUAL).await;
     let refused = |config, identity| KeyVault::new(&config, identity).err().map(|error| error.to_string());
     let nothing = file("no certificate");
@@ -343,9 +343,16 @@ async fn what_cannot_be_used_is_told_before_the_start() {
 }
 
 #[tokio::test]
-async fn no_value_is_shown() {
+async fn debug_output_holds_no_value() {
     let cloud = Cloud::start(USUAL).await;
     let names = ["canary", "not-text", "not-json", "quoting"];
-    assert_nothing_is_shown("azure::no_value_is_shown", LevelFilter::TRACE, &cloud.provider(), VAULT, &names, CANARY)
-        .await;
+    assert_nothing_is_shown(
+        "azure::debug_output_holds_no_value",
+        LevelFilter::TRACE,
+        &cloud.provider(),
+        VAULT,
+        &names,
+        CANARY,
+    )
+    .await;
 }

@@ -147,7 +147,7 @@ async fn double() -> Double {
 }
 
 #[tokio::test]
-async fn every_failure_is_told_by_its_kind() {
+async fn errors_map_to_failures() {
     let double = double().await;
     let provider = SecretManager::open(&config(&double.url())).unwrap();
     let table = failures();
@@ -160,7 +160,7 @@ async fn every_failure_is_told_by_its_kind() {
 }
 
 #[tokio::test]
-async fn nothing_is_asked_for_what_is_not_configured_or_no_name() {
+async fn unconfigured_places_and_invalid_names_are_rejected_without_a_call() {
     let double = double().await;
     let provider = SecretManager::open(&config(&double.url())).unwrap();
     let alphabet = "a name is 1 to 255 letters, digits and _-";
@@ -181,7 +181,7 @@ async fn nothing_is_asked_for_what_is_not_configured_or_no_name() {
 }
 
 #[tokio::test]
-async fn nobody_at_the_endpoint_is_unreachable() {
+async fn refused_connections_are_unreachable() {
     let address = nobody().await;
     let provider = SecretManager::open(&config(&format!("http://{}", address))).unwrap();
     assert_eq!(read(&provider, PROJECT, "text").await, nobody_listens(address));
@@ -233,7 +233,7 @@ impl Cloud {
 }
 
 #[tokio::test]
-async fn tokens_come_from_workload_identity_once() {
+async fn workload_identity_tokens_are_reused() {
     let cloud = Cloud::start(0, 3600).await;
     let provider = cloud.provider();
     assert_eq!(read(&provider, PROJECT, "a").await, text("text"));
@@ -242,7 +242,7 @@ async fn tokens_come_from_workload_identity_once() {
 }
 
 #[tokio::test]
-async fn a_token_that_no_longer_counts_is_told() {
+async fn rejected_tokens_are_reported() {
     let cloud = Cloud::start(0, 3600).await;
     let provider = cloud.provider();
     assert_eq!(read(&provider, PROJECT, "a").await, text("text"));
@@ -267,7 +267,7 @@ async fn tokens_that_expire_are_renewed() {
 
 /// A metadata server that starts later than the pod refuses at first; the SDK takes that for permanent.
 #[tokio::test]
-async fn an_identity_that_comes_late_is_taken() {
+async fn late_identities_are_picked_up() {
     let cloud = Cloud::start(1, 3600).await;
     let provider = cloud.provider();
     let first = read(&provider, PROJECT, "a").await;
@@ -276,12 +276,12 @@ async fn an_identity_that_comes_late_is_taken() {
 }
 
 #[tokio::test]
-async fn no_value_is_shown() {
+async fn debug_output_holds_no_value() {
     let double = double().await;
     let provider = SecretManager::open(&config(&double.url())).unwrap();
     let names = ["canary", "wrong-sum", "no-sum", "not-base64", "not-json"];
     assert_nothing_is_shown(
-        "gcp::no_value_is_shown",
+        "gcp::debug_output_holds_no_value",
         LevelFilter::TRACE,
         &provider,
         PROJECT,

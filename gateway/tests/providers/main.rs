@@ -158,7 +158,7 @@ async fn assert_nothing_is_shown(
 }
 
 #[tokio::test]
-async fn only_what_is_configured_is_opened() {
+async fn only_configured_providers_are_opened() {
     let gcp = config::Gcp { projects: vec!["flyte-1".to_owned()], endpoint: None, anonymous: true };
     let providers = providers::open(&config::Providers { gcp: Some(gcp), ..Default::default() }).await.unwrap();
     let kinds: Vec<_> = providers.keys().map(|kind| kind.name()).collect();
@@ -166,7 +166,7 @@ async fn only_what_is_configured_is_opened() {
 }
 
 #[tokio::test]
-async fn endpoints_that_are_none_are_refused_before_the_start() {
+async fn invalid_endpoints_are_rejected_at_startup() {
     for endpoint in ["", "localhost:5000", "ftp://localhost", "http://"] {
         let endpoint = || Some(endpoint.to_owned());
         let aws = config::Aws { regions: vec!["eu-west-1".to_owned()], endpoint: endpoint() };

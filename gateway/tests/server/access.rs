@@ -16,7 +16,7 @@ const UNTRUSTED: &str = "invalid client certificate: expired, or not issued by t
 const NOT_ALLOWED: &str = "common name of the client certificate is not in requestheader-allowed-names";
 
 #[tokio::test]
-async fn a_caller_without_the_front_proxys_certificate_gets_401_whatever_it_says_of_itself() {
+async fn requests_without_the_front_proxys_certificate_get_401() {
     let kit = Kit::start("").await;
     let stranger = Authority::new("front-proxy-ca");
     let callers = [
@@ -41,7 +41,7 @@ async fn a_caller_without_the_front_proxys_certificate_gets_401_whatever_it_says
 }
 
 #[tokio::test]
-async fn the_front_proxy_must_name_a_user() {
+async fn requests_without_a_user_name_get_401() {
     let kit = Kit::start("").await;
     let nameless = kit.connect(Some(&kit.authority.client(FRONT_PROXY))).await;
     let answer = nameless.get(&aws("key")).await;
@@ -51,7 +51,7 @@ async fn the_front_proxy_must_name_a_user() {
 }
 
 #[tokio::test]
-async fn without_allowed_names_any_certificate_of_the_authority_is_the_front_proxys() {
+async fn empty_allowed_names_accept_any_certificate_of_the_authority() {
     let kit = Kit::start("access: { refresh: 50ms }").await;
     let somebody = kit.connect(Some(&kit.authority.client("somebody-else"))).await.user(USER);
     assert_eq!(somebody.get(&aws("key")).await.status, 401);
@@ -60,7 +60,7 @@ async fn without_allowed_names_any_certificate_of_the_authority_is_the_front_pro
 }
 
 #[tokio::test]
-async fn a_new_authority_is_trusted_soon_and_the_old_one_no_longer_also_on_connections_that_are_open() {
+async fn authority_rotation_applies_to_open_connections() {
     let kit = Kit::start("access: { refresh: 50ms }").await;
     let new = Authority::new("front-proxy-ca");
     let (before, after) = (kit.client().await, kit.connect(Some(&new.client(FRONT_PROXY))).await.user(USER));
@@ -81,7 +81,7 @@ async fn a_new_authority_is_trusted_soon_and_the_old_one_no_longer_also_on_conne
 }
 
 #[tokio::test]
-async fn a_new_authority_is_trusted_as_soon_as_the_config_map_says_it() {
+async fn authority_is_watched() {
     let kit = Kit::start("access: { refresh: 1h }").await;
     let new = Authority::new("front-proxy-ca");
     let after = kit.connect(Some(&new.client(FRONT_PROXY))).await.user(USER);
@@ -91,7 +91,7 @@ async fn a_new_authority_is_trusted_as_soon_as_the_config_map_says_it() {
 }
 
 #[tokio::test]
-async fn a_certificate_of_several_common_names_is_the_last_ones() {
+async fn last_common_name_of_a_certificate_counts() {
     let kit = Kit::start("").await;
     let table = [((FRONT_PROXY, "somebody-else"), 401), (("somebody-else", FRONT_PROXY), 200)];
     for ((first, second), status) in table {
@@ -102,7 +102,7 @@ async fn a_certificate_of_several_common_names_is_the_last_ones() {
 
 /// What Go's `newExtra` makes of headers.
 #[tokio::test]
-async fn extra_keys_are_read_as_go_reads_them() {
+async fn extra_keys_are_unescaped_as_in_go() {
     let kit = Kit::start_in_with(Cluster::start().await, "", |cluster| {
         cluster.say("requestheader-extra-headers-prefix", r#"["X-Remote-Extra-", "X-Other-", "X-Remote-"]"#);
         cluster.say("requestheader-group-headers", r#"["X-Group", "X-More-Group"]"#);
@@ -156,7 +156,7 @@ async fn with_groups(kit: &Kit, groups: &[String]) -> [client::Answer; 2] {
 }
 
 #[tokio::test]
-async fn users_may_have_groups_of_a_mebibyte() {
+async fn groups_up_to_one_mebibyte_are_accepted() {
     let kit = Kit::start("").await;
     let groups = |count: usize| (0..count).map(|number| format!("group-{number:0>50}")).collect::<Vec<_>>();
     for count in [150, 300, 10_000] {
@@ -179,14 +179,14 @@ async fn users_may_have_groups_of_a_mebibyte() {
 }
 
 #[tokio::test]
-async fn no_server_starts_in_a_cluster_whose_aggregation_layer_is_off() {
+async fn missing_config_map_prevents_startup() {
     let trust = secret_gateway::access::front_proxy::Trust::load(&Cluster::start().await.client()).await;
     let error = trust.unwrap_err().to_string();
     assert!(error.starts_with("cannot read ConfigMap kube-system/extension-apiserver-authentication"), "{error}");
 }
 
 #[tokio::test]
-async fn the_cluster_is_asked_with_all_that_the_front_proxy_says() {
+async fn access_review_has_user_groups_and_extra() {
     let kit = Kit::start("").await;
     let client = kit
         .client()
@@ -218,7 +218,7 @@ async fn the_cluster_is_asked_with_all_that_the_front_proxy_says() {
 }
 
 #[tokio::test]
-async fn who_is_denied_gets_403_and_no_provider_hears_of_it() {
+async fn denied_users_get_403_before_any_provider_call() {
     let kit = Kit::start("").await;
     kit.cluster.judge(|_| Verdict::Deny("no RBAC policy matched"));
     let answer = kit.client().await.get(&aws("key")).await;
@@ -231,7 +231,7 @@ async fn who_is_denied_gets_403_and_no_provider_hears_of_it() {
 }
 
 #[tokio::test]
-async fn a_cluster_that_cannot_say_means_503_is_not_remembered_and_no_provider_hears_of_it() {
+async fn failed_access_reviews_return_503_and_are_not_cached() {
     let kit = Kit::start("access: { timeout: 400ms }").await;
     let client = kit.client().await;
     let table = [
@@ -253,7 +253,7 @@ async fn a_cluster_that_cannot_say_means_503_is_not_remembered_and_no_provider_h
 }
 
 #[tokio::test]
-async fn answers_are_remembered_for_each_user_and_name_and_only_for_a_while() {
+async fn access_reviews_are_cached_per_user_and_name() {
     let kit = Kit::start("access: { allowedTtl: 300ms, deniedTtl: 300ms }").await;
     kit.cluster.judge(|spec| match spec["user"].as_str() {
         Some(USER) => Verdict::Allow,
@@ -280,7 +280,7 @@ async fn answers_are_remembered_for_each_user_and_name_and_only_for_a_while() {
 }
 
 #[tokio::test]
-async fn metrics_on_the_apis_port_are_for_who_may_get_them() {
+async fn metrics_on_the_api_port_require_access() {
     let kit = Kit::start("").await;
     let client = kit.client().await;
     assert!(client.get("/metrics").await.text().ends_with("# EOF\n"));
@@ -301,7 +301,7 @@ async fn metrics_on_the_apis_port_are_for_who_may_get_them() {
 }
 
 #[tokio::test]
-async fn health_is_for_anybody() {
+async fn health_endpoints_need_no_authentication() {
     let kit = Kit::start("").await;
     let stranger = kit.connect(None).await;
     for path in ["/healthz", "/livez", "/readyz"] {
@@ -318,7 +318,7 @@ async fn health_is_for_anybody() {
 }
 
 #[tokio::test]
-async fn tls_1_2_and_1_3_with_http_1_are_served_too() {
+async fn http_1_is_served_over_tls_1_2_and_1_3() {
     let kit = Kit::start("").await;
     let identity = kit.authority.client(FRONT_PROXY);
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {

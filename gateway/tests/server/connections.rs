@@ -43,7 +43,7 @@ async fn ended(mut stream: impl tokio::io::AsyncRead + Unpin) -> Option<Duration
 }
 
 #[tokio::test]
-async fn a_connection_that_says_too_little_ends() {
+async fn incomplete_requests_and_idle_connections_time_out() {
     let kit = Kit::start(&[SHORT, PODS].join("\n")).await;
     let front_proxy = kit.authority.client(FRONT_PROXY);
     let peers = [
@@ -132,7 +132,7 @@ async fn a_connection_that_says_too_little_ends() {
 }
 
 #[tokio::test]
-async fn a_stranger_who_keeps_asking_has_a_lifetime_and_the_front_proxy_has_none() {
+async fn unverified_connections_have_a_maximum_lifetime() {
     let kit = Kit::start(SHORT).await;
     let (front_proxy, stranger) = (kit.client().await, kit.connect(None).await);
     let start = Instant::now();
@@ -160,7 +160,7 @@ async fn is_served(kit: &Kit) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn strangers_keep_neither_the_api_server_nor_probes_out() {
+async fn idle_unverified_connections_are_evicted() {
     let kit = Kit::start("limits: { connections: 32, unverified: 16 }").await;
     let before = kit.client().await;
     assert_eq!(before.get(&aws("key")).await.status, 200);
@@ -203,7 +203,7 @@ async fn strangers_keep_neither_the_api_server_nor_probes_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn more_sockets_than_there_are_places_keep_nobody_out() {
+async fn open_sockets_beyond_the_limit_do_not_block_the_api_server() {
     const SOCKETS: usize = 4200;
     let limit = getrlimit(Resource::Nofile);
     let enough = u64::try_from(SOCKETS * 2 + 1000).unwrap();

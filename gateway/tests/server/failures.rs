@@ -9,7 +9,7 @@ use crate::kit::Kit;
 use crate::{aws, status_of};
 
 #[tokio::test]
-async fn each_failure_has_its_status() {
+async fn provider_failures_map_to_status() {
     let kit = Kit::start("reads: { retries: 0, breaker: { failures: 100 } }").await;
     let client = kit.client().await;
     let table = [
@@ -88,7 +88,7 @@ async fn each_failure_has_its_status() {
 }
 
 #[tokio::test]
-async fn a_provider_that_hangs_is_504_within_the_budget_and_nothing_is_remembered() {
+async fn hanging_provider_returns_504_within_the_timeout() {
     let kit = Kit::start("reads: { timeout: 300ms }").await;
     let client = kit.client().await;
     kit.memory.answer(Duration::from_secs(60), Err(Failure::NotFound));
@@ -103,7 +103,7 @@ async fn a_provider_that_hangs_is_504_within_the_budget_and_nothing_is_remembere
 }
 
 #[tokio::test]
-async fn an_unreachable_provider_is_asked_again_within_the_budget() {
+async fn unreachable_provider_is_retried() {
     let kit = Kit::start("").await;
     let client = kit.client().await;
     kit.memory.behave(|_, call| match call {
@@ -116,7 +116,7 @@ async fn an_unreachable_provider_is_asked_again_within_the_budget() {
 }
 
 #[tokio::test]
-async fn what_asking_again_cannot_help_is_asked_once() {
+async fn permanent_failures_are_not_retried() {
     let kit = Kit::start("reads: { breaker: { failures: 100 } }").await;
     let client = kit.client().await;
     let failures = [
@@ -137,7 +137,7 @@ async fn what_asking_again_cannot_help_is_asked_once() {
 }
 
 #[tokio::test]
-async fn retries_end_with_the_budget() {
+async fn retries_end_with_the_timeout() {
     let kit = Kit::start("reads: { timeout: 400ms, retries: 1000, breaker: { failures: 100 } }").await;
     kit.memory.fail(Failure::Unreachable("down".into()));
     let start = std::time::Instant::now();

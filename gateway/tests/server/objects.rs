@@ -15,7 +15,7 @@ const KUBECTL: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/
                        application/json";
 
 #[tokio::test]
-async fn each_kind_answers_with_the_value_as_its_store_holds_it() {
+async fn objects_hold_the_stored_value() {
     let kit = Kit::start("").await;
     kit.memory.behave(|name, _| {
         let bytes = || Secret::Binary(vec![0, 159, 146, 150].into());
@@ -54,7 +54,7 @@ async fn each_kind_answers_with_the_value_as_its_store_holds_it() {
 }
 
 #[tokio::test]
-async fn escapes_in_a_path_mean_what_they_mean_elsewhere() {
+async fn percent_escapes_in_paths_are_decoded() {
     let kit = Kit::start("").await;
     let client = kit.client().await;
     let answer = client.get(&format!("{API}/awssecrets/us-east-2%3Au__org__a%40b")).await;
@@ -64,7 +64,7 @@ async fn escapes_in_a_path_mean_what_they_mean_elsewhere() {
 }
 
 #[tokio::test]
-async fn kubectl_gets_a_table_that_shows_the_name_alone() {
+async fn table_shows_only_the_name() {
     let kit = Kit::start("").await;
     let client = kit.client().await;
     let name = "us-east-2:u__org__key";
@@ -95,7 +95,7 @@ async fn kubectl_gets_a_table_that_shows_the_name_alone() {
 }
 
 #[tokio::test]
-async fn only_json_is_spoken() {
+async fn only_json_is_served() {
     let kit = Kit::start("").await;
     let client = kit.client().await;
     let answer = client.with("accept", "application/vnd.kubernetes.protobuf").get(&aws("key")).await;
@@ -107,7 +107,7 @@ async fn only_json_is_spoken() {
 }
 
 #[tokio::test]
-async fn nobody_lists_watches_or_writes() {
+async fn verbs_other_than_get_return_405() {
     let kit = Kit::start("").await;
     let client = kit.client().await;
     let (collection, object) = (format!("{API}/gcpsecrets"), format!("{API}/gcpsecrets/flyte:u__org__key"));
@@ -138,7 +138,7 @@ async fn nobody_lists_watches_or_writes() {
 }
 
 #[tokio::test]
-async fn what_is_not_served_is_not_found() {
+async fn unknown_paths_return_404() {
     let kit = Kit::start("").await;
     let client = kit.client().await;
     let wanted = status(404, "NotFound", "the server could not find the requested resource");
@@ -159,7 +159,7 @@ async fn what_is_not_served_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_name_that_no_provider_has_is_400_before_anybody_is_asked() {
+async fn invalid_names_return_400() {
     let kit = Kit::start("").await;
     let client = kit.client().await;
     let no_colon = "the name of an AWSSecret is `<region>:<name of the secret>`, with a colon";
@@ -190,7 +190,7 @@ async fn a_name_that_no_provider_has_is_400_before_anybody_is_asked() {
 }
 
 #[tokio::test]
-async fn names_outside_of_the_configuration_are_403_and_no_provider_hears_of_them() {
+async fn names_that_are_not_served_return_403() {
     let kit = Kit::start("prefixes: { gcp: [] }").await;
     let client = kit.client().await;
     let table = [
@@ -228,7 +228,7 @@ async fn names_outside_of_the_configuration_are_403_and_no_provider_hears_of_the
 }
 
 #[tokio::test]
-async fn who_may_not_read_does_not_learn_what_is_served() {
+async fn access_is_reviewed_before_served_names_are_checked() {
     let kit = Kit::start("").await;
     kit.cluster.judge(|_| crate::kit::cluster::Verdict::Deny(""));
     let client = kit.client().await;

@@ -59,7 +59,7 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 #[test]
-fn a_configuration_that_cannot_be_meant_ends_it_with_the_reason() {
+fn invalid_configuration_exits_with_1() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("config.yaml");
     let run = |content: &str| {
@@ -79,7 +79,7 @@ fn a_configuration_that_cannot_be_meant_ends_it_with_the_reason() {
 }
 
 #[test]
-fn a_limit_of_open_files_that_is_too_low_ends_it_with_the_reason() {
+fn low_limit_of_open_files_exits_with_1() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("config.yaml");
     std::fs::write(&file, "tls: { certFile: a, keyFile: b }").unwrap();
@@ -219,7 +219,7 @@ impl Process {
 }
 
 #[tokio::test]
-async fn sigterm_lets_it_answer_what_is_under_way_and_no_log_holds_a_value_however_much_is_logged() {
+async fn sigterm_drains_requests_and_logs_hold_no_value() {
     let process = Process::start(Duration::from_millis(700), "trace").await;
     let client = process.client.clone();
     let under_way = tokio::spawn(async move { client.get(&aws("key")).await });
@@ -244,7 +244,7 @@ async fn sigterm_lets_it_answer_what_is_under_way_and_no_log_holds_a_value_howev
 }
 
 #[tokio::test]
-async fn as_many_files_may_be_open_as_the_node_allows() {
+async fn limit_of_open_files_is_raised() {
     let process = Process::start(Duration::ZERO, "info").await;
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.pid)).unwrap();
     let limit = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
@@ -253,7 +253,7 @@ async fn as_many_files_may_be_open_as_the_node_allows() {
 }
 
 #[tokio::test]
-async fn once_a_value_has_expired_no_copy_of_it_is_left_in_the_whole_process() {
+async fn expired_values_are_wiped_from_memory() {
     let process = Process::start(Duration::ZERO, "info").await;
     let wanted = b"c4n4ry";
     assert_eq!(process.copies(wanted), 0);

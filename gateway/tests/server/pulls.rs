@@ -105,7 +105,7 @@ fn line(names: &[String], outcome: &str, code: u16) -> Value {
 }
 
 #[tokio::test]
-async fn a_pod_gets_what_it_was_granted_and_nothing_it_claims() {
+async fn pull_returns_granted_secrets_only() {
     let grant = grant(&["tls.crt", "other"], &["db-password", "tls.crt"]);
     let kit = start(PODS, &grant).await;
     let mut claims = pod(&grant);
@@ -141,7 +141,7 @@ async fn a_pod_gets_what_it_was_granted_and_nothing_it_claims() {
 }
 
 #[tokio::test]
-async fn who_is_not_the_pod_gets_nothing() {
+async fn invalid_tokens_and_pods_are_rejected() {
     let kit = start(PODS, &grant(&["a"], &[])).await;
     let cluster = &kit.cluster;
     let own = |name: &str, change: &dyn Fn(&mut Value)| {
@@ -248,7 +248,7 @@ async fn who_is_not_the_pod_gets_nothing() {
 }
 
 #[tokio::test]
-async fn the_token_and_the_pod_are_asked_about_each_time() {
+async fn token_and_pod_are_checked_on_each_pull() {
     let kit = start(PODS, &grant(&["a"], &[])).await;
     let client = kit.pod().await;
     assert_eq!(pull(&client, "good").await.status, 200);
@@ -267,7 +267,7 @@ async fn the_token_and_the_pod_are_asked_about_each_time() {
 }
 
 #[tokio::test]
-async fn the_body_and_other_headers_of_a_pull_say_nothing() {
+async fn body_query_and_other_headers_are_ignored() {
     let kit = start(PODS, &grant(&["a"], &[])).await;
     let client = kit.pod().await;
     let wanted = pull(&client, "good").await;
@@ -289,7 +289,7 @@ async fn the_body_and_other_headers_of_a_pull_say_nothing() {
 }
 
 #[tokio::test]
-async fn http_1_is_spoken_too() {
+async fn http_1_is_served() {
     let kit = start(PODS, &grant(&["a"], &[])).await;
     let wanted = pull(&kit.pod().await, "good").await.body;
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
@@ -301,7 +301,7 @@ async fn http_1_is_spoken_too() {
 }
 
 #[tokio::test]
-async fn the_front_proxys_word_counts_for_nothing_here() {
+async fn pod_listener_ignores_front_proxy_headers() {
     let kit = start(PODS, &grant(&["a"], &[])).await;
     let client = kit.pod().await.user("system:admin");
     let object = "/apis/secret-gateway.flyte.org/v1alpha1/awssecrets/us-east-2:u__org__o";
@@ -321,7 +321,7 @@ async fn the_front_proxys_word_counts_for_nothing_here() {
 }
 
 #[tokio::test]
-async fn what_the_store_says_is_told_by_key() {
+async fn store_failures_name_the_key() {
     let kit =
         start(&format!("{PODS}reads: {{ retries: 0, breaker: {{ failures: 100 }} }}"), &grant(&["a"], &["b"])).await;
     let client = kit.pod().await;
@@ -375,7 +375,7 @@ async fn what_the_store_says_is_told_by_key() {
 }
 
 #[tokio::test]
-async fn an_api_server_that_does_not_answer_is_503() {
+async fn failing_api_server_returns_503() {
     let kit = start(PODS, &grant(&["a"], &[])).await;
     let client = kit.pod().await;
     let says = |why| format!("cannot identify the pod: {why}; retry later");
@@ -395,7 +395,7 @@ async fn an_api_server_that_does_not_answer_is_503() {
 }
 
 #[tokio::test]
-async fn many_pods_ask_a_provider_once() {
+async fn concurrent_pulls_share_one_provider_call() {
     let kit = start(&format!("{PODS}reads: {{ timeout: 60s }}"), &grant(&["a"], &["a"])).await;
     kit.memory.hold();
     let mut pulls = tokio::task::JoinSet::new();
@@ -411,7 +411,7 @@ async fn many_pods_ask_a_provider_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pods_that_start_while_the_gateway_is_away_have_their_secrets_once_it_is_back() {
+async fn pods_started_during_an_outage_get_their_secrets() {
     const PODS_AT_ONCE: usize = 200;
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let authority = Authority::new("gateway-ca");
@@ -458,7 +458,7 @@ async fn pods_that_start_while_the_gateway_is_away_have_their_secrets_once_it_is
 }
 
 #[tokio::test]
-async fn pulls_are_limited() {
+async fn pull_limits() {
     let limits = "  pullsPerNamespace: 1\n  maxSecrets: 2\n  maxBytes: 100\n";
     let kit = start(&format!("{PODS}{limits}"), &grant(&["a"], &[])).await;
     let client = kit.pod().await;
@@ -496,7 +496,7 @@ async fn pulls_are_limited() {
 }
 
 #[tokio::test]
-async fn large_values_are_sent_as_they_are() {
+async fn large_values_are_sent_unchanged() {
     let kit = start(PODS, &grant(&["a", "small", "b"], &["c"])).await;
     let value = |name: &str| match name.rsplit("__").next() {
         Some("a") => "a".repeat(3 << 20),
@@ -513,7 +513,7 @@ async fn large_values_are_sent_as_they_are() {
 }
 
 #[tokio::test]
-async fn azures_values_are_unpacked() {
+async fn azure_values_are_unpacked() {
     let pods = "
 pods:
   listen: 127.0.0.1:0
@@ -531,7 +531,7 @@ pods:
 }
 
 #[tokio::test]
-async fn kubernetes_secrets_are_read_by_the_gateway() {
+async fn kubernetes_secrets_are_pulled() {
     let pods = "
 pods: { listen: 127.0.0.1:0, settings: { embeddedSecretManagerConfig: { nameSchemes: [canonical] } } }
 reads: { retries: 0 }

@@ -22,7 +22,7 @@ fn run(root: &Path, args: &[String]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn it_ends_with_what_became_of_it() {
+fn exit_code_and_last_line() {
     let good = Gateway::start(vec![http(200, "", &body(&[("a", b"hunter2")], &[("v0", b"hunter2")]))]);
     let message = "secret \"k\" not found; looked up u__org__acme (Secret flyte/0)";
     let bad = Gateway::start(vec![status(404, "", "NotFound", message)]);
@@ -45,7 +45,7 @@ fn it_ends_with_what_became_of_it() {
 }
 
 #[test]
-fn a_sidecar_is_ready_after_the_first_pull_and_ends_when_asked_to() {
+fn sidecar_is_ready_after_the_first_pull_and_exits_on_sigterm() {
     let gateway = Gateway::start(vec![http(200, "", &body(&[("a", b"x")], &[]))]);
     let (root, places) = container();
     let grant = Grant {

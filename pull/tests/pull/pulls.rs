@@ -23,7 +23,7 @@ fn pull(grant: &Grant, places: &Places) -> (Result<usize, String>, Vec<String>) 
 }
 
 #[test]
-fn what_was_granted_is_written() {
+fn granted_secrets_are_written() {
     let big: Vec<u8> = (0..64u32 << 20).map(|number| number.to_le_bytes()[1] ^ 0x5a).collect();
     let gateway = Gateway::start(vec![http(
         200,
@@ -54,7 +54,7 @@ fn what_was_granted_is_written() {
 }
 
 #[test]
-fn what_may_pass_is_tried_again() {
+fn transient_failures_are_retried() {
     let good = http(200, "", &body(&[("a", b"x")], &[]));
     let Answer::Bytes(whole) = good.clone() else { panic!("no bytes") };
     let gateway = Gateway::start(vec![
@@ -83,7 +83,7 @@ fn what_may_pass_is_tried_again() {
 }
 
 #[test]
-fn what_cannot_pass_ends_it_at_once() {
+fn permanent_failures_are_not_retried() {
     let ok = |files: &[(&str, &[u8])], variables: &[(&str, &[u8])]| http(200, "", &body(files, variables));
     let one = |value: &[u8]| ok(&[("a", b"x")], &[("v0", value)]);
     let longer = [body(&[("a", b"x")], &[("v0", b"y")]), b"z".to_vec()].concat();
@@ -119,7 +119,7 @@ fn what_cannot_pass_ends_it_at_once() {
 }
 
 #[test]
-fn patience_ends() {
+fn retries_end_with_the_patience() {
     let gateway = Gateway::start(vec![status(503, "", "ServiceUnavailable", "down")]);
     let (_root, places) = container();
     let mut grant = grant(&gateway.address, &gateway.ca, &["a"], &[]);
@@ -131,7 +131,7 @@ fn patience_ends() {
 }
 
 #[test]
-fn pauses_grow_by_chance_and_are_as_long_as_the_gateway_asks() {
+fn pauses_have_jitter_and_respect_retry_after() {
     let busy = |headers| status(503, headers, "ServiceUnavailable", "down");
     let gateway = Gateway::start(vec![
         busy(""),
@@ -159,7 +159,7 @@ fn pauses_grow_by_chance_and_are_as_long_as_the_gateway_asks() {
 }
 
 #[test]
-fn a_gateway_of_another_authority_gets_no_token() {
+fn untrusted_gateway_gets_no_token() {
     let [gateway, other] = [(); 2].map(|()| Gateway::start(vec![http(200, "", &body(&[("a", b"x")], &[]))]));
     let (_root, places) = container();
     let mut grant = grant(&gateway.address, &other.ca, &["a"], &[]);
@@ -176,7 +176,7 @@ fn a_gateway_of_another_authority_gets_no_token() {
 }
 
 #[test]
-fn a_token_that_is_missing_is_named() {
+fn missing_token_is_reported() {
     let gateway = Gateway::start(vec![Answer::Close]);
     let (_root, places) = container();
     fs::remove_file(&places.token).unwrap();
@@ -187,7 +187,7 @@ fn a_token_that_is_missing_is_named() {
 }
 
 #[test]
-fn refreshing_replaces_what_has_changed() {
+fn refresh_replaces_changed_files() {
     let old = body(&[("a", b"old"), ("b", b"same")], &[]);
     let new = body(&[("a", b"new"), ("b", b"same")], &[]);
     let gateway =
