@@ -288,8 +288,8 @@ $(E2E_TOOLS)/helm-complete:
 FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 FUZZ := cargo fuzz run --sanitizer none
 FUZZ_SEEDS := fuzz/target/seeds
-# Where a target's inputs are: what was found, which is kept, and what the recorded cases yield.
-fuzz_inputs = fuzz/corpus/$(1) $$(ls -d $(FUZZ_SEEDS)/$(1) 2> /dev/null)
+# Inputs of a target: what fuzzing found here, regressions, and what the recorded cases yield.
+fuzz_inputs = fuzz/corpus/$(1) $$(ls -d fuzz/regressions/$(1) $(FUZZ_SEEDS)/$(1) 2> /dev/null)
 # All lengths from the start: what matters is deeper than a few bytes.
 fuzz_options = $(addprefix -dict=,$(wildcard fuzz/dictionaries/$(1).dict)) -len_control=0 -timeout=10 -rss_limit_mb=1024
 
@@ -300,13 +300,8 @@ fuzz: fuzz-seeds ## T=SECONDS: each fuzz target for that long; inputs that are n
 	$(foreach target,$(FUZZ_TARGETS),$(FUZZ) $(target) $(call fuzz_inputs,$(target)) -- $(call fuzz_options,$(target)) -max_total_time=$(T) &&) true
 
 .PHONY: fuzz-corpus
-fuzz-corpus: fuzz-seeds ## each fuzz target once over its corpus and its seeds
+fuzz-corpus: fuzz-seeds ## each fuzz target once over its regressions, seeds and corpus
 	$(foreach target,$(FUZZ_TARGETS),$(FUZZ) $(target) $(call fuzz_inputs,$(target)) -- $(call fuzz_options,$(target)) -runs=0 &&) true
-
-.PHONY: fuzz-minimise
-fuzz-minimise: fuzz-seeds ## leaves in fuzz/corpus what adds to the seeds
-	cargo fuzz build --sanitizer none
-	fuzz/minimise.sh $(FUZZ_SEEDS) $(FUZZ_TARGETS)
 
 .PHONY: fuzz-lint
 fuzz-lint: toolchain ## formatting and clippy of the fuzz targets, which are no part of the workspace
@@ -316,7 +311,7 @@ fuzz-lint: toolchain ## formatting and clippy of the fuzz targets, which are no 
 .PHONY: fuzz-seeds
 fuzz-seeds: cargo-fuzz
 	rm -rf $(FUZZ_SEEDS)
-	cargo run --quiet --manifest-path fuzz/Cargo.toml --example seed -- tests/golden $(FUZZ_SEEDS)
+	cargo run --quiet --manifest-path fuzz/Cargo.toml --no-default-features --example seed -- tests/golden $(FUZZ_SEEDS)
 	mkdir -p $(addprefix fuzz/corpus/,$(FUZZ_TARGETS))
 
 .PHONY: cargo-fuzz
