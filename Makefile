@@ -332,6 +332,19 @@ docs: mdbook page ## the book with the playground in it, in target/book; no link
 	rm -rf target/book/playground && cp -r playground/page/dist target/book/playground
 	$(HARNESS) links
 
+VALE := $(CACHE)/vale-$(VALE_VERSION)/vale
+PROSE := README.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md SECURITY.md deploy/chart/README.md docs/adr docs/src
+.PHONY: prose
+prose: $(VALE) ## the words of the documentation, by the rules in docs/style
+	@# That each rule can fail: this file breaks all of them.
+	@diff <($(VALE) --config docs/style/vale.ini --output line docs/style/wrong.md | cut -d: -f4 | sort -u) \
+		<(cd docs/style && printf '%s\n' Project/*.yml | sed 's!/!.!; s!\.yml!!')
+	$(VALE) --config docs/style/vale.ini $(PROSE)
+
+$(VALE):
+	@command -v go > /dev/null || { echo "go is missing: it builds vale"; exit 1; }
+	GOBIN=$(@D) go install github.com/vale-cli/vale/v3/cmd/vale@v$(VALE_VERSION)
+
 .PHONY: docs-serve
 docs-serve: mdbook ## the book at http://localhost:3000, built anew when a page changes
 	mdbook serve docs
