@@ -58,7 +58,7 @@ pub fn router(pulls: Arc<Pulls>, health: Arc<Health>) -> Router {
         .merge(health::router(health))
         .fallback(|| async { Status::no_such_path() })
         .method_not_allowed_fallback(|request: Parts| async move {
-            Status::method_not_allowed(format!("{} is not supported here", request.method))
+            Status::method_not_allowed("the server does not allow this method on the requested resource".to_owned())
         })
 }
 

@@ -144,7 +144,7 @@ impl Status {
     }
 
     pub(super) fn too_many_pulls() -> Self {
-        let message = "too many pulls of this namespace are under way; try again later";
+        let message = "too many concurrent pulls in this namespace; retry later";
         Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message).retry_after(SHORT)
     }
 
@@ -169,7 +169,7 @@ impl Status {
     }
 
     pub(super) fn bad_path() -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "BadRequest", "the path is not UTF-8")
+        Self::new(StatusCode::BAD_REQUEST, "BadRequest", "invalid path: expected UTF-8")
     }
 
     /// As apimachinery's `NewMethodNotSupported` puts it.
@@ -179,7 +179,7 @@ impl Status {
     }
 
     pub(super) fn too_long_a_head(kind: Kind, name: &str, longest: usize) -> Self {
-        let message = format!("the headers take more than {longest} bytes; the user has too many groups");
+        let message = format!("request headers exceed the limit of {longest} bytes; the user has too many groups");
         Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "RequestHeaderFieldsTooLarge", message)
             .of(kind, Some(name))
     }

@@ -106,7 +106,7 @@ async fn values_are_read_from_moto() {
             REGION,
             "going",
             forbidden(
-                "it is marked for deletion; restore it (secretsmanager:RestoreSecret) or delete it without recovery",
+                "secret is marked for deletion; restore it (secretsmanager:RestoreSecret) or delete it without recovery",
             ),
         ),
         (REGION, "gone", Err(Failure::NotFound)),
@@ -145,20 +145,20 @@ fn error(code: &str, message: &str) -> Answer {
 
 /// The double's secrets, and what becomes of reading them.
 fn failures() -> Vec<(&'static str, Answer, Result<crate::Shown, Failure>)> {
-    let kms = "its role needs kms:Decrypt on the key of the secret, and the key must be enabled";
-    let get = "its role needs secretsmanager:GetSecretValue on it";
+    let kms = "grant the gateway's role kms:Decrypt on the secret's key, which must be enabled";
+    let get = "grant the gateway's role secretsmanager:GetSecretValue on the secret";
     vec![
         ("text", json(200, object!({"SecretString": "text"})), text("text")),
         ("both", json(200, object!({"SecretString": "text", "SecretBinary": "AP8="})), text("text")),
         ("empty-text", json(200, object!({"SecretString": "", "SecretBinary": "AP8="})), binary(&[0, 255])),
         ("only-empty-text", json(200, object!({"SecretString": ""})), text("")),
-        ("neither", json(200, object!({"Name": "neither"})), garbage("it has neither SecretString nor SecretBinary")),
+        ("neither", json(200, object!({"Name": "neither"})), garbage("neither SecretString nor SecretBinary")),
         ("missing", error("ResourceNotFoundException", "Secrets Manager can't find it"), Err(Failure::NotFound)),
         (
             "deleted",
             error("InvalidRequestException", "You can't perform this operation: it was marked for deletion"),
             forbidden(
-                "it is marked for deletion; restore it (secretsmanager:RestoreSecret) or delete it without recovery",
+                "secret is marked for deletion; restore it (secretsmanager:RestoreSecret) or delete it without recovery",
             ),
         ),
         (
@@ -199,32 +199,32 @@ fn failures() -> Vec<(&'static str, Answer, Result<crate::Shown, Failure>)> {
         (
             "broken",
             json(500, object!({"__type": "InternalServiceError"})),
-            unreachable("it answers InternalServiceError (status 500)"),
+            unreachable("InternalServiceError (status 500)"),
         ),
-        ("bad-gateway", html(502), unreachable("it answers status 502")),
+        ("bad-gateway", html(502), unreachable("status 502")),
         (
             "odd",
             json(400, object!({"__type": "SomethingElse"})),
-            garbage("with SomethingElse (status 400) it has no error that GetSecretValue documents"),
+            garbage("undocumented error SomethingElse (status 400) of GetSecretValue"),
         ),
         (
             "quoting",
             json(400, object!({"__type": format!("its value is {CANARY}")})),
-            garbage("with status 400 it has no error that GetSecretValue documents"),
+            garbage("undocumented error status 400 of GetSecretValue"),
         ),
         (
             "not-json",
             json(200, format!("{{\"SecretString\": \"{CANARY}")),
-            garbage("with status 200 it has no answer of GetSecretValue"),
+            garbage("status 200, not a response of GetSecretValue"),
         ),
         (
             "not-base64",
             json(200, object!({"SecretBinary": format!("{CANARY}!")})),
-            garbage("with status 200 it has no answer of GetSecretValue"),
+            garbage("status 200, not a response of GetSecretValue"),
         ),
         ("stalled", Answer::Stall, Err(Failure::Slow)),
-        ("cut", Answer::Cut, unreachable("the connection broke off before the whole answer had come")),
-        ("cut-body", Answer::CutBody, unreachable("the connection broke off before the whole answer had come")),
+        ("cut", Answer::Cut, unreachable("connection closed before the response was complete")),
+        ("cut-body", Answer::CutBody, unreachable("connection closed before the response was complete")),
     ]
 }
 
@@ -256,11 +256,11 @@ async fn errors_map_to_failures() {
 async fn unconfigured_places_and_invalid_names_are_rejected_without_a_call() {
     let double = double().await;
     let provider = provider(&double.url(), static_credentials());
-    let alphabet = "a name is 1 to 512 letters, digits and /_+=.@-";
+    let alphabet = "expected 1 to 512 letters, digits and /_+=.@-";
     let long = "a".repeat(513);
     let table = [
-        ("eu-central-1", "text", forbidden("the gateway's configuration does not name eu-central-1")),
-        ("", "text", forbidden("the gateway's configuration does not name ")),
+        ("eu-central-1", "text", forbidden("eu-central-1 is not configured in the gateway")),
+        ("", "text", forbidden(" is not configured in the gateway")),
         (REGION, "", bad_name(alphabet)),
         (REGION, "arn:aws:secretsmanager:eu-central-1:1:secret:x", bad_name(alphabet)),
         (REGION, "a b", bad_name(alphabet)),

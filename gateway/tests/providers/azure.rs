@@ -139,33 +139,37 @@ fn error(code: &str, inner: Value) -> Value {
 
 /// The double's secrets, and what becomes of reading them.
 fn failures() -> Vec<(&'static str, Answer, Result<Shown, Failure>)> {
-    let role = "its identity needs the role \"Key Vault Secrets User\" on the vault, or the permission get in its \
+    let role = "grant the gateway's identity the role \"Key Vault Secrets User\" on the vault, or permission get in its \
                 access policies";
     let denied = |inner: &str| json(403, error("Forbidden", object!({"code": inner})));
     let packed = r#"{"type":"STRING","value":"päss\n"}"#;
     vec![
         ("packed", secret(packed), text(packed)),
         ("empty", secret(""), text("")),
-        ("no-value", json(200, object!({"id": "x"})), garbage("it has no value")),
-        ("not-text", json(200, object!({"value": [CANARY]})), garbage("it is no answer of Key Vault")),
-        ("not-json", json(200, format!("{{\"value\": \"{CANARY}")), garbage("it is no answer of Key Vault")),
+        ("no-value", json(200, object!({"id": "x"})), garbage("missing value")),
+        ("not-text", json(200, object!({"value": [CANARY]})), garbage("not a response of Key Vault")),
+        ("not-json", json(200, format!("{{\"value\": \"{CANARY}")), garbage("not a response of Key Vault")),
         ("missing", json(404, error("SecretNotFound", Value::Null)), Err(Failure::NotFound)),
-        ("not-the-service", html(404), garbage("with status 404 it has no error that Key Vault documents")),
+        ("not-the-service", html(404), garbage("undocumented error status 404 of Key Vault")),
         (
             "moved",
             json_with(302, "location", "https://localhost/elsewhere", ""),
-            garbage("with status 302 it has no error that Key Vault documents"),
+            garbage("undocumented error status 302 of Key Vault"),
         ),
         (
             "quoting",
             json(418, error(&format!("its value is {CANARY}"), Value::Null)),
-            garbage("with status 418 it has no error that Key Vault documents"),
+            garbage("undocumented error status 418 of Key Vault"),
         ),
         ("denied", denied("ForbiddenByRbac"), forbidden(role)),
         ("denied-by-policy", denied("AccessDenied"), forbidden(role)),
         ("denied-by-proxy", html(403), forbidden(role)),
-        ("walled", denied("ForbiddenByFirewall"), forbidden("the vault's network rules do not let the gateway in")),
-        ("off", denied("SecretDisabled"), forbidden("it is disabled; enable it, add a version, or delete it")),
+        (
+            "walled",
+            denied("ForbiddenByFirewall"),
+            forbidden("the vault's network rules deny access; allow the gateway"),
+        ),
+        ("off", denied("SecretDisabled"), forbidden("secret is disabled; enable it, add a version, or delete it")),
         ("throttled", json(429, error("Throttled", Value::Null)), Err(Failure::Throttled(None))),
         (
             "throttled-for",
@@ -177,7 +181,7 @@ fn failures() -> Vec<(&'static str, Answer, Result<Shown, Failure>)> {
         (
             "recovered",
             json(409, error("Conflict", Value::Null)),
-            Err(Failure::Conflict("the vault answers Conflict (status 409)".to_owned())),
+            Err(Failure::Conflict("Conflict (status 409)".to_owned())),
         ),
         (
             "throttled-for-ever",
@@ -187,12 +191,12 @@ fn failures() -> Vec<(&'static str, Answer, Result<Shown, Failure>)> {
         (
             "broken",
             json(500, error("InternalServerError", Value::Null)),
-            unreachable("it answers InternalServerError (status 500)"),
+            unreachable("InternalServerError (status 500)"),
         ),
-        ("bad-gateway", html(502), unreachable("it answers status 502")),
+        ("bad-gateway", html(502), unreachable("status 502")),
         ("stalled", Answer::Stall, Err(Failure::Slow)),
-        ("cut", Answer::Cut, unreachable("the connection broke off before the whole answer had come")),
-        ("cut-body", Answer::CutBody, unreachable("the connection broke off before the whole answer had come")),
+        ("cut", Answer::Cut, unreachable("connection closed before the response was complete")),
+        ("cut-body", Answer::CutBody, unreachable("connection closed before the response was complete")),
     ]
 }
 
@@ -213,14 +217,10 @@ async fn errors_map_to_failures() {
 async fn unconfigured_places_and_invalid_names_are_rejected_without_a_call() {
     let cloud = Cloud::start(USUAL).await;
     let provider = cloud.provider();
-    let alphabet = "a name is 1 to 127 letters, digits and -";
+    let alphabet = "expected 1 to 127 letters, digits and -";
     let long = "a".repeat(128);
     let table = [
-        (
-            "other.vault.azure.net",
-            "packed",
-            forbidden("the gateway's configuration does not name other.vault.azure.net"),
-        ),
+        ("other.vault.azure.net", "packed", forbidden("other.vault.azure.net is not configured in the gateway")),
         (VAULT, "", bad_name(alphabet)),
         (VAULT, "..", bad_name(alphabet)),
         (VAULT, "a/b", bad_name(alphabet)),
@@ -244,12 +244,12 @@ async fn challenge_for_another_resource_gets_no_token() {
     for challenge in foreign {
         let cloud = Cloud::start(Ways { challenge, ..USUAL }).await;
         let refused = read(&cloud.provider(), VAULT, "packed").await;
-        let wanted = "its challenge is for another resource than the vault's; nothing was sent";
+        let wanted = "challenge for another resource than the vault; no token was sent";
         assert_eq!(refused, garbage(wanted), "{challenge}");
         assert_eq!(cloud.double.asked(), ["GET /secrets/packed/"], "{challenge}");
     }
     let cloud = Cloud::start(Ways { challenge: "Bearer", ..USUAL }).await;
-    assert_eq!(read(&cloud.provider(), VAULT, "packed").await, garbage("it is no answer of Key Vault"));
+    assert_eq!(read(&cloud.provider(), VAULT, "packed").await, garbage("not a response of Key Vault"));
     assert_eq!(cloud.double.asked(), ["GET /secrets/packed/"]);
 }
 
@@ -299,7 +299,7 @@ async fn rejected_identities_are_reported() {
     let cloud = Cloud::start(Ways { entra: || Some(Answer::Stall), ..USUAL }).await;
     assert_eq!(read(&cloud.provider(), VAULT, "packed").await, Err(Failure::Slow));
     let cloud = Cloud::start(Ways { entra: || Some(Answer::Cut), ..USUAL }).await;
-    let cut = no_credentials("the connection broke off before the whole answer had come");
+    let cut = no_credentials("connection closed before the response was complete");
     assert_eq!(read(&cloud.provider(), VAULT, "packed").await, cut);
 }
 
@@ -329,16 +329,16 @@ async fn invalid_configuration_is_rejected_at_startup() {
     let nothing = file("no certificate");
     let path = nothing.path().to_owned();
     let config = config::Azure { ca_file: Some(path.clone()), ..cloud.config() };
-    let wanted = format!("providers.azure.caFile {} cannot be used: it holds no certificate in PEM", path.display());
+    let wanted = format!("invalid `providers.azure.caFile` {}: expected certificates in PEM", path.display());
     assert_eq!(refused(config, cloud.identity()), Some(wanted));
     let config = config::Azure { authority: Some("http://localhost".to_owned()), ..cloud.config() };
-    let wanted = "Azure cannot be used: authority host doesn't use HTTPS scheme: http://localhost".to_owned();
+    let wanted = "cannot set up Azure: authority host doesn't use HTTPS scheme: http://localhost".to_owned();
     assert_eq!(refused(config, cloud.identity()), Some(wanted));
     let config = config::Azure { endpoint: Some("http://localhost".to_owned()), ..cloud.config() };
-    let wanted = "Azure cannot be used: its endpoint http://localhost/ must have https".to_owned();
+    let wanted = "cannot set up Azure: endpoint http://localhost/ must use https".to_owned();
     assert_eq!(refused(config, cloud.identity()), Some(wanted));
     let identity = Identity { token_file: "/nonexistent/token".into(), ..cloud.identity() };
-    let wanted = "Azure cannot be used: No such file or directory (os error 2)".to_owned();
+    let wanted = "cannot set up Azure: No such file or directory (os error 2)".to_owned();
     assert_eq!(refused(cloud.config(), identity), Some(wanted));
 }
 

@@ -65,16 +65,13 @@ fn bad_name(text: &str) -> Result<Shown, Failure> {
 /// Credentials that the provider refuses, with its word for it.
 fn credentials_refused(code: &str) -> Result<Shown, Failure> {
     unreachable(&format!(
-        "it refuses the gateway's credentials: {code}; the operator must check the identity of the gateway's service \
-         account and the clock of its node"
+        "credentials rejected: {code}; check the identity of the gateway's service account and the clock of its node"
     ))
 }
 
 /// Credentials that cannot be had.
 fn no_credentials(problem: &str) -> Result<Shown, Failure> {
-    unreachable(&format!(
-        "the gateway gets no credentials: {problem}; the operator must check the identity of its service account"
-    ))
+    unreachable(&format!("cannot get credentials: {problem}; check the identity of the gateway's service account"))
 }
 
 /// How the system says that nobody listens there.
@@ -178,7 +175,7 @@ async fn invalid_endpoints_are_rejected_at_startup() {
         for (config, provider) in table.into_iter().zip(["AWS", "GCP"]) {
             let refused = providers::open(&config).await.err().map(|error| error.to_string());
             let wanted = format!(
-                "the endpoint {} of {provider} is no URL with http or https and a host",
+                "invalid endpoint {} of {provider}: expected an http or https URL",
                 endpoint().unwrap_or_default()
             );
             assert_eq!(refused, Some(wanted));

@@ -167,7 +167,7 @@ async fn groups_up_to_one_mebibyte_are_accepted() {
         assert_eq!(review["groups"], json!(groups(count)));
     }
 
-    let message = "the headers take more than 1048576 bytes; the user has too many groups";
+    let message = "request headers exceed the limit of 1048576 bytes; the user has too many groups";
     for answer in with_groups(&kit, &groups(12_000)).await {
         let wanted = status_of("key", 431, "RequestHeaderFieldsTooLarge", message);
         assert_eq!((answer.status, answer.json()), (431, wanted));

@@ -24,36 +24,29 @@ async fn provider_failures_map_to_status() {
             Failure::Forbidden("secretsmanager:GetSecretValue".into()),
             403,
             "Forbidden",
-            "awssecrets.secret-gateway.flyte.org \"us-east-2:u__org__1\" is forbidden: the provider does not let the \
-             gateway read this secret: secretsmanager:GetSecretValue",
+            "awssecrets.secret-gateway.flyte.org \"us-east-2:u__org__1\" is forbidden: access denied by the provider: secretsmanager:GetSecretValue",
             None,
         ),
         (
             Failure::Throttled(Some(Duration::from_millis(2500))),
             429,
             "TooManyRequests",
-            "the provider throttles the gateway; try again later",
+            "throttled by the provider; retry later",
             Some(3),
         ),
         (
             Failure::Throttled(Some(Duration::MAX)),
             429,
             "TooManyRequests",
-            "the provider throttles the gateway; try again later",
+            "throttled by the provider; retry later",
             Some(60),
         ),
-        (
-            Failure::Throttled(None),
-            429,
-            "TooManyRequests",
-            "the provider throttles the gateway; try again later",
-            Some(1),
-        ),
+        (Failure::Throttled(None), 429, "TooManyRequests", "throttled by the provider; retry later", Some(1)),
         (
             Failure::Unreachable("connection refused".into()),
             503,
             "ServiceUnavailable",
-            "the provider cannot be reached: connection refused",
+            "provider unavailable: connection refused",
             None,
         ),
         (
@@ -63,13 +56,13 @@ async fn provider_failures_map_to_status() {
             "the secret is being changed: the vault answers Conflict (status 409); try again later",
             Some(1),
         ),
-        (Failure::Slow, 504, "Timeout", "the provider did not answer in time", None),
-        (Failure::BadName("no slashes".into()), 400, "BadRequest", "the provider refuses the name: no slashes", None),
+        (Failure::Slow, 504, "Timeout", "timed out waiting for the provider", None),
+        (Failure::BadName("no slashes".into()), 400, "BadRequest", "name rejected by the provider: no slashes", None),
         (
             Failure::Garbage("bad CRC32C".into()),
             503,
             "ServiceUnavailable",
-            "the provider's answer cannot be used: bad CRC32C",
+            "unexpected response from the provider: bad CRC32C",
             None,
         ),
     ];
@@ -95,7 +88,7 @@ async fn hanging_provider_returns_504_within_the_timeout() {
     let start = std::time::Instant::now();
     let answer = client.get(&aws("key")).await;
     let took = start.elapsed();
-    let wanted = status_of("key", 504, "Timeout", "the provider did not answer in time");
+    let wanted = status_of("key", 504, "Timeout", "timed out waiting for the provider");
     assert_eq!((answer.status, answer.json()), (504, wanted));
     assert!((300..1000).contains(&took.as_millis()), "{took:?}");
     kit.memory.answer(Duration::ZERO, Ok(crate::kit::memory::text("here")));

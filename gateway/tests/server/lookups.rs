@@ -124,10 +124,9 @@ async fn lookup_is_limited_to_served_names() {
         let message = format!("secretlookups.secret-gateway.flyte.org {name:?} is forbidden: {why}");
         failed(name, 403, "Forbidden", &message)
     };
-    let why = "the gateway does not serve secrets that are named so; the operator can add to prefixes";
+    let why = "name matches no served prefix; add one to prefixes of the gateway";
     assert_eq!(client.get(&path(prefix)).await.json(), forbidden(prefix, why));
-    let why = "the gateway does not serve the region, project, vault host or namespace \"us-west-1\"; the operator can name \
-               it in providers.aws, gcp, azure or k8s";
+    let why = "region, project, vault host or namespace \"us-west-1\" is not served; add it to providers.aws, gcp, azure or k8s of the gateway";
     assert_eq!(client.get(&path(place)).await.json(), forbidden(place, why));
     assert_eq!(client.get(&path("no-colon")).await.status, 400);
     assert_eq!(kit.memory.calls(), 0);

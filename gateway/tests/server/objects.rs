@@ -60,7 +60,7 @@ async fn percent_escapes_in_paths_are_decoded() {
     let answer = client.get(&format!("{API}/awssecrets/us-east-2%3Au__org__a%40b")).await;
     assert_eq!(answer.json()["metadata"]["name"], "us-east-2:u__org__a@b");
     let answer = client.get(&format!("{API}/awssecrets/us-east-2:%ff")).await;
-    assert_eq!(answer.json(), status(400, "BadRequest", "the path is not UTF-8"));
+    assert_eq!(answer.json(), status(400, "BadRequest", "invalid path: expected UTF-8"));
 }
 
 #[tokio::test]
@@ -162,10 +162,9 @@ async fn unknown_paths_return_404() {
 async fn invalid_names_return_400() {
     let kit = Kit::start("").await;
     let client = kit.client().await;
-    let no_colon = "the name of an AWSSecret is `<region>:<name of the secret>`, with a colon";
-    let place = "the part before the colon is no region";
-    let secret = "the name of the secret is not one that its provider has: 1 to 512 characters of letters, digits and \
-                  _+=.@-";
+    let no_colon = "invalid name of AWSSecret: expected `<region>:<secret name>`";
+    let place = "invalid region before the colon";
+    let secret = "invalid secret name: expected 1 to 512 letters, digits and _+=.@-";
     let table = [
         ("key".to_owned(), no_colon),
         (":key".to_owned(), place),
@@ -197,23 +196,22 @@ async fn names_that_are_not_served_return_403() {
         (
             "awssecrets",
             "ap-south-1:u__org__key",
-            "the gateway does not serve the region \"ap-south-1\"; the operator can name it in providers.aws.regions",
+            "region \"ap-south-1\" is not served; add it to providers.aws.regions of the gateway",
         ),
         (
             "azuresecrets",
             "evil.example.com:1-o---x",
-            "the gateway does not serve the vault host \"evil.example.com\"; the operator can name it in \
-             providers.azure.vaults",
+            "vault host \"evil.example.com\" is not served; add it to providers.azure.vaults of the gateway",
         ),
         (
             "awssecrets",
             "us-east-2:database-root-password",
-            "the gateway does not serve secrets that are named so; the operator can add to prefixes",
+            "name matches no served prefix; add one to prefixes of the gateway",
         ),
         (
             "azuresecrets",
             "flyte.vault.azure.net:u--org--key",
-            "the gateway does not serve secrets that are named so; the operator can add to prefixes",
+            "name matches no served prefix; add one to prefixes of the gateway",
         ),
     ];
     for (plural, name, why) in table {

@@ -368,7 +368,8 @@ async fn store_failures_name_the_key() {
     // An empty value, and a name that the store cannot have.
     kit.memory.answer(Duration::ZERO, Ok(text("")));
     kit.cluster.object("pods", pod(&grant(&["f"], &[])));
-    let message = format!("secret \"f\": us-east-2:{} holds an empty value; store the secret again", name("f"));
+    let message =
+        format!("secret \"f\": invalid value of us-east-2:{}: value is empty; store the secret again", name("f"));
     assert_eq!(pull(&client, "good").await.json(), status(422, "Invalid", &message));
     kit.cluster.object("pods", pod(&grant(&[], &["g/h"])));
     assert_eq!(pull(&client, "good").await.status, 403);
@@ -468,7 +469,7 @@ async fn pull_limits() {
         async move { pull(&client, "good").await }
     });
     crate::eventually(async || kit.memory.calls() == 1).await;
-    let mut busy = status(429, "TooManyRequests", "too many pulls of this namespace are under way; try again later");
+    let mut busy = status(429, "TooManyRequests", "too many concurrent pulls in this namespace; retry later");
     busy["details"] = json!({ "retryAfterSeconds": 1 });
     assert_eq!(pull(&client, "good").await.json(), busy);
     // Each namespace has a limit of its own.
@@ -551,9 +552,8 @@ reads: { retries: 0 }
     let client = kit.pod().await;
     let answer = pull(&client, "good").await;
     let object = secret_name(&b);
-    let message = format!(
-        "secret \"b\": the provider's answer cannot be used: Secret flyte/{object} has no value under {b:?}; store it there"
-    );
+    let message =
+        format!("secret \"b\": unexpected response from the provider: missing key {b:?} in Secret flyte/{object}");
     assert_eq!((answer.status, &answer.json()["message"]), (503, &json!(message)));
     kit.cluster.object("secrets", secret(&b, json!({ &*b: "eA==" })));
     assert!(pull(&client, "good").await.body.ends_with(b"\n\0\xffx"));

@@ -279,7 +279,7 @@ async fn breaker_opens_after_repeated_failures_and_recovers() {
     wanted["details"]["retryAfterSeconds"] = json!(1);
     assert_eq!((answer.json(), kit.memory.calls()), (wanted, 3));
     let elsewhere = "/apis/secret-gateway.flyte.org/v1alpha1/awssecrets/eu-west-1:u__org__key";
-    assert_eq!(client.get(elsewhere).await.json()["message"], "the provider cannot be reached: down");
+    assert_eq!(client.get(elsewhere).await.json()["message"], "provider unavailable: down");
     assert_eq!(kit.memory.calls(), 4, "another region is asked");
 
     // Still down: one failure is enough for the next pause.
