@@ -333,7 +333,7 @@ docs: mdbook page ## the book with the playground in it, in target/book; no link
 	$(HARNESS) links
 
 VALE := $(CACHE)/vale-$(VALE_VERSION)/vale
-PROSE := README.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md SECURITY.md deploy/chart/README.md docs/adr docs/src
+PROSE := README.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md SECURITY.md deploy/chart/README.md cli/README.md gateway/README.md docs/adr docs/src
 .PHONY: prose
 prose: $(VALE) ## the words of the documentation, by the rules in docs/style
 	@# That each rule can fail: this file breaks all of them.
