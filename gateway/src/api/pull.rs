@@ -10,7 +10,6 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -57,9 +56,7 @@ pub fn router(pulls: Arc<Pulls>, health: Arc<Health>) -> Router {
         .with_state(pulls)
         .merge(health::router(health))
         .fallback(|| async { Status::no_such_path() })
-        .method_not_allowed_fallback(|request: Parts| async move {
-            Status::method_not_allowed("the server does not allow this method on the requested resource".to_owned())
-        })
+        .method_not_allowed_fallback(|| async { Status::method_not_allowed() })
 }
 
 /// What is known of a pull so far. At its end it is counted, and its audit line is written: also if the pod leaves before.

@@ -164,7 +164,8 @@ impl Status {
         Self::new(StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource")
     }
 
-    pub(super) fn method_not_allowed(message: String) -> Self {
+    pub(super) fn method_not_allowed() -> Self {
+        let message = "the server does not allow this method on the requested resource";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message)
     }
 
@@ -175,7 +176,7 @@ impl Status {
     /// As apimachinery's `NewMethodNotSupported` puts it.
     pub(super) fn not_supported(kind: Kind, verb: &str) -> Self {
         let message = format!("{verb} is not supported on resources of kind \"{}.{GROUP}\"", kind.plural());
-        Self::method_not_allowed(message).of(kind, None)
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message).of(kind, None)
     }
 
     pub(super) fn too_long_a_head(kind: Kind, name: &str, longest: usize) -> Self {

@@ -3,7 +3,6 @@
 use aws_sdk_secretsmanager::config::http::HttpResponse;
 use aws_sdk_secretsmanager::error::ErrorMetadata;
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
-use aws_sdk_secretsmanager::primitives::SdkBody;
 use axum::http::{HeaderMap, HeaderValue, header};
 use azure_core::http::RawResponse;
 use azure_core::http::headers::{Headers, RETRY_AFTER};
@@ -32,7 +31,7 @@ pub struct Answer<'a> {
 impl Answer<'_> {
     /// Returns what it means as an error of Secrets Manager; nothing for a status that HTTP does not have.
     pub fn aws(&self) -> Option<Failure> {
-        let mut raw = HttpResponse::new(self.status.try_into().ok()?, SdkBody::empty());
+        let mut raw = HttpResponse::new(self.status.try_into().ok()?, "".into());
         raw.headers_mut().insert("retry-after", self.retry_after.to_str().ok()?.to_owned());
         let mut metadata = ErrorMetadata::builder().message(self.message);
         if let Some(code) = self.code {

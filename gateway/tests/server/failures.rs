@@ -53,7 +53,7 @@ async fn provider_failures_map_to_status() {
             Failure::Conflict("the vault answers Conflict (status 409)".into()),
             503,
             "ServiceUnavailable",
-            "the secret is being changed: the vault answers Conflict (status 409); try again later",
+            "secret is being modified: the vault answers Conflict (status 409); retry later",
             Some(1),
         ),
         (Failure::Slow, 504, "Timeout", "timed out waiting for the provider", None),
