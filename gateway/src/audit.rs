@@ -1,4 +1,4 @@
-//! Who read what: one line of JSON for each read, whatever became of it. Holds no value, for it is never given one.
+//! The audit log: one line of JSON for each read and pull, whatever its outcome. It is never given a value.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,13 +10,13 @@ use crate::access::pods::Bound;
 use crate::metrics::{self, Metrics};
 use crate::names::Kind;
 
-/// One request: when it was answered and what it was, and what became of it.
+/// One audit line.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Line<T> {
     #[serde(serialize_with = "rfc3339")]
     time: SystemTime,
-    /// So that these lines can be told from others.
+    /// Kind of the line.
     audit: &'static str,
     #[serde(flatten)]
     fields: T,
@@ -24,19 +24,19 @@ struct Line<T> {
     duration: Duration,
     outcome: &'static str,
     code: u16,
-    /// How many requests of unauthenticated callers have no line since the last one that has.
+    /// Number of unauthenticated requests without a line since the last line of one.
     #[serde(skip_serializing_if = "is_zero")]
     unlogged: u64,
 }
 
-/// What became of a request.
+/// Outcome of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Outcome {
-    /// In one word: `ok` or the reason of the Status.
+    /// `ok` or the reason of the Status.
     pub word: &'static str,
     /// The HTTP status.
     pub code: u16,
-    /// How long it took.
+    /// Its duration.
     pub duration: Duration,
     /// Whether the caller is authenticated.
     pub authenticated: bool,
@@ -46,21 +46,21 @@ pub struct Outcome {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Read<'a> {
-    /// Who; nobody if the caller is not known.
+    /// User name; none if the caller is not authenticated.
     pub user: Option<&'a str>,
     /// The user's groups.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub groups: &'a [String],
-    /// What kind of object.
+    /// Kind of the object.
     #[serde(serialize_with = "kind")]
     pub kind: Kind,
-    /// Its whole name as it was asked for; cut where no provider's name goes on.
+    /// Name of the object as requested, truncated.
     pub name: &'a str,
-    /// Region, project or vault host, once the name is known to have one.
+    /// Region, project or vault host, if the name is valid.
     pub place: Option<&'a str>,
-    /// `cache`, `shared` (with another request) or `provider`; nothing if neither was asked.
+    /// `cache`, `shared` (with another request) or `provider`; none if nothing was read.
     pub source: Option<&'static str>,
-    /// Whether the provider was spared.
+    /// Whether no provider call was made.
     pub cached: bool,
 }
 
@@ -73,12 +73,12 @@ fn is_zero(number: &u64) -> bool {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Pull<'a> {
-    /// Which pod; nothing if its token is not one of a pod.
+    /// The pod; none if the token is not bound to one.
     #[serde(flatten)]
     pub pod: Option<&'a Bound>,
-    /// Whose secrets it was granted.
+    /// Scope of the grant.
     pub scope: Option<&'a str>,
-    /// What it was given, by the names in the store.
+    /// Names in the store of the secrets returned.
     pub names: &'a [String],
 }
 
@@ -94,20 +94,20 @@ fn milliseconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::
     serializer.serialize_f64((duration.as_secs_f64() * 1e6).round() / 1e3)
 }
 
-/// How many bytes wait at most to be written.
+/// Maximum number of bytes waiting to be written.
 const MOST_QUEUED: usize = 8 << 20;
 
-/// How many bytes are written at once.
+/// Maximum number of bytes of one write.
 const ONE_WRITE: usize = 64 << 10;
 
-/// How long the end waits for what is not written yet.
+/// Timeout of writing the remaining lines at shutdown.
 const FLUSH: Duration = Duration::from_secs(5);
 
-/// How often a line is written of callers who are not known: anybody can send such requests, as many as they like.
+/// Interval between lines of unauthenticated requests, which anybody can send.
 const SAMPLE: Duration = Duration::from_secs(1);
 
-/// Where lines go: a thread of their own writes them, and no read waits for it. Lines for which there is no room are
-/// lost; a metric counts them, and a line says how many they were.
+/// Writes audit lines in a thread of its own, so that reads never wait. Lines that exceed the queue are lost; a metric
+/// counts them, and a line reports how many.
 pub struct Log {
     queue: Arc<Queue>,
     strangers: Mutex<Strangers>,
@@ -127,17 +127,17 @@ struct Queue {
 
 #[derive(Default)]
 struct State {
-    /// Lines that nobody has taken yet.
+    /// Queued lines.
     lines: Vec<u8>,
-    /// Bytes of lines that are not written yet.
+    /// Bytes queued or being written.
     bytes: usize,
-    /// Lines of which nobody was told yet.
+    /// Lost lines that are not reported yet.
     lost: u64,
     closed: bool,
     ended: bool,
 }
 
-/// Says how many lines there are not.
+/// Reports how many lines were lost.
 #[derive(Serialize)]
 struct Lost {
     #[serde(serialize_with = "rfc3339")]
@@ -147,10 +147,10 @@ struct Lost {
 }
 
 impl Log {
-    /// Lines to a writer, many in one call where there are many.
+    /// Returns a log that writes to `out`, several lines at once if they are queued.
     ///
     /// # Errors
-    /// If there can be no thread.
+    /// The thread cannot be started.
     pub fn new(mut out: impl Write + Send + 'static, metrics: Arc<Metrics>) -> io::Result<Self> {
         let queue = Arc::new(Queue { state: Mutex::default(), changed: Condvar::new(), metrics });
         let taken = Arc::clone(&queue);
@@ -171,17 +171,17 @@ impl Log {
         Ok(Self { queue, strangers: Mutex::default() })
     }
 
-    /// Writes the line of a read, soon.
+    /// Queues the line of a read.
     pub fn read(&self, fields: &Read, outcome: Outcome) {
         self.request("read", fields, outcome);
     }
 
-    /// Writes the line of a pull, soon.
+    /// Queues the line of a pull.
     pub fn pull(&self, fields: &Pull, outcome: Outcome) {
         self.request("pull", fields, outcome);
     }
 
-    /// Writes a line, or counts it if its caller is not authenticated and there was such a line just before.
+    /// Queues a line; of unauthenticated requests one in each interval, and counts the others.
     fn request(&self, audit: &'static str, fields: impl Serialize, outcome: Outcome) {
         let Outcome { word, code, duration, authenticated } = outcome;
         let Some(unlogged) = (if authenticated { Some(0) } else { self.sample() }) else { return };
@@ -199,7 +199,7 @@ impl Log {
         }
     }
 
-    /// Whether it is time for a line about a caller who is not known, and how many there were since the last.
+    /// Returns the number of unauthenticated requests since the last line, or none if it is too early for another.
     fn sample(&self) -> Option<u64> {
         let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
         if strangers.last.is_some_and(|last| last.elapsed() < SAMPLE) {
@@ -212,7 +212,7 @@ impl Log {
 }
 
 impl Drop for Log {
-    /// Waits a while for what is not written yet.
+    /// Waits until the queue is written, or for the timeout.
     fn drop(&mut self) {
         let mut state = self.queue.state();
         state.closed = true;
@@ -225,7 +225,7 @@ impl Drop for Log {
     }
 }
 
-/// How many lines these are.
+/// Returns the number of lines.
 fn count(lines: &[u8]) -> u64 {
     lines.iter().map(|byte| u64::from(*byte == b'\n')).sum()
 }
@@ -263,7 +263,7 @@ impl Queue {
         metrics::set(&self.metrics.audit_queued_bytes, state.bytes as u64);
     }
 
-    /// What is to be written next; nothing at the end.
+    /// Returns the next lines to write; none when the log is closed.
     fn next(&self) -> Option<Vec<u8>> {
         let mut state = self.state();
         loop {

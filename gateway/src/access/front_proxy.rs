@@ -1,8 +1,8 @@
-//! Who asks, as the aggregation layer says it: the API server shows a client certificate of the authority in
+//! Authentication by the aggregation layer: the API server presents a client certificate of the authority in
 //! `kube-system/extension-apiserver-authentication`, and names the user in headers. Without the certificate the headers
-//! say nothing.
+//! are ignored.
 //!
-//! The certificate is verified for each connection again whenever the authority changes, and now and then after that.
+//! The certificate of a connection is verified again when the authority changes, and periodically.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,13 +30,13 @@ pub const NAMESPACE: &str = "kube-system";
 /// The ConfigMap's name.
 pub const CONFIG_MAP: &str = "extension-apiserver-authentication";
 
-/// How long the API server may take for the ConfigMap.
+/// Timeout of reading the ConfigMap.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a connection's certificate counts as verified; it may expire while the connection lasts.
+/// Interval between verifications of a connection's certificate, which may expire.
 const VERIFIED_FOR: Duration = Duration::from_secs(60);
 
-/// Why the front proxy's authority is not known.
+/// An error of reading the front proxy's authority.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It cannot be read.
@@ -51,36 +51,36 @@ pub enum Error {
          extension-apiserver-authentication-reader"
     )]
     Unwatched(#[from] Box<watcher::Error>),
-    /// The API server does not answer.
+    /// The API server did not answer in time.
     #[error("cannot read ConfigMap {NAMESPACE}/{CONFIG_MAP}: timed out waiting for the API server")]
     Slow,
-    /// It lacks something: the aggregation layer is off.
+    /// A key is missing: the aggregation layer is off.
     #[error("missing {0} in ConfigMap {NAMESPACE}/{CONFIG_MAP}; enable the cluster's aggregation layer")]
     Missing(&'static str),
-    /// It holds something else.
+    /// A value is invalid.
     #[error("invalid {0} in ConfigMap {NAMESPACE}/{CONFIG_MAP}: {1}")]
     Malformed(&'static str, String),
 }
 
-/// Why a caller is not known.
+/// Why a request is unauthenticated.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Unknown {
     /// The connection has no client certificate.
     #[error("missing client certificate; only the API server's aggregation layer may connect")]
     NoCertificate,
-    /// It is not of the authority, or not valid now.
+    /// The certificate is not issued by the authority, or expired.
     #[error("invalid client certificate: expired, or not issued by the front proxy's authority")]
     Untrusted,
-    /// It is somebody else's.
+    /// The common name is not allowed.
     #[error("common name of the client certificate is not in requestheader-allowed-names")]
     NotAllowed,
-    /// The headers name nobody.
+    /// The headers name no user.
     #[error("missing user name in the front proxy's headers")]
     NoUser,
 }
 
 impl Unknown {
-    /// In one word.
+    /// Returns the name in metrics.
     pub const fn word(self) -> &'static str {
         match self {
             Self::NoCertificate => "no_certificate",
@@ -96,20 +96,20 @@ impl Unknown {
 pub struct User {
     /// Its name.
     pub name: String,
-    /// Its unique id, if the proxy says so.
+    /// Its uid, if the proxy sends one.
     pub uid: Option<String>,
     /// Its groups.
     pub groups: Vec<String>,
-    /// What else is known of it.
+    /// Its extra fields.
     pub extra: BTreeMap<String, Vec<String>>,
 }
 
-/// Whom to believe, and where they say it.
+/// The authority, and the headers that name the user.
 #[derive(Debug)]
 pub struct Trust {
     source: BTreeMap<String, String>,
     verifier: Arc<dyn ClientCertVerifier>,
-    /// Any, if there are none.
+    /// Allowed common names; any if empty.
     common_names: Vec<String>,
     user: Vec<HeaderName>,
     uid: Vec<HeaderName>,
@@ -122,7 +122,7 @@ impl Trust {
     /// Reads the ConfigMap.
     ///
     /// # Errors
-    /// If it cannot be read, or does not say whom to believe.
+    /// It cannot be read, or is invalid.
     pub async fn load(cluster: &Client) -> Result<Self, Error> {
         let maps: Api<ConfigMap> = Api::namespaced(cluster.clone(), NAMESPACE);
         let map = timeout(PATIENCE, maps.get(CONFIG_MAP)).await.map_err(|_| Error::Slow)?.map_err(Box::new)?;
