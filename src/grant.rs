@@ -61,6 +61,11 @@ pub struct Granted {
 }
 
 impl Granted {
+    /// Returns the current version of a whole secret.
+    pub fn whole(key: &str) -> Self {
+        Self { key: key.to_owned(), ..Self::default() }
+    }
+
     /// Returns the key under which the secret is looked up.
     pub fn secret(&self) -> &str {
         if self.group.is_empty() { &self.key } else { &self.group }
@@ -401,7 +406,7 @@ mod tests {
             files: Vec::new(),
             variables: Vec::new(),
         };
-        let whole = |key: &str| Granted { key: key.to_owned(), ..Granted::default() };
+        let whole = Granted::whole;
         let property = Granted { group: "rds".to_owned(), version: "AWSPREVIOUS".to_owned(), ..whole("password") };
         for _ in 0..2 {
             grant.grant_file(whole("tls.crt"));

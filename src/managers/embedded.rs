@@ -203,7 +203,7 @@ impl Embedded<'_> {
     /// What the request asks for, as far as the settings and the provider give its fields a meaning.
     fn wanted(&self, SecretRequest { key, group, group_version, .. }: &SecretRequest) -> Result<Granted, Reason> {
         let embedded = &self.context.settings.embedded_secret_manager_config;
-        let mut wanted = Granted { key: key.clone(), ..Granted::default() };
+        let mut wanted = Granted::whole(key);
         if embedded.properties {
             wanted.group.clone_from(group);
         }

@@ -114,7 +114,7 @@ impl Status {
         let mut status = match why {
             NotFound::Nowhere(_) => Self::new(StatusCode::NOT_FOUND, "NotFound", why),
             NotFound::Name(_) | NotFound::NotServed(_) => Self::new(StatusCode::FORBIDDEN, "Forbidden", why),
-            NotFound::Value(..) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", why),
+            NotFound::Value(..) | NotFound::Property(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", why),
             NotFound::Failed(name, failed) => Self::failed(name.kind, &name.to_string(), failed),
         };
         status.message = format!("secret {key:?}: {}", status.message);

@@ -66,7 +66,7 @@ fn payload(payload: Value) -> Answer {
 fn failures() -> Vec<(&'static str, Answer, Result<crate::Shown, Failure>)> {
     let undecodable = "it is no answer of AccessSecretVersion";
     let damaged = "its payload is not what its CRC32C says; it was damaged on the way";
-    let off = "its latest version is disabled or destroyed; enable it, add a version, or delete the secret";
+    let off = "its version is disabled or destroyed; enable it, add a version, or delete the secret";
     let role = "its service account needs roles/secretmanager.secretAccessor (secretmanager.versions.access) on it";
     let sum = |bytes| crc32c::crc32c(bytes).to_string();
     vec![

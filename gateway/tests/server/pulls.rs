@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::Method;
 use flyte_secrets_policy::answer::Head;
-use flyte_secrets_policy::grant::Grant;
+use flyte_secrets_policy::grant::{Grant, Granted};
 use flyte_secrets_policy::names::kubernetes::secret_name;
 use secret_gateway::provider::{Failure, Value as Secret};
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ pods:
 ";
 
 fn grant(files: &[&str], variables: &[&str]) -> Grant {
-    let own = |keys: &[&str]| keys.iter().map(|key| (*key).to_owned()).collect();
+    let own = |keys: &[&str]| keys.iter().map(|key| Granted::whole(key)).collect();
     Grant {
         gateway: "https://localhost".to_owned(),
         ca: "pem".to_owned(),
