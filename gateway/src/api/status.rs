@@ -117,7 +117,9 @@ impl Status {
             NotFound::Value(..) | NotFound::Property(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", why),
             NotFound::Failed(name, failed) => Self::failed(name.kind, &name.to_string(), failed),
         };
-        status.message = format!("secret {key:?}: {}", status.message);
+        if !matches!(why, NotFound::Property(_)) {
+            status.message = format!("secret {key:?}: {}", status.message);
+        }
         status
     }
 
