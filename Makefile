@@ -288,8 +288,8 @@ $(E2E_TOOLS)/helm-complete:
 FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 FUZZ := cargo fuzz run --sanitizer none
 FUZZ_SEEDS := fuzz/target/seeds
-# Where a target's inputs are: what was found, which is kept, and what the recorded cases yield.
-fuzz_inputs = fuzz/corpus/$(1) $$(ls -d $(FUZZ_SEEDS)/$(1) 2> /dev/null)
+# Inputs of a target: what fuzzing found here, regressions, and what the recorded cases yield.
+fuzz_inputs = fuzz/corpus/$(1) $$(ls -d fuzz/regressions/$(1) $(FUZZ_SEEDS)/$(1) 2> /dev/null)
 # All lengths from the start: what matters is deeper than a few bytes.
 fuzz_options = $(addprefix -dict=,$(wildcard fuzz/dictionaries/$(1).dict)) -len_control=0 -timeout=10 -rss_limit_mb=1024
 
@@ -300,13 +300,8 @@ fuzz: fuzz-seeds ## T=SECONDS: each fuzz target for that long; inputs that are n
 	$(foreach target,$(FUZZ_TARGETS),$(FUZZ) $(target) $(call fuzz_inputs,$(target)) -- $(call fuzz_options,$(target)) -max_total_time=$(T) &&) true
 
 .PHONY: fuzz-corpus
-fuzz-corpus: fuzz-seeds ## each fuzz target once over its corpus and its seeds
+fuzz-corpus: fuzz-seeds ## each fuzz target once over its regressions, seeds and corpus
 	$(foreach target,$(FUZZ_TARGETS),$(FUZZ) $(target) $(call fuzz_inputs,$(target)) -- $(call fuzz_options,$(target)) -runs=0 &&) true
-
-.PHONY: fuzz-minimise
-fuzz-minimise: fuzz-seeds ## leaves in fuzz/corpus what adds to the seeds
-	cargo fuzz build --sanitizer none
-	fuzz/minimise.sh $(FUZZ_SEEDS) $(FUZZ_TARGETS)
 
 .PHONY: fuzz-lint
 fuzz-lint: toolchain ## formatting and clippy of the fuzz targets, which are no part of the workspace
@@ -336,6 +331,19 @@ docs: mdbook page ## the book with the playground in it, in target/book; no link
 	mdbook build docs
 	rm -rf target/book/playground && cp -r playground/page/dist target/book/playground
 	$(HARNESS) links
+
+VALE := $(CACHE)/vale-$(VALE_VERSION)/vale
+PROSE := README.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md SECURITY.md deploy/chart/README.md docs/adr docs/src
+.PHONY: prose
+prose: $(VALE) ## the words of the documentation, by the rules in docs/style
+	@# That each rule can fail: this file breaks all of them.
+	@diff <($(VALE) --config docs/style/vale.ini --output line docs/style/wrong.md | cut -d: -f4 | sort -u) \
+		<(cd docs/style && printf '%s\n' Project/*.yml | sed 's!/!.!; s!\.yml!!')
+	$(VALE) --config docs/style/vale.ini $(PROSE)
+
+$(VALE):
+	@command -v go > /dev/null || { echo "go is missing: it builds vale"; exit 1; }
+	GOBIN=$(@D) go install github.com/vale-cli/vale/v3/cmd/vale@v$(VALE_VERSION)
 
 .PHONY: docs-serve
 docs-serve: mdbook ## the book at http://localhost:3000, built anew when a page changes
