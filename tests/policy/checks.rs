@@ -222,16 +222,8 @@ fn group_version_is_a_version_of_the_secret() {
     for settings in [embedded(json!({ "versions": true })), json!({})] {
         let store = kubernetes_store(&[(&project_name("k"), b"v")]);
         let found = create_with(&pod(&["key:'k' group_version:'blue'"]), &settings, &store);
-        assert_eq!(found.warnings(), ["secret \"k\": Embedded ignores group_version"]);
+        assert_eq!(found.warnings(), ["secret \"k\" version \"blue\": Embedded ignores group_version"]);
     }
-}
-
-#[test]
-fn a_key_cannot_name_a_version() {
-    let settings = embedded(json!({ "awsConfig": { "region": "eu-west-1" } }));
-    let store = Store::new(json!({ "AWS": { format!("{}::blue", project_name("k")): { "stringValue": "v" } } }));
-    let found = create_with(&pod(&["key:'k::blue' env_var:'A'"]), &settings, &store);
-    assert_eq!((found.code(), store.asked()), (400, Vec::new()));
 }
 
 #[test]

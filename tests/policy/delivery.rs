@@ -228,7 +228,10 @@ fn properties_and_versions_are_pulled() {
     let ignored = create(&pod(&["group:'a' key:'k' group_version:'1'"]), &pulling(json!({})));
     assert_eq!(
         ignored.warnings(),
-        ["secret \"a/k\": Embedded ignores group", "secret \"a/k\": Embedded ignores group_version"]
+        [
+            "secret \"a/k\" version \"1\": Embedded ignores group",
+            "secret \"a/k\" version \"1\": Embedded ignores group_version"
+        ]
     );
 }
 
