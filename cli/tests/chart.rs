@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use flyte_secrets_policy::settings;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -40,7 +41,12 @@ fn chart(values: &Path) -> Vec<Value> {
     documents
 }
 
+/// In one order, and with the settings as the policy reads them: the chart writes defaults out.
 fn sorted(mut documents: Vec<Value>) -> Vec<Value> {
+    for settings in documents.iter_mut().filter_map(|it| it.pointer_mut("/spec/settings")) {
+        let parsed = settings::parse(&settings.to_string()).expect("settings");
+        *settings = serde_json::to_value(parsed).expect("JSON");
+    }
     documents.sort_by_key(|it| {
         let text = |path: &str| it.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
         (text("/kind"), text("/metadata/namespace"), text("/metadata/name"))
