@@ -84,7 +84,8 @@ fn manifests_are_those_of_the_chart() {
     let (file, values) = (folder.path().join("settings.json"), folder.path().join("values.json"));
     for (what, settings, namespaces) in table {
         // What the chart chooses by the cluster's version and Flyte's.
-        let chosen = json!({ "secretManagerTypes": ["Embedded"], "embeddedSecretManagerConfig": { "delivery": "Auto" } });
+        let chosen =
+            json!({ "secretManagerTypes": ["Embedded"], "embeddedSecretManagerConfig": { "delivery": "Auto" } });
         fs::write(&file, with(chosen, settings).to_string()).expect("written");
         let mut arguments = vec![OsStr::new("-f"), file.as_os_str()];
         namespaces.iter().for_each(|it| arguments.extend(["--task-namespace", it].map(OsStr::new)));
