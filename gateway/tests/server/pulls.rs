@@ -158,7 +158,7 @@ async fn a_pod_gets_properties_and_versions() {
     let client = kit.pod().await;
     let answer = pull(&client, "good").await;
     let head = Head::new(&granted, [1, 1], [1, 2]).to_line().unwrap();
-    assert_eq!((answer.status, answer.body), (200, [head.as_bytes(), b"abc12"].concat().into()));
+    assert_eq!((answer.status, answer.body), (200, [head.as_bytes(), b"abc12"].concat()));
     let names = [name("old") + "::AWSPREVIOUS", name("rds"), name("rds") + "::AWSPREVIOUS", name("whole")];
     assert_eq!(kit.audit().await, [line(&names, "ok", 200)]);
     for (secret, code, message) in [
