@@ -28,7 +28,7 @@ pub enum NotFound {
     #[error(transparent)]
     NotServed(#[from] NotServed),
     /// What is stored is no value.
-    #[error("{0} holds {1}; store the secret again")]
+    #[error("invalid value of {0}: {1}; store the secret again")]
     Value(Name, &'static str),
     /// What is stored has no such property.
     #[error(transparent)]
@@ -149,5 +149,5 @@ pub fn unpack(name: &Name, value: Arc<Value>, plain: bool) -> Result<Arc<Value>,
         }
         _ => value,
     };
-    if value.is_empty() { Err(bad("an empty value")) } else { Ok(value) }
+    if value.is_empty() { Err(bad("value is empty")) } else { Ok(value) }
 }
