@@ -275,7 +275,7 @@ $(E2E_NODE_TOOLS)/complete:
 
 .PHONY: chart-test
 chart-test: $(E2E_TOOLS)/helm-complete ## the chart: lint, what it renders, what it refuses, its README; WRITE=1 writes what differs
-	CHART_TOOLS=$(E2E_TOOLS) cargo test --quiet --test chart -- --include-ignored
+	CHART_TOOLS=$(E2E_TOOLS) cargo test --quiet --package flyte-secrets-policy --package flyte-secrets-cli --test chart -- --include-ignored
 
 # A part of those above, by far the smaller one.
 $(E2E_TOOLS)/helm-complete:

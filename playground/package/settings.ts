@@ -155,6 +155,8 @@ export interface EmbeddedSecretManager {
   pull?: Pull;
   /** Ours: whether `group` names the secret and `key` a property of the JSON object in it. Without it `group` has no meaning. */
   properties?: boolean;
+  /** Ours: whether `group_version` names a version of the secret: a stage or an ID of `AWS`, a number of `GCP`, an ID of `Azure`. Without it the current version is read. */
+  versions?: boolean;
   /** Where it fetches. Without it, from the one provider that is configured, and with none from `K8s`. */
   type?: Provider;
   /** For the type `AWS`. */

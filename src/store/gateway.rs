@@ -43,6 +43,8 @@ impl SecretStore for Gateway<'_> {
     fn names(&self, scope: Scope, key: &str) -> Result<Vec<String>, Error> {
         match self.schemes {
             [] => Ok(vec![azure::encode(scope, key)?]),
+            // It would be read as what separates a place, or a version.
+            _ if key.bytes().any(|c| c == b':') => Err(Error::Name(key.to_owned())),
             schemes => Ok(scope.candidates(key, schemes)),
         }
     }
@@ -78,11 +80,7 @@ impl Gateway<'_> {
         let Object { string_value, binary_value } =
             serde_json::from_slice(answer).map_err(|_| bad("something else than a value"))?;
         match (string_value.filter(|text| !text.is_empty()), binary_value) {
-            (Some(text), _) if self.schemes.is_empty() => match azure_value::unpack(&text) {
-                Ok(value) => Ok(value.into_bytes()),
-                Err(_) if self.plain_values => Ok(text.into_bytes()),
-                Err(problem) => Err(bad(problem)),
-            },
+            (Some(text), _) if self.schemes.is_empty() => azure_value::open(&text, self.plain_values).map_err(bad),
             (Some(text), _) => Ok(text.into_bytes()),
             (None, Some(encoded)) => decode_base64(&encoded, &object),
             (None, None) => Ok(Vec::new()),
