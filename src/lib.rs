@@ -44,6 +44,11 @@ pub(crate) fn inserted<T: Default + Extend<E>, E>(elements: impl IntoIterator<It
     all
 }
 
+/// Reads JSON, as a string: serde_json's reader of bytes is another 25 kB of wasm.
+pub(crate) fn from_json<'a, T: serde::Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
+    serde_json::from_str(str::from_utf8(json).ok()?).ok()
+}
+
 /// Returns what a message shows of a text that anybody wrote: the first 256 characters.
 pub fn cut(text: &str) -> &str {
     text.char_indices().nth(256).and_then(|(end, _)| text.get(..end)).unwrap_or(text)

@@ -1,8 +1,8 @@
 //! The policy's answers in the browser: what `explain` says, as JSON.
 //!
-//! Holds the functions that JavaScript calls, and nothing else; `package/` gives them types. An answer is JSON, because a parser of
-//! the browser's own costs no byte of wasm. What cannot be asked is answered with `{"error"}`, in words, which the package throws. An
-//! option that is not given is an empty text.
+//! Holds the functions that JavaScript calls. They return JSON, which the browser parses without a byte of wasm; `make generate` writes
+//! the TypeScript types of the answers (feature `schema`). A question without an answer returns `{"error"}`, which the package throws.
+//! An option that is not given is an empty text.
 
 use std::fmt::Display;
 
@@ -14,19 +14,59 @@ use flyte_secrets_explain::store::{self, Store};
 use flyte_secrets_explain::{named, names, yaml};
 use flyte_secrets_policy::secret_request::{self, MountRequirement, SecretRequest};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-/// A pod before and after, and the policy's answer: `PodPreview` in `package/index.ts`.
+/// The policy's answers for the pods in a text.
 #[derive(Serialize)]
-struct PodPreview {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Previews {
+    /// One for each pod, in the order of the text.
+    pods: Vec<PodPreview>,
+    /// Whether no secrets are given, so that each requested secret is assumed to exist.
+    assumed: bool,
+    /// What is wrong in each text. With an error in one of them there are no pods.
+    findings: InputFindings,
+}
+
+/// What is wrong in each input of a preview.
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct InputFindings {
+    pod: Vec<Finding>,
+    settings: Vec<Finding>,
+    secrets: Vec<Finding>,
+}
+
+/// The policy's answer for one pod, and the pod in YAML.
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PodPreview {
     #[serde(flatten)]
     preview: Preview,
+    /// The pod as it comes in.
     before: String,
+    /// The pod as it will be.
     after: String,
 }
 
-/// Returns what the policy makes of each pod in a text: `Preview` in `package/index.ts`. Empty texts are as good as none.
+/// The secret requests in a text.
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct DecodedRequests {
+    /// One without a name for an annotation's value.
+    pods: Vec<Asked>,
+    /// Why the text cannot be read.
+    findings: Vec<Finding>,
+}
+
+/// Why there is no answer; the package throws it.
+#[derive(Serialize)]
+struct Refused {
+    error: String,
+}
+
+/// Returns the policy's answer for each pod in a text: [`Previews`]. An empty text is the same as none.
 #[wasm_bindgen]
 pub fn preview(pod: String, settings: String, secrets: String, namespace: &str, values: bool) -> String {
     let (pods, pod_findings) = match called("the pod", pod).pods() {
@@ -50,11 +90,11 @@ pub fn preview(pod: String, settings: String, secrets: String, namespace: &str, 
             previews.push(PodPreview { preview, before: yaml::write(&before), after: yaml::write(&after) });
         }
     }
-    text(&json!({
-        "pods": previews,
-        "assumed": matches!(secrets, Some(None)),
-        "findings": { "pod": pod_findings, "settings": settings_findings, "secrets": secrets_findings },
-    }))
+    text(&Previews {
+        pods: previews,
+        assumed: matches!(secrets, Some(None)),
+        findings: InputFindings { pod: pod_findings, settings: settings_findings, secrets: secrets_findings },
+    })
 }
 
 /// Returns the settings, if they can be used.
@@ -139,7 +179,7 @@ pub fn decode_requests(given: String) -> String {
         let requests = vec![Decoded { annotation: None, answer }];
         vec![Asked { name: String::new(), requests, ignored: Vec::new() }]
     };
-    text(&json!({ "pods": pods, "findings": findings }))
+    text(&DecodedRequests { pods, findings })
 }
 
 /// Returns a secret request as an annotation's value.
@@ -173,7 +213,7 @@ fn answer(answer: Result<impl Serialize, impl Display>) -> String {
 }
 
 fn refused(error: impl Display) -> String {
-    text(&json!({ "error": error.to_string() }))
+    text(&Refused { error: error.to_string() })
 }
 
 fn given(text: &str) -> Option<&str> {

@@ -12,6 +12,7 @@ use super::{
     path_variable, refused,
 };
 use crate::cut;
+use crate::from_json;
 use crate::grant::{self, Grant, is_file_name};
 use crate::names::{self, Scope, kubernetes};
 use crate::pod::{
@@ -408,8 +409,7 @@ impl Embedded<'_> {
 /// The string that a JSON object has under a key; numbers and booleans as JSON writes them.
 fn property_of(value: &SecretValue, group: &str, key: &str) -> Result<SecretValue, Reason> {
     let problem = |problem| Reason::Property { group: cut(group).to_owned(), key: cut(key).to_owned(), problem };
-    let mut object: Map<String, Value> =
-        serde_json::from_slice(value.bytes()).map_err(|_| problem("is not a JSON object"))?;
+    let mut object: Map<String, Value> = from_json(value.bytes()).ok_or_else(|| problem("is not a JSON object"))?;
     let text = match object.remove(key) {
         None => return Err(problem("does not have this property")),
         Some(Value::String(text)) if !text.is_empty() => text,
