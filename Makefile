@@ -197,7 +197,7 @@ $(PAGE_WASM): $(PAGE_BUILT) | $(BINDGEN)/bin/wasm-bindgen $(WASM_OPT)
 
 PAGE_MODULES := playground/node_modules/.package-lock.json
 PACKAGE := playground/package/dist/index.js
-$(PACKAGE): $(PAGE_WASM) playground/package/index.ts playground/package/settings.ts playground/package/tsconfig.json $(PAGE_MODULES)
+$(PACKAGE): $(PAGE_WASM) $(addprefix playground/package/,index.ts answers.ts settings.ts) playground/package/tsconfig.json $(PAGE_MODULES)
 	npm run --prefix playground/package --silent build
 	@touch $@
 

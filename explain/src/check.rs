@@ -37,6 +37,7 @@ pub enum Error {
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// It must be changed.
@@ -47,6 +48,7 @@ pub enum Severity {
 
 /// Something that somebody should look at.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Finding {
     /// How bad it is.
     pub severity: Severity,
@@ -79,7 +81,8 @@ impl Finding {
 
 /// What a look at all sections of a text has found.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Checked {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct CheckedSettings {
     /// Whether the policy would start with it.
     pub valid: bool,
     /// The sections, by the keys that lead to them.
@@ -98,10 +101,12 @@ pub struct Checked {
 ///
 /// # Errors
 /// There is none. A text that is not YAML is a finding.
-pub fn check(source: &Source, version: Option<Version>) -> Result<Checked, Error> {
+pub fn check(source: &Source, version: Option<Version>) -> Result<CheckedSettings, Error> {
     let documents = match source.documents() {
         Ok(documents) => documents,
-        Err(error) => return Ok(Checked { findings: vec![Finding::unreadable(&error)], ..Checked::default() }),
+        Err(error) => {
+            return Ok(CheckedSettings { findings: vec![Finding::unreadable(&error)], ..CheckedSettings::default() });
+        }
     };
     let sections = sections(&documents, source, version)?;
     let findings: Vec<Finding> = sections.iter().flat_map(look_at).collect();
@@ -110,7 +115,7 @@ pub fn check(source: &Source, version: Option<Version>) -> Result<Checked, Error
         [section] if valid => Some(section.settings()),
         _ => None,
     };
-    Ok(Checked {
+    Ok(CheckedSettings {
         valid,
         sections: sections.iter().map(|section| section.path.clone()).collect(),
         configurations: sections.into_iter().filter_map(|section| section.configuration).collect(),

@@ -36,6 +36,7 @@ impl From<&ScanError> for Invalid {
 
 /// Where something stands in a text. Lines and columns count from 1, columns and lengths in characters.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Place {
     /// The line.
     pub line: usize,

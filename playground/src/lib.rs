@@ -8,7 +8,7 @@ use std::fmt::Display;
 
 use flyte_secrets_explain::check::{self, Finding};
 use flyte_secrets_explain::preview::{Admission, Outcome, Preview};
-use flyte_secrets_explain::requests::{self, Answer, Asked, Decoded};
+use flyte_secrets_explain::requests::{self, Answer, AskedRequests, DecodedRequest};
 use flyte_secrets_explain::source::Source;
 use flyte_secrets_explain::store::{self, Store};
 use flyte_secrets_explain::{named, names, yaml};
@@ -55,7 +55,7 @@ pub struct PodPreview {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DecodedRequests {
     /// One without a name for an annotation's value.
-    pods: Vec<Asked>,
+    pods: Vec<AskedRequests>,
     /// Why the text cannot be read.
     findings: Vec<Finding>,
 }
@@ -176,8 +176,8 @@ pub fn decode_requests(given: String) -> String {
         })
     } else {
         let answer = requests::decode(&given).unwrap_or_else(|error| Answer::Error { error: error.to_string() });
-        let requests = vec![Decoded { annotation: None, answer }];
-        vec![Asked { name: String::new(), requests, ignored: Vec::new() }]
+        let requests = vec![DecodedRequest { annotation: None, answer }];
+        vec![AskedRequests { name: String::new(), requests, ignored: Vec::new() }]
     };
     text(&DecodedRequests { pods, findings })
 }

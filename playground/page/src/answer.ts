@@ -2,7 +2,7 @@
  * The result in the tab for pods: the verdict, warnings, what happens to each secret request, and the pod before and after. Gets
  * the policy's answer as data.
  */
-import type { PodPreview, Preview } from "flyte-secrets";
+import type { PodPreview, Previews } from "flyte-secrets";
 import { announce } from "./announce";
 import { copyButton } from "./copy";
 import { diffView } from "./diff-view";
@@ -10,7 +10,7 @@ import { breakable, byId, code, h, refill } from "./dom";
 import { explain } from "./explain";
 
 export interface Answer {
-  show(preview: Preview): void;
+  show(preview: Previews): void;
   /** Shows why there is no answer. */
   fail(message: string): void;
   /** Returns which pod is shown, counted from 0. */
@@ -134,7 +134,7 @@ function verdictOf(
 
 const TEXTS = { pod: "Pod", settings: "Settings", secrets: "Secrets in the store" } as const;
 
-function whyNone(findings: Preview["findings"]): [string, ...HTMLElement[]] {
+function whyNone(findings: Previews["findings"]): [string, ...HTMLElement[]] {
   const wrong = (Object.keys(TEXTS) as (keyof typeof TEXTS)[]).flatMap((text) =>
     findings[text]
       .filter(({ severity }) => severity === "error")
