@@ -185,8 +185,11 @@ impl Section {
     /// Returns what `flyte-secrets policy` makes of it. Its places are not those of the text.
     fn effective(&self) -> Node {
         let Some(configuration) = &self.configuration else { return self.node.clone() };
-        let written = yaml::write(&configuration.tenant());
-        yaml::read(&written).ok().and_then(|mut documents| documents.pop()).unwrap_or_else(|| self.node.clone())
+        // JSON is YAML.
+        yaml::read(&configuration.tenant().to_string())
+            .ok()
+            .and_then(|mut documents| documents.pop())
+            .unwrap_or_else(|| self.node.clone())
     }
 
     /// Returns a finding with the place of its path: in the last file that has it, whose value is in effect.

@@ -8,6 +8,7 @@ import { copyButton } from "./copy";
 import { diffView } from "./diff-view";
 import { breakable, byId, code, h, refill } from "./dom";
 import { explain } from "./explain";
+import { write } from "./yaml-insert";
 
 export interface Answer {
   show(preview: Previews): void;
@@ -40,7 +41,7 @@ export function answer(parent: HTMLElement): Answer {
       h("h3", {}, "Pod before and after"),
       size,
       diff.toggle,
-      copyButton("pod after", () => pods[chosen]?.after ?? ""),
+      copyButton("pod after", () => write(pods[chosen]?.after)),
     ),
     diff.element,
   );
@@ -78,7 +79,7 @@ export function answer(parent: HTMLElement): Answer {
     refill(requests, shown.requests, () => [h("h3", {}, "Secret requests"), explain(shown.requests)]);
     pod.hidden = shown.outcome === "refused";
     size.textContent = shown.outcome === "untouched" ? "no change" : "";
-    if (!pod.hidden) diff.show(shown.before, shown.after);
+    if (!pod.hidden) diff.show(write(shown.before), write(shown.after));
   };
 
   return {
