@@ -32,6 +32,16 @@ help: ## this list
 demo: $(BUILT) ## a Flyte task's pod before and after, with secrets from a bundled store
 	POLICY_WASM=$(BUILT) $(HARNESS) demo testing/demo/pod.yaml testing/demo/store.yaml
 
+RICH := $(CACHE)/rich-$(RICH_VERSION)
+.PHONY: demo-picture
+demo-picture: $(BUILT) $(RICH)/bin/python ## what `make demo` prints, as docs/src/images/demo.svg
+	CLICOLOR_FORCE=1 POLICY_WASM=$(BUILT) $(HARNESS) demo testing/demo/pod.yaml testing/demo/store.yaml \
+		| $(RICH)/bin/python testing/demo/picture.py 'make demo' docs/src/images/demo.svg
+
+$(RICH)/bin/python:
+	python3 -m venv $(RICH)
+	$(RICH)/bin/pip install --quiet --disable-pip-version-check 'rich==$(RICH_VERSION)'
+
 .PHONY: demo-gateway
 demo-gateway: $(BUILT) $(MOTO)/bin/moto_server ## secrets from AWS, played by moto, through the gateway into a pod
 	cargo build --quiet --package flyte-secret-gateway --bin secret-gateway --example stand-in-cluster

@@ -9,7 +9,7 @@ import init, {
   decodeRequests,
   encodeRequest,
   names,
-  type Preview,
+  type Previews,
   preview,
   type SecretRequest,
 } from "flyte-secrets";
@@ -24,7 +24,7 @@ beforeAll(async () => {
 
 test("a pod with its secrets", async () => {
   const question = { pod: await example("pod.yaml"), secrets: await example("store.yaml") };
-  const { pods, findings, assumed }: Preview = preview(question);
+  const { pods, findings, assumed }: Previews = preview(question);
   expect(assumed).toBe(false);
   for (const secrets of ["", "# none\n"]) expect(preview({ ...question, secrets }).assumed).toBe(true);
   expect(findings).toEqual({ pod: [], settings: [], secrets: [] });
