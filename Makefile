@@ -34,9 +34,10 @@ demo: $(BUILT) ## a Flyte task's pod before and after, with secrets from a bundl
 
 RICH := $(CACHE)/rich-$(RICH_VERSION)
 .PHONY: demo-picture
-demo-picture: $(BUILT) $(RICH)/bin/python ## what `make demo` prints, as docs/src/images/demo.svg
-	CLICOLOR_FORCE=1 POLICY_WASM=$(BUILT) $(HARNESS) demo testing/demo/pod.yaml testing/demo/store.yaml \
-		| $(RICH)/bin/python testing/demo/picture.py 'make demo' docs/src/images/demo.svg
+DEMO := flyte-secrets preview -f testing/demo/pod.yaml --secrets testing/demo/store.yaml
+demo-picture: $(RICH)/bin/python ## the output of `flyte-secrets preview` for the demo's pod, as docs/src/images/demo.svg
+	cargo build --quiet --package flyte-secrets-cli
+	CLICOLOR_FORCE=1 target/debug/$(DEMO) | $(RICH)/bin/python testing/demo/picture.py '$(DEMO)' docs/src/images/demo.svg
 
 $(RICH)/bin/python:
 	python3 -m venv $(RICH)

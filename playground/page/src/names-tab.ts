@@ -32,7 +32,9 @@ export function namesTab(): Tab {
   const name = back.elements.namedItem("name") as HTMLInputElement;
 
   field("store").append(
-    ...Object.entries(PROVIDERS).map(([name, words]) => h("option", { value: name.toLowerCase() }, words)),
+    ...Object.entries(PROVIDERS).map(([name, words]) =>
+      h("option", { value: name.toLowerCase() }, words.split(",")[0]),
+    ),
   );
   field("scheme").append(
     ...Object.entries(NAME_SCHEMES).map(([name, words]) => h("option", { value: name }, `${name}: ${lower(words)}`)),
