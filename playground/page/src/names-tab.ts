@@ -33,7 +33,7 @@ export function namesTab(): Tab {
 
   field("store").append(
     ...Object.entries(PROVIDERS).map(([name, words]) =>
-      h("option", { value: name.toLowerCase() }, words.split(",")[0]),
+      h("option", { value: name.toLowerCase() }, words.split(/, | of /)[0]),
     ),
   );
   field("scheme").append(
