@@ -278,3 +278,17 @@ export type NamespaceTemplate = string;
 
 /** The user who creates pods: a user name, or a service account as `serviceaccount:NAMESPACE/NAME`, which is read as Kubernetes' user name for it, `system:serviceaccount:NAMESPACE:NAME`. */
 export type Creator = string;
+
+/** The names, and what each is. */
+export const PROVIDERS: Record<Provider, string> = {
+  AWS: "AWS Secrets Manager, through the secret gateway",
+  GCP: "GCP Secret Manager, through the secret gateway",
+  Azure: "Azure Key Vault, through the secret gateway",
+  K8s: "Kubernetes Secrets of one namespace",
+};
+
+/** The names, and what each is. */
+export const NAME_SCHEMES: Record<NameScheme, string> = {
+  canonical: "As Flyte's webhook looks them up",
+  documented: "As Flyte's page on AWS documents them",
+};

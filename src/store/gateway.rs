@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::azure_value;
 use super::{Error, GetResource, Lookup, Reader, SecretStore, SecretValue, decode_base64, describe, not_empty};
+use crate::from_json;
 use crate::names::{NameScheme, Scope, azure};
 use crate::settings::{EmbeddedSecretManager, Provider};
 
@@ -78,7 +79,7 @@ impl Gateway<'_> {
     fn open(&self, answer: &[u8], object: impl Fn() -> String) -> Result<Vec<u8>, Error> {
         let bad = |problem| Error::BadValue { object: object(), problem };
         let Object { string_value, binary_value } =
-            serde_json::from_slice(answer).map_err(|_| bad("something else than a value"))?;
+            from_json(answer).ok_or_else(|| bad("something else than a value"))?;
         match (string_value.filter(|text| !text.is_empty()), binary_value) {
             (Some(text), _) if self.schemes.is_empty() => azure_value::open(&text, self.plain_values).map_err(bad),
             (Some(text), _) => Ok(text.into_bytes()),
@@ -118,8 +119,8 @@ pub fn exists(settings: &EmbeddedSecretManager, reader: &Reader, name: &str) -> 
     let field_masks = &["problem", "variable"];
     let request = GetResource { api_version: API_VERSION, kind: LOOKUP, name: &name, namespace: None, field_masks };
     let answer = reader.read(&request)?;
-    serde_json::from_slice(&answer)
-        .map_err(|_| Error::BadValue { object: describe(&request), problem: "something else than a lookup" })
+    from_json(&answer)
+        .ok_or_else(|| Error::BadValue { object: describe(&request), problem: "something else than a lookup" })
 }
 
 /// An object of the gateway's API, as far as it is read.

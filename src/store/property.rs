@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::SecretValue;
 use crate::cut;
+use crate::from_json;
 
 /// A value that has no such property.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +25,7 @@ pub struct NoProperty {
 /// There is none.
 pub fn property(value: &[u8], group: &str, key: &str) -> Result<SecretValue, NoProperty> {
     let problem = |problem| NoProperty { group: cut(group).to_owned(), key: cut(key).to_owned(), problem };
-    let mut object: Map<String, Value> = serde_json::from_slice(value).map_err(|_| problem("is not a JSON object"))?;
+    let mut object: Map<String, Value> = from_json(value).ok_or_else(|| problem("is not a JSON object"))?;
     let text = match object.remove(key) {
         None => return Err(problem("does not have this property")),
         Some(Value::String(text)) if !text.is_empty() => text,
