@@ -240,6 +240,9 @@ fn pod() -> serde_json::Value {
         "spec": {
             "containers": [{ "name": "main" }],
             "initContainers": [{ "name": "flyte-secrets", "args": args.split_whitespace().collect::<Vec<_>>() }],
+            "volumes": [{ "name": "flyte-secrets-token", "projected": {
+                "sources": [{ "serviceAccountToken": { "audience": AUDIENCE, "path": "token" } }],
+            } }],
         },
     })
 }

@@ -18,6 +18,8 @@ use crate::control_plane::{ControlPlane, kubeconfig};
 use crate::process::{self, Process};
 use crate::tools::{Tools, existing, on_path, repository};
 
+use machine::Controllers;
+
 pub use images::{BUSYBOX, PULL};
 pub use network::Network;
 
@@ -56,6 +58,7 @@ impl NodeTools {
 
 /// A node, running.
 pub struct Node {
+    controllers: Controllers,
     pub network: Network,
     unshare: Option<Process>,
     /// The first process of its namespaces.
@@ -70,6 +73,7 @@ impl Drop for Node {
             let _ = waitpid(Some(first), WaitOptions::empty());
         }
         remove_cgroups();
+        self.controllers.restore();
     }
 }
 
@@ -87,6 +91,7 @@ impl Node {
         plane: &ControlPlane,
         cluster: &Cluster,
     ) -> Result<Self> {
+        let controllers = Controllers::now();
         // So that its first process is our child when unshare is gone.
         set_child_subreaper(Some(getpid())).context("cannot adopt orphans")?;
         let folder = folder.join("node");
@@ -119,7 +124,7 @@ impl Node {
             command.env("PATH", std::env::join_paths(folders).unwrap_or_default());
         })?;
         let id = process.id();
-        let mut started = Self { network, unshare: Some(process), first: None };
+        let mut started = Self { controllers, network, unshare: Some(process), first: None };
         if let Some(unshare) = &mut started.unshare {
             unshare.until(PATIENCE, async || ready(cluster).await == Some(true)).await?;
         }

@@ -54,6 +54,9 @@ pub enum NotIdentified {
     /// The policy has granted nothing.
     #[error("the pod has no init container {name:?} with a grant: {0}", name = grant::CONTAINER)]
     NoGrant(String),
+    /// The policy has not judged it: without the label, only such a volume makes it look at a pod.
+    #[error("the pod has no volume with a token for this audience, so its grant is not the policy's")]
+    NoTokenVolume,
     /// The API server says nothing.
     #[error("the API server could not say which pod this is ({0}); try again later")]
     Unavailable(&'static str),
@@ -107,6 +110,12 @@ impl Identifier {
         }
         let spec = pod.spec.unwrap_or_default();
         bound.node = spec.node_name;
+        // Labels can change after admission, and tokens be requested for any pod; volumes cannot.
+        let sources = spec.volumes.into_iter().flatten().filter_map(|volume| volume.projected?.sources).flatten();
+        let mut audiences = sources.filter_map(|source| source.service_account_token?.audience);
+        if !audiences.any(|audience| audience == self.audience) {
+            return Err(NotIdentified::NoTokenVolume);
+        }
         let mut containers = spec.init_containers.unwrap_or_default().into_iter();
         let ours = containers.find(|container| container.name == grant::CONTAINER);
         let args = ours.ok_or_else(|| NotIdentified::NoGrant("it is missing".to_owned()))?.args.unwrap_or_default();

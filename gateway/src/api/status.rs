@@ -96,7 +96,7 @@ impl Status {
             NotIdentified::NoToken | NotIdentified::Token | NotIdentified::NotOfAPod | NotIdentified::NoPod => {
                 Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", why)
             }
-            NotIdentified::Ended | NotIdentified::NoGrant(_) => Self::new(StatusCode::FORBIDDEN, "Forbidden", why),
+            NotIdentified::Ended | NotIdentified::NoTokenVolume | NotIdentified::NoGrant(_) => Self::new(StatusCode::FORBIDDEN, "Forbidden", why),
             NotIdentified::Unavailable(_) => unavailable(),
         }
     }

@@ -49,6 +49,9 @@ fn pod(grant: &Grant) -> Value {
             "nodeName": "node-1",
             "containers": [{ "name": "main" }],
             "initContainers": [{ "name": "flyte-secrets", "args": grant.to_args() }],
+            "volumes": [{ "name": "flyte-secrets-token", "projected": {
+                "sources": [{ "serviceAccountToken": { "audience": AUDIENCE, "path": "token" } }],
+            } }],
         },
         "status": { "phase": "Pending" },
     })
@@ -156,6 +159,8 @@ async fn who_is_not_the_pod_gets_nothing() {
     own("failed", &|pod| pod["status"]["phase"] = json!("Failed"));
     own("plain", &|pod| pod["spec"]["initContainers"] = json!([{ "name": "other" }]));
     own("malformed", &|pod| pod["spec"]["initContainers"][0]["args"] = json!(["pull", "--x"]));
+    let other = json!([{ "projected": { "sources": [{ "serviceAccountToken": { "audience": "other", "path": "token" } }] } }]);
+    own("volume", &|pod| pod["spec"]["volumes"] = other.clone());
     let tenant = Grant { project: "other".to_owned(), ..grant(&["a"], &[]) }.to_args();
     own("tenant", &|pod| pod["spec"]["initContainers"][0]["args"] = json!(tenant));
 
@@ -174,6 +179,11 @@ async fn who_is_not_the_pod_gets_nothing() {
         ("terminating", forbidden, ended.to_owned()),
         ("finished", forbidden, ended.to_owned()),
         ("failed", forbidden, ended.to_owned()),
+        (
+            "volume",
+            forbidden,
+            "the pod has no volume with a token for this audience, so its grant is not the policy's".to_owned(),
+        ),
         ("plain", forbidden, format!("{no_grant}it is missing")),
         ("malformed", forbidden, format!("{no_grant}unknown option \"--x\"")),
         (
