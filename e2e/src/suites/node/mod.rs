@@ -161,7 +161,11 @@ async fn ends(world: &World, task: &Task, name: &str) -> Result<()> {
         let status = statuses(&pod).find(|status| status["name"] == container).context("no such container")?;
         let end = &status["state"]["terminated"];
         ensure!(pod["status"]["phase"] == "Failed" && end["exitCode"] == 1, "{container}: {}", status["state"]);
-        return has_all(end["message"].as_str().unwrap_or_default(), words);
+        if let Some(message) = end["message"].as_str() {
+            return has_all(message, words);
+        }
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/log?container={container}");
+        return has_all(&world.cluster.admin.get(&path).await?.ok()?.to_string(), words);
     }
     ensure!(pod["status"]["phase"] == "Succeeded", "the pod failed");
     let restarts = &pod["status"]["containerStatuses"][0]["restartCount"];

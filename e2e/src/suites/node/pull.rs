@@ -219,7 +219,7 @@ fn for_audience(mut pod: Value, audience: &str) -> Value {
 async fn written(world: &World, parts: &[&str]) -> Result<()> {
     let pod = without(made(world, "written", &[TOKEN]).await?, parts);
     let answer = dry_run(world, &pod).await?;
-    has_all(answer.refused(400)?, &[&format!("\"{CONTAINER}\"")])
+    has_all(answer.refused(403)?, &[&format!("\"{CONTAINER}\"")])
 }
 
 async fn other_scope(world: &World) -> Result<()> {
@@ -228,7 +228,7 @@ async fn other_scope(world: &World) -> Result<()> {
     let scope = arguments.iter_mut().find(|argument| **argument == "acme/development/flytesnacks");
     *scope.context("no scope")? = json!("acme/development/payments");
     let answer = dry_run(world, &pod).await?;
-    has_all(answer.refused(400)?, &[&format!("\"{CONTAINER}\"")])
+    has_all(answer.refused(403)?, &[&format!("\"{CONTAINER}\"")])
 }
 
 /// Neither label nor our audience: the policy is not asked.

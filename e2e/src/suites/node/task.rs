@@ -13,7 +13,7 @@ use crate::node;
 pub enum Outcome {
     /// Its containers end with exit code 0.
     Succeeds,
-    /// This container ends with exit code 1, and its termination message has all of these.
+    /// This container ends with exit code 1, and its termination message, or its log without one, has all of these.
     Fails(&'static str, &'static [&'static str]),
     /// One of its containers waits for this reason.
     Waits(&'static str),

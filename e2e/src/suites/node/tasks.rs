@@ -297,10 +297,10 @@ fn placed() -> Vec<Task> {
     vec![
         of("an init container of the user's reads files", &[TOKEN, DB]).shaped(initialized),
         of("a native sidecar of the user's reads files", &[TOKEN, DB]).shaped(accompanied),
-        of("initContainers: Last leaves the user's init container without", &[TOKEN, DB])
+        of("initContainers: Last leaves the user's init container without", &[TOKEN, OF_GCP])
             .with(|settings| settings["initContainers"] = json!("Last"))
             .shaped(|pod| {
-                let unseen = "[ ! -e /etc/flyte/secrets/token ]; [ ! -e /etc/flyte/secrets/db/user ]";
+                let unseen = "[ ! -e /etc/flyte/secrets/token ]; [ ! -e /etc/flyte/secrets/projects ]";
                 pod["spec"]["initContainers"] = json!([container("prepare", unseen)]);
             }),
         of("volumeSizeLimit is the volume's size", &[TOKEN])
@@ -441,10 +441,10 @@ pub fn not_started() -> Vec<Task> {
                 json!([{ "name": "own", "mountPath": "/etc/flyte/secrets/own" }]);
         }),
         of(
-            "a file that volumeSizeLimit has no room for",
+            "a file that exceeds volumeSizeLimit",
             EMBEDDED,
             &["key: 'large' mount_requirement: FILE"],
-            Outcome::Fails("init-embedded-secret-0", &["No space left"]),
+            Outcome::Fails("init-embedded-secret", &["No space left"]),
         )
         .with(|settings| settings["volumeSizeLimit"] = json!("8Ki")),
         of("imagePullPolicy: Always asks the registry", EMBEDDED, &[TOKEN], Outcome::Waits("ErrImagePull")).with(
