@@ -209,8 +209,8 @@ fn without(mut pod: Value, parts: &[&str]) -> Value {
 
 fn for_audience(mut pod: Value, audience: &str) -> Value {
     for volume in pod["spec"]["volumes"].as_array_mut().into_iter().flatten() {
-        for source in volume["projected"]["sources"].as_array_mut().into_iter().flatten() {
-            source["serviceAccountToken"]["audience"] = json!(audience);
+        if let Some(token) = volume.pointer_mut("/projected/sources/0/serviceAccountToken") {
+            token["audience"] = json!(audience);
         }
     }
     pod
