@@ -288,8 +288,8 @@ $(E2E_TOOLS)/helm-complete:
 FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 FUZZ := cargo fuzz run --sanitizer none
 FUZZ_SEEDS := fuzz/target/seeds
-# Where a target's inputs are: what was found, which is kept, and what the recorded cases yield.
-fuzz_inputs = fuzz/corpus/$(1) $$(ls -d $(FUZZ_SEEDS)/$(1) 2> /dev/null)
+# Inputs of a target: what fuzzing found here, regressions, and what the recorded cases yield.
+fuzz_inputs = fuzz/corpus/$(1) $$(ls -d fuzz/regressions/$(1) $(FUZZ_SEEDS)/$(1) 2> /dev/null)
 # All lengths from the start: what matters is deeper than a few bytes.
 fuzz_options = $(addprefix -dict=,$(wildcard fuzz/dictionaries/$(1).dict)) -len_control=0 -timeout=10 -rss_limit_mb=1024
 
@@ -300,13 +300,8 @@ fuzz: fuzz-seeds ## T=SECONDS: each fuzz target for that long; inputs that are n
 	$(foreach target,$(FUZZ_TARGETS),$(FUZZ) $(target) $(call fuzz_inputs,$(target)) -- $(call fuzz_options,$(target)) -max_total_time=$(T) &&) true
 
 .PHONY: fuzz-corpus
-fuzz-corpus: fuzz-seeds ## each fuzz target once over its corpus and its seeds
+fuzz-corpus: fuzz-seeds ## each fuzz target once over its regressions, seeds and corpus
 	$(foreach target,$(FUZZ_TARGETS),$(FUZZ) $(target) $(call fuzz_inputs,$(target)) -- $(call fuzz_options,$(target)) -runs=0 &&) true
-
-.PHONY: fuzz-minimise
-fuzz-minimise: fuzz-seeds ## leaves in fuzz/corpus what adds to the seeds
-	cargo fuzz build --sanitizer none
-	fuzz/minimise.sh $(FUZZ_SEEDS) $(FUZZ_TARGETS)
 
 .PHONY: fuzz-lint
 fuzz-lint: toolchain ## formatting and clippy of the fuzz targets, which are no part of the workspace
@@ -337,6 +332,19 @@ docs: mdbook page ## the book with the playground in it, in target/book; no link
 	rm -rf target/book/playground && cp -r playground/page/dist target/book/playground
 	$(HARNESS) links
 
+VALE := $(CACHE)/vale-$(VALE_VERSION)/vale
+PROSE := README.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md SECURITY.md deploy/chart/README.md cli/README.md gateway/README.md docs/adr docs/src
+.PHONY: prose
+prose: $(VALE) ## the words of the documentation, by the rules in docs/style
+	@# That each rule can fail: this file breaks all of them.
+	@diff <($(VALE) --config docs/style/vale.ini --output line docs/style/wrong.md | cut -d: -f4 | sort -u) \
+		<(cd docs/style && printf '%s\n' Project/*.yml | sed 's!/!.!; s!\.yml!!')
+	$(VALE) --config docs/style/vale.ini $(PROSE)
+
+$(VALE):
+	@command -v go > /dev/null || { echo "go is missing: it builds vale"; exit 1; }
+	GOBIN=$(@D) go install github.com/vale-cli/vale/v3/cmd/vale@v$(VALE_VERSION)
+
 .PHONY: docs-serve
 docs-serve: mdbook ## the book at http://localhost:3000, built anew when a page changes
 	mdbook serve docs
@@ -350,14 +358,14 @@ mdbook:
 	@command -v mdbook > /dev/null || cargo install --quiet --locked mdbook@$(MDBOOK_VERSION)
 
 .PHONY: sbom
-sbom: ## what the policy, the gateway and the command line are made of, as CycloneDX
+sbom: ## what the policy, the gateway, the puller and the command line are made of, as CycloneDX
 	@command -v cargo-cyclonedx > /dev/null || cargo install --quiet --locked cargo-cyclonedx@$(CYCLONEDX_VERSION)
 	mkdir -p target/sbom
 	# It writes one beside each manifest.
 	cargo cyclonedx --quiet --format json --spec-version 1.5 --target $(TARGET)
 	mv flyte-secrets-policy.cdx.json target/sbom/
 	cargo cyclonedx --quiet --format json --spec-version 1.5
-	mv gateway/flyte-secret-gateway.cdx.json cli/flyte-secrets-cli.cdx.json target/sbom/
+	mv gateway/flyte-secret-gateway.cdx.json pull/flyte-secrets-pull.cdx.json cli/flyte-secrets-cli.cdx.json target/sbom/
 	rm -f *.cdx.json */*.cdx.json
 
 .PHONY: e2e-tests
@@ -375,7 +383,7 @@ release: ## VERSION=X.Y.Z: that version wherever it is named, and a section for 
 	sed -i -E "s/^(createdAt: ).*/\1$$(date --utc +%FT00:00:00Z)/" artifacthub-pkg.yml
 	@# References and labels, in documents and in what tests expect.
 	git ls-files -z '*.md' '*.yml' 'tests/*.yaml' | xargs -0 sed -i -E \
-		's!((flyte-secrets-policy|secret-gateway):v|/releases/download/v|^VERSION=|helm.sh/chart: flyte-secrets-policy-|app.kubernetes.io/version: ")[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.]+)?!\1$(VERSION)!'
+		's!((flyte-secrets-policy|secret-gateway|pull):v|/releases/download/v|^VERSION=|helm.sh/chart: flyte-secrets-policy-|app.kubernetes.io/version: ")[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.]+)?!\1$(VERSION)!'
 	sed -i -e "s!^## \[Unreleased\]!&\n\n## [$(VERSION)] - $$(date --utc +%F)!" -e 's!^\(\[Unreleased\]: \).*!\1$(REPOSITORY)/compare/v$(VERSION)...main\
 	[$(VERSION)]: $(REPOSITORY)/releases/tag/v$(VERSION)!' CHANGELOG.md
 	cargo update --quiet --workspace

@@ -19,19 +19,15 @@ impl Seeds {
     }
 
     fn add_annotation(&mut self, annotation: &str) {
-        self.add("annotation", annotation);
+        self.add("request", annotation);
         if let Ok(text) = base32::decode(annotation) {
-            self.add("text_format", text);
+            self.add("request", text);
         }
     }
 
     fn add_case(&mut self, case: &Value) {
         for annotation in [&case["annotation"], &case["encoded"]].into_iter().filter_map(Value::as_str) {
             self.add_annotation(annotation);
-        }
-        if let Some(parts) = case["in"].as_array() {
-            let parts: Vec<&str> = parts.iter().filter_map(Value::as_str).collect();
-            self.add("names", parts.join("\0"));
         }
         if let Some(pod) = case.get("pod") {
             let annotations = pod["metadata"]["annotations"].as_object().into_iter().flatten();

@@ -7,7 +7,6 @@ use std::fmt::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use flyte_secrets_policy::names::{Scope, flyte, kubernetes};
 use flyte_secrets_policy::secret_request::SecretRequest;
 use flyte_secrets_policy::store::{Cluster, GetResource};
 use flyte_secrets_policy::{admission, policy};
@@ -78,14 +77,6 @@ pub fn is_guard(request: &GetResource) -> bool {
 pub fn not_found(request: &GetResource) -> String {
     let GetResource { api_version, kind, name, namespace, .. } = request;
     format!("Cannot find {api_version}/{kind} named '{name}' inside of namespace '{namespace:?}'")
-}
-
-/// A Secret as Flyte stores one: `data` holds `value` under the whole name of `key` in `scope`, and the Secret's own
-/// name is a hash of that.
-pub fn secret(scope: Scope, key: &str, value: &[u8]) -> (String, Vec<u8>) {
-    let name = flyte::encode(scope, key);
-    let hashed = kubernetes::secret_name(&name);
-    (hashed, json!({ "data": { name: STANDARD.encode(value) } }).to_string().into_bytes())
 }
 
 /// What the policy answers, without a look at it.

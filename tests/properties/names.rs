@@ -57,6 +57,20 @@ proptest! {
     }
 
     #[test]
+    fn what_reads_as_a_name_is_written_the_same(
+        name in "u__(org__[a_]{0,2}__)?(domain__[a_]{0,2}__)?(project__[a_]{0,2}__)?key__\\PC{0,3}|1-[0-9a-z-]{1,20}|(1|a|0|-){4,20}",
+    ) {
+        if let Ok(found) = flyte::decode(&name) {
+            prop_assert_eq!(flyte::encode(found.scope(), &found.key), name.as_str());
+        }
+        if let Ok(found) = azure::decode(&name)
+            && let Ok(encoded) = azure::encode(found.scope(), &found.key)
+        {
+            prop_assert_eq!(azure::decode(&encoded), Ok(found));
+        }
+    }
+
+    #[test]
     fn base32_reads_back(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
         prop_assert_eq!(base32::decode(&base32::encode(&bytes)), Ok(bytes));
     }
