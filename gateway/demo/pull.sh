@@ -67,7 +67,7 @@ END
 "$build/secret-gateway" --config "$work/gateway.yaml" > "$work/audit.log" 2> "$work/gateway.log" &
 wait_for "the gateway" answers "https://127.0.0.1:$gateway/readyz"
 
-sed 's/organization: flyte$/organization: acme/' testing/demo/pod.yaml > "$work/task.yaml"
+sed 's/organization: flyte$/organization: acme/' xtask/demo/pod.yaml > "$work/task.yaml"
 "$build/flyte-secrets" preview --file "$work/task.yaml" --settings "$work/settings.yaml" --output json > "$work/pod.json"
 
 heading "the pod's init container, as the policy writes it"

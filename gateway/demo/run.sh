@@ -54,7 +54,7 @@ END
 wait_for "the gateway" answers "https://127.0.0.1:$gateway/readyz"
 
 export KUBECONFIG=$work/kubeconfig
-"$build/harness" demo gateway/demo/pod.yaml live gateway/demo/settings.yaml
+"$build/e2e" --demo gateway/demo/pod.yaml gateway/demo/settings.yaml
 
 heading "the gateway's audit log"
 cat "$work/audit.log"

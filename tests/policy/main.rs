@@ -19,7 +19,6 @@
 //! | [`attempts`] | what has been tried on comparable projects, and what comes of it here |
 //! | [`faults`] | each way in which the host fails or answers oddly, and what it means |
 //! | [`secrecy`] | where a value that is fetched shows itself: in the pod, and nowhere else |
-//! | [`shipped`] | what shipped code must not hold |
 
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used)] // how tests fail
 
@@ -39,6 +38,5 @@ mod scope;
 mod scripts;
 mod secrecy;
 mod settings;
-mod shipped;
 mod support;
 mod survival;
