@@ -91,7 +91,7 @@ lint-workflows: $(LINTERS)/bin/actionlint ## GitHub's workflows, scripts and Con
 	$(LINTERS)/bin/actionlint
 	$(LINTERS)/bin/zizmor --offline --quiet .github
 	$(LINTERS)/bin/hadolint gateway/Containerfile pull/Containerfile
-	shellcheck .ci/run gateway/demo/*.sh fuzz/oss-fuzz/build.sh
+	shellcheck .ci/run e2e/kind.sh gateway/demo/*.sh fuzz/oss-fuzz/build.sh
 
 $(LINTERS)/bin/actionlint:
 	@$(call need,go,it builds actionlint)
@@ -177,6 +177,10 @@ reproducible: policy.wasm ## builds the policy again, in another folder, and com
 	$(MAKE) --no-print-directory -C target/again policy.wasm
 	cmp policy.wasm target/again/policy.wasm
 	sha256sum policy.wasm
+
+# The real Kubewarden on kind; needs docker, kind, kubectl, helm and kwctl.
+e2e-kind: annotated-policy.wasm
+	e2e/kind.sh
 
 # The policy in kwctl.
 e2e-tests: annotated-policy.wasm
