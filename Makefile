@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-include versions.mk
+include make/versions.mk
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 REPOSITORY := $(shell sed -n 's/^repository = "\(.*\)"/\1/p' Cargo.toml)
@@ -60,7 +60,7 @@ demo-pull: $(MOTO)/bin/moto_server ## a pod that pulls its secrets from AWS, pla
 playground: page ## the playground on localhost
 	npm run --prefix playground --silent preview
 
-include e2e/tools.mk playground/build.mk
+include make/e2e.mk make/playground.mk
 
 ##@ Test
 
@@ -121,7 +121,7 @@ advisories: $(CARGO_BIN)/cargo-deny
 	for manifest in Cargo.toml fuzz/Cargo.toml; do \
 		GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0="url.file://$(abspath $(ADVISORY_DB)).insteadOf" \
 		GIT_CONFIG_VALUE_0=https://github.com/RustSec/advisory-db \
-			cargo deny --manifest-path $$manifest --config deny.toml --log-level error check advisories || exit 1; \
+			cargo deny --manifest-path $$manifest --config .cargo/deny.toml --log-level error check advisories || exit 1; \
 	done
 	npm audit --prefix playground --omit=dev
 
