@@ -15,11 +15,12 @@ use crate::show;
 /// # Errors
 /// The policy does not change the pod.
 pub fn show(pod: &Value, settings: &Value, capabilities: &Arc<dyn Capabilities>) -> Result<()> {
+    let policy = Policy::built()?;
     let heading = Style::new().bold().fg_color(Some(AnsiColor::Cyan.into()));
     let title = |title: &str| anstream::println!("{heading}── {title}{heading:#}\n");
     title("a task's pod as Flyte creates it; it asks for three secrets");
     println!("{}", show::yaml(pod));
-    let response = Policy::built()?.validate(&creation(pod), settings, capabilities)?;
+    let response = policy.validate(&creation(pod), settings, capabilities)?;
     let Some(mutated) = response.mutated() else { bail!("the pod was not changed: {}", response.message()) };
     title("what the policy makes of it");
     println!("{}", show::diff(&show::yaml(pod), &show::yaml(mutated)));

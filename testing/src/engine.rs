@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Map, Value, json};
 use wapc::WapcHost;
-use wasmtime_provider::wasmtime::{Config, Engine, Module};
+use wasmtime_provider::wasmtime::{Cache, CacheConfig, Config, Engine, Module};
 use wasmtime_provider::{EpochDeadlines, WasmtimeEngineProviderBuilder, WasmtimeEngineProviderPre};
 
 use crate::host::Capabilities;
@@ -35,7 +35,7 @@ impl Policy {
 
     /// Compiles a policy, in wasm or its text format.
     pub fn compile(wasm: &[u8]) -> Result<Self> {
-        let mut config = Config::new();
+        let mut config = cached()?;
         config.epoch_interruption(true);
         let engine = Engine::new(&config).map_err(|wrong| anyhow!("{wrong}"))?;
         let module = Module::new(&engine, wasm).map_err(|wrong| anyhow!("{wrong}"))?;
@@ -99,6 +99,15 @@ impl Policy {
         let message = answer["message"].as_str().unwrap_or_default().to_owned();
         Ok(if answer["valid"] == json!(true) { Ok(message) } else { Err(message) })
     }
+}
+
+/// An engine's settings. What it compiles is kept in `target`, by its content: an unoptimised compiler takes seconds.
+pub(crate) fn cached() -> Result<Config> {
+    let mut cache = CacheConfig::new();
+    cache.with_directory(std::path::absolute(repository::path("target/engine"))?);
+    let mut config = Config::new();
+    config.cache(Some(Cache::new(cache).map_err(|error| anyhow!("{error:#}"))?));
+    Ok(config)
 }
 
 /// Where the policy's wasm is, from the repository's root; a target of the Makefile.

@@ -7,10 +7,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
-use wasmtime_provider::wasmtime::{self, Caller, Config, Engine, Extern, InstancePre, Linker, Memory, Module, Store};
+use wasmtime_provider::wasmtime::{self, Caller, Engine, Extern, InstancePre, Linker, Memory, Module, Store};
 use wasmtime_provider::wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_provider::wasmtime_wasi::p1::{self, WasiP1Ctx};
 
+use crate::engine;
 use crate::host::Capabilities;
 
 /// More than any call takes.
@@ -51,7 +52,7 @@ impl Meter {
 
     /// Compiles a policy, in wasm or its text format.
     pub fn compile(wasm: &[u8]) -> Result<Self> {
-        let mut config = Config::new();
+        let mut config = engine::cached()?;
         config.consume_fuel(true);
         let engine = Engine::new(&config).map_err(|wrong| anyhow!("{wrong}"))?;
         let module = Module::new(&engine, wasm).map_err(|wrong| anyhow!("{wrong:#}"))?;
