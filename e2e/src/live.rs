@@ -167,7 +167,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         std::thread::spawn(move || serve(&listener));
-        let config = kube::Config::new(format!("http://{address}").parse().expect("an address"));
+        let config = Config::new(format!("http://{address}").parse().expect("an address"));
         let live = Live::connect(config).expect("an API server");
         let get = |name: &str, kind: &str| {
             let request = json!({ "api_version": "v1", "kind": kind, "name": name, "namespace": "flyte",
