@@ -165,7 +165,7 @@ fuzz-lint: toolchain
 
 fuzz-seeds: $(CARGO_BIN)/cargo-fuzz
 	rm -rf $(FUZZ_SEEDS)
-	cargo run --quiet --manifest-path fuzz/Cargo.toml --example seed -- tests/golden $(FUZZ_SEEDS)
+	cargo run --quiet --manifest-path fuzz/Cargo.toml --no-default-features --example seed -- tests/golden $(FUZZ_SEEDS)
 	mkdir -p $(addprefix fuzz/corpus/,$(FUZZ_TARGETS))
 
 bench-check: policy.wasm ## fuel, memory and size of the policy against benches/ceilings.json; no clock
@@ -270,7 +270,7 @@ sbom: $(CARGO_BIN)/cargo-cyclonedx
 	cargo cyclonedx --quiet --format json --spec-version 1.5 --target $(TARGET)
 	mv flyte-secrets-policy.cdx.json target/sbom/
 	cargo cyclonedx --quiet --format json --spec-version 1.5
-	mv gateway/flyte-secret-gateway.cdx.json cli/flyte-secrets-cli.cdx.json target/sbom/
+	mv gateway/flyte-secret-gateway.cdx.json pull/flyte-secrets-pull.cdx.json cli/flyte-secrets-cli.cdx.json target/sbom/
 	rm -f *.cdx.json */*.cdx.json
 
 release: ## VERSION=X.Y.Z: that version wherever it is named, and a section for it in CHANGELOG.md
@@ -282,7 +282,7 @@ release: ## VERSION=X.Y.Z: that version wherever it is named, and a section for 
 	sed -i -E "s/^(createdAt: ).*/\1$$(date --utc +%FT00:00:00Z)/" artifacthub-pkg.yml
 	@# References and labels, in documents and in what tests expect.
 	git ls-files -z '*.md' '*.yml' 'tests/*.yaml' | xargs -0 sed -i -E \
-		's!((flyte-secrets-policy|secret-gateway):v|/releases/download/v|^VERSION=|helm.sh/chart: flyte-secrets-policy-|app.kubernetes.io/version: ")[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.]+)?!\1$(VERSION)!'
+		's!((flyte-secrets-policy|secret-gateway|pull):v|/releases/download/v|^VERSION=|helm.sh/chart: flyte-secrets-policy-|app.kubernetes.io/version: ")[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.]+)?!\1$(VERSION)!'
 	sed -i -e "s!^## \[Unreleased\]!&\n\n## [$(VERSION)] - $$(date --utc +%F)!" -e 's!^\(\[Unreleased\]: \).*!\1$(REPOSITORY)/compare/v$(VERSION)...main\
 	[$(VERSION)]: $(REPOSITORY)/releases/tag/v$(VERSION)!' CHANGELOG.md
 	cargo update --quiet --workspace
