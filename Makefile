@@ -91,7 +91,7 @@ lint-workflows: $(LINTERS)/bin/actionlint ## GitHub's workflows, scripts and Con
 	$(LINTERS)/bin/actionlint
 	$(LINTERS)/bin/zizmor --offline --quiet .github
 	$(LINTERS)/bin/hadolint gateway/Containerfile pull/Containerfile
-	shellcheck .ci/run e2e/kind.sh gateway/demo/*.sh fuzz/oss-fuzz/build.sh
+	shellcheck -x -P gateway/demo .ci/run e2e/kind.sh gateway/demo/run.sh gateway/demo/pull.sh fuzz/oss-fuzz/build.sh
 
 $(LINTERS)/bin/actionlint:
 	@$(call need,go,it builds actionlint)
