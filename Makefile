@@ -136,7 +136,7 @@ test-page: page ## lints, types and unit tests of the playground, and its page i
 e2e: e2e-build ## on a control plane: etcd, kube-apiserver, the chart, the gateway; ONLY=WORD
 	$(RUN_E2E) $(ONLY)
 
-e2e-node: e2e-build $(E2E_NODE_TOOLS)/complete ## pods that start, on a node: kubelet, containerd, runc; needs root, or SUDO=sudo; ONLY=WORD
+e2e-node: e2e-build pull $(E2E_NODE_TOOLS)/complete ## pods that start, on a node: kubelet, containerd, runc; needs root, or SUDO=sudo; ONLY=WORD
 	@$(call need,runc,apt-get install runc)
 	@! ldd "$$(command -v busybox)" > /dev/null 2>&1 || { echo "busybox is not static: apt-get install busybox-static"; exit 1; }
 	$(SUDO) env PATH="$$PATH" $(RUN_E2E) --node $(ONLY)

@@ -12,7 +12,7 @@ STAMP := -X k8s.io/component-base/version.gitVersion=$(KUBERNETES) \
 
 # A kubelet and a container runtime: by far the longest of all builds.
 E2E_NODE_TOOLS := $(CACHE)/e2e-node-$(firstword $(shell cat e2e/tools/node/go.mod e2e/tools/node/go.sum | cksum))
-RUN_E2E = $(SHIPPED) E2E_TOOLS=$(E2E_TOOLS) E2E_MOTO=$(MOTO) E2E_BUILD=target/debug E2E_NODE_TOOLS=$(E2E_NODE_TOOLS) target/debug/e2e
+RUN_E2E = $(SHIPPED) E2E_TOOLS=$(E2E_TOOLS) E2E_MOTO=$(MOTO) E2E_BUILD=target/debug E2E_NODE_TOOLS=$(E2E_NODE_TOOLS) E2E_PULL=$(PULL) target/debug/e2e
 
 e2e-build: policy.wasm $(E2E_TOOLS)/complete $(MOTO)/bin/moto_server
 	@$(call need,busybox,apt-get install busybox-static)

@@ -17,7 +17,7 @@ $(PAGE_WASM): $(PAGE_BUILT) | $(BINDGEN)/bin/wasm-bindgen $(WASM_OPT)
 
 PAGE_MODULES := playground/node_modules/.package-lock.json
 PACKAGE := playground/package/dist/index.js
-$(PACKAGE): $(PAGE_WASM) playground/package/index.ts playground/package/settings.ts playground/package/tsconfig.json $(PAGE_MODULES)
+$(PACKAGE): $(PAGE_WASM) $(addprefix playground/package/,index.ts answers.ts settings.ts) playground/package/tsconfig.json $(PAGE_MODULES)
 	npm run --prefix playground/package --silent build
 	@touch $@
 
@@ -25,3 +25,14 @@ $(PAGE_MODULES): playground/package-lock.json $(wildcard playground/package.json
 	@$(call need,npm,it comes with Node.js)
 	npm ci --prefix playground --silent
 	@touch $@
+
+RICH := $(CACHE)/rich-$(RICH_VERSION)
+DEMO := flyte-secrets preview -f xtask/demo/pod.yaml --secrets xtask/demo/store.yaml
+# The output of `flyte-secrets preview` for the demo's pod, as docs/src/images/demo.svg.
+demo-picture: $(RICH)/bin/python
+	cargo build --quiet --bin flyte-secrets
+	CLICOLOR_FORCE=1 target/debug/$(DEMO) | $(RICH)/bin/python xtask/demo/picture.py '$(DEMO)' docs/src/images/demo.svg
+
+$(RICH)/bin/python:
+	python3 -m venv $(RICH)
+	$(RICH)/bin/pip install --quiet --disable-pip-version-check 'rich==$(RICH_VERSION)'

@@ -155,6 +155,8 @@ export interface EmbeddedSecretManager {
   pull?: Pull;
   /** Ours: whether `group` names the secret and `key` a property of the JSON object in it. Without it `group` has no meaning. */
   properties?: boolean;
+  /** Ours: whether `group_version` names a version of the secret: a stage or an ID of `AWS`, a number of `GCP`, an ID of `Azure`. Without it the current version is read. */
+  versions?: boolean;
   /** Where it fetches. Without it, from the one provider that is configured, and with none from `K8s`. */
   type?: Provider;
   /** For the type `AWS`. */
@@ -276,3 +278,17 @@ export type NamespaceTemplate = string;
 
 /** The user who creates pods: a user name, or a service account as `serviceaccount:NAMESPACE/NAME`, which is read as Kubernetes' user name for it, `system:serviceaccount:NAMESPACE:NAME`. */
 export type Creator = string;
+
+/** The names, and what each is. */
+export const PROVIDERS: Record<Provider, string> = {
+  AWS: "AWS Secrets Manager, through the secret gateway",
+  GCP: "GCP Secret Manager, through the secret gateway",
+  Azure: "Azure Key Vault, through the secret gateway",
+  K8s: "Kubernetes Secrets of one namespace",
+};
+
+/** The names, and what each is. */
+export const NAME_SCHEMES: Record<NameScheme, string> = {
+  canonical: "As Flyte's webhook looks them up",
+  documented: "As Flyte's page on AWS documents them",
+};

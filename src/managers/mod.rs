@@ -116,15 +116,8 @@ pub enum Reason {
     #[error("annotation {0} keeps Vault's agent out; remove it")]
     AgentOff(String),
     /// The value has no such property.
-    #[error("secret {group:?} {problem}; store a JSON object with a string under {key:?}")]
-    Property {
-        /// The secret's name.
-        group: String,
-        /// The property.
-        key: String,
-        /// What is wrong.
-        problem: &'static str,
-    },
+    #[error(transparent)]
+    Property(#[from] store::NoProperty),
     /// A label that Embedded needs.
     #[error("needs the pod's label {0}, which is missing or empty; Flyte sets it")]
     MissingLabel(&'static str),

@@ -505,6 +505,9 @@ pub struct EmbeddedSecretManager {
     pub pull: Option<Pull>,
     /// Ours: whether `group` names the secret and `key` a property of the JSON object in it. Without it `group` has no meaning.
     pub properties: bool,
+    /// Ours: whether `group_version` names a version of the secret: a stage or an ID of `AWS`, a number of `GCP`, an ID of
+    /// `Azure`. Without it the current version is read.
+    pub versions: bool,
     /// Where it fetches. Without it, from the one provider that is configured, and with none from `K8s`.
     pub r#type: Option<Provider>,
     /// For the type `AWS`.
@@ -531,6 +534,7 @@ impl Default for EmbeddedSecretManager {
             lookup: LookupMode::Prefer,
             pull: None,
             properties: false,
+            versions: false,
             r#type: None,
             aws_config: AwsConfig::default(),
             gcp_config: GcpConfig::default(),
