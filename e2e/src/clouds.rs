@@ -14,12 +14,12 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use flyte_secrets_testing::serve;
 use reqwest::Client;
 use serde_json::{Value, json};
 
 use crate::authority::Authority;
 use crate::process::{Process, free_port};
+use crate::serve;
 use crate::tools::Tools;
 
 /// Where AWS keeps the golden cases' secrets.

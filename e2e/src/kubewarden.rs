@@ -9,13 +9,13 @@ use anyhow::{Context, Result, bail, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_testing::engine::Policy;
-use flyte_secrets_testing::host::live::Live;
-use flyte_secrets_testing::serve::{PolicyServer, Served};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
 use crate::authority::Authority;
 use crate::cluster::Cluster;
+use crate::live::Live;
+use crate::serve::{PolicyServer, Served};
 use crate::tools::repository;
 
 const POLICIES: &str = "/apis/policies.kubewarden.io/v1/clusteradmissionpolicies";

@@ -7,6 +7,7 @@
 //! | `world` | all that is there when a task's pod is created |
 //! | `control_plane` | etcd and kube-apiserver on loopback |
 //! | `cluster` | a cluster, and those who speak to it |
+//! | `live`, `serve` | what policy-server is: host calls to an API server, and the policy as a webhook |
 //! | `kubewarden` | what Kubewarden makes of the chart's policy |
 //! | `gateway` | the secret gateway behind its APIService |
 //! | `clouds` | moto, and doubles of GCP and Azure |
@@ -24,20 +25,25 @@ mod cluster;
 mod control_plane;
 mod gateway;
 mod kubewarden;
+mod live;
 mod node;
 mod process;
 mod report;
+mod serve;
 mod suites;
 mod tools;
 mod world;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anstream::eprintln;
 use anyhow::{Context, Result, bail};
+use flyte_secrets_testing::demo;
 use flyte_secrets_testing::engine::Policy;
+use flyte_secrets_testing::host::Capabilities;
 
 use node::machine::Machine;
 use node::{Node, NodeTools};
@@ -45,9 +51,29 @@ use report::Report;
 use tools::{Tools, repository};
 use world::World;
 
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.as_slice() {
+        [first, pod, settings] if first == "--demo" => match show(pod, settings) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error:#}");
+                ExitCode::FAILURE
+            }
+        },
+        _ => check(arguments),
+    }
+}
+
+/// A pod before and after, with what the API server of KUBECONFIG holds.
+fn show(pod: &str, settings: &str) -> Result<()> {
+    let read = |file: &str| Ok::<_, anyhow::Error>(serde_yaml::from_str(&std::fs::read_to_string(file)?)?);
+    let capabilities: Arc<dyn Capabilities> = live::Live::infer()?;
+    demo::show(&read(pod)?, &read(settings)?, &capabilities)
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
-    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+async fn check(mut arguments: Vec<String>) -> ExitCode {
     let node = arguments.first().is_some_and(|first| first == "--node");
     arguments.drain(..usize::from(node));
     let mut report = Report::new(arguments.into_iter().next());

@@ -23,7 +23,7 @@ start_gateway "pods:
   settings:
 $(sed 's/^/    /' "$work/settings.yaml")"
 
-sed 's/organization: flyte$/organization: acme/' testing/demo/pod.yaml > "$work/task.yaml"
+sed 's/organization: flyte$/organization: acme/' xtask/demo/pod.yaml > "$work/task.yaml"
 "$build/flyte-secrets" preview --file "$work/task.yaml" --settings "$work/settings.yaml" --output json > "$work/pod.json"
 
 heading "the pod's init container, as the policy writes it"

@@ -8,7 +8,7 @@ source "$(dirname "$0")/common.sh" "$@"
 
 start_gateway ""
 export KUBECONFIG=$work/kubeconfig
-"$build/harness" demo gateway/demo/pod.yaml live gateway/demo/settings.yaml
+"$build/e2e" --demo gateway/demo/pod.yaml gateway/demo/settings.yaml
 
 heading "the gateway's audit log"
 cat "$work/audit.log"

@@ -1,7 +1,7 @@
 //! What the gateway does in a second on one core, over TLS on loopback: a server in a process of its own, with one
 //! worker, and clients that read as the API server does, on a few connections of HTTP/2 that stay.
 //!
-//! `cargo run --profile harness --package flyte-secret-gateway --example gateway-bench` takes about 20 seconds.
+//! `make gateway-bench` takes about 20 seconds.
 
 #[path = "../tests/kit/mod.rs"]
 mod kit;

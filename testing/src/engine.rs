@@ -1,13 +1,14 @@
 //! The built wasm in Kubewarden's engine.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::process::Command;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Map, Value, json};
 use wapc::WapcHost;
-use wasmtime_provider::wasmtime::{Config, Engine, Module};
+use wasmtime_provider::wasmtime::{Cache, CacheConfig, Config, Engine, Module};
 use wasmtime_provider::{EpochDeadlines, WasmtimeEngineProviderBuilder, WasmtimeEngineProviderPre};
 
 use crate::host::Capabilities;
@@ -28,14 +29,13 @@ pub struct Policy {
 impl Policy {
     /// Compiles the policy in a file.
     pub fn load(path: &Path) -> Result<Self> {
-        let wasm = std::fs::read(path)
-            .with_context(|| format!("cannot read {}; `make policy.wasm` builds it", path.display()))?;
+        let wasm = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         Self::compile(&wasm)
     }
 
     /// Compiles a policy, in wasm or its text format.
     pub fn compile(wasm: &[u8]) -> Result<Self> {
-        let mut config = Config::new();
+        let mut config = cached()?;
         config.epoch_interruption(true);
         let engine = Engine::new(&config).map_err(|wrong| anyhow!("{wrong}"))?;
         let module = Module::new(&engine, wasm).map_err(|wrong| anyhow!("{wrong}"))?;
@@ -52,7 +52,7 @@ impl Policy {
 
     /// The policy that is there to be tested: see [`built`].
     pub fn built() -> Result<Self> {
-        Self::load(&built())
+        Self::load(&built()?)
     }
 
     /// Calls a function of the policy in a fresh instance.
@@ -101,13 +101,43 @@ impl Policy {
     }
 }
 
-/// Where the built policy is: what `make policy.wasm` leaves at the root of the repository, or the file that the
-/// variable `POLICY_WASM` names.
-pub fn built() -> PathBuf {
-    match std::env::var_os("POLICY_WASM") {
-        Some(path) => path.into(),
-        None => repository::path("policy.wasm"),
+/// An engine's settings. What it compiles is kept in `target`, by its content: an unoptimised compiler takes seconds.
+pub(crate) fn cached() -> Result<Config> {
+    let mut cache = CacheConfig::new();
+    cache.with_directory(std::path::absolute(repository::path("target/engine"))?);
+    let mut config = Config::new();
+    config.cache(Some(Cache::new(cache).map_err(|error| anyhow!("{error:#}"))?));
+    Ok(config)
+}
+
+/// Where the policy's wasm is, from the repository's root; a target of the Makefile.
+const WASM: &str = "target/wasm32-wasip1/release/flyte_secrets_policy.wasm";
+
+/// Builds the policy once in each process, and returns where it is: the file that the variable `POLICY_WASM` names, or
+/// what the Makefile builds of the sources as they are now.
+///
+/// # Errors
+/// It cannot be built.
+pub fn built() -> Result<PathBuf> {
+    static BUILT: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| match std::env::var_os("POLICY_WASM") {
+        Some(path) => Ok(path.into()),
+        None => build().map_err(|error| format!("{error:#}")),
+    });
+    BUILT.clone().map_err(|error| anyhow!(error))
+}
+
+fn build() -> Result<PathBuf> {
+    let mut make = Command::new("make");
+    make.args(["--silent", "--no-print-directory", WASM]).current_dir(repository::path(""));
+    // Where a make runs these tests, its options and jobs are its own.
+    for variable in ["MAKEFLAGS", "MFLAGS", "MAKELEVEL"] {
+        make.env_remove(variable);
     }
+    let output = make.output().context("make is missing: it builds the policy")?;
+    if !output.status.success() {
+        bail!("the policy cannot be built: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(repository::path(WASM))
 }
 
 /// The admission request that creates a pod.

@@ -1,8 +1,5 @@
 //! Host capabilities, answered in the words that policy-server uses.
 
-#[cfg(feature = "live")]
-pub mod live;
-
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, Mutex};

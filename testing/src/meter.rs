@@ -1,20 +1,17 @@
 //! What a call costs: fuel, which is the same on every machine, and the guest's memory.
 //!
 //! Kubewarden's engine gives no access to a call's fuel, so the few functions of waPC are linked here once more, to the
-//! same wasmtime. Where the fuel goes is seen by running dry: a call whose tank is too small stops where it has come to,
-//! with its stack, and at the same place each time.
+//! same wasmtime.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
-use wasmtime_provider::wasmtime::{
-    self, Caller, Config, Engine, Extern, FrameInfo, InstancePre, Linker, Memory, Module, Store, Trap, WasmBacktrace,
-    WasmBacktraceDetails,
-};
+use wasmtime_provider::wasmtime::{self, Caller, Engine, Extern, InstancePre, Linker, Memory, Module, Store};
 use wasmtime_provider::wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_provider::wasmtime_wasi::p1::{self, WasiP1Ctx};
 
+use crate::engine;
 use crate::host::Capabilities;
 
 /// More than any call takes.
@@ -55,10 +52,8 @@ impl Meter {
 
     /// Compiles a policy, in wasm or its text format.
     pub fn compile(wasm: &[u8]) -> Result<Self> {
-        let mut config = Config::new();
+        let mut config = engine::cached()?;
         config.consume_fuel(true);
-        // Debug information would be read again for each stack.
-        config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
         let engine = Engine::new(&config).map_err(|wrong| anyhow!("{wrong}"))?;
         let module = Module::new(&engine, wasm).map_err(|wrong| anyhow!("{wrong:#}"))?;
         let linker = linker(&engine).map_err(|wrong| anyhow!("{wrong:#}"))?;
@@ -73,29 +68,6 @@ impl Meter {
         let fuel = TANK - store.get_fuel().map_err(|wrong| anyhow!("{wrong:#}"))?;
         let answer = std::mem::replace(&mut store.data_mut().answer, Ok(Vec::new()));
         Ok(Cost { fuel, memory, answer: answer.map_err(|wrong| anyhow!(wrong))? })
-    }
-
-    /// The stack, innermost function first, after each so much fuel of a call. Functions are called as the wasm's name
-    /// section has them.
-    pub fn stacks(
-        &self,
-        function: &str,
-        payload: &[u8],
-        capabilities: &Arc<dyn Capabilities>,
-        step: u64,
-    ) -> Result<Vec<Vec<String>>> {
-        let mut stacks = Vec::new();
-        for tank in (step..).step_by(step as usize) {
-            match self.run(&mut self.store(function, payload, capabilities), tank) {
-                Ok(_) => break,
-                Err(wrong) if wrong.downcast_ref() == Some(&Trap::OutOfFuel) => {
-                    let stack = wrong.downcast_ref::<WasmBacktrace>();
-                    stacks.push(stack.into_iter().flat_map(WasmBacktrace::frames).map(name_of).collect());
-                }
-                Err(wrong) => return Err(anyhow!("{wrong:#}")),
-            }
-        }
-        Ok(stacks)
     }
 
     fn store(&self, function: &str, payload: &[u8], capabilities: &Arc<dyn Capabilities>) -> Store<State> {
@@ -124,11 +96,6 @@ impl Meter {
         call.call(&mut *store, lengths)?;
         Ok(instance.get_memory(&mut *store, "memory").map_or(0, |memory| memory.data_size(&*store) as u64))
     }
-}
-
-/// The name of a frame's function, without its hash.
-fn name_of(frame: &FrameInfo) -> String {
-    format!("{:#}", rustc_demangle::demangle(frame.func_name().unwrap_or("?")))
 }
 
 fn memory(caller: &mut Caller<'_, State>) -> Option<Memory> {

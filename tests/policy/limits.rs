@@ -134,7 +134,7 @@ fn read(answer: &[u8], wanted: &Answer) -> Answer {
 
 fn meter() -> &'static Meter {
     static METER: OnceLock<Meter> = OnceLock::new();
-    METER.get_or_init(|| Meter::load(&built()).expect("`make policy.wasm` builds the policy"))
+    METER.get_or_init(|| Meter::load(&built().expect("the policy")).expect("the policy"))
 }
 
 fn assert_rows(rows: Vec<Row>) {

@@ -20,7 +20,6 @@
 //! | [`hostile_input`] | attacks that are known from comparable projects |
 //! | [`host_faults`] | failures and unexpected answers of the host |
 //! | [`secrecy`] | where a value that is fetched shows itself: in the pod, and nowhere else |
-//! | [`shipped`] | what shipped code must not hold |
 
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used)] // how tests fail
 
@@ -41,6 +40,5 @@ mod scope;
 mod scripts;
 mod secrecy;
 mod settings;
-mod shipped;
 mod support;
 mod survival;

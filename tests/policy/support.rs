@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 /// The built policy, compiled once.
 pub fn policy() -> &'static Policy {
     static POLICY: OnceLock<Policy> = OnceLock::new();
-    POLICY.get_or_init(|| Policy::built().expect("`make policy.wasm` builds the policy"))
+    POLICY.get_or_init(|| Policy::built().expect("the policy"))
 }
 
 /// The settings that name these managers.

@@ -11,7 +11,7 @@ use crate::support::{Answer, answer, cases, value};
 
 fn built() -> &'static Policy {
     static POLICY: OnceLock<Policy> = OnceLock::new();
-    POLICY.get_or_init(|| Policy::built().expect("`make policy.wasm` builds the policy"))
+    POLICY.get_or_init(|| Policy::built().expect("the policy"))
 }
 
 proptest! {

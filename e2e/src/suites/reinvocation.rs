@@ -10,12 +10,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_testing::golden::same;
 use flyte_secrets_testing::pods::{kubernetes_store, pod, project_name};
-use flyte_secrets_testing::serve;
 use serde_json::{Value, json};
 
 use crate::authority::Authority;
 use crate::kubewarden::{NAMESPACE, WEBHOOK, WEBHOOKS};
 use crate::report::Report;
+use crate::serve;
 use crate::world::{TASKS, World, bare, stored};
 
 /// Sorts behind ours.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 /// The versions of tools, moto's among them; tests of another version would be other tests.
-const VERSIONS: &str = include_str!("../../../versions.mk");
+const VERSIONS: &str = include_str!("../../../make/versions.mk");
 
 /// Serves until its standard input ends, which it does with the process that started it, however that ends.
 const SERVER: &str = r#"

@@ -12,10 +12,9 @@ use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use flyte_secrets_testing::engine::{Policy, Response};
+use flyte_secrets_testing::host::Capabilities;
 use serde_json::{Value, json};
-
-use crate::engine::{Policy, Response};
-use crate::host::Capabilities;
 
 /// What one policy is served with.
 #[derive(Clone)]

@@ -5,11 +5,10 @@
 //! and after them must be found, in this order, in one piece of code of the chapter.
 
 use anyhow::{Context, Result, bail};
+use flyte_secrets_testing::repository::{files, read};
 use proc_macro2::{TokenStream, TokenTree};
 use pulldown_cmark::{Event, Options, Parser};
 use syn::visit::{self, Visit};
-
-use crate::repository::{files, read};
 
 /// The chapter.
 pub const CHAPTER: &str = "docs/src/troubleshooting.md";
@@ -269,7 +268,6 @@ impl<'ast> Visit<'ast> for Finder<'_> {
     }
 }
 
-#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -2,10 +2,10 @@
 //! options and descriptions are those of the settings' types, unless it gives others.
 
 use anyhow::{Context, Result, bail};
+use flyte_secrets_testing::repository;
 use serde_json::{Map, Value, json};
 
 use super::{kind, names, resolved};
-use crate::repository;
 
 /// What is written by hand.
 const WRITTEN: &str = "deploy/chart/questions.in.yaml";

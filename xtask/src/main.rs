@@ -1,33 +1,30 @@
-//! The harness on the command line: what `make golden`, `make run`, `make demo` and the like call.
+//! Tools for maintainers; `cargo xtask` runs them.
+
+mod bench;
+mod codegen;
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anstream::eprintln;
-use anstyle::{AnsiColor, Style};
-use anyhow::{Context, Result, bail};
-use flyte_secrets_testing::engine::{self, Policy, creation};
+use anyhow::{Context, Result};
+use flyte_secrets_testing::engine::{self, Policy};
 use flyte_secrets_testing::host::{self, Capabilities, Replay, Store};
-use flyte_secrets_testing::{bench, book, codegen, golden, profile, repository, show, size};
+use flyte_secrets_testing::{demo, golden, repository, show};
 use serde_json::{Value, json};
 
 const USAGE: &str = "\
-usage: harness golden FILE...         run cases recorded from Flyte's code
-       harness run PAYLOAD [STORE]    one payload {\"request\", \"settings\"} through the policy; prints its answer
-       harness demo POD STORE [SETTINGS]
-                                      a pod before and after
-       harness bench FOLDER OUTPUT    what each payload in a folder costs, as a table and as JSON
-       harness bench-check FOLDER CEILINGS
-                                      fuel, memory and size against ceilings
-       harness profile WASM PAYLOAD OUTPUT
-                                      fuel by function, and stacks for a flame graph
-       harness size WASM NAMED        what the bytes of a wasm are; NAMED is the same with names
-       harness generate               write what is made of the settings' types
-       harness links                  whether links in the repository's Markdown lead anywhere
+usage: cargo xtask golden FILE...         run cases recorded from Flyte's code
+       cargo xtask run PAYLOAD [STORE]    run one payload {\"request\", \"settings\"} and print the answer
+       cargo xtask demo POD STORE [SETTINGS]
+                                          print a pod before and after
+       cargo xtask bench [CEILINGS]       measure benches/payloads: fuel, memory, time and size, as a table and as
+                                          target/bench.json; with CEILINGS only compare what needs no clock
+       cargo xtask generate               write the files generated from the settings' types
 
-The policy is policy.wasm at the root of the repository, or the file that POLICY_WASM names.
-STORE is YAML or JSON as in tests/golden/README.md, a replay file of kwctl's, or live: the API server of KUBECONFIG";
+The policy is built first, unless POLICY_WASM names a file.
+STORE is YAML or JSON as in tests/golden/README.md, or a replay file of kwctl";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -38,12 +35,9 @@ fn main() -> ExitCode {
         ["run", payload, store] => run(payload, Some(store)),
         ["demo", pod, store] => demo(pod, store, None),
         ["demo", pod, store, settings] => demo(pod, store, Some(settings)),
-        ["bench", payloads, output] => bench(payloads, output),
-        ["bench-check", payloads, ceilings] => bench_check(payloads, ceilings),
-        ["size", wasm, named] => size_of(wasm, named),
-        ["profile", wasm, payload, output] => profile_of(wasm, payload, output),
+        ["bench"] => bench("benches/payloads", "target/bench.json"),
+        ["bench", ceilings] => bench_check("benches/payloads", ceilings),
         ["generate"] => generate(),
-        ["links"] => links(),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -52,8 +46,8 @@ fn main() -> ExitCode {
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        Err(wrong) => {
-            eprintln!("{wrong:#}");
+        Err(error) => {
+            eprintln!("{error:#}");
             ExitCode::FAILURE
         }
     }
@@ -89,49 +83,17 @@ fn run(payload: &str, store: Option<&str>) -> Result<bool> {
     Ok(true)
 }
 
-/// A store, a replay file, which is a list, or `live` for the API server that kubectl talks to.
+/// A store, or a replay file, which is a list.
 fn open(path: &Path) -> Result<Arc<dyn Capabilities>> {
-    if path == Path::new("live") {
-        return live();
-    }
     match Replay::load(path) {
         Ok(replay) => Ok(replay),
         Err(_) => Ok(Store::load(path)?),
     }
 }
 
-#[cfg(feature = "live")]
-fn live() -> Result<Arc<dyn Capabilities>> {
-    Ok(host::live::Live::infer()?)
-}
-
-#[cfg(not(feature = "live"))]
-fn live() -> Result<Arc<dyn Capabilities>> {
-    bail!(
-        "a live API server needs the feature live: cargo run --package flyte-secrets-testing --features live -- run …"
-    )
-}
-
 fn demo(pod: &str, store: &str, settings: Option<&str>) -> Result<bool> {
-    let policy = Policy::built()?;
-    let pod = yaml(pod)?;
     let settings = settings.map_or_else(|| Ok(json!({})), yaml)?;
-    let capabilities = open(Path::new(store))?;
-    let heading = Style::new().bold().fg_color(Some(AnsiColor::Cyan.into()));
-    let title = |title: &str| anstream::println!("{heading}── {title}{heading:#}\n");
-
-    title("a task's pod as Flyte creates it; it asks for three secrets");
-    println!("{}", show::yaml(&pod));
-    let response = policy.validate(&creation(&pod), &settings, &capabilities)?;
-    let Some(mutated) = response.mutated() else { bail!("the pod was not changed: {}", response.message()) };
-    title("what the policy makes of it");
-    println!("{}", show::diff(&show::yaml(&pod), &show::yaml(mutated)));
-    title("the patch that the API server gets");
-    println!("{}", show::pretty(&serde_json::to_value(response.patch(&pod))?));
-    title("where each secret was found (audit annotation)");
-    for entry in response.0["audit_annotations"]["secrets"].as_str().unwrap_or_default().split("; ") {
-        println!("{entry}");
-    }
+    demo::show(&yaml(pod)?, &settings, &open(Path::new(store))?)?;
     Ok(true)
 }
 
@@ -141,7 +103,7 @@ fn yaml(path: &str) -> Result<Value> {
 }
 
 fn bench(payloads: &str, output: &str) -> Result<bool> {
-    let (wasm, payloads) = (engine::built(), Path::new(payloads));
+    let (wasm, payloads) = (engine::built()?, Path::new(payloads));
     let mut report = bench::measure(&wasm, payloads)?;
     bench::time(&mut report, &wasm, payloads)?;
     let floor = report.floor_us.unwrap_or_default();
@@ -164,7 +126,7 @@ fn bench(payloads: &str, output: &str) -> Result<bool> {
 }
 
 fn bench_check(payloads: &str, ceilings: &str) -> Result<bool> {
-    let found = bench::measure(&engine::built(), Path::new(payloads))?;
+    let found = bench::measure(&engine::built()?, Path::new(payloads))?;
     let text = std::fs::read_to_string(ceilings).with_context(|| format!("cannot read {ceilings}"))?;
     let over = bench::exceeds(&found, &serde_json::from_str(&text)?);
     over.iter().for_each(|line| println!("{line}"));
@@ -175,30 +137,9 @@ fn bench_check(payloads: &str, ceilings: &str) -> Result<bool> {
     Ok(over.is_empty())
 }
 
-fn profile_of(wasm: &str, payload: &str, output: &str) -> Result<bool> {
-    let profile = profile::profile(Path::new(wasm), Path::new(payload))?;
-    print!("{}", profile.table(40));
-    println!("{} fuel; stacks for a flame graph: {output}", profile.fuel);
-    std::fs::write(output, profile.folded())?;
-    Ok(true)
-}
-
-fn size_of(wasm: &str, named: &str) -> Result<bool> {
-    println!("{}", size::account(Path::new(wasm))?.sections());
-    print!("{}", size::account(Path::new(named))?.functions());
-    Ok(true)
-}
-
 fn generate() -> Result<bool> {
     for (file, text) in codegen::files()? {
         std::fs::write(repository::path(file), text).with_context(|| format!("cannot write {file}"))?;
     }
     Ok(true)
-}
-
-fn links() -> Result<bool> {
-    let (looked_at, dead) = book::links::dead()?;
-    dead.iter().for_each(|line| println!("{line}"));
-    println!("{looked_at} links, {} of them dead", dead.len());
-    Ok(dead.is_empty())
 }

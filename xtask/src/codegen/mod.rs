@@ -7,7 +7,7 @@
 //! | [`questions`] | what Rancher asks, in the chart, of the policy alone, and on Artifact Hub: `questions.in.yaml`, filled in |
 //! | [`typescript`] | the types of settings and answers for the npm package |
 //!
-//! `make generate` writes them. The types reach here as JSON schema; nothing here knows a key.
+//! `cargo xtask generate` writes them. The types reach here as JSON schema; nothing here knows a key.
 
 pub mod chapter;
 pub mod chart;
@@ -15,7 +15,7 @@ pub mod questions;
 pub mod typescript;
 
 use anyhow::Result;
-use flyte_secrets_policy::settings::{ManagerType, Settings};
+use flyte_secrets_policy::settings::Settings;
 use serde_json::Value;
 
 /// Returns each generated file, by its path from the repository's root, with its text.
@@ -31,13 +31,6 @@ pub fn files() -> Result<Vec<(&'static str, String)>> {
     ];
     files.extend(questions::files()?);
     Ok(files)
-}
-
-/// Returns the names of the managers, but for Global, which a policy does not have.
-pub fn managers() -> Vec<String> {
-    let schema = schemars::schema_for!(ManagerType).to_value();
-    let names = names(&schema).unwrap_or_default().into_iter();
-    names.filter(|name| *name != "Global").map(str::to_owned).collect()
 }
 
 /// Returns the schema of the settings, with a definition for each type.
@@ -65,4 +58,19 @@ fn names(schema: &Value) -> Option<Vec<&str>> {
 /// Returns the type's name in JSON schema; of one that may be `null`, the other.
 fn kind(schema: &Value) -> &str {
     schema["type"].as_str().or_else(|| schema["type"][0].as_str()).unwrap_or_default()
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used)] // how tests fail
+mod tests {
+    use flyte_secrets_testing::repository;
+
+    #[test]
+    fn generated_files_are_up_to_date() {
+        for (file, text) in super::files().expect("generated files") {
+            assert!(text.len() > 500, "{file} is all but empty:
+{text}");
+            assert!(text == repository::read(file).expect(file), "{file} is out of date; run `make generate`");
+        }
+    }
 }

@@ -7,9 +7,8 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
+use flyte_secrets_testing::repository::{self, files, read};
 use pulldown_cmark::{Event, LinkType, Options, Parser, Tag, TagEnd};
-
-use crate::repository::{self, files, read};
 
 /// The folder of the book's pages.
 const BOOK: &str = "docs/src";
@@ -166,7 +165,6 @@ fn problem(
     }
 }
 
-#[cfg(test)]
 mod tests {
     use super::*;
 

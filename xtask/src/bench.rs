@@ -9,12 +9,11 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use flyte_secrets_policy::names::{Scope, flyte};
 use flyte_secrets_policy::secret_request as requests;
+use flyte_secrets_testing::engine::Policy;
+use flyte_secrets_testing::host::{Capabilities, Request};
+use flyte_secrets_testing::meter::Meter;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-
-use crate::engine::Policy;
-use crate::host::{Capabilities, Request};
-use crate::meter::Meter;
 
 /// A policy that accepts without a look: what is left is the host's.
 const FLOOR: &str = r#"(module

@@ -2,10 +2,10 @@
 //! references, so that helm's messages name keys, and with `null` for each key, as the policy reads it.
 
 use anyhow::{Context, Result};
+use flyte_secrets_testing::{repository, show};
 use serde_json::{Map, Value, json};
 
 use super::{names, resolved};
-use crate::{repository, show};
 
 /// The schema.
 pub const FILE: &str = "deploy/chart/values.schema.json";
