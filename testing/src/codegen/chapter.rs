@@ -16,7 +16,8 @@ After this page you know all settings of the policy, with their types and defaul
 
 The settings are the section `webhook` of Flyte's configuration, unchanged. All fields have
 defaults: `{}` is valid and means Embedded with Kubernetes Secrets. `null` is the default. Names of
-managers, types and schemes are case-insensitive. Unknown fields are rejected, with the nearest name.
+managers, types and schemes are case-insensitive. Unknown fields are rejected, with the nearest
+name.
 
 `flyte-secrets check FILE` validates a file and prints each error with its line. See
 [Command line](cli.md#settings). [Settings errors](troubleshooting.md#settings-errors) lists what
@@ -94,7 +95,7 @@ impl Chapter<'_> {
             "string" if schema["type"].as_array().is_some_and(|types| types.iter().any(|it| it == "number")) => {
                 "quantity".to_owned()
             }
-            _ => "text".to_owned(),
+            _ => "string".to_owned(),
         }
     }
 }
@@ -106,7 +107,7 @@ fn properties(schema: &Value) -> Vec<(&String, &Value)> {
 fn plural(kind: String) -> String {
     match kind.as_str() {
         "quantity" => "quantities".to_owned(),
-        "text" => "texts".to_owned(),
+        "string" => "strings".to_owned(),
         _ => kind,
     }
 }
