@@ -358,14 +358,14 @@ mdbook:
 	@command -v mdbook > /dev/null || cargo install --quiet --locked mdbook@$(MDBOOK_VERSION)
 
 .PHONY: sbom
-sbom: ## what the policy, the gateway and the command line are made of, as CycloneDX
+sbom: ## what the policy, the gateway, the puller and the command line are made of, as CycloneDX
 	@command -v cargo-cyclonedx > /dev/null || cargo install --quiet --locked cargo-cyclonedx@$(CYCLONEDX_VERSION)
 	mkdir -p target/sbom
 	# It writes one beside each manifest.
 	cargo cyclonedx --quiet --format json --spec-version 1.5 --target $(TARGET)
 	mv flyte-secrets-policy.cdx.json target/sbom/
 	cargo cyclonedx --quiet --format json --spec-version 1.5
-	mv gateway/flyte-secret-gateway.cdx.json cli/flyte-secrets-cli.cdx.json target/sbom/
+	mv gateway/flyte-secret-gateway.cdx.json pull/flyte-secrets-pull.cdx.json cli/flyte-secrets-cli.cdx.json target/sbom/
 	rm -f *.cdx.json */*.cdx.json
 
 .PHONY: e2e-tests
@@ -383,7 +383,7 @@ release: ## VERSION=X.Y.Z: that version wherever it is named, and a section for 
 	sed -i -E "s/^(createdAt: ).*/\1$$(date --utc +%FT00:00:00Z)/" artifacthub-pkg.yml
 	@# References and labels, in documents and in what tests expect.
 	git ls-files -z '*.md' '*.yml' 'tests/*.yaml' | xargs -0 sed -i -E \
-		's!((flyte-secrets-policy|secret-gateway):v|/releases/download/v|^VERSION=|helm.sh/chart: flyte-secrets-policy-|app.kubernetes.io/version: ")[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.]+)?!\1$(VERSION)!'
+		's!((flyte-secrets-policy|secret-gateway|pull):v|/releases/download/v|^VERSION=|helm.sh/chart: flyte-secrets-policy-|app.kubernetes.io/version: ")[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.]+)?!\1$(VERSION)!'
 	sed -i -e "s!^## \[Unreleased\]!&\n\n## [$(VERSION)] - $$(date --utc +%F)!" -e 's!^\(\[Unreleased\]: \).*!\1$(REPOSITORY)/compare/v$(VERSION)...main\
 	[$(VERSION)]: $(REPOSITORY)/releases/tag/v$(VERSION)!' CHANGELOG.md
 	cargo update --quiet --workspace

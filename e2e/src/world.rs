@@ -29,7 +29,8 @@ pub const RELEASE: &str = "flyte-secrets";
 /// hold; and no objects of kinds that only other software brings.
 const OWN: &str = "gateway.service.port=8443,gateway.config.cache.ttl=1ms,gateway.config.cache.negativeTtl=1ms,\
                    gateway.serviceMonitor.enabled=false,gateway.prometheusRule.enabled=false,\
-                   gateway.tls.certManager.enabled=false,flyte.tenancy=false";
+                   gateway.tls.certManager.enabled=false,flyte.tenancy=false,\
+                   delivery=Auto";
 /// Tenants have a namespace each, and anybody may create their pods.
 const TENANCY: &str = "policy.settings.tenancy.namespaceTemplate={{ project }}-{{ domain }}";
 /// Marks the Secrets that a store was made of.

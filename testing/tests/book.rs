@@ -39,6 +39,26 @@ fn troubleshooting_has_every_message_of_the_chart() {
     assert_all_told(&messages::of_the_chart().expect("the chart's messages"), 10);
 }
 
+/// The threat model names tests as `file::name`; any file of that name will do.
+#[test]
+fn the_threat_model_names_tests_that_exist() {
+    let model = chapter("SECURITY.md");
+    let named = model.lines().filter_map(|row| row.strip_suffix(" |")?.rsplit_once(" | ")).map(|(_, tests)| tests);
+    let sources = ["tests", "src", "gateway/tests", "pull/tests"]
+        .map(|folder| repository::files(folder, ".rs").expect("sources"));
+    let mut count = 0;
+    for name in named.flat_map(|tests| tests.split('`')).filter(|code| code.contains("::")) {
+        let (file, test) = name.split_once("::").expect("a module and a test");
+        let exists = sources
+            .iter()
+            .flatten()
+            .any(|source| source.ends_with(&format!("/{file}.rs")) && chapter(source).contains(&format!("fn {test}(")));
+        assert!(exists, "SECURITY.md names the test {name}, which does not exist");
+        count += 1;
+    }
+    assert!(count > 70, "only {count} tests are found");
+}
+
 #[test]
 fn no_link_is_dead() {
     let (looked_at, dead) = links::dead().expect("the repository can be read");

@@ -31,14 +31,18 @@ fn notes(values: &Value) -> String {
 
 #[test]
 #[ignore = "needs helm: make chart-test"]
-fn each_label_that_nothing_binds_is_told() {
+fn what_is_installed_and_what_is_missing() {
     let tenancy = |tenancy: Value| json!({ "policy": { "settings": { "tenancy": tenancy } } });
     let rows = [
         json!({}),
         json!({ "flyte": { "version": 1 } }),
         json!({ "flyte": { "version": 1 }, "policy": { "settings": { "secretManagerTypes": ["embedded"] } } }),
         json!({ "flyte": { "tenancy": false } }),
-        json!({ "policy": { "settings": { "embeddedSecretManagerConfig": { "delivery": "Pull" } } } }),
+        json!({ "delivery": "Pull" }),
+        json!({ "policy": { "settings": { "embeddedSecretManagerConfig": { "k8sConfig": { "namespace": "secrets" } } } } }),
+        json!({
+            "policy": { "failurePolicy": "Ignore", "settings": { "embeddedSecretManagerConfig": { "gcpConfig": { "project": "acme-prod" } } } },
+        }),
         tenancy(json!({ "creators": null })),
         tenancy(json!({ "creators": null, "namespaceTemplate": "{{org}}-{{ domain }}", "organizations": null })),
     ];

@@ -1,5 +1,5 @@
-//! `delivery: Pull`: both sides get the same settings and one authority, the policy server reads no Secret, and what cannot work is
-//! refused. The manifests themselves are in [`super::rendered`].
+//! `delivery: Pull`: when it is the default, the same settings and one authority for both sides, no right on Secrets for the policy
+//! server, and which values are rejected with it. The manifests themselves are in [`super::rendered`].
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use crate::helm::{documents, template_of, template_with};
 
-fn with(settings: Value) -> Value {
-    let mut values = json!({ "policy": { "settings": { "embeddedSecretManagerConfig": { "delivery": "Pull" } } } });
-    merge(&mut values, settings);
+fn with(more: Value) -> Value {
+    let mut values = json!({ "delivery": "Pull" });
+    merge(&mut values, more);
     values
 }
 
@@ -97,76 +97,130 @@ fn rights_are_no_more_than_needed() {
         assert_eq!(rights(&all, "gateway"), [&reviews, gateway].concat(), "{values}");
     }
     let all = rendered(
-        &json!({ "gateway": { "enabled": true, "config": { "providers": { "gcp": { "projects": ["acme"] } } } } }),
+        &json!({ "delivery": "Auto", "gateway": { "enabled": true, "config": { "providers": { "gcp": { "projects": ["acme"] } } } } }),
     );
     assert_eq!(rights(&all, "policy"), ["get flyte/secrets", "get namespaces"]);
     assert_eq!(rights(&all, "gateway"), ["create subjectaccessreviews"]);
 }
 
-#[test]
-#[ignore = "needs helm: make chart-test"]
-fn kubernetes_before_1_35_is_refused() {
-    let refused = "policy.settings.embeddedSecretManagerConfig.delivery: Pull requires Kubernetes 1.35, this is v1.34.9; use \
-                   Auto, or tell helm template of the cluster's version by --kube-version";
-    let said = template_with(&with(json!({})), &["--kube-version", "v1.34.9"]).expect_err("1.34 has no env files");
-    assert!(said.contains(refused), "{said}");
-    for version in ["v1.35.0-rc.1", "v1.35.0", "v1.36.2-gke.1"] {
-        template_with(&with(json!({})), &["--kube-version", version])
-            .unwrap_or_else(|said| panic!("{version}: {said}"));
-    }
-    template_with(&json!({}), &["--kube-version", "v1.34.9"]).expect("the default does not pull");
+/// Returns how values are delivered under the settings of the policy.
+fn delivery(values: &Value, version: &str) -> String {
+    let rendered =
+        template_with(values, &["--kube-version", version]).unwrap_or_else(|said| panic!("{values}: {said}"));
+    let all = documents(&rendered);
+    let settings = &named(&all, "ClusterAdmissionPolicy", "flyte-secrets")["spec"]["settings"];
+    settings["embeddedSecretManagerConfig"]["delivery"].as_str().unwrap_or("Auto").to_owned()
 }
 
 #[test]
 #[ignore = "needs helm: make chart-test"]
-fn what_cannot_work_is_refused() {
+fn kubernetes_before_1_35_is_rejected() {
+    let said = template_with(&with(json!({})), &["--kube-version", "v1.34.9"]).expect_err("1.34 has no env files");
+    let reason = "delivery: Pull requires Kubernetes 1.35, this is v1.34.9; set delivery to Auto, or name the cluster's version \
+                  to helm template by --kube-version";
+    assert!(said.contains(reason), "{said}");
+    for version in ["v1.35.0-rc.1", "v1.35.0", "v1.36.2-gke.1"] {
+        assert_eq!(delivery(&with(json!({})), version), "Pull", "{version}");
+    }
+}
+
+#[test]
+#[ignore = "needs helm: make chart-test"]
+fn pull_is_the_default_where_it_works() {
+    let aws = |more: Value| {
+        let config = json!({ "awsConfig": { "region": "eu-west-1" } });
+        let mut values = json!({ "policy": { "settings": { "embeddedSecretManagerConfig": config } } });
+        merge(&mut values, more);
+        values
+    };
+    let own = |delivery: &str| {
+        aws(json!({ "policy": { "settings": { "embeddedSecretManagerConfig": { "delivery": delivery } } } }))
+    };
+    let rows = [
+        (aws(json!({})), "v1.35.0", "Pull"),
+        (aws(json!({})), "v1.34.9", "Auto"),
+        (aws(json!({ "delivery": "Auto" })), "v1.35.0", "Auto"),
+        (aws(json!({ "delivery": "Value" })), "v1.35.0", "Value"),
+        (own("value"), "v1.35.0", "value"),
+        // The key in the settings takes precedence.
+        (aws(json!({ "delivery": "Pull", "policy": own("Auto")["policy"] })), "v1.34.9", "Auto"),
+        // Without a gateway there is nothing to pull from.
+        (json!({}), "v1.35.0", "Auto"),
+        (aws(json!({ "gateway": { "enabled": false } })), "v1.35.0", "Auto"),
+        (json!({ "flyte": { "version": 1 } }), "v1.35.0", "Auto"),
+        (json!({ "gateway": { "enabled": true } }), "v1.35.0", "Pull"),
+        (json!({ "delivery": "Pull" }), "v1.35.0", "Pull"),
+        // What would be rejected with `delivery: Pull`.
+        (aws(json!({ "policy": { "failurePolicy": "Ignore" } })), "v1.35.0", "Auto"),
+        (aws(json!({ "policy": { "objectSelector": { "matchLabels": { "canary": "true" } } } })), "v1.35.0", "Auto"),
+        (aws(json!({ "gateway": { "tls": { "certManager": { "enabled": true } } } })), "v1.35.0", "Auto"),
+    ];
+    for (values, version, expected) in rows {
+        assert_eq!(delivery(&values, version), expected, "{version}: {values}");
+    }
+}
+
+#[test]
+#[ignore = "needs helm: make chart-test"]
+fn what_cannot_work_is_rejected() {
     let policy = |values: Value| json!({ "policy": values });
     let embedded = |values: Value| json!({ "policy": { "settings": { "embeddedSecretManagerConfig": values } } });
-    let judged = "a pod that the policy does not judge could grant itself secrets";
-    let key = "policy.settings.embeddedSecretManagerConfig";
+    let why = "a pod that the policy does not judge could grant itself secrets";
+    let protected = format!("requires policy.mode: protect and policy.failurePolicy: Fail; {why}");
+    let elsewhere = "requires embeddedSecretManagerConfig.pull.gateway and pull.ca with gateway.enabled: false; set them to the \
+                     address and the authority of the other release's gateway";
     let rows = [
         (
             json!({ "gateway": { "tls": { "certManager": { "enabled": true } } } }),
-            format!(
-                "{key}.pull.ca: required with gateway.tls.certManager.enabled; set it to ca.crt of Secret secret-gateway-tls"
-            ),
+            "requires embeddedSecretManagerConfig.pull.ca with gateway.tls.certManager.enabled; set it to ca.crt of Secret \
+             secret-gateway-tls"
+                .to_owned(),
         ),
-        (
-            json!({ "gateway": { "enabled": false } }),
-            format!("{key}.pull.gateway: required with gateway.enabled: false; set it to the address of the other release's gateway"),
-        ),
+        (json!({ "gateway": { "enabled": false } }), elsewhere.to_owned()),
         (
             json!({
                 "gateway": { "enabled": false },
                 "policy": { "settings": { "embeddedSecretManagerConfig": { "pull": { "gateway": "https://a:8444" } } } },
             }),
-            format!("{key}.pull.ca: required with gateway.enabled: false; set it to the authority of the other release's gateway"),
+            elsewhere.to_owned(),
         ),
         (
             embedded(json!({ "imagePullSecrets": { "enabled": true } })),
-            format!("{key}.imagePullSecrets.enabled: not supported with delivery: Pull, where the policy reads no Secret"),
+            "does not support embeddedSecretManagerConfig.imagePullSecrets.enabled, because the policy reads no Secret; disable it"
+                .to_owned(),
         ),
-        (
-            policy(json!({ "mode": "monitor" })),
-            format!("policy.mode, policy.failurePolicy: must be protect and Fail with delivery: Pull; {judged}"),
-        ),
-        (
-            policy(json!({ "failurePolicy": "Ignore" })),
-            format!("policy.mode, policy.failurePolicy: must be protect and Fail with delivery: Pull; {judged}"),
-        ),
+        (policy(json!({ "mode": "monitor" })), protected.clone()),
+        (policy(json!({ "failurePolicy": "Ignore" })), protected),
         (
             policy(json!({ "objectSelector": { "matchLabels": { "canary": "true" } } })),
-            format!("policy.objectSelector: not supported with delivery: Pull; {judged}"),
+            format!("does not support policy.objectSelector; {why}"),
         ),
         (
             json!({ "flyte": { "tenancy": false }, "policy": { "namespaceSelector": { "matchLabels": { "a": "b" } } } }),
-            "policy.namespaceSelector: requires tenancy.namespaceTemplate with delivery: Pull; a pod in another namespace \
-             could grant itself secrets"
-                .to_owned(),
+            format!("requires tenancy.namespaceTemplate with policy.namespaceSelector; {why}"),
         ),
     ];
     for (values, reason) in rows {
-        let said = template_of(&with(values.clone())).expect_err(&format!("the chart lets it pass: {values}"));
-        assert!(said.contains(&reason), "{values}: {said}");
+        let said = template_of(&with(values.clone())).expect_err(&format!("the chart accepts it: {values}"));
+        assert!(said.contains(&format!("delivery: Pull {reason}\n")), "{values}: {said}");
+    }
+}
+
+#[test]
+#[ignore = "needs helm: make chart-test"]
+fn the_puller_comes_by_its_digest() {
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let version = env!("CARGO_PKG_VERSION");
+    let own = json!({ "policy": { "settings": { "embeddedSecretManagerConfig": { "pull": { "image": "a/b:1" } } } } });
+    let rows = [
+        (json!({}), format!("ghcr.io/flyte-secrets-policy/pull:v{version}")),
+        (json!({ "pull": { "image": { "digest": digest } } }), format!("ghcr.io/flyte-secrets-policy/pull@{digest}")),
+        (json!({ "pull": { "image": { "repository": "a/pull", "tag": "v9" } } }), "a/pull:v9".to_owned()),
+        (own, "a/b:1".to_owned()),
+    ];
+    for (values, image) in rows {
+        let all = rendered(&with(values.clone()));
+        let settings = &named(&all, "ClusterAdmissionPolicy", "flyte-secrets")["spec"]["settings"];
+        assert_eq!(settings["embeddedSecretManagerConfig"]["pull"]["image"], image, "{values}");
     }
 }

@@ -62,6 +62,7 @@ fn what_the_policy_refuses() {
 #[ignore = "needs helm: make chart-test"]
 fn what_the_policy_accepts_helm_hands_on() {
     let more = json!({
+        "delivery": "Auto",
         "flyte": { "tenancy": false, "taskNamespaces": ["flytesnacks-development"] },
         "policy": {},
     });
@@ -134,8 +135,14 @@ fn other_wrong_values() {
              policyServer.rbac.create to false and grant access yourself",
         ),
         (
-            config(json!({ "providers": { "aws": { "regions": ["eu-west-1"] } }, "pods": { "maxSecrets": 9 } })),
-            "gateway.config.pods: requires policy.settings.embeddedSecretManagerConfig.delivery: Pull",
+            json!({
+                "delivery": "Auto",
+                "gateway": {
+                    "enabled": true,
+                    "config": { "providers": { "aws": { "regions": ["eu-west-1"] } }, "pods": { "maxSecrets": 9 } },
+                },
+            }),
+            "gateway.config.pods: requires delivery: Pull; omit it or set delivery",
         ),
         (
             policy(json!({ "settings": { "embeddedSecretManagerConfig": { "type": "gcp" } } })),
@@ -149,17 +156,33 @@ fn other_wrong_values() {
         (
             json!({ "policyServer": { "serviceAccount": { "name": "a b" } } }),
             "at '/policyServer/serviceAccount/name': 'a b' does not match pattern \
-             '^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$'",
+             '^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\\\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$'",
         ),
         (
-            config(json!({})),
-            "gateway.enabled: nothing is configured that the gateway could serve; name places in \
-             gateway.config.providers, or a cloud in policy.settings.embeddedSecretManagerConfig",
+            json!({ "delivery": "Auto", "gateway": { "enabled": true } }),
+            "gateway.config.providers: required with gateway.enabled; set it, or a cloud in \
+             policy.settings.embeddedSecretManagerConfig",
+        ),
+        (
+            json!({ "delivery": "pull" }),
+            "at '/delivery': value must be one of '', 'Auto', 'Value', 'Reference', 'Pull'",
+        ),
+        (
+            json!({ "policyServer": { "create": true, "name": "default", "image": "a/b:1" } }),
+            "policyServer.name: must not be default with policyServer.create, because Kubewarden has that one; use another name",
+        ),
+        (
+            json!({ "policyServer": { "create": true } }),
+            "policyServer.image: required with policyServer.create where the PolicyServer default is not found; set it to the \
+             image of Kubewarden's version",
+        ),
+        (
+            json!({ "policyServer": { "logLevel": "debug" } }),
+            "at '/policyServer/logLevel': value must be one of 'error', 'warn', 'info'",
         ),
         (
             config(json!({ "providers": { "gcp": {} } })),
-            "gateway.config.providers.gcp.projects: is empty; name those that the gateway serves, or leave \
-             gcp out",
+            "gateway.config.providers.gcp.projects: must not be empty; list what the gateway serves, or omit gcp",
         ),
         (
             config(json!({ "providers": { "aws": { "regions": ["EU west"] } } })),
@@ -172,8 +195,7 @@ fn other_wrong_values() {
         ),
         (
             json!({ "policy": { "settings": aws }, "gateway": { "config": elsewhere } }),
-            "gateway.config.providers.aws.regions: the policy reads from \"eu-west-1\"; add it, or leave \
-             the key out",
+            "gateway.config.providers.aws.regions: missing \"eu-west-1\", from which the policy reads; add it or omit the key",
         ),
         (
             gateway(json!({ "name": "1st" })),
@@ -193,16 +215,15 @@ fn other_wrong_values() {
         ),
         (
             gateway(json!({ "serviceMonitor": { "enabled": true } })),
-            "gateway.networkPolicy.metricsFrom: is empty, so that nobody reaches the metrics that \
-             gateway.serviceMonitor is for; name Prometheus' namespace or pods",
+            "gateway.networkPolicy.metricsFrom: required with gateway.serviceMonitor.enabled; set it to Prometheus' namespace or pods",
         ),
         (
             gateway(json!({ "serviceMonitor": { "enabled": true }, "metrics": { "enabled": false } })),
-            "gateway.serviceMonitor.enabled: there are no metrics; set gateway.metrics.enabled too",
+            "gateway.serviceMonitor.enabled: requires gateway.metrics.enabled; enable it",
         ),
         (
             gateway(json!({ "prometheusRule": { "enabled": true }, "metrics": { "enabled": false } })),
-            "gateway.prometheusRule.enabled: there are no metrics; set gateway.metrics.enabled too",
+            "gateway.prometheusRule.enabled: requires gateway.metrics.enabled; enable it",
         ),
         (
             gateway(json!({ "podDisruptionBudget": { "maxUnavailable": 0 } })),

@@ -6,6 +6,8 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::settings::validate;
 
 use crate::helm::{CHART, documents, holds, repository, run, template};
@@ -19,14 +21,26 @@ fn values() -> Vec<PathBuf> {
     files
 }
 
-/// Random bytes, and those made of them, by the name under which the Secret of the gateway's certificate has them. The API
-/// server must know the authority, so that `<ca.crt>` stands in the APIService too.
+/// Replaces random bytes, and what is made of them, by the name that they have in the Secret of the gateway's certificate. The
+/// APIService has the authority as `<ca.crt>`, the settings as a PEM without its body.
 fn masked(rendered: &str) -> String {
     let all = documents(rendered);
     let secrets = all.iter().filter(|document| document["kind"] == "Secret");
     let data = secrets.flat_map(|secret| secret["data"].as_object().into_iter().flatten());
     data.fold(rendered.to_owned(), |text, (name, value)| {
-        text.replace(value.as_str().expect("a string"), &format!("<{name}>"))
+        let value = value.as_str().expect("a string");
+        let text = text.replace(value, &format!("<{name}>"));
+        let plain = String::from_utf8(STANDARD.decode(value).expect("base64")).expect("PEM");
+        let body: BTreeSet<&str> = plain.lines().filter(|line| !line.starts_with("-----")).collect();
+        let random = |line: &str| body.contains(line.trim());
+        if !text.lines().any(random) {
+            return text;
+        }
+        let lines = text.lines().filter(|line| !random(line)).map(|line| match line.split_once("checksum/config: ") {
+            Some((indent, _)) => format!("{indent}checksum/config: <checksum>\n"),
+            None => format!("{line}\n"),
+        });
+        lines.collect()
     })
 }
 

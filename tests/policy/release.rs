@@ -1,6 +1,7 @@
 //! What a release is: one version wherever it is named, one Rust wherever it is built, one place for each artifact.
 //! `make release` writes the versions; [`metadata`](crate::metadata) holds those that Kubewarden reads.
 
+use flyte_secrets_policy::settings::images;
 use flyte_secrets_testing::repository;
 use serde_json::Value;
 
@@ -87,5 +88,10 @@ fn the_workflow_pushes_to_where_users_look() {
     };
     let annotations = &yaml("policy-metadata.yml")["annotations"];
     pushed(annotations["io.kubewarden.policy.ociUrl"].as_str().expect("the policy's address"));
-    pushed(yaml("deploy/chart/values.yaml")["gateway"]["image"]["repository"].as_str().expect("the image's address"));
+    let values = yaml("deploy/chart/values.yaml");
+    for image in [&values["gateway"]["image"]["repository"], &values["pull"]["image"]["repository"]] {
+        pushed(image.as_str().expect("the image's address"));
+    }
+    let pull = &values["pull"]["image"]["repository"];
+    assert_eq!(images::PULL, format!("{}:v{VERSION}", pull.as_str().expect("an address")));
 }

@@ -1,48 +1,47 @@
-{{/*
-Checks across values. Types, keys and patterns are the schema's; what neither sees of the policy's settings, the policy
-rejects when it starts.
-*/}}
+{{/* Checks across values; types, keys and patterns are the schema's. The policy rejects other invalid settings when it starts. */}}
 {{- define "flyte-secrets-policy.check" -}}
 {{- $facts := include "flyte-secrets-policy.facts" . | fromYaml }}
 {{- $policy := .Values.policy }}
-{{- if $facts.pull }}
-  {{- $delivery := "delivery: Pull" }}
-  {{- if semverCompare "<1.35.0-0" .Capabilities.KubeVersion.Version }}
-    {{- fail (printf "policy.settings.embeddedSecretManagerConfig.delivery: Pull requires Kubernetes 1.35, this is %s; use Auto, or tell helm template of the cluster's version by --kube-version" .Capabilities.KubeVersion.Version) }}
-  {{- end }}
-  {{- if $facts.imagePullSecrets }}
-    {{- fail (printf "policy.settings.embeddedSecretManagerConfig.imagePullSecrets.enabled: not supported with %s, where the policy reads no Secret" $delivery) }}
-  {{- end }}
-  {{- /* A pod that the policy has not judged could bring a grant of its own. */}}
-  {{- if or (ne $policy.mode "protect") (ne $policy.failurePolicy "Fail") }}
-    {{- fail (printf "policy.mode, policy.failurePolicy: must be protect and Fail with %s; a pod that the policy does not judge could grant itself secrets" $delivery) }}
-  {{- end }}
-  {{- if $policy.objectSelector }}
-    {{- fail (printf "policy.objectSelector: not supported with %s; a pod that the policy does not judge could grant itself secrets" $delivery) }}
-  {{- end }}
-  {{- $template := ((include "flyte-secrets-policy.ownSettings" . | fromYaml).tenancy | default dict).namespaceTemplate }}
-  {{- if and $policy.namespaceSelector (not $template) }}
-    {{- fail (printf "policy.namespaceSelector: requires tenancy.namespaceTemplate with %s; a pod in another namespace could grant itself secrets" $delivery) }}
-  {{- end }}
+{{- if and $facts.pull $facts.obstacle }}
+  {{- fail (printf "delivery: Pull %s" $facts.obstacle) }}
 {{- end }}
 {{- if and $facts.embedded (eq $policy.mode "monitor") }}
   {{- fail "policy.mode: monitor with Embedded would log secret values in the policy server and change no pod; use protect, or managers without Embedded" }}
 {{- end }}
-{{- with $policy.timeoutEvalSeconds }}
-  {{- if gt (int .) (int $policy.timeoutSeconds) }}
-    {{- fail (printf "policy.timeoutEvalSeconds: %d exceeds policy.timeoutSeconds, %d; lower it or raise policy.timeoutSeconds" (int .) (int $policy.timeoutSeconds)) }}
-  {{- end }}
+{{- if gt (int $policy.timeoutEvalSeconds) (int $policy.timeoutSeconds) }}
+  {{- fail (printf "policy.timeoutEvalSeconds: %d exceeds policy.timeoutSeconds, %d; lower it or raise policy.timeoutSeconds" (int $policy.timeoutEvalSeconds) (int $policy.timeoutSeconds)) }}
 {{- end }}
 {{- if and $facts.cloud (not $facts.place) }}
   {{- fail (printf "policy.settings.embeddedSecretManagerConfig.%s: required with type %s" $facts.field $facts.provider) }}
 {{- end }}
-{{- if and .Values.policyServer.rbac.create (not $facts.taskNamespaces) }}
-  {{- $remedy := "list the namespaces of task pods, or set policyServer.rbac.create to false and grant access yourself" }}
-  {{- if and $facts.imagePullSecrets (not $policy.imagePullSecretNamespaces) }}
-    {{- fail (printf "flyte.taskNamespaces: required with imagePullSecrets.enabled; %s" $remedy) }}
+{{- $needed := dict "k8sSecretManager.verify" $facts.verify
+  "imagePullSecrets.enabled" (and $facts.imagePullSecrets (not $policy.imagePullSecretNamespaces)) }}
+{{- range $setting, $needed := $needed }}
+  {{- if and $needed $.Values.policyServer.rbac.create (not $facts.taskNamespaces) }}
+    {{- fail (printf "flyte.taskNamespaces: required with %s; list the namespaces of task pods, or set policyServer.rbac.create to false and grant access yourself" $setting) }}
   {{- end }}
-  {{- if $facts.verify }}
-    {{- fail (printf "flyte.taskNamespaces: required with k8sSecretManager.verify; %s" $remedy) }}
-  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* What is in the way of delivery by Pull: what follows the words "delivery: Pull". Takes root, and the policy's settings. */}}
+{{- define "flyte-secrets-policy.pullObstacle" -}}
+{{- $values := .root.Values }}
+{{- $policy := $values.policy }}
+{{- $config := .settings.embeddedSecretManagerConfig }}
+{{- $why := "a pod that the policy does not judge could grant itself secrets" }}
+{{- if semverCompare "<1.35.0-0" .root.Capabilities.KubeVersion.Version }}
+  {{- printf "requires Kubernetes 1.35, this is %s; set delivery to Auto, or name the cluster's version to helm template by --kube-version" .root.Capabilities.KubeVersion.Version }}
+{{- else if ($config.imagePullSecrets).enabled }}
+  {{- print "does not support embeddedSecretManagerConfig.imagePullSecrets.enabled, because the policy reads no Secret; disable it" }}
+{{- else if or (ne $policy.mode "protect") (ne $policy.failurePolicy "Fail") }}
+  {{- printf "requires policy.mode: protect and policy.failurePolicy: Fail; %s" $why }}
+{{- else if $policy.objectSelector }}
+  {{- printf "does not support policy.objectSelector; %s" $why }}
+{{- else if and $policy.namespaceSelector (not (.settings.tenancy | default dict).namespaceTemplate) }}
+  {{- printf "requires tenancy.namespaceTemplate with policy.namespaceSelector; %s" $why }}
+{{- else if and (eq (toString $values.gateway.enabled) "false") (not (and ($config.pull).gateway ($config.pull).ca)) }}
+  {{- print "requires embeddedSecretManagerConfig.pull.gateway and pull.ca with gateway.enabled: false; set them to the address and the authority of the other release's gateway" }}
+{{- else if and $values.gateway.tls.certManager.enabled (not ($config.pull).ca) }}
+  {{- printf "requires embeddedSecretManagerConfig.pull.ca with gateway.tls.certManager.enabled; set it to ca.crt of Secret %s" (include "flyte-secrets-policy.tlsSecretName" .root) }}
 {{- end }}
 {{- end }}

@@ -27,8 +27,32 @@ app.kubernetes.io/component: {{ .component }}
 {{- .image.repository }}{{ with .image.digest }}@{{ . }}{{ else }}:{{ .image.tag | default .tag }}{{ end }}
 {{- end }}
 
+{{/* Who runs the policy: name of the PolicyServer and of its service account, as YAML. */}}
+{{- define "flyte-secrets-policy.policyServer" -}}
+{{- $server := .Values.policyServer }}
+{{- $name := $server.name | default ($server.create | ternary "flyte-secrets" "default") }}
+{{- dict "name" $name "account" ($server.serviceAccount.name
+  | default ($server.create | ternary (printf "policy-server-%s" $name) "policy-server")) | toYaml }}
+{{- end }}
+
+{{/*
+Fails if an object of the whole cluster belongs to another release, whose uninstall would remove it. Takes root, apiVersion,
+kind, name, and remedy.
+*/}}
+{{- define "flyte-secrets-policy.own" -}}
+{{- if .root.Capabilities.APIVersions.Has .apiVersion }}
+  {{- $annotations := ((lookup .apiVersion .kind "" .name).metadata).annotations | default dict }}
+  {{- $owner := printf "%s/%s" (index $annotations "meta.helm.sh/release-namespace") (index $annotations "meta.helm.sh/release-name") }}
+  {{- if and (hasKey $annotations "meta.helm.sh/release-name") (ne $owner (printf "%s/%s" .root.Release.Namespace .root.Release.Name)) }}
+    {{- fail (printf "%s %s: belongs to release %s; %s" .kind .name $owner .remedy) }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
 {{/*
 What the policy's settings imply, as YAML; the rules are those of README.md, "Settings". Names are read in any case.
+  delivery          how values reach tasks; where nothing is set, Pull if the gateway is installed and nothing is in the way
+  obstacle          what is in the way of Pull, as the predicate of a sentence
   embedded          whether Embedded is among the managers
   provider          where Embedded fetches: K8s, AWS, GCP or Azure
   field             the setting that holds the place
@@ -39,6 +63,7 @@ What the policy's settings imply, as YAML; the rules are those of README.md, "Se
   pull              whether pods pull from the gateway, and the policy reads no value
   values            whether the policy reads values of the gateway
   lookups           whether it reads SecretLookups of the gateway
+  kubernetes        whether values are in Secrets of namespace
   store             whether it reads values in Secrets of namespace
   secrets           whether it reads Secrets of namespace at all
   imagePullSecrets  whether it reads Secrets that pull images in the namespaces of tasks
@@ -66,7 +91,10 @@ What the policy's settings imply, as YAML; the rules are those of README.md, "Se
 {{- $managers = splitList " " (join " " $managers | lower) }}
 {{- $embedded := has "embedded" $managers }}
 {{- $cloud := and $embedded (ne $provider "K8s") }}
-{{- $pull := and $embedded (eq (lower (toString $config.delivery)) "pull") }}
+{{- $gateway := kindIs "bool" .Values.gateway.enabled | ternary .Values.gateway.enabled $cloud }}
+{{- $obstacle := include "flyte-secrets-policy.pullObstacle" (dict "root" . "settings" $settings) }}
+{{- $delivery := $config.delivery | default (and $gateway (not $obstacle) | ternary "Pull" "Auto") }}
+{{- $pull := and $embedded (eq (lower $delivery) "pull") }}
 {{- $lookups := $pull | ternary (ne (lower (toString $config.lookup)) "off") $cloud }}
 {{- $store := and $embedded (not (or $cloud $pull)) }}
 {{- $imagePullSecrets := and $embedded (($config.imagePullSecrets).enabled | default false) }}
@@ -76,6 +104,8 @@ What the policy's settings imply, as YAML; the rules are those of README.md, "Se
 {{- $bound := or (not $template) (contains "{{" $template) | ternary list (list $template) }}
 {{- $k8s := dict "places" "namespaces" "field" "k8sConfig.namespace" "place" $namespace }}
 {{- merge (get $clouds $provider | default $k8s) (dict
+  "delivery" $delivery
+  "obstacle" $obstacle
   "embedded" $embedded
   "provider" $provider
   "kind" (printf "%sSecret" $provider)
@@ -84,6 +114,7 @@ What the policy's settings imply, as YAML; the rules are those of README.md, "Se
   "pull" $pull
   "values" (and $cloud (not $pull))
   "lookups" $lookups
+  "kubernetes" (and $embedded (not $cloud))
   "store" $store
   "secrets" (or $imagePullSecrets $store)
   "imagePullSecrets" $imagePullSecrets
@@ -91,7 +122,7 @@ What the policy's settings imply, as YAML; the rules are those of README.md, "Se
   "audience" (($config.pull).audience | default "secret-gateway.flyte.org")
   "namespace" $namespace
   "taskNamespaces" (.Values.flyte.taskNamespaces | default $bound)
-  "gateway" (kindIs "bool" .Values.gateway.enabled | ternary .Values.gateway.enabled (or $cloud $pull)))
+  "gateway" (kindIs "bool" .Values.gateway.enabled | ternary $gateway (or $gateway $pull)))
   | toYaml }}
 {{- end }}
 
@@ -100,23 +131,17 @@ What the policy's settings imply, as YAML; the rules are those of README.md, "Se
 {{- $facts := include "flyte-secrets-policy.facts" . | fromYaml }}
 {{- $settings := include "flyte-secrets-policy.ownSettings" . | fromYaml }}
 {{- if $facts.pull }}
-  {{- $key := "policy.settings.embeddedSecretManagerConfig.pull" }}
-  {{- $embedded := $settings.embeddedSecretManagerConfig }}
+  {{- $embedded := set $settings.embeddedSecretManagerConfig "delivery" $facts.delivery }}
   {{- $pull := $embedded.pull | default dict }}
   {{- if not $pull.gateway }}
-    {{- if not $facts.gateway }}
-      {{- fail (printf "%s.gateway: required with gateway.enabled: false; set it to the address of the other release's gateway" $key) }}
-    {{- end }}
     {{- $_ := set $pull "gateway" (printf "https://%s:8444" (include "flyte-secrets-policy.podsHost" .)) }}
   {{- end }}
   {{- if not $pull.ca }}
-    {{- $tls := .Values.gateway.tls }}
-    {{- if not $facts.gateway }}
-      {{- fail (printf "%s.ca: required with gateway.enabled: false; set it to the authority of the other release's gateway" $key) }}
-    {{- else if $tls.certManager.enabled }}
-      {{- fail (printf "%s.ca: required with gateway.tls.certManager.enabled; set it to ca.crt of Secret %s" $key (include "flyte-secrets-policy.tlsSecretName" .)) }}
-    {{- end }}
-    {{- $_ := set $pull "ca" ($tls.caBundle | default (index (include "flyte-secrets-policy.certificate" . | fromYaml) "ca.crt" | b64dec)) }}
+    {{- $made := .Values.gateway.tls.caBundle | empty | ternary (include "flyte-secrets-policy.certificate" . | fromYaml) dict }}
+    {{- $_ := set $pull "ca" (.Values.gateway.tls.caBundle | default (get $made "ca.crt" | b64dec)) }}
+  {{- end }}
+  {{- if not $pull.image }}
+    {{- $_ := set $pull "image" (include "flyte-secrets-policy.image" (dict "image" .Values.pull.image "tag" (printf "v%s" .Chart.AppVersion))) }}
   {{- end }}
   {{- $_ := set $embedded "pull" $pull }}
 {{- end }}
@@ -151,6 +176,7 @@ null stays null, which checks nothing. Never a template.
 {{- $store := $embedded.k8sConfig | default dict }}
 {{- $_ := set $store "namespace" ($store.namespace | default $flyte.namespace) }}
 {{- $_ := set $embedded "k8sConfig" $store }}
+{{- with $embedded.delivery | default .Values.delivery }}{{ $_ := set $embedded "delivery" . }}{{ end }}
 {{- $_ := set $settings "embeddedSecretManagerConfig" $embedded }}
 {{- if $flyte.tenancy }}
   {{- $own := $settings.tenancy | default dict }}
@@ -187,19 +213,32 @@ null stays null, which checks nothing. Never a template.
   {{- if not (get $served $facts.places) }}
     {{- $_ := set $served $facts.places (list $facts.place) }}
   {{- else if not (has $facts.place (get $served $facts.places)) }}
-    {{- fail (printf "gateway.config.providers.%s.%s: the policy reads from %q; add it, or leave the key out" $provider $facts.places $facts.place) }}
+    {{- fail (printf "gateway.config.providers.%s.%s: missing %q, from which the policy reads; add it or omit the key" $provider $facts.places $facts.place) }}
   {{- end }}
   {{- $_ := set $providers $provider $served }}
 {{- end }}
 {{- range $provider, $places := dict "aws" "regions" "gcp" "projects" "azure" "vaults" "k8s" "namespaces" }}
   {{- if and (hasKey $providers $provider) (not (get (get $providers $provider) $places)) }}
-    {{- fail (printf "gateway.config.providers.%s.%s: is empty; name those that the gateway serves, or leave %s out" $provider $places $provider) }}
+    {{- fail (printf "gateway.config.providers.%s.%s: must not be empty; list what the gateway serves, or omit %s" $provider $places $provider) }}
   {{- end }}
 {{- end }}
 {{- if not $providers }}
-  {{- fail "gateway.enabled: nothing is configured that the gateway could serve; name places in gateway.config.providers, or a cloud in policy.settings.embeddedSecretManagerConfig" }}
+  {{- fail "gateway.config.providers: required with gateway.enabled; set it, or a cloud in policy.settings.embeddedSecretManagerConfig" }}
 {{- end }}
 {{- $_ := set $config "providers" $providers }}
+{{- /* Names of other organizations are not served; an organization's name is encoded as the policy does. */}}
+{{- $organizations := ((include "flyte-secrets-policy.ownSettings" . | fromYaml).tenancy | default dict).organizations }}
+{{- $prefixes := $config.prefixes | default dict }}
+{{- range $provider, $_ := $providers }}
+  {{- if and $organizations (not (hasKey $prefixes $provider)) }}
+    {{- $served := list }}
+    {{- range $organizations }}
+      {{- $served = append $served (eq $provider "azure" | ternary (printf "1-%s-" (. | replace "0" "00" | replace "-" "01")) (printf "u__org__%s__" .)) }}
+    {{- end }}
+    {{- $_ := set $prefixes $provider $served }}
+  {{- end }}
+{{- end }}
+{{- if $prefixes }}{{ $_ := set $config "prefixes" $prefixes }}{{ end }}
 {{- $_ := set $config "listen" (printf "%s:8443" $gateway.bindAddress) }}
 {{- if $gateway.metrics.enabled }}{{ $_ := set $config "metricsListen" (printf "%s:9090" $gateway.bindAddress) }}{{ end }}
 {{- if $facts.pull }}
@@ -209,7 +248,7 @@ null stays null, which checks nothing. Never a template.
   {{- $_ := set $pods "settings" (include "flyte-secrets-policy.settings" . | fromYaml) }}
   {{- $_ := set $config "pods" $pods }}
 {{- else if $config.pods }}
-  {{- fail "gateway.config.pods: requires policy.settings.embeddedSecretManagerConfig.delivery: Pull" }}
+  {{- fail "gateway.config.pods: requires delivery: Pull; omit it or set delivery" }}
 {{- end }}
 {{- $_ := set $config "tls" (dict "certFile" "/etc/secret-gateway/tls/tls.crt" "keyFile" "/etc/secret-gateway/tls/tls.key") }}
 {{- $_ := set $config "shutdown" (dict
@@ -238,7 +277,7 @@ null stays null, which checks nothing. Never a template.
 {{- $data := (lookup "v1" "Secret" .Release.Namespace $secretName).data }}
 {{- if not (index ($data | default dict) "ca.crt") }}
 {{- if $data }}
-  {{- fail (printf "gateway.tls.secretName: Secret %s is there and has no ca.crt; give its authority as gateway.tls.caBundle, or name another Secret" $secretName) }}
+  {{- fail (printf "gateway.tls.secretName: Secret %s exists without ca.crt; set gateway.tls.caBundle to its certificate authority, or use another Secret" $secretName) }}
 {{- end }}
 {{- /* The authority's key is thrown away: nobody can sign with it again. */}}
 {{- $name := .Values.gateway.name }}

@@ -10,6 +10,7 @@ use crate::clouds::REGION;
 use crate::gateway::NAMESPACE;
 use crate::process;
 use crate::report::Report;
+use crate::tools::repository;
 use crate::world::{RELEASE, World};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -24,6 +25,8 @@ pub async fn run(report: &mut Report, world: &mut World) -> Result<()> {
     report.check("the gateway's pods are of the restricted standard", restricted(world)).await;
     report.check("helm test finds the policy and the gateway", passes(world)).await;
     report.check("helm test finds that the policy is not active", fails(world)).await;
+    report.check("helm test finds that the policy server may not read", not_allowed(world)).await;
+    report.check("the chart rejects a second gateway", second(world)).await;
     report.check("upgrades keep the certificate, even those without the gateway", kept(world)).await;
     Ok(())
 }
@@ -57,7 +60,7 @@ async fn passes(world: &World) -> Result<()> {
     let kubelet = async {
         let said = execute(world, |command| command).await?;
         ensure!(said.iter().any(|said| said.contains("condition met")), "{said:?}");
-        ensure!(said.iter().any(|said| said.contains("AWSSecret")), "{said:?}");
+        ensure!(said.iter().any(|said| said.contains("\"kind\":\"SecretLookup\"")), "{said:?}");
         phase(world, "Succeeded").await
     };
     let (said, ()) = tokio::try_join!(helm_test(world), kubelet)?;
@@ -68,6 +71,8 @@ async fn passes(world: &World) -> Result<()> {
         format!("/api/v1/namespaces/flyte/serviceaccounts/{NAME}"),
         format!("{rbac}/clusterroles/{NAME}"),
         format!("{rbac}/clusterrolebindings/{NAME}"),
+        format!("{rbac}/namespaces/kubewarden/roles/{NAME}"),
+        format!("{rbac}/namespaces/kubewarden/rolebindings/{NAME}"),
     ] {
         let answer = world.cluster.admin.get(&path).await?;
         ensure!(answer.code == 404, "{path} is still there");
@@ -89,6 +94,41 @@ async fn fails(world: &World) -> Result<()> {
     ensure!(tested.is_err(), "helm test has not noticed: {tested:?}");
     // It stays for its log.
     world.cluster.admin.delete_pod(NAMESPACE, NAME).await
+}
+
+/// Without the binding of the policy server's rights.
+async fn not_allowed(world: &World) -> Result<()> {
+    let path = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/flyte-secrets-flyte-secrets-policy";
+    let mut binding = world.cluster.admin.get(path).await?.ok()?;
+    world.cluster.admin.delete(path).await?.ok()?;
+    let kubelet = async {
+        let said = execute(world, |word| word).await;
+        phase(world, "Failed").await?;
+        said
+    };
+    let (tested, executed) = tokio::join!(helm_test(world), kubelet);
+    if let Some(metadata) = binding["metadata"].as_object_mut() {
+        metadata.retain(|key, _| ["annotations", "labels", "name"].contains(&key.as_str()));
+    }
+    world.cluster.apply("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", &binding).await?;
+    let said = executed.err().context("the gateway has let it read")?.to_string();
+    ensure!(said.contains("secretlookups"), "{said}");
+    ensure!(tested.is_err(), "helm test has not noticed: {tested:?}");
+    world.cluster.admin.delete_pod(NAMESPACE, NAME).await
+}
+
+async fn second(world: &World) -> Result<()> {
+    let installed = process::output(&world.tools.helm, |command| {
+        command.args(["install", "second"]).arg(repository("deploy/chart"));
+        command.args(["--namespace", "kubewarden", "--set", "policy.name=second,delivery=Pull", "--kubeconfig"]);
+        command.arg(&world.cluster.kubeconfig);
+    });
+    let said = installed.await.err().context("a second gateway is installed")?.to_string();
+    ensure!(
+        said.contains("APIService v1alpha1.secret-gateway.flyte.org: belongs to release flyte/flyte-secrets"),
+        "{said}"
+    );
+    Ok(())
 }
 
 async fn helm_test(world: &World) -> Result<String> {

@@ -77,7 +77,7 @@ pub fn of_the_gateway() -> Result<Vec<Message>> {
     Ok(messages)
 }
 
-/// What the chart can say: the texts of `fail`.
+/// What the chart can say: the texts of `fail`, and in the template of checks those that it prints.
 ///
 /// # Errors
 /// A template cannot be read, or has a `fail` without a text.
@@ -86,7 +86,8 @@ pub fn of_the_chart() -> Result<Vec<Message>> {
     // Templates have several endings, and their folder holds nothing else.
     for file in files("deploy/chart/templates", "")? {
         let text = read(&file)?;
-        for call in text.split("{{- fail ").skip(1) {
+        let printed: &[&str] = if file.ends_with("_checks.tpl") { &["{{- print ", "{{- printf "] } else { &[] };
+        for call in ["{{- fail "].iter().chain(printed).flat_map(|start| text.split(start).skip(1)) {
             let quoted = call.strip_prefix("(printf ").unwrap_or(call);
             let literal = go_string(quoted).with_context(|| format!("a fail in {file} has no text"))?;
             let pieces = literal.replace("%s", "%q").replace("%d", "%q");
