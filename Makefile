@@ -327,7 +327,7 @@ reproducible: policy.wasm ## builds the policy again, in another folder, and com
 	sha256sum policy.wasm
 
 .PHONY: docs
-docs: mdbook page ## the book with the playground in it, in target/book; no link in the repository's Markdown may be dead
+docs: mdbook page prose ## the book with the playground in it, in target/book; no link in the repository's Markdown may be dead
 	mdbook build docs
 	rm -rf target/book/playground && cp -r playground/page/dist target/book/playground
 	$(HARNESS) links
