@@ -311,7 +311,7 @@ fuzz-lint: toolchain ## formatting and clippy of the fuzz targets, which are no 
 .PHONY: fuzz-seeds
 fuzz-seeds: cargo-fuzz
 	rm -rf $(FUZZ_SEEDS)
-	cargo run --quiet --manifest-path fuzz/Cargo.toml --example seed -- tests/golden $(FUZZ_SEEDS)
+	cargo run --quiet --manifest-path fuzz/Cargo.toml --no-default-features --example seed -- tests/golden $(FUZZ_SEEDS)
 	mkdir -p $(addprefix fuzz/corpus/,$(FUZZ_TARGETS))
 
 .PHONY: cargo-fuzz

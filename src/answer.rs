@@ -5,7 +5,8 @@
 //! …1127 bytes……7 bytes…
 //! ```
 //!
-//! Nothing is encoded: the gateway sends what it remembers without a copy, and the puller writes what it reads.
+//! Nothing is encoded: the gateway sends values as it remembers them, and the puller writes what it reads. Spaces may stand
+//! before the head.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,5 @@
-//! Seeds for the targets that read text, from the recorded cases: `seed GOLDEN_DIRECTORY SEEDS_DIRECTORY`.
+//! Seeds for the targets that read text, from the recorded cases, and by hand for the gateway's:
+//! `seed GOLDEN_DIRECTORY SEEDS_DIRECTORY`.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -43,6 +44,94 @@ impl Seeds {
     }
 }
 
+/// What each target of the gateway begins with: an input for each road through it.
+const GATEWAY: [(&str, &[&str]); 5] = [
+    (
+        "gateway_names",
+        &[
+            "us-east-2:u__org__acme__domain__development__project__snacks__key__db-password",
+            "example.com:project:u__org__o",
+            "flyte.vault.azure.net:1-acme-development-snacks-key",
+            "flyte:a.b",
+            ":",
+            "a:b/c",
+        ],
+    ),
+    (
+        "gateway_request",
+        &[
+            "GET /apis/secret-gateway.flyte.org/v1alpha1/awssecrets/us-east-2:u__org__o__domain__d__project__p__key__k\n\
+             x-remote-user: system:admin\nx-remote-group: system:authenticated\nx-remote-group: b\n\
+             x-remote-extra-a%2fb: c\nx-remote-uid: 7",
+            "GET /apis/secret-gateway.flyte.org/v1alpha1/gcpsecrets/flyte:u__org__o?pretty=true\nx-remote-user: a\n\
+             accept: application/json;as=Table;v=v1;g=meta.k8s.io,application/json",
+            "GET /apis/secret-gateway.flyte.org/v1alpha1/azuresecrets/flyte.vault.azure.net%3A1-o\nx-remote-user: a\n\
+             accept: application/vnd.kubernetes.protobuf, */*",
+            "GET /apis/secret-gateway.flyte.org/v1alpha1/secretlookups/us-east-2:u__org__o\nx-remote-user: a\n\
+             accept: application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
+            "GET /apis/secret-gateway.flyte.org/v1alpha1/secretlookups/ready\nx-remote-user: a",
+            "GET /apis/secret-gateway.flyte.org/v1alpha1/awssecrets?watch=true\nx-remote-user: a",
+            "DELETE /apis/secret-gateway.flyte.org/v1alpha1/awssecrets/us-east-2:u__org__o\nx-remote-user: a",
+            "GET /apis\nx-remote-user: a\n\
+             accept: application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json",
+            "GET /openapi/v3/apis/secret-gateway.flyte.org/v1alpha1\nx-remote-user: a\naccept: */*",
+            "GET /openapi/v2\nx-remote-user: a\nif-none-match: \"1\"",
+            "GET /metrics\nx-remote-user: a",
+            "HEAD /readyz",
+        ],
+    ),
+    (
+        "gateway_front_proxy",
+        &[
+            r#"{"requestheader-client-ca-file":"CA","requestheader-username-headers":"[\"X-Remote-User\",\"X-User\"]",
+"requestheader-allowed-names":"[\"front-proxy-client\"]","requestheader-group-headers":"[\"X-Remote-Group\"]",
+"requestheader-extra-headers-prefix":"[\"X-Remote-Extra-\"]","requestheader-uid-headers":"[]"}
+
+X-User: admin
+X-Remote-Group: a
+X-Remote-Group:
+X-Remote-Extra-Scopes%2e: b
+X-Remote-Extra-%zz: c"#,
+            r#"{"requestheader-client-ca-file":"CA","requestheader-username-headers":"[\"X-Remote-User\"]",
+"requestheader-allowed-names":"[\"other\"]"}
+
+X-Remote-User: admin"#,
+            r#"{"requestheader-client-ca-file":"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"}"#,
+            r#"{"requestheader-client-ca-file":"CA","requestheader-username-headers":"X-Remote-User"}"#,
+        ],
+    ),
+    (
+        "gateway_pull",
+        &[
+            "authorization: Bearer good\n\npull\n--gateway\nhttps://localhost\n--ca\ncGVt\n--scope\nacme/development/snacks\n\
+             --patience\n2m\n--file\ntls.crt\n--file\nb\n--env\nv0=db-password\n--env\nv1=tls.crt\n\n{\"files\":[\"other\"]}",
+            "authorization: bearer good\n\npull\n--gateway\nhttps://localhost\n--ca\ncGVt\n--scope\nacme/development/a__b\n\
+             --patience\n2m\n--file\na\n\n",
+            "authorization: Basic good\n\npull\n\n",
+            "authorization: Bearer other\nx-remote-user: system:admin\n\npull\n\n",
+        ],
+    ),
+    (
+        "gateway_provider",
+        &[
+            "400\n\nResourceNotFoundException\nSecrets Manager can't find c4n4ry-5ecre7-x\n",
+            "400\n7\nThrottlingException\nRate exceeded\n",
+            "400\n\nAccessDeniedException\nAccess to KMS is not allowed\n",
+            "400\n\nInvalidRequestException\nmarked for deletion: c4n4ry-5ecre7-x\n",
+            "404\n\n\n\n{\"error\":{\"code\":\"SecretNotFound\",\"message\":\"c4n4ry-5ecre7-x\"}}",
+            "403\n\n\n\n{\"error\":{\"code\":\"Forbidden\",\"innererror\":{\"code\":\"SecretDisabled\"}}}",
+            "429\n18446744073709551616\n\n\n{\"error\":{\"code\":\"c4n4ry-5ecre7-x\"}}",
+            "409\n\n\n\n{\"error\":{\"code\":\"Conflict\",\"message\":\"being deleted\"}}",
+            "404\n\n\n\n{\"error\":{\"code\":404,\"status\":\"NOT_FOUND\",\"message\":\"c4n4ry-5ecre7-x\"}}",
+            "429\n\n\n\n{\"error\":{\"code\":429,\"status\":\"RESOURCE_EXHAUSTED\",\"message\":\"m\",\"details\":[{\
+             \"@type\":\"type.googleapis.com/google.rpc.RetryInfo\",\"retryDelay\":\"99999s\"}]}}",
+            "403\n\n\n\n{\"error\":{\"code\":403,\"status\":\"PERMISSION_DENIED\",\"message\":\"m\",\"details\":[{\
+             \"@type\":\"type.googleapis.com/google.rpc.ErrorInfo\",\"reason\":\"SERVICE_DISABLED\"}]}}",
+            "502\n\n\n\n<html>c4n4ry-5ecre7-x</html>",
+        ],
+    ),
+];
+
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [golden, seeds] = arguments.as_slice() else {
@@ -56,6 +145,9 @@ fn main() -> Result<(), Box<dyn Error>> {
                 found.add_case(&serde_json::from_str(line)?);
             }
         }
+    }
+    for (target, inputs) in GATEWAY {
+        inputs.iter().for_each(|input| found.add(target, *input));
     }
     for (target, mut inputs) in found.0 {
         // Cases share settings and requests.

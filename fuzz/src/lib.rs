@@ -1,6 +1,9 @@
 //! What the fuzz targets share: stores made of data, answers held to what the host expects, and texts written anew.
 //!
-//! Knows the core's public functions; knows nothing of libFuzzer.
+//! Knows the public functions of the core and of the gateway; knows nothing of libFuzzer.
+
+#[cfg(feature = "gateway")]
+pub mod gateway;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

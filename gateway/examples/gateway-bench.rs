@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use axum::http::Method;
 use flyte_secrets_policy::answer::PATH;
 use flyte_secrets_policy::grant::AUDIENCE;
@@ -54,6 +54,10 @@ const GOAL_PULLS_P99: Duration = Duration::from_millis(20);
 const GOAL_PULLS_MEMORY: f64 = 128.0;
 /// Pods that pull at once, each on a connection of its own as pods do.
 const PULLERS: usize = 8;
+/// Pods that pull one secret at once, before anybody has it.
+const CROWD: usize = 1000;
+/// The key of that secret, and what the provider takes for it.
+const CROWDED: (&str, Duration) = ("crowded", Duration::from_secs(1));
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -79,7 +83,7 @@ fn bail_usage() -> Result<bool> {
 /// The server, in the child.
 fn serve(folder: &Path, cluster: &str) -> Result<()> {
     let config = format!(
-        "listen: 127.0.0.1:0\ntls: {{ certFile: {0}/tls.crt, keyFile: {0}/tls.key }}\n\
+        "listen: 127.0.0.1:0\nmetricsListen: 127.0.0.1:0\ntls: {{ certFile: {0}/tls.crt, keyFile: {0}/tls.key }}\n\
          access: {{ allowedTtl: 60s, timeout: 2s }}\nproviders: {{ aws: {{ regions: [us-east-2] }} }}\n\
          cache: {{ ttl: 60s }}\n\
          pods: {{ listen: '127.0.0.1:0', pullsPerNamespace: 1000, settings: {{ embeddedSecretManagerConfig: {{ awsConfig: \
@@ -89,7 +93,10 @@ fn serve(folder: &Path, cluster: &str) -> Result<()> {
     let cluster = kube::Config::new(cluster.parse()?);
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?.block_on(async {
         let memory = Memory::forgetful();
-        memory.answer(PROVIDER, Ok(text(&"v".repeat(200))));
+        memory.behave(|name, _| {
+            let takes = if name.ends_with(CROWDED.0) { CROWDED.1 } else { PROVIDER };
+            (takes, Ok(text(&"v".repeat(200))))
+        });
         let server = Server::start(Parts {
             config: Config::parse(&config)?,
             providers: [(Kind::Aws, Arc::new(memory) as Arc<dyn Provider>)].into(),
@@ -99,7 +106,8 @@ fn serve(folder: &Path, cluster: &str) -> Result<()> {
         .await?;
         let written = folder.join("address.new");
         let pods = server.pods_address.context("no listener for pods")?;
-        std::fs::write(&written, format!("{} {pods}", server.address))?;
+        let metrics = server.metrics_address.context("no listener for metrics")?;
+        std::fs::write(&written, format!("{} {pods} {metrics}", server.address))?;
         std::fs::rename(written, address_file(folder))?;
         std::future::pending::<()>().await;
         Ok(())
@@ -166,7 +174,7 @@ fn measure() -> Result<bool> {
                 .stdout(Stdio::null())
                 .spawn()?,
         );
-        let (address, pods) = addresses(folder.path()).await?;
+        let [address, pods, metrics] = addresses(folder.path()).await?;
         let identity = front_proxy.client(kit::FRONT_PROXY);
         let mut clients = Vec::new();
         for _ in 0..CONNECTIONS {
@@ -180,9 +188,14 @@ fn measure() -> Result<bool> {
         let uncached = row("uncached", &serving, &clients, |number| CACHED_NAMES + number).await?;
         let (resident, most) = serving.memory()?;
 
-        cluster.object("pods", pod());
+        cluster.object("pods", pod(&["--file a", "--file b", "--file c", "--env v0=d", "--env v1=e"]));
         cluster.token("token", AUDIENCE, user());
-        let pulls = pulled(&serving, pods, authority).await?;
+        let authority = Arc::new(authority);
+        let pulls = pulled(&serving, pods, &authority).await?;
+        cluster.object("pods", pod(&["--file", CROWDED.0]));
+        let before = provider_calls(metrics).await;
+        let crowd = crowd(pods, &authority).await?;
+        let calls = provider_calls(metrics).await - before;
         let most_with_pulls = serving.memory()?.1;
 
         println!("{:<10} {:>9} {:>16} {:>9} {:>9}", "", "reads/s", "reads/s of core", "p50", "p99");
@@ -197,6 +210,7 @@ fn measure() -> Result<bool> {
             );
         }
         println!("\nresident memory: {idle:.1} MiB idle, {resident:.1} MiB at the end, {most:.1} MiB at most");
+        println!("{CROWD} pods at once for one secret: {:.1} s, {calls} provider calls", crowd.as_secs_f64());
         println!(
             "{} readers on {CONNECTIONS} connections; the provider takes {} ms, and the cluster reviews each uncached \
              read\n",
@@ -210,6 +224,7 @@ fn measure() -> Result<bool> {
             (pulls.reads_per_core_second >= GOAL_PULLS, "1,000 pulls a second on one core"),
             (pulls.p99 < GOAL_PULLS_P99, "p99 of pulls under 20 ms"),
             (most_with_pulls < GOAL_PULLS_MEMORY, "under 128 MiB resident with pulls"),
+            (calls == 1, "one provider call for 1,000 pods at once"),
         ];
         for (met, goal) in &goals {
             println!("{} {goal}", if *met { "met   " } else { "MISSED" });
@@ -218,21 +233,22 @@ fn measure() -> Result<bool> {
     })
 }
 
-async fn addresses(folder: &Path) -> Result<(SocketAddr, SocketAddr)> {
+/// Of the API, of pods and of metrics.
+async fn addresses(folder: &Path) -> Result<[SocketAddr; 3]> {
     for _ in 0..200 {
         if let Ok(text) = std::fs::read_to_string(address_file(folder)) {
-            let (api, pods) = text.split_once(' ').context("two addresses")?;
-            return Ok((api.parse()?, pods.parse()?));
+            let addresses = text.split(' ').map(str::parse).collect::<Result<Vec<_>, _>>()?;
+            return addresses.try_into().map_err(|_| anyhow!("three addresses expected: {text}"));
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     bail!("the server did not start within ten seconds")
 }
 
-/// A pod with five secrets.
-fn pod() -> serde_json::Value {
-    let args = "pull --gateway https://localhost --ca cGVt --scope acme/development/bench --patience 2m --file a --file b \
-                --file c --env v0=d --env v1=e";
+/// A pod that was granted secrets by these options.
+fn pod(secrets: &[&str]) -> serde_json::Value {
+    let args = "pull --gateway https://localhost --ca cGVt --scope acme/development/bench --patience 2m";
+    let args = [args, &secrets.join(" ")].join(" ");
     serde_json::json!({
         "apiVersion": "v1",
         "kind": "Pod",
@@ -253,23 +269,17 @@ fn user() -> serde_json::Value {
 }
 
 /// Pulls of five cached secrets; the handshake is part of each.
-async fn pulled(serving: &Serving, address: SocketAddr, authority: Authority) -> Result<Row> {
-    let (start, before, authority) = (Instant::now(), serving.processor_time()?, Arc::new(authority));
+async fn pulled(serving: &Serving, address: SocketAddr, authority: &Arc<Authority>) -> Result<Row> {
+    let (start, before) = (Instant::now(), serving.processor_time()?);
     let mut pullers = tokio::task::JoinSet::new();
     for _ in 0..PULLERS {
-        let authority = Arc::clone(&authority);
+        let authority = Arc::clone(authority);
         pullers.spawn(async move {
             let mut times = Vec::new();
             while start.elapsed() < DURATION {
-                let start = Instant::now();
-                let client = Client::connect(address, &authority, None).await?.with("authorization", "Bearer token");
-                let answer = client.send(Method::POST, PATH).await?;
-                times.push(start.elapsed());
-                if answer.status != 200 {
-                    bail!("an answer of {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
-                }
+                times.push(pull(address, &authority).await?);
             }
-            Ok(times)
+            anyhow::Ok(times)
         });
     }
     let mut times = Vec::new();
@@ -279,6 +289,39 @@ async fn pulled(serving: &Serving, address: SocketAddr, authority: Authority) ->
     let (seconds, used) = (start.elapsed().as_secs_f64(), serving.processor_time()? - before);
     times.sort_unstable();
     Ok(row_of("pulls", &times, seconds, used))
+}
+
+/// How long one pull took, with its connection.
+async fn pull(address: SocketAddr, authority: &Authority) -> Result<Duration> {
+    let start = Instant::now();
+    let client = Client::connect(address, authority, None).await?.with("authorization", "Bearer token");
+    let answer = client.send(Method::POST, PATH).await?;
+    if answer.status != 200 {
+        bail!("an answer of {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
+    }
+    Ok(start.elapsed())
+}
+
+/// How long it takes until all of many pods have a secret.
+async fn crowd(address: SocketAddr, authority: &Arc<Authority>) -> Result<Duration> {
+    let (start, mut pulls) = (Instant::now(), tokio::task::JoinSet::new());
+    for _ in 0..CROWD {
+        let authority = Arc::clone(authority);
+        pulls.spawn(async move { pull(address, &authority).await });
+    }
+    while let Some(done) = pulls.join_next().await {
+        done??;
+    }
+    Ok(start.elapsed())
+}
+
+/// How often a provider was asked so far.
+async fn provider_calls(metrics: SocketAddr) -> u64 {
+    let text = kit::client::plain(metrics, "/metrics").await.text().to_owned();
+    let count = |line: &str| {
+        line.strip_prefix("secret_gateway_provider_seconds_count{")?.split_once("} ")?.1.parse::<u64>().ok()
+    };
+    text.lines().filter_map(count).sum()
 }
 
 async fn row(what: &'static str, serving: &Serving, clients: &[Client], name: fn(usize) -> usize) -> Result<Row> {

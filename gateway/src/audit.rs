@@ -1,6 +1,5 @@
-//! Who read what: one line of JSON for each read, whatever became of it. Holds no value, for it is never given one.
+//! The audit log: one line of JSON for each read and pull, whatever its outcome. It is never given a value.
 
-use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -11,41 +10,58 @@ use crate::access::pods::Bound;
 use crate::metrics::{self, Metrics};
 use crate::names::Kind;
 
-/// One read.
+/// One audit line.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Line<T> {
+    #[serde(serialize_with = "rfc3339")]
+    time: SystemTime,
+    /// Kind of the line.
+    audit: &'static str,
+    #[serde(flatten)]
+    fields: T,
+    #[serde(rename = "durationMs", serialize_with = "milliseconds")]
+    duration: Duration,
+    outcome: &'static str,
+    code: u16,
+    /// Number of unauthenticated requests without a line since the last line of one.
+    #[serde(skip_serializing_if = "is_zero")]
+    unlogged: u64,
+}
+
+/// Outcome of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome {
+    /// `ok` or the reason of the Status.
+    pub word: &'static str,
+    /// The HTTP status.
+    pub code: u16,
+    /// Its duration.
+    pub duration: Duration,
+    /// Whether the caller is authenticated.
+    pub authenticated: bool,
+}
+
+/// The fields of a read's line.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Line<'a> {
-    /// When it was answered.
-    #[serde(serialize_with = "rfc3339")]
-    pub time: SystemTime,
-    /// `read`, so that these lines can be told from others.
-    pub audit: &'static str,
-    /// Who; nobody if the caller is not known.
+pub struct Read<'a> {
+    /// User name; none if the caller is not authenticated.
     pub user: Option<&'a str>,
     /// The user's groups.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub groups: &'a [String],
-    /// What kind of object.
+    /// Kind of the object.
     #[serde(serialize_with = "kind")]
     pub kind: Kind,
-    /// Its whole name as it was asked for; cut where no provider's name goes on.
+    /// Name of the object as requested, truncated.
     pub name: &'a str,
-    /// Region, project or vault host, once the name is known to have one.
+    /// Region, project or vault host, if the name is valid.
     pub place: Option<&'a str>,
-    /// `cache`, `shared` (with another request) or `provider`; nothing if neither was asked.
+    /// `cache`, `shared` (with another request) or `provider`; none if nothing was read.
     pub source: Option<&'static str>,
-    /// Whether the provider was spared.
+    /// Whether no provider call was made.
     pub cached: bool,
-    /// How long it took.
-    #[serde(rename = "durationMs", serialize_with = "milliseconds")]
-    pub duration: Duration,
-    /// What became of it, in one word: `ok` or the reason of the Status.
-    pub outcome: &'static str,
-    /// The HTTP status.
-    pub code: u16,
-    /// How many requests of callers who are not known have no line, since the last one that has.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub unlogged: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
@@ -53,32 +69,17 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// One pull.
+/// The fields of a pull's line.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Pull<'a> {
-    /// When it was answered.
-    #[serde(serialize_with = "rfc3339")]
-    pub time: SystemTime,
-    /// `pull`, so that these lines can be told from others.
-    pub audit: &'static str,
-    /// Which pod; nothing if its token is not one of a pod.
+    /// The pod; none if the token is not bound to one.
     #[serde(flatten)]
     pub pod: Option<&'a Bound>,
-    /// Whose secrets it was granted.
+    /// Scope of the grant.
     pub scope: Option<&'a str>,
-    /// What it was given, by the names in the store.
+    /// Names in the store of the secrets returned.
     pub names: &'a [String],
-    /// How long it took.
-    #[serde(rename = "durationMs", serialize_with = "milliseconds")]
-    pub duration: Duration,
-    /// What became of it, in one word: `ok` or the reason of the Status.
-    pub outcome: &'static str,
-    /// The HTTP status.
-    pub code: u16,
-    /// How many requests of callers who are not known have no line, since the last one that has.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub unlogged: u64,
 }
 
 fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
@@ -93,17 +94,20 @@ fn milliseconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::
     serializer.serialize_f64((duration.as_secs_f64() * 1e6).round() / 1e3)
 }
 
-/// How many bytes wait at most to be written.
+/// Maximum number of bytes waiting to be written.
 const MOST_QUEUED: usize = 8 << 20;
 
-/// How long the end waits for what is not written yet.
+/// Maximum number of bytes of one write.
+const ONE_WRITE: usize = 64 << 10;
+
+/// Timeout of writing the remaining lines at shutdown.
 const FLUSH: Duration = Duration::from_secs(5);
 
-/// How often a line is written of callers who are not known: anybody can send such requests, as many as they like.
+/// Interval between lines of unauthenticated requests, which anybody can send.
 const SAMPLE: Duration = Duration::from_secs(1);
 
-/// Where lines go: a thread of their own writes them, and no read waits for it. Lines for which there is no room are
-/// lost; a metric counts them, and a line says how many they were.
+/// Writes audit lines in a thread of its own, so that reads never wait. Lines that exceed the queue are lost; a metric
+/// counts them, and a line reports how many.
 pub struct Log {
     queue: Arc<Queue>,
     strangers: Mutex<Strangers>,
@@ -123,16 +127,17 @@ struct Queue {
 
 #[derive(Default)]
 struct State {
-    lines: VecDeque<Vec<u8>>,
-    /// Of lines that are not written yet.
+    /// Queued lines.
+    lines: Vec<u8>,
+    /// Bytes queued or being written.
     bytes: usize,
-    /// Lines of which nobody was told yet.
+    /// Lost lines that are not reported yet.
     lost: u64,
     closed: bool,
     ended: bool,
 }
 
-/// Says how many lines there are not.
+/// Reports how many lines were lost.
 #[derive(Serialize)]
 struct Lost {
     #[serde(serialize_with = "rfc3339")]
@@ -142,20 +147,23 @@ struct Lost {
 }
 
 impl Log {
-    /// Lines to a writer, each in one call.
+    /// Returns a log that writes to `out`, several lines at once if they are queued.
     ///
     /// # Errors
-    /// If there can be no thread.
+    /// The thread cannot be started.
     pub fn new(mut out: impl Write + Send + 'static, metrics: Arc<Metrics>) -> io::Result<Self> {
         let queue = Arc::new(Queue { state: Mutex::default(), changed: Condvar::new(), metrics });
         let taken = Arc::clone(&queue);
         std::thread::Builder::new().name("audit".to_owned()).spawn(move || {
-            while let Some(line) = taken.next() {
-                if let Err(error) = out.write_all(&line) {
-                    tracing::error!(%error, "an audit line is lost");
-                    taken.metrics.audit_lost.inc();
+            while let Some(lines) = taken.next() {
+                for part in lines.chunks(ONE_WRITE) {
+                    if let Err(error) = out.write_all(part) {
+                        let lost = count(part);
+                        tracing::error!(%error, lines = lost, "audit lines lost");
+                        taken.metrics.audit_lost.inc_by(lost);
+                    }
+                    taken.written(part.len());
                 }
-                taken.written(line.len());
             }
             taken.state().ended = true;
             taken.changed.notify_all();
@@ -163,19 +171,36 @@ impl Log {
         Ok(Self { queue, strangers: Mutex::default() })
     }
 
-    /// Writes a line, soon.
-    pub fn write(&self, line: &impl Serialize) {
+    /// Queues the line of a read.
+    pub fn read(&self, fields: &Read, outcome: Outcome) {
+        self.request("read", fields, outcome);
+    }
+
+    /// Queues the line of a pull.
+    pub fn pull(&self, fields: &Pull, outcome: Outcome) {
+        self.request("pull", fields, outcome);
+    }
+
+    /// Queues a line; of unauthenticated requests one in each interval, and counts the others.
+    fn request(&self, audit: &'static str, fields: impl Serialize, outcome: Outcome) {
+        let Outcome { word, code, duration, authenticated } = outcome;
+        let Some(unlogged) = (if authenticated { Some(0) } else { self.sample() }) else { return };
+        let time = SystemTime::now();
+        self.write(&Line { time, audit, fields, duration, outcome: word, code, unlogged });
+    }
+
+    fn write(&self, line: &impl Serialize) {
         match encoded(line) {
-            Ok(line) => self.queue.push(line),
+            Ok(line) => self.queue.push(&line),
             Err(error) => {
-                tracing::error!(%error, "an audit line is lost");
+                tracing::error!(%error, "audit line lost");
                 self.queue.metrics.audit_lost.inc();
             }
         }
     }
 
-    /// Whether it is time for a line about a caller who is not known, and how many there were since the last.
-    pub fn sample(&self) -> Option<u64> {
+    /// Returns the number of unauthenticated requests since the last line, or none if it is too early for another.
+    fn sample(&self) -> Option<u64> {
         let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
         if strangers.last.is_some_and(|last| last.elapsed() < SAMPLE) {
             strangers.unlogged += 1;
@@ -187,7 +212,7 @@ impl Log {
 }
 
 impl Drop for Log {
-    /// Waits a while for what is not written yet.
+    /// Waits until the queue is written, or for the timeout.
     fn drop(&mut self) {
         let mut state = self.queue.state();
         state.closed = true;
@@ -195,9 +220,14 @@ impl Drop for Log {
         let waited = self.queue.changed.wait_timeout_while(state, FLUSH, |state| !state.ended);
         let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         if !state.ended {
-            tracing::error!(lines = state.lines.len(), "audit lines are lost: nobody takes them");
+            tracing::error!(lines = count(&state.lines), "audit lines lost: timed out writing them to standard output");
         }
     }
+}
+
+/// Returns the number of lines.
+fn count(lines: &[u8]) -> u64 {
+    lines.iter().map(|byte| u64::from(*byte == b'\n')).sum()
 }
 
 fn encoded(line: &impl Serialize) -> serde_json::Result<Vec<u8>> {
@@ -211,20 +241,29 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, line: Vec<u8>) {
+    fn push(&self, line: &[u8]) {
         let mut state = self.state();
         if state.bytes.saturating_add(line.len()) > MOST_QUEUED {
             state.lost += 1;
             self.metrics.audit_lost.inc();
             return;
         }
-        state.bytes += line.len();
-        metrics::set(&self.metrics.audit_queued_bytes, state.bytes as u64);
-        state.lines.push_back(line);
-        self.changed.notify_all();
+        // Whoever writes waits only if there is nothing.
+        let wake = state.lines.is_empty();
+        self.add(&mut state, line);
+        drop(state);
+        if wake {
+            self.changed.notify_all();
+        }
     }
 
-    /// What is to be written next; nothing at the end.
+    fn add(&self, state: &mut State, line: &[u8]) {
+        state.lines.extend_from_slice(line);
+        state.bytes += line.len();
+        metrics::set(&self.metrics.audit_queued_bytes, state.bytes as u64);
+    }
+
+    /// Returns the next lines to write; none when the log is closed.
     fn next(&self) -> Option<Vec<u8>> {
         let mut state = self.state();
         loop {
@@ -232,15 +271,16 @@ impl Queue {
             if state.lost > 0 && state.bytes <= MOST_QUEUED / 2 {
                 let lost = Lost { time: SystemTime::now(), audit: "lost", lines: std::mem::take(&mut state.lost) };
                 if let Ok(line) = encoded(&lost) {
-                    state.bytes += line.len();
-                    return Some(line);
+                    self.add(&mut state, &line);
                 }
             }
-            match state.lines.pop_front() {
-                Some(line) => return Some(line),
-                None if state.closed => return None,
-                None => state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            if !state.lines.is_empty() {
+                return Some(std::mem::take(&mut state.lines));
             }
+            if state.closed {
+                return None;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 

@@ -1,4 +1,4 @@
-//! The configuration: one YAML file, read once. Every key that is not known is an error.
+//! The configuration: one YAML file, read at startup. Unknown fields are errors.
 //!
 //! `gateway/README.md` is the reference for operators; `gateway/config.example.yaml` shows all keys.
 
@@ -12,85 +12,85 @@ use serde::{Deserialize, Deserializer};
 
 use crate::names::{self, Kind};
 
-/// Why there is no configuration.
+/// An error of reading or validating the configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file cannot be read.
-    #[error("cannot read the configuration {path}: {source}")]
+    #[error("cannot read configuration {path}: {source}")]
     Unreadable {
         /// The file.
         path: PathBuf,
         /// Why.
         source: std::io::Error,
     },
-    /// The file does not hold a configuration.
-    #[error("the configuration is not valid: {0}")]
+    /// The file is not a configuration.
+    #[error("invalid configuration: {0}")]
     Malformed(#[from] serde_yaml::Error),
-    /// A value cannot be meant.
-    #[error("the configuration is not valid: {0}")]
+    /// A value is invalid.
+    #[error("invalid configuration: {0}")]
     Refused(String),
 }
 
-/// All of it.
+/// The configuration of the gateway.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Config {
-    /// Where the API is served.
+    /// Address of the API.
     #[serde(default = "defaults::listen")]
     pub listen: SocketAddr,
-    /// Where metrics and health are served without TLS; nowhere without it.
+    /// Address of metrics and health, without TLS; not served by default.
     #[serde(default)]
     pub metrics_listen: Option<SocketAddr>,
-    /// Threads that serve; as many as there are processors without it.
+    /// Number of worker threads [default: the number of processors].
     #[serde(default)]
     pub workers: Option<usize>,
-    /// How many connections each listener has, and how long they may take.
+    /// Limits of connections, for each listener.
     #[serde(default)]
     pub limits: Limits,
     /// The server's certificate.
     pub tls: Tls,
-    /// How callers are known and reviewed.
+    /// Authentication and access reviews of callers.
     #[serde(default)]
     pub access: Access,
-    /// The stores, and the places of each that are served.
+    /// Providers, with the regions, projects, vaults and namespaces served.
     #[serde(default)]
     pub providers: Providers,
-    /// How names of secrets begin that are served.
+    /// Prefixes of the secret names served.
     #[serde(default)]
     pub prefixes: Prefixes,
-    /// What is remembered, and for how long.
+    /// Cache of secret values.
     #[serde(default)]
     pub cache: Cache,
-    /// What one read may cost.
+    /// Limits of reads from a provider.
     #[serde(default)]
     pub reads: Reads,
-    /// Where pods pull; nowhere without it.
+    /// Listener for pods; not served by default.
     #[serde(default)]
     pub pods: Option<Pods>,
-    /// How the process ends.
+    /// Graceful shutdown.
     #[serde(default)]
     pub shutdown: Shutdown,
 }
 
-/// How many connections a listener has, and how long they may take. A peer is verified if its certificate is the front
-/// proxy's; probes and scrapers are not, nor is anybody else.
+/// Limits of connections, for each listener. A peer is verified if its client certificate is the front proxy's; probes,
+/// scrapers and pods are not.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Limits {
-    /// Connections at once. What is not for unverified peers is reserved for the verified ones.
+    /// Maximum number of connections. Those beyond `unverified` are reserved for verified peers.
     pub connections: usize,
-    /// How many of them unverified peers can have; a newcomer then takes the place of an idle one.
+    /// Maximum number of connections of unverified peers; at the limit a new connection evicts an idle one.
     pub unverified: usize,
-    /// Time for the TLS handshake.
+    /// Timeout of the TLS handshake.
     #[serde(with = "humantime_serde")]
     pub handshake_timeout: Duration,
-    /// Time for the head of a request, and for the first one of a connection to arrive.
+    /// Timeout of request headers, and of the first request of a connection.
     #[serde(with = "humantime_serde")]
     pub head_timeout: Duration,
-    /// Time without any request, even if pings are answered.
+    /// Timeout without any request, even if pings are answered.
     #[serde(with = "humantime_serde")]
     pub idle_timeout: Duration,
-    /// Age at which the connection of an unverified peer ends.
+    /// Maximum age of a connection of an unverified peer.
     #[serde(with = "humantime_serde")]
     pub unverified_lifetime: Duration,
 }
@@ -112,34 +112,34 @@ impl Default for Limits {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Tls {
-    /// PEM: the certificate and what leads to its authority.
+    /// Certificate chain in PEM.
     pub cert_file: PathBuf,
-    /// PEM: its private key.
+    /// Private key in PEM.
     pub key_file: PathBuf,
-    /// How often the files are looked at.
+    /// Interval at which the files are reloaded.
     #[serde(default = "defaults::tls_refresh", with = "humantime_serde")]
     pub refresh: Duration,
 }
 
-/// How callers are known and reviewed.
+/// Authentication and access reviews of callers.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Access {
-    /// The way to the cluster; the service account's or `KUBECONFIG`'s without it.
+    /// Kubeconfig [default: the service account's, or that of `KUBECONFIG`].
     pub kubeconfig: Option<PathBuf>,
-    /// How often `kube-system/extension-apiserver-authentication` is read.
+    /// Time without any event after which the watch of `kube-system/extension-apiserver-authentication` is restarted.
     #[serde(with = "humantime_serde")]
     pub refresh: Duration,
-    /// How long an API server may take to answer a review.
+    /// Timeout of a SubjectAccessReview.
     #[serde(with = "humantime_serde")]
     pub timeout: Duration,
-    /// How long "allowed" is remembered.
+    /// TTL of allowed reviews in the cache.
     #[serde(with = "humantime_serde")]
     pub allowed_ttl: Duration,
-    /// How long "denied" is remembered.
+    /// TTL of denied reviews in the cache.
     #[serde(with = "humantime_serde")]
     pub denied_ttl: Duration,
-    /// How many answers are remembered; one that takes more than a kibibyte counts as several.
+    /// Maximum number of cached reviews; one larger than a KiB counts as several.
     pub max_entries: u64,
 }
 
@@ -156,7 +156,7 @@ impl Default for Access {
     }
 }
 
-/// The stores. A kind whose provider is not here serves nothing.
+/// Providers. A kind without a provider serves nothing.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Providers {
@@ -171,7 +171,7 @@ pub struct Providers {
 }
 
 impl Providers {
-    /// The places of a kind that are served.
+    /// Returns the regions, projects, vaults or namespaces of a kind.
     pub fn places(&self, kind: Kind) -> &[String] {
         match kind {
             Kind::Aws => self.aws.as_ref().map_or(&[], |aws| &aws.regions),
@@ -187,9 +187,9 @@ impl Providers {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Aws {
-    /// The regions that are served.
+    /// Regions served.
     pub regions: Vec<String>,
-    /// Another endpoint than the region's, for emulators.
+    /// Endpoint in place of the region's, for emulators.
     #[serde(default)]
     pub endpoint: Option<String>,
 }
@@ -198,12 +198,12 @@ pub struct Aws {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Gcp {
-    /// The projects that are served, by id or number.
+    /// Projects served, by id or number.
     pub projects: Vec<String>,
-    /// Another endpoint than Google's, for emulators.
+    /// Endpoint in place of Google's, for emulators.
     #[serde(default)]
     pub endpoint: Option<String>,
-    /// Asks without credentials; for emulators only.
+    /// Send no credentials, for emulators.
     #[serde(default)]
     pub anonymous: bool,
 }
@@ -212,15 +212,15 @@ pub struct Gcp {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Azure {
-    /// The hosts of the vaults that are served, such as `flyte.vault.azure.net`.
+    /// Hosts of the vaults served, such as `flyte.vault.azure.net`.
     pub vaults: Vec<String>,
-    /// Another endpoint than the vault's own, for emulators.
+    /// Endpoint in place of the vault's, for emulators.
     #[serde(default)]
     pub endpoint: Option<String>,
-    /// PEM: authorities to trust for the endpoint beside the public ones, for emulators.
+    /// Additional certificate authorities in PEM, for emulators.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
-    /// Another authority than `https://login.microsoftonline.com`, for other clouds and emulators.
+    /// Authority in place of `https://login.microsoftonline.com`, for other clouds and emulators.
     #[serde(default)]
     pub authority: Option<String>,
 }
@@ -229,11 +229,11 @@ pub struct Azure {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct K8s {
-    /// The namespaces that are served.
+    /// Namespaces served.
     pub namespaces: Vec<String>,
 }
 
-/// How names of secrets begin that are served; an empty list serves every name.
+/// Prefixes of the secret names served; an empty list serves every name.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Prefixes {
@@ -248,7 +248,7 @@ pub struct Prefixes {
 }
 
 impl Prefixes {
-    /// Those of a kind.
+    /// Returns the prefixes of a kind.
     pub fn of(&self, kind: Kind) -> &[String] {
         match kind {
             Kind::Aws => &self.aws,
@@ -267,19 +267,19 @@ impl Default for Prefixes {
     }
 }
 
-/// What is remembered of the providers' answers, in memory only.
+/// Cache of provider responses, in memory only.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Cache {
-    /// How long a value is served after it was read.
+    /// TTL of a value.
     #[serde(with = "humantime_serde")]
     pub ttl: Duration,
-    /// How long "no such secret" is.
+    /// TTL of "not found".
     #[serde(with = "humantime_serde")]
     pub negative_ttl: Duration,
-    /// How many answers are kept.
+    /// Maximum number of entries.
     pub max_entries: u64,
-    /// How many bytes they may have.
+    /// Maximum size in bytes.
     pub max_bytes: u64,
 }
 
@@ -294,20 +294,20 @@ impl Default for Cache {
     }
 }
 
-/// What one read may cost.
+/// Limits of reads from a provider.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Reads {
-    /// The time a provider has, with all retries; the policy itself has two seconds.
+    /// Timeout of a read, including retries; the policy itself has two seconds.
     #[serde(with = "humantime_serde")]
     pub timeout: Duration,
-    /// How often a provider is asked again that cannot be reached or throttles.
+    /// Maximum number of retries when a provider is unavailable or throttles.
     pub retries: usize,
-    /// How many reads a provider is asked at once.
+    /// Maximum number of concurrent calls, for each place.
     pub concurrency: usize,
-    /// How many more wait for their turn; what comes on top is told 429 at once.
+    /// Maximum number of waiting reads; further ones get 429.
     pub queue: usize,
-    /// When a place counts as down.
+    /// Circuit breaker, for each place.
     pub breaker: Breaker,
 }
 
@@ -323,13 +323,13 @@ impl Default for Reads {
     }
 }
 
-/// When a place counts as down, and is not asked for a while.
+/// Circuit breaker of a region, project, vault or namespace.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Breaker {
-    /// After so many failures in a row.
+    /// Number of consecutive failures after which it opens.
     pub failures: u32,
-    /// For so long; then reads are let through again, and the first failure starts the next pause.
+    /// Time it stays open; then reads are tried again, and the first failure opens it again.
     #[serde(with = "humantime_serde")]
     pub pause: Duration,
 }
@@ -340,38 +340,38 @@ impl Default for Breaker {
     }
 }
 
-/// Where pods pull what the policy granted them.
+/// Listener on which pods pull the secrets that the policy granted.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Pods {
-    /// Where `/v1/pull` is served, with the certificate of `tls`.
+    /// Address of `/v1/pull`, served with the certificate of `tls`.
     #[serde(default = "defaults::pods")]
     pub listen: SocketAddr,
-    /// The audience that tokens must have.
+    /// Required audience of tokens.
     #[serde(default = "defaults::audience")]
     pub audience: String,
-    /// The policy's settings: which store, and who may have what.
+    /// Settings of the policy: the store and tenancy.
     #[serde(deserialize_with = "policy_settings")]
     pub settings: Settings,
-    /// How long an API server may take to review a token, and to answer with a pod.
+    /// Timeout of a TokenReview, and of reading a pod.
     #[serde(default = "defaults::pods_timeout", with = "humantime_serde")]
     pub timeout: Duration,
-    /// How many pulls of one namespace are answered at once; what comes on top is told 429 at once.
+    /// Maximum number of concurrent pulls in a namespace; further ones get 429.
     #[serde(default = "defaults::pulls")]
     pub pulls_per_namespace: usize,
-    /// How many secrets one pod may pull.
+    /// Maximum number of secrets of a pod.
     #[serde(default = "defaults::secrets")]
     pub max_secrets: usize,
-    /// How many bytes one pull may bring.
+    /// Maximum total size of the secrets of a pod, in bytes.
     #[serde(default = "defaults::bytes")]
     pub max_bytes: u64,
 }
 
 impl Pods {
-    /// The kind of the store that the settings name, and the place in it.
+    /// Returns the kind and place of the store in the settings.
     ///
     /// # Errors
-    /// The settings name several.
+    /// The settings configure several stores.
     pub fn store(&self) -> Result<(Kind, String), settings::Error> {
         let embedded = &self.settings.embedded_secret_manager_config;
         Ok(match embedded.provider()? {
@@ -383,20 +383,20 @@ impl Pods {
     }
 }
 
-/// The settings as the policy reads and checks them.
+/// Reads the settings as the policy does.
 fn policy_settings<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Settings, D::Error> {
     let json = serde_json::Value::deserialize(deserializer)?.to_string();
     settings::validate(json.as_bytes()).map(|(settings, _)| settings).map_err(serde::de::Error::custom)
 }
 
-/// How the process ends.
+/// Graceful shutdown.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Shutdown {
-    /// How long it still takes connections while `/readyz` fails, until the cluster sends no more.
+    /// Time during which `/readyz` fails and connections are still accepted.
     #[serde(with = "humantime_serde")]
     pub delay: Duration,
-    /// How long it waits after that for requests under way.
+    /// Grace period for requests in flight after that.
     #[serde(with = "humantime_serde")]
     pub grace: Duration,
 }
@@ -408,33 +408,33 @@ impl Default for Shutdown {
 }
 
 impl Config {
-    /// Reads and checks a file.
+    /// Reads and validates a file.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The configuration is invalid.
     pub fn load(path: &Path) -> Result<Self, Error> {
         let text =
             std::fs::read_to_string(path).map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
         Self::parse(&text)
     }
 
-    /// Reads and checks a text.
+    /// Reads and validates a text.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The configuration is invalid.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let config: Self = serde_yaml::from_str(text)?;
         config.check()?;
         Ok(config)
     }
 
-    /// How many files are open at most: a connection is one.
+    /// Returns the maximum number of open files; each connection is one.
     pub fn open_files(&self) -> u64 {
         let listeners = 1 + usize::from(self.metrics_listen.is_some()) + usize::from(self.pods.is_some());
         u64::try_from(self.limits.connections.saturating_mul(listeners)).unwrap_or(u64::MAX).saturating_add(OTHER_FILES)
     }
 
-    /// Refuses what would make each read fail, or what cannot be meant.
+    /// Rejects values that are invalid or would make every read fail.
     fn check(&self) -> Result<(), Error> {
         let Self { cache, reads, access, limits, tls, shutdown, .. } = self;
         let numbers = [
@@ -467,27 +467,27 @@ impl Config {
         let too_little = numbers.into_iter().filter(|(_, is_zero)| *is_zero).map(|(key, _)| key);
         let too_short = times.iter().filter(|(_, time, least)| time < least).map(|(key, ..)| *key);
         if let Some(key) = too_little.chain(too_short).next() {
-            return Err(Error::Refused(format!("{key} must be more than zero")));
+            return Err(Error::Refused(format!("`{key}` must be greater than 0")));
         }
         if let Some((key, ..)) = times.iter().find(|(_, time, _)| *time > LONGEST) {
-            return Err(Error::Refused(format!("{key} must not be more than an hour")));
+            return Err(Error::Refused(format!("`{key}` must not exceed 1h")));
         }
         if limits.unverified > limits.connections {
-            return Err(Error::Refused("limits.unverified must not be more than limits.connections".to_owned()));
+            return Err(Error::Refused("`limits.unverified` must not exceed `limits.connections`".to_owned()));
         }
         for kind in Kind::STORES {
             for place in self.providers.places(kind) {
                 if !names::is_place(place) {
                     let (key, what) = (kind.places_key(), kind.place());
-                    return Err(Error::Refused(format!("providers.{key}: {place:?} is no {what}")));
+                    return Err(Error::Refused(format!("`providers.{key}`: invalid {what} {place:?}")));
                 }
             }
         }
         if let Some(pods) = &self.pods {
-            let (kind, place) = pods.store().map_err(|error| Error::Refused(format!("pods.settings: {error}")))?;
+            let (kind, place) = pods.store().map_err(|error| Error::Refused(format!("`pods.settings`: {error}")))?;
             if !self.providers.places(kind).contains(&place) {
                 let (key, what) = (kind.places_key(), kind.place());
-                let problem = format!("pods.settings name the {what} {place:?}, which is missing in providers.{key}");
+                let problem = format!("`pods.settings`: missing {what} {place:?} in `providers.{key}`");
                 return Err(Error::Refused(problem));
             }
         }
@@ -495,9 +495,9 @@ impl Config {
     }
 }
 
-/// No time of the configuration is meant to be longer; a cache's would outlive the rotation of secrets.
+/// The longest duration: longer cache TTLs would outlive the rotation of secrets.
 const LONGEST: Duration = Duration::from_secs(3600);
-/// Open files that are no caller's connection: those to providers and the API server, and files.
+/// Open files besides callers' connections: files, and connections to providers and the API server.
 const OTHER_FILES: u64 = 1024;
 const ANY_TIME: Duration = Duration::ZERO;
 const SOME_TIME: Duration = Duration::from_millis(1);
@@ -545,7 +545,7 @@ mod tests {
     const LEAST: &str = "tls: { certFile: tls.crt, keyFile: tls.key }\n";
 
     #[test]
-    fn the_least_configuration_has_the_documented_defaults() {
+    fn minimal_configuration_has_documented_defaults() {
         let config = Config::parse(LEAST).unwrap();
         assert_eq!(config.listen, "0.0.0.0:8443".parse().unwrap());
         assert_eq!(config.cache.ttl, Duration::from_secs(30));
@@ -555,18 +555,18 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_is_refused() {
+    fn invalid_configuration_is_rejected() {
         let table = [
             ("tsl: {}", "unknown field `tsl`"),
             ("cache: { tll: 30s }", "unknown field `tll`"),
-            ("cache: { ttl: 2h }", "cache.ttl must not be more than an hour"),
-            ("reads: { concurrency: 0 }", "reads.concurrency must be more than zero"),
-            ("reads: { breaker: { pause: 0s } }", "reads.breaker.pause must be more than zero"),
-            ("providers: { aws: { regions: ['EU west'] } }", "providers.aws.regions: \"EU west\" is no region"),
+            ("cache: { ttl: 2h }", "`cache.ttl` must not exceed 1h"),
+            ("reads: { concurrency: 0 }", "`reads.concurrency` must be greater than 0"),
+            ("reads: { breaker: { pause: 0s } }", "`reads.breaker.pause` must be greater than 0"),
+            ("providers: { aws: { regions: ['EU west'] } }", "`providers.aws.regions`: invalid region \"EU west\""),
             ("providers: { aws: {} }", "missing field `regions`"),
-            ("limits: { unverified: 0 }", "limits.unverified must be more than zero"),
-            ("limits: { connections: 9 }", "limits.unverified must not be more than limits.connections"),
-            ("workers: 0", "workers must be more than zero"),
+            ("limits: { unverified: 0 }", "`limits.unverified` must be greater than 0"),
+            ("limits: { connections: 9 }", "`limits.unverified` must not exceed `limits.connections`"),
+            ("workers: 0", "`workers` must be greater than 0"),
         ];
         for (lines, wanted) in table {
             let refused = Config::parse(&format!("{LEAST}{lines}\n")).unwrap_err().to_string();
@@ -575,7 +575,7 @@ mod tests {
     }
 
     #[test]
-    fn the_example_is_valid_and_holds_all_sections() {
+    fn example_configuration_is_valid() {
         let config = Config::parse(include_str!("../config.example.yaml")).unwrap();
         assert!(config.providers.aws.is_some() && config.providers.gcp.is_some() && config.providers.azure.is_some());
     }

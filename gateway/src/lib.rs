@@ -1,4 +1,4 @@
-//! The secret gateway: an aggregated Kubernetes API server that answers one GET with one secret of AWS, GCP or Azure.
+//! The secret gateway: an aggregated Kubernetes API server for secrets of AWS, GCP and Azure, and a listener for pods.
 //!
 //! | module | holds | knows nothing of |
 //! |---|---|---|

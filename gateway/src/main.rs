@@ -24,17 +24,17 @@ use zeroizing_alloc::ZeroAlloc;
 #[global_allocator]
 static MEMORY: ZeroAlloc<System> = ZeroAlloc(System);
 
-/// An aggregated Kubernetes API server that answers one GET with one secret of AWS, GCP or Azure.
+/// Aggregated Kubernetes API server for secrets of AWS, GCP and Azure
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// The configuration, in YAML.
+    /// Configuration file, in YAML
     #[arg(long, value_name = "FILE", env = "SECRET_GATEWAY_CONFIG")]
     config: PathBuf,
-    /// Reads and checks the configuration, and does no more.
+    /// Validate the configuration and exit
     #[arg(long)]
     check: bool,
-    /// What is logged, as tracing's directives have it.
+    /// Log filter, as directives of tracing
     #[arg(long, value_name = "DIRECTIVES", env = "SECRET_GATEWAY_LOG", default_value = "info")]
     log: EnvFilter,
 }
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     match Config::load(&config).map_err(Error::from).and_then(|config| if check { Ok(()) } else { run(config) }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(%error, "the gateway ends");
+            tracing::error!(%error, "exiting");
             ExitCode::FAILURE
         }
     }
@@ -78,8 +78,8 @@ fn raise_open_files(needed: u64) -> Result<(), Error> {
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
     match limit.maximum {
         Some(maximum) if maximum < needed => Err(format!(
-            "the limit of open files is {maximum}, but limits.connections needs {needed}; raise the one or reduce the \
-             other"
+            "limit of open files is {maximum}, but `limits.connections` requires {needed}; raise the limit or lower \
+             `limits.connections`"
         )
         .into()),
         _ => Ok(()),

@@ -1,4 +1,4 @@
-//! What Prometheus sees. Labels are kinds, places of the configuration and outcomes: never names, users or values.
+//! Prometheus metrics. Labels are kinds, configured places and outcomes: never names, users or values.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,23 +21,23 @@ impl EncodeLabelValue for Kind {
     }
 }
 
-/// A kind alone.
+/// Labels: a kind.
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub struct ByKind {
     /// The kind.
     pub kind: Kind,
 }
 
-/// A kind, and what became of a request or a call.
+/// Labels: a kind and an outcome.
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub struct ByOutcome {
     /// The kind.
     pub kind: Kind,
-    /// One of few words.
+    /// One of a fixed set.
     pub outcome: &'static str,
 }
 
-/// A kind, and where its answer came from.
+/// Labels: a kind and the source of the response.
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub struct BySource {
     /// The kind.
@@ -46,7 +46,7 @@ pub struct BySource {
     pub source: &'static str,
 }
 
-/// A place of the configuration.
+/// Labels: a kind and a configured place.
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub struct ByPlace {
     /// The kind.
@@ -55,28 +55,28 @@ pub struct ByPlace {
     pub place: String,
 }
 
-/// A listener.
+/// Labels: a listener.
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub struct ByListener {
     /// `api`, `pods` or `metrics`.
     pub listener: &'static str,
 }
 
-/// Why a caller is not known.
+/// Labels: why a request is unauthenticated.
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub struct ByReason {
-    /// One of few words.
+    /// One of a fixed set.
     pub reason: &'static str,
 }
 
-/// What became of something that has no kind.
+/// Labels: a result.
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub struct ByResult {
-    /// One of few words.
+    /// One of a fixed set.
     pub result: &'static str,
 }
 
-/// From a cached read to the end of the budget.
+/// Histogram buckets from a cached read to the timeout.
 #[derive(Clone, Debug)]
 pub struct Latency;
 
@@ -89,48 +89,48 @@ impl MetricConstructor<Histogram> for Latency {
 /// All metrics.
 pub struct Metrics {
     registry: Registry,
-    /// Reads that were answered.
+    /// Reads answered.
     pub requests: Family<ByOutcome, Counter>,
-    /// How long answers took.
+    /// Duration of reads.
     pub request_seconds: Family<ByKind, Histogram, Latency>,
-    /// Reads that are not answered yet.
+    /// Reads in flight.
     pub in_flight: Family<ByKind, Gauge>,
-    /// Where answers came from.
+    /// Reads by source of the response.
     pub reads: Family<BySource, Counter>,
-    /// How long providers took, retries included.
+    /// Duration of provider calls, including retries.
     pub provider_seconds: Family<ByOutcome, Histogram, Latency>,
-    /// Reads that a provider is asked at the moment.
+    /// Provider calls in flight.
     pub provider_in_flight: Family<ByKind, Gauge>,
-    /// Whether a place counts as down: 0 no, 1 tried again, 2 yes.
+    /// State of the circuit breaker: 0 closed, 1 half-open, 2 open.
     pub breaker: Family<ByPlace, Gauge>,
-    /// Answers that are remembered.
+    /// Cache entries.
     pub cache_entries: Gauge,
-    /// Their weight.
+    /// Size of the cache.
     pub cache_bytes: Gauge<u64, AtomicU64>,
-    /// Answers of SubjectAccessReviews, and those that were remembered.
+    /// SubjectAccessReviews by result.
     pub reviews: Family<ByResult, Counter>,
-    /// Requests whose caller is not known.
+    /// Unauthenticated requests.
     pub unauthenticated: Family<ByReason, Counter>,
-    /// Audit lines that were not written, because standard output was too slow or failed.
+    /// Audit lines lost, because standard output was too slow or failed.
     pub audit_lost: Counter,
-    /// Audit lines that are not written yet.
+    /// Bytes of audit lines waiting to be written.
     pub audit_queued_bytes: Gauge,
-    /// When the server's certificate expires, in seconds since 1970.
+    /// Expiry of the serving certificate, in seconds since 1970.
     pub certificate_expiry: Gauge,
-    /// Idle connections of unverified peers that made room for newcomers.
+    /// Idle connections of unverified peers closed to make room.
     pub evictions: Family<ByListener, Counter>,
-    /// Pulls that were answered.
+    /// Pulls answered.
     pub pulls: Family<ByResult, Counter>,
-    /// How long answers to pods took.
+    /// Duration of pulls.
     pub pull_seconds: Histogram,
-    /// Pulls that are not answered yet.
+    /// Pulls in flight.
     pub pulls_in_flight: Gauge,
-    /// Looks at certificate files and authorities: `unchanged`, `changed`, `failed`.
+    /// Reloads of certificates and authorities: `unchanged`, `changed`, `failed`.
     pub reloads: Family<ByResult, Counter>,
 }
 
 impl Metrics {
-    /// All of them at zero.
+    /// Returns all metrics at zero.
     pub fn new() -> Arc<Self> {
         let mut metrics = Self {
             registry: Registry::with_prefix("secret_gateway"),
@@ -155,56 +155,52 @@ impl Metrics {
             reloads: Family::default(),
         };
         let registry = &mut metrics.registry;
-        registry.register("requests", "Reads that were answered", metrics.requests.clone());
+        registry.register("requests", "Reads answered", metrics.requests.clone());
         registry.register("request_seconds", "Time until a read was answered", metrics.request_seconds.clone());
-        registry.register("in_flight", "Reads that are not answered yet", metrics.in_flight.clone());
-        registry.register("reads", "Where answers came from", metrics.reads.clone());
+        registry.register("in_flight", "Reads in flight", metrics.in_flight.clone());
+        registry.register("reads", "Reads by source of the answer", metrics.reads.clone());
         registry.register(
             "provider_seconds",
-            "Time until a provider answered, retries included",
+            "Time until a provider answered, including retries",
             metrics.provider_seconds.clone(),
         );
-        registry.register(
-            "provider_in_flight",
-            "Reads that a provider is being asked",
-            metrics.provider_in_flight.clone(),
-        );
+        registry.register("provider_in_flight", "Provider calls in flight", metrics.provider_in_flight.clone());
         registry.register(
             "breaker",
-            "Whether a place counts as down: 0 no, 1 tried again, 2 yes",
+            "State of the circuit breaker: 0 closed, 1 half-open, 2 open",
             metrics.breaker.clone(),
         );
-        registry.register("cache_entries", "Answers that are remembered", metrics.cache_entries.clone());
-        registry.register("cache_bytes", "Weight of the answers that are remembered", metrics.cache_bytes.clone());
-        registry.register("access_reviews", "Answers of SubjectAccessReviews", metrics.reviews.clone());
-        registry.register("unauthenticated", "Requests whose caller is not known", metrics.unauthenticated.clone());
-        registry.register("audit_lost", "Audit lines that were not written", metrics.audit_lost.clone());
+        registry.register("cache_entries", "Entries in the cache", metrics.cache_entries.clone());
+        registry.register("cache_bytes", "Size of the cache in bytes", metrics.cache_bytes.clone());
+        registry.register("access_reviews", "SubjectAccessReviews by result", metrics.reviews.clone());
+        registry.register("unauthenticated", "Unauthenticated requests", metrics.unauthenticated.clone());
+        registry.register("audit_lost", "Audit lines lost", metrics.audit_lost.clone());
         registry.register(
             "audit_queued_bytes",
-            "Audit lines that are not written yet",
+            "Bytes of audit lines waiting to be written",
             metrics.audit_queued_bytes.clone(),
         );
         registry.register(
             "certificate_expiry_timestamp_seconds",
-            "When the server's certificate expires, in seconds since 1970",
+            "Expiry of the serving certificate, in seconds since 1970",
             metrics.certificate_expiry.clone(),
         );
         registry.register(
             "connections_evicted",
-            "Idle connections of unverified peers that made room for newcomers",
+            "Idle connections of unverified peers closed to make room",
             metrics.evictions.clone(),
         );
-        registry.register("pulls", "Pulls of pods that were answered", metrics.pulls.clone());
+        registry.register("pulls", "Pulls answered", metrics.pulls.clone());
         registry.register("pull_seconds", "Time until a pull was answered", metrics.pull_seconds.clone());
-        registry.register("pulls_in_flight", "Pulls that are not answered yet", metrics.pulls_in_flight.clone());
-        registry.register("reloads", "Looks at certificates and authorities", metrics.reloads.clone());
+        registry.register("pulls_in_flight", "Pulls in flight", metrics.pulls_in_flight.clone());
+        registry.register("reloads", "Reloads of certificates and authorities by result", metrics.reloads.clone());
         Arc::new(metrics)
     }
 
-    /// In the text format of OpenMetrics.
+    /// Returns the metrics in the text format of OpenMetrics.
     ///
     /// # Errors
-    /// None that a string could have.
+    /// None when writing to a string.
     pub fn encode(&self) -> Result<String, std::fmt::Error> {
         let mut encoded = String::new();
         text::encode(&mut encoded, &self.registry)?;
@@ -212,11 +208,11 @@ impl Metrics {
     }
 }
 
-/// Counts for as long as it lives.
+/// Increments a gauge while it lives.
 pub struct InFlight(Gauge);
 
 impl InFlight {
-    /// One more.
+    /// Increments the gauge of a kind.
     pub fn enter(gauge: &Family<ByKind, Gauge>, kind: Kind) -> Self {
         let gauge = gauge.get_or_create_owned(&ByKind { kind });
         gauge.inc();
@@ -230,7 +226,7 @@ impl Drop for InFlight {
     }
 }
 
-/// What a reload was.
+/// Counts a reload.
 pub fn reloaded<E>(metrics: &Metrics, outcome: &Result<bool, E>) {
     let result = match outcome {
         Ok(true) => "changed",
@@ -240,7 +236,7 @@ pub fn reloaded<E>(metrics: &Metrics, outcome: &Result<bool, E>) {
     metrics.reloads.get_or_create(&ByResult { result }).inc();
 }
 
-/// A number as gauges have it.
+/// Sets a gauge to an unsigned number.
 pub fn set(gauge: &Gauge, number: u64) {
     gauge.inner().store(i64::try_from(number).unwrap_or(i64::MAX), Ordering::Relaxed);
 }

@@ -159,19 +159,19 @@ impl fmt::Display for Name {
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
 pub enum BadName {
     /// No colon.
-    #[error("the name of an {kind} is `<{place}>:<name of the secret>`, with a colon", place = kind.place())]
+    #[error("invalid name of {kind}: expected `<{place}>:<secret name>`", place = kind.place())]
     NoColon {
         /// The kind that was asked for.
         kind: Kind,
     },
     /// What is before the colon.
-    #[error("the part before the colon is no {place}", place = kind.place())]
+    #[error("invalid {place} before the colon", place = kind.place())]
     Place {
         /// The kind that was asked for.
         kind: Kind,
     },
     /// What is behind the colon.
-    #[error("the name of the secret is not one that its provider has: 1 to {longest} characters of {characters}",
+    #[error("invalid secret name: expected 1 to {longest} {characters}",
         longest = kind.longest(), characters = kind.characters())]
     Secret {
         /// The kind that was asked for.
@@ -206,7 +206,7 @@ pub struct Served {
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
 pub enum NotServed {
     /// Its place is not configured.
-    #[error("the gateway does not serve the {what} {place:?}; the operator can name it in providers.{key}")]
+    #[error("{what} {place:?} is not served; add it to providers.{key} of the gateway")]
     Place {
         /// What it is.
         what: &'static str,
@@ -216,7 +216,7 @@ pub enum NotServed {
         key: &'static str,
     },
     /// It begins with none of the prefixes.
-    #[error("the gateway does not serve secrets that are named so; the operator can add to prefixes")]
+    #[error("name matches no served prefix; add one to prefixes of the gateway")]
     Prefix,
 }
 
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_a_place_and_a_secret() {
+    fn names_are_parsed() {
         let (no_colon, place, secret) = (
             |kind| Err(BadName::NoColon { kind }),
             |kind| Err(BadName::Place { kind }),

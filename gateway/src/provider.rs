@@ -50,27 +50,27 @@ impl Value {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Failure {
     /// The provider's own word for "no such secret", or for one without an enabled version.
-    #[error("the provider has no such secret")]
+    #[error("secret not found")]
     NotFound,
     /// What the gateway may not; names the permission that is missing.
-    #[error("the provider does not let the gateway read this secret: {0}")]
+    #[error("access denied by the provider: {0}")]
     Forbidden(String),
     /// The provider throttles, perhaps with the time to wait.
-    #[error("the provider throttles the gateway; try again later")]
+    #[error("throttled by the provider; retry later")]
     Throttled(Option<Duration>),
     /// No connection, an error of the server, or credentials that cannot be had.
-    #[error("the provider cannot be reached: {0}")]
+    #[error("provider unavailable: {0}")]
     Unreachable(String),
     /// No answer in time.
-    #[error("the provider did not answer in time")]
+    #[error("timed out waiting for the provider")]
     Slow,
     /// The provider refuses the name.
-    #[error("the provider refuses the name: {0}")]
+    #[error("name rejected by the provider: {0}")]
     BadName(String),
     /// The secret is being changed, so that it cannot be read for a moment.
-    #[error("the secret is being changed: {0}; try again later")]
+    #[error("secret is being modified: {0}; retry later")]
     Conflict(String),
     /// An answer that the provider's API does not yield.
-    #[error("the provider's answer cannot be used: {0}")]
+    #[error("unexpected response from the provider: {0}")]
     Garbage(String),
 }

@@ -1,6 +1,6 @@
-//! Reads a secret: from memory if it is there and fresh, else from its provider, and once for all who wait for it.
+//! Reads a secret from the cache, or from its provider with one call for all concurrent readers.
 //!
-//! Knows neither HTTP nor who asks. What a provider may cost is the business of `reader::lane`.
+//! Knows neither HTTP nor callers. Timeouts, retries and limits are in `reader::lane`.
 
 mod lane;
 
@@ -18,50 +18,45 @@ use crate::names::{Kind, Name};
 use crate::provider::{Failure, Provider, Value};
 use lane::Lane;
 
-/// What an entry weighs beside its name and value: keys, pointers, the cache's own lists.
+/// Overhead of a cache entry in bytes: keys, pointers, the cache's own lists.
 const OVERHEAD: usize = 512;
 
-/// How often the cache looks for what has expired when nobody reads.
+/// Interval at which expired entries are evicted without reads.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
-/// Why there is no value.
+/// Why a read failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Failed {
-    /// In the provider's words.
+    /// The provider call failed.
     #[error(transparent)]
     Provider(#[from] Failure),
-    /// Too many reads of the provider at once.
-    #[error("too many reads of this provider are under way; try again later")]
+    /// Too many concurrent reads.
+    #[error("too many concurrent reads of this provider; retry later")]
     Busy,
-    /// The place has failed repeatedly.
-    #[error("the {place} has failed repeatedly and is left alone for a moment; try again later")]
-    Down {
-        /// What it is.
-        place: &'static str,
-        /// How long it is left alone.
-        pause: Duration,
-    },
-    /// Nothing is configured for the kind or the place.
-    #[error("no provider is configured for it")]
+    /// The circuit breaker is open.
+    #[error("circuit breaker open after repeated failures; retrying in {0}")]
+    Down(humantime::Duration),
+    /// No provider is configured for the kind or the place.
+    #[error("no provider configured for this name")]
     Unserved,
-    /// A defect of the gateway.
-    #[error("the gateway failed while it read the secret; the operator finds the reason in its log")]
+    /// A bug in the gateway.
+    #[error("internal error; see the gateway's log")]
     Broken,
 }
 
-/// Where an answer came from.
+/// Source of a response.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Source {
-    /// It was remembered.
+    /// The cache.
     Cache,
-    /// Another request had asked the provider already.
+    /// A concurrent request's provider call.
     Shared,
-    /// The provider was asked, or would have been.
+    /// A provider call.
     Provider,
 }
 
 impl Source {
-    /// In one word.
+    /// Returns the name in metrics and audit lines.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Cache => "cache",
@@ -71,15 +66,15 @@ impl Source {
     }
 }
 
-/// An answer.
+/// Result of a read.
 pub struct Read {
     /// The value, or why there is none.
     pub outcome: Result<Arc<Value>, Failed>,
-    /// Where it came from.
+    /// Its source.
     pub source: Source,
 }
 
-/// What is remembered: failures other than "no such secret" are not.
+/// A cache entry. Failures other than "not found" are not cached.
 #[derive(Clone)]
 enum Entry {
     Value(Arc<Value>),
@@ -109,7 +104,7 @@ impl Expiry<Name, Entry> for Lifetime {
     }
 }
 
-/// Reads secrets. Clones are handles to the same one.
+/// Reads secrets. Clones share the cache.
 #[derive(Clone)]
 pub struct Reader {
     cache: Cache<Name, Entry>,
@@ -119,7 +114,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// A reader with nothing in memory.
+    /// Returns a reader with an empty cache.
     pub fn new(config: &Config, providers: HashMap<Kind, Arc<dyn Provider>>, metrics: Arc<Metrics>) -> Self {
         let lanes = |(kind, provider): (Kind, Arc<dyn Provider>)| {
             let lane = |place: &String| {
@@ -132,7 +127,7 @@ impl Reader {
         Self { cache: cache(&config.cache), lanes, metrics }
     }
 
-    /// Reads a secret. If the caller goes away, those who wait for the same secret still get it.
+    /// Reads a secret. Concurrent readers of the same secret share the call, also when the first one is canceled.
     pub async fn read(&self, name: &Name) -> Read {
         let (outcome, source) = match self.cache.get(name).await {
             Some(entry) => (entry.open(), Source::Cache),
@@ -142,7 +137,7 @@ impl Reader {
         Read { outcome, source }
     }
 
-    /// Asks the provider, or waits for who asks already, in a task of its own that outlives the caller.
+    /// Calls the provider or joins a call in flight, in a task that outlives the caller.
     async fn join(&self, name: Name) -> (Result<Arc<Value>, Failed>, Source) {
         let reader = self.clone();
         let task = tokio::spawn(async move {
@@ -155,7 +150,7 @@ impl Reader {
             (outcome.map_err(|failed| Failed::clone(&failed)).and_then(Entry::open), source)
         });
         task.await.unwrap_or_else(|error| {
-            tracing::error!(%error, "a read has panicked");
+            tracing::error!(%error, "read panicked");
             (Err(Failed::Broken), Source::Provider)
         })
     }
@@ -169,7 +164,7 @@ impl Reader {
         }
     }
 
-    /// Drops, and thereby wipes, what has expired, also when nobody reads. Never ends.
+    /// Evicts expired entries, which wipes them, until it is canceled.
     pub async fn keep_house(self) {
         let mut clock = tokio::time::interval(HOUSEKEEPING);
         loop {
@@ -181,7 +176,7 @@ impl Reader {
     }
 }
 
-/// Bounded in bytes by weight, and in entries by the least weight that each has.
+/// Returns a cache bounded in bytes by weight, and in entries by a minimum weight.
 fn cache(config: &config::Cache) -> Cache<Name, Entry> {
     let least = u32::try_from(config.max_bytes / config.max_entries).unwrap_or(u32::MAX);
     let weigh = move |name: &Name, entry: &Entry| {

@@ -1,6 +1,6 @@
-//! The server as a whole: its listeners, what goes on in the background, and how it ends.
+//! The server: listeners, background tasks and shutdown.
 //!
-//! Knows nothing of what is answered.
+//! Knows nothing of requests.
 
 mod listener;
 
@@ -32,48 +32,48 @@ use crate::provider::Provider;
 use crate::reader::Reader;
 use crate::store::Store;
 
-/// How often, and how many times, the front proxy's authority is asked for at the start.
+/// Interval and number of attempts to load the front proxy's authority at startup.
 const START: (Duration, usize) = (Duration::from_secs(2), 15);
 
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It cannot listen.
+    /// An address cannot be listened on.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
-    /// It has no certificate.
+    /// The certificate cannot be loaded.
     #[error(transparent)]
     Tls(#[from] tls::Error),
-    /// It cannot write audit lines.
-    #[error("cannot start a thread for the audit log: {0}")]
+    /// The audit log cannot be started.
+    #[error("cannot start the audit log's thread: {0}")]
     Audit(std::io::Error),
-    /// The policy's settings do not say where secrets are.
+    /// The policy's settings do not name one store.
     #[error(transparent)]
     Settings(#[from] flyte_secrets_policy::settings::Error),
-    /// It does not know the front proxy.
+    /// The front proxy's authority cannot be loaded.
     #[error(transparent)]
     FrontProxy(#[from] front_proxy::Error),
 }
 
-/// What a server is made of.
+/// Parts of a server.
 pub struct Parts {
-    /// What the operator wants.
+    /// The configuration.
     pub config: Config,
-    /// Where values come from.
+    /// Providers by kind.
     pub providers: HashMap<Kind, Arc<dyn Provider>>,
-    /// Whom to ask about callers.
+    /// Client of the API server.
     pub cluster: kube::Client,
-    /// Where it is written who read what.
+    /// Output of the audit log.
     pub audit: Box<dyn Write + Send>,
 }
 
-/// A server that serves.
+/// A running server.
 pub struct Server {
-    /// Where the API is.
+    /// Address of the API.
     pub address: SocketAddr,
-    /// Where pods pull.
+    /// Address of the listener for pods.
     pub pods_address: Option<SocketAddr>,
-    /// Where metrics are, without TLS.
+    /// Address of metrics, without TLS.
     pub metrics_address: Option<SocketAddr>,
     shutdown: crate::config::Shutdown,
     health: Arc<Health>,
@@ -83,17 +83,17 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts to serve.
+    /// Starts a server.
     ///
     /// # Errors
-    /// If it cannot listen, or lacks its certificate or the front proxy's authority.
+    /// An address, the certificate or the front proxy's authority is not available.
     pub async fn start(parts: Parts) -> Result<Self, Error> {
         let Parts { config, providers, cluster, audit } = parts;
         let certificate = Certificate::load(&config.tls)?;
         let tls = Arc::new(certificate.server_config()?);
         let trust = (|| Trust::load(&cluster))
             .retry(ConstantBuilder::default().with_delay(START.0).with_max_times(START.1))
-            .notify(|error, _| tracing::warn!(%error, "the front proxy's authority is not known yet"))
+            .notify(|error, _| tracing::warn!(%error, "cannot load the front proxy's authority; retrying"))
             .await?;
 
         let metrics = Metrics::new();
@@ -173,8 +173,7 @@ impl Server {
         Ok(Self { address, pods_address, metrics_address, shutdown, health, stop, listeners, background })
     }
 
-    /// Says that no more requests are wanted, waits until the cluster has heard it, stops to listen, and waits for
-    /// requests under way.
+    /// Shuts down: fails `/readyz`, waits for the delay, stops listening, and waits for requests in flight.
     pub async fn stop(mut self) {
         self.health.stop();
         tokio::time::sleep(self.shutdown.delay).await;
@@ -200,14 +199,14 @@ async fn refresh_certificate(certificate: Arc<Certificate>, pause: Duration, met
         let outcome = certificate.refresh();
         metrics::reloaded(&metrics, &outcome);
         match outcome {
-            Ok(true) => tracing::info!("the server's certificate has changed"),
+            Ok(true) => tracing::info!("serving certificate reloaded"),
             Ok(false) => {}
-            Err(error) => tracing::error!(%error, "the server keeps its old certificate"),
+            Err(error) => tracing::error!(%error, "cannot reload the serving certificate; keeping the current one"),
         }
     }
 }
 
-/// Watches the ConfigMap, and begins again when nothing was heard for a while: a connection may have died unnoticed.
+/// Watches the ConfigMap, and restarts the watch without events for a while: its connection may be dead.
 async fn follow_authority(gateway: Arc<Gateway>, cluster: kube::Client, silence: Duration) {
     loop {
         let mut watched = pin!(front_proxy::watch(&cluster));
@@ -215,9 +214,11 @@ async fn follow_authority(gateway: Arc<Gateway>, cluster: kube::Client, silence:
             let outcome = seen.and_then(|source| gateway.front_proxy.learn(source));
             metrics::reloaded(&gateway.metrics, &outcome);
             match outcome {
-                Ok(true) => tracing::info!("the front proxy's authority has changed"),
+                Ok(true) => tracing::info!("front proxy's authority reloaded"),
                 Ok(false) => {}
-                Err(error) => tracing::error!(%error, "the front proxy's old authority stays"),
+                Err(error) => {
+                    tracing::error!(%error, "cannot reload the front proxy's authority; keeping the current one")
+                }
             }
         }
     }

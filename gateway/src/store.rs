@@ -27,7 +27,7 @@ pub enum NotFound {
     #[error(transparent)]
     NotServed(#[from] NotServed),
     /// What is stored is no value.
-    #[error("{0} holds {1}; store the secret again")]
+    #[error("invalid value of {0}: {1}; store the secret again")]
     Value(Name, &'static str),
     /// The store could not be read.
     #[error("{1}")]
@@ -127,5 +127,5 @@ pub fn unpack(name: &Name, value: Arc<Value>) -> Result<Arc<Value>, NotFound> {
         }
         _ => value,
     };
-    if value.is_empty() { Err(bad("an empty value")) } else { Ok(value) }
+    if value.is_empty() { Err(bad("value is empty")) } else { Ok(value) }
 }

@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     match pull(&args, &places) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            log(&format!("secrets not pulled: {error}"));
+            log(&format!("cannot pull secrets: {error}"));
             ExitCode::FAILURE
         }
     }

@@ -42,7 +42,7 @@ pub enum Error {
     #[error("invalid value of option --ca: {0}")]
     Authority(&'static str),
     /// The kubelet has not written the token.
-    #[error("cannot read the service account token {}: {error}", path.display())]
+    #[error("cannot read service account token {}: {error}", path.display())]
     Token {
         /// Where it should be.
         path: PathBuf,
@@ -65,10 +65,10 @@ pub enum Error {
         retry_after: Option<Duration>,
     },
     /// The answer ended early.
-    #[error("the answer was cut off: {0}")]
+    #[error("incomplete response: {0}")]
     CutOff(io::Error),
     /// The answer is not what was granted.
-    #[error("unexpected answer of the secret gateway: {0}")]
+    #[error("unexpected response from the secret gateway: {0}")]
     Answer(&'static str),
     /// A secret cannot be a variable.
     #[error("secret {key:?} cannot be a variable: {problem}")]
@@ -79,7 +79,7 @@ pub enum Error {
         problem: env_file::Error,
     },
     /// The startup probe would not learn of it.
-    #[error("cannot mark the pull as done: {0}")]
+    #[error("cannot write the ready marker: {0}")]
     Ready(io::Error),
     /// A volume does not take what was pulled.
     #[error(transparent)]
@@ -136,13 +136,13 @@ impl Gateway {
     pub fn new(grant: &Grant) -> Result<Self, Error> {
         let mut authorities: Vec<Certificate> = Vec::new();
         for item in ureq::tls::parse_pem(grant.ca.as_bytes()) {
-            match item.map_err(|_| Error::Authority("it is not PEM"))? {
+            match item.map_err(|_| Error::Authority("expected PEM"))? {
                 PemItem::Certificate(certificate) => authorities.push(certificate),
                 _ => return Err(Error::Authority("expected certificates only")),
             }
         }
         if authorities.is_empty() {
-            return Err(Error::Authority("it has no certificate"));
+            return Err(Error::Authority("no certificate found"));
         }
         let tls = TlsConfig::builder()
             .root_certs(RootCerts::Specific(Arc::new(authorities)))
@@ -183,7 +183,7 @@ impl Gateway {
         let staged = stage(grant, places, &mut body)?;
         match body.read(&mut [0]) {
             Ok(0) => Ok(staged.commit()?),
-            Ok(_) => Err(Error::Answer("it is longer than its head says")),
+            Ok(_) => Err(Error::Answer("longer than its head says")),
             Err(error) => Err(Error::CutOff(error)),
         }
     }
@@ -197,7 +197,7 @@ fn status(code: u16, after: Option<u64>, body: impl Read) -> Error {
     // One line, whoever answered.
     let line = |text: String| text.replace(|c: char| c.is_control(), " ");
     let retry_after = after.map(|seconds| Duration::from_secs(seconds).min(LONGEST_PAUSE));
-    let message = if message.is_empty() { "the answer is not a Status".to_owned() } else { line(message) };
+    let message = if message.is_empty() { "no Status in the response".to_owned() } else { line(message) };
     Error::Status { code, reason: line(reason), message, retry_after }
 }
 
@@ -205,9 +205,9 @@ fn status(code: u16, after: Option<u64>, body: impl Read) -> Error {
 fn stage(grant: &Grant, places: &Places, body: &mut impl BufRead) -> Result<Staged, Error> {
     let mut line = Vec::new();
     body.take(HEAD_LIMIT as u64).read_until(b'\n', &mut line).map_err(Error::CutOff)?;
-    let head = Head::parse(&line).map_err(|_| Error::Answer("its head is not JSON of the expected shape"))?;
+    let head = Head::parse(&line).map_err(|_| Error::Answer("invalid head"))?;
     if !head.answers(grant) {
-        return Err(Error::Answer("it is for another grant"));
+        return Err(Error::Answer("does not match the grant"));
     }
     let mut staged = Staged::default();
     for file in &head.files {

@@ -20,7 +20,7 @@ pub enum Failure {
     #[error(transparent)]
     Final(#[from] Error),
     /// Patience has ended.
-    #[error("gave up after {}: {last}", format_duration(*patience))]
+    #[error("timed out after {}: {last}", format_duration(*patience))]
     GaveUp {
         /// How long was tried.
         patience: Duration,
@@ -75,7 +75,7 @@ pub fn refresh(
         match run(gateway, grant, places, log) {
             Ok(0) => {}
             Ok(changed) => log(&pulled(grant, changed)),
-            Err(failure) => log(&format!("not refreshed: {failure}")),
+            Err(failure) => log(&format!("cannot refresh secrets: {failure}")),
         }
     }
 }

@@ -21,7 +21,7 @@ pub enum Error {
     #[error(transparent)]
     Write(#[from] NotWritten),
     /// Its contents ended early or could not be read.
-    #[error("the answer was cut off: {0}")]
+    #[error("incomplete response: {0}")]
     Read(#[from] io::Error),
 }
 

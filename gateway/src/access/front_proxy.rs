@@ -1,8 +1,8 @@
-//! Who asks, as the aggregation layer says it: the API server shows a client certificate of the authority in
+//! Authentication by the aggregation layer: the API server presents a client certificate of the authority in
 //! `kube-system/extension-apiserver-authentication`, and names the user in headers. Without the certificate the headers
-//! say nothing.
+//! are ignored.
 //!
-//! The certificate is verified for each connection again whenever the authority changes, and now and then after that.
+//! The certificate of a connection is verified again when the authority changes, and periodically.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,57 +30,57 @@ pub const NAMESPACE: &str = "kube-system";
 /// The ConfigMap's name.
 pub const CONFIG_MAP: &str = "extension-apiserver-authentication";
 
-/// How long the API server may take for the ConfigMap.
+/// Timeout of reading the ConfigMap.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a connection's certificate counts as verified; it may expire while the connection lasts.
+/// Interval between verifications of a connection's certificate, which may expire.
 const VERIFIED_FOR: Duration = Duration::from_secs(60);
 
-/// Why the front proxy's authority is not known.
+/// An error of reading the front proxy's authority.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It cannot be read.
     #[error(
-        "cannot read the ConfigMap {NAMESPACE}/{CONFIG_MAP}; the gateway's service account needs the Role \
-         extension-apiserver-authentication-reader there: {0}"
+        "cannot read ConfigMap {NAMESPACE}/{CONFIG_MAP}: {0}; bind the gateway's service account to the Role \
+         extension-apiserver-authentication-reader"
     )]
     Unreadable(#[from] Box<kube::Error>),
     /// It cannot be watched.
     #[error(
-        "cannot watch the ConfigMap {NAMESPACE}/{CONFIG_MAP}; the gateway's service account needs the Role \
-         extension-apiserver-authentication-reader there: {0}"
+        "cannot watch ConfigMap {NAMESPACE}/{CONFIG_MAP}: {0}; bind the gateway's service account to the Role \
+         extension-apiserver-authentication-reader"
     )]
     Unwatched(#[from] Box<watcher::Error>),
-    /// The API server does not answer.
-    #[error("cannot read the ConfigMap {NAMESPACE}/{CONFIG_MAP}: the API server did not answer in time")]
+    /// The API server did not answer in time.
+    #[error("cannot read ConfigMap {NAMESPACE}/{CONFIG_MAP}: timed out waiting for the API server")]
     Slow,
-    /// It lacks something: the aggregation layer is off.
-    #[error("the ConfigMap {NAMESPACE}/{CONFIG_MAP} has no {0}; the cluster's aggregation layer must be on")]
+    /// A key is missing: the aggregation layer is off.
+    #[error("missing {0} in ConfigMap {NAMESPACE}/{CONFIG_MAP}; enable the cluster's aggregation layer")]
     Missing(&'static str),
-    /// It holds something else.
-    #[error("{0} in the ConfigMap {NAMESPACE}/{CONFIG_MAP} cannot be used: {1}")]
+    /// A value is invalid.
+    #[error("invalid {0} in ConfigMap {NAMESPACE}/{CONFIG_MAP}: {1}")]
     Malformed(&'static str, String),
 }
 
-/// Why a caller is not known.
+/// Why a request is unauthenticated.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Unknown {
     /// The connection has no client certificate.
-    #[error("only the API server's aggregation layer may connect, with its client certificate")]
+    #[error("missing client certificate; only the API server's aggregation layer may connect")]
     NoCertificate,
-    /// It is not of the authority, or not valid now.
-    #[error("the client certificate is not one of the front proxy's authority, or not valid now")]
+    /// The certificate is not issued by the authority, or expired.
+    #[error("invalid client certificate: expired, or not issued by the front proxy's authority")]
     Untrusted,
-    /// It is somebody else's.
-    #[error("the client certificate's common name is none of requestheader-allowed-names")]
+    /// The common name is not allowed.
+    #[error("common name of the client certificate is not in requestheader-allowed-names")]
     NotAllowed,
-    /// The headers name nobody.
-    #[error("the front proxy names no user")]
+    /// The headers name no user.
+    #[error("missing user name in the front proxy's headers")]
     NoUser,
 }
 
 impl Unknown {
-    /// In one word.
+    /// Returns the name in metrics.
     pub const fn word(self) -> &'static str {
         match self {
             Self::NoCertificate => "no_certificate",
@@ -96,20 +96,20 @@ impl Unknown {
 pub struct User {
     /// Its name.
     pub name: String,
-    /// Its unique id, if the proxy says so.
+    /// Its uid, if the proxy sends one.
     pub uid: Option<String>,
     /// Its groups.
     pub groups: Vec<String>,
-    /// What else is known of it.
+    /// Its extra fields.
     pub extra: BTreeMap<String, Vec<String>>,
 }
 
-/// Whom to believe, and where they say it.
+/// The authority, and the headers that name the user.
 #[derive(Debug)]
 pub struct Trust {
     source: BTreeMap<String, String>,
     verifier: Arc<dyn ClientCertVerifier>,
-    /// Any, if there are none.
+    /// Allowed common names; any if empty.
     common_names: Vec<String>,
     user: Vec<HeaderName>,
     uid: Vec<HeaderName>,
@@ -122,7 +122,7 @@ impl Trust {
     /// Reads the ConfigMap.
     ///
     /// # Errors
-    /// If it cannot be read, or does not say whom to believe.
+    /// It cannot be read, or is invalid.
     pub async fn load(cluster: &Client) -> Result<Self, Error> {
         let maps: Api<ConfigMap> = Api::namespaced(cluster.clone(), NAMESPACE);
         let map = timeout(PATIENCE, maps.get(CONFIG_MAP)).await.map_err(|_| Error::Slow)?.map_err(Box::new)?;
@@ -220,7 +220,7 @@ fn list(source: &BTreeMap<String, String>, key: &'static str) -> Result<Vec<Stri
 }
 
 fn headers(source: &BTreeMap<String, String>, key: &'static str) -> Result<Vec<HeaderName>, Error> {
-    let name = |name: &String| name.parse().map_err(|_| Error::Malformed(key, format!("{name:?} is no header")));
+    let name = |name: &String| name.parse().map_err(|_| Error::Malformed(key, format!("invalid header name {name:?}")));
     list(source, key)?.iter().map(name).collect()
 }
 
@@ -312,14 +312,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_config_map_that_does_not_say_whom_to_believe_is_refused() {
-        const MAP: &str = "in the ConfigMap kube-system/extension-apiserver-authentication";
+    fn invalid_config_map_is_rejected() {
+        const MAP: &str = "in ConfigMap kube-system/extension-apiserver-authentication";
         let (ca, user) = ("requestheader-client-ca-file", "requestheader-username-headers");
         let no_pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         let table = [
-            (vec![], "has no requestheader-client-ca-file; the cluster's aggregation layer must be on".to_owned()),
-            (vec![(ca, ""), (user, r#"["X-Remote-User"]"#)], format!("{ca} {MAP} cannot be used")),
-            (vec![(ca, no_pem), (user, r#"["X-Remote-User"]"#)], format!("{ca} {MAP} cannot be used")),
+            (vec![], format!("missing {ca} {MAP}; enable the cluster's aggregation layer")),
+            (vec![(ca, ""), (user, r#"["X-Remote-User"]"#)], format!("invalid {ca} {MAP}: ")),
+            (vec![(ca, no_pem), (user, r#"["X-Remote-User"]"#)], format!("invalid {ca} {MAP}: ")),
         ];
         for (data, wanted) in table {
             let data = data.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_json_and_headers_are_headers() {
+    fn config_map_lists_and_headers_are_parsed() {
         let source = |value: &str| BTreeMap::from([("key".to_owned(), value.to_owned())]);
         assert_eq!(headers(&source(r#"["X-Remote-User", "X-User"]"#), "key").unwrap(), ["x-remote-user", "x-user"]);
         assert_eq!(headers(&source("[]"), "key").unwrap(), Vec::<HeaderName>::new());

@@ -40,22 +40,22 @@ pub enum NotIdentified {
     #[error("missing bearer token")]
     NoToken,
     /// The cluster does not know it, it has expired, or it is for somebody else.
-    #[error("the token is invalid, expired or for another audience")]
+    #[error("invalid token: unknown, expired or for another audience")]
     Token,
     /// A service account's, or a user's.
-    #[error("the token is not bound to a pod")]
+    #[error("token is not bound to a pod; expected a projected service account token")]
     NotOfAPod,
     /// It was deleted, or is another one of the same name.
-    #[error("the token's pod does not exist any more")]
+    #[error("pod of the token not found; it was deleted or replaced")]
     NoPod,
     /// It needs no secrets any more.
-    #[error("the pod has ended or is being deleted")]
+    #[error("pod has completed or is being deleted")]
     Ended,
     /// The policy has granted nothing.
-    #[error("the pod has no init container {name:?} with a grant: {0}", name = grant::CONTAINER)]
+    #[error("no valid grant in init container {name:?}: {0}", name = grant::CONTAINER)]
     NoGrant(String),
     /// The API server says nothing.
-    #[error("the API server could not say which pod this is ({0}); try again later")]
+    #[error("cannot identify the pod: {0}; retry later")]
     Unavailable(&'static str),
 }
 
@@ -109,7 +109,8 @@ impl Identifier {
         bound.node = spec.node_name;
         let mut containers = spec.init_containers.unwrap_or_default().into_iter();
         let ours = containers.find(|container| container.name == grant::CONTAINER);
-        let args = ours.ok_or_else(|| NotIdentified::NoGrant("it is missing".to_owned()))?.args.unwrap_or_default();
+        let args =
+            ours.ok_or_else(|| NotIdentified::NoGrant("container not found".to_owned()))?.args.unwrap_or_default();
         Grant::parse(&args).map_err(|error| NotIdentified::NoGrant(error.to_string()))
     }
 
@@ -127,16 +128,16 @@ impl Identifier {
             Ok(Ok(answer)) => Ok(Some(answer)),
             Ok(Err(KubeError::Api(status))) if status.code == 404 => Ok(None),
             Ok(Err(error)) => {
-                tracing::error!(%error, resource, "the API server does not say which pod asks");
+                tracing::error!(%error, resource, "cannot identify the pod");
                 Err(NotIdentified::Unavailable(match error {
                     KubeError::Api(status) if status.is_forbidden() => {
-                        "the gateway's service account needs create tokenreviews and get pods"
+                        "the gateway's service account must be allowed to create tokenreviews and get pods"
                     }
-                    KubeError::Api(_) => "it answered with an error",
-                    _ => "it cannot be reached",
+                    KubeError::Api(_) => "the API server returned an error",
+                    _ => "the API server is unavailable",
                 }))
             }
-            Err(_) => Err(NotIdentified::Unavailable("it did not answer in time")),
+            Err(_) => Err(NotIdentified::Unavailable("timed out waiting for the API server")),
         }
     }
 }

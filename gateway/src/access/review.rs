@@ -58,13 +58,13 @@ impl Question {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Refusal {
     /// The cluster says no, perhaps with a reason.
-    #[error("the cluster does not allow it (reason: {reason:?})")]
+    #[error("denied by the cluster (reason: {reason:?})")]
     Denied {
         /// The authorizer's words.
         reason: String,
     },
     /// The cluster says nothing.
-    #[error("the API server could not say whether this is allowed ({0}); try again later")]
+    #[error("cannot check access: {0}; retry later")]
     Unavailable(&'static str),
 }
 
@@ -135,23 +135,22 @@ impl Reviewer {
             Ok(Ok(review)) => {
                 let status = review.status.unwrap_or_default();
                 if let Some(error) = status.evaluation_error {
-                    tracing::warn!(error, "a SubjectAccessReview was evaluated with errors");
+                    tracing::warn!(error, "SubjectAccessReview evaluated with errors");
                 }
                 let reason = status.reason.unwrap_or_default();
                 Ok(if status.allowed { Answer::Allowed } else { Answer::Denied(reason) })
             }
             Ok(Err(error)) => {
-                tracing::error!(%error, "a SubjectAccessReview has failed");
+                tracing::error!(%error, "cannot create SubjectAccessReview");
                 Err(Refusal::Unavailable(match error {
                     kube::Error::Api(status) if status.is_forbidden() => {
-                        "the gateway may not create subjectaccessreviews: grant its service account \
-                         create on them"
+                        "the gateway's service account must be allowed to create subjectaccessreviews"
                     }
-                    kube::Error::Api(_) => "it answered with an error",
-                    _ => "it cannot be reached",
+                    kube::Error::Api(_) => "the API server returned an error",
+                    _ => "the API server is unavailable",
                 }))
             }
-            Err(_) => Err(Refusal::Unavailable("it did not answer in time")),
+            Err(_) => Err(Refusal::Unavailable("timed out waiting for the API server")),
         };
         let result = match &answer {
             Ok(Answer::Allowed) => "allowed",

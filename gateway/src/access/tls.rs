@@ -21,13 +21,13 @@ use crate::config;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be read.
-    #[error("cannot read the certificate or key {0}: {1}")]
+    #[error("cannot read certificate or key {0}: {1}")]
     Unreadable(std::path::PathBuf, std::io::Error),
     /// A file holds no PEM of the right kind.
-    #[error("{0} does not hold what it should in PEM: {1}")]
+    #[error("invalid certificate or key {0}: expected PEM: {1}")]
     Malformed(std::path::PathBuf, pem::Error),
     /// They do not fit.
-    #[error("the server's certificate and key cannot be used: {0}")]
+    #[error("invalid serving certificate: {0}")]
     Unusable(#[from] rustls::Error),
 }
 

@@ -145,6 +145,5 @@ async fn not_found(State(gateway): State<Arc<Gateway>>, request: Parts) -> Statu
 }
 
 async fn method_not_allowed(State(gateway): State<Arc<Gateway>>, request: Parts) -> Status {
-    let status = |_| Status::method_not_allowed(format!("{} is not supported here", request.method));
-    gateway.authenticate(&request).map_or_else(|status| *status, status)
+    gateway.authenticate(&request).map_or_else(|status| *status, |_| Status::method_not_allowed())
 }

@@ -5,12 +5,11 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -22,7 +21,9 @@ use flyte_secrets_policy::settings::Tenancy;
 use flyte_secrets_policy::tenancy::{self, Origin};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::task::JoinSet;
+use zeroize::Zeroizing;
 
+use super::resource::{LEAD, Wiped};
 use super::status::Status;
 use super::{Health, health};
 use crate::access::pods::{Bound, Identifier, NotIdentified};
@@ -55,9 +56,7 @@ pub fn router(pulls: Arc<Pulls>, health: Arc<Health>) -> Router {
         .with_state(pulls)
         .merge(health::router(health))
         .fallback(|| async { Status::no_such_path() })
-        .method_not_allowed_fallback(|request: Parts| async move {
-            Status::method_not_allowed(format!("{} is not supported here", request.method))
-        })
+        .method_not_allowed_fallback(|| async { Status::method_not_allowed() })
 }
 
 /// What is known of a pull so far. At its end it is counted, and its audit line is written: also if the pod leaves before.
@@ -86,24 +85,9 @@ impl Drop for Trail<'_> {
         pulls.metrics.pulls_in_flight.dec();
         pulls.metrics.pulls.get_or_create(&ByResult { result: outcome }).inc();
         pulls.metrics.pull_seconds.observe(duration.as_secs_f64());
-        let unlogged = match self.pod {
-            Some(_) => 0,
-            None => match pulls.audit.sample() {
-                Some(unlogged) => unlogged,
-                None => return,
-            },
-        };
-        pulls.audit.write(&audit::Pull {
-            time: SystemTime::now(),
-            audit: "pull",
-            pod: self.pod.as_ref(),
-            scope: self.scope.as_deref(),
-            names: &self.names,
-            duration,
-            outcome,
-            code,
-            unlogged,
-        });
+        let pod = self.pod.as_ref();
+        let fields = audit::Pull { pod, scope: self.scope.as_deref(), names: &self.names };
+        pulls.audit.pull(&fields, audit::Outcome { word: outcome, code, duration, authenticated: pod.is_some() });
     }
 }
 
@@ -132,15 +116,14 @@ async fn answer(trail: &mut Trail<'_>, pulls: &Arc<Pulls>, headers: &HeaderMap) 
     let lengths = |values: &[Arc<Value>]| values.iter().map(|value| value.len() as u64).collect::<Vec<_>>();
     let head = Head::new(&grant, lengths(&files), lengths(&variables));
     let line = head.to_line().map_err(|_| Box::new(Status::broken()))?;
-    let values = files.into_iter().chain(variables).map(|value| Bytes::from_owner(Shared(value)));
-    let body = Chunks::new(std::iter::once(Bytes::from(line)).chain(values));
-    if body.left > pulls.config.max_bytes {
-        let limit = pulls.config.max_bytes;
+    let values: Vec<_> = files.into_iter().chain(variables).collect();
+    let (bytes, limit) = (values.iter().map(|value| value.len() as u64).sum::<u64>(), pulls.config.max_bytes);
+    if bytes > limit {
         return Err(Box::new(Status::too_much(format!(
             "the pod's secrets exceed the limit of {limit} bytes for each pull"
         ))));
     }
-    let mut response = Body::new(body).into_response();
+    let mut response = Body::new(Chunks::new(&line, values)).into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
@@ -245,11 +228,25 @@ struct Chunks {
     left: u64,
 }
 
+/// The longest body that goes out as one piece, which is one frame of HTTP/2.
+const ONE_FRAME: usize = 16 << 10;
+
 impl Chunks {
-    fn new(pieces: impl Iterator<Item = Bytes>) -> Self {
-        let pieces: VecDeque<_> = pieces.filter(|piece| !piece.is_empty()).collect();
-        let left = pieces.iter().map(|piece| piece.len() as u64).sum();
-        Self { pieces, left }
+    /// A head and values. The head is long enough to be what HTTP/2 keeps of a frame, as [`LEAD`] says, and a body that is not
+    /// too long is one frame.
+    fn new(line: &str, values: Vec<Arc<Value>>) -> Self {
+        let head = format!("{line:>LEAD$}");
+        let length = head.len() + values.iter().map(|value| value.len()).sum::<usize>();
+        let pieces = if length <= ONE_FRAME {
+            let mut whole = Zeroizing::new(Vec::with_capacity(length));
+            whole.extend_from_slice(head.as_bytes());
+            values.iter().for_each(|value| whole.extend_from_slice(value.bytes()));
+            [Bytes::from_owner(Wiped(whole))].into()
+        } else {
+            let values = values.into_iter().map(|value| Bytes::from_owner(Shared(value)));
+            std::iter::once(Bytes::from(head)).chain(values).filter(|piece| !piece.is_empty()).collect()
+        };
+        Self { pieces, left: length as u64 }
     }
 }
 

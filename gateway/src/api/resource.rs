@@ -1,7 +1,7 @@
 //! Reading an object: who asks, what they may, whether it is served, and only then the reader.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use axum::Json;
 use axum::body::Body;
@@ -128,16 +128,7 @@ impl Drop for Trail<'_> {
         gateway.metrics.requests.get_or_create(&ByOutcome { kind, outcome }).inc();
         gateway.metrics.request_seconds.get_or_create(&ByKind { kind }).observe(duration.as_secs_f64());
         let user = self.user.as_ref();
-        let unlogged = match user {
-            Some(_) => 0,
-            None => match gateway.audit.sample() {
-                Some(unlogged) => unlogged,
-                None => return,
-            },
-        };
-        gateway.audit.write(&audit::Line {
-            time: SystemTime::now(),
-            audit: "read",
+        let fields = audit::Read {
             user: user.map(|user| user.name.as_str()),
             groups: user.map_or(&[], |user| &user.groups),
             kind,
@@ -145,11 +136,8 @@ impl Drop for Trail<'_> {
             place: self.name.as_ref().map(|name| name.place.as_str()),
             source: source.map(Source::word),
             cached: source.is_some_and(|source| source != Source::Provider),
-            duration,
-            outcome,
-            code,
-            unlogged,
-        });
+        };
+        gateway.audit.read(&fields, audit::Outcome { word: outcome, code, duration, authenticated: user.is_some() });
     }
 }
 
@@ -242,7 +230,7 @@ fn cut(name: &str) -> &str {
 
 /// Objects begin with so many spaces. HTTP/2 (h2's `CHAIN_THRESHOLD`) copies the first bytes of a body into a buffer that
 /// it keeps, unwiped, for as long as the connection lasts, and sends the rest from where it is.
-const LEAD: usize = 256;
+pub(super) const LEAD: usize = 256;
 
 /// An object as it is answered.
 #[derive(Serialize)]
@@ -289,7 +277,8 @@ fn render(kind: Kind, name: &str, value: &Value) -> serde_json::Result<Response>
     Ok(response)
 }
 
-struct Wiped(Zeroizing<Vec<u8>>);
+/// Bytes that are wiped once they are sent.
+pub(super) struct Wiped(pub(super) Zeroizing<Vec<u8>>);
 
 impl AsRef<[u8]> for Wiped {
     fn as_ref(&self) -> &[u8] {

@@ -144,7 +144,7 @@ impl Status {
     }
 
     pub(super) fn too_many_pulls() -> Self {
-        let message = "too many pulls of this namespace are under way; try again later";
+        let message = "too many concurrent pulls in this namespace; retry later";
         Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message).retry_after(SHORT)
     }
 
@@ -164,22 +164,23 @@ impl Status {
         Self::new(StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource")
     }
 
-    pub(super) fn method_not_allowed(message: String) -> Self {
+    pub(super) fn method_not_allowed() -> Self {
+        let message = "the server does not allow this method on the requested resource";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message)
     }
 
     pub(super) fn bad_path() -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "BadRequest", "the path is not UTF-8")
+        Self::new(StatusCode::BAD_REQUEST, "BadRequest", "invalid path: expected UTF-8")
     }
 
     /// As apimachinery's `NewMethodNotSupported` puts it.
     pub(super) fn not_supported(kind: Kind, verb: &str) -> Self {
         let message = format!("{verb} is not supported on resources of kind \"{}.{GROUP}\"", kind.plural());
-        Self::method_not_allowed(message).of(kind, None)
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message).of(kind, None)
     }
 
     pub(super) fn too_long_a_head(kind: Kind, name: &str, longest: usize) -> Self {
-        let message = format!("the headers take more than {longest} bytes; the user has too many groups");
+        let message = format!("request headers exceed the limit of {longest} bytes; the user has too many groups");
         Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "RequestHeaderFieldsTooLarge", message)
             .of(kind, Some(name))
     }
@@ -235,7 +236,7 @@ impl Status {
             Failed::Provider(Failure::Slow) => new(StatusCode::GATEWAY_TIMEOUT, "Timeout"),
             Failed::Provider(Failure::BadName(_)) => new(StatusCode::BAD_REQUEST, "BadRequest"),
             Failed::Provider(Failure::Unreachable(_) | Failure::Garbage(_)) => unavailable(),
-            Failed::Down { pause, .. } => unavailable().retry_after(*pause),
+            Failed::Down(pause) => unavailable().retry_after(**pause),
             Failed::Broken => new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
         }
     }

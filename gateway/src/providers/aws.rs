@@ -98,7 +98,7 @@ fn value(output: GetSecretValueOutput) -> Answer {
         (Some(text), None) => Ok(Value::Text(SecretString::from(text))),
         (Some(text), _) if !text.is_empty() => Ok(Value::Text(SecretString::from(text))),
         (_, Some(bytes)) => Ok(Value::Binary(SecretSlice::from(bytes.into_inner()))),
-        (None, None) => Err(Failure::Garbage("it has neither SecretString nor SecretBinary".to_owned())),
+        (None, None) => Err(Failure::Garbage("neither SecretString nor SecretBinary".to_owned())),
     }
 }
 
@@ -119,20 +119,22 @@ fn is_of_credentials(error: &SdkError<GetSecretValueError, HttpResponse>) -> boo
 }
 
 /// What Secrets Manager says in its own words.
-fn refused(error: &GetSecretValueError, raw: &HttpResponse) -> Failure {
+pub(super) fn refused(error: &GetSecretValueError, raw: &HttpResponse) -> Failure {
     let status = raw.status().as_u16();
     let code = error.code().unwrap_or_default();
     let said = || code_or_status(error.code(), status);
     match code {
         "ResourceNotFoundException" => Failure::NotFound,
         "InvalidRequestException" => Failure::Forbidden(
-            "it is marked for deletion; restore it (secretsmanager:RestoreSecret) or delete it without recovery"
+            "secret is marked for deletion; restore it (secretsmanager:RestoreSecret) or delete it without recovery"
                 .to_owned(),
         ),
         "DecryptionFailure" => decrypt(),
         // The word for a missing kms:Decrypt is the same; its message is "Access to KMS is not allowed".
         "AccessDeniedException" if error.message().is_some_and(|message| message.contains("KMS")) => decrypt(),
-        "AccessDeniedException" => Failure::Forbidden("its role needs secretsmanager:GetSecretValue on it".to_owned()),
+        "AccessDeniedException" => {
+            Failure::Forbidden("grant the gateway's role secretsmanager:GetSecretValue on the secret".to_owned())
+        }
         "ValidationException" | "InvalidParameterException" => Failure::BadName(said()),
         "ThrottlingException" | "Throttling" | "TooManyRequestsException" | "RequestLimitExceeded" => {
             Failure::Throttled(retry_after(raw.headers().get("retry-after")))
@@ -150,17 +152,17 @@ fn refused(error: &GetSecretValueError, raw: &HttpResponse) -> Failure {
         _ => match status {
             429 => Failure::Throttled(retry_after(raw.headers().get("retry-after"))),
             ..300 => undecodable(raw),
-            500.. => Failure::Unreachable(format!("it answers {}", said())),
-            _ => Failure::Garbage(format!("with {} it has no error that GetSecretValue documents", said())),
+            500.. => Failure::Unreachable(said()),
+            _ => Failure::Garbage(format!("undocumented error {} of GetSecretValue", said())),
         },
     }
 }
 
 fn undecodable(raw: &HttpResponse) -> Failure {
     let status = code_or_status(None, raw.status().as_u16());
-    Failure::Garbage(format!("with {status} it has no answer of GetSecretValue"))
+    Failure::Garbage(format!("{status}, not a response of GetSecretValue"))
 }
 
 fn decrypt() -> Failure {
-    Failure::Forbidden("its role needs kms:Decrypt on the key of the secret, and the key must be enabled".to_owned())
+    Failure::Forbidden("grant the gateway's role kms:Decrypt on the secret's key, which must be enabled".to_owned())
 }

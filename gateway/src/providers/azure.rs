@@ -111,7 +111,7 @@ impl Provider for KeyVault {
             let answer = client.get_secret(&name, None).await.and_then(azure_core::http::Response::into_model);
             match answer.map_err(|error| failure(&error))?.value {
                 Some(text) => Ok(Value::Text(SecretString::from(text))),
-                None => Err(Failure::Garbage("it has no value".to_owned())),
+                None => Err(Failure::Garbage("missing value".to_owned())),
             }
         })
     }
@@ -121,7 +121,7 @@ impl Provider for KeyVault {
 fn secure(endpoint: Url) -> Result<Url, Error> {
     match endpoint.scheme() {
         "https" => Ok(endpoint),
-        _ => Err(Error::Setup { provider: "Azure", problem: format!("its endpoint {endpoint} must have https") }),
+        _ => Err(Error::Setup { provider: "Azure", problem: format!("endpoint {endpoint} must use https") }),
     }
 }
 
@@ -137,7 +137,7 @@ fn http_client(ca_file: Option<&Path>) -> Result<reqwest::Client, Error> {
         let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
         let authorities = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| unusable(problem(&error)))?;
         if authorities.is_empty() {
-            return Err(unusable("it holds no certificate in PEM".to_owned()));
+            return Err(unusable("expected certificates in PEM".to_owned()));
         }
         builder = builder.tls_certs_merge(authorities);
     }
@@ -195,10 +195,10 @@ fn failure(error: &azure_core::Error) -> Failure {
     match error.kind() {
         ErrorKind::HttpResponse { status, raw_response, .. } => refused(u16::from(*status), raw_response.as_deref()),
         ErrorKind::Credential => no_credentials(&problem(error)),
-        ErrorKind::DataConversion => Failure::Garbage("it is no answer of Key Vault".to_owned()),
+        ErrorKind::DataConversion => Failure::Garbage("not a response of Key Vault".to_owned()),
         // What the SDK itself refuses: a challenge.
         ErrorKind::Other => {
-            Failure::Garbage("its challenge is for another resource than the vault's; nothing was sent".to_owned())
+            Failure::Garbage("challenge for another resource than the vault; no token was sent".to_owned())
         }
         _ if is_timeout(error) => Failure::Slow,
         _ => Failure::Unreachable(problem(error)),
@@ -229,29 +229,29 @@ struct InnerCode {
 }
 
 /// What Key Vault says in its own words.
-fn refused(status: u16, raw: Option<&RawResponse>) -> Failure {
+pub(super) fn refused(status: u16, raw: Option<&RawResponse>) -> Failure {
     let error = raw.and_then(|raw| serde_json::from_slice::<Refusal>(raw.body()).ok()).unwrap_or_default().error;
     let said = || code_or_status(Some(&error.code), status);
     let inner = error.innererror.as_ref().map_or("", |inner| &inner.code);
     match (status, error.code.as_str(), inner) {
         (404, "SecretNotFound", _) => Failure::NotFound,
         (403, _, "SecretDisabled") => {
-            Failure::Forbidden("it is disabled; enable it, add a version, or delete it".to_owned())
+            Failure::Forbidden("secret is disabled; enable it, add a version, or delete it".to_owned())
         }
         (403, _, "ForbiddenByFirewall" | "ForbiddenByConnection") => {
-            Failure::Forbidden("the vault's network rules do not let the gateway in".to_owned())
+            Failure::Forbidden("the vault's network rules deny access; allow the gateway".to_owned())
         }
         (403, ..) => Failure::Forbidden(
-            "its identity needs the role \"Key Vault Secrets User\" on the vault, or the permission get in its access \
-             policies"
+            "grant the gateway's identity the role \"Key Vault Secrets User\" on the vault, or permission get in its \
+             access policies"
                 .to_owned(),
         ),
         (401, ..) => credentials_refused(&said()),
         (429, ..) => Failure::Throttled(retry_after(raw.and_then(|raw| raw.headers().get_optional_str(&RETRY_AFTER)))),
         (400, "BadParameter", _) => Failure::BadName(said()),
         // It is being deleted or recovered.
-        (409, ..) => Failure::Conflict(format!("the vault answers {}", said())),
-        (500.., ..) => Failure::Unreachable(format!("it answers {}", said())),
-        _ => Failure::Garbage(format!("with {} it has no error that Key Vault documents", said())),
+        (409, ..) => Failure::Conflict(said()),
+        (500.., ..) => Failure::Unreachable(said()),
+        _ => Failure::Garbage(format!("undocumented error {} of Key Vault", said())),
     }
 }

@@ -130,32 +130,28 @@ fn is_lasting(error: &SdkError) -> bool {
 
 fn value(answer: AccessSecretVersionResponse) -> Answer {
     let garbage = |problem: &str| Err(Failure::Garbage(problem.to_owned()));
-    let Some(payload) = answer.payload else { return garbage("it has no payload") };
+    let Some(payload) = answer.payload else { return garbage("missing payload") };
     match payload.data_crc32c {
         // Secret Manager has one for each version, whether or not its writer gave one.
-        None => garbage("its payload has no CRC32C"),
-        Some(sum) if sum != i64::from(crc32c::crc32c(&payload.data)) => {
-            garbage("its payload is not what its CRC32C says; it was damaged on the way")
-        }
+        None => garbage("missing CRC32C of the payload"),
+        Some(sum) if sum != i64::from(crc32c::crc32c(&payload.data)) => garbage("payload does not match its CRC32C"),
         // The buffer has no other owner: this moves it.
         Some(_) => Ok(text_or_binary(payload.data.into())),
     }
 }
 
-fn failure(error: &SdkError) -> Failure {
+pub(super) fn failure(error: &SdkError) -> Failure {
     if let Some(status) = error.status() {
         return refused(status, error);
     }
     match error.http_status_code() {
         _ if error.is_authentication() => no_credentials(&of_credentials(error)),
         _ if error.is_timeout() => Failure::Slow,
-        _ if error.is_deserialization() => Failure::Garbage("it is no answer of AccessSecretVersion".to_owned()),
+        _ if error.is_deserialization() => Failure::Garbage("not a response of AccessSecretVersion".to_owned()),
         Some(401) => credentials_refused(&code_or_status(None, 401)),
         Some(429) => Failure::Throttled(wait(None, error)),
-        Some(status @ 500..) => Failure::Unreachable(format!("it answers {}", code_or_status(None, status))),
-        Some(status) => {
-            Failure::Garbage(format!("with {} it has no error of Secret Manager", code_or_status(None, status)))
-        }
+        Some(status @ 500..) => Failure::Unreachable(code_or_status(None, status)),
+        Some(status) => Failure::Garbage(format!("undocumented {} of Secret Manager", code_or_status(None, status))),
         None => Failure::Unreachable(problem(error)),
     }
 }
@@ -163,8 +159,7 @@ fn failure(error: &SdkError) -> Failure {
 /// What became of the request for a token. The SDK's own text quotes the answer.
 fn of_credentials(error: &SdkError) -> String {
     let status = causes(error).skip(1).find_map(|cause| cause.downcast_ref::<SdkError>()?.http_status_code());
-    status
-        .map_or_else(|| problem(error), |status| format!("whoever gives them answers {}", code_or_status(None, status)))
+    status.map_or_else(|| problem(error), |status| format!("{} from the token endpoint", code_or_status(None, status)))
 }
 
 /// What Secret Manager says in its own words.
@@ -173,22 +168,22 @@ fn refused(status: &Status, error: &SdkError) -> Failure {
     match status.code {
         Code::NotFound => Failure::NotFound,
         Code::FailedPrecondition => Failure::Forbidden(
-            "its latest version is disabled or destroyed; enable it, add a version, or delete the secret".to_owned(),
+            "version is disabled or destroyed; enable it, add a version, or delete the secret".to_owned(),
         ),
         Code::PermissionDenied if has_reason(status, "SERVICE_DISABLED") => {
-            Failure::Forbidden("the project needs the API secretmanager.googleapis.com enabled".to_owned())
+            Failure::Forbidden("enable API secretmanager.googleapis.com in the project".to_owned())
         }
         Code::PermissionDenied => Failure::Forbidden(
-            "its service account needs roles/secretmanager.secretAccessor (secretmanager.versions.access) on it"
+            "grant the gateway's service account roles/secretmanager.secretAccessor (secretmanager.versions.access)"
                 .to_owned(),
         ),
         Code::ResourceExhausted => Failure::Throttled(wait(Some(status), error)),
         Code::DeadlineExceeded => Failure::Slow,
         Code::InvalidArgument => Failure::BadName(said.to_owned()),
         Code::Unauthenticated => credentials_refused(said),
-        Code::Aborted => Failure::Conflict(format!("Secret Manager answers {said}")),
-        Code::Unavailable | Code::Internal | Code::Unknown => Failure::Unreachable(format!("it answers {said}")),
-        _ => Failure::Garbage(format!("with {said} it has no error of AccessSecretVersion")),
+        Code::Aborted => Failure::Conflict(said.to_owned()),
+        Code::Unavailable | Code::Internal | Code::Unknown => Failure::Unreachable(said.to_owned()),
+        _ => Failure::Garbage(format!("undocumented error {said} of AccessSecretVersion")),
     }
 }
 

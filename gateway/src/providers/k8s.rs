@@ -39,16 +39,16 @@ async fn get(secrets: Api<Secret>, namespace: String, name: String) -> Answer {
     let secret = secrets.get(&object).await.map_err(|error| match error {
         KubeError::Api(status) => match status.code {
             404 => Failure::NotFound,
-            401 | 403 => Failure::Forbidden(format!("get secrets in namespace {namespace}")),
+            401 | 403 => Failure::Forbidden(format!(
+                "allow the gateway's service account to get secrets in namespace {namespace}"
+            )),
             429 => Failure::Throttled(None),
-            code => Failure::Unreachable(format!("the API server answers with status {code}")),
+            code => Failure::Unreachable(format!("the API server returned status {code}")),
         },
-        _ => Failure::Unreachable("no answer of the API server".to_owned()),
+        _ => Failure::Unreachable("the API server is unavailable".to_owned()),
     })?;
     match secret.data.unwrap_or_default().remove(&name) {
         Some(value) => Ok(Value::Binary(value.0.into())),
-        None => {
-            Err(Failure::Garbage(format!("Secret {namespace}/{object} has no value under {name:?}; store it there")))
-        }
+        None => Err(Failure::Garbage(format!("missing key {name:?} in Secret {namespace}/{object}"))),
     }
 }

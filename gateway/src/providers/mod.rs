@@ -23,6 +23,8 @@ use crate::provider::{BoxFuture, Failure, Provider, Value};
 
 pub mod aws;
 pub mod azure;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod gcp;
 pub mod k8s;
 
@@ -39,7 +41,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A URL that is none.
-    #[error("the endpoint {endpoint} of {provider} is no URL with http or https and a host")]
+    #[error("invalid endpoint {endpoint} of {provider}: expected an http or https URL")]
     Endpoint {
         /// AWS, GCP or Azure.
         provider: &'static str,
@@ -48,12 +50,12 @@ pub enum Error {
     },
     /// Azure: no Workload Identity in the environment.
     #[error(
-        "the environment has no {0}: give the service account of the gateway an identity (annotation \
-         azure.workload.identity/client-id) and its pod the label azure.workload.identity/use: \"true\""
+        "missing environment variable {0}; set annotation azure.workload.identity/client-id of the gateway's service \
+         account and label azure.workload.identity/use: \"true\" of its pod"
     )]
     NoIdentity(&'static str),
     /// Azure: authorities that cannot be used.
-    #[error("providers.azure.caFile {path} cannot be used: {problem}")]
+    #[error("invalid `providers.azure.caFile` {path}: {problem}")]
     Authorities {
         /// The file.
         path: PathBuf,
@@ -61,7 +63,7 @@ pub enum Error {
         problem: String,
     },
     /// An SDK cannot be set up.
-    #[error("{provider} cannot be used: {problem}")]
+    #[error("cannot set up {provider}: {problem}")]
     Setup {
         /// AWS, GCP or Azure.
         provider: &'static str,
@@ -102,7 +104,7 @@ fn refuse<'a>(failure: Failure) -> BoxFuture<'a, Answer> {
 
 /// A place that the configuration does not name.
 fn not_served(place: &str) -> Failure {
-    Failure::Forbidden(format!("the gateway's configuration does not name {place}"))
+    Failure::Forbidden(format!("{place} is not configured in the gateway"))
 }
 
 /// Whether a name is one that the provider would store.
@@ -111,7 +113,7 @@ fn check(name: &str, longest: usize, others: &'static str) -> Result<(), Failure
     if (1..=longest).contains(&name.len()) && name.bytes().all(known) {
         Ok(())
     } else {
-        Err(Failure::BadName(format!("a name is 1 to {longest} letters, digits and {others}")))
+        Err(Failure::BadName(format!("expected 1 to {longest} letters, digits and {others}")))
     }
 }
 
@@ -142,11 +144,11 @@ fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (
 fn problem(error: &(dyn StdError + 'static)) -> String {
     const LONGEST: usize = 300;
     if causes(error).any(is_cut) {
-        return "the connection broke off before the whole answer had come".to_owned();
+        return "connection closed before the response was complete".to_owned();
     }
     match causes(error).last() {
         // It quotes what it could not read, which may be a token.
-        Some(root) if root.is::<serde_json::Error>() => "an answer cannot be read".to_owned(),
+        Some(root) if root.is::<serde_json::Error>() => "invalid JSON in the response".to_owned(),
         root => root
             .map(ToString::to_string)
             .unwrap_or_default()
@@ -175,15 +177,14 @@ fn code_or_status(code: Option<&str>, status: u16) -> String {
 /// The gateway's own credentials are refused.
 fn credentials_refused(code: &str) -> Failure {
     Failure::Unreachable(format!(
-        "it refuses the gateway's credentials: {code}; the operator must check the identity of the gateway's service \
-         account and the clock of its node"
+        "credentials rejected: {code}; check the identity of the gateway's service account and the clock of its node"
     ))
 }
 
 /// The gateway has no credentials.
 fn no_credentials(problem: &str) -> Failure {
     Failure::Unreachable(format!(
-        "the gateway gets no credentials: {problem}; the operator must check the identity of its service account"
+        "cannot get credentials: {problem}; check the identity of the gateway's service account"
     ))
 }
 
@@ -200,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_code_stays_within_its_alphabet() {
+    fn codes_are_alphanumeric() {
         assert_eq!(code_or_status(Some("ThrottlingException"), 400), "ThrottlingException (status 400)");
         for other in [None, Some(""), Some("the value is hunter2"), Some("a\nb")] {
             assert_eq!(code_or_status(other, 502), "status 502");
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_seconds_up_to_a_minute_or_nothing() {
+    fn retry_after_is_at_most_a_minute() {
         let table = [
             (Some(" 7 "), Some(7)),
             (Some("61"), Some(60)),
@@ -226,8 +227,8 @@ mod tests {
     }
 
     #[test]
-    fn names_are_checked_to_the_last_character() {
-        let bad = |longest| Failure::BadName(format!("a name is 1 to {longest} letters, digits and _-"));
+    fn names_are_checked() {
+        let bad = |longest| Failure::BadName(format!("expected 1 to {longest} letters, digits and _-"));
         assert_eq!(check("u__org__o-1", 255, "_-"), Ok(()));
         for name in ["", "a/b", "a b", "a:b", "ä", "a\n", "..", "toolong"] {
             assert_eq!(check(name, 6, "_-"), Err(bad(6)), "{name:?}");

@@ -1,5 +1,5 @@
-//! The way to one place of a provider: how many may be on it, how long each may take, what is tried again, and when it is
-//! left alone. What hangs in one place takes nothing from another.
+//! Calls to one region, project, vault or namespace: concurrency, timeout, retries and circuit breaker. One that hangs does
+//! not block another.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::metrics::{ByOutcome, ByPlace, InFlight, Metrics};
 use crate::names::Kind;
 use crate::provider::{Failure, Provider, Value};
 
-/// The first pause before a provider is asked again, and the longest.
+/// First and longest backoff between retries.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(200));
 
 type Breaker = StateMachine<ConsecutiveFailures<backoff::Constant>, Light>;
@@ -28,16 +28,16 @@ pub(super) struct Lane {
     provider: Arc<dyn Provider>,
     budget: Duration,
     retries: ExponentialBuilder,
-    /// Those who are asking or wait for their turn.
+    /// Permits of calls in flight and of waiting reads.
     entrance: Arc<Semaphore>,
-    /// Those who are asking.
+    /// Permits of calls in flight.
     turns: Arc<Semaphore>,
     pause: Duration,
     breaker: Breaker,
     metrics: Arc<Metrics>,
 }
 
-/// The right to ask, until all calls that it was used for have ended.
+/// A permit, held until all calls made with it have ended.
 struct Turn(#[expect(dead_code, reason = "held")] [OwnedSemaphorePermit; 2]);
 
 impl Lane {
@@ -69,7 +69,7 @@ impl Lane {
         }
     }
 
-    /// Asks the provider within the budget.
+    /// Calls the provider within the timeout.
     pub(super) async fn fetch(&self, secret: &str) -> Result<Value, Failed> {
         let deadline = Instant::now() + self.budget;
         self.is_up()?;
@@ -84,11 +84,11 @@ impl Lane {
     }
 
     fn is_up(&self) -> Result<(), Failed> {
-        let down = || Failed::Down { place: self.kind.place(), pause: self.pause };
+        let down = || Failed::Down(self.pause.into());
         self.breaker.is_call_permitted().then_some(()).ok_or_else(down)
     }
 
-    /// Waits for a turn, if there is a place to wait.
+    /// Waits for a permit, unless the queue is full.
     async fn turn(&self, deadline: Instant) -> Result<Arc<Turn>, Failed> {
         let entered = Arc::clone(&self.entrance).try_acquire_owned().map_err(|_| Failed::Busy)?;
         match timeout_at(deadline, Arc::clone(&self.turns).acquire_owned()).await {
@@ -111,13 +111,13 @@ impl Lane {
         if let Err(Failed::Provider(failure)) = &outcome
             && is_noteworthy(failure)
         {
-            tracing::warn!(kind = self.kind.name(), place = self.place, %failure, "a provider has failed");
+            tracing::warn!(kind = self.kind.name(), place = self.place, %failure, "provider call failed");
         }
         outcome
     }
 
-    /// One call, in a task of its own. When the caller has given up, it goes on to its end: until then it keeps its turn,
-    /// and what was got on the way (a connection, a token) still serves the next one.
+    /// Makes one call, in a task that outlives the caller: it keeps its permit until it ends, and its connection or token
+    /// serves the next call.
     async fn call(&self, secret: &str, turn: Arc<Turn>) -> Result<Value, Failed> {
         let (provider, place, secret) = (Arc::clone(&self.provider), self.place.clone(), secret.to_owned());
         let call = tokio::spawn(async move {
@@ -128,14 +128,14 @@ impl Lane {
         match call.await {
             Ok(outcome) => outcome.map_err(Failed::from),
             Err(error) => {
-                tracing::error!(%error, "a call of a provider has panicked");
+                tracing::error!(%error, "provider call panicked");
                 Err(Failed::Broken)
             }
         }
     }
 }
 
-/// Whether asking again can help.
+/// Returns whether a retry can succeed.
 fn may_pass(failed: &Failed) -> bool {
     matches!(failed, Failed::Provider(Failure::Unreachable(_) | Failure::Throttled(_) | Failure::Conflict(_)))
 }
@@ -147,7 +147,8 @@ fn wanted_pause(failed: &Failed) -> Duration {
     }
 }
 
-/// Whether it is the place that fails. Any other answer shows that the place is there, whatever is wrong with one secret.
+/// Returns whether a failure counts for the circuit breaker. Any other response shows that the provider is up, whatever
+/// is wrong with one secret.
 fn is_fault(failure: &Failure) -> bool {
     matches!(failure, Failure::Unreachable(_) | Failure::Slow)
 }
@@ -172,7 +173,7 @@ fn word(failed: &Failed) -> &'static str {
     }
 }
 
-/// A breaker's state as a metric.
+/// State of a circuit breaker as a metric.
 struct Light(Gauge);
 
 impl Instrument for Light {

@@ -1,7 +1,7 @@
-//! A socket and its connections: how many there may be, how long each may take, and how they end.
+//! A listener and its connections: limits, timeouts and shutdown.
 //!
-//! Knows nothing of what is answered. Strangers cannot keep anybody out: verified peers have places of their own, and a
-//! newcomer takes the place of an idle stranger when there is no other, first of the address that has the most.
+//! Knows nothing of requests. Unverified peers cannot exhaust connections: some are reserved for verified peers, and at
+//! the limit a new connection evicts an idle one, of the address with the most of them.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -31,13 +31,13 @@ use crate::access::front_proxy::Peer;
 use crate::config::Limits;
 use crate::metrics::{ByListener, Metrics};
 
-/// What one peer may ask for at once, and how much it may say in a head.
+/// Limits of HTTP for one peer.
 struct Allowance {
-    /// Streams of a connection of HTTP/2.
+    /// Concurrent streams of an HTTP/2 connection.
     streams: u32,
-    /// Bytes of a list of headers.
+    /// Maximum size of request headers in bytes.
     head: u32,
-    /// Headers over HTTP/1. hyper reserves room for them; over 24,576 names it panics.
+    /// Maximum number of headers over HTTP/1. hyper reserves memory for them; beyond 24,576 names it panics.
     headers: usize,
 }
 
@@ -48,27 +48,27 @@ const VERIFIED: Allowance = Allowance { streams: 1000, head: 4 << 20, headers: 2
 /// A probe, a scraper, a pod.
 const UNVERIFIED: Allowance = Allowance { streams: 32, head: 64 << 10, headers: 100 };
 
-/// Whether a peer is one of those for whom places are reserved.
+/// Returns whether a peer is verified.
 pub type Verify = Arc<dyn Fn(&Peer) -> bool + Send + Sync>;
 
-/// What answers on a socket, and what it admits.
+/// A listener.
 pub struct Listener {
-    /// In metrics and in the log.
+    /// Name in metrics and in the log.
     pub name: &'static str,
-    /// What is answered. Requests have their connection's [`Peer`] as an extension.
+    /// Handles requests, which have their connection's [`Peer`] as an extension.
     pub router: Router,
-    /// TLS; none without it.
+    /// TLS; plain HTTP without it.
     pub tls: Option<Arc<ServerConfig>>,
-    /// Who is verified; nobody without it.
+    /// Verifies peers; none is verified without it.
     pub verify: Option<Verify>,
-    /// How many and how long.
+    /// Limits of connections.
     pub limits: Limits,
-    /// What Prometheus sees.
+    /// Metrics.
     pub metrics: Arc<Metrics>,
 }
 
 impl Listener {
-    /// Serves until it is told to stop, and then until nothing is under way, or the grace has passed.
+    /// Serves until it is stopped, and then until no request is in flight or the grace period is over.
     pub async fn serve(self, socket: TcpListener, mut stopped: watch::Receiver<bool>, grace: Duration) {
         let listener = Arc::new(self);
         let places = Places::new(&listener);
@@ -97,7 +97,10 @@ impl Listener {
         drop(socket);
         let ending = async { while connections.join_next().await.is_some() {} };
         if timeout(grace, ending).await.is_err() {
-            tracing::warn!(connections = connections.len(), "the grace has passed with requests under way");
+            tracing::warn!(
+                connections = connections.len(),
+                "shutdown grace period exceeded; closing connections with requests in flight"
+            );
         }
         connections.shutdown().await;
     }
@@ -107,7 +110,7 @@ impl Listener {
         let _ = stream.set_nodelay(true);
         let evicted = Arc::clone(&place.evicted);
         tokio::select! {
-            () = evicted.notified() => tracing::debug!(listener = self.name, "a connection made room for another"),
+            () = evicted.notified() => tracing::debug!(listener = self.name, "connection evicted to make room for another"),
             () = self.secure(stream, place, stopped) => {}
         }
     }
@@ -128,8 +131,8 @@ impl Listener {
                 let speaks_h2 = session.alpn_protocol() == Some(b"h2");
                 self.http(stream, peer, speaks_h2, place, stopped).await;
             }
-            Ok(Err(error)) => tracing::debug!(%error, "a handshake has failed"),
-            Err(_) => tracing::debug!("a handshake took too long"),
+            Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+            Err(_) => tracing::debug!("TLS handshake timed out"),
         }
     }
 
@@ -188,7 +191,7 @@ impl Listener {
             }
         };
         if let Some(Err(error)) = outcome {
-            tracing::debug!(%error, "a connection has ended early");
+            tracing::debug!(%error, "connection failed");
         }
     }
 
@@ -212,7 +215,7 @@ impl Listener {
     }
 }
 
-/// Waits until the server is told to stop.
+/// Waits until the server is stopped.
 async fn told(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
@@ -231,7 +234,7 @@ impl Requests {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// When the connection will have been silent for too long, if nothing comes any more.
+    /// Returns when the connection times out without another request.
     fn silent_until(&self, limits: &Limits) -> Instant {
         match *self.seen() {
             Seen { under_way: 1.., .. } => Instant::now() + limits.idle_timeout,
@@ -241,7 +244,7 @@ impl Requests {
     }
 }
 
-/// A request that is not answered yet.
+/// A request in flight.
 struct UnderWay(Arc<Requests>);
 
 impl UnderWay {
@@ -261,11 +264,11 @@ impl Drop for UnderWay {
     }
 }
 
-/// The places of a listener.
+/// Connection slots of a listener.
 struct Places {
     unverified: usize,
     strangers: Mutex<Strangers>,
-    /// A stranger has left.
+    /// Notified when an unverified connection ends.
     left: Notify,
     reserved: Arc<Semaphore>,
     evictions: Counter,
@@ -273,7 +276,7 @@ struct Places {
 
 #[derive(Default)]
 struct Strangers {
-    /// In the order in which they came.
+    /// By order of arrival.
     held: BTreeMap<u64, Stranger>,
     next: u64,
 }
@@ -302,7 +305,7 @@ impl Places {
         self.strangers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for a newcomer, who is a stranger. Waits only if requests of all strangers are under way.
+    /// Returns a slot for a new connection. Waits only if all unverified connections have requests in flight.
     async fn enter(self: &Arc<Self>, from: IpAddr) -> Place {
         loop {
             if let Some(place) = self.take(from) {
@@ -335,7 +338,7 @@ impl Places {
 }
 
 impl Strangers {
-    /// Sends the oldest away of those that are idle, at the address that has the most of them.
+    /// Evicts the oldest idle connection of the address with the most idle ones.
     fn evict(&mut self) -> Option<()> {
         let mut idle: HashMap<IpAddr, (usize, Reverse<u64>)> = HashMap::new();
         for (number, stranger) in &self.held {
@@ -349,7 +352,7 @@ impl Strangers {
     }
 }
 
-/// The place of one connection.
+/// Slot of one connection.
 struct Place {
     places: Arc<Places>,
     number: u64,
@@ -359,7 +362,7 @@ struct Place {
 }
 
 impl Place {
-    /// Moves to one of the places for verified peers, if one is free: a newcomer does not get that.
+    /// Moves to a slot reserved for verified peers, if one is free.
     fn reserve(&mut self) {
         if let Ok(permit) = Arc::clone(&self.places.reserved).try_acquire_owned() {
             self.reserved = Some(permit);

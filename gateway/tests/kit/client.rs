@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -52,7 +52,7 @@ async fn read(response: Response<Incoming>) -> Result<Answer> {
 /// One connection; clones share it.
 #[derive(Clone)]
 pub struct Client {
-    sender: http2::SendRequest<Empty<Bytes>>,
+    sender: http2::SendRequest<Full<Bytes>>,
     headers: Vec<(HeaderName, HeaderValue)>,
     /// What the server showed of itself.
     pub server: CertificateDer<'static>,
@@ -90,13 +90,18 @@ impl Client {
     }
 
     pub async fn send(&self, method: Method, path: &str) -> Result<Answer> {
+        self.send_body(method, path, "").await
+    }
+
+    /// The same with a body.
+    pub async fn send_body(&self, method: Method, path: &str, body: &'static str) -> Result<Answer> {
         let mut request = Request::builder().method(method).uri(format!("https://localhost{path}"));
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
         let mut sender = self.sender.clone();
         sender.ready().await?;
-        read(sender.send_request(request.body(Empty::new())?).await?).await
+        read(sender.send_request(request.body(Full::from(body))?).await?).await
     }
 }
 

@@ -34,8 +34,8 @@ struct Inner {
     config_map: watch::Sender<Option<Value>>,
     judge: Judge,
     reviews: Vec<Value>,
-    /// The user of each token, and its audience.
-    tokens: HashMap<String, (Value, String)>,
+    /// What a review says of each token for an audience.
+    tokens: HashMap<(String, String), Value>,
     /// By path.
     objects: HashMap<String, Value>,
     /// What questions about pods, tokens and Secrets are answered with instead.
@@ -123,7 +123,13 @@ impl Cluster {
 
     /// From now on this is the token of a user, for an audience.
     pub fn token(&self, token: &str, audience: &str, user: Value) {
-        self.inner.lock().unwrap().tokens.insert(token.to_owned(), (user, audience.to_owned()));
+        let status = json!({ "authenticated": true, "user": user, "audiences": [audience] });
+        self.token_status(token, audience, status);
+    }
+
+    /// From now on this is what a review says of a token for an audience.
+    pub fn token_status(&self, token: &str, audience: &str, status: Value) {
+        self.inner.lock().unwrap().tokens.insert((token.to_owned(), audience.to_owned()), status);
     }
 
     /// From now on there is this object, `pods` or `secrets`.
@@ -131,6 +137,12 @@ impl Cluster {
         let name = |field: &str| object["metadata"][field].as_str().expect("a name").to_owned();
         let path = format!("/api/v1/namespaces/{}/{resource}/{}", name("namespace"), name("name"));
         self.inner.lock().unwrap().objects.insert(path, object);
+    }
+
+    /// From now on there is no such object.
+    pub fn remove(&self, resource: &str, namespace: &str, name: &str) {
+        let path = format!("/api/v1/namespaces/{namespace}/{resource}/{name}");
+        self.inner.lock().unwrap().objects.remove(&path).expect("an object");
     }
 
     /// From now on questions about tokens, pods and Secrets are answered with this status.
@@ -219,12 +231,10 @@ async fn token_review(Extension(inner): Extension<Arc<Mutex<Inner>>>, Json(revie
     }
     assert_eq!(review["kind"], "TokenReview");
     let spec = review["spec"].clone();
-    let status = match inner.tokens.get(spec["token"].as_str().expect("a token")) {
-        Some((user, audience)) if spec["audiences"] == json!([audience]) => {
-            json!({ "authenticated": true, "user": user, "audiences": [audience] })
-        }
-        _ => json!({ "authenticated": false, "error": "as the test wants it" }),
-    };
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    assert_eq!(spec["audiences"].as_array().map(Vec::len), Some(1));
+    let status = inner.tokens.get(&(text(&spec["token"]), text(&spec["audiences"][0]))).cloned();
+    let status = status.unwrap_or_else(|| json!({ "authenticated": false, "error": "as the test wants it" }));
     let kind = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "metadata": {} });
     let mut answer = kind;
     answer["spec"] = spec;

@@ -72,13 +72,24 @@ impl Kit {
 
     /// The same once the cluster says something else too.
     pub async fn start_in_with(cluster: Cluster, lines: &str, prepare: impl Fn(&Cluster)) -> Self {
-        let (authority, server_authority) = (Authority::new("front-proxy-ca"), Authority::new("gateway-ca"));
+        Self::start_with(cluster, Memory::default(), Authority::new("gateway-ca"), lines, prepare).await
+    }
+
+    /// The same with a provider and an authority of the gateway's certificate that are known before it serves.
+    pub async fn start_with(
+        cluster: Cluster,
+        memory: Memory,
+        server_authority: Authority,
+        lines: &str,
+        prepare: impl Fn(&Cluster),
+    ) -> Self {
+        let authority = Authority::new("front-proxy-ca");
         cluster.trust(&[&authority], &[FRONT_PROXY]);
         prepare(&cluster);
         let files = TempDir::new().expect("a directory");
         write_certificate(&files, &server_authority.server("localhost"));
         let config = format!("{CONFIG}{lines}\n").replace("DIR", files.path().to_str().expect("a path"));
-        let (memory, audit) = (Arc::new(Memory::default()), Lines::default());
+        let (memory, audit) = (Arc::new(memory), Lines::default());
         let provider = |kind| (kind, Arc::clone(&memory) as Arc<dyn secret_gateway::provider::Provider>);
         let config = Config::parse(&config).expect("a configuration");
         let mut providers: HashMap<_, _> = [Kind::Aws, Kind::Gcp, Kind::Azure].map(provider).into();

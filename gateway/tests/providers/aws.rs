@@ -56,7 +56,7 @@ fn owner(moto: &Moto) -> Client {
 
 /// Reads of a provider that never answers, one after another: the caller of each has left when the next one comes.
 #[tokio::test]
-async fn calls_that_hang_stay_within_the_limit_when_nobody_waits_for_them_any_more() {
+async fn abandoned_calls_stay_within_concurrency() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", silent.local_addr().unwrap());
     let most = Arc::new(AtomicUsize::new(0));
@@ -84,7 +84,7 @@ async fn calls_that_hang_stay_within_the_limit_when_nobody_waits_for_them_any_mo
 }
 
 #[tokio::test]
-async fn values_are_read_as_moto_has_them() {
+async fn values_are_read_from_moto() {
     let moto = Moto::start();
     let owner = owner(&moto);
     let name = "u__org__o__domain__d__project__p__key__k";
@@ -106,7 +106,7 @@ async fn values_are_read_as_moto_has_them() {
             REGION,
             "going",
             forbidden(
-                "it is marked for deletion; restore it (secretsmanager:RestoreSecret) or delete it without recovery",
+                "secret is marked for deletion; restore it (secretsmanager:RestoreSecret) or delete it without recovery",
             ),
         ),
         (REGION, "gone", Err(Failure::NotFound)),
@@ -145,20 +145,20 @@ fn error(code: &str, message: &str) -> Answer {
 
 /// The double's secrets, and what becomes of reading them.
 fn failures() -> Vec<(&'static str, Answer, Result<crate::Shown, Failure>)> {
-    let kms = "its role needs kms:Decrypt on the key of the secret, and the key must be enabled";
-    let get = "its role needs secretsmanager:GetSecretValue on it";
+    let kms = "grant the gateway's role kms:Decrypt on the secret's key, which must be enabled";
+    let get = "grant the gateway's role secretsmanager:GetSecretValue on the secret";
     vec![
         ("text", json(200, object!({"SecretString": "text"})), text("text")),
         ("both", json(200, object!({"SecretString": "text", "SecretBinary": "AP8="})), text("text")),
         ("empty-text", json(200, object!({"SecretString": "", "SecretBinary": "AP8="})), binary(&[0, 255])),
         ("only-empty-text", json(200, object!({"SecretString": ""})), text("")),
-        ("neither", json(200, object!({"Name": "neither"})), garbage("it has neither SecretString nor SecretBinary")),
+        ("neither", json(200, object!({"Name": "neither"})), garbage("neither SecretString nor SecretBinary")),
         ("missing", error("ResourceNotFoundException", "Secrets Manager can't find it"), Err(Failure::NotFound)),
         (
             "deleted",
             error("InvalidRequestException", "You can't perform this operation: it was marked for deletion"),
             forbidden(
-                "it is marked for deletion; restore it (secretsmanager:RestoreSecret) or delete it without recovery",
+                "secret is marked for deletion; restore it (secretsmanager:RestoreSecret) or delete it without recovery",
             ),
         ),
         (
@@ -199,32 +199,32 @@ fn failures() -> Vec<(&'static str, Answer, Result<crate::Shown, Failure>)> {
         (
             "broken",
             json(500, object!({"__type": "InternalServiceError"})),
-            unreachable("it answers InternalServiceError (status 500)"),
+            unreachable("InternalServiceError (status 500)"),
         ),
-        ("bad-gateway", html(502), unreachable("it answers status 502")),
+        ("bad-gateway", html(502), unreachable("status 502")),
         (
             "odd",
             json(400, object!({"__type": "SomethingElse"})),
-            garbage("with SomethingElse (status 400) it has no error that GetSecretValue documents"),
+            garbage("undocumented error SomethingElse (status 400) of GetSecretValue"),
         ),
         (
             "quoting",
             json(400, object!({"__type": format!("its value is {CANARY}")})),
-            garbage("with status 400 it has no error that GetSecretValue documents"),
+            garbage("undocumented error status 400 of GetSecretValue"),
         ),
         (
             "not-json",
             json(200, format!("{{\"SecretString\": \"{CANARY}")),
-            garbage("with status 200 it has no answer of GetSecretValue"),
+            garbage("status 200, not a response of GetSecretValue"),
         ),
         (
             "not-base64",
             json(200, object!({"SecretBinary": format!("{CANARY}!")})),
-            garbage("with status 200 it has no answer of GetSecretValue"),
+            garbage("status 200, not a response of GetSecretValue"),
         ),
         ("stalled", Answer::Stall, Err(Failure::Slow)),
-        ("cut", Answer::Cut, unreachable("the connection broke off before the whole answer had come")),
-        ("cut-body", Answer::CutBody, unreachable("the connection broke off before the whole answer had come")),
+        ("cut", Answer::Cut, unreachable("connection closed before the response was complete")),
+        ("cut-body", Answer::CutBody, unreachable("connection closed before the response was complete")),
     ]
 }
 
@@ -241,7 +241,7 @@ async fn double() -> Double {
 }
 
 #[tokio::test]
-async fn every_failure_is_told_by_its_kind() {
+async fn errors_map_to_failures() {
     let double = double().await;
     let provider = provider(&double.url(), static_credentials());
     let table = failures();
@@ -253,14 +253,14 @@ async fn every_failure_is_told_by_its_kind() {
 }
 
 #[tokio::test]
-async fn nothing_is_asked_for_what_is_not_configured_or_no_name() {
+async fn unconfigured_places_and_invalid_names_are_rejected_without_a_call() {
     let double = double().await;
     let provider = provider(&double.url(), static_credentials());
-    let alphabet = "a name is 1 to 512 letters, digits and /_+=.@-";
+    let alphabet = "expected 1 to 512 letters, digits and /_+=.@-";
     let long = "a".repeat(513);
     let table = [
-        ("eu-central-1", "text", forbidden("the gateway's configuration does not name eu-central-1")),
-        ("", "text", forbidden("the gateway's configuration does not name ")),
+        ("eu-central-1", "text", forbidden("eu-central-1 is not configured in the gateway")),
+        ("", "text", forbidden(" is not configured in the gateway")),
         (REGION, "", bad_name(alphabet)),
         (REGION, "arn:aws:secretsmanager:eu-central-1:1:secret:x", bad_name(alphabet)),
         (REGION, "a b", bad_name(alphabet)),
@@ -274,7 +274,7 @@ async fn nothing_is_asked_for_what_is_not_configured_or_no_name() {
 }
 
 #[tokio::test]
-async fn nobody_at_the_endpoint_is_unreachable() {
+async fn refused_connections_are_unreachable() {
     let address = nobody().await;
     let provider = provider(&format!("http://{}", address), static_credentials());
     assert_eq!(read(&provider, REGION, "text").await, nobody_listens(address));
@@ -303,7 +303,7 @@ impl ProvideCredentials for Rotating {
 }
 
 #[tokio::test]
-async fn credentials_that_expire_are_renewed_and_their_loss_is_told() {
+async fn expired_credentials_are_renewed() {
     let given = Arc::new(AtomicU32::new(0));
     let issued = Arc::clone(&given);
     let double = Double::http(move |asked| {
@@ -325,18 +325,19 @@ async fn credentials_that_expire_are_renewed_and_their_loss_is_told() {
 }
 
 #[tokio::test]
-async fn no_value_is_shown() {
+async fn debug_output_holds_no_value() {
     let double = double().await;
     let provider = provider(&double.url(), static_credentials());
     let names = ["canary", "not-json", "not-base64"];
-    assert_nothing_is_shown("aws::no_value_is_shown", LevelFilter::TRACE, &provider, REGION, &names, CANARY).await;
+    assert_nothing_is_shown("aws::debug_output_holds_no_value", LevelFilter::TRACE, &provider, REGION, &names, CANARY)
+        .await;
 }
 
 /// The SDK writes errors of the service, which hold no value, into its finest log.
 #[tokio::test]
-async fn no_error_is_quoted_but_in_the_finest_log() {
+async fn errors_are_quoted_at_trace_level_only() {
     let double = double().await;
     let provider = provider(&double.url(), static_credentials());
-    let test = "aws::no_error_is_quoted_but_in_the_finest_log";
+    let test = "aws::errors_are_quoted_at_trace_level_only";
     assert_nothing_is_shown(test, LevelFilter::DEBUG, &provider, REGION, &["quoting"], CANARY).await;
 }

@@ -139,33 +139,37 @@ fn error(code: &str, inner: Value) -> Value {
 
 /// The double's secrets, and what becomes of reading them.
 fn failures() -> Vec<(&'static str, Answer, Result<Shown, Failure>)> {
-    let role = "its identity needs the role \"Key Vault Secrets User\" on the vault, or the permission get in its \
+    let role = "grant the gateway's identity the role \"Key Vault Secrets User\" on the vault, or permission get in its \
                 access policies";
     let denied = |inner: &str| json(403, error("Forbidden", object!({"code": inner})));
     let packed = r#"{"type":"STRING","value":"päss\n"}"#;
     vec![
         ("packed", secret(packed), text(packed)),
         ("empty", secret(""), text("")),
-        ("no-value", json(200, object!({"id": "x"})), garbage("it has no value")),
-        ("not-text", json(200, object!({"value": [CANARY]})), garbage("it is no answer of Key Vault")),
-        ("not-json", json(200, format!("{{\"value\": \"{CANARY}")), garbage("it is no answer of Key Vault")),
+        ("no-value", json(200, object!({"id": "x"})), garbage("missing value")),
+        ("not-text", json(200, object!({"value": [CANARY]})), garbage("not a response of Key Vault")),
+        ("not-json", json(200, format!("{{\"value\": \"{CANARY}")), garbage("not a response of Key Vault")),
         ("missing", json(404, error("SecretNotFound", Value::Null)), Err(Failure::NotFound)),
-        ("not-the-service", html(404), garbage("with status 404 it has no error that Key Vault documents")),
+        ("not-the-service", html(404), garbage("undocumented error status 404 of Key Vault")),
         (
             "moved",
             json_with(302, "location", "https://localhost/elsewhere", ""),
-            garbage("with status 302 it has no error that Key Vault documents"),
+            garbage("undocumented error status 302 of Key Vault"),
         ),
         (
             "quoting",
             json(418, error(&format!("its value is {CANARY}"), Value::Null)),
-            garbage("with status 418 it has no error that Key Vault documents"),
+            garbage("undocumented error status 418 of Key Vault"),
         ),
         ("denied", denied("ForbiddenByRbac"), forbidden(role)),
         ("denied-by-policy", denied("AccessDenied"), forbidden(role)),
         ("denied-by-proxy", html(403), forbidden(role)),
-        ("walled", denied("ForbiddenByFirewall"), forbidden("the vault's network rules do not let the gateway in")),
-        ("off", denied("SecretDisabled"), forbidden("it is disabled; enable it, add a version, or delete it")),
+        (
+            "walled",
+            denied("ForbiddenByFirewall"),
+            forbidden("the vault's network rules deny access; allow the gateway"),
+        ),
+        ("off", denied("SecretDisabled"), forbidden("secret is disabled; enable it, add a version, or delete it")),
         ("throttled", json(429, error("Throttled", Value::Null)), Err(Failure::Throttled(None))),
         (
             "throttled-for",
@@ -177,7 +181,7 @@ fn failures() -> Vec<(&'static str, Answer, Result<Shown, Failure>)> {
         (
             "recovered",
             json(409, error("Conflict", Value::Null)),
-            Err(Failure::Conflict("the vault answers Conflict (status 409)".to_owned())),
+            Err(Failure::Conflict("Conflict (status 409)".to_owned())),
         ),
         (
             "throttled-for-ever",
@@ -187,17 +191,17 @@ fn failures() -> Vec<(&'static str, Answer, Result<Shown, Failure>)> {
         (
             "broken",
             json(500, error("InternalServerError", Value::Null)),
-            unreachable("it answers InternalServerError (status 500)"),
+            unreachable("InternalServerError (status 500)"),
         ),
-        ("bad-gateway", html(502), unreachable("it answers status 502")),
+        ("bad-gateway", html(502), unreachable("status 502")),
         ("stalled", Answer::Stall, Err(Failure::Slow)),
-        ("cut", Answer::Cut, unreachable("the connection broke off before the whole answer had come")),
-        ("cut-body", Answer::CutBody, unreachable("the connection broke off before the whole answer had come")),
+        ("cut", Answer::Cut, unreachable("connection closed before the response was complete")),
+        ("cut-body", Answer::CutBody, unreachable("connection closed before the response was complete")),
     ]
 }
 
 #[tokio::test]
-async fn every_failure_is_told_by_its_kind() {
+async fn errors_map_to_failures() {
     let cloud = Cloud::start(USUAL).await;
     let provider = cloud.provider();
     // The first request is answered by the challenge, and only it.
@@ -210,17 +214,13 @@ async fn every_failure_is_told_by_its_kind() {
 }
 
 #[tokio::test]
-async fn nothing_is_asked_for_what_is_not_configured_or_no_name() {
+async fn unconfigured_places_and_invalid_names_are_rejected_without_a_call() {
     let cloud = Cloud::start(USUAL).await;
     let provider = cloud.provider();
-    let alphabet = "a name is 1 to 127 letters, digits and -";
+    let alphabet = "expected 1 to 127 letters, digits and -";
     let long = "a".repeat(128);
     let table = [
-        (
-            "other.vault.azure.net",
-            "packed",
-            forbidden("the gateway's configuration does not name other.vault.azure.net"),
-        ),
+        ("other.vault.azure.net", "packed", forbidden("other.vault.azure.net is not configured in the gateway")),
         (VAULT, "", bad_name(alphabet)),
         (VAULT, "..", bad_name(alphabet)),
         (VAULT, "a/b", bad_name(alphabet)),
@@ -235,7 +235,7 @@ async fn nothing_is_asked_for_what_is_not_configured_or_no_name() {
 }
 
 #[tokio::test]
-async fn a_challenge_for_another_resource_gets_no_token() {
+async fn challenge_for_another_resource_gets_no_token() {
     let foreign = [
         r#"Bearer authorization="https://login.microsoftonline.com/directory", resource="https://vault.azure.example""#,
         r#"Bearer authorization="https://login.microsoftonline.com/directory", resource="https://evilvault.azure.net""#,
@@ -244,12 +244,12 @@ async fn a_challenge_for_another_resource_gets_no_token() {
     for challenge in foreign {
         let cloud = Cloud::start(Ways { challenge, ..USUAL }).await;
         let refused = read(&cloud.provider(), VAULT, "packed").await;
-        let wanted = "its challenge is for another resource than the vault's; nothing was sent";
+        let wanted = "challenge for another resource than the vault; no token was sent";
         assert_eq!(refused, garbage(wanted), "{challenge}");
         assert_eq!(cloud.double.asked(), ["GET /secrets/packed/"], "{challenge}");
     }
     let cloud = Cloud::start(Ways { challenge: "Bearer", ..USUAL }).await;
-    assert_eq!(read(&cloud.provider(), VAULT, "packed").await, garbage("it is no answer of Key Vault"));
+    assert_eq!(read(&cloud.provider(), VAULT, "packed").await, garbage("not a response of Key Vault"));
     assert_eq!(cloud.double.asked(), ["GET /secrets/packed/"]);
 }
 
@@ -266,7 +266,7 @@ async fn tokens_that_expire_are_renewed() {
 
 /// The policy waits for two seconds; Entra may take longer, once.
 #[tokio::test]
-async fn a_token_that_comes_too_late_serves_the_next_read() {
+async fn late_tokens_serve_the_next_read() {
     let cloud = Cloud::start(Ways { late: Duration::from_millis(600), ..USUAL }).await;
     let provider = Arc::new(cloud.provider());
     let budget = Duration::from_millis(300);
@@ -281,7 +281,7 @@ async fn a_token_that_comes_too_late_serves_the_next_read() {
 }
 
 #[tokio::test]
-async fn a_token_that_no_longer_counts_is_told() {
+async fn rejected_tokens_are_reported() {
     let cloud = Cloud::start(USUAL).await;
     let provider = cloud.provider();
     assert_eq!(read(&provider, VAULT, "empty").await, text(""));
@@ -291,7 +291,7 @@ async fn a_token_that_no_longer_counts_is_told() {
 }
 
 #[tokio::test]
-async fn an_identity_that_entra_refuses_is_told() {
+async fn rejected_identities_are_reported() {
     let refusal =
         || Some(json(401, object!({"error": "invalid_client", "error_description": "AADSTS700213: no match"})));
     let cloud = Cloud::start(Ways { entra: refusal, ..USUAL }).await;
@@ -299,12 +299,12 @@ async fn an_identity_that_entra_refuses_is_told() {
     let cloud = Cloud::start(Ways { entra: || Some(Answer::Stall), ..USUAL }).await;
     assert_eq!(read(&cloud.provider(), VAULT, "packed").await, Err(Failure::Slow));
     let cloud = Cloud::start(Ways { entra: || Some(Answer::Cut), ..USUAL }).await;
-    let cut = no_credentials("the connection broke off before the whole answer had come");
+    let cut = no_credentials("connection closed before the response was complete");
     assert_eq!(read(&cloud.provider(), VAULT, "packed").await, cut);
 }
 
 #[tokio::test]
-async fn a_vault_with_a_certificate_of_others_is_not_spoken_to() {
+async fn untrusted_vault_certificates_are_rejected() {
     let cloud = Cloud::start(USUAL).await;
     let other = file(&Authority::new().pem);
     let config = config::Azure { ca_file: Some(other.path().to_owned()), ..cloud.config() };
@@ -314,7 +314,7 @@ async fn a_vault_with_a_certificate_of_others_is_not_spoken_to() {
 }
 
 #[tokio::test]
-async fn nobody_at_the_endpoint_is_unreachable() {
+async fn refused_connections_are_unreachable() {
     let address = nobody().await;
     let cloud = Cloud::start(USUAL).await;
     let config = config::Azure { endpoint: Some(format!("https://{}", address)), ..cloud.config() };
@@ -323,29 +323,36 @@ async fn nobody_at_the_endpoint_is_unreachable() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_used_is_told_before_the_start() {
+async fn invalid_configuration_is_rejected_at_startup() {
     let cloud = Cloud::start(USUAL).await;
     let refused = |config, identity| KeyVault::new(&config, identity).err().map(|error| error.to_string());
     let nothing = file("no certificate");
     let path = nothing.path().to_owned();
     let config = config::Azure { ca_file: Some(path.clone()), ..cloud.config() };
-    let wanted = format!("providers.azure.caFile {} cannot be used: it holds no certificate in PEM", path.display());
+    let wanted = format!("invalid `providers.azure.caFile` {}: expected certificates in PEM", path.display());
     assert_eq!(refused(config, cloud.identity()), Some(wanted));
     let config = config::Azure { authority: Some("http://localhost".to_owned()), ..cloud.config() };
-    let wanted = "Azure cannot be used: authority host doesn't use HTTPS scheme: http://localhost".to_owned();
+    let wanted = "cannot set up Azure: authority host doesn't use HTTPS scheme: http://localhost".to_owned();
     assert_eq!(refused(config, cloud.identity()), Some(wanted));
     let config = config::Azure { endpoint: Some("http://localhost".to_owned()), ..cloud.config() };
-    let wanted = "Azure cannot be used: its endpoint http://localhost/ must have https".to_owned();
+    let wanted = "cannot set up Azure: endpoint http://localhost/ must use https".to_owned();
     assert_eq!(refused(config, cloud.identity()), Some(wanted));
     let identity = Identity { token_file: "/nonexistent/token".into(), ..cloud.identity() };
-    let wanted = "Azure cannot be used: No such file or directory (os error 2)".to_owned();
+    let wanted = "cannot set up Azure: No such file or directory (os error 2)".to_owned();
     assert_eq!(refused(cloud.config(), identity), Some(wanted));
 }
 
 #[tokio::test]
-async fn no_value_is_shown() {
+async fn debug_output_holds_no_value() {
     let cloud = Cloud::start(USUAL).await;
     let names = ["canary", "not-text", "not-json", "quoting"];
-    assert_nothing_is_shown("azure::no_value_is_shown", LevelFilter::TRACE, &cloud.provider(), VAULT, &names, CANARY)
-        .await;
+    assert_nothing_is_shown(
+        "azure::debug_output_holds_no_value",
+        LevelFilter::TRACE,
+        &cloud.provider(),
+        VAULT,
+        &names,
+        CANARY,
+    )
+    .await;
 }

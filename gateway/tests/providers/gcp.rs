@@ -64,10 +64,10 @@ fn payload(payload: Value) -> Answer {
 
 /// The double's secrets, and what becomes of reading them.
 fn failures() -> Vec<(&'static str, Answer, Result<crate::Shown, Failure>)> {
-    let undecodable = "it is no answer of AccessSecretVersion";
-    let damaged = "its payload is not what its CRC32C says; it was damaged on the way";
-    let off = "its latest version is disabled or destroyed; enable it, add a version, or delete the secret";
-    let role = "its service account needs roles/secretmanager.secretAccessor (secretmanager.versions.access) on it";
+    let undecodable = "not a response of AccessSecretVersion";
+    let damaged = "payload does not match its CRC32C";
+    let off = "version is disabled or destroyed; enable it, add a version, or delete the secret";
+    let role = "grant the gateway's service account roles/secretmanager.secretAccessor (secretmanager.versions.access)";
     let sum = |bytes| crc32c::crc32c(bytes).to_string();
     vec![
         ("text", version("päss\n".as_bytes()), text("päss\n")),
@@ -78,12 +78,12 @@ fn failures() -> Vec<(&'static str, Answer, Result<crate::Shown, Failure>)> {
             payload(object!({"data": STANDARD.encode(CANARY), "dataCrc32c": sum(b"other")})),
             garbage(damaged),
         ),
-        ("no-sum", payload(object!({"data": STANDARD.encode(CANARY)})), garbage("its payload has no CRC32C")),
-        ("no-payload", json(200, object!({"name": "x"})), garbage("it has no payload")),
+        ("no-sum", payload(object!({"data": STANDARD.encode(CANARY)})), garbage("missing CRC32C of the payload")),
+        ("no-payload", json(200, object!({"name": "x"})), garbage("missing payload")),
         ("not-base64", payload(object!({"data": format!("{CANARY}!"), "dataCrc32c": "1"})), garbage(undecodable)),
         ("not-json", json(200, format!("{{\"payload\": \"{CANARY}")), garbage(undecodable)),
         ("missing", error(404, "NOT_FOUND", Value::Null), Err(Failure::NotFound)),
-        ("not-the-service", html(404), garbage("with status 404 it has no error of Secret Manager")),
+        ("not-the-service", html(404), garbage("undocumented status 404 of Secret Manager")),
         ("off", error(400, "FAILED_PRECONDITION", Value::Null), forbidden(off)),
         ("denied", error(403, "PERMISSION_DENIED", Value::Null), forbidden(role)),
         (
@@ -94,7 +94,7 @@ fn failures() -> Vec<(&'static str, Answer, Result<crate::Shown, Failure>)> {
                 object!({"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "SERVICE_DISABLED",
                          "domain": "googleapis.com"}),
             ),
-            forbidden("the project needs the API secretmanager.googleapis.com enabled"),
+            forbidden("enable API secretmanager.googleapis.com in the project"),
         ),
         ("throttled", error(429, "RESOURCE_EXHAUSTED", Value::Null), Err(Failure::Throttled(None))),
         (
@@ -114,23 +114,15 @@ fn failures() -> Vec<(&'static str, Answer, Result<crate::Shown, Failure>)> {
         ("refused", error(400, "INVALID_ARGUMENT", Value::Null), bad_name("INVALID_ARGUMENT")),
         ("expired", error(401, "UNAUTHENTICATED", Value::Null), credentials_refused("UNAUTHENTICATED")),
         ("expired-by-proxy", html(401), credentials_refused("status 401")),
-        ("down", error(503, "UNAVAILABLE", Value::Null), unreachable("it answers UNAVAILABLE")),
-        (
-            "aborted",
-            error(409, "ABORTED", Value::Null),
-            Err(Failure::Conflict("Secret Manager answers ABORTED".to_owned())),
-        ),
-        (
-            "lost",
-            error(500, "DATA_LOSS", Value::Null),
-            garbage("with DATA_LOSS it has no error of AccessSecretVersion"),
-        ),
-        ("broken", error(500, "INTERNAL", Value::Null), unreachable("it answers INTERNAL")),
-        ("bad-gateway", html(502), unreachable("it answers status 502")),
+        ("down", error(503, "UNAVAILABLE", Value::Null), unreachable("UNAVAILABLE")),
+        ("aborted", error(409, "ABORTED", Value::Null), Err(Failure::Conflict("ABORTED".to_owned()))),
+        ("lost", error(500, "DATA_LOSS", Value::Null), garbage("undocumented error DATA_LOSS of AccessSecretVersion")),
+        ("broken", error(500, "INTERNAL", Value::Null), unreachable("INTERNAL")),
+        ("bad-gateway", html(502), unreachable("status 502")),
         ("late", error(504, "DEADLINE_EXCEEDED", Value::Null), Err(Failure::Slow)),
         ("stalled", Answer::Stall, Err(Failure::Slow)),
-        ("cut", Answer::Cut, unreachable("the connection broke off before the whole answer had come")),
-        ("cut-body", Answer::CutBody, unreachable("the connection broke off before the whole answer had come")),
+        ("cut", Answer::Cut, unreachable("connection closed before the response was complete")),
+        ("cut-body", Answer::CutBody, unreachable("connection closed before the response was complete")),
     ]
 }
 
@@ -147,7 +139,7 @@ async fn double() -> Double {
 }
 
 #[tokio::test]
-async fn every_failure_is_told_by_its_kind() {
+async fn errors_map_to_failures() {
     let double = double().await;
     let provider = SecretManager::open(&config(&double.url())).unwrap();
     let table = failures();
@@ -160,13 +152,13 @@ async fn every_failure_is_told_by_its_kind() {
 }
 
 #[tokio::test]
-async fn nothing_is_asked_for_what_is_not_configured_or_no_name() {
+async fn unconfigured_places_and_invalid_names_are_rejected_without_a_call() {
     let double = double().await;
     let provider = SecretManager::open(&config(&double.url())).unwrap();
-    let alphabet = "a name is 1 to 255 letters, digits and _-";
+    let alphabet = "expected 1 to 255 letters, digits and _-";
     let long = "a".repeat(256);
     let table = [
-        ("flyte-2", "text", forbidden("the gateway's configuration does not name flyte-2")),
+        ("flyte-2", "text", forbidden("flyte-2 is not configured in the gateway")),
         (PROJECT, "", bad_name(alphabet)),
         (PROJECT, "..", bad_name(alphabet)),
         (PROJECT, "a/versions/1", bad_name(alphabet)),
@@ -181,7 +173,7 @@ async fn nothing_is_asked_for_what_is_not_configured_or_no_name() {
 }
 
 #[tokio::test]
-async fn nobody_at_the_endpoint_is_unreachable() {
+async fn refused_connections_are_unreachable() {
     let address = nobody().await;
     let provider = SecretManager::open(&config(&format!("http://{}", address))).unwrap();
     assert_eq!(read(&provider, PROJECT, "text").await, nobody_listens(address));
@@ -233,7 +225,7 @@ impl Cloud {
 }
 
 #[tokio::test]
-async fn tokens_come_from_workload_identity_once() {
+async fn workload_identity_tokens_are_reused() {
     let cloud = Cloud::start(0, 3600).await;
     let provider = cloud.provider();
     assert_eq!(read(&provider, PROJECT, "a").await, text("text"));
@@ -242,7 +234,7 @@ async fn tokens_come_from_workload_identity_once() {
 }
 
 #[tokio::test]
-async fn a_token_that_no_longer_counts_is_told() {
+async fn rejected_tokens_are_reported() {
     let cloud = Cloud::start(0, 3600).await;
     let provider = cloud.provider();
     assert_eq!(read(&provider, PROJECT, "a").await, text("text"));
@@ -267,21 +259,21 @@ async fn tokens_that_expire_are_renewed() {
 
 /// A metadata server that starts later than the pod refuses at first; the SDK takes that for permanent.
 #[tokio::test]
-async fn an_identity_that_comes_late_is_taken() {
+async fn late_identities_are_picked_up() {
     let cloud = Cloud::start(1, 3600).await;
     let provider = cloud.provider();
     let first = read(&provider, PROJECT, "a").await;
     assert_eq!(read(&provider, PROJECT, "a").await, text("text"));
-    assert_eq!(first, no_credentials("whoever gives them answers status 404"));
+    assert_eq!(first, no_credentials("status 404 from the token endpoint"));
 }
 
 #[tokio::test]
-async fn no_value_is_shown() {
+async fn debug_output_holds_no_value() {
     let double = double().await;
     let provider = SecretManager::open(&config(&double.url())).unwrap();
     let names = ["canary", "wrong-sum", "no-sum", "not-base64", "not-json"];
     assert_nothing_is_shown(
-        "gcp::no_value_is_shown",
+        "gcp::debug_output_holds_no_value",
         LevelFilter::TRACE,
         &provider,
         PROJECT,

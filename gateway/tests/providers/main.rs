@@ -65,16 +65,13 @@ fn bad_name(text: &str) -> Result<Shown, Failure> {
 /// Credentials that the provider refuses, with its word for it.
 fn credentials_refused(code: &str) -> Result<Shown, Failure> {
     unreachable(&format!(
-        "it refuses the gateway's credentials: {code}; the operator must check the identity of the gateway's service \
-         account and the clock of its node"
+        "credentials rejected: {code}; check the identity of the gateway's service account and the clock of its node"
     ))
 }
 
 /// Credentials that cannot be had.
 fn no_credentials(problem: &str) -> Result<Shown, Failure> {
-    unreachable(&format!(
-        "the gateway gets no credentials: {problem}; the operator must check the identity of its service account"
-    ))
+    unreachable(&format!("cannot get credentials: {problem}; check the identity of the gateway's service account"))
 }
 
 /// How the system says that nobody listens there.
@@ -158,7 +155,7 @@ async fn assert_nothing_is_shown(
 }
 
 #[tokio::test]
-async fn only_what_is_configured_is_opened() {
+async fn only_configured_providers_are_opened() {
     let gcp = config::Gcp { projects: vec!["flyte-1".to_owned()], endpoint: None, anonymous: true };
     let providers = providers::open(&config::Providers { gcp: Some(gcp), ..Default::default() }).await.unwrap();
     let kinds: Vec<_> = providers.keys().map(|kind| kind.name()).collect();
@@ -166,7 +163,7 @@ async fn only_what_is_configured_is_opened() {
 }
 
 #[tokio::test]
-async fn endpoints_that_are_none_are_refused_before_the_start() {
+async fn invalid_endpoints_are_rejected_at_startup() {
     for endpoint in ["", "localhost:5000", "ftp://localhost", "http://"] {
         let endpoint = || Some(endpoint.to_owned());
         let aws = config::Aws { regions: vec!["eu-west-1".to_owned()], endpoint: endpoint() };
@@ -178,7 +175,7 @@ async fn endpoints_that_are_none_are_refused_before_the_start() {
         for (config, provider) in table.into_iter().zip(["AWS", "GCP"]) {
             let refused = providers::open(&config).await.err().map(|error| error.to_string());
             let wanted = format!(
-                "the endpoint {} of {provider} is no URL with http or https and a host",
+                "invalid endpoint {} of {provider}: expected an http or https URL",
                 endpoint().unwrap_or_default()
             );
             assert_eq!(refused, Some(wanted));

@@ -11,12 +11,12 @@ use crate::kit::cluster::{Cluster, Verdict};
 use crate::kit::{FRONT_PROXY, Kit, USER, client};
 use crate::{aws, eventually, status, status_of};
 
-const NO_CERTIFICATE: &str = "only the API server's aggregation layer may connect, with its client certificate";
-const UNTRUSTED: &str = "the client certificate is not one of the front proxy's authority, or not valid now";
-const NOT_ALLOWED: &str = "the client certificate's common name is none of requestheader-allowed-names";
+const NO_CERTIFICATE: &str = "missing client certificate; only the API server's aggregation layer may connect";
+const UNTRUSTED: &str = "invalid client certificate: expired, or not issued by the front proxy's authority";
+const NOT_ALLOWED: &str = "common name of the client certificate is not in requestheader-allowed-names";
 
 #[tokio::test]
-async fn a_caller_without_the_front_proxys_certificate_gets_401_whatever_it_says_of_itself() {
+async fn requests_without_the_front_proxys_certificate_get_401() {
     let kit = Kit::start("").await;
     let stranger = Authority::new("front-proxy-ca");
     let callers = [
@@ -41,17 +41,17 @@ async fn a_caller_without_the_front_proxys_certificate_gets_401_whatever_it_says
 }
 
 #[tokio::test]
-async fn the_front_proxy_must_name_a_user() {
+async fn requests_without_a_user_name_get_401() {
     let kit = Kit::start("").await;
     let nameless = kit.connect(Some(&kit.authority.client(FRONT_PROXY))).await;
     let answer = nameless.get(&aws("key")).await;
-    assert_eq!(answer.json(), status(401, "Unauthorized", "the front proxy names no user"));
+    assert_eq!(answer.json(), status(401, "Unauthorized", "missing user name in the front proxy's headers"));
     assert_eq!(nameless.user("").get(&aws("key")).await.status, 401);
     assert_eq!(kit.memory.calls(), 0);
 }
 
 #[tokio::test]
-async fn without_allowed_names_any_certificate_of_the_authority_is_the_front_proxys() {
+async fn empty_allowed_names_accept_any_certificate_of_the_authority() {
     let kit = Kit::start("access: { refresh: 50ms }").await;
     let somebody = kit.connect(Some(&kit.authority.client("somebody-else"))).await.user(USER);
     assert_eq!(somebody.get(&aws("key")).await.status, 401);
@@ -60,7 +60,7 @@ async fn without_allowed_names_any_certificate_of_the_authority_is_the_front_pro
 }
 
 #[tokio::test]
-async fn a_new_authority_is_trusted_soon_and_the_old_one_no_longer_also_on_connections_that_are_open() {
+async fn authority_rotation_applies_to_open_connections() {
     let kit = Kit::start("access: { refresh: 50ms }").await;
     let new = Authority::new("front-proxy-ca");
     let (before, after) = (kit.client().await, kit.connect(Some(&new.client(FRONT_PROXY))).await.user(USER));
@@ -81,7 +81,7 @@ async fn a_new_authority_is_trusted_soon_and_the_old_one_no_longer_also_on_conne
 }
 
 #[tokio::test]
-async fn a_new_authority_is_trusted_as_soon_as_the_config_map_says_it() {
+async fn authority_is_watched() {
     let kit = Kit::start("access: { refresh: 1h }").await;
     let new = Authority::new("front-proxy-ca");
     let after = kit.connect(Some(&new.client(FRONT_PROXY))).await.user(USER);
@@ -91,7 +91,7 @@ async fn a_new_authority_is_trusted_as_soon_as_the_config_map_says_it() {
 }
 
 #[tokio::test]
-async fn a_certificate_of_several_common_names_is_the_last_ones() {
+async fn last_common_name_of_a_certificate_counts() {
     let kit = Kit::start("").await;
     let table = [((FRONT_PROXY, "somebody-else"), 401), (("somebody-else", FRONT_PROXY), 200)];
     for ((first, second), status) in table {
@@ -102,7 +102,7 @@ async fn a_certificate_of_several_common_names_is_the_last_ones() {
 
 /// What Go's `newExtra` makes of headers.
 #[tokio::test]
-async fn extra_keys_are_read_as_go_reads_them() {
+async fn extra_keys_are_unescaped_as_in_go() {
     let kit = Kit::start_in_with(Cluster::start().await, "", |cluster| {
         cluster.say("requestheader-extra-headers-prefix", r#"["X-Remote-Extra-", "X-Other-", "X-Remote-"]"#);
         cluster.say("requestheader-group-headers", r#"["X-Group", "X-More-Group"]"#);
@@ -156,7 +156,7 @@ async fn with_groups(kit: &Kit, groups: &[String]) -> [client::Answer; 2] {
 }
 
 #[tokio::test]
-async fn users_may_have_groups_of_a_mebibyte() {
+async fn groups_up_to_one_mebibyte_are_accepted() {
     let kit = Kit::start("").await;
     let groups = |count: usize| (0..count).map(|number| format!("group-{number:0>50}")).collect::<Vec<_>>();
     for count in [150, 300, 10_000] {
@@ -167,7 +167,7 @@ async fn users_may_have_groups_of_a_mebibyte() {
         assert_eq!(review["groups"], json!(groups(count)));
     }
 
-    let message = "the headers take more than 1048576 bytes; the user has too many groups";
+    let message = "request headers exceed the limit of 1048576 bytes; the user has too many groups";
     for answer in with_groups(&kit, &groups(12_000)).await {
         let wanted = status_of("key", 431, "RequestHeaderFieldsTooLarge", message);
         assert_eq!((answer.status, answer.json()), (431, wanted));
@@ -179,14 +179,14 @@ async fn users_may_have_groups_of_a_mebibyte() {
 }
 
 #[tokio::test]
-async fn no_server_starts_in_a_cluster_whose_aggregation_layer_is_off() {
+async fn missing_config_map_prevents_startup() {
     let trust = secret_gateway::access::front_proxy::Trust::load(&Cluster::start().await.client()).await;
     let error = trust.unwrap_err().to_string();
-    assert!(error.starts_with("cannot read the ConfigMap kube-system/extension-apiserver-authentication"), "{error}");
+    assert!(error.starts_with("cannot read ConfigMap kube-system/extension-apiserver-authentication"), "{error}");
 }
 
 #[tokio::test]
-async fn the_cluster_is_asked_with_all_that_the_front_proxy_says() {
+async fn access_review_has_user_groups_and_extra() {
     let kit = Kit::start("").await;
     let client = kit
         .client()
@@ -218,35 +218,31 @@ async fn the_cluster_is_asked_with_all_that_the_front_proxy_says() {
 }
 
 #[tokio::test]
-async fn who_is_denied_gets_403_and_no_provider_hears_of_it() {
+async fn denied_users_get_403_before_any_provider_call() {
     let kit = Kit::start("").await;
     kit.cluster.judge(|_| Verdict::Deny("no RBAC policy matched"));
     let answer = kit.client().await.get(&aws("key")).await;
     let message = format!(
         "User \"{USER}\" cannot get resource \"awssecrets\" in API group \"secret-gateway.flyte.org\" at the cluster \
-         scope: the cluster does not allow it (reason: \"no RBAC policy matched\")"
+         scope: denied by the cluster (reason: \"no RBAC policy matched\")"
     );
     assert_eq!((answer.status, answer.json()), (403, status_of("key", 403, "Forbidden", &message)));
     assert_eq!(kit.memory.calls(), 0);
 }
 
 #[tokio::test]
-async fn a_cluster_that_cannot_say_means_503_is_not_remembered_and_no_provider_hears_of_it() {
+async fn failed_access_reviews_return_503_and_are_not_cached() {
     let kit = Kit::start("access: { timeout: 400ms }").await;
     let client = kit.client().await;
     let table = [
-        (Verdict::Fail(500), "it answered with an error"),
-        (
-            Verdict::Fail(403),
-            "the gateway may not create subjectaccessreviews: grant its service account \
-             create on them",
-        ),
-        (Verdict::Stall(Duration::from_secs(5)), "it did not answer in time"),
+        (Verdict::Fail(500), "the API server returned an error"),
+        (Verdict::Fail(403), "the gateway's service account must be allowed to create subjectaccessreviews"),
+        (Verdict::Stall(Duration::from_secs(5)), "timed out waiting for the API server"),
     ];
     for (verdict, why) in table {
         kit.cluster.judge(move |_| verdict.clone());
         let answer = client.get(&aws("key")).await;
-        let message = format!("the API server could not say whether this is allowed ({why}); try again later");
+        let message = format!("cannot check access: {why}; retry later");
         let mut wanted = status_of("key", 503, "ServiceUnavailable", &message);
         wanted["details"]["retryAfterSeconds"] = json!(1);
         assert_eq!((answer.status, answer.json(), answer.header("retry-after")), (503, wanted, Some("1")));
@@ -257,7 +253,7 @@ async fn a_cluster_that_cannot_say_means_503_is_not_remembered_and_no_provider_h
 }
 
 #[tokio::test]
-async fn answers_are_remembered_for_each_user_and_name_and_only_for_a_while() {
+async fn access_reviews_are_cached_per_user_and_name() {
     let kit = Kit::start("access: { allowedTtl: 300ms, deniedTtl: 300ms }").await;
     kit.cluster.judge(|spec| match spec["user"].as_str() {
         Some(USER) => Verdict::Allow,
@@ -284,7 +280,7 @@ async fn answers_are_remembered_for_each_user_and_name_and_only_for_a_while() {
 }
 
 #[tokio::test]
-async fn metrics_on_the_apis_port_are_for_who_may_get_them() {
+async fn metrics_on_the_api_port_require_access() {
     let kit = Kit::start("").await;
     let client = kit.client().await;
     assert!(client.get("/metrics").await.text().ends_with("# EOF\n"));
@@ -299,13 +295,13 @@ async fn metrics_on_the_apis_port_are_for_who_may_get_them() {
     );
     kit.cluster.judge(|_| Verdict::Deny(""));
     let eve = kit.connect(Some(&kit.authority.client(FRONT_PROXY))).await.user("eve");
-    let message = "User \"eve\" cannot get path \"/metrics\" at the cluster scope: the cluster does not allow it \
+    let message = "User \"eve\" cannot get path \"/metrics\" at the cluster scope: denied by the cluster \
                    (reason: \"\")";
     assert_eq!(eve.get("/metrics").await.json(), status(403, "Forbidden", message));
 }
 
 #[tokio::test]
-async fn health_is_for_anybody() {
+async fn health_endpoints_need_no_authentication() {
     let kit = Kit::start("").await;
     let stranger = kit.connect(None).await;
     for path in ["/healthz", "/livez", "/readyz"] {
@@ -322,7 +318,7 @@ async fn health_is_for_anybody() {
 }
 
 #[tokio::test]
-async fn tls_1_2_and_1_3_with_http_1_are_served_too() {
+async fn http_1_is_served_over_tls_1_2_and_1_3() {
     let kit = Kit::start("").await;
     let identity = kit.authority.client(FRONT_PROXY);
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {

@@ -21,6 +21,9 @@ use crate::kit::{FRONT_PROXY, Kit, USER, client};
 const SHORT: &str = "limits: { handshakeTimeout: 300ms, headTimeout: 300ms, idleTimeout: 700ms, \
                      unverifiedLifetime: 1500ms }";
 
+/// A listener for pods.
+const PODS: &str = "pods: { listen: '127.0.0.1:0', settings: {} }";
+
 /// By when a connection must have ended; the longest time of [`SHORT`], the time to end it, and a machine under load.
 const SOON: Duration = Duration::from_secs(8);
 
@@ -40,9 +43,14 @@ async fn ended(mut stream: impl tokio::io::AsyncRead + Unpin) -> Option<Duration
 }
 
 #[tokio::test]
-async fn a_connection_that_says_too_little_ends() {
-    let kit = Kit::start(SHORT).await;
+async fn incomplete_requests_and_idle_connections_time_out() {
+    let kit = Kit::start(&[SHORT, PODS].join("\n")).await;
     let front_proxy = kit.authority.client(FRONT_PROXY);
+    let peers = [
+        ("stranger", kit.address, None),
+        ("front proxy", kit.address, Some(&front_proxy)),
+        ("pod", kit.pods_address(), None),
+    ];
     let mut waiting = JoinSet::new();
 
     let half_a_head = [PREFACE, HALF_A_HEAD].concat();
@@ -56,20 +64,22 @@ async fn a_connection_that_says_too_little_ends() {
         ("half a head over HTTP/2", b"h2", &half_a_head),
         ("half a head over HTTP/1", b"http/1.1", b"GET /readyz HTTP/1.1\r\nhost: local"),
     ];
-    for identity in [None, Some(&front_proxy)] {
+    for (who, address, identity) in peers {
         for (what, protocol, bytes) in beginnings {
             let versions = rustls::ALL_VERSIONS;
-            let stream = client::handshake(kit.address, &kit.server_authority, identity, protocol, versions).await;
+            let stream = client::handshake(address, &kit.server_authority, identity, protocol, versions).await;
             let mut stream = stream.unwrap();
             stream.write_all(bytes).await.unwrap();
-            let what = format!("{what}, verified: {}", identity.is_some());
+            let what = format!("{what}, {who}");
             waiting.spawn(async move { (what, ended(stream).await) });
         }
     }
 
-    let plain: [(&str, SocketAddr, &[u8]); 5] = [
+    let plain: [(&str, SocketAddr, &[u8]); 7] = [
         ("silence before TLS", kit.address, b""),
+        ("silence before TLS, pod", kit.pods_address(), b""),
         ("half a ClientHello", kit.address, b"\x16\x03\x01\x02\0\x01"),
+        ("half a ClientHello, pod", kit.pods_address(), b"\x16\x03\x01\x02\0\x01"),
         ("silence without TLS", kit.metrics_address, b""),
         ("half a preface without TLS", kit.metrics_address, b"PRI * HT"),
         ("half a head without TLS", kit.metrics_address, b"GET /metrics HTTP/1.1\r\n"),
@@ -81,29 +91,30 @@ async fn a_connection_that_says_too_little_ends() {
     }
 
     // A ClientHello that never comes to its end, although something always comes.
-    let mut stream = TcpStream::connect(kit.address).await.unwrap();
-    waiting.spawn(async move {
-        let start = Instant::now();
-        let slow = async {
-            let (head, rest) = (b"\x16\x03\x01\x40\0\x01\0\x3f\xfc", [0]);
-            let mut written = stream.write_all(head).await;
-            while written.is_ok() {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                written = stream.write_all(&rest).await;
-            }
-        };
-        ("slow TLS".to_owned(), timeout(SOON, slow).await.ok().map(|()| start.elapsed()))
-    });
+    for (what, address) in [("slow TLS", kit.address), ("slow TLS, pod", kit.pods_address())] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        waiting.spawn(async move {
+            let start = Instant::now();
+            let slow = async {
+                let (head, rest) = (b"\x16\x03\x01\x40\0\x01\0\x3f\xfc", [0]);
+                let mut written = stream.write_all(head).await;
+                while written.is_ok() {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    written = stream.write_all(&rest).await;
+                }
+            };
+            (what.to_owned(), timeout(SOON, slow).await.ok().map(|()| start.elapsed()))
+        });
+    }
 
     // Pings are answered by the client's connection itself.
     for requests in [0, 1] {
-        for identity in [None, Some(&front_proxy)] {
+        for (who, address, identity) in peers {
             let versions = rustls::ALL_VERSIONS;
-            let stream =
-                client::handshake(kit.address, &kit.server_authority, identity, b"h2", versions).await.unwrap();
+            let stream = client::handshake(address, &kit.server_authority, identity, b"h2", versions).await.unwrap();
             let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
             let connection = tokio::spawn(connection);
-            let what = format!("pings after {requests} requests, verified: {}", identity.is_some());
+            let what = format!("pings after {requests} requests, {who}");
             waiting.spawn(async move {
                 for _ in 0..requests {
                     let request = axum::http::Request::get("https://localhost/readyz").body(Empty::<Bytes>::new());
@@ -121,7 +132,7 @@ async fn a_connection_that_says_too_little_ends() {
 }
 
 #[tokio::test]
-async fn a_stranger_who_keeps_asking_has_a_lifetime_and_the_front_proxy_has_none() {
+async fn unverified_connections_have_a_maximum_lifetime() {
     let kit = Kit::start(SHORT).await;
     let (front_proxy, stranger) = (kit.client().await, kit.connect(None).await);
     let start = Instant::now();
@@ -149,7 +160,7 @@ async fn is_served(kit: &Kit) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn strangers_keep_neither_the_api_server_nor_probes_out() {
+async fn idle_unverified_connections_are_evicted() {
     let kit = Kit::start("limits: { connections: 32, unverified: 16 }").await;
     let before = kit.client().await;
     assert_eq!(before.get(&aws("key")).await.status, 200);
@@ -192,7 +203,7 @@ async fn strangers_keep_neither_the_api_server_nor_probes_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn more_sockets_than_there_are_places_keep_nobody_out() {
+async fn open_sockets_beyond_the_limit_do_not_block_the_api_server() {
     const SOCKETS: usize = 4200;
     let limit = getrlimit(Resource::Nofile);
     let enough = u64::try_from(SOCKETS * 2 + 1000).unwrap();

@@ -50,7 +50,7 @@ async fn groups_versions_and_resources() {
 }
 
 #[tokio::test]
-async fn all_of_it_in_one_document() {
+async fn aggregated_discovery() {
     let kit = Kit::start("").await;
     let client = kit.client().await;
     let resource = |(kind, plural, singular, _): (&str, &str, &str, &str)| {
@@ -87,7 +87,7 @@ async fn all_of_it_in_one_document() {
 }
 
 #[tokio::test]
-async fn kubes_own_client_discovers_it() {
+async fn kube_client_discovers_the_api() {
     // As a cluster-wide client does through the aggregator, here without one.
     let kit = Kit::start("").await;
     let answer = kit.client().await.get(&format!("/apis/{GROUP}/v1alpha1")).await;
@@ -237,7 +237,7 @@ async fn openapi_3() {
 }
 
 #[tokio::test]
-async fn the_version_and_the_list_of_paths() {
+async fn version_and_paths() {
     let kit = Kit::start("").await;
     let client = kit.client().await;
     let version = client.get("/version").await.json();

@@ -9,7 +9,7 @@ use crate::kit::Kit;
 use crate::{aws, status_of};
 
 #[tokio::test]
-async fn each_failure_has_its_status() {
+async fn provider_failures_map_to_status() {
     let kit = Kit::start("reads: { retries: 0, breaker: { failures: 100 } }").await;
     let client = kit.client().await;
     let table = [
@@ -24,52 +24,45 @@ async fn each_failure_has_its_status() {
             Failure::Forbidden("secretsmanager:GetSecretValue".into()),
             403,
             "Forbidden",
-            "awssecrets.secret-gateway.flyte.org \"us-east-2:u__org__1\" is forbidden: the provider does not let the \
-             gateway read this secret: secretsmanager:GetSecretValue",
+            "awssecrets.secret-gateway.flyte.org \"us-east-2:u__org__1\" is forbidden: access denied by the provider: secretsmanager:GetSecretValue",
             None,
         ),
         (
             Failure::Throttled(Some(Duration::from_millis(2500))),
             429,
             "TooManyRequests",
-            "the provider throttles the gateway; try again later",
+            "throttled by the provider; retry later",
             Some(3),
         ),
         (
             Failure::Throttled(Some(Duration::MAX)),
             429,
             "TooManyRequests",
-            "the provider throttles the gateway; try again later",
+            "throttled by the provider; retry later",
             Some(60),
         ),
-        (
-            Failure::Throttled(None),
-            429,
-            "TooManyRequests",
-            "the provider throttles the gateway; try again later",
-            Some(1),
-        ),
+        (Failure::Throttled(None), 429, "TooManyRequests", "throttled by the provider; retry later", Some(1)),
         (
             Failure::Unreachable("connection refused".into()),
             503,
             "ServiceUnavailable",
-            "the provider cannot be reached: connection refused",
+            "provider unavailable: connection refused",
             None,
         ),
         (
             Failure::Conflict("the vault answers Conflict (status 409)".into()),
             503,
             "ServiceUnavailable",
-            "the secret is being changed: the vault answers Conflict (status 409); try again later",
+            "secret is being modified: the vault answers Conflict (status 409); retry later",
             Some(1),
         ),
-        (Failure::Slow, 504, "Timeout", "the provider did not answer in time", None),
-        (Failure::BadName("no slashes".into()), 400, "BadRequest", "the provider refuses the name: no slashes", None),
+        (Failure::Slow, 504, "Timeout", "timed out waiting for the provider", None),
+        (Failure::BadName("no slashes".into()), 400, "BadRequest", "name rejected by the provider: no slashes", None),
         (
             Failure::Garbage("bad CRC32C".into()),
             503,
             "ServiceUnavailable",
-            "the provider's answer cannot be used: bad CRC32C",
+            "unexpected response from the provider: bad CRC32C",
             None,
         ),
     ];
@@ -88,14 +81,14 @@ async fn each_failure_has_its_status() {
 }
 
 #[tokio::test]
-async fn a_provider_that_hangs_is_504_within_the_budget_and_nothing_is_remembered() {
+async fn hanging_provider_returns_504_within_the_timeout() {
     let kit = Kit::start("reads: { timeout: 300ms }").await;
     let client = kit.client().await;
     kit.memory.answer(Duration::from_secs(60), Err(Failure::NotFound));
     let start = std::time::Instant::now();
     let answer = client.get(&aws("key")).await;
     let took = start.elapsed();
-    let wanted = status_of("key", 504, "Timeout", "the provider did not answer in time");
+    let wanted = status_of("key", 504, "Timeout", "timed out waiting for the provider");
     assert_eq!((answer.status, answer.json()), (504, wanted));
     assert!((300..1000).contains(&took.as_millis()), "{took:?}");
     kit.memory.answer(Duration::ZERO, Ok(crate::kit::memory::text("here")));
@@ -103,7 +96,7 @@ async fn a_provider_that_hangs_is_504_within_the_budget_and_nothing_is_remembere
 }
 
 #[tokio::test]
-async fn an_unreachable_provider_is_asked_again_within_the_budget() {
+async fn unreachable_provider_is_retried() {
     let kit = Kit::start("").await;
     let client = kit.client().await;
     kit.memory.behave(|_, call| match call {
@@ -116,7 +109,7 @@ async fn an_unreachable_provider_is_asked_again_within_the_budget() {
 }
 
 #[tokio::test]
-async fn what_asking_again_cannot_help_is_asked_once() {
+async fn permanent_failures_are_not_retried() {
     let kit = Kit::start("reads: { breaker: { failures: 100 } }").await;
     let client = kit.client().await;
     let failures = [
@@ -137,7 +130,7 @@ async fn what_asking_again_cannot_help_is_asked_once() {
 }
 
 #[tokio::test]
-async fn retries_end_with_the_budget() {
+async fn retries_end_with_the_timeout() {
     let kit = Kit::start("reads: { timeout: 400ms, retries: 1000, breaker: { failures: 100 } }").await;
     kit.memory.fail(Failure::Unreachable("down".into()));
     let start = std::time::Instant::now();

@@ -13,7 +13,7 @@ use crate::kit::{Kit, USER};
 use crate::{aws, eventually};
 
 #[tokio::test]
-async fn a_new_server_certificate_is_shown_without_a_restart_and_a_broken_one_is_not() {
+async fn serving_certificate_is_reloaded() {
     let kit = Kit::start("").await;
     let before = kit.client().await;
     let new = kit.server_authority.server("localhost");
@@ -41,7 +41,7 @@ async fn a_new_server_certificate_is_shown_without_a_restart_and_a_broken_one_is
 }
 
 #[tokio::test]
-async fn each_read_has_its_audit_line() {
+async fn reads_are_audited() {
     let kit = Kit::start("reads: { retries: 0 }").await;
     let client = kit.client().await.with("x-remote-group", "system:authenticated");
     client.get(&aws("key")).await;
@@ -98,7 +98,7 @@ async fn metric(kit: &Kit, name: &str) -> Option<f64> {
 }
 
 #[tokio::test]
-async fn strangers_are_counted_and_leave_few_audit_lines() {
+async fn unauthenticated_requests_are_counted_and_sampled() {
     let kit = Kit::start("").await;
     let (stranger, forged) = (kit.connect(None).await, kit.connect(Some(&kit.authority.client("somebody"))).await);
     for _ in 0..100 {
@@ -123,7 +123,7 @@ async fn strangers_are_counted_and_leave_few_audit_lines() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_audit_log_that_nobody_takes_blocks_no_reader_and_says_what_it_lost() {
+async fn blocked_audit_log_does_not_block_reads() {
     let kit = Kit::start("").await;
     let client = kit.client().await.with("x-remote-group", &"g".repeat(64 << 10));
     kit.audit.hold(true);
@@ -147,7 +147,7 @@ async fn an_audit_log_that_nobody_takes_blocks_no_reader_and_says_what_it_lost()
 }
 
 #[tokio::test]
-async fn metrics_say_when_the_certificate_expires() {
+async fn certificate_expiry_is_a_metric() {
     let kit = Kit::start("").await;
     let expiry = async || metric(&kit, "secret_gateway_certificate_expiry_timestamp_seconds").await;
     // The year 4096, as rcgen has it.
@@ -186,7 +186,7 @@ async fn metrics_count_by_kind_and_outcome() {
 }
 
 #[tokio::test]
-async fn the_dashboard_and_the_readme_speak_of_metrics_that_there_are() {
+async fn dashboard_and_readme_name_existing_metrics() {
     let kit = Kit::start("").await;
     kit.client().await.get(&aws("key")).await;
     assert_eq!(kit.connect(None).await.get("/apis").await.status, 401);
@@ -214,7 +214,7 @@ async fn the_dashboard_and_the_readme_speak_of_metrics_that_there_are() {
 
 /// Text and bytes, that arrive and that fail: what was read is in no line, no metric and no Status.
 #[tokio::test]
-async fn no_value_is_anywhere_but_in_its_answer() {
+async fn values_appear_only_in_responses() {
     let kit = Kit::start("reads: { retries: 0, breaker: { failures: 100 } }").await;
     let client = kit.client().await;
     let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
@@ -239,7 +239,7 @@ async fn no_value_is_anywhere_but_in_its_answer() {
 }
 
 #[tokio::test]
-async fn at_the_end_readyz_fails_first_and_what_is_under_way_is_answered() {
+async fn shutdown_fails_readyz_first_and_drains_requests() {
     let mut kit = Kit::start("shutdown: { delay: 400ms, grace: 5s }").await;
     kit.memory.answer(Duration::from_millis(900), Ok(text("here")));
     let (client, late) = (kit.client().await, kit.client().await);
@@ -265,7 +265,7 @@ async fn at_the_end_readyz_fails_first_and_what_is_under_way_is_answered() {
 }
 
 #[tokio::test]
-async fn the_grace_ends_what_does_not_end_itself() {
+async fn shutdown_grace_period_is_enforced() {
     let mut kit = Kit::start("reads: { timeout: 60s }\nshutdown: { delay: 0s, grace: 200ms }").await;
     kit.memory.answer(Duration::from_secs(60), Ok(text("never")));
     let client = kit.client().await;

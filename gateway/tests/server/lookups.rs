@@ -32,7 +32,7 @@ fn failed(name: &str, code: u16, reason: &str, message: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_secret_is_there_or_not() {
+async fn lookup_reports_existence() {
     let kit = Kit::start("reads: { retries: 0, breaker: { failures: 100 } }").await;
     let client = kit.client().await;
     let table = [
@@ -72,7 +72,7 @@ async fn a_secret_is_there_or_not() {
 }
 
 #[tokio::test]
-async fn kubernetes_secrets_are_looked_up_where_pods_pull_them() {
+async fn lookup_finds_kubernetes_secrets() {
     // A project of GCP has the namespace's name.
     let kit = Kit::start("pods: { listen: '127.0.0.1:0', settings: {} }").await;
     let client = kit.client().await;
@@ -93,7 +93,7 @@ async fn kubernetes_secrets_are_looked_up_where_pods_pull_them() {
 }
 
 #[tokio::test]
-async fn ready_is_always_there_for_who_may() {
+async fn lookup_of_ready_always_succeeds() {
     let kit = Kit::start("").await;
     let client = kit.client().await;
     kit.memory.fail(Failure::Unreachable("down".to_owned()));
@@ -116,7 +116,7 @@ async fn ready_is_always_there_for_who_may() {
 }
 
 #[tokio::test]
-async fn lookups_are_limited_to_what_is_served() {
+async fn lookup_is_limited_to_served_names() {
     let kit = Kit::start("").await;
     let client = kit.client().await;
     let (prefix, place) = ("us-east-2:other", "us-west-1:u__org__o");
@@ -124,17 +124,16 @@ async fn lookups_are_limited_to_what_is_served() {
         let message = format!("secretlookups.secret-gateway.flyte.org {name:?} is forbidden: {why}");
         failed(name, 403, "Forbidden", &message)
     };
-    let why = "the gateway does not serve secrets that are named so; the operator can add to prefixes";
+    let why = "name matches no served prefix; add one to prefixes of the gateway";
     assert_eq!(client.get(&path(prefix)).await.json(), forbidden(prefix, why));
-    let why = "the gateway does not serve the region, project, vault host or namespace \"us-west-1\"; the operator can name \
-               it in providers.aws, gcp, azure or k8s";
+    let why = "region, project, vault host or namespace \"us-west-1\" is not served; add it to providers.aws, gcp, azure or k8s of the gateway";
     assert_eq!(client.get(&path(place)).await.json(), forbidden(place, why));
     assert_eq!(client.get(&path("no-colon")).await.status, 400);
     assert_eq!(kit.memory.calls(), 0);
 }
 
 #[tokio::test]
-async fn no_form_of_a_lookup_holds_the_value() {
+async fn lookup_never_returns_the_value() {
     let kit = Kit::start("").await;
     let client = kit.client().await;
     for accept in [

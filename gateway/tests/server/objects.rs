@@ -15,7 +15,7 @@ const KUBECTL: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/
                        application/json";
 
 #[tokio::test]
-async fn each_kind_answers_with_the_value_as_its_store_holds_it() {
+async fn objects_hold_the_stored_value() {
     let kit = Kit::start("").await;
     kit.memory.behave(|name, _| {
         let bytes = || Secret::Binary(vec![0, 159, 146, 150].into());
@@ -54,17 +54,17 @@ async fn each_kind_answers_with_the_value_as_its_store_holds_it() {
 }
 
 #[tokio::test]
-async fn escapes_in_a_path_mean_what_they_mean_elsewhere() {
+async fn percent_escapes_in_paths_are_decoded() {
     let kit = Kit::start("").await;
     let client = kit.client().await;
     let answer = client.get(&format!("{API}/awssecrets/us-east-2%3Au__org__a%40b")).await;
     assert_eq!(answer.json()["metadata"]["name"], "us-east-2:u__org__a@b");
     let answer = client.get(&format!("{API}/awssecrets/us-east-2:%ff")).await;
-    assert_eq!(answer.json(), status(400, "BadRequest", "the path is not UTF-8"));
+    assert_eq!(answer.json(), status(400, "BadRequest", "invalid path: expected UTF-8"));
 }
 
 #[tokio::test]
-async fn kubectl_gets_a_table_that_shows_the_name_alone() {
+async fn table_shows_only_the_name() {
     let kit = Kit::start("").await;
     let client = kit.client().await;
     let name = "us-east-2:u__org__key";
@@ -95,7 +95,7 @@ async fn kubectl_gets_a_table_that_shows_the_name_alone() {
 }
 
 #[tokio::test]
-async fn only_json_is_spoken() {
+async fn only_json_is_served() {
     let kit = Kit::start("").await;
     let client = kit.client().await;
     let answer = client.with("accept", "application/vnd.kubernetes.protobuf").get(&aws("key")).await;
@@ -107,7 +107,7 @@ async fn only_json_is_spoken() {
 }
 
 #[tokio::test]
-async fn nobody_lists_watches_or_writes() {
+async fn verbs_other_than_get_return_405() {
     let kit = Kit::start("").await;
     let client = kit.client().await;
     let (collection, object) = (format!("{API}/gcpsecrets"), format!("{API}/gcpsecrets/flyte:u__org__key"));
@@ -138,7 +138,7 @@ async fn nobody_lists_watches_or_writes() {
 }
 
 #[tokio::test]
-async fn what_is_not_served_is_not_found() {
+async fn unknown_paths_return_404() {
     let kit = Kit::start("").await;
     let client = kit.client().await;
     let wanted = status(404, "NotFound", "the server could not find the requested resource");
@@ -159,13 +159,12 @@ async fn what_is_not_served_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_name_that_no_provider_has_is_400_before_anybody_is_asked() {
+async fn invalid_names_return_400() {
     let kit = Kit::start("").await;
     let client = kit.client().await;
-    let no_colon = "the name of an AWSSecret is `<region>:<name of the secret>`, with a colon";
-    let place = "the part before the colon is no region";
-    let secret = "the name of the secret is not one that its provider has: 1 to 512 characters of letters, digits and \
-                  _+=.@-";
+    let no_colon = "invalid name of AWSSecret: expected `<region>:<secret name>`";
+    let place = "invalid region before the colon";
+    let secret = "invalid secret name: expected 1 to 512 letters, digits and _+=.@-";
     let table = [
         ("key".to_owned(), no_colon),
         (":key".to_owned(), place),
@@ -190,30 +189,29 @@ async fn a_name_that_no_provider_has_is_400_before_anybody_is_asked() {
 }
 
 #[tokio::test]
-async fn names_outside_of_the_configuration_are_403_and_no_provider_hears_of_them() {
+async fn names_that_are_not_served_return_403() {
     let kit = Kit::start("prefixes: { gcp: [] }").await;
     let client = kit.client().await;
     let table = [
         (
             "awssecrets",
             "ap-south-1:u__org__key",
-            "the gateway does not serve the region \"ap-south-1\"; the operator can name it in providers.aws.regions",
+            "region \"ap-south-1\" is not served; add it to providers.aws.regions of the gateway",
         ),
         (
             "azuresecrets",
             "evil.example.com:1-o---x",
-            "the gateway does not serve the vault host \"evil.example.com\"; the operator can name it in \
-             providers.azure.vaults",
+            "vault host \"evil.example.com\" is not served; add it to providers.azure.vaults of the gateway",
         ),
         (
             "awssecrets",
             "us-east-2:database-root-password",
-            "the gateway does not serve secrets that are named so; the operator can add to prefixes",
+            "name matches no served prefix; add one to prefixes of the gateway",
         ),
         (
             "azuresecrets",
             "flyte.vault.azure.net:u--org--key",
-            "the gateway does not serve secrets that are named so; the operator can add to prefixes",
+            "name matches no served prefix; add one to prefixes of the gateway",
         ),
     ];
     for (plural, name, why) in table {
@@ -228,13 +226,13 @@ async fn names_outside_of_the_configuration_are_403_and_no_provider_hears_of_the
 }
 
 #[tokio::test]
-async fn who_may_not_read_does_not_learn_what_is_served() {
+async fn access_is_reviewed_before_served_names_are_checked() {
     let kit = Kit::start("").await;
     kit.cluster.judge(|_| crate::kit::cluster::Verdict::Deny(""));
     let client = kit.client().await;
     let message = format!(
         "User \"{USER}\" cannot get resource \"awssecrets\" in API group \"secret-gateway.flyte.org\" at the cluster \
-         scope: the cluster does not allow it (reason: \"\")"
+         scope: denied by the cluster (reason: \"\")"
     );
     assert_eq!(client.get(&aws("key")).await.json(), status_of("key", 403, "Forbidden", &message));
     let elsewhere = client.get(&format!("{API}/awssecrets/ap-south-1:u__org__key")).await.json();

@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::header;
-use serde_json::json;
+use axum::http::{Method, header};
+use flyte_secrets_policy::answer::PATH;
+use flyte_secrets_policy::grant::AUDIENCE;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -28,12 +30,36 @@ fn gateway() -> Command {
     command
 }
 
+/// The same under a limit, as the shell's `ulimit` sets it.
+fn limited(limit: &str) -> Command {
+    let command = gateway();
+    let binary = command.get_program().to_owned();
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", &format!("ulimit {limit} && exec \"$0\" \"$@\"")]).arg(binary);
+    shell.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    shell
+}
+
+/// A pod that was granted a file and a variable.
+fn pod() -> Value {
+    let args =
+        "pull --gateway https://localhost --ca cGVt --scope acme/development/snacks --patience 2m --file a --env v0=b";
+    let args: Vec<_> = args.split_whitespace().collect();
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "namespace": "task", "name": "a0", "uid": "uid" },
+        "spec": { "containers": [{ "name": "main" }], "initContainers": [{ "name": "flyte-secrets", "args": args }] },
+    })
+}
+
 fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("text")
 }
 
 #[test]
-fn a_configuration_that_cannot_be_meant_ends_it_with_the_reason() {
+fn invalid_configuration_exits_with_1() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("config.yaml");
     let run = |content: &str| {
@@ -49,7 +75,18 @@ fn a_configuration_that_cannot_be_meant_ends_it_with_the_reason() {
 
     let missing = gateway().args(["--config", "/nowhere"]).output().unwrap();
     assert_eq!(missing.status.code(), Some(1));
-    assert!(text(&missing.stderr).contains("cannot read the configuration /nowhere"), "{missing:?}");
+    assert!(text(&missing.stderr).contains("cannot read configuration /nowhere"), "{missing:?}");
+}
+
+#[test]
+fn low_limit_of_open_files_exits_with_1() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("config.yaml");
+    std::fs::write(&file, "tls: { certFile: a, keyFile: b }").unwrap();
+    let refused = limited("-n 512").arg("--config").arg(&file).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    let message = "limit of open files is 512, but `limits.connections` requires 5120; raise the limit or lower `limits.connections`";
+    assert!(text(&refused.stderr).contains(message), "{refused:?}");
 }
 
 /// AWS as far as one answer goes.
@@ -74,6 +111,8 @@ fn free_port() -> u16 {
 /// The binary at work, with all that it needs.
 struct Process {
     client: Client,
+    /// A pod's connection, with its token.
+    pod: Client,
     calls: Arc<AtomicUsize>,
     pid: u32,
     ending: Option<JoinHandle<std::io::Result<Output>>>,
@@ -94,7 +133,15 @@ impl Process {
         let (cluster, calls) = (Cluster::start().await, Arc::new(AtomicUsize::new(0)));
         let (front_proxy, authority) = (Authority::new("front-proxy-ca"), Authority::new("gateway-ca"));
         cluster.trust(&[&front_proxy], &[FRONT_PROXY]);
-        let (folder, own, port) = (TempDir::new().unwrap(), authority.server("localhost"), free_port());
+        let (folder, own) = (TempDir::new().unwrap(), authority.server("localhost"));
+        let (port, pods_port) = (free_port(), free_port());
+        cluster.object("pods", pod());
+        let claims = json!({
+            "authentication.kubernetes.io/pod-name": ["a0"],
+            "authentication.kubernetes.io/pod-uid": ["uid"],
+        });
+        let user = json!({ "username": "system:serviceaccount:task:default", "extra": claims });
+        cluster.token("token", AUDIENCE, user);
         let kubeconfig = json!({
             "apiVersion": "v1",
             "kind": "Config",
@@ -110,6 +157,10 @@ impl Process {
             "tls": { "certFile": "tls.crt", "keyFile": "tls.key" },
             "access": { "kubeconfig": "kubeconfig" },
             "providers": { "aws": { "regions": ["us-east-2"], "endpoint": endpoint } },
+            "pods": {
+                "listen": format!("127.0.0.1:{pods_port}"),
+                "settings": { "embeddedSecretManagerConfig": { "awsConfig": { "region": "us-east-2" } } },
+            },
             "cache": { "ttl": "1500ms" },
             "reads": { "timeout": "10s" },
             "shutdown": { "delay": "0s", "grace": "10s" },
@@ -124,14 +175,15 @@ impl Process {
             std::fs::write(folder.path().join(file), content).unwrap();
         }
         let arguments = ["--config", "config.yaml", "--log", log];
-        let child = gateway().current_dir(folder.path()).args(arguments).spawn().unwrap();
+        let child = limited("-S -n 256").current_dir(folder.path()).args(arguments).spawn().unwrap();
         let pid = child.id();
         let ending = Some(tokio::task::spawn_blocking(move || child.wait_with_output()));
         let identity = front_proxy.client(FRONT_PROXY);
         let connect = async || Client::connect(([127, 0, 0, 1], port).into(), &authority, Some(&identity)).await;
         eventually(async || connect().await.is_ok()).await;
         let client = connect().await.unwrap().user(USER);
-        Self { client, calls, pid, ending, _folder: folder }
+        let pod = Client::connect(([127, 0, 0, 1], pods_port).into(), &authority, None).await.unwrap();
+        Self { client, pod: pod.with("authorization", "Bearer token"), calls, pid, ending, _folder: folder }
     }
 
     fn signal(&self, signal: &str) -> bool {
@@ -167,37 +219,55 @@ impl Process {
 }
 
 #[tokio::test]
-async fn sigterm_lets_it_answer_what_is_under_way_and_no_log_holds_a_value_however_much_is_logged() {
+async fn sigterm_drains_requests_and_logs_hold_no_value() {
     let process = Process::start(Duration::from_millis(700), "trace").await;
     let client = process.client.clone();
     let under_way = tokio::spawn(async move { client.get(&aws("key")).await });
-    eventually(async || process.calls.load(Ordering::Relaxed) == 1).await;
+    let pod = process.pod.clone();
+    let pull = tokio::spawn(async move { pod.send(Method::POST, PATH).await.unwrap() });
+    eventually(async || process.calls.load(Ordering::Relaxed) == 3).await;
     process.terminate();
-    let answer = under_way.await.unwrap();
+    let (answer, pulled) = (under_way.await.unwrap(), pull.await.unwrap());
     assert_eq!((answer.status, answer.json()["stringValue"].as_str()), (200, Some(CANARY)));
+    assert_eq!(pulled.status, 200);
+    assert!(pulled.body.ends_with(CANARY.repeat(2).as_bytes()), "{pulled:?}");
 
     let Output { status, stdout, stderr } = process.end().await;
     assert_eq!(status.code(), Some(0), "{}", text(&stderr));
     let audit = read_lines(text(&stdout));
-    assert_eq!(audit.len(), 1);
-    assert_eq!((&audit[0]["user"], &audit[0]["code"]), (&json!(USER), &json!(200)));
+    let of = |what: &str| audit.iter().find(|line| line["audit"] == what).unwrap();
+    assert_eq!((audit.len(), &of("read")["user"], &of("read")["code"]), (2, &json!(USER), &json!(200)));
+    assert_eq!((&of("pull")["pod"], &of("pull")["code"]), (&json!("a0"), &json!(200)));
     let written = [text(&stdout), text(&stderr)].concat();
     assert!(written.contains("\"serving\"") && written.contains("\"stopping\""), "{written}");
     assert!(!written.contains("c4n4ry"), "{written}");
 }
 
 #[tokio::test]
-async fn once_a_value_has_expired_no_copy_of_it_is_left_in_the_whole_process() {
+async fn limit_of_open_files_is_raised() {
+    let process = Process::start(Duration::ZERO, "info").await;
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.pid)).unwrap();
+    let limit = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    let [soft, hard, _] = limit.split_whitespace().collect::<Vec<_>>()[..] else { panic!("{limits}") };
+    assert!(soft == hard && soft != "256", "{limits}");
+}
+
+#[tokio::test]
+async fn expired_values_are_wiped_from_memory() {
     let process = Process::start(Duration::ZERO, "info").await;
     let wanted = b"c4n4ry";
     assert_eq!(process.copies(wanted), 0);
     for _ in 0..10 {
         assert_eq!(process.client.get(&aws("key")).await.status, 200);
+        assert_eq!(process.pod.send(Method::POST, PATH).await.unwrap().status, 200);
     }
     assert!(process.copies(wanted) > 0, "it is remembered");
-    assert_eq!(process.calls.load(Ordering::Relaxed), 1);
-    // Neither in what the SDK, HTTP and TLS leave behind, nor in connections that are still open.
+    assert_eq!(process.calls.load(Ordering::Relaxed), 3);
+    // Neither in what the SDK, HTTP and TLS leave behind, nor in connections that are still open, as both are.
     eventually(async || process.copies(wanted) == 0).await;
+    for client in [&process.client, &process.pod] {
+        assert_eq!(client.get("/readyz").await.status, 200);
+    }
     process.terminate();
     assert_eq!(process.end().await.status.code(), Some(0));
 }

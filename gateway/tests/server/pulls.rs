@@ -1,17 +1,24 @@
 //! Pulls: what pods get, which get nothing, and each way in which that fails.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::http::Method;
 use flyte_secrets_policy::answer::Head;
 use flyte_secrets_policy::grant::Grant;
 use flyte_secrets_policy::names::kubernetes::secret_name;
+use flyte_secrets_pull::{self as puller, Places};
+use http_body_util::Empty;
 use secret_gateway::provider::{Failure, Value as Secret};
 use serde_json::{Value, json};
 
 use crate::kit::Kit;
-use crate::kit::client::{Answer, Client};
-use crate::kit::memory::{CANARY, text};
+use crate::kit::authority::Authority;
+use crate::kit::client::{self, Answer, Client};
+use crate::kit::cluster::Cluster;
+use crate::kit::memory::{CANARY, Memory, text};
 use crate::status;
 
 const AUDIENCE: &str = "secret-gateway.flyte.org";
@@ -98,7 +105,7 @@ fn line(names: &[String], outcome: &str, code: u16) -> Value {
 }
 
 #[tokio::test]
-async fn a_pod_gets_what_it_was_granted_and_nothing_it_claims() {
+async fn pull_returns_granted_secrets_only() {
     let grant = grant(&["tls.crt", "other"], &["db-password", "tls.crt"]);
     let kit = start(PODS, &grant).await;
     let mut claims = pod(&grant);
@@ -124,9 +131,9 @@ async fn a_pod_gets_what_it_was_granted_and_nothing_it_claims() {
     let length = CANARY.len() as u64;
     let head = Head::new(&grant, [2, length], [length]).to_line().unwrap();
     let body = [head.as_bytes(), b"\0\xff", CANARY.as_bytes(), CANARY.as_bytes()].concat();
-    assert_eq!((answer.status, &answer.body), (200, &body));
+    assert_eq!((answer.status, answer.body.trim_ascii_start()), (200, body.as_slice()));
     let headers = ["content-type", "cache-control", "content-length"].map(|name| answer.header(name).unwrap());
-    assert_eq!(headers, ["application/vnd.flyte.secrets.v1", "no-store", &body.len().to_string()]);
+    assert_eq!(headers, ["application/vnd.flyte.secrets.v1", "no-store", &answer.body.len().to_string()]);
     let names = [organization.to_owned(), name("db-password"), name("tls.crt")];
     assert_eq!(kit.audit().await, [line(&names, "Invalid", 422), line(&names, "ok", 200)]);
     assert!(!kit.audit.text().contains(CANARY) && !kit.metrics().await.contains(CANARY));
@@ -134,7 +141,7 @@ async fn a_pod_gets_what_it_was_granted_and_nothing_it_claims() {
 }
 
 #[tokio::test]
-async fn who_is_not_the_pod_gets_nothing() {
+async fn invalid_tokens_and_pods_are_rejected() {
     let kit = start(PODS, &grant(&["a"], &[])).await;
     let cluster = &kit.cluster;
     let own = |name: &str, change: &dyn Fn(&mut Value)| {
@@ -149,32 +156,59 @@ async fn who_is_not_the_pod_gets_nothing() {
     let unbound = json!({ "username": "system:serviceaccount:snacks-development:default", "extra": {} });
     cluster.token("unbound", AUDIENCE, unbound);
     cluster.token("deleted", AUDIENCE, user("default", "gone", "uid-0"));
+    let expired = json!({ "authenticated": false, "error": "service account token has expired" });
+    cluster.token_status("expired", AUDIENCE, expired);
+    // What an authenticator says that does not know audiences.
+    let any = json!({ "authenticated": true, "user": user("default", "a0", "uid-0") });
+    cluster.token_status("any audience", AUDIENCE, any);
     cluster.token("reused", AUDIENCE, user("default", "a0", "uid-1"));
     cluster.token("account", AUDIENCE, user("other", "a0", "uid-0"));
     own("terminating", &|pod| pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z"));
     own("finished", &|pod| pod["status"]["phase"] = json!("Succeeded"));
     own("failed", &|pod| pod["status"]["phase"] = json!("Failed"));
     own("plain", &|pod| pod["spec"]["initContainers"] = json!([{ "name": "other" }]));
+    // A grant that the policy does not look for, and so has not judged.
+    own("container", &|pod| {
+        pod["spec"]["containers"] = pod["spec"]["initContainers"].take();
+    });
+    own("ephemeral", &|pod| {
+        pod["spec"]["ephemeralContainers"] = pod["spec"]["initContainers"].take();
+    });
+    own("second", &|pod| {
+        let granted = pod["spec"]["initContainers"][0].take();
+        pod["spec"]["initContainers"] = json!([{ "name": "flyte-secrets" }, granted]);
+    });
+    own("scope", &|pod| pod["spec"]["initContainers"][0]["args"][6] = json!("acme/development/a__b"));
     own("malformed", &|pod| pod["spec"]["initContainers"][0]["args"] = json!(["pull", "--x"]));
     let tenant = Grant { project: "other".to_owned(), ..grant(&["a"], &[]) }.to_args();
     own("tenant", &|pod| pod["spec"]["initContainers"][0]["args"] = json!(tenant));
 
     let (unauthorized, forbidden) = ((401, "Unauthorized"), (403, "Forbidden"));
-    let unknown = "the token is invalid, expired or for another audience";
-    let gone = "the token's pod does not exist any more";
-    let ended = "the pod has ended or is being deleted";
-    let no_grant = "the pod has no init container \"flyte-secrets\" with a grant: ";
+    let unknown = "invalid token: unknown, expired or for another audience";
+    let gone = "pod of the token not found; it was deleted or replaced";
+    let ended = "pod has completed or is being deleted";
+    let no_grant = "no valid grant in init container \"flyte-secrets\": ";
     let table = [
         ("unknown", unauthorized, unknown.to_owned()),
         ("audience", unauthorized, unknown.to_owned()),
-        ("person", unauthorized, "the token is not bound to a pod".to_owned()),
-        ("unbound", unauthorized, "the token is not bound to a pod".to_owned()),
+        ("expired", unauthorized, unknown.to_owned()),
+        ("any audience", unauthorized, unknown.to_owned()),
+        ("person", unauthorized, "token is not bound to a pod; expected a projected service account token".to_owned()),
+        ("unbound", unauthorized, "token is not bound to a pod; expected a projected service account token".to_owned()),
         ("deleted", unauthorized, gone.to_owned()),
         ("reused", unauthorized, gone.to_owned()),
         ("terminating", forbidden, ended.to_owned()),
         ("finished", forbidden, ended.to_owned()),
         ("failed", forbidden, ended.to_owned()),
-        ("plain", forbidden, format!("{no_grant}it is missing")),
+        ("plain", forbidden, format!("{no_grant}container not found")),
+        ("container", forbidden, format!("{no_grant}container not found")),
+        ("ephemeral", forbidden, format!("{no_grant}container not found")),
+        ("second", forbidden, format!("{no_grant}expected command `pull`")),
+        (
+            "scope",
+            forbidden,
+            format!("{no_grant}invalid value \"acme/development/a__b\" of option --scope: expected ORGANIZATION/DOMAIN/PROJECT"),
+        ),
         ("malformed", forbidden, format!("{no_grant}unknown option \"--x\"")),
         (
             "tenant",
@@ -214,7 +248,60 @@ async fn who_is_not_the_pod_gets_nothing() {
 }
 
 #[tokio::test]
-async fn the_front_proxys_word_counts_for_nothing_here() {
+async fn token_and_pod_are_checked_on_each_pull() {
+    let kit = start(PODS, &grant(&["a"], &[])).await;
+    let client = kit.pod().await;
+    assert_eq!(pull(&client, "good").await.status, 200);
+    // Granted something else: by a pod of the same name, which has another uid.
+    let mut other = pod(&grant(&["b"], &[]));
+    other["metadata"]["uid"] = json!("uid-1");
+    kit.cluster.object("pods", other);
+    assert_eq!(pull(&client, "good").await.status, 401);
+    kit.cluster.remove("pods", "snacks-development", "a0");
+    assert_eq!(pull(&client, "good").await.status, 401);
+    kit.cluster.object("pods", pod(&grant(&["a"], &[])));
+    assert_eq!(pull(&client, "good").await.status, 200);
+    kit.cluster.token_status("good", AUDIENCE, json!({ "authenticated": false }));
+    assert_eq!(pull(&client, "good").await.status, 401);
+    assert_eq!(kit.memory.asked(), [("us-east-2".to_owned(), name("a"))]);
+}
+
+#[tokio::test]
+async fn body_query_and_other_headers_are_ignored() {
+    let kit = start(PODS, &grant(&["a"], &[])).await;
+    let client = kit.pod().await;
+    let wanted = pull(&client, "good").await;
+    let claims = [
+        ("x-remote-user", "system:serviceaccount:other:default"),
+        ("x-forwarded-for", "10.0.0.1"),
+        ("content-type", "application/json"),
+        ("accept", "text/html"),
+    ];
+    let claiming =
+        claims.iter().fold(client.with("authorization", "bearer good"), |it, (name, value)| it.with(name, value));
+    let scope = r#"{"scope":"acme/development/other","files":["b"],"pod":"a1","namespace":"other"}"#;
+    for (path, body) in [("/v1/pull", scope), ("/v1/pull", "\0\u{ff}"), ("/v1/pull?pod=a1&namespace=other&file=b", "")]
+    {
+        let answer = claiming.send_body(Method::POST, path, body).await.unwrap();
+        assert_eq!((answer.status, &answer.body), (200, &wanted.body), "{path} {body:?}");
+    }
+    assert_eq!(kit.memory.asked(), [("us-east-2".to_owned(), name("a"))]);
+}
+
+#[tokio::test]
+async fn http_1_is_served() {
+    let kit = start(PODS, &grant(&["a"], &[])).await;
+    let wanted = pull(&kit.pod().await, "good").await.body;
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let request = axum::http::Request::post("/v1/pull").header("host", "localhost");
+        let request = request.header("authorization", "Bearer good").body(Empty::new()).unwrap();
+        let (answer, _) = client::old(kit.pods_address(), &kit.server_authority, None, version, request).await.unwrap();
+        assert_eq!((answer.status, &answer.body), (200, &wanted));
+    }
+}
+
+#[tokio::test]
+async fn pod_listener_ignores_front_proxy_headers() {
     let kit = start(PODS, &grant(&["a"], &[])).await;
     let client = kit.pod().await.user("system:admin");
     let object = "/apis/secret-gateway.flyte.org/v1alpha1/awssecrets/us-east-2:u__org__o";
@@ -234,7 +321,7 @@ async fn the_front_proxys_word_counts_for_nothing_here() {
 }
 
 #[tokio::test]
-async fn what_the_store_says_is_told_by_key() {
+async fn store_failures_name_the_key() {
     let kit =
         start(&format!("{PODS}reads: {{ retries: 0, breaker: {{ failures: 100 }} }}"), &grant(&["a"], &["b"])).await;
     let client = kit.pod().await;
@@ -281,20 +368,21 @@ async fn what_the_store_says_is_told_by_key() {
     // An empty value, and a name that the store cannot have.
     kit.memory.answer(Duration::ZERO, Ok(text("")));
     kit.cluster.object("pods", pod(&grant(&["f"], &[])));
-    let message = format!("secret \"f\": us-east-2:{} holds an empty value; store the secret again", name("f"));
+    let message =
+        format!("secret \"f\": invalid value of us-east-2:{}: value is empty; store the secret again", name("f"));
     assert_eq!(pull(&client, "good").await.json(), status(422, "Invalid", &message));
     kit.cluster.object("pods", pod(&grant(&[], &["g/h"])));
     assert_eq!(pull(&client, "good").await.status, 403);
 }
 
 #[tokio::test]
-async fn an_api_server_that_does_not_answer_is_503() {
+async fn failing_api_server_returns_503() {
     let kit = start(PODS, &grant(&["a"], &[])).await;
     let client = kit.pod().await;
-    let says = |why| format!("the API server could not say which pod this is ({why}); try again later");
+    let says = |why| format!("cannot identify the pod: {why}; retry later");
     let table = [
-        (500, says("it answered with an error")),
-        (403, says("the gateway's service account needs create tokenreviews and get pods")),
+        (500, says("the API server returned an error")),
+        (403, says("the gateway's service account must be allowed to create tokenreviews and get pods")),
     ];
     for (code, message) in table {
         kit.cluster.fail(Some(code));
@@ -308,7 +396,7 @@ async fn an_api_server_that_does_not_answer_is_503() {
 }
 
 #[tokio::test]
-async fn many_pods_ask_a_provider_once() {
+async fn concurrent_pulls_share_one_provider_call() {
     let kit = start(&format!("{PODS}reads: {{ timeout: 60s }}"), &grant(&["a"], &["a"])).await;
     kit.memory.hold();
     let mut pulls = tokio::task::JoinSet::new();
@@ -323,8 +411,55 @@ async fn many_pods_ask_a_provider_once() {
     assert_eq!(kit.memory.asked(), [("us-east-2".to_owned(), name("a"))]);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pods_started_during_an_outage_get_their_secrets() {
+    const PODS_AT_ONCE: usize = 200;
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let authority = Authority::new("gateway-ca");
+    let granted = Grant {
+        gateway: format!("https://localhost:{port}"),
+        ca: authority.certificate.clone(),
+        patience: Duration::from_secs(60),
+        ..grant(&["a", "b"], &["c"])
+    };
+    let roots = tempfile::TempDir::new().unwrap();
+    let mut pullers = tokio::task::JoinSet::new();
+    let failed = Arc::new(AtomicUsize::new(0));
+    for number in 0..PODS_AT_ONCE {
+        let places = Places::under(&roots.path().join(number.to_string()));
+        for folder in [&places.files, &places.env, &places.token.parent().unwrap().to_owned()] {
+            std::fs::create_dir_all(folder).unwrap();
+        }
+        std::fs::write(&places.token, "good").unwrap();
+        let (granted, failed) = (granted.clone(), Arc::clone(&failed));
+        pullers.spawn_blocking(move || {
+            let gateway = puller::request::Gateway::new(&granted).unwrap();
+            let log = |_: &str| _ = failed.fetch_add(1, Ordering::Relaxed);
+            puller::run::run(&gateway, &granted, &places, &log).unwrap();
+            let read = |path: PathBuf| std::fs::read_to_string(path).unwrap();
+            (read(places.files.join("a")), read(places.files.join("b")), read(places.env_file()))
+        });
+    }
+    crate::eventually(async || failed.load(Ordering::Relaxed) >= PODS_AT_ONCE).await;
+    let lines = PODS.replace("127.0.0.1:0", &format!("127.0.0.1:{port}"));
+    let memory = Memory::default();
+    memory.behave(|name, _| (Duration::from_millis(200), Ok(text(&name.to_uppercase()))));
+    let kit = Kit::start_with(Cluster::start().await, memory, authority, &lines, |cluster| {
+        cluster.object("pods", pod(&granted));
+        cluster.token("good", AUDIENCE, user("default", "a0", "uid-0"));
+    })
+    .await;
+    let [a, b, c] = ["a", "b", "c"].map(|key| name(key).to_uppercase());
+    let wanted = (a, b, format!("v0='{c}'\n"));
+    let got = pullers.join_all().await;
+    assert!(got.len() == PODS_AT_ONCE && got.iter().all(|got| *got == wanted), "{:?}", got.first());
+    let mut asked = kit.memory.asked();
+    asked.sort();
+    assert_eq!(asked, ["a", "b", "c"].map(|key| ("us-east-2".to_owned(), name(key))), "one call for each secret");
+}
+
 #[tokio::test]
-async fn pulls_are_limited() {
+async fn pull_limits() {
     let limits = "  pullsPerNamespace: 1\n  maxSecrets: 2\n  maxBytes: 100\n";
     let kit = start(&format!("{PODS}{limits}"), &grant(&["a"], &[])).await;
     let client = kit.pod().await;
@@ -334,23 +469,52 @@ async fn pulls_are_limited() {
         async move { pull(&client, "good").await }
     });
     crate::eventually(async || kit.memory.calls() == 1).await;
-    let mut busy = status(429, "TooManyRequests", "too many pulls of this namespace are under way; try again later");
+    let mut busy = status(429, "TooManyRequests", "too many concurrent pulls in this namespace; retry later");
     busy["details"] = json!({ "retryAfterSeconds": 1 });
     assert_eq!(pull(&client, "good").await.json(), busy);
+    // Each namespace has a limit of its own.
+    let mut elsewhere = pod(&Grant { project: "pizza".to_owned(), ..grant(&["z"], &[]) });
+    elsewhere["metadata"]["namespace"] = json!("pizza-development");
+    kit.cluster.object("pods", elsewhere);
+    let mut owner = user("default", "a0", "uid-0");
+    owner["username"] = json!("system:serviceaccount:pizza-development:default");
+    kit.cluster.token("elsewhere", AUDIENCE, owner);
+    let other = tokio::spawn({
+        let client = client.clone();
+        async move { pull(&client, "elsewhere").await }
+    });
+    crate::eventually(async || kit.memory.calls() == 2).await;
     kit.memory.release();
-    assert_eq!(first.await.unwrap().status, 200);
+    assert_eq!((first.await.unwrap().status, other.await.unwrap().status), (200, 200));
 
     let too_large = |message| status(413, "RequestEntityTooLarge", message);
     kit.cluster.object("pods", pod(&grant(&["a", "b", "c"], &[])));
     assert_eq!(pull(&client, "good").await.json(), too_large("3 secrets exceed the limit of 2 for each pod"));
-    kit.memory.answer(Duration::ZERO, Ok(text(&"x".repeat(100))));
+    kit.memory.answer(Duration::ZERO, Ok(text(&"x".repeat(101))));
     kit.cluster.object("pods", pod(&grant(&["b"], &[])));
     let message = "the pod's secrets exceed the limit of 100 bytes for each pull";
     assert_eq!(pull(&client, "good").await.json(), too_large(message));
 }
 
 #[tokio::test]
-async fn azures_values_are_unpacked() {
+async fn large_values_are_sent_unchanged() {
+    let kit = start(PODS, &grant(&["a", "small", "b"], &["c"])).await;
+    let value = |name: &str| match name.rsplit("__").next() {
+        Some("a") => "a".repeat(3 << 20),
+        Some("b") => "b".repeat(17 << 10),
+        _ => "c".to_owned(),
+    };
+    kit.memory.behave(move |name, _| (Duration::ZERO, Ok(text(&value(name)))));
+    let answer = pull(&kit.pod().await, "good").await;
+    let granted = grant(&["a", "small", "b"], &["c"]);
+    let head = Head::new(&granted, [3 << 20, 1, 17 << 10], [1]).to_line().unwrap();
+    let wanted = [head, value("a"), value("small"), value("b"), value("c")].concat();
+    assert_eq!(answer.status, 200);
+    assert!(answer.body.trim_ascii_start() == wanted.as_bytes());
+}
+
+#[tokio::test]
+async fn azure_values_are_unpacked() {
     let pods = "
 pods:
   listen: 127.0.0.1:0
@@ -368,7 +532,7 @@ pods:
 }
 
 #[tokio::test]
-async fn kubernetes_secrets_are_read_by_the_gateway() {
+async fn kubernetes_secrets_are_pulled() {
     let pods = "
 pods: { listen: 127.0.0.1:0, settings: { embeddedSecretManagerConfig: { nameSchemes: [canonical] } } }
 reads: { retries: 0 }
@@ -388,9 +552,8 @@ reads: { retries: 0 }
     let client = kit.pod().await;
     let answer = pull(&client, "good").await;
     let object = secret_name(&b);
-    let message = format!(
-        "secret \"b\": the provider's answer cannot be used: Secret flyte/{object} has no value under {b:?}; store it there"
-    );
+    let message =
+        format!("secret \"b\": unexpected response from the provider: missing key {b:?} in Secret flyte/{object}");
     assert_eq!((answer.status, &answer.json()["message"]), (503, &json!(message)));
     kit.cluster.object("secrets", secret(&b, json!({ &*b: "eA==" })));
     assert!(pull(&client, "good").await.body.ends_with(b"\n\0\xffx"));

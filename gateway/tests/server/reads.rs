@@ -58,7 +58,7 @@ async fn two_thousand(kit: &Kit) -> BTreeMap<u16, usize> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_thousand_readers_of_one_name_ask_the_provider_once() {
+async fn concurrent_reads_share_one_provider_call() {
     let kit = Kit::start(PATIENT).await;
     assert_eq!((two_thousand(&kit).await, kit.memory.calls()), (BTreeMap::from([(200, 2000)]), 1));
     assert_eq!(kit.cluster.reviews().len(), 1);
@@ -67,14 +67,14 @@ async fn two_thousand_readers_of_one_name_ask_the_provider_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_thousand_readers_of_a_name_that_fails_hear_it_from_one_call() {
+async fn concurrent_reads_share_one_failure() {
     let kit = Kit::start(PATIENT).await;
     kit.memory.fail(Failure::Forbidden("it".into()));
     assert_eq!((two_thousand(&kit).await, kit.memory.calls()), (BTreeMap::from([(403, 2000)]), 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn five_hundred_names_are_five_hundred_calls_and_never_more_at_once_than_the_limit() {
+async fn provider_calls_stay_within_concurrency() {
     let kit = Kit::start(PATIENT).await;
     kit.memory.answer(Duration::from_millis(5), Ok(text("value")));
     let paths = (0..2000).map(|number| aws(&format!("{}", number % 500))).collect();
@@ -84,7 +84,7 @@ async fn five_hundred_names_are_five_hundred_calls_and_never_more_at_once_than_t
 }
 
 #[tokio::test]
-async fn a_value_is_remembered_for_its_time_and_never_longer() {
+async fn values_are_cached_for_their_ttl() {
     let kit = Kit::start("cache: { ttl: 400ms }").await;
     kit.memory.behave(|_, call| (Duration::ZERO, Ok(text(&format!("version {call}")))));
     let client = kit.client().await;
@@ -106,7 +106,7 @@ async fn a_value_is_remembered_for_its_time_and_never_longer() {
 }
 
 #[tokio::test]
-async fn a_value_that_is_rotated_while_the_provider_is_down_is_not_served_beyond_its_time() {
+async fn expired_values_are_not_served_during_outages() {
     let kit = Kit::start("cache: { ttl: 200ms }").await;
     let client = kit.client().await;
     assert_eq!(client.get(&aws("key")).await.status, 200);
@@ -117,7 +117,7 @@ async fn a_value_that_is_rotated_while_the_provider_is_down_is_not_served_beyond
 }
 
 #[tokio::test]
-async fn no_such_secret_is_remembered_for_a_shorter_time() {
+async fn not_found_is_cached_for_the_negative_ttl() {
     let kit = Kit::start("cache: { negativeTtl: 200ms }").await;
     let client = kit.client().await;
     kit.memory.fail(Failure::NotFound);
@@ -132,7 +132,7 @@ async fn no_such_secret_is_remembered_for_a_shorter_time() {
 }
 
 #[tokio::test]
-async fn no_other_failure_is_remembered() {
+async fn other_failures_are_not_cached() {
     let kit = Kit::start("reads: { retries: 0, breaker: { failures: 100 } }").await;
     let client = kit.client().await;
     let failures = [
@@ -153,7 +153,7 @@ async fn no_other_failure_is_remembered() {
 }
 
 #[tokio::test]
-async fn memory_is_bounded_in_entries_and_in_bytes() {
+async fn cache_is_bounded_in_entries_and_bytes() {
     let value = "v".repeat(10_000);
     let table = [("cache: { maxEntries: 10 }", "v", 10), ("cache: { maxBytes: 100000 }", value.as_str(), 9)];
     for (lines, value, most) in table {
@@ -176,7 +176,7 @@ async fn memory_is_bounded_in_entries_and_in_bytes() {
 }
 
 #[tokio::test]
-async fn what_has_expired_leaves_memory_also_when_nobody_reads() {
+async fn expired_entries_are_evicted_without_reads() {
     let config = "tls: { certFile: '', keyFile: '' }\nproviders: { aws: { regions: [r] } }\ncache: { ttl: 100ms }";
     let memory = Arc::new(Memory::default()) as Arc<dyn Provider>;
     let reader = Reader::new(&Config::parse(config).unwrap(), [(Kind::Aws, memory)].into(), Metrics::new());
@@ -189,7 +189,7 @@ async fn what_has_expired_leaves_memory_also_when_nobody_reads() {
 }
 
 #[tokio::test]
-async fn a_reader_who_leaves_does_not_take_the_answer_from_the_others() {
+async fn canceled_reads_do_not_cancel_shared_calls() {
     let kit = Kit::start("").await;
     kit.memory.answer(Duration::from_millis(400), Ok(text("here")));
     let (first, second) = (kit.client().await, kit.client().await);
@@ -209,7 +209,7 @@ async fn a_reader_who_leaves_does_not_take_the_answer_from_the_others() {
 }
 
 #[tokio::test]
-async fn what_the_only_reader_asked_for_is_there_for_the_next_one() {
+async fn canceled_reads_still_fill_the_cache() {
     let kit = Kit::start("").await;
     kit.memory.answer(Duration::from_millis(200), Ok(text("here")));
     let client = kit.client().await;
@@ -224,7 +224,7 @@ async fn what_the_only_reader_asked_for_is_there_for_the_next_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn more_reads_than_there_is_room_for_are_told_429_at_once() {
+async fn reads_beyond_the_queue_get_429() {
     let kit = Kit::start("reads: { concurrency: 2, queue: 3, timeout: 5s }").await;
     kit.memory.answer(Duration::from_millis(500), Ok(text("value")));
     let outcomes = all_at_once(&kit, (0..20).map(|number| aws(&number.to_string())).collect()).await;
@@ -235,7 +235,7 @@ async fn more_reads_than_there_is_room_for_are_told_429_at_once() {
 }
 
 #[tokio::test]
-async fn a_read_that_found_no_room_says_when_to_come_again() {
+async fn status_429_has_retry_after() {
     let kit = Kit::start("reads: { concurrency: 1, queue: 0 }").await;
     kit.memory.answer(Duration::from_millis(400), Ok(text("value")));
     let client = kit.client().await;
@@ -248,7 +248,7 @@ async fn a_read_that_found_no_room_says_when_to_come_again() {
     }
     let start = Instant::now();
     let answer = client.get(&aws("two")).await;
-    let message = "too many reads of this provider are under way; try again later";
+    let message = "too many concurrent reads of this provider; retry later";
     let mut wanted = status_of("two", 429, "TooManyRequests", message);
     wanted["details"]["retryAfterSeconds"] = json!(1);
     assert_eq!((answer.status, answer.json(), answer.header("retry-after")), (429, wanted, Some("1")));
@@ -259,7 +259,7 @@ async fn a_read_that_found_no_room_says_when_to_come_again() {
 }
 
 #[tokio::test]
-async fn a_place_that_is_down_is_left_alone_and_tried_again_later() {
+async fn breaker_opens_after_repeated_failures_and_recovers() {
     let kit = Kit::start("reads: { retries: 0, breaker: { failures: 3, pause: 400ms } }").await;
     let client = kit.client().await;
     let breaker = async |state: u8| {
@@ -274,12 +274,12 @@ async fn a_place_that_is_down_is_left_alone_and_tried_again_later() {
     }
     breaker(2).await;
     let answer = client.get(&aws("key")).await;
-    let message = "the region has failed repeatedly and is left alone for a moment; try again later";
+    let message = "circuit breaker open after repeated failures; retrying in 400ms";
     let mut wanted = status_of("key", 503, "ServiceUnavailable", message);
     wanted["details"]["retryAfterSeconds"] = json!(1);
     assert_eq!((answer.json(), kit.memory.calls()), (wanted, 3));
     let elsewhere = "/apis/secret-gateway.flyte.org/v1alpha1/awssecrets/eu-west-1:u__org__key";
-    assert_eq!(client.get(elsewhere).await.json()["message"], "the provider cannot be reached: down");
+    assert_eq!(client.get(elsewhere).await.json()["message"], "provider unavailable: down");
     assert_eq!(kit.memory.calls(), 4, "another region is asked");
 
     // Still down: one failure is enough for the next pause.
@@ -297,7 +297,7 @@ async fn a_place_that_is_down_is_left_alone_and_tried_again_later() {
 }
 
 #[tokio::test]
-async fn what_says_nothing_of_the_place_opens_no_breaker() {
+async fn failures_of_one_secret_do_not_open_the_breaker() {
     let kit = Kit::start("cache: { negativeTtl: 0s }\nreads: { retries: 0, breaker: { failures: 2 } }").await;
     let client = kit.client().await;
     let failures = [
@@ -318,7 +318,7 @@ async fn what_says_nothing_of_the_place_opens_no_breaker() {
 }
 
 #[tokio::test]
-async fn a_place_that_hangs_takes_no_turn_of_another_place() {
+async fn hanging_region_does_not_block_another() {
     let kit = Kit::start("reads: { concurrency: 1, queue: 0, timeout: 5s }").await;
     kit.memory.hold();
     let client = kit.client().await;

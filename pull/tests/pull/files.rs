@@ -42,7 +42,7 @@ impl Drop for Volume {
 }
 
 #[test]
-fn nothing_is_there_before_all_of_it_is() {
+fn files_appear_together() {
     let folder = tempfile::tempdir().unwrap();
     let [a, b] = ["a", "b"].map(|name| folder.path().join(name));
     // What a process that was killed left behind.
@@ -59,13 +59,13 @@ fn nothing_is_there_before_all_of_it_is() {
     let mut staged = Staged::default();
     staged.add(&a, 0o444, &mut &b"new"[..], 3).unwrap();
     let error = staged.add(&b, 0o400, &mut &b"sho"[..], 4).unwrap_err();
-    assert_eq!(error.to_string(), "the answer was cut off: unexpected end of file");
+    assert_eq!(error.to_string(), "incomplete response: unexpected end of file");
     drop(staged);
     assert_eq!(listing(folder.path()), both);
 }
 
 #[test]
-fn a_reader_sees_the_old_file_or_the_new_one() {
+fn readers_see_the_old_file_or_the_new_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a");
     let contents = |byte| vec![byte; 1 << 20];
@@ -90,7 +90,7 @@ fn a_reader_sees_the_old_file_or_the_new_one() {
 }
 
 #[test]
-fn a_full_volume_keeps_what_it_has() {
+fn full_volume_keeps_its_files() {
     let Some(volume) = Volume::new("64k") else { return };
     let path = volume.0.path().join("a");
     write(&path, b"old").unwrap();
@@ -101,7 +101,7 @@ fn a_full_volume_keeps_what_it_has() {
 }
 
 #[test]
-fn a_read_only_volume_is_named() {
+fn read_only_volume_is_reported() {
     let Some(volume) = Volume::new("64k") else { return };
     mount_remount(volume.0.path(), MountFlags::RDONLY, "").unwrap();
     let path = volume.0.path().join("a");
@@ -113,7 +113,7 @@ fn a_read_only_volume_is_named() {
 }
 
 #[test]
-fn a_large_value_is_not_held_in_memory() {
+fn large_values_are_not_held_in_memory() {
     /// Zeros, and how many were asked for at once.
     struct Zeros(usize);
     impl Read for Zeros {
@@ -133,7 +133,7 @@ fn a_large_value_is_not_held_in_memory() {
 }
 
 #[test]
-fn a_file_with_the_same_contents_is_left_alone() {
+fn unchanged_files_are_not_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a");
     for (contents, changed) in [(&b"x"[..], 1), (b"x", 0), (b"y", 1), (b"yy", 1), (b"", 1), (b"", 0)] {

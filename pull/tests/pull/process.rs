@@ -22,15 +22,20 @@ fn run(root: &Path, args: &[String]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn it_ends_with_what_became_of_it() {
+fn exit_code_and_last_line() {
     let good = Gateway::start(vec![http(200, "", &body(&[("a", b"hunter2")], &[("v0", b"hunter2")]))]);
     let message = "secret \"k\" not found; looked up u__org__acme (Secret flyte/0)";
     let bad = Gateway::start(vec![status(404, "", "NotFound", message)]);
-    let args = |gateway: &Gateway| grant(&gateway.address, &gateway.ca, &["a"], &["k"]).to_args();
+    let down = Gateway::start(vec![status(503, "retry-after: 1\r\n", "ServiceUnavailable", "the provider is down")]);
+    let unavailable = "503 ServiceUnavailable: the provider is down";
+    let granted = |gateway: &Gateway| grant(&gateway.address, &gateway.ca, &["a"], &["k"]);
+    let args = |gateway: &Gateway| granted(gateway).to_args();
+    let impatient = Grant { patience: std::time::Duration::from_secs(1), ..granted(&down) };
     let table = [
         (args(&good), 0, "pulled 1 as files and 1 as variables; 2 files written\n".to_owned()),
-        (args(&bad), 1, format!("secrets not pulled: 404 NotFound: {message}\n")),
-        (vec!["pull".to_owned()], 1, "secrets not pulled: missing required option --scope\n".to_owned()),
+        (args(&bad), 1, format!("cannot pull secrets: 404 NotFound: {message}\n")),
+        (impatient.to_args(), 1, format!("cannot pull secrets: timed out after 1s: {unavailable}\n")),
+        (vec!["pull".to_owned()], 1, "cannot pull secrets: missing required option --scope\n".to_owned()),
         (vec!["ready".to_owned()], 1, String::new()),
     ];
     for (args, code, log) in table {
@@ -40,7 +45,7 @@ fn it_ends_with_what_became_of_it() {
 }
 
 #[test]
-fn a_sidecar_is_ready_after_the_first_pull_and_ends_when_asked_to() {
+fn sidecar_is_ready_after_the_first_pull_and_exits_on_sigterm() {
     let gateway = Gateway::start(vec![http(200, "", &body(&[("a", b"x")], &[]))]);
     let (root, places) = container();
     let grant = Grant {

@@ -23,7 +23,7 @@ fn pull(grant: &Grant, places: &Places) -> (Result<usize, String>, Vec<String>) 
 }
 
 #[test]
-fn what_was_granted_is_written() {
+fn granted_secrets_are_written() {
     let big: Vec<u8> = (0..64u32 << 20).map(|number| number.to_le_bytes()[1] ^ 0x5a).collect();
     let gateway = Gateway::start(vec![http(
         200,
@@ -54,7 +54,7 @@ fn what_was_granted_is_written() {
 }
 
 #[test]
-fn what_may_pass_is_tried_again() {
+fn transient_failures_are_retried() {
     let good = http(200, "", &body(&[("a", b"x")], &[]));
     let Answer::Bytes(whole) = good.clone() else { panic!("no bytes") };
     let gateway = Gateway::start(vec![
@@ -72,8 +72,8 @@ fn what_may_pass_is_tried_again() {
         "attempt 1 failed: cannot reach the secret gateway: ",
         "attempt 2 failed: 503 ServiceUnavailable: the provider is down [0m",
         "attempt 3 failed: 429 TooManyRequests: busy",
-        "attempt 4 failed: 504 : the answer is not a Status",
-        "attempt 5 failed: the answer was cut off: ",
+        "attempt 4 failed: 504 : no Status in the response",
+        "attempt 5 failed: incomplete response: ",
     ];
     assert_eq!(lines.len(), wanted.len(), "{lines:?}");
     for (line, wanted) in lines.iter().zip(wanted) {
@@ -83,13 +83,13 @@ fn what_may_pass_is_tried_again() {
 }
 
 #[test]
-fn what_cannot_pass_ends_it_at_once() {
+fn permanent_failures_are_not_retried() {
     let ok = |files: &[(&str, &[u8])], variables: &[(&str, &[u8])]| http(200, "", &body(files, variables));
     let one = |value: &[u8]| ok(&[("a", b"x")], &[("v0", value)]);
     let longer = [body(&[("a", b"x")], &[("v0", b"y")]), b"z".to_vec()].concat();
     let variable = |problem| format!("secret \"k\" cannot be a variable: {problem}");
     let file = "request it as a FILE";
-    let other = "unexpected answer of the secret gateway: it is for another grant".to_owned();
+    let other = "unexpected response from the secret gateway: does not match the grant".to_owned();
     let table = [
         (status(401, "", "Unauthorized", "no such pod"), "401 Unauthorized: no such pod".to_owned()),
         (status(403, "", "Forbidden", "tenancy"), "403 Forbidden: tenancy".to_owned()),
@@ -104,12 +104,9 @@ fn what_cannot_pass_ends_it_at_once() {
         (ok(&[("a", b"x")], &[]), other.clone()),
         (ok(&[("a", b"x"), ("b", b"x")], &[("v0", b"y")]), other.clone()),
         (ok(&[("a", b"x")], &[("v1", b"y")]), other),
-        (http(200, "", &longer), "unexpected answer of the secret gateway: it is longer than its head says".to_owned()),
-        (
-            http(200, "", b"{}\n"),
-            "unexpected answer of the secret gateway: its head is not JSON of the expected shape".to_owned(),
-        ),
-        (http(307, "location: https://localhost:1/\r\n", b""), "307 : the answer is not a Status".to_owned()),
+        (http(200, "", &longer), "unexpected response from the secret gateway: longer than its head says".to_owned()),
+        (http(200, "", b"{}\n"), "unexpected response from the secret gateway: invalid head".to_owned()),
+        (http(307, "location: https://localhost:1/\r\n", b""), "307 : no Status in the response".to_owned()),
     ];
     for (answer, wanted) in table {
         let gateway = Gateway::start(vec![answer]);
@@ -122,26 +119,54 @@ fn what_cannot_pass_ends_it_at_once() {
 }
 
 #[test]
-fn patience_ends() {
+fn retries_end_with_the_patience() {
     let gateway = Gateway::start(vec![status(503, "", "ServiceUnavailable", "down")]);
     let (_root, places) = container();
     let mut grant = grant(&gateway.address, &gateway.ca, &["a"], &[]);
     grant.patience = Duration::from_secs(2);
     let start = Instant::now();
     let (outcome, lines) = pull(&grant, &places);
-    assert_eq!(outcome, Err("gave up after 2s: 503 ServiceUnavailable: down".to_owned()));
+    assert_eq!(outcome, Err("timed out after 2s: 503 ServiceUnavailable: down".to_owned()));
     assert!(!lines.is_empty() && start.elapsed() < Duration::from_secs(3), "{lines:?} {:?}", start.elapsed());
 }
 
 #[test]
-fn a_gateway_of_another_authority_gets_no_token() {
+fn pauses_have_jitter_and_respect_retry_after() {
+    let busy = |headers| status(503, headers, "ServiceUnavailable", "down");
+    let gateway = Gateway::start(vec![
+        busy(""),
+        busy("retry-after: 2\r\n"),
+        busy("retry-after: soon\r\n"),
+        busy("retry-after: 18446744073709551615\r\n"),
+    ]);
+    let (_root, places) = container();
+    let grant = grant(&gateway.address, &gateway.ca, &["a"], &[]);
+    let lines = RefCell::new(Vec::new());
+    let log = |line: &str| lines.borrow_mut().push((Instant::now(), line.to_owned()));
+    let failure = run::run(&Client::new(&grant).unwrap(), &grant, &places, &log).unwrap_err().to_string();
+    let end = Instant::now();
+    // A minute, which is what the last one comes to, is beyond the grant's patience.
+    assert_eq!(failure, "timed out after 20s: 503 ServiceUnavailable: down");
+    let lines = lines.into_inner();
+    let ranges = [0.2..=0.5, 2.0..=2.0, 1.0..=2.0];
+    assert_eq!(lines.len(), ranges.len(), "{lines:?}");
+    let next = lines.iter().map(|(at, _)| *at).skip(1).chain([end]);
+    for ((range, (at, line)), next) in ranges.into_iter().zip(&lines).zip(next) {
+        let pause: f64 = line.rsplit(' ').next().unwrap().trim_end_matches('s').parse().unwrap();
+        assert!(range.contains(&pause), "{line}");
+        assert!((next - *at).as_secs_f64() >= pause - 0.1, "{line}");
+    }
+}
+
+#[test]
+fn untrusted_gateway_gets_no_token() {
     let [gateway, other] = [(); 2].map(|()| Gateway::start(vec![http(200, "", &body(&[("a", b"x")], &[]))]));
     let (_root, places) = container();
     let mut grant = grant(&gateway.address, &other.ca, &["a"], &[]);
     grant.patience = Duration::from_secs(1);
     let (outcome, _) = pull(&grant, &places);
     let error = outcome.unwrap_err();
-    assert!(error.starts_with("gave up after 1s: cannot reach the secret gateway: "), "{error}");
+    assert!(error.starts_with("timed out after 1s: cannot reach the secret gateway: "), "{error}");
     assert!(error.contains("invalid peer certificate"), "{error}");
     assert_eq!(gateway.requests(), Vec::<String>::new());
     for ca in ["", "no PEM", "-----BEGIN CERTIFICATE-----\n?"] {
@@ -151,20 +176,18 @@ fn a_gateway_of_another_authority_gets_no_token() {
 }
 
 #[test]
-fn a_token_that_is_missing_is_named() {
+fn missing_token_is_reported() {
     let gateway = Gateway::start(vec![Answer::Close]);
     let (_root, places) = container();
     fs::remove_file(&places.token).unwrap();
     let (outcome, _) = pull(&grant(&gateway.address, &gateway.ca, &["a"], &[]), &places);
-    let wanted = format!(
-        "cannot read the service account token {}: No such file or directory (os error 2)",
-        places.token.display()
-    );
+    let wanted =
+        format!("cannot read service account token {}: No such file or directory (os error 2)", places.token.display());
     assert_eq!(outcome, Err(wanted));
 }
 
 #[test]
-fn refreshing_replaces_what_has_changed() {
+fn refresh_replaces_changed_files() {
     let old = body(&[("a", b"old"), ("b", b"same")], &[]);
     let new = body(&[("a", b"new"), ("b", b"same")], &[]);
     let gateway =
@@ -182,7 +205,7 @@ fn refreshing_replaces_what_has_changed() {
     let next = || lines.recv_timeout(Duration::from_secs(10)).unwrap();
     assert_eq!(next(), ("pulled 2 as files and 0 as variables; 2 files written".to_owned(), false));
     let before = (inode("a"), inode("b"));
-    assert_eq!(next(), ("not refreshed: 403 Forbidden: no longer".to_owned(), true));
+    assert_eq!(next(), ("cannot refresh secrets: 403 Forbidden: no longer".to_owned(), true));
     assert_eq!((inode("a"), inode("b")), before);
     assert_eq!(next(), ("pulled 2 as files and 0 as variables; 1 files written".to_owned(), true));
     assert_ne!(inode("a"), before.0);
