@@ -91,12 +91,13 @@ impl Status {
     }
 
     pub(super) fn not_identified(why: &NotIdentified) -> Self {
-        let unavailable = || Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", why).retry_after(SHORT);
+        let unavailable = || Self::new(StatusCode::SERVICE_UNAVAILABLE, "ProviderUnavailable", why).retry_after(SHORT);
         match why {
             NotIdentified::NoToken | NotIdentified::Token | NotIdentified::NotOfAPod | NotIdentified::NoPod => {
                 Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", why)
             }
-            NotIdentified::Ended | NotIdentified::NoGrant(_) => Self::new(StatusCode::FORBIDDEN, "Forbidden", why),
+            NotIdentified::Ended => Self::new(StatusCode::FORBIDDEN, "Forbidden", why),
+            NotIdentified::NoGrant(_) => Self::new(StatusCode::FORBIDDEN, "GrantMismatch", why),
             NotIdentified::Unavailable(_) => unavailable(),
         }
     }
@@ -106,16 +107,18 @@ impl Status {
     }
 
     pub(super) fn tenancy(why: &tenancy::Error) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "Forbidden", why)
+        Self::new(StatusCode::FORBIDDEN, "TenantMismatch", why)
     }
 
     /// A secret that a pod was granted, by its key.
     pub(super) fn not_found(key: &str, why: &NotFound) -> Self {
         let mut status = match why {
-            NotFound::Nowhere(_) => Self::new(StatusCode::NOT_FOUND, "NotFound", why),
-            NotFound::Name(_) | NotFound::NotServed(_) => Self::new(StatusCode::FORBIDDEN, "Forbidden", why),
-            NotFound::Value(..) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", why),
-            NotFound::Failed(name, failed) => Self::failed(name.kind, &name.to_string(), failed),
+            NotFound::Nowhere(_) => Self::new(StatusCode::NOT_FOUND, "SecretNotFound", why),
+            NotFound::Name(_) | NotFound::NotServed(_) => Self::new(StatusCode::FORBIDDEN, "AccessDenied", why),
+            NotFound::Value(..) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "InvalidSecretValue", why),
+            NotFound::Failed(name, failed) => {
+                Self { reason: reason_code(failed), ..Self::failed(name.kind, &name.to_string(), failed) }
+            }
         };
         status.message = format!("secret {key:?}: {}", status.message);
         status
@@ -140,7 +143,7 @@ impl Status {
 
     pub(super) fn no_variable(key: &str, why: env_file::Error) -> Self {
         let message = format!("secret {key:?} cannot be a variable: {why}");
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "InvalidSecretValue", message)
     }
 
     pub(super) fn too_many_pulls() -> Self {
@@ -149,7 +152,7 @@ impl Status {
     }
 
     pub(super) fn too_much(message: String) -> Self {
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "LimitExceeded", message)
     }
 
     pub(super) fn broken() -> Self {
@@ -239,6 +242,17 @@ impl Status {
             Failed::Down(pause) => unavailable().retry_after(**pause),
             Failed::Broken => new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
         }
+    }
+}
+
+/// Returns the policy's reason code of a read that failed, for pods that pull.
+const fn reason_code(failed: &Failed) -> &'static str {
+    match failed {
+        Failed::Provider(Failure::NotFound) => "SecretNotFound",
+        Failed::Provider(Failure::Forbidden(_)) | Failed::Unserved => "AccessDenied",
+        Failed::Provider(Failure::BadName(_)) => "InvalidSecretRequest",
+        Failed::Broken => "InternalError",
+        Failed::Provider(_) | Failed::Busy | Failed::Down(_) => "ProviderUnavailable",
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use axum::http::Method;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use secret_gateway::provider::{Failure, Value};
@@ -187,7 +188,8 @@ async fn metrics_count_by_kind_and_outcome() {
 
 #[tokio::test]
 async fn dashboard_and_readme_name_existing_metrics() {
-    let kit = Kit::start("").await;
+    let kit = Kit::start("pods: { listen: '127.0.0.1:0', settings: {} }").await;
+    assert_eq!(kit.pod().await.send(Method::POST, "/v1/pull").await.unwrap().status, 401);
     kit.client().await.get(&aws("key")).await;
     assert_eq!(kit.connect(None).await.get("/apis").await.status, 401);
     eventually(async || kit.metrics().await.contains("reloads_total")).await;
@@ -210,6 +212,8 @@ async fn dashboard_and_readme_name_existing_metrics() {
         let unknown: Vec<_> = told.iter().filter(|name| !there.contains(name.as_str())).collect();
         assert!(unknown.is_empty() && told.len() > 5, "{unknown:?} of {there:?}");
     }
+    let (readme, there) = (told(include_str!("../../README.md")), there.into_iter().map(str::to_owned).collect());
+    assert_eq!(readme, there, "the README has all metrics");
 }
 
 /// Text and bytes, that arrive and that fail: what was read is in no line, no metric and no Status.
@@ -269,7 +273,7 @@ async fn shutdown_grace_period_is_enforced() {
     let mut kit = Kit::start("reads: { timeout: 60s }\nshutdown: { delay: 0s, grace: 200ms }").await;
     kit.memory.answer(Duration::from_secs(60), Ok(text("never")));
     let client = kit.client().await;
-    let under_way = tokio::spawn(async move { client.send(axum::http::Method::GET, &aws("key")).await });
+    let under_way = tokio::spawn(async move { client.send(Method::GET, &aws("key")).await });
     while kit.memory.calls() == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

@@ -123,7 +123,7 @@ async fn pull_returns_granted_secrets_only() {
     let client = kit.pod().await;
     let answer = pull(&client, "good").await;
     let message = "secret \"tls.crt\" cannot be a variable: the value is not UTF-8 text; request it as a FILE";
-    assert_eq!((answer.status, answer.json()), (422, status(422, "Invalid", message)));
+    assert_eq!((answer.status, answer.json()), (422, status(422, "InvalidSecretValue", message)));
 
     let grant = self::grant(&["tls.crt", "other"], &["db-password"]);
     kit.cluster.object("pods", pod(&grant));
@@ -135,7 +135,7 @@ async fn pull_returns_granted_secrets_only() {
     let headers = ["content-type", "cache-control", "content-length"].map(|name| answer.header(name).unwrap());
     assert_eq!(headers, ["application/vnd.flyte.secrets.v1", "no-store", &answer.body.len().to_string()]);
     let names = [organization.to_owned(), name("db-password"), name("tls.crt")];
-    assert_eq!(kit.audit().await, [line(&names, "Invalid", 422), line(&names, "ok", 200)]);
+    assert_eq!(kit.audit().await, [line(&names, "InvalidSecretValue", 422), line(&names, "ok", 200)]);
     assert!(!kit.audit.text().contains(CANARY) && !kit.metrics().await.contains(CANARY));
     assert!(kit.metrics().await.contains("secret_gateway_pulls_total{result=\"ok\"} 1\n"));
 }
@@ -184,6 +184,7 @@ async fn invalid_tokens_and_pods_are_rejected() {
     own("tenant", &|pod| pod["spec"]["initContainers"][0]["args"] = json!(tenant));
 
     let (unauthorized, forbidden) = ((401, "Unauthorized"), (403, "Forbidden"));
+    let (grant_mismatch, tenant_mismatch) = ((403, "GrantMismatch"), (403, "TenantMismatch"));
     let unknown = "invalid token: unknown, expired or for another audience";
     let gone = "pod of the token not found; it was deleted or replaced";
     let ended = "pod has completed or is being deleted";
@@ -200,26 +201,26 @@ async fn invalid_tokens_and_pods_are_rejected() {
         ("terminating", forbidden, ended.to_owned()),
         ("finished", forbidden, ended.to_owned()),
         ("failed", forbidden, ended.to_owned()),
-        ("plain", forbidden, format!("{no_grant}container not found")),
-        ("container", forbidden, format!("{no_grant}container not found")),
-        ("ephemeral", forbidden, format!("{no_grant}container not found")),
-        ("second", forbidden, format!("{no_grant}expected command `pull`")),
+        ("plain", grant_mismatch, format!("{no_grant}container not found")),
+        ("container", grant_mismatch, format!("{no_grant}container not found")),
+        ("ephemeral", grant_mismatch, format!("{no_grant}container not found")),
+        ("second", grant_mismatch, format!("{no_grant}expected command `pull`")),
         (
             "scope",
-            forbidden,
+            grant_mismatch,
             format!("{no_grant}invalid value \"acme/development/a__b\" of option --scope: expected ORGANIZATION/DOMAIN/PROJECT"),
         ),
-        ("malformed", forbidden, format!("{no_grant}unknown option \"--x\"")),
+        ("malformed", grant_mismatch, format!("{no_grant}unknown option \"--x\"")),
         (
             "tenant",
-            forbidden,
+            tenant_mismatch,
             "the pod is in namespace \"snacks-development\", but secrets of its project, domain and organization are for \
              pods in namespace \"other-development\"; correct the labels, or run the task where its project runs"
                 .to_owned(),
         ),
         (
             "account",
-            forbidden,
+            tenant_mismatch,
             "service account \"other\" must not have secrets; run the task as another, or let the operator add it to \
              tenancy.serviceAccounts"
                 .to_owned(),
@@ -241,8 +242,11 @@ async fn invalid_tokens_and_pods_are_rejected() {
     // Of tokens that are no pod's, few lines are written.
     assert!((1..6).contains(&outcomes(401).count()), "{lines:?}");
     for line in &lines {
-        let reason = if line["code"] == 403 { "Forbidden" } else { "Unauthorized" };
-        assert_eq!((&line["outcome"], &line["names"]), (&json!(reason), &json!([])), "{line}");
+        let known = match line["code"].as_u64() {
+            Some(403) => ["Forbidden", "GrantMismatch", "TenantMismatch"].as_slice(),
+            _ => &["Unauthorized"],
+        };
+        assert!(known.contains(&line["outcome"].as_str().unwrap()) && line["names"] == json!([]), "{line}");
     }
     assert_eq!(kit.memory.calls(), 0);
 }
@@ -337,26 +341,31 @@ async fn store_failures_name_the_key() {
     kit.memory.fail(Failure::NotFound);
     let answer = pull(&client, "good").await;
     let message = [missing("a"), missing("b")].join("; ");
-    assert_eq!((answer.status, answer.json()), (404, status(404, "NotFound", &message)));
-    assert_eq!(kit.audit().await, [line(&[], "NotFound", 404)]);
+    assert_eq!((answer.status, answer.json()), (404, status(404, "SecretNotFound", &message)));
+    assert_eq!(kit.audit().await, [line(&[], "SecretNotFound", 404)]);
 
     let table = [
-        (Failure::Throttled(Some(Duration::from_secs(3))), 429, Some("3")),
-        (Failure::Unreachable("down".to_owned()), 503, None),
-        (Failure::Slow, 504, None),
-        (Failure::Forbidden("secretsmanager:GetSecretValue".to_owned()), 403, None),
+        (Failure::Throttled(Some(Duration::from_secs(3))), 429, "ProviderUnavailable", Some("3")),
+        (Failure::Unreachable("down".to_owned()), 503, "ProviderUnavailable", None),
+        (Failure::Slow, 504, "ProviderUnavailable", None),
+        (Failure::Forbidden("secretsmanager:GetSecretValue".to_owned()), 403, "AccessDenied", None),
+        (Failure::BadName("ValidationException".to_owned()), 400, "InvalidSecretRequest", None),
     ];
-    for (failure, code, retry_after) in table {
-        let message = format!("secret \"c\": {failure}");
+    let object = format!("us-east-2:{}", name("c"));
+    let forbidden = format!("awssecrets.secret-gateway.flyte.org {object:?} is forbidden: ");
+    for (failure, code, reason, retry_after) in table {
+        let prefix = if code == 403 { &*forbidden } else { "" };
+        let message = format!("secret \"c\": {prefix}{failure}");
         kit.cluster.object("pods", pod(&grant(&["c"], &[])));
         kit.memory.fail(failure);
         let answer = pull(&client, "good").await;
-        let json = answer.json();
-        assert_eq!((answer.status, answer.header("retry-after")), (code, retry_after));
-        assert!(
-            json["message"] == message
-                || code == 403 && json["message"].as_str().unwrap().starts_with("secret \"c\": ")
-        );
+        let mut wanted = status(code, reason, &message);
+        let details = json!({ "name": object, "group": "secret-gateway.flyte.org", "kind": "awssecrets" });
+        wanted["details"] = details;
+        if let Some(seconds) = retry_after {
+            wanted["details"]["retryAfterSeconds"] = json!(seconds.parse::<u64>().unwrap());
+        }
+        assert_eq!((answer.status, answer.header("retry-after"), answer.json()), (code, retry_after, wanted));
     }
     // What may pass goes before what is missing.
     kit.cluster.object("pods", pod(&grant(&["d", "e"], &[])));
@@ -370,7 +379,7 @@ async fn store_failures_name_the_key() {
     kit.cluster.object("pods", pod(&grant(&["f"], &[])));
     let message =
         format!("secret \"f\": invalid value of us-east-2:{}: value is empty; store the secret again", name("f"));
-    assert_eq!(pull(&client, "good").await.json(), status(422, "Invalid", &message));
+    assert_eq!(pull(&client, "good").await.json(), status(422, "InvalidSecretValue", &message));
     kit.cluster.object("pods", pod(&grant(&[], &["g/h"])));
     assert_eq!(pull(&client, "good").await.status, 403);
 }
@@ -387,7 +396,7 @@ async fn failing_api_server_returns_503() {
     for (code, message) in table {
         kit.cluster.fail(Some(code));
         let answer = pull(&client, "good").await;
-        let mut wanted = status(503, "ServiceUnavailable", &message);
+        let mut wanted = status(503, "ProviderUnavailable", &message);
         wanted["details"] = json!({ "retryAfterSeconds": 1 });
         assert_eq!((answer.status, answer.header("retry-after"), answer.json()), (503, Some("1"), wanted));
     }
@@ -487,7 +496,7 @@ async fn pull_limits() {
     kit.memory.release();
     assert_eq!((first.await.unwrap().status, other.await.unwrap().status), (200, 200));
 
-    let too_large = |message| status(413, "RequestEntityTooLarge", message);
+    let too_large = |message| status(413, "LimitExceeded", message);
     kit.cluster.object("pods", pod(&grant(&["a", "b", "c"], &[])));
     assert_eq!(pull(&client, "good").await.json(), too_large("3 secrets exceed the limit of 2 for each pod"));
     kit.memory.answer(Duration::ZERO, Ok(text(&"x".repeat(101))));
