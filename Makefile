@@ -174,7 +174,7 @@ $(MOTO)/bin/moto_server:
 	$(MOTO)/bin/pip install --quiet --disable-pip-version-check 'moto[server]==$(MOTO_VERSION)'
 
 policy.wasm: $(BUILT) | $(WASM_OPT) ## the policy, without its metadata
-	$(SHRINK) -O3 $< -o $@
+	$(SHRINK) -O3 --converge $< -o $@
 
 # The playground's wasm, for any browser. Inlined functions would be fewer bytes, but more when gzipped.
 BINDGEN_VERSION := $(shell sed -n 's/^wasm-bindgen = "=\(.*\)"/\1/p' playground/Cargo.toml)

@@ -42,7 +42,7 @@ fn decide(payload: &[u8], cluster: &dyn Cluster, outcome: &mut Outcome) -> Resul
         check_grant(false)?;
         let asks = annotations.iter().any(|(key, _)| secret_request::number_of(key).is_some());
         let (label, value) = LABEL;
-        let warning = format!("the pod asks for secrets but gets none: it lacks the label {label}: \"{value}\"");
+        let warning = format!("pod has secret requests but gets no secrets: missing label {label}: \"{value}\"");
         return Ok(Verdict::Accept { warnings: asks.then_some(warning).into_iter().collect() });
     }
     let settings = settings?;

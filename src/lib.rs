@@ -2,7 +2,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! //! | [`admission`] | the whole policy, from payload to verdict, in the order in which it happens |
+//! | [`admission`] | the whole policy, from payload to verdict, in the order in which it happens |
 //! | [`review`] | reading the payload; which pods the policy looks at |
 //! | [`secret_request`] | annotations → base32 → text format → [`secret_request::SecretRequest`] |
 //! | [`settings`] | Flyte's `webhook` section: types, defaults, checks |
@@ -14,7 +14,8 @@
 //! | [`answer`] | what the secret gateway answers to a pull |
 //! | [`env_file`] | the file that the kubelet reads variables from |
 //! | [`pod`] | a pod as it came in, what is to be added to it, and the edit |
-//! | [`verdict`] | the answer, its code and its words |
+//! | [`verdict`] | the policy's answer |
+//! | [`reason_code`] | reason codes of rejections, and their HTTP status |
 //! | `policy` | the waPC functions that the host calls, and its host capability (feature `policy`) |
 //!
 //! The core is pure: no clock, no randomness, no environment, no network. The same input gives the same bytes.
@@ -30,6 +31,7 @@ pub mod names;
 pub mod pod;
 #[cfg(feature = "policy")]
 pub mod policy;
+pub mod reason_code;
 pub mod review;
 pub mod secret_request;
 pub mod settings;

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::admission;
 use crate::pod::MutatedPod;
+use crate::reason_code::ReasonCode;
 use crate::settings;
 use crate::store::{Cluster, GetResource};
 use crate::verdict::Verdict;
@@ -41,7 +42,7 @@ pub fn respond(verdict: Verdict) -> serde_json::Result<Vec<u8>> {
         }
         Verdict::Reject(rejection) => serde_json::to_vec(&ValidationResponse {
             accepted: false,
-            code: Some(rejection.code()),
+            code: Some(rejection.code().http_status()),
             message: Some(rejection.to_string()),
             ..accepted()
         }),
@@ -80,7 +81,7 @@ struct MutationResponse {
 fn validate_settings(payload: &[u8]) -> CallResult {
     let (valid, message) = match settings::validate(payload) {
         Ok((_, warnings)) => (true, warnings.join("\n")),
-        Err(error) => (false, error.to_string()),
+        Err(error) => (false, format!("{}: {error}", ReasonCode::InvalidSettings)),
     };
     if valid && !message.is_empty() {
         // That the host does not take a line for its log is no reason to fail.

@@ -42,7 +42,7 @@ impl Review<'_> {
 /// The payload is not an admission request, or its object not a pod. serde's own words are left out: they quote what they
 /// find.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("invalid admission request: unexpected value at line {line}, column {column}")]
+#[error("unexpected value at line {line}, column {column}")]
 pub struct Malformed {
     line: usize,
     column: usize,

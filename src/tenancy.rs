@@ -14,8 +14,8 @@ use crate::settings::Tenancy;
 pub enum Error {
     /// The namespace is not what the labels yield.
     #[error(
-        "the pod is in namespace {found:?}, but secrets of its project, domain and organization are for pods in \
-             namespace {expected:?}; correct the labels, or run the task where its project runs"
+        "namespace {found:?} does not match the pod's labels, which require namespace {expected:?}; correct the \
+         labels, or run the task in that namespace"
     )]
     Namespace {
         /// The pod's.
@@ -25,8 +25,8 @@ pub enum Error {
     },
     /// The labels are not all that the namespace could mean.
     #[error(
-        "label {label}={value:?} contains the template's separator {separator:?}, so its namespace is ambiguous; rename it, or \
-             change tenancy.namespaceTemplate"
+        "label {label}={value:?} contains the template's separator {separator:?}, so its namespace is ambiguous; \
+         rename it or change tenancy.namespaceTemplate"
     )]
     Ambiguous {
         /// The label.
@@ -37,18 +37,19 @@ pub enum Error {
         separator: String,
     },
     /// The organization is not one of those that the settings name.
-    #[error("the pod's label organization is {0:?}, which is none of this cluster's in tenancy.organizations")]
+    #[error(
+        "label organization={0:?} is not in tenancy.organizations; correct the label, or ask the operator to add it"
+    )]
     Organization(String),
     /// The service account is not one of those that the settings name.
     #[error(
-        "service account {0:?} must not have secrets; run the task as another, or let the operator add it to \
-             tenancy.serviceAccounts"
+        "service account {0:?} is not in tenancy.serviceAccounts; use another service account, or ask the operator to \
+         add it"
     )]
     ServiceAccount(String),
     /// The pod's creator is not one of those whose labels the settings trust.
     #[error(
-        "user {0:?} who creates the pod is not in tenancy.creators, so its labels are not trusted; create it through Flyte, \
-             or let the operator add the user"
+        "user {0:?} is not in tenancy.creators, so labels of its pods are not trusted; create the pod through Flyte, or ask the operator to add the user"
     )]
     Creator(String),
 }
@@ -173,23 +174,30 @@ impl TryFrom<String> for NamespaceTemplate {
         let mut pieces = Vec::new();
         let mut rest = text.as_str();
         while let Some((literal, tail)) = rest.split_once("{{") {
-            let (name, after) = tail.split_once("}}").ok_or_else(|| format!("{text:?} has {{{{ without }}}}"))?;
+            let (name, after) = tail.split_once("}}").ok_or_else(|| format!("{text:?} has an unclosed {{{{"))?;
             pieces.push(Piece::Literal(literal.to_owned()));
             pieces.push(match name.trim() {
                 "project" => Piece::Project,
                 "domain" => Piece::Domain,
                 "organization" | "org" => Piece::Organization,
-                other => return Err(format!("{{{{ {other} }}}} is none of project, domain and organization")),
+                other => {
+                    return Err(format!(
+                        "{{{{ {other} }}}} is not a placeholder; expected project, domain or organization"
+                    ));
+                }
             });
             rest = after;
         }
         pieces.push(Piece::Literal(rest.to_owned()));
         let inner = pieces.get(1..pieces.len() - 1).unwrap_or_default();
         if inner.contains(&Piece::Literal(String::new())) {
-            return Err(format!("{text:?} has two names side by side, so that several pairs yield one namespace"));
+            return Err(format!("{text:?} has two placeholders without a separator, so namespaces are ambiguous"));
         }
         if pieces.len() == 1 && !is_dns_label(&text) {
-            return Err(format!("invalid namespace {text:?}; name one, or use {{{{ project }}}}-{{{{ domain }}}}"));
+            return Err(format!(
+                "invalid namespace {text:?}; expected a DNS label, or a template such as {{{{ project }}}}-{{{{ \
+                 domain }}}}"
+            ));
         }
         Ok(Self { text, pieces })
     }
@@ -242,14 +250,29 @@ mod tests {
             (
                 "{{org}}-{{project}}{{domain}}",
                 refused(
-                    "\"{{org}}-{{project}}{{domain}}\" has two names side by side, so that several pairs yield one namespace",
+                    "\"{{org}}-{{project}}{{domain}}\" has two placeholders without a separator, so namespaces are \
+                     ambiguous",
                 ),
             ),
-            ("{{ project }}-{{ name }}", refused("{{ name }} is none of project, domain and organization")),
-            ("{{ project", refused("\"{{ project\" has {{ without }}")),
+            (
+                "{{ project }}-{{ name }}",
+                refused("{{ name }} is not a placeholder; expected project, domain or organization"),
+            ),
+            ("{{ project", refused("\"{{ project\" has an unclosed {{")),
             ("flyte", Ok("flyte".to_owned())),
-            ("Flyte", refused("invalid namespace \"Flyte\"; name one, or use {{ project }}-{{ domain }}")),
-            ("", refused("invalid namespace \"\"; name one, or use {{ project }}-{{ domain }}")),
+            (
+                "Flyte",
+                refused(
+                    "invalid namespace \"Flyte\"; expected a DNS label, or a template such as {{ project }}-{{ domain \
+                     }}",
+                ),
+            ),
+            (
+                "",
+                refused(
+                    "invalid namespace \"\"; expected a DNS label, or a template such as {{ project }}-{{ domain }}",
+                ),
+            ),
         ];
         for (text, rendered) in table {
             assert_eq!(

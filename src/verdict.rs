@@ -1,9 +1,10 @@
-//! The policy's answer: accepted, mutated or rejected, with its code, in the words that a user sees.
+//! The policy's answer: accepted, mutated or rejected, with reason code and message.
 //!
 //! Errors become text here and nowhere else.
 
-use crate::managers::{Injected, Refusal, Severity};
+use crate::managers::{Injected, InjectionError};
 use crate::pod::{self, Conflict, MutatedPod, TooLarge};
+use crate::reason_code::ReasonCode;
 use crate::review::Malformed;
 use crate::secret_request;
 use crate::settings;
@@ -33,47 +34,39 @@ pub enum Verdict {
 #[derive(Debug, thiserror::Error)]
 pub enum Rejection {
     /// The payload is not what the API server sends.
-    #[error(transparent)]
+    #[error("{code}: {0}", code = self.code())]
     Malformed(#[from] Malformed),
     /// A field of the pod is not what Kubernetes has there.
-    #[error(transparent)]
+    #[error("{code}: {0}", code = self.code())]
     Pod(#[from] pod::Malformed),
-    /// An annotation holds no secret request.
-    #[error(transparent)]
+    /// An annotation is not a valid secret request.
+    #[error("{code}: {0}", code = self.code())]
     Request(#[from] secret_request::Error),
     /// The settings cannot be used.
-    #[error("{0}; the operator must correct the policy's settings")]
+    #[error("{code}: {0}; ask the operator to correct the policy settings", code = self.code())]
     Settings(#[from] settings::Error),
     /// Something in the pod conflicts with what is to be added.
-    #[error("secrets cannot be injected: {0}")]
+    #[error("{code}: secrets cannot be injected: {0}", code = self.code())]
     Conflict(#[from] Conflict),
     /// Kubernetes would not store the pod, with secrets or without.
-    #[error("secrets cannot be injected: {0}")]
+    #[error("{code}: secrets cannot be injected: {0}", code = self.code())]
     TooLarge(#[from] TooLarge),
-    /// A request cannot be served, or two conflict.
-    #[error(transparent)]
-    Refusal(#[from] Box<Refusal>),
+    /// A secret request cannot be served, or two conflict.
+    #[error("{code}: {0}", code = self.code())]
+    Injection(#[from] Box<InjectionError>),
 }
 
 impl Rejection {
-    /// The HTTP status that the API server answers with: 400 for what the author of the pod must change, 403 for what
-    /// they may not have, 503 for what may pass on a retry or when the operator acts.
-    pub fn code(&self) -> u16 {
-        let severity = match self {
-            Self::Settings(_) => Severity::Unavailable,
-            Self::Conflict(Conflict::Granted(_)) => Severity::Forbidden,
-            Self::Refusal(refusal) => match refusal.as_ref() {
-                Refusal::Request { tried, .. } => {
-                    tried.iter().map(|(_, reason)| reason.severity()).max().unwrap_or(Severity::Invalid)
-                }
-                Refusal::TooLarge { .. } | Refusal::Clash { .. } => Severity::Invalid,
-            },
-            _ => Severity::Invalid,
-        };
-        match severity {
-            Severity::Invalid => 400,
-            Severity::Forbidden => 403,
-            Severity::Unavailable => 503,
+    /// Returns the reason code that the message begins with.
+    pub fn code(&self) -> ReasonCode {
+        match self {
+            Self::Malformed(_) => ReasonCode::InvalidAdmissionRequest,
+            Self::Pod(_) => ReasonCode::InvalidPod,
+            Self::Request(_) => ReasonCode::InvalidSecretRequest,
+            Self::Settings(_) => ReasonCode::InvalidSettings,
+            Self::Conflict(conflict) => conflict.code(),
+            Self::TooLarge(_) => ReasonCode::LimitExceeded,
+            Self::Injection(error) => error.code(),
         }
     }
 }

@@ -65,7 +65,7 @@ fn account(text: &str) -> Result<Account, String> {
 pub enum Error {
     #[error(transparent)]
     Settings(#[from] check::Error),
-    #[error("{0}; see --namespace-template")]
+    #[error("invalid settings: {0}; see --namespace-template")]
     Invalid(#[from] settings::Error),
     #[error(
         "imagePullSecrets.enabled needs the right to read Secrets where tasks run; name these namespaces with \

@@ -60,7 +60,7 @@ pub enum Error {
     Source(#[from] source::Error),
     #[error(transparent)]
     Settings(#[from] check::Error),
-    #[error(transparent)]
+    #[error("invalid settings: {0}")]
     Delivery(#[from] settings::Error),
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -152,10 +152,7 @@ fn explanation(preview: &Preview) -> String {
     }
     lines.extend(preview.warnings.iter().map(|warning| format!("  warning: {warning}")));
     lines.push(match &preview.refusal {
-        // Each further line is a manager's reason, which stands above.
-        Some(Refused { code, message }) => {
-            format!("rejected with code {code}: {}", message.lines().next().unwrap_or_default())
-        }
+        Some(Refused { code, message }) => format!("rejected with code {code}: {message}"),
         None => "accepted".to_owned(),
     });
     lines.join("\n") + "\n"

@@ -220,7 +220,7 @@ fn findings_and_explanations_for_programs() {
             "annotation": "flyte.secrets/s2",
             "asks": "key \"slack-token\", as the variable SLACK_TOKEN",
             "managers": [
-                { "manager": "Vault", "takes": false, "reason": "needs group", "read": [] },
+                { "manager": "Vault", "takes": false, "reason": "missing required field `group`", "read": [] },
                 {
                     "manager": "Embedded",
                     "takes": true,

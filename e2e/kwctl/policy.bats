@@ -142,36 +142,33 @@ refuses() {
 
 @test "rejected: in no scope, with all names that were looked up" {
   admit embedded '{}' no-scope
-  rejects 400 'secret "db-password" (annotation flyte.secrets/s0) cannot be injected
-Embedded: not found; looked up u__org__acme__domain__development__project__flytesnacks__key__db-password (Secret flyte/2de57698649fec67c9a631507d836af5), u__org__acme__domain__development__project____key__db-password (Secret flyte/c6fa8bb6290f72fcc30d645539c753f9), u__org__acme__domain__development__key__db-password (Secret flyte/3cac8e7829cc721fc797c5a5ba5a51ca), u__org__acme__domain____project____key__db-password (Secret flyte/78176712e88a3906e7e7b17e1ab0e6b9), u__org__acme__key__db-password (Secret flyte/d9b154bbde4a9d3d0a9ce6300bc66807); store it under one of these names'
+  rejects 400 'SecretNotFound: secret "db-password" (annotation flyte.secrets/s0) cannot be injected: Embedded: not found; looked up u__org__acme__domain__development__project__flytesnacks__key__db-password (Secret flyte/2de57698649fec67c9a631507d836af5), u__org__acme__domain__development__project____key__db-password (Secret flyte/c6fa8bb6290f72fcc30d645539c753f9), u__org__acme__domain__development__key__db-password (Secret flyte/3cac8e7829cc721fc797c5a5ba5a51ca), u__org__acme__domain____project____key__db-password (Secret flyte/78176712e88a3906e7e7b17e1ab0e6b9), u__org__acme__key__db-password (Secret flyte/d9b154bbde4a9d3d0a9ce6300bc66807); store it under one of these names'
 }
 
 @test "rejected: the API server forbids the read, which the operator must change" {
   admit embedded '{}' forbidden
-  rejects 503 'secret "db-password" (annotation flyte.secrets/s0) cannot be injected
-Embedded: Secret flyte/2de57698649fec67c9a631507d836af5 could not be read: the policy server'\''s service account may not get it; the operator must grant the verb get on it'
+  rejects 503 'AccessDenied: secret "db-password" (annotation flyte.secrets/s0) cannot be injected: Embedded: Secret flyte/2de57698649fec67c9a631507d836af5 could not be read: forbidden for the policy server'\''s service account; ask the operator to grant the verb get on it'
 }
 
 @test "rejected: Kubewarden has not granted the read" {
   admit embedded '{}'
-  rejects 503 'secret "db-password" (annotation flyte.secrets/s0) cannot be injected
-Embedded: Secret flyte/2de57698649fec67c9a631507d836af5 could not be read: the policy has not been granted access to it; the operator must allow the host capability kubernetes/get_resource and name the resource in contextAwareResources'
+  rejects 503 'AccessDenied: secret "db-password" (annotation flyte.secrets/s0) cannot be injected: Embedded: Secret flyte/2de57698649fec67c9a631507d836af5 could not be read: the policy has no access to this resource; ask the operator to allow the host capability kubernetes/get_resource and to list the resource in contextAwareResources'
 }
 
 @test "a pod without the label stays as it is" {
   admit without-label '{}'
   is '{
     "allowed": true, "status": null, "patch": null, "auditAnnotations": null,
-    "warnings": ["the pod asks for secrets but gets none: it lacks the label inject-flyte-secrets: \"true\""]
+    "warnings": ["pod has secret requests but gets no secrets: missing label inject-flyte-secrets: \"true\""]
   }'
 }
 
 @test "settings: an unknown key" {
   refuses '{"embeddedSecretManagerConfig": {"awsConfig": {"regoin": "us-west-2"}}}' \
-    'invalid settings: unknown field `embeddedSecretManagerConfig.awsConfig.regoin`, did you mean `region`?'
+    'InvalidSettings: unknown field `embeddedSecretManagerConfig.awsConfig.regoin`, did you mean `region`?'
 }
 
 @test "settings: an unknown manager" {
   refuses '{"secretManagerTypes": ["Doppler"]}' \
-    'invalid settings: `secretManagerTypes[0]`: unknown value "Doppler", expected one of K8s, AWS, GCP, Azure, Vault, Embedded, Global'
+    'InvalidSettings: `secretManagerTypes[0]`: unknown value "Doppler", expected one of K8s, AWS, GCP, Azure, Vault, Embedded, Global'
 }

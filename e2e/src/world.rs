@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
+use flyte_secrets_policy::reason_code::ReasonCode;
 use flyte_secrets_testing::engine::Policy;
 use flyte_secrets_testing::golden::same;
 use flyte_secrets_testing::host::{Capabilities, Store};
@@ -174,12 +175,12 @@ pub fn refusal(world: &World, pod: &Value, store: &Value) -> Result<(u16, String
 }
 
 /// An error unless the policy refused the secret `token` with this code, for this reason of Embedded's.
-pub fn denied(answer: &Answer, code: u16, reason: &str) -> Result<()> {
+pub fn denied(answer: &Answer, code: ReasonCode, reason: &str) -> Result<()> {
     let expected = format!(
-        "admission webhook \"{WEBHOOK}.kubewarden.admission\" denied the request: secret \"token\" (annotation \
-         flyte.secrets/s0) cannot be injected\nEmbedded: {reason}"
+        "admission webhook \"{WEBHOOK}.kubewarden.admission\" denied the request: {code}: secret \"token\" \
+         (annotation flyte.secrets/s0) cannot be injected: Embedded: {reason}"
     );
-    same(&json!(expected), &json!(answer.refused(code)?))
+    same(&json!(expected), &json!(answer.refused(code.http_status())?))
 }
 
 /// An error unless a pod that asks for [`TOKEN`] comes out with its value.

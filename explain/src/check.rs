@@ -33,7 +33,7 @@ pub enum Error {
         sections: Vec<String>,
     },
     /// It is not valid.
-    #[error("{0}: {1}; `flyte-secrets check {0}` shows where")]
+    #[error("{0}: invalid settings: {1}; `flyte-secrets check {0}` shows where")]
     Invalid(String, settings::Error),
 }
 
@@ -414,7 +414,6 @@ fn look_at(section: &Section) -> Vec<Finding> {
         // What is not there any more has been reported when it was taken out.
         if walk(&left, &path).1 || findings.iter().all(|known| known.path != original) {
             let message = with_path(error, original.clone()).to_string();
-            let message = message.strip_prefix("invalid settings: ").unwrap_or(&message).to_owned();
             findings.push(section.found(Severity::Error, original.clone(), message));
         }
         // Something that is missing cannot be taken out. A provider without its region or the like can, and if that

@@ -39,7 +39,7 @@ pub enum Error {
     #[error("missing domain of project {0:?}")]
     NoDomain(String),
     /// The settings' own.
-    #[error(transparent)]
+    #[error("invalid settings: {0}")]
     Settings(#[from] settings::Error),
 }
 

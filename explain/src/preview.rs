@@ -5,7 +5,7 @@ use std::mem;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::admission;
-use flyte_secrets_policy::managers::{Injected, Reason, Refusal};
+use flyte_secrets_policy::managers::{Injected, InjectionError, Reason};
 use flyte_secrets_policy::names::{NameScheme, Scope, kubernetes};
 use flyte_secrets_policy::settings::{self, ManagerType};
 use flyte_secrets_policy::store::Lookup;
@@ -171,10 +171,10 @@ impl<'a> Admission<'a> {
                     (Outcome::Changed, warnings, self.read(pod.json()));
             }
             Verdict::Reject(rejection) => {
-                let (code, message) = (rejection.code(), rejection.to_string());
+                let (code, message) = (rejection.code().http_status(), rejection.to_string());
                 (preview.outcome, preview.refusal) = (Outcome::Refused, Some(Refused { code, message }));
-                if let Rejection::Refusal(refusal) = *rejection
-                    && let Refusal::Request { request, tried } = *refusal
+                if let Rejection::Injection(error) = *rejection
+                    && let InjectionError::NotInjected { request, tried } = *error
                 {
                     asked.push((request.annotation, tried.into_iter().map(AskedManager::declined).collect()));
                 }

@@ -48,7 +48,7 @@ pub enum Error {
     #[error("cannot start the audit log's thread: {0}")]
     Audit(std::io::Error),
     /// The policy's settings do not name one store.
-    #[error(transparent)]
+    #[error("invalid policy settings: {0}")]
     Settings(#[from] flyte_secrets_policy::settings::Error),
     /// The front proxy's authority cannot be loaded.
     #[error(transparent)]

@@ -62,7 +62,7 @@ test("a pod that is refused, and one that is let through", async () => {
   const refused = preview({ pod, secrets: await example("empty.yaml") }).pods[0];
   expect(refused).toMatchObject({ outcome: "refused", refusal: { code: 400 } });
   expect(refused?.refusal?.message).toMatch(
-    /^secret "db-password" \(annotation flyte.secrets\/s0\) cannot be injected\n/,
+    /^SecretNotFound: secret "db-password" \(annotation flyte.secrets\/s0\) cannot be injected: Embedded: /,
   );
   expect(refused?.after).toBe(refused?.before);
   const settings = 'tenancy: { namespaceTemplate: "{{ project }}-{{ domain }}" }';

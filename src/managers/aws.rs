@@ -23,7 +23,8 @@ fn pull(request: &SecretRequest) -> Result<Pull, Reason> {
     let key = needed("key", &request.key)?;
     let file = [group, "/", key].concat().to_ascii_lowercase();
     if !is_plain_path(&file) || !file.is_ascii() {
-        let wanted = "an ARN and a key that make a path: ASCII, no empty part, no '.' or '..', no control characters";
+        let wanted =
+            "a valid path of ARN and key; it must be ASCII without empty parts, '.', '..' or control characters";
         return Err(refused("group/key", &[group, "/", key].concat(), wanted));
     }
     let arn = [group.trim_end_matches(':'), ":", key.trim_start_matches(':')].concat();

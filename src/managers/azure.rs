@@ -34,16 +34,16 @@ pub(super) fn manager(settings: &Settings) -> SidecarManager<'_> {
 fn pull(request: &SecretRequest) -> Result<Pull, Reason> {
     let group = needed("group", &request.group)?;
     let (uri, name, in_uri) = parse(group).ok_or_else(|| {
-        refused("group", group, "a secret's URI in Azure Key Vault: https://VAULT.vault.azure.net/secrets/NAME")
+        refused("group", group, "a valid Key Vault secret URI; expected https://VAULT.vault.azure.net/secrets/NAME")
     })?;
     let version = match (in_uri, request.group_version.as_str()) {
         (Some(version), "") => version,
         (None, version) => version,
         (Some(version), same) if version == same => version,
-        (Some(_), other) => return Err(refused("group_version", other, "the version that the URI names already")),
+        (Some(_), other) => return Err(refused("group_version", other, "the version in the URI; omit one of them")),
     };
     if !version.bytes().all(|c| c.is_ascii_alphanumeric()) {
-        return Err(refused("group_version", version, "a version in Azure Key Vault: letters and digits"));
+        return Err(refused("group_version", version, "a valid Key Vault version; expected letters and digits"));
     }
     let file = [name, "/", version].concat().to_ascii_lowercase().trim_end_matches('/').to_owned();
     let path = [SECRETS_DIR, "/", &file].concat();

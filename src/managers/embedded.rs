@@ -55,7 +55,7 @@ impl SecretManager for Embedded<'_> {
         let key = needed("key", &request.key)?;
         if key.contains(|c: char| c.is_control()) {
             // It would stand in messages and in the audit annotation, line by line.
-            return Err(refused("key", key, "a secret's key, which has no control characters"));
+            return Err(refused("key", key, "a valid key; it must not contain control characters"));
         }
         let labels = self.labels()?;
         let scope = labels.scope();
@@ -146,7 +146,7 @@ impl Embedded<'_> {
             (MountRequirement::File, _) => Err(refused(
                 "key",
                 &request.key,
-                "a file's name: up to 255 of a-z, A-Z, 0-9, '-', '_' and '.', and not '.' or '..'",
+                "a valid file name; expected up to 255 of a-z, A-Z, 0-9, '-', '_' and '.', and not '.' or '..'",
             )),
             (MountRequirement::Unknown(number), _) => {
                 Err(Reason::MountRequirement(MountRequirement::Unknown(number), "ANY, ENV_VAR or FILE"))
@@ -239,7 +239,7 @@ impl Embedded<'_> {
         let embedded = &settings.embedded_secret_manager_config;
         let (pull, key) = (embedded.pull.clone().unwrap_or_default(), &request.key);
         if !grant::is_key(key) {
-            return Err(refused("key", key, "a key without control characters and '$'"));
+            return Err(refused("key", key, "a valid key; it must not contain control characters or '$'"));
         }
         if variable.is_some() && !pull.variables {
             return Err(Reason::MountRequirement(MountRequirement::EnvVar, "FILE"));
@@ -398,7 +398,7 @@ impl Embedded<'_> {
             injection.plan.image_pull_secrets.push(twin);
         } else if home != namespace && reader.has_secret(home, &twin)? {
             injection.warnings.push(format!(
-                "secret {key:?} can serve to pull images once Secret {home}/{twin} is copied to namespace {namespace}"
+                "secret {key:?} can be used as image pull secret after Secret {home}/{twin} is copied to namespace {namespace}"
             ));
         }
         Ok(())
@@ -414,7 +414,7 @@ fn property_of(value: &SecretValue, group: &str, key: &str) -> Result<SecretValu
         None => return Err(problem("does not have this property")),
         Some(Value::String(text)) if !text.is_empty() => text,
         Some(scalar @ (Value::Number(_) | Value::Bool(_))) => scalar.to_string(),
-        Some(_) => return Err(problem("has something else there")),
+        Some(_) => return Err(problem("has no string there")),
     };
     Ok(SecretValue::new(text.into_bytes()))
 }

@@ -34,11 +34,11 @@ fn pull(request: &SecretRequest) -> Result<Pull, Reason> {
         return Err(refused(
             "group",
             group,
-            "a secret in GCP: projects/PROJECT/secrets/NAME, or NAME of a-z, A-Z, 0-9, '_', '-'",
+            "a valid GCP secret; expected projects/PROJECT/secrets/NAME, or NAME of a-z, A-Z, 0-9, '_', '-'",
         ));
     }
     if !is_name(version) {
-        return Err(refused("group_version", version, "a version in GCP: a number, latest, or an alias"));
+        return Err(refused("group_version", version, "a valid GCP version; expected a number, latest or an alias"));
     }
     let source = [group, "/versions/", version].concat();
     let file = [group, "/", version].concat().to_ascii_lowercase();

@@ -81,13 +81,13 @@ fn secret_key(key: &str) -> Result<&str, Reason> {
     if allowed && key.len() <= 253 && key != "." && !key.starts_with("..") {
         return Ok(key);
     }
-    Err(refused("key", key, "a key of a Kubernetes Secret: up to 253 of a-z, A-Z, 0-9, '-', '_' and '.'"))
+    Err(refused("key", key, "a valid Secret key; expected up to 253 of a-z, A-Z, 0-9, '-', '_' and '.'"))
 }
 
 /// A Secret's name.
 fn secret_name(group: &str) -> Result<&str, Reason> {
     match kubernetes::is_dns_subdomain(group) {
         true => Ok(group),
-        false => Err(refused("group", group, "the name of a Kubernetes Secret: up to 253 of a-z, 0-9, '-' and '.'")),
+        false => Err(refused("group", group, "a valid Secret name; expected up to 253 of a-z, 0-9, '-' and '.'")),
     }
 }

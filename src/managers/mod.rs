@@ -15,7 +15,8 @@ use std::cell::Cell;
 
 use k8s_openapi::api::core::v1::EnvVar;
 
-use crate::pod::{self, Contested, Limits, Merged, Plan, Pod, TooLarge, variable};
+use crate::pod::{self, ConflictCause, Limits, Merged, Plan, Pod, TooLarge, variable};
+use crate::reason_code::ReasonCode;
 use crate::secret_request::{Annotated, MountRequirement, SecretRequest};
 use crate::settings::{self, Delivery, ManagerType, Settings};
 use crate::store::host_error::HostError;
@@ -59,61 +60,51 @@ struct Injection {
     warnings: Vec<String>,
 }
 
-/// How bad a reason is, and for whom; the worst decides the answer's code.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Severity {
-    /// The author of the pod must change something.
-    Invalid,
-    /// The author of the pod may not have it.
-    Forbidden,
-    /// It may pass on a retry, or when the operator acts.
-    Unavailable,
-}
-
 /// Why a manager does not inject a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum Reason {
     /// It cannot do variables, or does not know what is asked.
-    #[error("cannot do mount_requirement {0}; ask for {1}")]
+    #[error("unsupported mount_requirement {0}; use {1}")]
     MountRequirement(MountRequirement, &'static str),
     /// A field of the request that it needs is empty.
-    #[error("needs {0}")]
+    #[error("missing required field `{0}`")]
     Missing(&'static str),
     /// A field of the request is nothing that it could look up or write safely.
-    #[error("{field} {value:?} is not {wanted}")]
+    #[error("{field} {value:?} is not {expected}")]
     Field {
         /// The request's field.
         field: &'static str,
         /// What it holds.
         value: String,
         /// What it should.
-        wanted: &'static str,
+        expected: &'static str,
     },
     /// The key does not make a variable's name.
-    #[error("its key makes the variable {0:?}, which cannot be; name another in env_var")]
+    #[error("key maps to the invalid variable name {0:?}; set `env_var`")]
     Derived(String),
     /// The variable is one of those that tell the task where its secrets are.
-    #[error("{0} is one of the variables that say where secrets are; name another in env_var")]
+    #[error("{0} is a reserved variable; set another `env_var`")]
     Reserved(String),
     /// The variable is one that changes how programs start.
     #[error(
-        "variable {0} changes how programs start; choose another env_var, or let the operator add it to allowedEnvVars"
+        "variable {0} is not allowed, it changes how programs start; set another `env_var`, or ask the operator to \
+         add it to allowedEnvVars"
     )]
     Denied(String),
     /// Init containers and mounts are for Linux.
-    #[error("pod runs on Windows (spec.os.name), where secrets cannot be files; request it as an ENV_VAR")]
+    #[error("files are not supported on Windows (spec.os.name); request it as an ENV_VAR")]
     Windows,
     /// More than Embedded fetches for one pod.
     #[error(
-        "pod has more than {0} secret requests for Embedded; request fewer secrets, or raise limits.embeddedRequests in the \
-             policy's settings"
+        "pod exceeds the limit of {0} secret requests for Embedded; request fewer secrets, or raise \
+         limits.embeddedRequests in the policy settings"
     )]
     TooManyRequests(usize),
     /// `delivery: Reference`, where that cannot be done.
-    #[error("{0}, so the pod cannot refer to the secret; set embeddedSecretManagerConfig.delivery to Auto")]
+    #[error("{0}, so the pod cannot reference the secret; set embeddedSecretManagerConfig.delivery to Auto")]
     NoReference(String),
     /// The pod's annotations keep Vault's agent out.
-    #[error("annotation {0} keeps Vault's agent out; remove it")]
+    #[error("annotation {0} disables the Vault agent; remove it")]
     AgentOff(String),
     /// The value has no such property.
     #[error("secret {group:?} {problem}; store a JSON object with a string under {key:?}")]
@@ -126,12 +117,10 @@ pub enum Reason {
         problem: &'static str,
     },
     /// A label that Embedded needs.
-    #[error("needs the pod's label {0}, which is missing or empty; Flyte sets it")]
+    #[error("missing required label {0}; Flyte sets it")]
     MissingLabel(&'static str),
     /// A label that could make the name of another tenant's secret.
-    #[error(
-        "the pod's label {name} is {value:?}, which is no label's value or holds '__'; secrets' names are made of it"
-    )]
+    #[error("label {name}={value:?} must be a valid label value without \"__\", the separator in secret names")]
     Label {
         /// The label.
         name: &'static str,
@@ -148,24 +137,24 @@ pub enum Reason {
     #[error(transparent)]
     Tenancy(#[from] tenancy::Error),
     /// The settings do not say where to look.
-    #[error(transparent)]
+    #[error("invalid settings: {0}")]
     Settings(#[from] settings::Error),
     /// The pod cannot be read.
     #[error(transparent)]
     Malformed(#[from] pod::Malformed),
     /// A variable holds text.
-    #[error("the value is not text, which a variable must hold; ask for a file")]
+    #[error("the value is not UTF-8 text; request it as a FILE")]
     NotText,
     /// As the gateway says of a value that it does not show.
     #[error("value cannot be an environment variable: {0}")]
     NoVariable(String),
     /// What a process may be handed in one variable.
-    #[error("the value has {0} bytes, more than the {1} that a variable may hold; ask for a file")]
+    #[error("the value of {0} bytes exceeds the limit of {1} bytes for a variable; request it as a FILE")]
     VariableTooLarge(usize, usize),
     /// What the init-container may be handed.
     #[error(
-        "with this file of {file} bytes all files take {all} bytes in base64, more than the {limit} that the \
-             init-container can be handed; use fewer or smaller files"
+        "with this file of {file} bytes, files of {all} bytes in base64 exceed the limit of {limit} bytes; use fewer \
+         or smaller files"
     )]
     FilesTooLarge {
         /// Size of this file.
@@ -178,60 +167,99 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// How bad it is.
-    pub fn severity(&self) -> Severity {
+    /// Returns the reason code.
+    pub fn code(&self) -> ReasonCode {
+        use HostError::{BadName, Forbidden, GatewayForbidden, NotGranted};
         match self {
-            Self::Tenancy(_) => Severity::Forbidden,
-            Self::Store(store::Error::Host { problem: HostError::BadName, .. }) => Severity::Invalid,
-            Self::Store(store::Error::Host { .. } | store::Error::NoStore(_)) | Self::Settings(_) => {
-                Severity::Unavailable
+            Self::MountRequirement(..) | Self::Windows | Self::NoReference(_) | Self::AgentOff(_) => {
+                ReasonCode::UnsupportedRequest
             }
-            _ => Severity::Invalid,
+            Self::Missing(_) | Self::Field { .. } => ReasonCode::InvalidSecretRequest,
+            Self::Derived(_) | Self::Reserved(_) | Self::Denied(_) => ReasonCode::VariableNotAllowed,
+            Self::TooManyRequests(_) | Self::VariableTooLarge(..) | Self::FilesTooLarge { .. } => {
+                ReasonCode::LimitExceeded
+            }
+            Self::MissingLabel(_) | Self::Label { .. } => ReasonCode::InvalidLabel,
+            Self::NotFound(_) => ReasonCode::SecretNotFound,
+            Self::Property { .. } | Self::NotText | Self::NoVariable(_) => ReasonCode::InvalidSecretValue,
+            Self::Tenancy(_) => ReasonCode::TenantMismatch,
+            Self::Settings(_) => ReasonCode::InvalidSettings,
+            Self::Malformed(_) => ReasonCode::InvalidPod,
+            Self::Store(error) => match error {
+                store::Error::NotFound | store::Error::NoValue { .. } => ReasonCode::SecretNotFound,
+                store::Error::Name(_) | store::Error::NoName(_) => ReasonCode::InvalidSecretRequest,
+                store::Error::BadValue { .. } => ReasonCode::InvalidSecretValue,
+                store::Error::TooManyReads(_) => ReasonCode::LimitExceeded,
+                store::Error::Host { problem: BadName, .. } => ReasonCode::InvalidSecretRequest,
+                store::Error::Host { problem: Forbidden | GatewayForbidden | NotGranted, .. } => {
+                    ReasonCode::AccessDenied
+                }
+                store::Error::Host { .. } | store::Error::NoStore(_) => ReasonCode::ProviderUnavailable,
+            },
         }
     }
 }
 
-/// A pod that is rejected.
+/// Why secrets are not injected.
 #[derive(Debug, thiserror::Error)]
-pub enum Refusal {
-    /// No manager injects this request.
-    #[error("secret {} (annotation {}) cannot be injected{}", request.request, request.annotation, each(tried))]
-    Request {
-        /// The request.
+pub enum InjectionError {
+    /// No manager injects this secret request.
+    #[error("secret {} (annotation {}) cannot be injected{}", request.request, request.annotation, reasons(tried))]
+    NotInjected {
+        /// The secret request.
         request: Annotated,
         /// Each manager that was asked, and why it did not.
         tried: Vec<(ManagerType, Reason)>,
     },
-    /// Kubernetes would not store the pod with what this request and those before it add.
+    /// Kubernetes would not store the pod with what this secret request and those before it add.
     #[error("secret {} (annotation {}) cannot be injected: {problem}", request.request, request.annotation)]
     TooLarge {
-        /// The request.
+        /// The secret request.
         request: Annotated,
         /// What exceeds a limit.
         problem: TooLarge,
     },
-    /// Two requests conflict.
+    /// Two secret requests conflict.
     #[error(
-        "secrets {} (annotation {}) and {} (annotation {}) cannot both be injected: {over}",
+        "secrets {} (annotation {}) and {} (annotation {}) conflict: {cause}",
         first.request, first.annotation, second.request, second.annotation
     )]
-    Clash {
+    ConflictingRequests {
         /// The one that came first.
         first: Annotated,
         /// The one that came second.
         second: Annotated,
-        /// What both want.
-        over: Contested,
+        /// What both set.
+        cause: ConflictCause,
     },
+}
+
+impl InjectionError {
+    /// Returns the reason code: that of the worst reason where several managers were asked.
+    pub fn code(&self) -> ReasonCode {
+        match self {
+            Self::NotInjected { tried, .. } => {
+                let codes = tried.iter().map(|(_, reason)| reason.code());
+                codes.max().unwrap_or(ReasonCode::UnsupportedRequest)
+            }
+            Self::TooLarge { .. } => ReasonCode::LimitExceeded,
+            Self::ConflictingRequests { .. } => ReasonCode::ConflictingRequests,
+        }
+    }
 }
 
 fn list(lookups: &[Lookup]) -> String {
     lookups.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// The managers' reasons, a line for each.
-fn each(tried: &[(ManagerType, Reason)]) -> String {
-    tried.iter().map(|(manager, reason)| format!("\n{manager}: {reason}")).collect()
+/// Returns the managers' reasons; several in brackets, as Kubernetes lists errors.
+fn reasons(tried: &[(ManagerType, Reason)]) -> String {
+    let reasons: Vec<String> = tried.iter().map(|(manager, reason)| format!("{manager}: {reason}")).collect();
+    match reasons.as_slice() {
+        [] => String::new(),
+        [reason] => [": ", reason].concat(),
+        _ => [": [", &reasons.join(", "), "]"].concat(),
+    }
 }
 
 /// What became of one request.
@@ -264,7 +292,7 @@ pub struct Outcome {
 ///
 /// # Errors
 /// The first request that nobody injects, or that conflicts with another.
-pub fn inject(requests: &[Annotated], context: Context) -> Result<Outcome, Box<Refusal>> {
+pub fn inject(requests: &[Annotated], context: Context) -> Result<Outcome, Box<InjectionError>> {
     let mut outcome = Outcome::default();
     inject_into(&mut outcome, requests, context)?;
     Ok(outcome)
@@ -274,13 +302,19 @@ pub fn inject(requests: &[Annotated], context: Context) -> Result<Outcome, Box<R
 ///
 /// # Errors
 /// Likewise.
-pub(crate) fn inject_into(outcome: &mut Outcome, requests: &[Annotated], context: Context) -> Result<(), Box<Refusal>> {
+pub(crate) fn inject_into(
+    outcome: &mut Outcome,
+    requests: &[Annotated],
+    context: Context,
+) -> Result<(), Box<InjectionError>> {
     let first = attempt(outcome, requests, context);
     let auto = context.settings.embedded_secret_manager_config.delivery == Delivery::Auto;
-    let by_reference = |refusal: &Refusal| matches!(refusal, Refusal::Clash { over: Contested::Reference, .. });
+    let by_reference = |error: &InjectionError| {
+        matches!(error, InjectionError::ConflictingRequests { cause: ConflictCause::Reference, .. })
+    };
     match first {
         // What has been read is not read again.
-        Err(refusal) if auto && by_reference(&refusal) => {
+        Err(error) if auto && by_reference(&error) => {
             *outcome = Outcome::default();
             attempt(outcome, requests, Context { files_by_value: true, ..context })
         }
@@ -288,15 +322,15 @@ pub(crate) fn inject_into(outcome: &mut Outcome, requests: &[Annotated], context
     }
 }
 
-fn attempt(outcome: &mut Outcome, requests: &[Annotated], context: Context) -> Result<(), Box<Refusal>> {
+fn attempt(outcome: &mut Outcome, requests: &[Annotated], context: Context) -> Result<(), Box<InjectionError>> {
     let chain: Vec<Link> = context.settings.managers().map(|manager| (manager, open(manager, context))).collect();
     let limit = context.settings.limits.embedded_requests;
     if let (Some((ManagerType::Embedded, _)), Some(surplus)) = (chain.first(), requests.get(limit)) {
         let tried = vec![(ManagerType::Embedded, Reason::TooManyRequests(limit))];
-        return Err(Box::new(Refusal::Request { request: surplus.clone(), tried }));
+        return Err(Box::new(InjectionError::NotInjected { request: surplus.clone(), tried }));
     }
     for (number, annotated) in requests.iter().enumerate() {
-        let too_large = |problem| Box::new(Refusal::TooLarge { request: annotated.clone(), problem });
+        let too_large = |problem| Box::new(InjectionError::TooLarge { request: annotated.clone(), problem });
         for (field, text) in annotated.request.strings() {
             pod::check_text(field, text).map_err(too_large)?;
         }
@@ -304,9 +338,9 @@ fn attempt(outcome: &mut Outcome, requests: &[Annotated], context: Context) -> R
         let annotation = annotated.annotation.clone();
         let Injection { plan, source, looked_up, warnings } = injection;
         outcome.injected.push(Injected { annotation, declined, manager, source, looked_up });
-        outcome.merged.add(number, plan).map_err(|clash| {
-            let first = requests.get(clash.first).unwrap_or(annotated).clone();
-            Box::new(Refusal::Clash { first, second: annotated.clone(), over: clash.over })
+        outcome.merged.add(number, plan).map_err(|conflict| {
+            let first = requests.get(conflict.first).unwrap_or(annotated).clone();
+            Box::new(InjectionError::ConflictingRequests { first, second: annotated.clone(), cause: conflict.cause })
         })?;
         context.limits.check(&outcome.merged).map_err(too_large)?;
         outcome.warnings.extend(warnings);
@@ -320,7 +354,12 @@ type Link<'a> = (ManagerType, Box<dyn SecretManager + 'a>);
 /// The managers that declined a request, the one that took it, and what it adds.
 type Answer = (Vec<(ManagerType, Reason)>, ManagerType, Injection);
 
-fn ask(chain: &[Link], annotated: &Annotated, merged: &Merged, context: Context) -> Result<Answer, Box<Refusal>> {
+fn ask(
+    chain: &[Link],
+    annotated: &Annotated,
+    merged: &Merged,
+    context: Context,
+) -> Result<Answer, Box<InjectionError>> {
     let mut tried = Vec::new();
     for (name, manager) in chain {
         let injection = manager.inject(&annotated.request, merged);
@@ -328,7 +367,7 @@ fn ask(chain: &[Link], annotated: &Annotated, merged: &Merged, context: Context)
             Ok(injection) => return Ok((tried, *name, injection)),
             Err(reason) => {
                 // An outage must not let a less preferred manager win.
-                let outage = reason.severity() == Severity::Unavailable;
+                let outage = reason.code().http_status() == 503;
                 tried.push((*name, reason));
                 if outage {
                     break;
@@ -336,7 +375,7 @@ fn ask(chain: &[Link], annotated: &Annotated, merged: &Merged, context: Context)
             }
         }
     }
-    Err(Box::new(Refusal::Request { request: annotated.clone(), tried }))
+    Err(Box::new(InjectionError::NotInjected { request: annotated.clone(), tried }))
 }
 
 /// Checks what no manager may add.
@@ -405,7 +444,7 @@ fn named_variable(request: &SecretRequest) -> Result<Option<&str>, Reason> {
     match request.env_var.as_str() {
         "" => Ok(None),
         name if is_variable_name(name) => not_reserved(name).map(Some),
-        name => Err(refused("env_var", name, "a variable's name: ASCII characters, and no '='")),
+        name => Err(refused("env_var", name, "a valid variable name; it must be ASCII without '='")),
     }
 }
 
@@ -433,8 +472,8 @@ fn path_variable(request: &SecretRequest, path: &str) -> Result<Option<EnvVar>, 
     Ok(named_variable(request)?.map(|name| variable(name, path)))
 }
 
-fn refused(field: &'static str, value: &str, wanted: &'static str) -> Reason {
-    Reason::Field { field, value: value.to_owned(), wanted }
+fn refused(field: &'static str, value: &str, expected: &'static str) -> Reason {
+    Reason::Field { field, value: value.to_owned(), expected }
 }
 
 /// A field that must not be empty.

@@ -41,11 +41,11 @@ impl SecretManager for Vault<'_> {
         file_only(request)?;
         let file = [group.trim_matches('/'), "/", key].concat();
         if !is_plain_path(&file) {
-            let wanted = "a path in Vault: no empty part, no '.' or '..', no control characters";
+            let wanted = "a valid Vault path; it must not contain empty parts, '.', '..' or control characters";
             return Err(refused("group/key", &file, wanted));
         }
         if version == "db" && group.contains(['"', '\\']) {
-            let wanted = "a path for db, whose template is the agent's own: no '\"' and no '\\'";
+            let wanted = "a valid Vault path for db; it must not contain '\"' or '\\'";
             return Err(refused("group", group, wanted));
         }
         let own = self.pod.annotations(PREFIX)?;
@@ -55,7 +55,7 @@ impl SecretManager for Vault<'_> {
         let mut warnings = Vec::new();
         if !matches!(version.as_str(), "" | "kv1" | "kv2" | "db") {
             warnings.push(format!(
-                "group_version {version:?} of secret {file} is none of kv1, kv2 and db; taken as the default engine"
+                "unknown group_version {version:?} of secret {file}: using the default engine; expected kv1, kv2 or db"
             ));
         }
         let plan = Plan {

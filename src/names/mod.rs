@@ -98,13 +98,13 @@ impl Decoded {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Error {
     /// Not `u__org__O__domain__D__project__P__key__K`.
-    #[error("{0:?} is not a name of Flyte's: u__org__O__domain__D__project__P__key__K wanted")]
+    #[error("{0:?} is not a valid secret name; expected u__org__O__domain__D__project__P__key__K")]
     NotFlyte(String),
     /// Not `1-O-D-P-B32(K)`.
-    #[error("{0:?} is not a name of Flyte's in Azure Key Vault: 1-O-D-P-BASE32(K) wanted")]
+    #[error("{0:?} is not a valid secret name in Azure Key Vault; expected 1-O-D-P-BASE32(K)")]
     NotAzure(String),
     /// Key Vault's limit.
-    #[error("the name has {0} characters in Azure Key Vault, whose limit is 127; shorten the key")]
+    #[error("secret name of {0} characters exceeds the limit of 127 in Azure Key Vault; shorten the key")]
     TooLongForAzure(usize),
 }
 

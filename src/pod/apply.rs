@@ -18,6 +18,7 @@ use super::init_containers::{InitContainers, Own};
 use super::limits::TooLarge;
 use super::placement::{CONTAINERS, Placement};
 use super::plan::{Annotation, Merged, Volume};
+use crate::reason_code::ReasonCode;
 
 /// Something in the pod conflicts with what is to be added.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -26,24 +27,24 @@ pub enum Conflict {
     #[error(transparent)]
     Malformed(#[from] Malformed),
     /// The pod cannot be written; that takes a type that JSON cannot represent, and there is none.
-    #[error("cannot write the pod as JSON")]
+    #[error("pod cannot be encoded as JSON")]
     Json,
     /// More than Kubernetes stores, or nodes start.
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
     /// A volume of the user's has the name that ours needs.
-    #[error("the pod has a volume {0:?} of its own, a name that the secrets' volume needs; rename it")]
+    #[error("volume {0:?} conflicts with the secrets volume of the same name; rename it")]
     Volume(String),
     /// The pod's annotation names a container that there is not.
     #[error("annotation {CONTAINERS}: unknown container {0:?}; expected names of the pod's containers")]
     UnknownContainer(String),
     /// The pod comes with a grant that is not the policy's.
-    #[error("pod must not have {0:?} of its own, which grants secrets; remove it")]
+    #[error("container {0:?} or a token for the secret gateway is not what the policy grants; remove it")]
     Granted(String),
     /// A mount of the user's is below ours, where the runtime cannot make its mount point.
     #[error(
-        "container {container:?} mounts {volume:?} at {}, below {ours:?} at {SECRETS_DIR}, which is read-only; mount it \
-             elsewhere",
+        "container {container:?}: mount of {volume:?} at {} conflicts with read-only {ours:?} at {SECRETS_DIR}; use \
+         another path",
         path.escape_debug()
     )]
     NestedMount {
@@ -58,7 +59,7 @@ pub enum Conflict {
     },
     /// A mount of the user's is where ours must be.
     #[error(
-        "container {container:?} already mounts {volume:?} at {}, where secrets are mounted; mount it elsewhere",
+        "container {container:?}: mount of {volume:?} at {} conflicts with the mount of secrets; use another path",
         path.escape_debug()
     )]
     Mount {
@@ -69,6 +70,18 @@ pub enum Conflict {
         /// Where.
         path: String,
     },
+}
+
+impl Conflict {
+    /// Returns the reason code of a rejection.
+    pub fn code(&self) -> ReasonCode {
+        match self {
+            Self::Malformed(_) | Self::UnknownContainer(_) => ReasonCode::InvalidPod,
+            Self::TooLarge(_) => ReasonCode::LimitExceeded,
+            Self::Granted(_) => ReasonCode::GrantMismatch,
+            Self::Json | Self::Volume(_) | Self::NestedMount { .. } | Self::Mount { .. } => ReasonCode::Conflict,
+        }
+    }
 }
 
 /// A pod with its additions, in JSON.

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 /// A field that is not of the type that Kubernetes gives it. What it holds is not shown: it may be a secret's value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("invalid pod: unexpected value in `{0}`")]
+#[error("unexpected value in `{0}`")]
 pub struct Malformed(pub &'static str);
 
 /// Returns what a value of the pod is, as far as `T` reads it; `field` is what an error names.

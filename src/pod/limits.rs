@@ -22,24 +22,21 @@ const TEXT: usize = 4096;
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum TooLarge {
     /// Annotations, in bytes.
-    #[error(
-        "the pod's annotations would take {0} bytes, more than the {ANNOTATIONS} that Kubernetes allows; shorten them, \
-             or ask for fewer secrets"
-    )]
+    #[error("annotations of {0} bytes exceed the limit of {ANNOTATIONS} bytes; shorten them, or request fewer secrets")]
     Annotations(usize),
     /// The pod, in bytes.
     #[error(
-        "the pod would take at least {0} bytes, more than the {OBJECT_LIMIT} that etcd takes; make it smaller, or ask for fewer \
-             or smaller secrets"
+        "pod of at least {0} bytes exceeds the limit of {OBJECT_LIMIT} bytes in etcd; make it smaller, or request \
+         fewer or smaller secrets"
     )]
     Object(usize),
     /// A field of a secret request, in bytes.
-    #[error("its {0} takes {1} bytes, more than the {TEXT} of any path; shorten it")]
+    #[error("{0} of {1} bytes exceeds the limit of {TEXT} bytes; shorten it")]
     Text(&'static str, usize),
     /// Init containers.
     #[error(
-        "the pod would have more than {0} init containers for secrets, or named like them; request fewer secrets, or raise \
-             limits.initContainers in the policy's settings"
+        "pod exceeds the limit of {0} init containers for secrets; request fewer secrets, or raise \
+         limits.initContainers in the policy settings"
     )]
     InitContainers(usize),
 }

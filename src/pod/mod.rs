@@ -14,8 +14,8 @@ pub use document::{Malformed, Pod};
 pub use limits::{Limits, OBJECT_LIMIT, TooLarge, check_text};
 pub use placement::{CONTAINERS, Placement};
 pub use plan::{
-    Annotation, Clash, Container, ContainerName, Contested, File, InitContainer, Merged, Plan, file_variable,
-    memory_volume, mount, projected_volume, secret_variable, secret_volume, token_volume, variable,
+    Annotation, ConflictCause, Container, ContainerName, File, InitContainer, Merged, Plan, RequestConflict,
+    file_variable, memory_volume, mount, projected_volume, secret_variable, secret_volume, token_volume, variable,
 };
 
 /// Where Flyte's tasks look for secrets in files, and where every manager mounts them.

@@ -286,37 +286,37 @@ pub struct File {
     pub contents: String,
 }
 
-/// Two requests that cannot both be served.
+/// A conflict of two secret requests.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Clash {
+pub struct RequestConflict {
     /// The first, as it was numbered.
     pub first: usize,
     /// The second.
     pub second: usize,
-    /// What both want.
-    pub over: Contested,
+    /// What both set.
+    pub cause: ConflictCause,
 }
 
-/// What two requests want in different ways.
+/// What two secret requests set in different ways.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum Contested {
+pub enum ConflictCause {
     /// Two values for one variable.
-    #[error("both set the variable {0}; give one of them an env_var of its own")]
+    #[error("both set the variable {0}; set another `env_var` in one of them")]
     Variable(String),
     /// Two contents for one file.
-    #[error("both write the file {0}, where names are in lower case; rename one of them")]
+    #[error("both write the file {0} (file names are in lower case); rename one of them")]
     File(String),
     /// One's file is the other's folder.
-    #[error("one needs {0} as a file, the other as a folder; rename one of them")]
+    #[error("{0} is a file for one and a folder for the other; rename one of them")]
     Folder(String),
     /// One's folder is a volume that hides what the other writes there.
-    #[error("both need the folder {0}; rename one of them")]
+    #[error("both use the folder {0}; rename one of them")]
     Mounted(String),
     /// A volume of Secrets, and one in memory.
-    #[error("each needs a volume of its own at {SECRETS_DIR}; set embeddedSecretManagerConfig.delivery to Auto")]
+    #[error("each requires its own volume at {SECRETS_DIR}; set embeddedSecretManagerConfig.delivery to Auto")]
     Reference,
     /// A volume of ours, and one that a later webhook mounts.
-    #[error("each needs a volume of its own at {0}; Vault's agent mounts one there itself")]
+    #[error("each requires its own volume at {0}, as the Vault agent does; use separate tasks")]
     Mount(&'static str),
 }
 
@@ -408,8 +408,8 @@ impl Merged {
     ///
     /// # Errors
     /// It conflicts with an earlier request; then neither can be served, and nothing here is of use any more.
-    pub fn add(&mut self, request: usize, plan: Plan) -> Result<(), Clash> {
-        let clash = |first, over| Err(Clash { first, second: request, over });
+    pub fn add(&mut self, request: usize, plan: Plan) -> Result<(), RequestConflict> {
+        let conflict = |first, cause| Err(RequestConflict { first, second: request, cause });
         for variable in plan.variables {
             self.added += 1;
             match self.variables.entry(variable.name.clone()) {
@@ -421,7 +421,7 @@ impl Merged {
                     let known = known.get_mut();
                     (known.request, known.order) = (request, self.added);
                 }
-                Entry::Occupied(known) => return clash(known.get().request, Contested::Variable(variable.name)),
+                Entry::Occupied(known) => return conflict(known.get().request, ConflictCause::Variable(variable.name)),
             }
         }
         let mounted = plan.mounts.iter().any(|mount| mount.mount_path != SECRETS_DIR);
@@ -466,10 +466,10 @@ impl Merged {
         let memory = self.memory_volume.as_ref().map(|(_, request)| *request);
         let projected = self.projected_volume.map(|(_, request)| request);
         if let (Some(ours), Some(foreign)) = (memory.or(projected), self.foreign_mount) {
-            return clash(foreign.min(ours), Contested::Mount(SECRETS_DIR));
+            return conflict(foreign.min(ours), ConflictCause::Mount(SECRETS_DIR));
         }
         match (memory, projected) {
-            (Some(memory), Some(projected)) => clash(memory.min(projected), Contested::Reference),
+            (Some(memory), Some(projected)) => conflict(memory.min(projected), ConflictCause::Reference),
             _ => Ok(()),
         }
     }
@@ -544,17 +544,19 @@ impl Merged {
     }
 
     /// Notes whether the topmost folder of a file is a mount.
-    fn add_folder(&mut self, request: usize, path: &str, mounted: bool) -> Result<(), Clash> {
+    fn add_folder(&mut self, request: usize, path: &str, mounted: bool) -> Result<(), RequestConflict> {
         let Some((folder, _)) = path.split_once('/') else { return Ok(()) };
         match *self.folders.entry(folder.to_owned()).or_insert((request, mounted)) {
             (_, known) if known == mounted => Ok(()),
-            (first, _) => Err(Clash { first, second: request, over: Contested::Mounted(absolute(folder)) }),
+            (first, _) => {
+                Err(RequestConflict { first, second: request, cause: ConflictCause::Mounted(absolute(folder)) })
+            }
         }
     }
 
     /// Adds a file and the folders above it.
-    fn add_file(&mut self, request: usize, File { path, contents }: File) -> Result<(), Clash> {
-        let clash = |first: usize, over| Err(Clash { first, second: request, over });
+    fn add_file(&mut self, request: usize, File { path, contents }: File) -> Result<(), RequestConflict> {
+        let conflict = |first: usize, cause| Err(RequestConflict { first, second: request, cause });
         let mut above = path.as_str();
         while let Some((folder, _)) = above.rsplit_once('/') {
             match self.paths.entry(folder.to_owned()) {
@@ -563,7 +565,7 @@ impl Merged {
                     // What is above a known folder is known.
                     Path::Folder { .. } => break,
                     Path::File { request: first, .. } => {
-                        return clash(*first, Contested::Folder(absolute(folder)));
+                        return conflict(*first, ConflictCause::Folder(absolute(folder)));
                     }
                 },
             }
@@ -573,8 +575,8 @@ impl Merged {
             Entry::Vacant(free) => drop(free.insert(Path::File { request, contents })),
             Entry::Occupied(known) => match known.get() {
                 Path::File { contents: same, .. } if *same == contents => {}
-                Path::File { request, .. } => return clash(*request, Contested::File(absolute(known.key()))),
-                Path::Folder { request } => return clash(*request, Contested::Folder(absolute(known.key()))),
+                Path::File { request, .. } => return conflict(*request, ConflictCause::File(absolute(known.key()))),
+                Path::Folder { request } => return conflict(*request, ConflictCause::Folder(absolute(known.key()))),
             },
         }
         Ok(())

@@ -12,13 +12,13 @@ const RFC4648: Alphabet = Alphabet::Rfc4648Lower { padding: false };
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Error {
     /// A character outside the alphabet.
-    #[error("base32: character {at} is not in the alphabet")]
+    #[error("invalid base32 character at position {at}")]
     Character {
         /// Byte offset into the text.
         at: usize,
     },
     /// No encoder writes a text of this length.
-    #[error("base32: {length} characters encode no whole number of bytes, so the end is missing or there is too much")]
+    #[error("invalid base32 length {length}: text is truncated or has extra characters")]
     Length {
         /// Characters, without line breaks.
         length: usize,

@@ -118,7 +118,7 @@ pub struct Annotated {
 
 /// An annotation that holds no request.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("annotation {annotation} holds no secret request: {problem}; let flytekit write it")]
+#[error("annotation {annotation} is not a valid secret request: {problem}; use flytekit to encode it")]
 pub struct Error {
     annotation: String,
     problem: Unreadable,
@@ -265,8 +265,8 @@ mod tests {
         let found = read(annotations.into_iter());
         assert_eq!(
             found.map_err(|wrong| wrong.to_string()),
-            Err("annotation flyte.secrets/s0 holds no secret request: base32: character 0 is not in the alphabet; \
-                 let flytekit write it"
+            Err("annotation flyte.secrets/s0 is not a valid secret request: invalid base32 character at position 0; \
+                 use flytekit to encode it"
                 .to_owned())
         );
     }

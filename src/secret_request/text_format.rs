@@ -11,31 +11,31 @@ use crate::cut;
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Error {
     /// A name that the message does not have.
-    #[error("text format: unknown field {0:?}; a secret has group, group_version, key, mount_requirement and env_var")]
+    #[error("unknown field {0:?}; expected group, group_version, key, mount_requirement or env_var")]
     UnknownField(String),
     /// A field that stands twice.
-    #[error("text format: field {0} stands twice")]
+    #[error("field `{0}` is repeated")]
     Repeated(&'static str),
     /// No colon after a field's name.
-    #[error("text format: field {0} is not followed by a colon")]
+    #[error("field `{0}`: expected a colon after the name")]
     NoColon(&'static str),
     /// The value of a string field is not a quoted string.
-    #[error("text format: field {0} is not followed by a quoted string")]
+    #[error("field `{0}`: expected a quoted string")]
     NotAString(&'static str),
     /// The value of `mount_requirement` is no number and none of the names.
-    #[error("text format: mount_requirement {0:?} is none of ANY, ENV_VAR, FILE and no number")]
+    #[error("invalid mount_requirement {0:?}: expected ANY, ENV_VAR, FILE or a number")]
     NotAMountRequirement(String),
     /// A quote is open at the end of the line or of the text.
-    #[error("text format: a quoted string does not end on its line")]
+    #[error("unterminated quoted string")]
     OpenQuote,
     /// An escape sequence that the text format does not have.
-    #[error("text format: {0} in field {1} is no escape sequence")]
+    #[error("invalid escape sequence {0} in field `{1}`")]
     Escape(String, &'static str),
     /// Bytes that are not UTF-8, written out or by escapes.
-    #[error("text format: field {0} is not UTF-8")]
+    #[error("field `{0}` is not valid UTF-8")]
     NotUtf8(&'static str),
     /// A byte that starts no token.
-    #[error("text format: byte {0:#04x} has no meaning here")]
+    #[error("unexpected byte {0:#04x}")]
     Byte(u8),
 }
 

@@ -14,8 +14,7 @@ impl Settings {
         let mut warnings = Vec::new();
         if self.named_managers().contains(&ManagerType::Global) {
             warnings.push(
-                "secretManagerTypes: Global is skipped: the environment and the files of Flyte's webhook do not exist \
-                 in a policy"
+                "secretManagerTypes: ignored Global: a policy cannot read the environment and files of Flyte's webhook"
                     .to_owned(),
             );
         }
@@ -36,7 +35,7 @@ impl Settings {
         warnings.extend(self.check_chain());
         let pulls = self.embedded_secret_manager_config.delivery == Delivery::Pull;
         if pulls && self.init_containers == InitContainerOrder::Last {
-            let problem = "Last does not work with delivery Pull, whose secrets the pod's own init containers need; set it to First";
+            let problem = "Last is not supported with delivery Pull; set it to First";
             return Err(Error::value("initContainers", problem.to_owned()));
         }
         if quantity::parse(&self.volume_size_limit.0).is_none_or(|size| size == 0) {
@@ -46,8 +45,8 @@ impl Settings {
         if self.managers().any(|it| it == ManagerType::Embedded) {
             let unbound = |label| {
                 format!(
-                    "tenancy: nothing binds the pods' label {label}, so a pod can claim another's secrets; set \
-                     tenancy.creators, or name it in tenancy.namespaceTemplate"
+                    "tenancy: label {label} of pods is not verified, so a pod can claim secrets of others; set \
+                     tenancy.creators, or use the label in tenancy.namespaceTemplate"
                 )
             };
             warnings.extend(self.tenancy.unbound_labels().map(unbound));
@@ -62,19 +61,20 @@ impl Settings {
         let chain: Vec<ManagerType> = self.managers().collect();
         let Some(at) = chain.iter().position(|manager| *manager == ManagerType::K8s) else { return Vec::new() };
         let (before, after) = chain.split_at(at);
-        let remedy = "set k8sSecretManager.verify to look for the Secret first";
+        let remedy = "set k8sSecretManager.verify to look up the Secret first";
         let mut warnings = Vec::new();
         if self.k8s_secret_manager.verify {
             return warnings;
         }
         if let Some(unreached) = after.get(1) {
             warnings.push(format!(
-                "secretManagerTypes: {unreached} is never asked, because K8s takes every request; {remedy}"
+                "secretManagerTypes: {unreached} is unreachable, because K8s accepts every secret request; {remedy}"
             ));
         }
         if before.contains(&ManagerType::Embedded) {
             warnings.push(format!(
-                "secretManagerTypes: K8s takes secrets that Embedded does not find, so a missing secret is not reported; {remedy}"
+                "secretManagerTypes: K8s accepts secrets that Embedded does not find, so missing secrets are not \
+                 reported; {remedy}"
             ));
         }
         warnings
@@ -105,7 +105,7 @@ impl VaultSecretManager {
         for key in self.annotations.keys() {
             // Kubernetes has domains in any case here.
             let problem = match key.starts_with(REQUEST_PREFIX) {
-                true => format!("{key:?} is a secret request, which only pods can make"),
+                true => format!("{key:?} is reserved for secret requests of pods; remove it"),
                 false if is_qualified_name(&key.to_ascii_lowercase()) => continue,
                 false => format!("invalid annotation key {key:?}"),
             };

@@ -4,7 +4,7 @@
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Error {
     /// Not JSON.
-    #[error("invalid settings: not JSON at line {line}, column {column}")]
+    #[error("not JSON at line {line}, column {column}")]
     Json {
         /// The line, from 1.
         line: usize,
@@ -12,10 +12,10 @@ pub enum Error {
         column: usize,
     },
     /// Not text.
-    #[error("invalid settings: not UTF-8")]
+    #[error("not UTF-8")]
     NotUtf8,
     /// Not of the type that the key expects.
-    #[error("invalid settings: `{path}`: expected {expected}")]
+    #[error("`{path}`: expected {expected}")]
     Type {
         /// Keys from the top, joined by dots, and numbers of elements in brackets.
         path: String,
@@ -23,7 +23,7 @@ pub enum Error {
         expected: String,
     },
     /// A key that neither Flyte nor this policy knows.
-    #[error("invalid settings: unknown field `{path}`{}", .nearest.as_ref().map(|name| format!(", did you mean `{name}`?")).unwrap_or_default())]
+    #[error("unknown field `{path}`{}", .nearest.as_ref().map(|name| format!(", did you mean `{name}`?")).unwrap_or_default())]
     UnknownField {
         /// Likewise.
         path: String,
@@ -31,7 +31,7 @@ pub enum Error {
         nearest: Option<String>,
     },
     /// The value is of the right type, and still wrong.
-    #[error("invalid settings: `{path}`: {problem}")]
+    #[error("`{path}`: {problem}")]
     Value {
         /// Likewise.
         path: String,

@@ -735,7 +735,7 @@ impl EmbeddedSecretManager {
             (None, [one]) => Ok(*one),
             (None, several) => {
                 let several: Vec<String> = several.iter().map(ToString::to_string).collect();
-                let problem = format!("{} are configured; set one of them as the type", several.join(" and "));
+                let problem = format!("{} are configured; set the field to one of them", several.join(" and "));
                 Err(Error::value("embeddedSecretManagerConfig.type", problem))
             }
         }

@@ -31,7 +31,7 @@ impl AzureValue {
 /// # Errors
 /// What is there instead, in words that hold nothing of it.
 pub fn unpack(text: &str) -> Result<AzureValue, &'static str> {
-    let other = "something else than Flyte's JSON of type and value";
+    let other = "a value that is not Flyte's {\"type\", \"value\"} JSON";
     let packed: Map<String, Value> = serde_json::from_str(text).map_err(|_| other)?;
     let member = |name: &str| {
         let any_case = || packed.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
@@ -46,8 +46,8 @@ pub fn unpack(text: &str) -> Result<AzureValue, &'static str> {
         None => Ok(AzureValue::Text(value)),
         Some(kind) if *kind == "STRING" || *kind == 0 => Ok(AzureValue::Text(value)),
         Some(kind) if *kind == "BINARY" || *kind == 1 => {
-            STANDARD.decode(&value).map(AzureValue::Binary).map_err(|_| "a value that is not base64")
+            STANDARD.decode(&value).map(AzureValue::Binary).map_err(|_| "a value that is not valid base64")
         }
-        Some(_) => Err("a value of a type that is neither STRING nor BINARY"),
+        Some(_) => Err("a value of a type other than STRING and BINARY"),
     }
 }

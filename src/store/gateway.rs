@@ -75,8 +75,7 @@ impl Gateway<'_> {
     /// The bytes in `{"stringValue": …}` or `{"binaryValue": …}`; an empty string hides no binary.
     fn open(&self, answer: &[u8], object: impl Fn() -> String) -> Result<Vec<u8>, Error> {
         let bad = |problem| Error::BadValue { object: object(), problem };
-        let Object { string_value, binary_value } =
-            serde_json::from_slice(answer).map_err(|_| bad("something else than a value"))?;
+        let Object { string_value, binary_value } = serde_json::from_slice(answer).map_err(|_| bad("no value"))?;
         match (string_value.filter(|text| !text.is_empty()), binary_value) {
             (Some(text), _) if self.schemes.is_empty() => match azure_value::unpack(&text) {
                 Ok(value) => Ok(value.into_bytes()),
@@ -121,7 +120,7 @@ pub fn exists(settings: &EmbeddedSecretManager, reader: &Reader, name: &str) -> 
     let request = GetResource { api_version: API_VERSION, kind: LOOKUP, name: &name, namespace: None, field_masks };
     let answer = reader.read(&request)?;
     serde_json::from_slice(&answer)
-        .map_err(|_| Error::BadValue { object: describe(&request), problem: "something else than a lookup" })
+        .map_err(|_| Error::BadValue { object: describe(&request), problem: "no lookup result" })
 }
 
 /// An object of the gateway's API, as far as it is read.

@@ -12,37 +12,36 @@ pub enum HostError {
     #[error("it does not exist")]
     NotFound,
     /// The API server does not know the kind.
-    #[error("the API server does not serve this kind; the operator must install the secret gateway and its APIService")]
+    #[error(
+        "the API server does not serve this kind; ask the operator to install the secret gateway and its APIService"
+    )]
     UnknownKind,
     /// RBAC.
-    #[error("the policy server's service account may not get it; the operator must grant the verb get on it")]
+    #[error("forbidden for the policy server's service account; ask the operator to grant the verb get on it")]
     Forbidden,
     /// Status 403, of the secret gateway itself: not for the caller, but for what is asked for.
-    #[error(
-        "the secret gateway may not read it; the operator finds in its log what its configuration or its identity in \
-             the cloud lacks"
-    )]
+    #[error("forbidden for the secret gateway; ask the operator to check its log, configuration and cloud identity")]
     GatewayForbidden,
     /// Status 400 of the secret gateway: its provider has rules for names.
-    #[error("the provider has no secrets with such names; choose another key")]
+    #[error("the provider does not allow such a name; choose another key")]
     BadName,
     /// Kubewarden's own gate: host capabilities, or the list of context-aware resources.
     #[error(
-        "the policy has not been granted access to it; the operator must allow the host capability \
-             kubernetes/get_resource and name the resource in contextAwareResources"
+        "the policy has no access to this resource; ask the operator to allow the host capability \
+         kubernetes/get_resource and to list the resource in contextAwareResources"
     )]
     NotGranted,
     /// Status 429.
-    #[error("the server throttles; try again later")]
+    #[error("too many requests; retry later")]
     Throttled,
     /// Too slow.
-    #[error("the server did not answer in time; try again later")]
+    #[error("timed out; retry later")]
     Timeout,
     /// Status 400 or 422.
-    #[error("the server refuses the request; the operator finds the reason in its log")]
+    #[error("the server rejected the request; ask the operator to check its log")]
     Refused,
     /// All else.
-    #[error("the server could not be reached or failed; try again later")]
+    #[error("the server is unavailable; retry later")]
     Unavailable,
 }
 
@@ -98,7 +97,8 @@ mod tests {
                 HostError::NotFound,
             ),
             (
-                "x: Cannot find v1/Secret named 'abc' inside of namespace 'Some(\"flyte\")'\n\nStack backtrace:\n 0: std",
+                "x: Cannot find v1/Secret named 'abc' inside of namespace 'Some(\"flyte\")'\n\nStack backtrace:\n 0: \
+                 std",
                 HostError::NotFound,
             ),
             ("Cannot find v1/Secret named 'abcd' inside of namespace", HostError::Unavailable),

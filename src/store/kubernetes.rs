@@ -42,7 +42,7 @@ impl SecretStore for Secrets<'_> {
         let object = || describe(&request);
         let answer = self.cluster.read(&request)?;
         let secret: Secret = serde_json::from_slice(&answer)
-            .map_err(|_| Error::BadValue { object: object(), problem: "something else than a Secret's data" })?;
+            .map_err(|_| Error::BadValue { object: object(), problem: "no `data` of strings" })?;
         let encoded = secret.data.unwrap_or_default().remove(name).flatten();
         let encoded = encoded.ok_or_else(|| Error::NoValue { object: object(), key: name.to_owned() })?;
         not_empty(decode_base64(&encoded, object)?, object)
@@ -61,7 +61,7 @@ pub fn has_key(reader: &Reader, namespace: &str, name: &str, key: &str) -> Resul
         Err(failure) => return Err(failure),
     };
     let keys: Keys = serde_json::from_slice(&answer)
-        .map_err(|_| Error::BadValue { object: describe(&request), problem: "something else than a Secret's data" })?;
+        .map_err(|_| Error::BadValue { object: describe(&request), problem: "no `data` of strings" })?;
     Ok(keys.data.is_some_and(|data| data.contains_key(key)))
 }
 

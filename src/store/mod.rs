@@ -76,13 +76,13 @@ pub enum Error {
     #[error("not found")]
     NotFound,
     /// The name cannot be asked for.
-    #[error("{0:?} cannot be a secret's name in this store; keys are made of letters, digits, '.', '_' and '-'")]
+    #[error("{0:?} is not a valid secret name in this store; use a key of letters, digits, '.', '_' and '-'")]
     Name(String),
     /// The scope has no name in this store.
     #[error(transparent)]
     NoName(#[from] crate::names::Error),
     /// The object is there and holds no such value.
-    #[error("{object} holds no value under {key:?}; store it there")]
+    #[error("{object} has no key {key:?}; store the value under that key")]
     NoValue {
         /// What was read.
         object: String,
@@ -90,7 +90,7 @@ pub enum Error {
         key: String,
     },
     /// The object is there and what it holds is not a value as Flyte stores it.
-    #[error("{object} holds {problem}; store the secret anew")]
+    #[error("{object} holds {problem}; store the secret again")]
     BadValue {
         /// What was read.
         object: String,
@@ -98,10 +98,10 @@ pub enum Error {
         problem: &'static str,
     },
     /// Nothing is there because the store itself is not.
-    #[error("{0} does not exist, so no secret can be found; the operator must restore it")]
+    #[error("{0} not found, so secrets cannot be looked up; ask the operator to restore it")]
     NoStore(String),
     /// More objects than a pod may make the policy read.
-    #[error("the pod's secret requests need more than {0} lookups; request fewer secrets")]
+    #[error("the pod's secret requests exceed the limit of {0} lookups; request fewer secrets")]
     TooManyReads(usize),
     /// The cluster did not answer the question.
     #[error("{object} could not be read: {problem}")]
@@ -136,7 +136,7 @@ impl fmt::Display for Lookup {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Self::Name { name, object } => write!(f, "{name} ({object})"),
-            Self::NoName { scope, problem } => write!(f, "no name in the scope of the {scope} ({problem})"),
+            Self::NoName { scope, problem } => write!(f, "no name in scope {scope} ({problem})"),
         }
     }
 }
@@ -264,7 +264,7 @@ fn describe(request: &GetResource) -> String {
 }
 
 fn decode_base64(text: &str, object: impl Fn() -> String) -> Result<Vec<u8>, Error> {
-    STANDARD.decode(text).map_err(|_| Error::BadValue { object: object(), problem: "a value that is not base64" })
+    STANDARD.decode(text).map_err(|_| Error::BadValue { object: object(), problem: "a value that is not valid base64" })
 }
 
 fn not_empty(bytes: Vec<u8>, object: impl Fn() -> String) -> Result<SecretValue, Error> {

@@ -225,12 +225,11 @@ pub fn refused() -> Vec<(Value, String)> {
         (annotations("-"), no_annotation("-")),
         (
             annotations("flyte.secrets/s9"),
-            "`vaultSecretManager.annotations`: \"flyte.secrets/s9\" is a secret request, which only pods can make".into(),
+            "`vaultSecretManager.annotations`: \"flyte.secrets/s9\" is reserved for secret requests of pods; remove it".into(),
         ),
         (
             json!({ "tenancy": { "namespaceTemplate": "{{ project }}{{ domain }}" } }),
-            "`tenancy.namespaceTemplate`: \"{{ project }}{{ domain }}\" has two names side by side, so that several pairs yield \
-             one namespace"
+            "`tenancy.namespaceTemplate`: \"{{ project }}{{ domain }}\" has two placeholders without a separator, so namespaces are ambiguous"
                 .into(),
         ),
         (json!({ "secretManagerTypes": ["Global"] }), only_global.into()),
@@ -293,7 +292,7 @@ pub fn refused() -> Vec<(Value, String)> {
         ),
         (
             embedded(json!({ "awsConfig": { "region": "us-east-2" }, "gcpConfig": { "project": "acme-prod" } })),
-            "`embeddedSecretManagerConfig.type`: AWS and GCP are configured; set one of them as the type".into(),
+            "`embeddedSecretManagerConfig.type`: AWS and GCP are configured; set the field to one of them".into(),
         ),
         (
             embedded(json!({
@@ -301,7 +300,7 @@ pub fn refused() -> Vec<(Value, String)> {
                 "gcpConfig": { "project": "acme-prod" },
                 "azureConfig": { "vaultURI": "https://name.vault.azure.net/" },
             })),
-            "`embeddedSecretManagerConfig.type`: AWS and GCP and Azure are configured; set one of them as the type".into(),
+            "`embeddedSecretManagerConfig.type`: AWS and GCP and Azure are configured; set the field to one of them".into(),
         ),
         (
             embedded(json!({ "k8sConfig": { "namespace": "Flyte" } })),
@@ -354,7 +353,7 @@ pub fn refused() -> Vec<(Value, String)> {
         // Who may have what.
         (
             template("Flyte"),
-            "`tenancy.namespaceTemplate`: invalid namespace \"Flyte\"; name one, or use {{ project }}-{{ domain }}".into(),
+            "`tenancy.namespaceTemplate`: invalid namespace \"Flyte\"; expected a DNS label, or a template such as {{ project }}-{{ domain }}".into(),
         ),
         (
             json!({ "tenancy": { "creators": ["serviceaccount:flyte"] } }),
@@ -364,17 +363,16 @@ pub fn refused() -> Vec<(Value, String)> {
         ),
         (
             template("{{ project }}-{{ name }}"),
-            "`tenancy.namespaceTemplate`: {{ name }} is none of project, domain and organization".into(),
+            "`tenancy.namespaceTemplate`: {{ name }} is not a placeholder; expected project, domain or organization".into(),
         ),
-        (template("{{ project"), "`tenancy.namespaceTemplate`: \"{{ project\" has {{ without }}".into()),
+        (template("{{ project"), "`tenancy.namespaceTemplate`: \"{{ project\" has an unclosed {{".into()),
         (
             template("{{{ project }}"),
-            "`tenancy.namespaceTemplate`: {{ { project }} is none of project, domain and organization".into(),
+            "`tenancy.namespaceTemplate`: {{ { project }} is not a placeholder; expected project, domain or organization".into(),
         ),
         (
             template("x-{{org}}-{{project}}{{domain}}-y"),
-            "`tenancy.namespaceTemplate`: \"x-{{org}}-{{project}}{{domain}}-y\" has two names side by side, so that several \
-             pairs yield one namespace"
+            "`tenancy.namespaceTemplate`: \"x-{{org}}-{{project}}{{domain}}-y\" has two placeholders without a separator, so namespaces are ambiguous"
                 .into(),
         ),
         // At the edge of what there is: lengths, amounts, letters that only look like those of ASCII.

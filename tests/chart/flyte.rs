@@ -46,7 +46,7 @@ fn answer(values: &Value, pod: &Value, creator: &str) -> Result<BTreeSet<String>
             let variables = pod["spec"]["containers"][0]["env"].as_array().expect("variables");
             Ok(variables.iter().filter_map(|variable| variable["name"].as_str()).map(str::to_owned).collect())
         }
-        Verdict::Reject(rejection) => Err(rejection.code()),
+        Verdict::Reject(rejection) => Err(rejection.code().http_status()),
         Verdict::Accept { .. } => panic!("the pod is not changed"),
     }
 }

@@ -7,12 +7,8 @@ use flyte_secrets_testing::engine::creation;
 use flyte_secrets_testing::host::{Capabilities, Store, nothing};
 use serde_json::{Value, json};
 
+use crate::codes::not_injected;
 use crate::support::{create, create_with, kubernetes_store, managers, mutated, pod, policy, project_name, with};
-
-fn rejected(code: u16, secret: &str, reasons: &str) -> Value {
-    let message = format!("secret {secret} (annotation flyte.secrets/s0) cannot be injected\n{reasons}");
-    json!({ "accepted": false, "code": code, "message": message })
-}
 
 fn embedded(config: Value) -> Value {
     json!({ "embeddedSecretManagerConfig": config })
@@ -38,12 +34,13 @@ fn variables_that_change_how_programs_start_must_be_allowed() {
     ];
     for name in denied {
         let reason = format!(
-            "variable {name} changes how programs start; choose another env_var, or let the operator add it to allowedEnvVars"
+            "variable {name} is not allowed, it changes how programs start; set another `env_var`, or ask the \
+             operator to add it to allowedEnvVars"
         );
         for manager in ["K8s", "AWS", "Vault"] {
             let request = format!("group:'g' key:'k' env_var:'{name}'");
             let found = create(&pod(&[&request]), &managers(&[manager]));
-            assert_eq!(found.0, rejected(400, "\"g/k\"", &format!("{manager}: {reason}")), "{name}");
+            assert_eq!(found.0, not_injected(400, "\"g/k\"", &format!("{manager}: {reason}")), "{name}");
             let allowed = with(managers(&[manager]), "/allowedEnvVars", json!([name]));
             mutated(&create(&pod(&[&request]), &allowed));
         }
@@ -75,7 +72,7 @@ fn k8s_verifies_secret_and_key_if_told() {
         "K8s: not found; looked up password (Secret flytesnacks-development/db); store it under one of these names";
     for there in [json!({}), json!({ "db": { "user": "dg==" } })] {
         let missing = create_with(&asking, &settings(&["K8s"]), &secrets(there));
-        assert_eq!(missing.0, rejected(400, "\"db/password\"", reason));
+        assert_eq!(missing.0, not_injected(400, "\"db/password\"", reason));
     }
     let next = pod(&["group:'db' key:'password'"]);
     mutated(&create_with(&next, &settings(&["K8s", "Vault"]), &secrets(json!({}))));
@@ -87,10 +84,10 @@ fn k8s_verifies_secret_and_key_if_told() {
 
 #[test]
 fn what_managers_behind_k8s_never_see_is_told() {
-    let unreached = "secretManagerTypes: AWS is never asked, because K8s takes every request; set k8sSecretManager.verify to look \
-                     for the Secret first";
-    let hidden = "secretManagerTypes: K8s takes secrets that Embedded does not find, so a missing secret is not reported; set \
-                  k8sSecretManager.verify to look for the Secret first";
+    let unreached = "secretManagerTypes: AWS is unreachable, because K8s accepts every secret request; set \
+                     k8sSecretManager.verify to look up the Secret first";
+    let hidden = "secretManagerTypes: K8s accepts secrets that Embedded does not find, so missing secrets are not \
+                  reported; set k8sSecretManager.verify to look up the Secret first";
     let table = [
         (managers(&["K8s", "AWS"]), vec![unreached]),
         (managers(&["Embedded", "K8s"]), vec![hidden]),
@@ -117,8 +114,8 @@ fn a_store_that_is_gone_is_an_outage() {
         settings["secretManagerTypes"] = json!(["Embedded", "K8s"]);
         let found = create_with(&pod(&["key:'k'"]), &settings, &Store::new(store));
         let reason =
-            format!("Embedded: {object} does not exist, so no secret can be found; the operator must restore it");
-        assert_eq!(found.0, rejected(503, "\"k\"", &reason));
+            format!("Embedded: {object} not found, so secrets cannot be looked up; ask the operator to restore it");
+        assert_eq!(found.0, not_injected(503, "\"k\"", &reason));
         mutated(&create_with(&pod(&["key:'k'"]), &settings, &Store::new(json!({}))));
     }
 }
@@ -138,8 +135,8 @@ fn a_pod_takes_what_it_may() {
     let reads = json!({ "limits": { "reads": 2 } });
     let store = kubernetes_store(&[]);
     let few = create_with(&pod(&["key:'k'"]), &reads, &store);
-    let reason = "Embedded: the pod's secret requests need more than 2 lookups; request fewer secrets";
-    assert_eq!((few.0, store.asked().len()), (rejected(400, "\"k\"", reason), 2));
+    let reason = "Embedded: the pod's secret requests exceed the limit of 2 lookups; request fewer secrets";
+    assert_eq!((few.0, store.asked().len()), (not_injected(400, "\"k\"", reason), 2));
 }
 
 #[test]
@@ -159,13 +156,11 @@ fn a_group_names_the_secret_and_the_key_its_property() {
     for (key, value) in [("password", "p"), ("port", "5432")] {
         assert_eq!(mutated(&answer(key))["spec"]["containers"][0]["env"][0]["value"], value);
     }
-    for (key, problem) in [
-        ("user", "does not have this property"),
-        ("nested", "has something else there"),
-        ("empty", "has something else there"),
-    ] {
+    for (key, problem) in
+        [("user", "does not have this property"), ("nested", "has no string there"), ("empty", "has no string there")]
+    {
         let reason = format!("Embedded: secret \"rds\" {problem}; store a JSON object with a string under {key:?}");
-        assert_eq!(answer(key).0, rejected(400, &format!("\"rds/{key}\""), &reason));
+        assert_eq!(answer(key).0, not_injected(400, &format!("\"rds/{key}\""), &reason));
     }
     let ignored = create_with(&pod(&["group:'x' key:'rds'"]), &json!({}), &store);
     assert_eq!(ignored.warnings(), ["secret \"x/rds\": Embedded ignores group"]);
@@ -194,8 +189,8 @@ fn vaults_agent_must_not_be_kept_out() {
         ("agent-inject", "false", "agent-inject: \"false\""),
         ("agent-inject-status", "injected", "agent-inject-status: injected"),
     ] {
-        let reason = format!("Vault: annotation vault.hashicorp.com/{shown} keeps Vault's agent out; remove it");
-        assert_eq!(create(&annotated(name, value), &managers(&["Vault"])).0, rejected(400, "\"g/k\"", &reason));
+        let reason = format!("Vault: annotation vault.hashicorp.com/{shown} disables the Vault agent; remove it");
+        assert_eq!(create(&annotated(name, value), &managers(&["Vault"])).0, not_injected(400, "\"g/k\"", &reason));
     }
     let elsewhere = create(&annotated("secret-volume-path", "/vault/secrets"), &managers(&["Vault"]));
     assert_eq!(

@@ -5,6 +5,7 @@ use flyte_secrets_policy::names::kubernetes::secret_name;
 use flyte_secrets_testing::host::Store;
 use serde_json::{Value, json};
 
+use crate::codes::rejected;
 use crate::support::{
     create, create_with, kubernetes_store, managers, mutated, mutated_twice, pod, project_name, restricted, with,
 };
@@ -50,10 +51,10 @@ fn a_variable_refers_to_the_secret_where_it_can() {
         assert_eq!(mutated_twice(&init, &settings, &store), wanted, "{settings}");
     }
     let elsewhere = create_with(&pod(&[request]), &delivery("Reference"), &store);
-    let message = "secret \"k\" (annotation flyte.secrets/s0) cannot be injected\nEmbedded: pod is in namespace \
-                   \"flytesnacks-development\", its secret in namespace \"flyte\", so the pod cannot refer to the secret; \
-                   set embeddedSecretManagerConfig.delivery to Auto";
-    assert_eq!(elsewhere.0, json!({ "accepted": false, "code": 400, "message": message }));
+    let message = "secret \"k\" (annotation flyte.secrets/s0) cannot be injected: Embedded: pod is in namespace \
+                   \"flytesnacks-development\", its secret in namespace \"flyte\", so the pod cannot reference the \
+                   secret; set embeddedSecretManagerConfig.delivery to Auto";
+    assert_eq!(elsewhere.0, rejected(400, &message));
 }
 
 /// All files are in one projected volume, without an init container.
@@ -188,9 +189,9 @@ fn a_grant_of_the_pods_own_is_rejected() {
     let other = mutated(&create(&pod(&["key:'b' mount_requirement:FILE"]), &pulling(json!({})))).clone();
     let forged = |path: &str, to: &Value| with(once.clone(), path, to.clone());
     let unlabelled = forged("/metadata/labels", &json!({}));
-    let rejected = |message: &str| json!({ "accepted": false, "code": 403, "message": message });
-    let message = "pod must not have \"flyte-secrets\" of its own, which grants secrets; remove it";
-    let granted = rejected(&format!("secrets cannot be injected: {message}"));
+    let message =
+        "container \"flyte-secrets\" or a token for the secret gateway is not what the policy grants; remove it";
+    let granted = rejected(403, &format!("secrets cannot be injected: {message}"));
     let table = [
         ("another key", forged("/spec/initContainers", &other["spec"]["initContainers"])),
         ("no request", forged("/metadata/annotations", &json!({}))),
@@ -234,8 +235,8 @@ fn names_are_looked_up_before_a_pod_is_let_in() {
     assert_eq!(
         waits.warnings(),
         [format!(
-            "secret \"k\" was not looked up: {object} could not be read: the server could not be reached or failed; try again \
-             later; the pod waits for it"
+            "secret \"k\" was not looked up: {object} could not be read: the server is unavailable; retry later; the \
+             pod waits for it"
         )]
     );
     assert_eq!(code(down(), "Require"), 503);

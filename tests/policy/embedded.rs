@@ -10,6 +10,7 @@ use flyte_secrets_policy::settings::images;
 use flyte_secrets_testing::host::{Request, Store};
 use serde_json::{Map, Value, json};
 
+use crate::codes::rejected;
 use crate::support::{create_with, kubernetes_store, mutated, pod, project_name, restricted, with};
 
 /// Every name that `key: "k"` of [`pod`] may have, in the order in which they are tried.
@@ -126,11 +127,11 @@ fn name_schemes_limit_and_order_the_names() {
         let found = create_with(&pod(&["key:'k'"]), &settings, &store).0;
         let looked_up: Vec<String> = names.iter().map(|name| location(name)).collect();
         let message = format!(
-            "secret \"k\" (annotation flyte.secrets/s0) cannot be injected\nEmbedded: not found; looked up {}; store \
+            "secret \"k\" (annotation flyte.secrets/s0) cannot be injected: Embedded: not found; looked up {}; store \
              it under one of these names",
             looked_up.join(", ")
         );
-        assert_eq!(found, json!({ "accepted": false, "code": 400, "message": message }), "{schemes}");
+        assert_eq!(found, rejected(400, &message), "{schemes}");
         let asked: Vec<Request> = names.into_iter().map(value).collect();
         assert_eq!(store.looked_up(), asked, "{schemes}");
     }
@@ -290,12 +291,12 @@ fn an_azure_name_that_is_too_long_skips_its_scope() {
     assert_eq!(store.asked(), [gateway("AzureSecret", &format!("name.vault.azure.net:{domain}"))]);
 
     let message = format!(
-        "secret {key:?} (annotation flyte.secrets/s0) cannot be injected\nEmbedded: not found; looked up no name in \
-         the scope of the project (the name has 129 characters in Azure Key Vault, whose limit is 127; shorten the \
-         key), {domain} (AzureSecret in name.vault.azure.net), {organization} (AzureSecret in name.vault.azure.net); \
+        "secret {key:?} (annotation flyte.secrets/s0) cannot be injected: Embedded: not found; looked up no name in \
+         scope project (secret name of 129 characters exceeds the limit of 127 in Azure Key Vault; shorten the key), \
+         {domain} (AzureSecret in name.vault.azure.net), {organization} (AzureSecret in name.vault.azure.net); \
          store it under one of these names"
     );
-    let answer = json!({ "accepted": false, "code": 400, "message": message });
+    let answer = rejected(400, &message);
     assert_eq!(create_with(&asking, &azure(), &Store::new(json!({}))).0, answer);
 }
 
@@ -402,8 +403,9 @@ fn a_twin_pulls_images_where_the_pod_is() {
     let organization = Scope { project: "", domain: "", ..ACME };
     for (name, scope) in [(NAMES[0], ACME), (NAMES[1], domain), (NAMES[2], domain), (NAMES[4], organization)] {
         let twin = image_pull_name(scope, "k");
-        let copy =
-            format!("secret \"k\" can serve to pull images once Secret flyte/{twin} is copied to namespace {HERE}");
+        let copy = format!(
+            "secret \"k\" can be used as image pull secret after Secret flyte/{twin} is copied to namespace {HERE}"
+        );
         let audit = format!("flyte.secrets/s0: Embedded {}", location(name));
         let asking = pod(&["key:'k'"]);
         let plain = with_variable(asking.clone(), "v");

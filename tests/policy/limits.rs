@@ -9,12 +9,17 @@ use flyte_secrets_testing::host::{Capabilities, nothing};
 use flyte_secrets_testing::meter::Meter;
 use serde_json::{Value, json};
 
+use crate::codes::message;
 use crate::support::{annotation, kubernetes_store, managers, pod, policy, project_name, with};
 
 const MIB: usize = 1 << 20;
 
 /// When policy-server stops a policy; the engine of the tests does so too.
 const DEADLINE: Duration = Duration::from_secs(2);
+
+/// Bounds of fuel: for any pod, and for each byte that comes in or goes out.
+const FUEL: usize = 500_000;
+const FUEL_PER_BYTE: usize = 400;
 
 /// What a pod asks for where it matters little.
 const REQUEST: &str = "group:'g' key:'k' mount_requirement:ENV_VAR";
@@ -47,27 +52,27 @@ fn mutated() -> Answer {
     Answer::Mutated(String::new())
 }
 
-fn refused(message: &str) -> Answer {
-    Answer::Refused(400, message.to_owned())
+fn refused(words: &str) -> Answer {
+    Answer::Refused(400, message(400, words))
 }
 
 /// A refusal of the request of a pod: the secret, as it is named, and what the managers say.
 fn not_injected(secret: &str, reasons: &str) -> Answer {
-    refused(&format!("secret {secret} (annotation flyte.secrets/s0) cannot be injected\n{reasons}"))
+    refused(&format!("secret {secret} (annotation flyte.secrets/s0) cannot be injected: {reasons}"))
 }
 
 fn too_many_annotations(bytes: usize) -> Answer {
     refused(&format!(
-        "secrets cannot be injected: the pod's annotations would take {bytes} bytes, more than the 262144 that Kubernetes \
-         allows; shorten them, or ask for fewer secrets"
+        "secrets cannot be injected: annotations of {bytes} bytes exceed the limit of 262144 bytes; shorten them, or \
+         request fewer secrets"
     ))
 }
 
 /// What a request, or a pod itself, takes too much of.
 fn too_large(what: &str, bytes: usize) -> Answer {
     refused(&format!(
-        "{what} cannot be injected: the pod would take at least {bytes} bytes, more than the 1572864 that etcd takes; make \
-         it smaller, or ask for fewer or smaller secrets"
+        "{what} cannot be injected: pod of at least {bytes} bytes exceeds the limit of 1572864 bytes in etcd; make it \
+         smaller, or request fewer or smaller secrets"
     ))
 }
 
@@ -193,8 +198,8 @@ fn a_thousand_of_each() {
             "files of Vault",
             managed("Vault", file),
             refused(
-                "secret \"g695/k695\" (annotation flyte.secrets/s695) cannot be injected: the pod's annotations would take \
-                 262282 bytes, more than the 262144 that Kubernetes allows; shorten them, or ask for fewer secrets",
+                "secret \"g695/k695\" (annotation flyte.secrets/s695) cannot be injected: annotations of 262282 bytes \
+                 exceed the limit of 262144 bytes; shorten them, or request fewer secrets",
             ),
         ),
         row("files of AWS", managed("AWS", file), mutated()),
@@ -227,7 +232,7 @@ fn odd_json_is_rejected_or_passes_unchanged() {
     let lists = "[".repeat(10_000) + &"]".repeat(10_000);
     let objects = "{\"a\":".repeat(10_000) + "1" + &"}".repeat(10_000);
     let (digits, lone) = ("9".repeat(400), "\"\\ud800\"");
-    let unlabelled = "the pod asks for secrets but gets none: it lacks the label inject-flyte-secrets: \"true\"";
+    let unlabelled = "pod has secret requests but gets no secrets: missing label inject-flyte-secrets: \"true\"";
     let whole = k8s(&pod(&[REQUEST]));
     let with_value = |json: &str| written("/spec/containers/0/env", &format!("[{{\"name\":\"A\",\"value\":{json}}}]"));
     let before = |text: &str, more: &str| whole.replacen(text, &format!("{more}{text}"), 1);
@@ -264,8 +269,8 @@ fn odd_json_is_rejected_or_passes_unchanged() {
             "a NUL in a request",
             request("\"\\u0000\""),
             refused(
-                "annotation flyte.secrets/s0 holds no secret request: base32: character 0 is not in the alphabet; let \
-             flytekit write it",
+                "annotation flyte.secrets/s0 is not a valid secret request: invalid base32 character at position 0; \
+                 use flytekit to encode it",
             ),
         ),
         row(
@@ -296,8 +301,8 @@ fn long_strings() {
         |text: &str| k8s(&with(pod(&[]), "/metadata/annotations", json!({ format!("flyte.secrets/s-{text}"): "" })));
     let too_long = |secret: &str, field: &str| {
         refused(&format!(
-            "secret {secret} (annotation flyte.secrets/s0) cannot be injected: its {field} takes 4097 bytes, more than the \
-             4096 of any path; shorten it"
+            "secret {secret} (annotation flyte.secrets/s0) cannot be injected: {field} of 4097 bytes exceeds the \
+             limit of 4096 bytes; shorten it"
         ))
     };
     let unknown = format!("{}:'x'", "f".repeat(1000));
@@ -323,8 +328,8 @@ fn long_strings() {
             "a field that is none",
             k8s(&pod(&[&unknown])),
             refused(&format!(
-                "annotation flyte.secrets/s0 holds no secret request: text format: unknown field {:?}; a secret has group, \
-                 group_version, key, mount_requirement and env_var; let flytekit write it",
+                "annotation flyte.secrets/s0 is not a valid secret request: unknown field {:?}; expected group, \
+                 group_version, key, mount_requirement or env_var; use flytekit to encode it",
                 "f".repeat(256)
             )),
         ),
@@ -334,8 +339,8 @@ fn long_strings() {
             not_injected(
                 "\"k\"",
                 &format!(
-                    "Embedded: the pod's label project is {shown:?}, which is no label's value or holds '__'; secrets' names \
-                     are made of it"
+                    "Embedded: label project={shown:?} must be a valid label value without \"__\", the separator in \
+                     secret names"
                 ),
             ),
         ),
@@ -366,8 +371,8 @@ fn odd_requests() {
             "a long mount_requirement",
             k8s(&pod(&[&format!("key:'k' mount_requirement:{digits}")])),
             refused(&format!(
-                "annotation flyte.secrets/s0 holds no secret request: text format: mount_requirement {:?} is none of \
-                 ANY, ENV_VAR, FILE and no number; let flytekit write it",
+                "annotation flyte.secrets/s0 is not a valid secret request: invalid mount_requirement {:?}: expected \
+                 ANY, ENV_VAR, FILE or a number; use flytekit to encode it",
                 "9".repeat(256)
             )),
         ),
@@ -377,7 +382,8 @@ fn odd_requests() {
             k8s(&pod(&["group:'g' key:'\\ud800'"])),
             not_injected(
                 "\"g/\u{fffd}\"",
-                "K8s: key \"\u{fffd}\" is not a key of a Kubernetes Secret: up to 253 of a-z, A-Z, 0-9, '-', '_' and '.'",
+                "K8s: key \"\u{fffd}\" is not a valid Secret key; expected up to 253 of a-z, A-Z, 0-9, '-', '_' and \
+                 '.'",
             ),
         ),
         row(
@@ -385,18 +391,21 @@ fn odd_requests() {
             k8s(&pod(&["group:'g\\000' key:'k'"])),
             not_injected(
                 "\"g\\0/k\"",
-                "K8s: group \"g\\0\" is not the name of a Kubernetes Secret: up to 253 of a-z, 0-9, '-' and '.'",
+                "K8s: group \"g\\0\" is not a valid Secret name; expected up to 253 of a-z, 0-9, '-' and '.'",
             ),
         ),
         row(
             "a NUL in a variable's name",
             k8s(&pod(&["group:'g' key:'k' mount_requirement:ENV_VAR env_var:'A\\000'"])),
-            not_injected("\"g/k\"", "K8s: env_var \"A\\0\" is not a variable's name: ASCII characters, and no '='"),
+            not_injected("\"g/k\"", "K8s: env_var \"A\\0\" is not a valid variable name; it must be ASCII without '='"),
         ),
         row(
             "a NUL in a key of Embedded",
             payload(&pod(&["key:'k\\000'"]), &json!({})),
-            not_injected("\"k\\0\"", "Embedded: key \"k\\0\" is not a secret's key, which has no control characters"),
+            not_injected(
+                "\"k\\0\"",
+                "Embedded: key \"k\\0\" is not a valid key; it must not contain control characters",
+            ),
         ),
     ]);
 }
@@ -450,6 +459,40 @@ fn what_kubernetes_would_not_store_is_refused() {
     ]);
 }
 
+/// What the limits let through by default is decided with fuel in proportion to its bytes, and one more is rejected before
+/// anything is read.
+#[test]
+fn default_limits_bound_fuel_and_reads() {
+    let value = |number| format!("key:'k{number}' env_var:'V{number}'");
+    let file = |number| format!("key:'k{number}' mount_requirement:FILE");
+    let arn = |number| format!("group:'arn' key:'k{number}'");
+    let edges = [
+        ("variables of Embedded", asking(64, value), asking(65, value), json!({})),
+        ("files of Embedded", asking(64, file), asking(65, file), json!({})),
+        ("init containers", asking(64, arn), asking(65, arn), managers(&["AWS"])),
+    ];
+    let names: Vec<String> = (0..65).map(|number| project_name(&format!("k{number}"))).collect();
+    let stored: Vec<_> = names.iter().map(|name| (name.as_str(), &b"v"[..])).collect();
+    for (what, within, beyond, settings) in edges {
+        let payload = |pod: &Value| json!({ "request": creation(pod), "settings": settings }).to_string();
+        let (within, beyond) = (payload(&within), payload(&beyond));
+        let store = kubernetes_store(&stored);
+        let host: Arc<dyn Capabilities> = Arc::clone(&store) as Arc<dyn Capabilities>;
+        let cost = meter().call("validate", within.as_bytes(), &host).expect("an answer");
+        println!("{what}: {} fuel, {} in, {} out", cost.fuel, within.len(), cost.answer.len());
+        assert_eq!(read(&cost.answer, &mutated()), mutated(), "{what}");
+        assert!(
+            cost.fuel as usize <= FUEL + FUEL_PER_BYTE * (within.len() + cost.answer.len()),
+            "{what}: {}",
+            cost.fuel
+        );
+        let reads = store.asked().len();
+        let answer = policy().call("validate", beyond.as_bytes(), &host).expect("an answer");
+        assert!(String::from_utf8_lossy(&answer).contains("LimitExceeded: "), "{what}");
+        assert_eq!(store.asked().len(), reads, "{what}");
+    }
+}
+
 #[test]
 fn no_work_grows_out_of_hand() {
     let file = |number: usize| format!("group:'g{number}' key:'k{number}'");
@@ -465,8 +508,8 @@ fn no_work_grows_out_of_hand() {
             "escapes of the text format",
             k8s(&pod(&[&format!("key:'{escapes}'")])),
             refused(&format!(
-                "secret \"{}\" (annotation flyte.secrets/s0) cannot be injected: its key takes 35000 bytes, more than the \
-                 4096 of any path; shorten it",
+                "secret \"{}\" (annotation flyte.secrets/s0) cannot be injected: key of 35000 bytes exceeds the limit \
+                 of 4096 bytes; shorten it",
                 "\\u{1}".repeat(256)
             )),
         ),
@@ -475,7 +518,7 @@ fn no_work_grows_out_of_hand() {
             payload(&pod(&[REQUEST]), &json!({ long.clone(): 1 })),
             Answer::Refused(
                 503,
-                format!("invalid settings: unknown field `{long}`; the operator must correct the policy's settings"),
+                message(503, &format!("unknown field `{long}`; ask the operator to correct the policy settings")),
             ),
         ),
     ]);

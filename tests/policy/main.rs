@@ -3,9 +3,10 @@
 //! | module | shows |
 //! |---|---|
 //! | [`golden`] | the cases recorded from Flyte's own code, each in two passes |
+//! | [`codes`] | the reason code of each message |
 //! | [`scope`] | which pods are touched at all |
-//! | [`better`] | where Flyte's webhook is wrong, and what we do: one test for each row of `docs/src/differences.md` |
-//! | [`refusals`] | each bad input, with its code and its words |
+//! | [`differences`] | where the policy differs from Flyte's webhook (`docs/src/differences.md`) |
+//! | [`rejections`] | invalid pods, requests, labels, values and settings: reason code and message |
 //! | [`embedded`] | scopes, names, host calls, image pull secrets, failures of the host |
 //! | [`settings`] | settings that are accepted and refused |
 //! | [`delivery`] | how a value reaches the task: in the pod, by reference, or pulled |
@@ -16,24 +17,25 @@
 //! | [`survival`] | what survives: all that the policy does not add |
 //! | [`metadata`] | what Kubewarden reads of the policy |
 //! | [`release`] | that versions, toolchains and addresses are one wherever they are named |
-//! | [`attempts`] | what has been tried on comparable projects, and what comes of it here |
-//! | [`faults`] | each way in which the host fails or answers oddly, and what it means |
+//! | [`hostile_input`] | attacks that are known from comparable projects |
+//! | [`host_faults`] | failures and unexpected answers of the host |
 //! | [`secrecy`] | where a value that is fetched shows itself: in the pod, and nowhere else |
 //! | [`shipped`] | what shipped code must not hold |
 
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used)] // how tests fail
 
-mod attempts;
-mod better;
 mod checks;
+mod codes;
 mod delivery;
+mod differences;
 mod embedded;
-mod faults;
 mod golden;
+mod host_faults;
+mod hostile_input;
 mod limits;
 mod metadata;
 mod placement;
-mod refusals;
+mod rejections;
 mod release;
 mod scope;
 mod scripts;

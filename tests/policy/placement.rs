@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::codes::rejected;
 use crate::support::{create, kubernetes_store, managers, mutated_twice, pod, project_name, with};
 
 fn several(annotations: &[(&str, &str)]) -> Value {
@@ -43,9 +44,10 @@ fn the_pods_author_and_the_operator_choose_containers() {
         assert_eq!(served(&several(annotations), &settings), names, "{inject_into} {annotations:?}");
     }
     let unknown = create(&several(&[(CHOICE, "main,sidecar")]), &managers(&["K8s"]));
-    let message = "secrets cannot be injected: annotation flyte-secrets.flyte.org/containers: unknown container \"sidecar\"; \
+    let message = "secrets cannot be injected: annotation flyte-secrets.flyte.org/containers: unknown container \
+                   \"sidecar\"; \
                    expected names of the pod's containers";
-    assert_eq!(unknown.0, json!({ "accepted": false, "code": 400, "message": message }));
+    assert_eq!(unknown.0, rejected(400, &message));
 }
 
 #[test]
@@ -84,17 +86,17 @@ fn secrets_below_the_volume_in_memory_have_mount_points() {
         assert_eq!(out["spec"]["initContainers"][0]["volumeMounts"], mounts, "{manager}");
     }
     let hidden = create(&pod(&["group:'g' group_version:'1'", "group:'g' key:'k'"]), &managers(&["GCP", "K8s"]));
-    let message = "secrets \"g\" version \"1\" (annotation flyte.secrets/s0) and \"g/k\" (annotation flyte.secrets/s1) cannot \
-                   both be injected: both need the folder /etc/flyte/secrets/g; rename one of them";
-    assert_eq!(hidden.0, json!({ "accepted": false, "code": 400, "message": message }));
+    let message = "secrets \"g\" version \"1\" (annotation flyte.secrets/s0) and \"g/k\" (annotation \
+                   flyte.secrets/s1) conflict: both use the folder /etc/flyte/secrets/g; rename one of them";
+    assert_eq!(hidden.0, rejected(400, &message));
 }
 
 #[test]
 fn windows_has_no_files() {
     let windows = |request: &str| with(pod(&[request]), "/spec/os", json!({ "name": "windows" }));
     let file = create(&windows("group:'g' key:'k' mount_requirement:FILE"), &managers(&["K8s"]));
-    let message = "secret \"g/k\" (annotation flyte.secrets/s0) cannot be injected\nK8s: pod runs on Windows (spec.os.name), \
-                   where secrets cannot be files; request it as an ENV_VAR";
-    assert_eq!(file.0, json!({ "accepted": false, "code": 400, "message": message }));
+    let message = "secret \"g/k\" (annotation flyte.secrets/s0) cannot be injected: K8s: files are not supported on \
+                   Windows (spec.os.name); request it as an ENV_VAR";
+    assert_eq!(file.0, rejected(400, &message));
     mutated_twice(&windows("group:'g' key:'k' mount_requirement:ENV_VAR"), &managers(&["K8s"]), &kubernetes_store(&[]));
 }

@@ -24,7 +24,7 @@ fn review(request: &Value, settings: &Value) -> Result<Value, String> {
 
 const REQUEST: &str = "group:'db' key:'password' mount_requirement:ENV_VAR";
 
-const UNLABELLED: &str = "the pod asks for secrets but gets none: it lacks the label inject-flyte-secrets: \"true\"";
+const UNLABELLED: &str = "pod has secret requests but gets no secrets: missing label inject-flyte-secrets: \"true\"";
 
 #[test]
 fn only_the_creation_of_a_pod_is_looked_at() {

@@ -40,8 +40,8 @@ fn each_label_that_nothing_binds_is_told() {
     for (settings, labels) in table {
         let warning = |label: &&str| {
             format!(
-                "tenancy: nothing binds the pods' label {label}, so a pod can claim another's secrets; set tenancy.creators, or \
-                 name it in tenancy.namespaceTemplate"
+                "tenancy: label {label} of pods is not verified, so a pod can claim secrets of others; set \
+                 tenancy.creators, or use the label in tenancy.namespaceTemplate"
             )
         };
         let warnings: Vec<String> = labels.iter().map(warning).collect();
@@ -49,8 +49,8 @@ fn each_label_that_nothing_binds_is_told() {
     }
 }
 
-const GLOBAL_IS_SKIPPED: &str = "secretManagerTypes: Global is skipped: the environment and the files of Flyte's \
-                                 webhook do not exist in a policy";
+const GLOBAL_IS_SKIPPED: &str =
+    "secretManagerTypes: ignored Global: a policy cannot read the environment and files of Flyte's webhook";
 
 /// The operator is told in the answer and in the server's log.
 #[test]
@@ -72,14 +72,14 @@ fn global_is_skipped_with_a_warning() {
 #[test]
 fn refused() {
     for (settings, problem) in settings::refused() {
-        assert_eq!(validated(&settings), Err(format!("invalid settings: {problem}")), "{settings}");
+        assert_eq!(validated(&settings), Err(format!("InvalidSettings: {problem}")), "{settings}");
     }
 }
 
 /// `null` leaves a known key at its default; it does not make an unknown one known.
 #[test]
 fn an_unknown_key_is_refused_whatever_its_value() {
-    let wrong = |problem: &str| Err(format!("invalid settings: {problem}"));
+    let wrong = |problem: &str| Err(format!("InvalidSettings: {problem}"));
     let table = [
         (
             json!({ "secretManagrTypes": null }),
@@ -103,22 +103,22 @@ fn answers_are_as_the_host_reads_them() {
         (
             "validate_settings",
             "{\"foo\":1}",
-            json!({ "valid": false, "message": "invalid settings: unknown field `foo`" }),
+            json!({ "valid": false, "message": "InvalidSettings: unknown field `foo`" }),
         ),
         (
             "validate_settings",
             "",
-            json!({ "valid": false, "message": "invalid settings: not JSON at line 1, column 0" }),
+            json!({ "valid": false, "message": "InvalidSettings: not JSON at line 1, column 0" }),
         ),
         (
             "validate_settings",
             "{",
-            json!({ "valid": false, "message": "invalid settings: not JSON at line 1, column 1" }),
+            json!({ "valid": false, "message": "InvalidSettings: not JSON at line 1, column 1" }),
         ),
         (
             "validate_settings",
             "{\"secretEnvVarPrefix\":\"\\ud800\"}",
-            json!({ "valid": false, "message": "invalid settings: not JSON at line 1, column 30" }),
+            json!({ "valid": false, "message": "InvalidSettings: not JSON at line 1, column 30" }),
         ),
         ("protocol_version", "", json!("v1")),
     ];

@@ -56,7 +56,7 @@ proptest! {
         use flyte_secrets_policy::settings;
         let text = settings.to_string();
         let ours = settings::validate(text.as_bytes());
-        let ours = ours.map(|(_, warnings)| warnings.join("\n")).map_err(|wrong| wrong.to_string());
+        let ours = ours.map(|(_, warnings)| warnings.join("\n")).map_err(|error| format!("InvalidSettings: {error}"));
         let host: Arc<dyn Capabilities> = Store::new(serde_json::json!({}));
         let its = built().validate_settings(&settings, &host).expect("the wasm answers");
         prop_assert_eq!(ours, its);

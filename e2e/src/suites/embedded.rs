@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use flyte_secrets_policy::names::Scope;
 use flyte_secrets_policy::names::kubernetes::image_pull_name;
+use flyte_secrets_policy::reason_code::ReasonCode;
 use flyte_secrets_testing::golden::same;
 use flyte_secrets_testing::pods::{kubernetes_store, pod, project_name};
 use serde_json::{Value, json};
@@ -57,10 +58,9 @@ async fn other_tenant(world: &World) -> Result<()> {
     let mut pod = pod(&[TOKEN]);
     pod["metadata"]["labels"]["project"] = json!("payments");
     let answer = world.cluster.admin.create_pod(TASKS, &pod).await?;
-    let expected = "the pod is in namespace \"flytesnacks-development\", but secrets of its project, domain and organization \
-                    are for pods in namespace \"payments-development\"; correct the labels, or run the task where its \
-                    project runs";
-    denied(&answer, 403, expected)
+    let expected = "namespace \"flytesnacks-development\" does not match the pod's labels, which require namespace \
+                    \"payments-development\"; correct the labels, or run the task in that namespace";
+    denied(&answer, ReasonCode::TenantMismatch, expected)
 }
 
 async fn other_namespace(world: &World) -> Result<()> {
@@ -68,10 +68,9 @@ async fn other_namespace(world: &World) -> Result<()> {
     let mut pod = pod(&[TOKEN]);
     pod["metadata"]["namespace"] = json!("payments-development");
     let answer = world.cluster.admin.create_pod("payments-development", &pod).await?;
-    let expected = "the pod is in namespace \"payments-development\", but secrets of its project, domain and organization \
-                    are for pods in namespace \"flytesnacks-development\"; correct the labels, or run the task where \
-                    its project runs";
-    denied(&answer, 403, expected)
+    let expected = "namespace \"payments-development\" does not match the pod's labels, which require namespace \
+                    \"flytesnacks-development\"; correct the labels, or run the task in that namespace";
+    denied(&answer, ReasonCode::TenantMismatch, expected)
 }
 
 async fn without_right(world: &World) -> Result<()> {
@@ -91,8 +90,8 @@ async fn without_right(world: &World) -> Result<()> {
     admin.post(BINDING, &binding).await?.ok()?;
     world.cluster.settle().await;
     let expected = "Secret flyte/7cf0cf8930fcddcc3a30328d706e13ec could not be read: \
-                    the policy server's service account may not get it; the operator must grant the verb get on it";
-    denied(&answer, 503, expected)?;
+                    forbidden for the policy server's service account; ask the operator to grant the verb get on it";
+    denied(&answer, ReasonCode::AccessDenied, expected)?;
     arrives(world).await
 }
 
@@ -108,9 +107,9 @@ async fn without_grant(world: &mut World) -> Result<()> {
     admin.put(grants, &policy).await?.ok()?;
     world.kubewarden.reconcile(&world.cluster).await?;
     let expected = "Secret flyte/7cf0cf8930fcddcc3a30328d706e13ec could not be read: \
-                    the policy has not been granted access to it; the operator must allow the host capability \
-                    kubernetes/get_resource and name the resource in contextAwareResources";
-    denied(&answer, 503, expected)?;
+                    the policy has no access to this resource; ask the operator to allow the host capability \
+                    kubernetes/get_resource and to list the resource in contextAwareResources";
+    denied(&answer, ReasonCode::AccessDenied, expected)?;
     arrives(world).await
 }
 

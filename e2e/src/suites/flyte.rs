@@ -87,7 +87,7 @@ async fn arrives(world: &World) -> Result<()> {
 async fn other_creator(world: &World) -> Result<()> {
     let answer = create(&world.cluster.admin, NAMESPACE, &task("db-password")).await?;
     let message = answer.refused(403)?;
-    ensure!(message.contains("who creates the pod is not in tenancy.creators"), "{message}");
+    ensure!(message.contains("is not in tenancy.creators"), "{message}");
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anstream::println;
 use anyhow::{Context, Result, ensure};
+use flyte_secrets_policy::reason_code::ReasonCode;
 use flyte_secrets_testing::pods::{pod, project_name};
 use serde_json::{Value, json};
 
@@ -169,9 +170,10 @@ async fn stalled(world: &World) -> Result<()> {
     world.clouds.moto.pause()?;
     let answer = world.cluster.admin.create_pod(TASKS, &pod(&[TOKEN])).await;
     world.clouds.moto.resume()?;
-    let expected = "AWSSecret us-west-2:u__org__acme__domain__development__project__flytesnacks__key__token could not be read: \
-                    the server did not answer in time; try again later";
-    denied(&answer?, 503, expected)?;
+    let expected = "AWSSecret us-west-2:u__org__acme__domain__development__project__flytesnacks__key__token could not \
+                    be read: \
+                    timed out; retry later";
+    denied(&answer?, ReasonCode::ProviderUnavailable, expected)?;
     arrives(world).await
 }
 

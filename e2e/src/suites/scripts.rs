@@ -359,8 +359,8 @@ fn embedded_refuses(policy: &Policy) -> Result<()> {
         let answer = ask_embedded(policy, &[(key, b"x")])?;
         let why = match *key {
             "" => "needs key",
-            key if key.contains(char::is_control) => "a secret's key, which has no control characters",
-            _ => "a file's name: up to 255 of a-z, A-Z, 0-9, '-', '_' and '.', and not '.' or '..'",
+            key if key.contains(char::is_control) => "a valid key; it must not contain control characters",
+            _ => "a valid file name; expected up to 255 of a-z, A-Z, 0-9, '-', '_' and '.', and not '.' or '..'",
         };
         refused(&answer, "Embedded: ", why).with_context(|| format!("{key:?}"))?;
     }
@@ -426,7 +426,7 @@ fn azure_refuses(policy: &Policy) -> Result<()> {
         refused(&answer, "Azure: group_version ", "letters and digits").with_context(|| format!("{version:?}"))?;
     }
     let answer = ask_clouds(policy, "Azure", &[(&format!("{uri}/0f"), "1a")])?;
-    refused(&answer, "Azure: group_version ", "the version that the URI names already")
+    refused(&answer, "Azure: group_version ", "the version in the URI; omit one of them")
 }
 
 /// A request for a file in the text format; every byte is escaped, so that nothing is left to a reader's taste.

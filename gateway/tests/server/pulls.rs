@@ -214,15 +214,13 @@ async fn invalid_tokens_and_pods_are_rejected() {
         (
             "tenant",
             tenant_mismatch,
-            "the pod is in namespace \"snacks-development\", but secrets of its project, domain and organization are for \
-             pods in namespace \"other-development\"; correct the labels, or run the task where its project runs"
+            "namespace \"snacks-development\" does not match the pod's labels, which require namespace \"other-development\"; correct the labels, or run the task in that namespace"
                 .to_owned(),
         ),
         (
             "account",
             tenant_mismatch,
-            "service account \"other\" must not have secrets; run the task as another, or let the operator add it to \
-             tenancy.serviceAccounts"
+            "service account \"other\" is not in tenancy.serviceAccounts; use another service account, or ask the operator to add it"
                 .to_owned(),
         ),
     ];

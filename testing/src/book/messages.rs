@@ -27,6 +27,7 @@ pub struct Message {
 
 /// Texts in shipped code that read like words and are no messages: a file, how the text begins, and what it is.
 const NO_MESSAGES: &[(&str, &str, &str)] = &[
+    ("src/pod/document.rs", "an object", "what serde expects, which is not shown"),
     ("src/managers/azure.rs", "export HOME=", "a script"),
     ("src/managers/embedded.rs", "printf '%s'", "a script"),
     ("src/managers/gcp.rs", "export HOME=", "a script"),
@@ -34,7 +35,7 @@ const NO_MESSAGES: &[(&str, &str, &str)] = &[
     ("src/managers/vault.rs", "agent-inject-status: injected", "part of an annotation"),
     ("src/settings/check.rs", "-----BEGIN CERTIFICATE-----", "what PEM starts with"),
     ("src/settings/error.rs", "unknown variant", "what serde says"),
-    ("src/names/mod.rs", "{0:?} is not a name of Flyte's", "what decoders say, which the policy does not call"),
+    ("src/names/mod.rs", "{0:?} is not a valid secret name", "what decoders say, which the policy does not call"),
     ("src/store/host_error.rs", "it does not exist", "what becomes `not found`"),
     ("src/store/host_error.rs", "Cannot find {", "what the host says of an object"),
     ("src/store/host_error.rs", "Cannot find resource", "what the host says of a kind"),

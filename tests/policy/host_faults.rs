@@ -1,6 +1,6 @@
 //! Each way in which the host fails or answers oddly, and what it means for the pod.
 //!
-//! What `refusals.rs` shows is not repeated: statuses, kinds of failure, objects without a value. The host is trusted:
+//! What `rejections.rs` shows is not repeated: statuses, kinds of failure, objects without a value. The host is trusted:
 //! what it answers to a question is not held against the question, but where the store itself ties a value to its name.
 
 use std::sync::Arc;
@@ -14,8 +14,9 @@ use flyte_secrets_policy::names::kubernetes::{image_pull_name, secret_name};
 use flyte_secrets_testing::host::Capabilities;
 use serde_json::{Value, json};
 
+use crate::codes::not_injected;
 use crate::embedded::{NAMES, embedded, injected, location, with_variable};
-use crate::refusals::{not_injected, with_host};
+use crate::rejections::with_host;
 use crate::support::{managers, pod, policy, project_name, with};
 
 /// Where a value is asked for.
@@ -83,8 +84,8 @@ impl Place {
     /// What is said of something that is not the object's JSON.
     fn not_json(self) -> Value {
         self.bad(match self {
-            Self::Secret => "holds something else than a Secret's data; store the secret anew",
-            Self::Gateway => "holds something else than a value; store the secret anew",
+            Self::Secret => "holds no `data` of strings; store the secret again",
+            Self::Gateway => "holds no value; store the secret again",
         })
     }
 }
@@ -115,7 +116,7 @@ fn objects_that_say_they_are_others() {
     }
     let another =
         json!({ "data": { project_name("l"): "dg==", "k": "dg==", format!(" {}", project_name("k")): "dg==" } });
-    let no_value = format!("holds no value under {:?}; store it there", project_name("k"));
+    let no_value = format!("has no key {:?}; store the value under that key", project_name("k"));
     assert_eq!(Place::Secret.answers(Ok(another.to_string().into_bytes())), Ok(Place::Secret.bad(&no_value)));
 }
 
@@ -126,7 +127,7 @@ fn errors_that_come_as_answers() {
         let failure = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "x" });
         with(with(failure, "/code", json!(code)), "/reason", json!(reason))
     };
-    let no_value = format!("holds no value under {:?}; store it there", project_name("k"));
+    let no_value = format!("has no key {:?}; store the value under that key", project_name("k"));
     let answers = [
         status(404, "NotFound"),
         status(403, "Forbidden"),
@@ -137,7 +138,7 @@ fn errors_that_come_as_answers() {
     for answer in answers {
         let text = answer.to_string().into_bytes();
         assert_eq!(Place::Secret.answers(Ok(text.clone())), Ok(Place::Secret.bad(&no_value)), "{answer}");
-        let empty = Place::Gateway.bad("holds an empty value; store the secret anew");
+        let empty = Place::Gateway.bad("holds an empty value; store the secret again");
         assert_eq!(Place::Gateway.answers(Ok(text)), Ok(empty), "{answer}");
     }
 }
@@ -180,7 +181,7 @@ fn base64_that_kubernetes_does_not_write() {
         ];
         for encoded in odd {
             let answer = place.holding(encoded).to_string().into_bytes();
-            let bad = place.bad("holds a value that is not base64; store the secret anew");
+            let bad = place.bad("holds a value that is not valid base64; store the secret again");
             assert_eq!(place.answers(Ok(answer)), Ok(bad), "{encoded:?}");
         }
     }
@@ -247,19 +248,20 @@ fn garbage() {
     }
 }
 
-/// A value is as large as a Secret can be. The limits themselves are in `refusals.rs`.
+/// A value is as large as a Secret can be. The limits themselves are in `rejections.rs`.
 #[test]
 fn values_of_a_mebibyte() {
     const SIZE: usize = 1 << 20;
     for place in BOTH {
         let answer = place.holding(&STANDARD.encode(vec![b'v'; SIZE])).to_string().into_bytes();
-        let variable = "the value has 1048576 bytes, more than the 131062 that a variable may hold; ask for a file";
+        let variable =
+            "the value of 1048576 bytes exceeds the limit of 131062 bytes for a variable; request it as a FILE";
         let refused = not_injected(400, "\"k\"", &format!("Embedded: {variable}"));
         assert_eq!(place.answers(Ok(answer.clone())), Ok(refused));
         let asking = pod(&["key:'k' mount_requirement:FILE"]);
         let found = with_host(&asking, &place.settings(), move |_| Ok(answer.clone()));
-        let file = "with this file of 1048576 bytes all files take 1398107 bytes in base64, more than the 131063 that the \
-                    init-container can be handed; use fewer or smaller files";
+        let file = "with this file of 1048576 bytes, files of 1398107 bytes in base64 exceed the limit of 131063 \
+                    bytes; use fewer or smaller files";
         assert_eq!(found, Ok(not_injected(400, "\"k\"", &format!("Embedded: {file}"))));
     }
 }
@@ -267,7 +269,7 @@ fn values_of_a_mebibyte() {
 /// The host's words for "there is no such object" count for this object alone; all else ends the search.
 #[test]
 fn words_for_an_object_that_is_not_there() {
-    let unavailable = "the server could not be reached or failed; try again later";
+    let unavailable = "the server is unavailable; retry later";
     for place in BOTH {
         let (version, kind) = match place {
             Place::Secret => ("v1", "Secret"),
@@ -326,7 +328,7 @@ fn failures_behind_the_first_read() {
                 false => Ok(json!({ "data": { NAMES[4]: "dg==" } }).to_string().into_bytes()),
             });
         let reason = format!(
-            "Embedded: Secret flyte/{} could not be read: the server could not be reached or failed; try again later",
+            "Embedded: Secret flyte/{} could not be read: the server is unavailable; retry later",
             secret_name(broader)
         );
         assert_eq!(found, Ok(not_injected(503, "\"db/k\"", &reason)), "{chain:?}");
@@ -365,7 +367,7 @@ fn a_host_that_is_too_slow() {
 /// on is another failure, whatever its message holds.
 #[test]
 fn words_in_another_failures_message() {
-    let unavailable = "the server could not be reached or failed; try again later";
+    let unavailable = "the server is unavailable; retry later";
     let name = secret_name(&project_name("k"));
     let words = format!("Cannot find v1/Secret named '{name}' inside of namespace");
     let texts = [
@@ -385,8 +387,7 @@ fn names_are_no_kinds_of_failures() {
         Err(format!("ApiError: awssecrets \"{}\": internal error (ErrorResponse {{ code: 500 }})", asked.name))
     });
     let reason = format!(
-        "Embedded: AWSSecret eu-west-1:{} could not be read: the server could not be reached or failed; try again \
-         later",
+        "Embedded: AWSSecret eu-west-1:{} could not be read: the server is unavailable; retry later",
         project_name("deadline")
     );
     assert_eq!(found, Ok(not_injected(503, "\"deadline\"", &reason)));

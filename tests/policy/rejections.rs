@@ -1,6 +1,4 @@
-//! Each bad input, with its code and its words.
-//!
-//! Whole answers are compared: a refusal changes nothing, warns of nothing, and says nothing that is not here.
+//! Rejections: reason code and message. Whole answers are compared.
 
 use std::sync::Arc;
 
@@ -13,20 +11,10 @@ use flyte_secrets_testing::engine::creation;
 use flyte_secrets_testing::host::{Capabilities, Request, Store, nothing};
 use serde_json::{Map, Value, json};
 
+use crate::codes::{not_injected, rejected};
 use crate::support::{
     annotation, create, create_with, kubernetes_store, managers, mutated, pod, policy, project_name, with,
 };
-
-/// The whole answer to a pod that is refused.
-pub fn refusal(code: u16, message: &str) -> Value {
-    json!({ "accepted": false, "code": code, "message": message })
-}
-
-/// The refusal of the first request of a pod: how it is named, and what each manager says.
-pub fn not_injected(code: u16, secret: &str, reasons: &str) -> Value {
-    let message = format!("secret {secret} (annotation flyte.secrets/s0) cannot be injected\n{reasons}");
-    refusal(code, &message)
-}
 
 /// What the policy answers to a payload.
 fn answer(payload: &[u8]) -> Result<Value, String> {
@@ -60,8 +48,8 @@ fn annotated(annotations: &[(&str, &str)]) -> Value {
 }
 
 #[test]
-fn annotations_that_hold_no_request() {
-    let fields = "a secret has group, group_version, key, mount_requirement and env_var";
+fn invalid_annotations() {
+    let fields = "expected group, group_version, key, mount_requirement or env_var";
     let whole = annotation("key:'k'");
     let cut = whole.get(..11).unwrap_or_default();
     let texts: [(&[u8], String); 18] = [
@@ -69,40 +57,41 @@ fn annotations_that_hold_no_request() {
         (b"'key':'k'", format!("unknown field \"a quoted string\"; {fields}")),
         (b"{key:'k'}", format!("unknown field \"{{\"; {fields}")),
         (b"Key:'k'", format!("unknown field \"Key\"; {fields}")),
-        (b"key:'a' key:'b'", "field key stands twice".into()),
-        (b"key 'k'", "field key is not followed by a colon".into()),
-        (b"key", "field key is not followed by a colon".into()),
-        (b"key:", "field key is not followed by a quoted string".into()),
-        (b"env_var:A", "field env_var is not followed by a quoted string".into()),
+        (b"key:'a' key:'b'", "field `key` is repeated".into()),
+        (b"key 'k'", "field `key`: expected a colon after the name".into()),
+        (b"key", "field `key`: expected a colon after the name".into()),
+        (b"key:", "field `key`: expected a quoted string".into()),
+        (b"env_var:A", "field `env_var`: expected a quoted string".into()),
         (
             b"mount_requirement:env_var",
-            "mount_requirement \"env_var\" is none of ANY, ENV_VAR, FILE and no number".into(),
+            "invalid mount_requirement \"env_var\": expected ANY, ENV_VAR, FILE or a number".into(),
         ),
-        (b"mount_requirement:", "mount_requirement \"nothing\" is none of ANY, ENV_VAR, FILE and no number".into()),
-        (b"mount_requirement:1.5", "mount_requirement \"1.5\" is none of ANY, ENV_VAR, FILE and no number".into()),
-        (b"key:'k", "a quoted string does not end on its line".into()),
-        (b"key:'k\n'", "a quoted string does not end on its line".into()),
-        (b"key:'\\q'", "\\q in field key is no escape sequence".into()),
-        (b"group:'\\x4'", "\\x4 in field group is no escape sequence".into()),
-        (b"key:'\xff'", "field key is not UTF-8".into()),
-        (b"\xef\xbb\xbfkey:'k'", "byte 0xef has no meaning here".into()),
-    ];
-    let texts = texts.map(|(text, wrong)| (base32::encode(text), format!("text format: {wrong}")));
-    let encodings = [
-        ("?".to_owned(), "base32: character 0 is not in the alphabet".to_owned()),
-        ("nnsxsO".to_owned(), "base32: character 5 is not in the alphabet".to_owned()),
-        ("nnsxs7".to_owned(), "base32: character 5 is not in the alphabet".to_owned()),
-        ("mu======".to_owned(), "base32: character 2 is not in the alphabet".to_owned()),
-        ("nnsxsé".to_owned(), "base32: character 5 is not in the alphabet".to_owned()),
         (
-            cut.to_owned(),
-            "base32: 11 characters encode no whole number of bytes, so the end is missing or there is too much".into(),
+            b"mount_requirement:",
+            "invalid mount_requirement \"nothing\": expected ANY, ENV_VAR, FILE or a number".into(),
         ),
+        (b"mount_requirement:1.5", "invalid mount_requirement \"1.5\": expected ANY, ENV_VAR, FILE or a number".into()),
+        (b"key:'k", "unterminated quoted string".into()),
+        (b"key:'k\n'", "unterminated quoted string".into()),
+        (b"key:'\\q'", "invalid escape sequence \\q in field `key`".into()),
+        (b"group:'\\x4'", "invalid escape sequence \\x4 in field `group`".into()),
+        (b"key:'\xff'", "field `key` is not valid UTF-8".into()),
+        (b"\xef\xbb\xbfkey:'k'", "unexpected byte 0xef".into()),
+    ];
+    let texts = texts.map(|(text, wrong)| (base32::encode(text), wrong));
+    let encodings = [
+        ("?".to_owned(), "invalid base32 character at position 0".to_owned()),
+        ("nnsxsO".to_owned(), "invalid base32 character at position 5".to_owned()),
+        ("nnsxs7".to_owned(), "invalid base32 character at position 5".to_owned()),
+        ("mu======".to_owned(), "invalid base32 character at position 2".to_owned()),
+        ("nnsxsé".to_owned(), "invalid base32 character at position 5".to_owned()),
+        (cut.to_owned(), "invalid base32 length 11: text is truncated or has extra characters".into()),
     ];
     for (value, wrong) in texts.into_iter().chain(encodings) {
-        let message = format!("annotation flyte.secrets/s0 holds no secret request: {wrong}; let flytekit write it");
+        let message =
+            format!("annotation flyte.secrets/s0 is not a valid secret request: {wrong}; use flytekit to encode it");
         let found = create(&annotated(&[("flyte.secrets/s0", &value)]), &managers(&["K8s"]));
-        assert_eq!(found.0, refusal(400, &message), "{value}");
+        assert_eq!(found.0, rejected(400, &message), "{value}");
     }
 }
 
@@ -111,13 +100,13 @@ fn annotations_that_hold_no_request() {
 fn the_first_bad_annotation_by_number_is_named() {
     let good = annotation("group:'db' key:'k'");
     let asking = annotated(&[("flyte.secrets/s10", "?"), ("flyte.secrets/s2", "!"), ("flyte.secrets/s1", &good)]);
-    let message = "annotation flyte.secrets/s2 holds no secret request: base32: character 0 is not in the alphabet; \
-                   let flytekit write it";
-    assert_eq!(create(&asking, &managers(&["K8s"])).0, refusal(400, message));
+    let message = "annotation flyte.secrets/s2 is not a valid secret request: invalid base32 character at position 0; \
+                   use flytekit to encode it";
+    assert_eq!(create(&asking, &managers(&["K8s"])).0, rejected(400, message));
 }
 
 #[test]
-fn payloads_that_are_no_admission_requests() {
+fn invalid_admission_requests() {
     let table = [
         ("flyte.secrets/s0", 2),
         ("[\"flyte.secrets/s0\"]", 20),
@@ -133,8 +122,8 @@ fn payloads_that_are_no_admission_requests() {
         ("{\"request\":{\"operation\":1,\"x\":\"flyte.secrets/s0\"}}", 25),
     ];
     for (payload, column) in table {
-        let message = format!("invalid admission request: unexpected value at line 1, column {column}");
-        assert_eq!(answer(payload.as_bytes()), Ok(refusal(400, &message)), "{payload}");
+        let message = format!("unexpected value at line 1, column {column}");
+        assert_eq!(answer(payload.as_bytes()), Ok(rejected(400, &message)), "{payload}");
     }
 }
 
@@ -151,7 +140,7 @@ fn truncated_payloads() {
 }
 
 #[test]
-fn pods_that_are_not_typed_as_kubernetes_types_them() {
+fn pods_with_fields_of_other_types() {
     // Where a value is wrong, and which field is named; with none, it is the payload that cannot be read.
     let table = [
         ("/metadata", json!([]), None),
@@ -184,54 +173,52 @@ fn pods_that_are_not_typed_as_kubernetes_types_them() {
         let message = found["message"].as_str().unwrap_or_default();
         match field {
             Some(field) => {
-                let wanted = format!("invalid pod: unexpected value in `{field}`");
-                assert_eq!(message.strip_prefix("secrets cannot be injected: ").unwrap_or(message), wanted, "{path}");
+                let wanted = format!("InvalidPod: unexpected value in `{field}`");
+                assert_eq!(message.replace("secrets cannot be injected: ", ""), wanted, "{path}");
             }
             None => {
-                assert!(
-                    message.starts_with("invalid admission request: unexpected value at line 1, column "),
-                    "{path}"
-                );
+                assert!(message.starts_with("InvalidAdmissionRequest: unexpected value at line 1, column "), "{path}");
             }
         }
-        assert_eq!(found, refusal(400, message), "{path}: {value}");
+        let whole = json!({ "accepted": false, "code": 400, "message": message });
+        assert_eq!(found, whole, "{path}: {value}");
     }
 }
 
 /// What a user has in the pod where secrets must be.
 #[test]
-fn pods_that_are_in_the_way() {
+fn pods_that_conflict() {
     let table = [
         (
             "/spec/volumes",
             json!([{ "name": "mrrf5", "emptyDir": {} }]),
-            "the pod has a volume \"mrrf5\" of its own, a name that the secrets' volume needs; rename it",
+            "volume \"mrrf5\" conflicts with the secrets volume of the same name; rename it",
         ),
         (
             "/spec/containers/0/volumeMounts",
             json!([{ "name": "data", "mountPath": "/etc/flyte/secrets/db/" }]),
-            "container \"main\" already mounts \"data\" at /etc/flyte/secrets/db/, where secrets are mounted; mount it \
-             elsewhere",
+            "container \"main\": mount of \"data\" at /etc/flyte/secrets/db/ conflicts with the mount of secrets; use \
+             another path",
         ),
     ];
     for (path, value, wrong) in table {
         let bad = with(pod(&["group:'db' key:'password' mount_requirement:FILE"]), path, value);
         let message = format!("secrets cannot be injected: {wrong}");
-        assert_eq!(create(&bad, &managers(&["K8s"])).0, refusal(400, &message), "{path}");
+        assert_eq!(create(&bad, &managers(&["K8s"])).0, rejected(400, &message), "{path}");
     }
 }
 
 #[test]
-fn labels_that_embedded_cannot_use() {
+fn invalid_labels() {
     let long = "a".repeat(64);
     let mut table = Vec::new();
     for name in ["organization", "project", "domain"] {
-        let missing = format!("needs the pod's label {name}, which is missing or empty; Flyte sets it");
+        let missing = format!("missing required label {name}; Flyte sets it");
         table.push((name, None, missing.clone()));
         table.push((name, Some(""), missing));
         for bad in ["a__b", "__", "a/b", "a b", "é", "..", "-a", "a_", "{{", "a$b", &long] {
-            let wrong = "which is no label's value or holds '__'; secrets' names are made of it";
-            table.push((name, Some(bad), format!("the pod's label {name} is {bad:?}, {wrong}")));
+            let wrong = "must be a valid label value without \"__\", the separator in secret names";
+            table.push((name, Some(bad), format!("label {name}={bad:?} {wrong}")));
         }
     }
     for (name, value, wrong) in table {
@@ -251,7 +238,7 @@ fn labels_that_embedded_cannot_use() {
 
 /// 63 characters are a label still.
 #[test]
-fn the_longest_label_serves() {
+fn labels_of_63_characters_are_valid() {
     let long = "a".repeat(63);
     let name = format!("u__org__{long}__domain__development__project__flytesnacks__key__k");
     let asking = with(pod(&["key:'k'"]), "/metadata/labels/organization", json!(long));
@@ -259,21 +246,22 @@ fn the_longest_label_serves() {
 }
 
 #[test]
-fn requests_that_a_manager_cannot_serve() {
-    let no_variable = "cannot do mount_requirement ENV_VAR; ask for FILE or ANY";
-    let all = "cannot do mount_requirement 7; ask for ANY, ENV_VAR or FILE";
-    let files = "cannot do mount_requirement 7; ask for FILE or ANY";
-    let name = "is not a variable's name: ASCII characters, and no '='";
-    let reserved = "is one of the variables that say where secrets are; name another in env_var";
-    let key = "is not a key of a Kubernetes Secret: up to 253 of a-z, A-Z, 0-9, '-', '_' and '.'";
-    let group = "is not the name of a Kubernetes Secret: up to 253 of a-z, 0-9, '-' and '.'";
-    let path = "is not a path in Vault: no empty part, no '.' or '..', no control characters";
-    let arn = "is not an ARN and a key that make a path: ASCII, no empty part, no '.' or '..', no control characters";
-    let gcp = "is not a secret in GCP: projects/PROJECT/secrets/NAME, or NAME of a-z, A-Z, 0-9, '_', '-'";
-    let gcp_version = "is not a version in GCP: a number, latest, or an alias";
-    let uri = "is not a secret's URI in Azure Key Vault: https://VAULT.vault.azure.net/secrets/NAME";
-    let azure_version = "is not a version in Azure Key Vault: letters and digits";
-    let file = "is not a file's name: up to 255 of a-z, A-Z, 0-9, '-', '_' and '.', and not '.' or '..'";
+fn requests_that_managers_do_not_support() {
+    let no_variable = "unsupported mount_requirement ENV_VAR; use FILE or ANY";
+    let all = "unsupported mount_requirement 7; use ANY, ENV_VAR or FILE";
+    let files = "unsupported mount_requirement 7; use FILE or ANY";
+    let name = "is not a valid variable name; it must be ASCII without '='";
+    let reserved = "is a reserved variable; set another `env_var`";
+    let key = "is not a valid Secret key; expected up to 253 of a-z, A-Z, 0-9, '-', '_' and '.'";
+    let group = "is not a valid Secret name; expected up to 253 of a-z, 0-9, '-' and '.'";
+    let path = "is not a valid Vault path; it must not contain empty parts, '.', '..' or control characters";
+    let arn =
+        "is not a valid path of ARN and key; it must be ASCII without empty parts, '.', '..' or control characters";
+    let gcp = "is not a valid GCP secret; expected projects/PROJECT/secrets/NAME, or NAME of a-z, A-Z, 0-9, '_', '-'";
+    let gcp_version = "is not a valid GCP version; expected a number, latest or an alias";
+    let uri = "is not a valid Key Vault secret URI; expected https://VAULT.vault.azure.net/secrets/NAME";
+    let azure_version = "is not a valid Key Vault version; expected letters and digits";
+    let file = "is not a valid file name; expected up to 255 of a-z, A-Z, 0-9, '-', '_' and '.', and not '.' or '..'";
     let long = "a".repeat(254);
     let vault_uri = "https://v.vault.azure.net/secrets/x";
     // Manager, request, how messages name it, reason.
@@ -282,9 +270,9 @@ fn requests_that_a_manager_cannot_serve() {
         table.push((manager, request.to_owned(), named.to_owned(), reason.to_owned()));
     };
 
-    row("K8s", "", "without group and key", "needs key");
-    row("K8s", "group:'db'", "\"db\"", "needs key");
-    row("K8s", "group:'db' group_version:'2'", "\"db\" version \"2\"", "needs key");
+    row("K8s", "", "without group and key", "missing required field `key`");
+    row("K8s", "group:'db'", "\"db\"", "missing required field `key`");
+    row("K8s", "group:'db' group_version:'2'", "\"db\" version \"2\"", "missing required field `key`");
     row("K8s", "group:'My_Group' key:'k'", "\"My_Group/k\"", &format!("group \"My_Group\" {group}"));
     row("K8s", "group:'a..b' key:'k'", "\"a..b/k\"", &format!("group \"a..b\" {group}"));
     row("K8s", "group:'../x' key:'k'", "\"../x/k\"", &format!("group \"../x\" {group}"));
@@ -307,9 +295,9 @@ fn requests_that_a_manager_cannot_serve() {
         }
     }
 
-    row("Vault", "", "without group and key", "needs group");
-    row("Vault", "key:'k'", "\"k\"", "needs group");
-    row("Vault", "group:'kv/app'", "\"kv/app\"", "needs key");
+    row("Vault", "", "without group and key", "missing required field `group`");
+    row("Vault", "key:'k'", "\"k\"", "missing required field `group`");
+    row("Vault", "group:'kv/app'", "\"kv/app\"", "missing required field `key`");
     row("Vault", "group:'kv' key:'k' mount_requirement:ENV_VAR", "\"kv/k\"", no_variable);
     row("Vault", "group:'kv' key:'k' mount_requirement:7", "\"kv/k\"", files);
     row("Vault", "group:'kv/../x' key:'k'", "\"kv/../x/k\"", &format!("group/key \"kv/../x/k\" {path}"));
@@ -321,8 +309,8 @@ fn requests_that_a_manager_cannot_serve() {
     row("Vault", "group:'kv' key:'a\\nb'", "\"kv/a\\nb\"", &format!("group/key \"kv/a\\nb\" {path}"));
     row("Vault", "group:'kv' key:'k' env_var:'A=B'", "\"kv/k\"", &format!("env_var \"A=B\" {name}"));
 
-    row("AWS", "key:'k'", "\"k\"", "needs group");
-    row("AWS", "group:'arn:x'", "\"arn:x\"", "needs key");
+    row("AWS", "key:'k'", "\"k\"", "missing required field `group`");
+    row("AWS", "group:'arn:x'", "\"arn:x\"", "missing required field `key`");
     row("AWS", "group:'arn:x' key:'k' mount_requirement:ENV_VAR", "\"arn:x/k\"", no_variable);
     row("AWS", "group:'arn:x' key:'k' mount_requirement:7", "\"arn:x/k\"", files);
     row("AWS", "group:'../X' key:'k'", "\"../X/k\"", &format!("group/key \"../X/k\" {arn}"));
@@ -332,8 +320,8 @@ fn requests_that_a_manager_cannot_serve() {
     row("AWS", "group:'é' key:'k'", "\"é/k\"", &format!("group/key \"é/k\" {arn}"));
     row("AWS", "group:'a' key:'k\\n'", "\"a/k\\n\"", &format!("group/key \"a/k\\n\" {arn}"));
 
-    row("GCP", "key:'k'", "\"k\"", "needs group");
-    row("GCP", "group:'token' key:'k'", "\"token/k\"", "needs group_version");
+    row("GCP", "key:'k'", "\"k\"", "missing required field `group`");
+    row("GCP", "group:'token' key:'k'", "\"token/k\"", "missing required field `group_version`");
     row("GCP", "group:'token' group_version:'1' mount_requirement:ENV_VAR", "\"token\" version \"1\"", no_variable);
     for bad in ["a;b", "$(id)", "`id`", "a b", "a|b", "a'\"b", "-x", "../x", "a/b", "projects/p/secrets/x/versions/1"] {
         let quoted = bad.replace('\'', "\\'");
@@ -345,7 +333,7 @@ fn requests_that_a_manager_cannot_serve() {
         row("GCP", &request, &format!("\"token\" version {bad:?}"), &format!("group_version {bad:?} {gcp_version}"));
     }
 
-    row("Azure", "key:'k'", "\"k\"", "needs group");
+    row("Azure", "key:'k'", "\"k\"", "missing required field `group`");
     row("Azure", &format!("group:'{vault_uri}' mount_requirement:ENV_VAR"), &format!("{vault_uri:?}"), no_variable);
     for bad in [
         "token",
@@ -371,26 +359,21 @@ fn requests_that_a_manager_cannot_serve() {
         "Azure",
         &format!("group:'{vault_uri}/0f' group_version:'1'"),
         &format!("\"{vault_uri}/0f\" version \"1\""),
-        "group_version \"1\" is not the version that the URI names already",
+        "group_version \"1\" is not the version in the URI; omit one of them",
     );
 
-    row("Embedded", "", "without group and key", "needs key");
-    row("Embedded", "group:'db'", "\"db\"", "needs key");
-    let one_line = "is not a secret's key, which has no control characters";
+    row("Embedded", "", "without group and key", "missing required field `key`");
+    row("Embedded", "group:'db'", "\"db\"", "missing required field `key`");
+    let one_line = "is not a valid key; it must not contain control characters";
     row("Embedded", "key:'a\\nb' env_var:'A'", "\"a\\nb\"", &format!("key \"a\\nb\" {one_line}"));
     row("Embedded", "key:'k' mount_requirement:7", "\"k\"", all);
     row("Embedded", "key:'k' env_var:'A=B'", "\"k\"", &format!("env_var \"A=B\" {name}"));
-    row(
-        "Embedded",
-        "key:'a=b'",
-        "\"a=b\"",
-        "its key makes the variable \"_UNION_A=B\", which cannot be; name another in env_var",
-    );
+    row("Embedded", "key:'a=b'", "\"a=b\"", "key maps to the invalid variable name \"_UNION_A=B\"; set `env_var`");
     row(
         "Embedded",
         "key:'é' mount_requirement:ENV_VAR",
         "\"é\"",
-        "its key makes the variable \"_UNION_é\", which cannot be; name another in env_var",
+        "key maps to the invalid variable name \"_UNION_é\"; set `env_var`",
     );
     let too_long = "k".repeat(256);
     for bad in ["../x", "a/b", "a;b", "x;touch y", "$(id)", "a=b", ".", "..", "é", "a b", &too_long] {
@@ -409,12 +392,12 @@ fn requests_that_a_manager_cannot_serve() {
 
 /// A key that may not stand in a URL is refused before the call.
 #[test]
-fn embedded_names_that_would_leave_their_place_in_the_url() {
+fn embedded_names_that_change_the_url() {
     let settings = json!({ "embeddedSecretManagerConfig": { "awsConfig": { "region": "eu-west-1" } } });
     for key in ["../../x", "a/b", "a?b", "a#b", "a%2fb", "a b"] {
         let store = Store::new(json!({}));
         let name = format!("eu-west-1:{}", project_name(key));
-        let wrong = "cannot be a secret's name in this store; keys are made of letters, digits, '.', '_' and '-'";
+        let wrong = "is not a valid secret name in this store; use a key of letters, digits, '.', '_' and '-'";
         let found = create_with(&pod(&[&format!("key:'{key}' env_var:'A'")]), &settings, &store).0;
         assert_eq!(found, not_injected(400, &format!("{key:?}"), &format!("Embedded: {name:?} {wrong}")), "{key}");
         assert_eq!(store.asked(), [], "{key}");
@@ -422,7 +405,7 @@ fn embedded_names_that_would_leave_their_place_in_the_url() {
 }
 
 #[test]
-fn a_secret_that_nobody_has() {
+fn missing_secrets() {
     let names = [
         "u__org__acme__domain__development__project__flytesnacks__key__k",
         "u__org__acme__domain__development__project____key__k",
@@ -443,10 +426,12 @@ fn a_secret_that_nobody_has() {
 #[test]
 fn values_that_a_variable_cannot_hold() {
     let name = project_name("k");
-    let not_text = "the value is not text, which a variable must hold; ask for a file".to_owned();
+    let not_text = "the value is not UTF-8 text; request it as a FILE".to_owned();
     let limit = 128 * 1024 - 1 - "_UNION_K=".len();
-    let over =
-        format!("the value has {} bytes, more than the {limit} that a variable may hold; ask for a file", limit + 1);
+    let over = format!(
+        "the value of {} bytes exceeds the limit of {limit} bytes for a variable; request it as a FILE",
+        limit + 1
+    );
     let table = [
         (b"\xff\xfe".to_vec(), not_text.clone()),
         ("é".as_bytes().get(..1).unwrap_or_default().to_vec(), not_text.clone()),
@@ -472,11 +457,10 @@ fn values_that_a_variable_cannot_hold() {
 fn files_that_the_init_container_cannot_be_handed() {
     let refused = |annotation: &str, key: &str, file: usize, all: usize| {
         let message = format!(
-            "secret {key:?} (annotation flyte.secrets/{annotation}) cannot be injected\nEmbedded: with this file of \
-             {file} bytes all files take {all} bytes in base64, more than the 131063 that the init-container can be \
-             handed; use fewer or smaller files"
+            "secret {key:?} (annotation flyte.secrets/{annotation}) cannot be injected: Embedded: with this file of \
+             {file} bytes, files of {all} bytes in base64 exceed the limit of 131063 bytes; use fewer or smaller files"
         );
-        refusal(400, &message)
+        rejected(400, &message)
     };
     let file = |key: &str| format!("key:'{key}' mount_requirement:FILE");
     // One file: `a=`, four characters for each three bytes, and the end of the line.
@@ -498,18 +482,18 @@ fn files_that_the_init_container_cannot_be_handed() {
 /// Each kind of failure of the host, in its words, and never the host's.
 #[test]
 fn failures_of_the_host() {
-    let forbidden = "the policy server's service account may not get it; the operator must grant the verb get on it";
-    let not_granted = "the policy has not been granted access to it; the operator must allow the host capability \
-                       kubernetes/get_resource and name the resource in contextAwareResources";
-    let unavailable = "the server could not be reached or failed; try again later";
-    let timeout = "the server did not answer in time; try again later";
-    let refuses = "the server refuses the request; the operator finds the reason in its log";
+    let forbidden = "forbidden for the policy server's service account; ask the operator to grant the verb get on it";
+    let not_granted = "the policy has no access to this resource; ask the operator to allow the host capability \
+                       kubernetes/get_resource and to list the resource in contextAwareResources";
+    let unavailable = "the server is unavailable; retry later";
+    let timeout = "timed out; retry later";
+    let refuses = "the server rejected the request; ask the operator to check its log";
     let table = [
         ("ApiError: secrets \"x\" is forbidden: User cannot get (ErrorResponse { code: 403 })", forbidden),
         ("ApiError: Unauthorized (ErrorResponse { code: 401 })", forbidden),
         ("Policy has not been granted access to the 'kubernetes/get_resource' host capability.", not_granted),
         ("Policy has not been granted access to Kubernetes v1/Secret resources.", not_granted),
-        ("ApiError: too many requests (ErrorResponse { code: 429 })", "the server throttles; try again later"),
+        ("ApiError: too many requests (ErrorResponse { code: 429 })", "too many requests; retry later"),
         ("ApiError: Timeout (ErrorResponse { code: 504 })", timeout),
         ("HyperError: operation timed out", timeout),
         ("callback: deadline has elapsed", timeout),
@@ -540,18 +524,17 @@ fn failures_of_the_gateway() {
 
     let unknown =
         with_host(&pod, &aws, |asked| Err(format!("Cannot find resource {}/{}", asked.api_version, asked.kind)));
-    let problem = "the API server does not serve this kind; the operator must install the secret gateway and its \
-                   APIService";
+    let problem =
+        "the API server does not serve this kind; ask the operator to install the secret gateway and its APIService";
     assert_eq!(unknown, Ok(reason(problem)));
 
     let bad_name =
         with_host(&pod, &aws, |_| Err("ApiError: names have no dots (ErrorResponse { code: 400 })".to_owned()));
-    let problem =
-        format!("{object} could not be read: the provider has no secrets with such names; choose another key");
+    let problem = format!("{object} could not be read: the provider does not allow such a name; choose another key");
     assert_eq!(bad_name, Ok(not_injected(400, "\"k\"", &format!("Embedded: {problem}"))));
 
     let store = Store::new(json!({ "AWS": { name: { "error": "InternalServiceError" } } }));
-    let problem = "the server could not be reached or failed; try again later";
+    let problem = "the server is unavailable; retry later";
     assert_eq!(create_with(&pod, &aws, &store).0, reason(problem));
     // No other scope is asked: what is there might be another secret.
     assert_eq!(store.asked().len(), 1);
@@ -559,7 +542,7 @@ fn failures_of_the_gateway() {
 
 /// The twin of a secret that was found is asked for as well; that this fails is a failure like any other.
 #[test]
-fn a_twin_that_cannot_be_looked_for() {
+fn image_pull_secrets_that_cannot_be_read() {
     let scope = Scope { organization: "acme", domain: "development", project: "flytesnacks" };
     let twin = image_pull_name(scope, "k");
     let store = kubernetes_store(&[(&project_name("k"), b"v")]);
@@ -571,8 +554,8 @@ fn a_twin_that_cannot_be_looked_for() {
         store.call("kubernetes", "get_resource", &serde_json::to_vec(&as_json(asked)).unwrap_or_default())
     });
     let reason = format!(
-        "Embedded: Secret flytesnacks-development/{twin} could not be read: the policy server's service account may \
-         not get it; the operator must grant the verb get on it"
+        "Embedded: Secret flytesnacks-development/{twin} could not be read: forbidden for the policy server's service \
+         account; ask the operator to grant the verb get on it"
     );
     assert_eq!(found, Ok(not_injected(503, "\"k\"", &reason)));
 }
@@ -587,20 +570,20 @@ fn as_json(request: &Request) -> Value {
 }
 
 #[test]
-fn kubernetes_secrets_that_hold_no_value() {
+fn kubernetes_secrets_without_a_value() {
     let name = project_name("k");
     let object = format!("Secret flyte/{}", secret_name(&name));
-    let no_value = format!("holds no value under {name:?}; store it there");
-    let no_data = "holds something else than a Secret's data; store the secret anew".to_owned();
+    let no_value = format!("has no key {name:?}; store the value under that key");
+    let no_data = "holds no `data` of strings; store the secret again".to_owned();
     let table = [
         (json!({ "data": {} }), no_value.clone()),
         (json!({ "data": { "k": "dg==" } }), no_value.clone()),
         (json!({ "data": { &name: null } }), no_value.clone()),
         (json!({ "data": null }), no_value.clone()),
         (json!({}), no_value),
-        (json!({ "data": { &name: "%%%" } }), "holds a value that is not base64; store the secret anew".into()),
-        (json!({ "data": { &name: "dg" } }), "holds a value that is not base64; store the secret anew".into()),
-        (json!({ "data": { &name: "" } }), "holds an empty value; store the secret anew".into()),
+        (json!({ "data": { &name: "%%%" } }), "holds a value that is not valid base64; store the secret again".into()),
+        (json!({ "data": { &name: "dg" } }), "holds a value that is not valid base64; store the secret again".into()),
+        (json!({ "data": { &name: "" } }), "holds an empty value; store the secret again".into()),
         (json!({ "data": { &name: 1 } }), no_data.clone()),
         (json!({ "data": ["dg=="] }), no_data.clone()),
         (json!([]), no_data.clone()),
@@ -612,17 +595,17 @@ fn kubernetes_secrets_that_hold_no_value() {
         assert_eq!(found, Ok(not_injected(400, "\"k\"", &format!("Embedded: {object} {problem}"))), "{secret}");
     }
     let found = with_host(&pod(&["key:'k'"]), &json!({}), |_| Ok(b"\xff".to_vec()));
-    let reason = format!("Embedded: {object} holds something else than a Secret's data; store the secret anew");
+    let reason = format!("Embedded: {object} holds no `data` of strings; store the secret again");
     assert_eq!(found, Ok(not_injected(400, "\"k\"", &reason)));
 }
 
 #[test]
-fn answers_of_the_gateway_that_are_no_values() {
+fn gateway_answers_without_a_value() {
     let empty = "an empty value";
-    let no_value = "something else than a value";
-    let not_base64 = "a value that is not base64";
-    let not_flytes = "something else than Flyte's JSON of type and value";
-    let no_type = "a value of a type that is neither STRING nor BINARY";
+    let no_value = "no value";
+    let not_base64 = "a value that is not valid base64";
+    let not_flytes = "a value that is not Flyte's {\"type\", \"value\"} JSON";
+    let no_type = "a value of a type other than STRING and BINARY";
     let aws = json!({ "awsConfig": { "region": "eu-west-1" } });
     let aws_object = format!("AWSSecret eu-west-1:{}", project_name("k"));
     let azure = json!({ "azureConfig": { "vaultURI": "https://name.vault.azure.net/" } });
@@ -659,13 +642,13 @@ fn answers_of_the_gateway_that_are_no_values() {
         let text = answer.to_string().into_bytes();
         let settings = json!({ "embeddedSecretManagerConfig": settings });
         let found = with_host(&pod(&["key:'k'"]), &settings, move |_| Ok(text.clone()));
-        let reason = format!("Embedded: {object} holds {problem}; store the secret anew");
+        let reason = format!("Embedded: {object} holds {problem}; store the secret again");
         assert_eq!(found, Ok(not_injected(400, "\"k\"", &reason)), "{answer}");
     }
 }
 
 #[test]
-fn pods_that_may_not_have_what_they_ask_for() {
+fn tenancy() {
     let template = json!({ "tenancy": { "namespaceTemplate": "{{ project }}-{{ domain }}" } });
     let organization = json!({ "tenancy": { "namespaceTemplate": "{{ organization }}-{{ project }}" } });
     let accounts = json!({ "tenancy": { "serviceAccounts": ["trainer", "other-namespace/default"] } });
@@ -675,14 +658,14 @@ fn pods_that_may_not_have_what_they_ask_for() {
     let other = with(pod(&["key:'k'"]), "/spec/serviceAccountName", json!("other"));
     let namespace = |found: &str, wanted: &str| {
         format!(
-            "the pod is in namespace {found:?}, but secrets of its project, domain and organization are for pods in \
-             namespace {wanted:?}; correct the labels, or run the task where its project runs"
+            "namespace {found:?} does not match the pod's labels, which require namespace {wanted:?}; correct the \
+             labels, or run the task in that namespace"
         )
     };
     let account = |name: &str| {
         format!(
-            "service account {name:?} must not have secrets; run the task as another, or let the operator add it to \
-             tenancy.serviceAccounts"
+            "service account {name:?} is not in tenancy.serviceAccounts; use another service account, or ask the \
+             operator to add it"
         )
     };
     let table = [
@@ -704,63 +687,64 @@ fn pods_that_may_not_have_what_they_ask_for() {
 
 /// The namespace is the API server's, not what the pod says of itself.
 #[test]
-fn the_pods_own_word_for_its_namespace_does_not_count() {
+fn tenancy_ignores_the_pods_own_namespace_field() {
     let settings = json!({ "tenancy": { "namespaceTemplate": "{{ project }}-{{ domain }}" } });
     let request = with(creation(&pod(&["key:'k'"])), "/namespace", json!("elsewhere"));
     let found = policy().validate(&request, &settings, &nothing()).map(|answer| answer.0).ok();
-    let reason = "Embedded: the pod is in namespace \"elsewhere\", but secrets of its project, domain and organization \
-                  are for pods in namespace \"flytesnacks-development\"; correct the labels, or run the task where its \
-                  project runs";
+    let reason = "Embedded: namespace \"elsewhere\" does not match the pod's labels, which require namespace \
+                  \"flytesnacks-development\"; correct the labels, or run the task in that namespace";
     assert_eq!(found, Some(not_injected(403, "\"k\"", reason)));
 }
 
 #[test]
-fn each_manager_gives_its_reason_on_a_line() {
+fn reasons_of_all_managers_are_listed() {
     let chain = managers(&["K8s", "Vault", "AWS", "GCP", "Azure", "Embedded"]);
-    let reasons = "K8s: needs key\n\
-                   Vault: needs key\n\
-                   AWS: cannot do mount_requirement ENV_VAR; ask for FILE or ANY\n\
-                   GCP: cannot do mount_requirement ENV_VAR; ask for FILE or ANY\n\
-                   Azure: cannot do mount_requirement ENV_VAR; ask for FILE or ANY\n\
-                   Embedded: needs key";
+    let reasons = "K8s: missing required field `key`\n\
+                   Vault: missing required field `key`\n\
+                   AWS: unsupported mount_requirement ENV_VAR; use FILE or ANY\n\
+                   GCP: unsupported mount_requirement ENV_VAR; use FILE or ANY\n\
+                   Azure: unsupported mount_requirement ENV_VAR; use FILE or ANY\n\
+                   Embedded: missing required field `key`";
     let asking = pod(&["group:'db' group_version:'1' mount_requirement:ENV_VAR"]);
     assert_eq!(create(&asking, &chain).0, not_injected(400, "\"db\" version \"1\"", reasons));
     // Global has nothing to say.
     let chain = managers(&["Global", "Vault"]);
-    assert_eq!(create(&pod(&["key:'k'"]), &chain).0, not_injected(400, "\"k\"", "Vault: needs group"));
+    assert_eq!(
+        create(&pod(&["key:'k'"]), &chain).0,
+        not_injected(400, "\"k\"", "Vault: missing required field `group`")
+    );
 }
 
 /// A line is a line, whatever stands in the request.
 #[test]
-fn a_request_cannot_forge_a_line() {
+fn requests_cannot_forge_a_line() {
     let asking = pod(&["group:'a\\nAWS: fine' key:'k\\r\\nx'"]);
-    let reasons = "K8s: key \"k\\r\\nx\" is not a key of a Kubernetes Secret: up to 253 of a-z, A-Z, 0-9, '-', '_' and \
+    let reasons = "K8s: key \"k\\r\\nx\" is not a valid Secret key; expected up to 253 of a-z, A-Z, 0-9, '-', '_' and \
                    '.'\n\
-                   GCP: needs group_version";
+                   GCP: missing required field `group_version`";
     let found = create(&asking, &managers(&["K8s", "GCP"])).0;
     assert_eq!(found, not_injected(400, "\"a\\nAWS: fine/k\\r\\nx\"", reasons));
 }
 
 /// Of a whole pod nothing is applied when its last request is refused, and the refused one is named.
 #[test]
-fn one_refused_request_refuses_the_pod() {
+fn one_rejected_request_rejects_the_pod() {
     let asking = pod(&["group:'db' key:'a'", "group:'db' key:'b' mount_requirement:ENV_VAR", "group:'db'"]);
-    let message = "secret \"db\" (annotation flyte.secrets/s2) cannot be injected\nK8s: needs key";
-    assert_eq!(create(&asking, &managers(&["K8s"])).0, refusal(400, message));
+    let message = "secret \"db\" (annotation flyte.secrets/s2) cannot be injected: K8s: missing required field `key`";
+    assert_eq!(create(&asking, &managers(&["K8s"])).0, rejected(400, message));
 }
 
-const NOT_HERE: &str = "Embedded: the pod is in namespace \"elsewhere\", but secrets of its project, domain and \
-                        organization are for pods in namespace \"flytesnacks-development\"; correct the labels, or run \
-                        the task where its project runs";
+const NOT_HERE: &str = "Embedded: namespace \"elsewhere\" does not match the pod's labels, which require namespace \
+                        \"flytesnacks-development\"; correct the labels, or run the task in that namespace";
 
 /// The worst of the reasons decides the code, wherever it stands.
 #[test]
-fn forbidden_beats_malformed() {
+fn the_worst_reason_decides_the_code() {
     let elsewhere = with(pod(&["key:'k'"]), "/metadata/namespace", json!("elsewhere"));
     let tenancy = json!({ "namespaceTemplate": "{{ project }}-{{ domain }}" });
     for (chain, reasons) in [
-        (["Vault", "Embedded"], format!("Vault: needs group\n{NOT_HERE}")),
-        (["Embedded", "Vault"], format!("{NOT_HERE}\nVault: needs group")),
+        (["Vault", "Embedded"], format!("Vault: missing required field `group`\n{NOT_HERE}")),
+        (["Embedded", "Vault"], format!("{NOT_HERE}\nVault: missing required field `group`")),
     ] {
         let settings = with(managers(&chain), "/tenancy", tenancy.clone());
         assert_eq!(create(&elsewhere, &settings).0, not_injected(403, "\"k\"", &reasons), "{chain:?}");
@@ -769,14 +753,14 @@ fn forbidden_beats_malformed() {
 
 /// An outage must not let a less preferred manager win, and must not ask it; what a more preferred one said stays.
 #[test]
-fn an_outage_ends_the_chain() {
+fn unavailable_providers_end_the_chain() {
     let outage = format!(
-        "Embedded: Secret flyte/{} could not be read: the server could not be reached or failed; try again later",
+        "Embedded: Secret flyte/{} could not be read: the server is unavailable; retry later",
         secret_name(&project_name("k"))
     );
     let table = [
         (vec!["Embedded", "K8s"], outage.clone()),
-        (vec!["Vault", "Embedded", "K8s"], format!("Vault: needs group\n{outage}")),
+        (vec!["Vault", "Embedded", "K8s"], format!("Vault: missing required field `group`\n{outage}")),
     ];
     for (chain, reasons) in table {
         let found = with_host(&pod(&["key:'k'"]), &managers(&chain), |_| Err("connection refused".to_owned()));
@@ -786,10 +770,10 @@ fn an_outage_ends_the_chain() {
 
 /// What only the operator can mend is no fault of the pod's author.
 #[test]
-fn settings_that_cannot_be_used() {
-    let message = "invalid settings: `secretManagerTypes[0]`: unknown value \"Conjur\", expected one of K8s, AWS, \
-                   GCP, Azure, Vault, Embedded, Global; the operator must correct the policy's settings";
-    assert_eq!(create(&pod(&["key:'k'"]), &managers(&["Conjur"])).0, refusal(503, message));
+fn invalid_settings() {
+    let message = "`secretManagerTypes[0]`: unknown value \"Conjur\", expected one of K8s, AWS, \
+                   GCP, Azure, Vault, Embedded, Global; ask the operator to correct the policy settings";
+    assert_eq!(create(&pod(&["key:'k'"]), &managers(&["Conjur"])).0, rejected(503, message));
 
     let several = json!({
         "secretManagerTypes": ["Embedded", "K8s"],
@@ -798,14 +782,14 @@ fn settings_that_cannot_be_used() {
             "gcpConfig": { "project": "acme-prod" },
         },
     });
-    let reason = "Embedded: invalid settings: `embeddedSecretManagerConfig.type`: AWS and GCP are configured; set one of them \
-                  as the type";
+    let reason = "Embedded: invalid settings: `embeddedSecretManagerConfig.type`: AWS and GCP are configured; set the \
+                  field to one of them";
     assert_eq!(create(&pod(&["key:'k'"]), &several).0, not_injected(503, "\"k\"", reason));
 }
 
 /// Whatever goes wrong around a value, neither it nor what the host says of itself comes out.
 #[test]
-fn no_answer_tells_a_value_or_a_stack_trace() {
+fn answers_hold_no_value_and_no_stack_trace() {
     const VALUE: &str = "hunter2-hunter2-hunter2";
     let name = project_name("k");
     let encoded = STANDARD.encode(VALUE);
@@ -861,15 +845,15 @@ fn tells(text: &str, value: &str) -> Vec<String> {
 
 /// What would be at one place with ours, however it is written.
 #[test]
-fn paths_that_lead_to_the_secrets() {
+fn mounts_at_the_secrets_path() {
     let request = pod(&["group:'arn:x' key:'k'"]);
     let volumes = json!([{ "name": "d", "emptyDir": {} }]);
     let taken = |path: &str| {
         let message = format!(
-            "secrets cannot be injected: container \"main\" already mounts \"d\" at {path}, where secrets are mounted; mount \
-             it elsewhere"
+            "secrets cannot be injected: container \"main\": mount of \"d\" at {path} conflicts with the mount of \
+             secrets; use another path"
         );
-        refusal(400, &message)
+        rejected(400, &message)
     };
     for path in [
         "/etc/flyte/secrets",
@@ -893,10 +877,10 @@ fn paths_that_lead_to_the_secrets() {
     );
     let below = json!([{ "name": "d", "mountPath": "/etc/flyte/./secrets/x" }]);
     let container = with(request["spec"]["containers"].clone(), "/0/volumeMounts", below);
-    let message = "secrets cannot be injected: container \"main\" mounts \"d\" at /etc/flyte/./secrets/x, below \
-                   \"aws-secret-vol\" at /etc/flyte/secrets, which is read-only; mount it elsewhere";
+    let message = "secrets cannot be injected: container \"main\": mount of \"d\" at /etc/flyte/./secrets/x conflicts \
+                   with read-only \"aws-secret-vol\" at /etc/flyte/secrets; use another path";
     let nested = create(&with(request.clone(), "/spec/containers", container), &managers(&["AWS"])).0;
-    assert_eq!(nested, refusal(400, message));
+    assert_eq!(nested, rejected(400, message));
     for path in ["/etc/flyte", "/etc/flyte/secrets/../other", "/x/etc/flyte/secrets"] {
         let container =
             with(request["spec"]["containers"].clone(), "/0/volumeMounts", json!([{ "name": "d", "mountPath": path }]));
@@ -906,21 +890,21 @@ fn paths_that_lead_to_the_secrets() {
 
 /// A volume of the user's that has our volume's name and Secret, and another key where ours would be.
 #[test]
-fn an_item_of_the_users_at_the_path_of_ours() {
+fn volume_items_that_conflict() {
     let request = pod(&["group:'db' key:'k' mount_requirement:FILE"]);
     let once = mutated(&create(&request, &managers(&["K8s"]))).clone();
     let name = once["spec"]["volumes"][0]["name"].as_str().expect("a name").to_owned();
     let volume = with(once["spec"]["volumes"].clone(), "/0/secret/items", json!([{ "key": "other", "path": "k" }]));
     let found = create(&with(request, "/spec/volumes", volume), &managers(&["K8s"]));
     let message = format!(
-        "secrets cannot be injected: the pod has a volume {name:?} of its own, a name that the secrets' volume needs; rename it"
+        "secrets cannot be injected: volume {name:?} conflicts with the secrets volume of the same name; rename it"
     );
-    assert_eq!(found.0, refusal(400, &message));
+    assert_eq!(found.0, rejected(400, &message));
 }
 
 /// An init-container of the user's that looks like ours but does not write into our volume pulls nothing.
 #[test]
-fn an_init_container_that_only_looks_like_ours() {
+fn init_containers_with_the_name_of_ours() {
     let request = pod(&["group:'arn:x' key:'k'"]);
     let once = mutated(&create(&request, &managers(&["AWS"]))).clone();
     let ours = once["spec"]["initContainers"][0].clone();
@@ -932,7 +916,7 @@ fn an_init_container_that_only_looks_like_ours() {
 }
 
 #[test]
-fn a_source_does_not_look_like_another_entry() {
+fn audit_entries_escape_semicolons() {
     let found = create(&pod(&["group:'x; flyte.secrets/s1: K8s db' key:'k'"]), &managers(&["Vault"]));
     mutated(&found);
     assert_eq!(found.0["audit_annotations"]["secrets"], "flyte.secrets/s0: Vault x%3B flyte.secrets/s1: K8s db/k");

@@ -1,8 +1,7 @@
-//! What a pod's author can try, and the whole of what comes of it.
+//! Attacks by a pod's author, and the whole answer to each.
 //!
-//! The rows come from what was found in projects of this kind: injectors, operators, drivers and policies that bring
-//! secrets into pods. Each names its source. What other modules show already is not repeated here; SECURITY.md names
-//! those tests too.
+//! The rows are from vulnerabilities of similar projects: injectors, operators, drivers and policies that bring secrets
+//! into pods. Each names its source. What other modules show is not repeated here; SECURITY.md names those tests too.
 //!
 //! Mutating webhooks are called before the API server validates, so nothing of a pod may be taken for well formed.
 
@@ -17,8 +16,8 @@ use flyte_secrets_testing::host::{Capabilities, Store};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use crate::codes::{not_injected, rejected};
 use crate::embedded::{NAMES, embedded, injected, location, with_variable};
-use crate::refusals::not_injected;
 use crate::support::{annotation, managers, pod, policy, project_name, restricted, with};
 
 /// What is sent, and all that comes of it.
@@ -74,15 +73,9 @@ fn check(attempts: impl IntoIterator<Item = Attempt>) {
     }
 }
 
-/// What people read holds nothing that a terminal or a log would take for something else than text: no control
-/// characters but the end of a line, behind which a manager's name stands; in headers and annotations not even that.
+/// Checks that texts for people are one line without anything that a terminal or a log would take for something else.
 fn check_texts(answer: &Value) {
-    let message = answer["message"].as_str().unwrap_or_default();
-    for (at, line) in message.split('\n').enumerate() {
-        let is_reason = ["K8s: ", "Vault: ", "AWS: ", "GCP: ", "Azure: ", "Embedded: "];
-        assert!(at == 0 || is_reason.iter().any(|manager| line.starts_with(manager)), "a forged line: {message:?}");
-        check_line(line);
-    }
+    check_line(answer["message"].as_str().unwrap_or_default());
     answer["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str).for_each(check_line);
     check_line(answer["audit_annotations"]["secrets"].as_str().unwrap_or_default());
 }
@@ -117,8 +110,8 @@ fn aws() -> Value {
 /// Names in URLs: CVE-2020-8567 and CVE-2020-8568 (Secrets Store CSI Driver: paths out of place by `..`),
 /// CVE-2026-22039 (Kyverno: a policy's own rights, by a path that the pod's author chooses).
 #[test]
-fn names_that_travel_in_urls() {
-    let wrong = "cannot be a secret's name in this store; keys are made of letters, digits, '.', '_' and '-'";
+fn names_in_urls() {
+    let wrong = "is not a valid secret name in this store; use a key of letters, digits, '.', '_' and '-'";
     // As text format, and as it is meant: dots, slashes and backslashes in all their spellings, queries, users, ports,
     // and characters that some normalization turns into ASCII.
     let table = [
@@ -172,15 +165,15 @@ fn other_tenants() {
     let theirs = with(asking.clone(), "/metadata/labels/project", json!("payroll"));
     let forbidden = |found: &str, wanted: &str| {
         let reason = format!(
-            "Embedded: the pod is in namespace {found:?}, but secrets of its project, domain and organization are for \
-             pods in namespace {wanted:?}; correct the labels, or run the task where its project runs"
+            "Embedded: namespace {found:?} does not match the pod's labels, which require namespace {wanted:?}; \
+             correct the labels, or run the task in that namespace"
         );
         not_injected(403, "\"k\"", &reason)
     };
     let account = |found: &str| {
         let reason = format!(
-            "Embedded: service account {found:?} must not have secrets; run the task as another, or let the operator add it \
-             to tenancy.serviceAccounts"
+            "Embedded: service account {found:?} is not in tenancy.serviceAccounts; use another service account, or \
+             ask the operator to add it"
         );
         not_injected(403, "\"k\"", &reason)
     };
@@ -263,8 +256,7 @@ fn names_of_other_tenants() {
     let label = |name: &str, value: &str| {
         let asking = with(pod(&["key:'k'"]), &format!("/metadata/labels/{name}"), json!(value));
         let reason = format!(
-            "Embedded: the pod's label {name} is {value:?}, which is no label's value or holds '__'; secrets' names \
-             are made of it"
+            "Embedded: label {name}={value:?} must be a valid label value without \"__\", the separator in secret names"
         );
         Attempt::new(&asking, &json!({}), not_injected(400, "\"k\"", &reason))
     };
@@ -293,7 +285,7 @@ fn names_of_other_tenants() {
 }
 
 /// What a process is started with: CVE-2014-6271 (variables that are commands), CVE-2023-5044 (commands by
-/// annotations). Scripts and their arguments are in `scripts.rs`, `refusals.rs` and the scripts of `make e2e`.
+/// annotations). Scripts and their arguments are in `scripts.rs`, `rejections.rs` and the scripts of `make e2e`.
 #[test]
 fn shells_and_processes() {
     let settings = managers(&["AWS"]);
@@ -406,7 +398,7 @@ fn templates_and_annotations() {
         template("kv/%s%d", "%v", "group:'kv/%s%d' key:'%v'", r#""kv/%s%d" -}}{{ index .Data.data "%v""#),
         template("kv/a*/}}", "k", "group:'kv/a*/}}' key:'k'", r#""kv/a*/}}" -}}{{ .Data.data.k"#),
     ]);
-    let path = "is not a path in Vault: no empty part, no '.' or '..', no control characters";
+    let path = "is not a valid Vault path; it must not contain empty parts, '.', '..' or control characters";
     let bad = |group: &str, key: &str, meant: &str| {
         let request = format!("group:'{group}' key:'{key}'");
         refused("Vault", &request, &format!("{meant:?}"), &format!("group/key {meant:?} {path}"))
@@ -425,7 +417,7 @@ fn templates_and_annotations() {
     let out = with_vault(asking.clone(), ["kv", version, "k"], "\"kv\" -}}{{ .Data.data.k", &[]);
     let mut attempt = served(&settings, "Vault kv/k", asking, out);
     let warning =
-        format!("group_version {version:?} of secret kv/k is none of kv1, kv2 and db; taken as the default engine");
+        format!("unknown group_version {version:?} of secret kv/k: using the default engine; expected kv1, kv2 or db");
     attempt.answer = with(attempt.answer, "/warnings", json!([warning]));
     check([attempt]);
     // The pod's own annotations stay, as they would without us, and bring nothing of ours with them.
@@ -493,8 +485,8 @@ fn lines_and_terminals() {
         ("%n%s%x", "%n%s%x"),
         ("<script>", "<script>"),
     ];
-    let key = "is not a key of a Kubernetes Secret: up to 253 of a-z, A-Z, 0-9, '-', '_' and '.'";
-    let group = "is not the name of a Kubernetes Secret: up to 253 of a-z, 0-9, '-' and '.'";
+    let key = "is not a valid Secret key; expected up to 253 of a-z, A-Z, 0-9, '-', '_' and '.'";
+    let group = "is not a valid Secret name; expected up to 253 of a-z, 0-9, '-' and '.'";
     for (written, meant) in hostile {
         check([
             refused("K8s", &format!("key:\"{written}\""), &format!("{meant:?}"), &format!("key {meant:?} {key}")),
@@ -508,12 +500,12 @@ fn lines_and_terminals() {
                 "GCP",
                 &format!("group:'token' group_version:\"{written}\""),
                 &format!("\"token\" version {meant:?}"),
-                &format!("group_version {meant:?} is not a version in GCP: a number, latest, or an alias"),
+                &format!("group_version {meant:?} is not a valid GCP version; expected a number, latest or an alias"),
             ),
         ]);
         // Of a variable's name all of ASCII that is printed goes, and is quoted where it is named.
         if !meant.bytes().all(|c| matches!(c, b' '..=b'~')) {
-            let reason = format!("env_var {meant:?} is not a variable's name: ASCII characters, and no '='");
+            let reason = format!("env_var {meant:?} is not a valid variable name; it must be ASCII without '='");
             check([refused("K8s", &format!("key:'k' env_var:\"{written}\""), "\"k\"", &reason)]);
         }
         // An annotation that is no request is named in a warning.
@@ -527,10 +519,10 @@ fn lines_and_terminals() {
         let asking = with(pod(&["group:'arn' key:'k'"]), "/spec/containers/0/volumeMounts", mounts);
         let asking = with(asking, "/spec/containers/0/name", json!(meant));
         let message = format!(
-            "secrets cannot be injected: container {meant:?} already mounts {meant:?} at /etc/flyte/secrets, where \
-             secrets are mounted; mount it elsewhere"
+            "secrets cannot be injected: container {meant:?}: mount of {meant:?} at /etc/flyte/secrets conflicts with \
+             the mount of secrets; use another path"
         );
-        let answer = json!({ "accepted": false, "code": 400, "message": message });
+        let answer = rejected(400, &message);
         check([Attempt::new(&asking, &managers(&["AWS"]), answer)]);
     }
 }
@@ -557,7 +549,7 @@ fn expansions() {
 /// Ways to write a request: what is checked is what the text means. CVE-2024-7254 (nesting in protobuf).
 #[test]
 fn text_format() {
-    let file = "is not a file's name: up to 255 of a-z, A-Z, 0-9, '-', '_' and '.', and not '.' or '..'";
+    let file = "is not a valid file name; expected up to 255 of a-z, A-Z, 0-9, '-', '_' and '.', and not '.' or '..'";
     let spelt = [
         r"'\056\056\057x'",
         r"'\x2e\x2E/x'",
@@ -570,35 +562,35 @@ fn text_format() {
     }));
     let malformed = |text: &str, wrong: &str| {
         let message =
-            format!("annotation flyte.secrets/s0 holds no secret request: text format: {wrong}; let flytekit write it");
-        let answer = json!({ "accepted": false, "code": 400, "message": message });
+            format!("annotation flyte.secrets/s0 is not a valid secret request: {wrong}; use flytekit to encode it");
+        let answer = rejected(400, &message);
         Attempt::new(&pod(&[text]), &managers(&["K8s"]), answer)
     };
     let unknown = |name: &str| {
-        format!("unknown field {name:?}; a secret has group, group_version, key, mount_requirement and env_var")
+        format!("unknown field {name:?}; expected group, group_version, key, mount_requirement or env_var")
     };
     check([
         malformed("3:'k'", &unknown("3")),
         malformed("[type.googleapis.com/flyteidl.core.Secret]:{key:'k'}", &unknown("[")),
         malformed("key:'k';;group:'g'", &unknown(";")),
         malformed("key:'k'}", &unknown("}")),
-        malformed("key{'k'}", "field key is not followed by a colon"),
-        malformed("key:['a','b']", "field key is not followed by a quoted string"),
-        malformed("key:'a'\u{a0}group:'b'", "byte 0xc2 has no meaning here"),
+        malformed("key{'k'}", "field `key`: expected a colon after the name"),
+        malformed("key:['a','b']", "field `key`: expected a quoted string"),
+        malformed("key:'a'\u{a0}group:'b'", "unexpected byte 0xc2"),
         malformed("k\u{200b}ey:'a'", &unknown("k")),
         malformed("ke\u{443}:'a'", &unknown("ke")),
-        malformed("key:'k'\0", "byte 0x00 has no meaning here"),
-        malformed("key:‘k’", "byte 0xe2 has no meaning here"),
+        malformed("key:'k'\0", "unexpected byte 0x00"),
+        malformed("key:‘k’", "unexpected byte 0xe2"),
         malformed(
             "mount_requirement:\"FILE\"",
-            "mount_requirement \"a quoted string\" is none of ANY, ENV_VAR, FILE and no number",
+            "invalid mount_requirement \"a quoted string\": expected ANY, ENV_VAR, FILE or a number",
         ),
         malformed(
             "mount_requirement:FI\u{13a}E",
-            "mount_requirement \"FI\" is none of ANY, ENV_VAR, FILE and no number",
+            "invalid mount_requirement \"FI\": expected ANY, ENV_VAR, FILE or a number",
         ),
         malformed(&"{".repeat(100_000), &unknown("{")),
-        malformed("\\x1b[2J:'k'", "byte 0x5c has no meaning here"),
+        malformed("\\x1b[2J:'k'", "unexpected byte 0x5c"),
     ]);
     // What a comment hides is not asked for, and one request in two spellings is one.
     let source = json!({ "secretKeyRef": { "name": "db", "key": "k", "optional": true } });
@@ -621,12 +613,13 @@ fn text_format() {
 /// account by a letter that is lower-cased into theirs). Only ASCII is folded here, and where it is folded there is
 /// only ASCII.
 #[test]
-fn look_alikes() {
-    let key = "is not a key of a Kubernetes Secret: up to 253 of a-z, A-Z, 0-9, '-', '_' and '.'";
-    let group = "is not the name of a Kubernetes Secret: up to 253 of a-z, 0-9, '-' and '.'";
-    let arn = "is not an ARN and a key that make a path: ASCII, no empty part, no '.' or '..', no control characters";
-    let gcp = "is not a secret in GCP: projects/PROJECT/secrets/NAME, or NAME of a-z, A-Z, 0-9, '_', '-'";
-    let variable = "cannot be; name another in env_var";
+fn homoglyphs() {
+    let key = "is not a valid Secret key; expected up to 253 of a-z, A-Z, 0-9, '-', '_' and '.'";
+    let group = "is not a valid Secret name; expected up to 253 of a-z, 0-9, '-' and '.'";
+    let arn =
+        "is not a valid path of ARN and key; it must be ASCII without empty parts, '.', '..' or control characters";
+    let gcp = "is not a valid GCP secret; expected projects/PROJECT/secrets/NAME, or NAME of a-z, A-Z, 0-9, '_', '-'";
+    let variable = "set `env_var`";
     for alike in ["ſecret", "\u{212a}ey", "İd", "ıd", "ﬀ", "ｋ", "рassword", "e\u{301}", "ß", "Å"] {
         check([
             refused(
@@ -658,7 +651,7 @@ fn look_alikes() {
                 &format!("key:'{alike}'"),
                 &format!("{alike:?}"),
                 &format!(
-                    "its key makes the variable {:?}, which {variable}",
+                    "key maps to the invalid variable name {:?}; {variable}",
                     format!("_UNION_{}", alike.to_ascii_uppercase())
                 ),
             ),
@@ -680,10 +673,10 @@ fn look_alikes() {
     for (name, nearest) in [("\u{212a}8s", "K8s"), ("Ａws", "AWS"), ("ﬀmbedded", "Embedded"), ("vau\u{13a}t", "Vault")]
     {
         let message = format!(
-            "invalid settings: `secretManagerTypes[0]`: unknown value {name:?}, expected one of K8s, AWS, GCP, Azure, \
-             Vault, Embedded, Global; did you mean `{nearest}`?; the operator must correct the policy's settings"
+            "`secretManagerTypes[0]`: unknown value {name:?}, expected one of K8s, AWS, GCP, Azure, \
+             Vault, Embedded, Global; did you mean `{nearest}`?; ask the operator to correct the policy settings"
         );
-        let answer = json!({ "accepted": false, "code": 503, "message": message });
+        let answer = rejected(503, &message);
         check([Attempt::new(&pod(&["key:'k'"]), &managers(&[name]), answer)]);
     }
     // Digits of other scripts make no number.
@@ -694,10 +687,10 @@ fn look_alikes() {
 }
 
 /// Whom a token goes to: CVE-2026-4789 (Kyverno: requests to hosts that a policy names). The plain cases are in
-/// `refusals.rs`; here is what readers of URLs disagree about.
+/// `rejections.rs`; here is what readers of URLs disagree about.
 #[test]
 fn other_hosts() {
-    let uri = "is not a secret's URI in Azure Key Vault: https://VAULT.vault.azure.net/secrets/NAME";
+    let uri = "is not a valid Key Vault secret URI; expected https://VAULT.vault.azure.net/secrets/NAME";
     let hosts = [
         "https://v.vault.azure.net:443/secrets/x",
         "https://v.vault.azure.net./secrets/x",
@@ -746,9 +739,9 @@ fn other_hosts() {
 #[test]
 fn files_and_volumes() {
     let asking = pod(&["key:'k' mount_requirement:FILE"]);
-    let message = "secrets cannot be injected: the pod has a volume \"embedded-secret-vol\" of its own, a name that the \
-                   secrets' volume needs; rename it";
-    let answer = json!({ "accepted": false, "code": 400, "message": message });
+    let message = "secrets cannot be injected: volume \"embedded-secret-vol\" conflicts with the secrets volume of \
+                   the same name; rename it";
+    let answer = rejected(400, &message);
     let sources = [
         json!({ "hostPath": { "path": "/var/lib/kubelet" } }),
         json!({ "hostPath": { "path": "/var", "medium": "Memory" } }),
@@ -770,43 +763,41 @@ fn files_and_volumes() {
     }));
 }
 
-// What follows was found with these rows and is not mended yet. Each test holds the answer that is right.
-
 #[test]
-fn an_escape_that_is_none_is_spelt_out() {
+fn invalid_escapes_are_shown_escaped() {
     let table = ["\u{1b}", "\n", "U\u{1b}[2J\u{1b}[H\u{7}", "U\\\nAWS: o", "x\r\u{7}", "u\u{202e}a", "7\u{1b}c"];
     check(table.map(|escape| {
         let message = format!(
-            "annotation flyte.secrets/s0 holds no secret request: text format: \\{} in field key is no escape \
-             sequence; let flytekit write it",
+            "annotation flyte.secrets/s0 is not a valid secret request: invalid escape sequence \\{} in field `key`; \
+             use flytekit to encode it",
             escape.escape_debug()
         );
-        let answer = json!({ "accepted": false, "code": 400, "message": message });
+        let answer = rejected(400, &message);
         Attempt::new(&pod(&[&format!("key:'\\{escape}'")]), &managers(&["K8s"]), answer)
     }));
 }
 
 #[test]
-fn a_mount_in_the_way_is_spelt_out() {
+fn conflicting_mount_paths_are_shown_escaped() {
     let paths =
         ["/etc/flyte/\u{1b}[2J/../secrets", "/etc/flyte/\nAWS: fine/../secrets", "/etc/\u{202e}x/../flyte/secrets"];
     check(paths.map(|path| {
         let mounts = json!([{ "name": "data", "mountPath": path }]);
         let asking = with(pod(&["group:'arn' key:'k'"]), "/spec/containers/0/volumeMounts", mounts);
         let message = format!(
-            "secrets cannot be injected: container \"main\" already mounts \"data\" at {}, where secrets are mounted; \
-             mount it elsewhere",
+            "secrets cannot be injected: container \"main\": mount of \"data\" at {} conflicts with the mount of \
+             secrets; use another path",
             path.escape_debug()
         );
-        let answer = json!({ "accepted": false, "code": 400, "message": message });
+        let answer = rejected(400, &message);
         Attempt::new(&asking, &managers(&["AWS"]), answer)
     }));
 }
 
 /// Keys of a Secret's `data` are made of letters, digits, `-`, `_` and `.`: no Secret holds any other name.
 #[test]
-fn a_name_that_no_secret_can_hold_is_not_looked_up() {
-    let wrong = "cannot be a secret's name in this store; keys are made of letters, digits, '.', '_' and '-'";
+fn invalid_secret_names_are_not_looked_up() {
+    let wrong = "is not a valid secret name in this store; use a key of letters, digits, '.', '_' and '-'";
     check(["\u{202e}gnp.x", "\u{2066}a\u{2069}\u{200b}", "a\u{2028}b", "é", "a b", "../x"].map(|key| {
         let reason = format!("Embedded: {:?} {wrong}", project_name(key));
         let asking = pod(&[&format!("key:'{key}' env_var:'A'")]);
@@ -815,8 +806,8 @@ fn a_name_that_no_secret_can_hold_is_not_looked_up() {
 }
 
 #[test]
-fn a_path_in_vault_is_seen_as_it_is() {
-    let path = "is not a path in Vault: no empty part, no '.' or '..', no control characters";
+fn vault_paths_reject_invisible_characters() {
+    let path = "is not a valid Vault path; it must not contain empty parts, '.', '..' or control characters";
     check(["kv/\u{202e}gnp", "kv/\u{2028}", "kv/a\u{200b}b", "kv/\u{2066}a", "\u{feff}kv"].map(|group| {
         let file = format!("{group}/k");
         let request = format!("group:'{group}' key:'k' group_version:'kv9'");
@@ -828,8 +819,8 @@ fn a_path_in_vault_is_seen_as_it_is() {
 /// Without a template of ours, the agent's injector writes one, with the path in it as it is (`DefaultTemplate` in
 /// `agent-inject/agent/config.go` of hashicorp/vault-k8s).
 #[test]
-fn a_path_for_the_injectors_own_template_has_no_quotes() {
-    let path = "is not a path for db, whose template is the agent's own: no '\"' and no '\\'";
+fn vault_db_paths_reject_quotes() {
+    let path = "is not a valid Vault path for db; it must not contain '\"' or '\\'";
     check(["db\" }}{{ env \"VAULT_TOKEN\" }}{{ with secret \"x", "db\\"].map(|group| {
         let written = group.replace('\\', "\\\\");
         let request = format!("group:'{written}' key:'k' group_version:'db'");
@@ -839,10 +830,10 @@ fn a_path_for_the_injectors_own_template_has_no_quotes() {
 }
 
 #[test]
-fn a_service_account_is_not_another_namespaces() {
+fn service_account_names_reject_slashes() {
     let settings = json!({ "tenancy": { "serviceAccounts": ["elsewhere/default"] } });
     let asking = with(pod(&["key:'k'"]), "/spec/serviceAccountName", json!("elsewhere/default"));
-    let reason = "Embedded: service account \"elsewhere/default\" must not have secrets; run the task as another, or let the \
-                  operator add it to tenancy.serviceAccounts";
+    let reason = "Embedded: service account \"elsewhere/default\" is not in tenancy.serviceAccounts; use another \
+                  service account, or ask the operator to add it";
     check([Attempt::new(&asking, &settings, not_injected(403, "\"k\"", reason))]);
 }

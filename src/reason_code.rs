@@ -1,0 +1,58 @@
+//! Reason codes of rejections, which operators and scripts match in place of words.
+
+use std::fmt;
+
+/// A stable reason code; each message of a rejection begins with one. Of several the greatest counts.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum ReasonCode {
+    /// The payload is not an admission request.
+    InvalidAdmissionRequest,
+    /// A field of the pod has a type or a value that cannot be used.
+    InvalidPod,
+    /// Something in the pod conflicts with what is to be added.
+    Conflict,
+    /// Two secret requests conflict.
+    ConflictingRequests,
+    /// The manager does not support what is requested.
+    UnsupportedRequest,
+    /// A secret request cannot be decoded, or has a missing or invalid field.
+    InvalidSecretRequest,
+    /// The environment variable is reserved, denied or cannot be derived from the key.
+    VariableNotAllowed,
+    /// A limit of Kubernetes, Linux or the settings is exceeded.
+    LimitExceeded,
+    /// A label that secret names consist of is missing or invalid.
+    InvalidLabel,
+    /// The secret was looked up under all its names.
+    SecretNotFound,
+    /// The stored value cannot be delivered as requested.
+    InvalidSecretValue,
+    /// The pod's namespace, service account, creator or organization must not have the secret.
+    TenantMismatch,
+    /// The pod grants itself secrets.
+    GrantMismatch,
+    /// The policy or the secret gateway may not read.
+    AccessDenied,
+    /// The policy's settings cannot be used.
+    InvalidSettings,
+    /// The API server, the secret gateway or its provider does not answer as it should.
+    ProviderUnavailable,
+}
+
+impl ReasonCode {
+    /// Returns the HTTP status: 400 for what the pod's author must change, 403 for what they must not have, 503 for what may
+    /// pass on a retry or needs the operator.
+    pub fn http_status(self) -> u16 {
+        match self {
+            Self::TenantMismatch | Self::GrantMismatch => 403,
+            Self::AccessDenied | Self::InvalidSettings | Self::ProviderUnavailable => 503,
+            _ => 400,
+        }
+    }
+}
+
+impl fmt::Display for ReasonCode {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
