@@ -3,6 +3,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use flyte_secrets_policy::names::{Scope, azure, flyte};
 use serde_json::{Value, json};
 
 use crate::helm::{documents, template_of, template_with};
@@ -101,6 +102,48 @@ fn rights_are_no_more_than_needed() {
     );
     assert_eq!(rights(&all, "policy"), ["get flyte/secrets", "get namespaces"]);
     assert_eq!(rights(&all, "gateway"), ["create subjectaccessreviews"]);
+}
+
+/// Names of other organizations are not served, however the store encodes them.
+#[test]
+#[ignore = "needs helm: make chart-test"]
+fn the_gateway_serves_the_organizations_of_tenancy() {
+    let providers = json!({
+        "aws": { "regions": ["eu-west-1"] }, "azure": { "vaults": ["a.vault.azure.net"] }, "gcp": { "projects": ["a"] },
+    });
+    let served = |more: Value| {
+        let mut values = json!({
+            "gateway": { "enabled": true, "config": { "providers": providers } },
+            "policy": { "settings": { "tenancy": { "organizations": ["acme", "b-0"] } } },
+        });
+        merge(&mut values, more);
+        let all = rendered(&values);
+        let config = named(&all, "ConfigMap", "secret-gateway")["data"]["config.yaml"].as_str().expect("a file");
+        serde_yaml::from_str::<Value>(config).expect("YAML")["prefixes"].clone()
+    };
+    let prefixes = served(json!({}));
+    let serves = |provider: &str, name: &str| {
+        let prefixes = prefixes[provider].as_array().expect("prefixes");
+        prefixes.iter().any(|prefix| name.starts_with(prefix.as_str().expect("a prefix")))
+    };
+    for (organization, expected) in
+        [("acme", true), ("b-0", true), ("acme2", false), ("b", false), ("b-", false), ("", false)]
+    {
+        for (domain, project) in [("", ""), ("d", ""), ("d", "p")] {
+            let scope = Scope { organization, domain, project };
+            for provider in ["aws", "gcp", "k8s"] {
+                for name in [flyte::encode(scope, "k"), flyte::encode_documented(scope, "k")] {
+                    assert_eq!(serves(provider, &name), expected, "{provider} {name}");
+                }
+            }
+            let name = azure::encode(scope, "k").expect("a name");
+            assert_eq!(serves("azure", &name), expected, "{name}");
+        }
+    }
+    // What is given stays, and without organizations the gateway has its own default.
+    let given = served(json!({ "gateway": { "config": { "prefixes": { "gcp": [] } } } }));
+    assert_eq!((&given["gcp"], &given["aws"]), (&json!([]), &prefixes["aws"]));
+    assert_eq!(served(json!({ "policy": { "settings": { "tenancy": { "organizations": null } } } })), Value::Null);
 }
 
 /// Returns how values are delivered under the settings of the policy.
