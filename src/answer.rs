@@ -44,7 +44,7 @@ impl Head {
     pub fn new(grant: &Grant, files: impl IntoIterator<Item = u64>, variables: impl IntoIterator<Item = u64>) -> Self {
         let entry = |(name, bytes)| Entry { name, bytes };
         Self {
-            files: grant.files.iter().cloned().zip(files).map(entry).collect(),
+            files: grant.files.iter().map(|granted| granted.key.clone()).zip(files).map(entry).collect(),
             variables: grant.named_variables().map(|(name, _)| name).zip(variables).map(entry).collect(),
         }
     }
@@ -52,7 +52,7 @@ impl Head {
     /// Whether these are the values of a grant, all of them and no others.
     pub fn answers(&self, grant: &Grant) -> bool {
         let names = |entries: &[Entry]| entries.iter().map(|entry| entry.name.clone()).collect::<Vec<_>>();
-        names(&self.files) == grant.files
+        names(&self.files).iter().eq(grant.files.iter().map(|granted| &granted.key))
             && names(&self.variables).into_iter().eq(grant.named_variables().map(|(name, _)| name))
     }
 

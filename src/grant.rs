@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! pull --gateway https://HOST:PORT --ca BASE64 --scope ORGANIZATION/DOMAIN/PROJECT --patience 2m [--refresh 5m]
-//!      [--file KEY]… [--env vN=KEY]…
+//!      [--file KEY [--group GROUP] [--version VERSION]]… [--env vN=KEY [--group GROUP] [--version VERSION]]…
 //! ```
 
 use std::time::Duration;
@@ -49,6 +49,38 @@ pub const TOKEN_FILE: &str = "token";
 /// The audience of the token by default.
 pub const AUDIENCE: &str = "secret-gateway.flyte.org";
 
+/// A secret that is granted, as it was requested.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Granted {
+    /// The secret's key or, with a group, a property of the group's secret.
+    pub key: String,
+    /// The key of the secret that has the property; empty for the whole secret.
+    pub group: String,
+    /// Its version; empty for the current one.
+    pub version: String,
+}
+
+impl Granted {
+    /// Returns the current version of a whole secret.
+    pub fn whole(key: &str) -> Self {
+        Self { key: key.to_owned(), ..Self::default() }
+    }
+
+    /// Returns the key under which the secret is looked up.
+    pub fn secret(&self) -> &str {
+        if self.group.is_empty() { &self.key } else { &self.group }
+    }
+
+    fn add_to(&self, args: &mut Vec<String>, option: &str, value: String) {
+        args.extend([option.to_owned(), value]);
+        for (option, value) in [(GROUP, &self.group), (VERSION, &self.version)] {
+            if !value.is_empty() {
+                args.extend([option.to_owned(), value.clone()]);
+            }
+        }
+    }
+}
+
 /// Everything that the init container is told.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Grant {
@@ -66,10 +98,10 @@ pub struct Grant {
     pub patience: Duration,
     /// How often files are pulled again, in whole seconds; `None` for an init container that ends.
     pub refresh: Option<Duration>,
-    /// Keys of secrets that become files; each is its file's name.
-    pub files: Vec<String>,
-    /// Keys of secrets that become variables; the env file has the n-th as `v<n>`.
-    pub variables: Vec<String>,
+    /// Secrets that become files; each key is its file's name.
+    pub files: Vec<Granted>,
+    /// Secrets that become variables; the env file has the n-th as `v<n>`.
+    pub variables: Vec<Granted>,
 }
 
 /// Why arguments are not a grant.
@@ -109,6 +141,8 @@ const PATIENCE: &str = "--patience";
 const REFRESH: &str = "--refresh";
 const FILE: &str = "--file";
 const ENV: &str = "--env";
+const GROUP: &str = "--group";
+const VERSION: &str = "--version";
 
 impl Grant {
     /// Returns the scope in which keys are looked up first.
@@ -117,24 +151,24 @@ impl Grant {
     }
 
     /// Grants a file, once.
-    pub fn grant_file(&mut self, key: &str) {
-        if !self.files.iter().any(|known| known == key) {
-            self.files.push(key.to_owned());
+    pub fn grant_file(&mut self, granted: Granted) {
+        if !self.files.contains(&granted) {
+            self.files.push(granted);
         }
     }
 
     /// Grants a variable, once, and returns its name in the env file.
-    pub fn grant_variable(&mut self, key: &str) -> String {
-        let known = self.variables.iter().position(|known| known == key);
+    pub fn grant_variable(&mut self, granted: Granted) -> String {
+        let known = self.variables.iter().position(|known| *known == granted);
         variable_name(known.unwrap_or_else(|| {
-            self.variables.push(key.to_owned());
+            self.variables.push(granted);
             self.variables.len() - 1
         }))
     }
 
     /// Returns the variables' names in the env file, each with its secret's key.
     pub fn named_variables(&self) -> impl Iterator<Item = (String, &str)> {
-        self.variables.iter().enumerate().map(|(number, key)| (variable_name(number), key.as_str()))
+        self.variables.iter().enumerate().map(|(number, granted)| (variable_name(number), granted.key.as_str()))
     }
 
     /// Returns the init container's arguments. [`Self::parse`] is the inverse.
@@ -149,11 +183,11 @@ impl Grant {
         if let Some(refresh) = self.refresh {
             option(REFRESH, format_duration(refresh));
         }
-        for key in &self.files {
-            option(FILE, key.clone());
+        for granted in &self.files {
+            granted.add_to(&mut args, FILE, granted.key.clone());
         }
-        for (name, key) in self.named_variables() {
-            option(ENV, [&name, "=", key].concat());
+        for ((name, key), granted) in self.named_variables().zip(&self.variables) {
+            granted.add_to(&mut args, ENV, [&name, "=", key].concat());
         }
         args
     }
@@ -169,8 +203,9 @@ impl Grant {
         }
         let (mut gateway, mut ca, mut scope, mut patience, mut refresh) = (None, None, None, None, None);
         let (mut files, mut variables) = (Vec::new(), Vec::new());
+        let mut is_file = true;
         while let Some(name) = args.next() {
-            let name = [GATEWAY, CA, SCOPE, PATIENCE, REFRESH, FILE, ENV]
+            let name = [GATEWAY, CA, SCOPE, PATIENCE, REFRESH, FILE, ENV, GROUP, VERSION]
                 .into_iter()
                 .find(|known| *known == name)
                 .ok_or_else(|| Error::Option(cut(name).to_owned()))?;
@@ -181,15 +216,32 @@ impl Grant {
                 SCOPE => once(&mut scope, name, value.scope()?)?,
                 PATIENCE => once(&mut patience, name, value.duration()?)?,
                 REFRESH => once(&mut refresh, name, value.duration()?)?,
-                FILE => files.push(value.file()?),
-                _ => variables.push(value.variable(variables.len())?),
+                FILE | ENV => {
+                    is_file = name == FILE;
+                    let key = if is_file { value.file()? } else { value.variable(variables.len())? };
+                    let granted = Granted { key, ..Granted::default() };
+                    if is_file { &mut files } else { &mut variables }.push(granted);
+                }
+                _ => {
+                    let last = if is_file { files.last_mut() } else { variables.last_mut() };
+                    let granted: &mut Granted = last.ok_or(Error::Missing(FILE))?;
+                    let part = if name == GROUP { &mut granted.group } else { &mut granted.version };
+                    if !part.is_empty() {
+                        return Err(Error::Repeated(name));
+                    }
+                    *part = value.key()?;
+                }
             }
         }
-        for (option, keys) in [(FILE, &files), (ENV, &variables)] {
-            let mut sorted: Vec<_> = keys.iter().collect();
-            sorted.sort_unstable();
-            sorted.dedup();
-            if sorted.len() != keys.len() {
+        // A key makes one file, whichever secret it is of.
+        let file_names = files.iter().map(|granted| granted.key.clone()).collect();
+        // No part has a line feed.
+        let parts = |granted: &Granted| [&*granted.key, &granted.group, &granted.version].join("\n");
+        for (option, mut keys) in [(FILE, file_names), (ENV, variables.iter().map(parts).collect::<Vec<_>>())] {
+            let count = keys.len();
+            keys.sort_unstable();
+            keys.dedup();
+            if keys.len() != count {
                 return Err(Error::Repeated(option));
             }
         }
@@ -257,6 +309,13 @@ impl Value<'_> {
         match is_file_name(self.text) {
             true => Ok(self.text.to_owned()),
             false => Err(self.expected("a file name")),
+        }
+    }
+
+    fn key(self) -> Result<String, Error> {
+        match is_key(self.text) {
+            true => Ok(self.text.to_owned()),
+            false => Err(self.expected("a secret's key or version")),
         }
     }
 
@@ -347,12 +406,20 @@ mod tests {
             files: Vec::new(),
             variables: Vec::new(),
         };
+        let whole = Granted::whole;
+        let property = Granted { group: "rds".to_owned(), version: "AWSPREVIOUS".to_owned(), ..whole("password") };
         for _ in 0..2 {
-            grant.grant_file("tls.crt");
-            assert_eq!(grant.grant_variable("db-password"), "v0");
-            assert_eq!(grant.grant_variable("a=b"), "v1");
+            grant.grant_file(whole("tls.crt"));
+            grant.grant_file(Granted { version: "3".to_owned(), ..whole("ca.crt") });
+            assert_eq!(grant.grant_variable(whole("password")), "v0");
+            assert_eq!(grant.grant_variable(whole("a=b")), "v1");
+            assert_eq!(grant.grant_variable(property.clone()), "v2");
         }
-        let more = ["--file", "tls.crt", "--env", "v0=db-password", "--env", "v1=a=b"];
+        let more = [
+            &["--file", "tls.crt", "--file", "ca.crt", "--version", "3", "--env", "v0=password", "--env", "v1=a=b"][..],
+            &["--env", "v2=password", "--group", "rds", "--version", "AWSPREVIOUS"],
+        ]
+        .concat();
         assert_eq!(grant.to_args(), [&START[..], &more].concat());
         grant.refresh = Some(Duration::from_secs(90));
         assert_eq!(grant.to_args(), [&START[..], &["--refresh", "90s"], &more].concat());
@@ -363,11 +430,18 @@ mod tests {
         let value = |option, value: &str, expected| Error::Value { option, value: value.to_owned(), expected };
         let numbers = "v0=KEY, v1=KEY and so on, in this order";
         let (scope, duration) = ("ORGANIZATION/DOMAIN/PROJECT", "a positive number and s, m or h");
-        let table: [(&[&str], Error); 14] = [
+        let part = "a secret's key or version";
+        let table: [(&[&str], Error); 20] = [
             (&["--file", "../x"], value(FILE, "../x", "a file name")),
             (&["--file", ".."], value(FILE, "..", "a file name")),
             (&["--file", "a", "--file", "a"], Error::Repeated(FILE)),
             (&["--env", "v0=a", "--env", "v1=a"], Error::Repeated(ENV)),
+            (&["--file", "a", "--group", "g", "--file", "a"], Error::Repeated(FILE)),
+            (&["--env", "v0=a", "--group", "g", "--env", "v1=a", "--group", "g"], Error::Repeated(ENV)),
+            (&["--env", "v0=a", "--group", "g", "--group", "g"], Error::Repeated(GROUP)),
+            (&["--group", "g"], Error::Missing(FILE)),
+            (&["--file", "a", "--group", ""], value(GROUP, "", part)),
+            (&["--file", "a", "--version", "$(A)"], value(VERSION, "$(A)", part)),
             (&["--env", "v1=a"], value(ENV, "v1=a", numbers)),
             (&["--env", "v0="], value(ENV, "v0=", numbers)),
             (&["--env", "v0=a\n"], value(ENV, "v0=a\n", numbers)),

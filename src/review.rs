@@ -72,7 +72,7 @@ pub fn read(payload: &[u8]) -> Result<Option<Review<'_>>, Malformed> {
     let text = str::from_utf8(payload).map_err(Malformed::utf8)?;
     let Payload { request, settings } = match serde_json::from_str::<Payload<Pod>>(text) {
         Ok(payload) => payload,
-        Err(_) if is_something_else(payload) => return Ok(None),
+        Err(_) if is_something_else(text) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
     let is_creation = request.creates_pod();
@@ -81,7 +81,7 @@ pub fn read(payload: &[u8]) -> Result<Option<Review<'_>>, Malformed> {
         pod,
         namespace: request.namespace.unwrap_or_default(),
         creator: request.user_info.and_then(|user| user.username).unwrap_or_default(),
-        string_bytes: if payload.len() > OBJECT_LIMIT { object(payload).as_ref().map_or(0, string_bytes) } else { 0 },
+        string_bytes: if payload.len() > OBJECT_LIMIT { object(text).as_ref().map_or(0, string_bytes) } else { 0 },
         settings: settings.map_or("null", RawValue::get),
     }))
 }
@@ -105,12 +105,12 @@ fn may_hold_secrets(payload: &[u8]) -> bool {
 }
 
 /// Whether the object is none that this policy looks at; then it may have any fields.
-fn is_something_else(payload: &[u8]) -> bool {
-    serde_json::from_slice::<Payload<IgnoredAny>>(payload).is_ok_and(|payload| !payload.request.creates_pod())
+fn is_something_else(payload: &str) -> bool {
+    serde_json::from_str::<Payload<IgnoredAny>>(payload).is_ok_and(|payload| !payload.request.creates_pod())
 }
 
-fn object(payload: &[u8]) -> Option<Value> {
-    serde_json::from_slice::<Payload<Value>>(payload).ok()?.request.object
+fn object(payload: &str) -> Option<Value> {
+    serde_json::from_str::<Payload<Value>>(payload).ok()?.request.object
 }
 
 /// How long the strings in a value are together, names of members left out.

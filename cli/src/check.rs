@@ -1,18 +1,18 @@
-//! `check`: what is wrong in Flyte's `webhook` section, shown in its file.
+//! `check`: reports errors in Flyte's `webhook` section, with their place in the file.
 
-use flyte_secrets_explain::check::{self, Checked, Settings};
+use flyte_secrets_explain::check::{self, CheckedSettings, Settings};
 use flyte_secrets_explain::flyte::{self, Configuration};
 use serde_json::Value;
 
 use crate::files;
 use crate::output::{self, Answer, Format};
 
-/// Check Flyte's webhook section: alone, in a whole configuration, in a ConfigMap or in a policy
+/// Check Flyte's webhook section: alone, or in a configuration, ConfigMap or policy
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// A file, or - for standard input
+    /// File to check, or - for standard input
     file: String,
-    /// How the answer is written
+    /// Output format
     #[arg(short, long, value_enum, default_value = "text")]
     output: Format,
     #[command(flatten)]
@@ -22,7 +22,7 @@ pub struct Arguments {
 /// Which Flyte a configuration is for.
 #[derive(clap::Args)]
 pub struct Flyte {
-    /// The version of Flyte that reads the configuration [default: recognized by its other sections]
+    /// Flyte version of the configuration [default: detected from its other sections]
     #[arg(long, value_enum, value_name = "VERSION")]
     flyte_version: Option<Version>,
 }
@@ -44,7 +44,7 @@ impl Flyte {
     }
 }
 
-/// Why there is nothing to check.
+/// An error that prevents the check.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
@@ -59,7 +59,7 @@ pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
     match arguments.output {
         Format::Json => output::json(&checked),
         Format::Text => {
-            let Checked { valid, sections, configurations, findings, .. } = &checked;
+            let CheckedSettings { valid, sections, configurations, findings, .. } = &checked;
             for line in configurations.iter().flat_map(Configuration::summary) {
                 output::print(&(line + "\n"));
             }

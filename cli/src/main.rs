@@ -1,7 +1,6 @@
-//! `flyte-secrets`: what the policy would do, said without a cluster.
+//! `flyte-secrets`: the policy's answers on the command line, without a cluster.
 //!
-//! Holds the tree of commands and nothing else. Each command has a file of its own, which reads arguments and shows answers; the
-//! answers are those of `explain`.
+//! Declares the commands. Each has a module that reads its arguments and prints its answer, which `explain` computes.
 
 mod check;
 mod files;
@@ -21,11 +20,11 @@ use output::Answer;
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  yes: the name exists, the pod is accepted, the settings are valid
-  1  no: the pod is rejected, the input has errors
-  2  the question could not be answered: invalid usage, a file that cannot be read";
+  0  success: the name exists, the pod is accepted, the settings are valid
+  1  failure: the pod is rejected, the input has errors
+  2  error: invalid usage, or a file that cannot be read";
 
-/// Names, requests, previews and settings of Flyte's secrets, without a cluster
+/// Look up secret names, decode secret requests, preview pods and check settings, without a cluster
 #[derive(Parser)]
 #[command(name = "flyte-secrets", version, after_help = EXIT_CODES, propagate_version = true)]
 struct Arguments {
@@ -67,7 +66,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// As a plugin, kubectl calls this program by another name.
+/// Returns the command line, named as kubectl calls it when it runs as a plugin.
 fn command() -> clap::Command {
     let called = std::env::args_os().next();
     let plugin =

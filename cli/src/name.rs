@@ -1,13 +1,13 @@
-//! `name`: under which names a secret is stored, and how to store it there; and back from a name.
+//! `name`: the names of a secret in a store, the commands that store it, and a decoder for names.
 
 use clap::{Subcommand, ValueEnum};
-use flyte_secrets_explain::names::{self, Named, Read};
+use flyte_secrets_explain::names::{self, DecodedName, StoredName};
 use flyte_secrets_policy::names::NameScheme;
 use flyte_secrets_policy::settings::Provider;
 
 use crate::output::{self, Answer, Format};
 
-/// Show the names of a secret in each scope, in the order in which they are tried
+/// Show the names of a secret in each scope, in lookup order
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Arguments {
@@ -15,42 +15,42 @@ pub struct Arguments {
     command: Option<Command>,
     #[command(flatten)]
     query: Option<Query>,
-    /// How the answer is written
+    /// Output format
     #[arg(short, long, value_enum, default_value = "text", global = true)]
     output: Format,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Show what a name is made of
+    /// Decode the name of a secret
     Decode {
-        /// A name in any store, or an object of the secret gateway
+        /// Name in any store, or of an object of the secret gateway
         name: String,
     },
 }
 
 #[derive(clap::Args)]
 struct Query {
-    /// The organization, as in the pod's label
+    /// Organization, as in the pod's label
     #[arg(long, value_name = "NAME")]
     org: String,
-    /// The domain [default: none, for secrets of the organization]
+    /// Domain; omit it for secrets of the organization
     #[arg(long, value_name = "NAME")]
     domain: Option<String>,
-    /// The project [default: none, for secrets of domain and organization]
+    /// Project; omit it for secrets of the domain and the organization
     #[arg(long, value_name = "NAME", requires = "domain")]
     project: Option<String>,
-    /// The secret's key
+    /// Key of the secret
     #[arg(long)]
     key: String,
-    /// The store
+    /// Store that holds the secret
     #[arg(long = "for", value_enum, value_name = "STORE", default_value = "k8s")]
     store: StoreKind,
-    /// Which names of the broader scopes, in this order [default: canonical, documented]
+    /// Name schemes of the broader scopes, in lookup order [default: canonical, documented]
     #[arg(long, value_enum)]
     scheme: Vec<Scheme>,
-    /// Print the line that stores the secret, with the value from standard input: for each scope, under its first name; for
-    /// Kubernetes and the organization flyte with the labels by which `flyte get secret` finds it
+    /// Print a command for each scope that stores the secret from standard input, under its first name. For Kubernetes and the
+    /// organization flyte, it sets the labels that `flyte get secret` requires
     #[arg(long)]
     command: bool,
     /// Region of AWS, project of GCP, name of the Key Vault, or namespace of Kubernetes [default: flyte]
@@ -79,9 +79,9 @@ impl From<StoreKind> for Provider {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 enum Scheme {
-    /// As Flyte's webhook looks them up
+    /// As looked up by Flyte's webhook
     Canonical,
-    /// As Flyte's page on AWS documents them
+    /// As documented in Flyte's AWS guide
     Documented,
 }
 
@@ -94,10 +94,10 @@ impl From<Scheme> for NameScheme {
     }
 }
 
-/// Why there are no names.
+/// An error of a lookup or of its arguments.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("the command for Azure needs the vault; name it with --place")]
+    #[error("missing vault for the Azure command; set --place")]
     NoVault,
     #[error(transparent)]
     Names(#[from] names::Error),
@@ -132,14 +132,14 @@ fn show(query: &Query, format: Format) -> Result<Answer, Error> {
     } else {
         found.iter_mut().for_each(|named| named.command = None);
     }
-    let text = |Named { name, error, .. }: &Named| match (name, error) {
+    let text = |StoredName { name, error, .. }: &StoredName| match (name, error) {
         (Some(name), _) => name.clone(),
         (None, error) => format!("none: {}", error.as_deref().unwrap_or_default()),
     };
     match format {
         Format::Json => output::json(&found),
         Format::Text if query.command => {
-            for Named { scope, error, command, .. } in &found {
+            for StoredName { scope, error, command, .. } in &found {
                 match error {
                     None => output::print(&format!("# {scope}\n{}\n", command.as_deref().unwrap_or_default())),
                     Some(error) => output::print(&format!("# {scope}: {error}\n")),
@@ -170,8 +170,8 @@ fn show(query: &Query, format: Format) -> Result<Answer, Error> {
 fn decode(name: &str, format: Format) -> Answer {
     match (names::decode(name), format) {
         (Ok(read), Format::Json) => output::json(&read),
-        (Ok(Read { scheme, scope, organization, domain, project, key }), Format::Text) => {
-            let fields = [("scheme", scheme), ("scope", &scope), ("organization", &organization)];
+        (Ok(DecodedName { scheme, scope, organization, domain, project, key }), Format::Text) => {
+            let fields = [("scheme", scheme.name()), ("scope", &scope), ("organization", &organization)];
             let more = [("domain", &*domain), ("project", &project), ("key", &key)];
             for (field, value) in fields.into_iter().chain(more).filter(|(_, value)| !value.is_empty()) {
                 output::print(&format!("{field:<14}{value}\n"));

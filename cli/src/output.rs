@@ -1,6 +1,6 @@
-//! What people and programs see: text, JSON, YAML, differences, and places in files.
+//! Output of all commands: text, JSON, YAML, diffs, and excerpts of files.
 //!
-//! Knows no command. Standard output holds the answer, standard error what is said beside it.
+//! Answers go to standard output; notes, warnings and errors to standard error.
 
 use std::io::{ErrorKind, Write};
 use std::ops::Range;
@@ -14,7 +14,7 @@ use flyte_secrets_explain::yaml::Place;
 use serde::Serialize;
 use similar::TextDiff;
 
-/// What a command has to say on the whole.
+/// Whether a command succeeded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Answer {
     /// Nothing is wrong.
@@ -33,17 +33,16 @@ impl Answer {
     }
 }
 
-/// How an answer is written.
+/// Output format.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum Format {
-    /// For people
+    /// Human-readable text
     Text,
-    /// For programs
+    /// JSON
     Json,
 }
 
-/// Writes text for people to standard output. Where no colours are wanted, the stream drops them, and with them every
-/// control character: not for data.
+/// Writes human-readable text to standard output. Without colours, the stream drops all control characters: not for data.
 pub fn print(text: &str) {
     write(anstream::stdout(), text);
 }
@@ -53,7 +52,7 @@ pub fn data(text: &str) {
     write(std::io::stdout(), text);
 }
 
-/// Whoever has stopped reading wants no more; what cannot be written is no answer.
+/// Exits if nothing can be written; quietly if the reader has closed the pipe.
 fn write(mut stream: impl Write, text: &str) {
     if let Err(error) = stream.write_all(text.as_bytes()) {
         if error.kind() != ErrorKind::BrokenPipe {

@@ -5,7 +5,7 @@
 use flyte_secrets_explain::check::Settings;
 use flyte_secrets_explain::flyte::Version;
 use flyte_secrets_explain::yaml;
-use flyte_secrets_policy::settings::{self, Delivery, EmbeddedSecretManager, ManagerType, Provider};
+use flyte_secrets_policy::settings::{self, Delivery, LookupMode, ManagerType, Provider};
 use serde_json::{Value, json};
 
 use crate::check::{self, Flyte};
@@ -29,7 +29,8 @@ pub struct Arguments {
     config_map: Option<String>,
     #[command(flatten)]
     flyte: Flyte,
-    /// A namespace of tasks, where images are pulled with secrets; several times
+    /// Namespace of tasks, where the policy reads Secrets for imagePullSecrets and k8sSecretManager.verify; repeatable
+    /// [default: the namespace template, if it is one namespace]
     #[arg(long, value_name = "NAMESPACE")]
     task_namespace: Vec<String>,
     /// The policy server
@@ -67,15 +68,38 @@ pub enum Error {
     Settings(#[from] check::Error),
     #[error("invalid settings: {0}; see --namespace-template")]
     Invalid(#[from] settings::Error),
-    #[error(
-        "imagePullSecrets.enabled needs the right to read Secrets where tasks run; name these namespaces with \
-         --task-namespace"
-    )]
-    NoTaskNamespace,
+    #[error("{0} requires permission to read Secrets in the namespaces of tasks; set --task-namespace")]
+    NoTaskNamespace(&'static str),
 }
 
 const NAME: &str = "flyte-secrets-policy";
+const TASK_SECRETS: &str = "flyte-secrets-policy-task-secrets";
 const GATEWAY: &str = "secret-gateway.flyte.org";
+
+/// The gateway's kind for values of a provider.
+fn gateway_kind(provider: Provider) -> Option<&'static str> {
+    match provider {
+        Provider::Aws => Some("AWSSecret"),
+        Provider::Gcp => Some("GCPSecret"),
+        Provider::Azure => Some("AzureSecret"),
+        Provider::K8s => None,
+    }
+}
+
+/// Selects pods with the label, and those with a token for the gateway, as the chart does: labels can be added after
+/// admission.
+fn expression(audience: &str) -> String {
+    [
+        "(has(object.metadata.labels) && \"inject-flyte-secrets\" in object.metadata.labels",
+        "&& object.metadata.labels[\"inject-flyte-secrets\"] == \"true\")",
+        "|| (has(object.spec.volumes) && object.spec.volumes.exists(volume, has(volume.projected)",
+        "&& has(volume.projected.sources) && volume.projected.sources != null",
+        "&& volume.projected.sources.exists(source, has(source.serviceAccountToken)",
+        "&& has(source.serviceAccountToken.audience)",
+        &format!("&& source.serviceAccountToken.audience == {})))", json!(audience)),
+    ]
+    .join(" ")
+}
 
 pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
     let Settings { settings, configuration } =
@@ -94,12 +118,9 @@ pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
     configuration.warnings.iter().for_each(|warning| output::warning(&warning.message));
     let (parsed, warnings) = settings::validate(section.to_string().as_bytes())?;
     warnings.iter().for_each(|warning| output::warning(warning));
-    let config = Some(&parsed.embedded_secret_manager_config)
-        .filter(|_| parsed.managers().any(|manager| manager == ManagerType::Embedded));
-    let reads = match config {
-        Some(config) => Reads::of(config, &arguments.task_namespace)?,
-        None => Reads::default(),
-    };
+    let template = section.pointer("/tenancy/namespaceTemplate").and_then(Value::as_str);
+    let bound = template.filter(|template| !template.contains("{{"));
+    let reads = Reads::of(&parsed, &arguments.task_namespace, bound)?;
     let documents = match arguments.values {
         true => vec![values(arguments, configuration.flyte, &section)],
         false => reads.manifests(arguments, &section),
@@ -112,18 +133,13 @@ pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
         Shape::Json if arguments.values => documents.iter().for_each(output::json),
         Shape::Json => output::json(&json!({ "apiVersion": "v1", "kind": "List", "items": documents })),
     }
-    if let (Some(kind), false) = (reads.kind, arguments.values) {
-        output::note(&format!("{kind} is served by the secret gateway; the chart installs it: see --values"));
-    }
-    let embedded = parsed.managers().any(|manager| manager == ManagerType::Embedded);
-    if embedded && parsed.embedded_secret_manager_config.delivery == Delivery::Pull {
-        output::warning("the rights that delivery Pull needs are not printed");
-    }
-    if parsed.k8s_secret_manager.verify {
-        output::warning(
-            "the rights that k8sSecretManager.verify needs are not printed; grant get on Secrets in the namespaces of tasks, and \
-             Secrets in contextAwareResources",
-        );
+    if !arguments.values {
+        let gateway = "the secret gateway; to install it, use the chart with --values";
+        match reads.kind {
+            _ if reads.audience.is_some() => output::note(&format!("pods pull secrets from {gateway}")),
+            Some(kind) => output::note(&format!("{kind} is served by {gateway}")),
+            None => {}
+        }
     }
     let (since, writer) = match configuration.flyte {
         Some(Version::One) => ("Flyte 1.16.8", "propeller"),
@@ -138,32 +154,63 @@ pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
     Ok(Answer::Yes)
 }
 
-/// What the policy reads of the cluster.
+/// What the policy reads of the cluster, as the chart's facts have it.
 #[derive(Default)]
-struct Reads<'a> {
-    /// The namespace of the Secrets with values.
-    namespace: Option<&'a str>,
+struct Reads {
+    /// The namespace of Secrets with values, or with their twins that pull images.
+    secrets: Option<String>,
+    /// The namespace of the store, which is asked for when a secret is missing.
+    store: Option<String>,
     /// The gateway's kind.
     kind: Option<&'static str>,
-    /// Namespaces with Secrets to pull images with.
-    tasks: &'a [String],
+    /// Whether the gateway is asked for lookups.
+    lookups: bool,
+    /// Whether Secrets of the manager K8s are looked for.
+    verify: bool,
+    /// Namespaces of tasks in which Secrets are read.
+    tasks: Vec<String>,
+    /// The audience of the tokens with which pods pull.
+    audience: Option<String>,
 }
 
-impl<'a> Reads<'a> {
-    fn of(config: &'a EmbeddedSecretManager, tasks: &'a [String]) -> Result<Self, Error> {
-        let pulls = config.image_pull_secrets.enabled;
-        if pulls && tasks.is_empty() {
-            return Err(Error::NoTaskNamespace);
+impl Reads {
+    fn of(settings: &settings::Settings, tasks: &[String], bound: Option<&str>) -> Result<Self, Error> {
+        let has = |manager| settings.managers().any(|it| it == manager);
+        let mut reads = Self::default();
+        let mut why = None;
+        if has(ManagerType::K8s) && settings.k8s_secret_manager.verify {
+            reads.verify = true;
+            why = Some("k8sSecretManager.verify");
         }
-        let kind = match config.provider()? {
-            Provider::Aws => Some("AWSSecret"),
-            Provider::Gcp => Some("GCPSecret"),
-            Provider::Azure => Some("AzureSecret"),
-            Provider::K8s => None,
-        };
-        // The twins of image pull secrets are looked for in the store's namespace too.
-        let namespace = (kind.is_none() || pulls).then_some(config.k8s_config.namespace.as_str());
-        Ok(Self { namespace, kind, tasks: if pulls { tasks } else { &[] } })
+        if has(ManagerType::Embedded) {
+            let config = &settings.embedded_secret_manager_config;
+            let provider = config.provider()?;
+            let namespace = || Some(config.k8s_config.namespace.clone());
+            if config.delivery == Delivery::Pull {
+                reads.lookups = config.lookup != LookupMode::Off;
+                reads.audience = Some(config.pull.clone().unwrap_or_default().audience);
+            } else if provider == Provider::K8s {
+                reads.secrets = namespace();
+                reads.store = namespace();
+            } else {
+                reads.lookups = true;
+                reads.kind = gateway_kind(provider);
+            }
+            if config.image_pull_secrets.enabled {
+                // The twins of image pull secrets are looked for in the store's namespace too.
+                reads.secrets = namespace();
+                why = Some("imagePullSecrets.enabled");
+            }
+        }
+        if let Some(why) = why {
+            reads.tasks = match tasks {
+                [] => vec![bound.ok_or(Error::NoTaskNamespace(why))?.to_owned()],
+                tasks => tasks.to_vec(),
+            };
+            reads.tasks.sort_unstable();
+            reads.tasks.dedup();
+        }
+        Ok(reads)
     }
 
     fn manifests(&self, arguments: &Arguments, settings: &Value) -> Vec<Value> {
@@ -173,37 +220,51 @@ impl<'a> Reads<'a> {
             let version = "rbac.authorization.k8s.io/v1";
             json!({ "apiVersion": version, "kind": kind, "metadata": metadata })
         };
-        let role = |kind: &str, metadata: Value, group: &str, resource: &str| {
-            let rule = json!({ "apiGroups": [group], "resources": [resource], "verbs": ["get"] });
-            with(rbac(kind, metadata), [("rules", json!([rule]))])
+        let role = |kind: &str, metadata: Value, rule: Value| {
+            with(rbac(kind, metadata), [("rules", json!([with(rule, [("verbs", json!(["get"]))])]))])
         };
-        let binding = |kind: &str, metadata: Value, role: &str| {
-            let role = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": role, "name": NAME });
+        let binding = |kind: &str, metadata: Value, role: &str, name: &str| {
+            let role = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": role, "name": name });
             with(rbac(kind, metadata), [("roleRef", role), ("subjects", subjects.clone())])
         };
+        let secrets = || json!({ "apiGroups": [""], "resources": ["secrets"] });
         let mut manifests = Vec::new();
-        let mut resources = Vec::new();
-        let mut namespaces: Vec<&str> = self.namespace.into_iter().collect();
-        for namespace in self.tasks {
-            if !namespaces.contains(&namespace.as_str()) {
-                namespaces.push(namespace);
-            }
-        }
-        for namespace in &namespaces {
+        if let Some(namespace) = &self.secrets {
             let metadata = json!({ "name": NAME, "namespace": namespace });
-            manifests.push(role("Role", metadata.clone(), "", "secrets"));
-            manifests.push(binding("RoleBinding", metadata, "Role"));
+            manifests.push(role("Role", metadata.clone(), secrets()));
+            manifests.push(binding("RoleBinding", metadata, "Role", NAME));
         }
-        if !namespaces.is_empty() {
-            resources.push(json!({ "apiVersion": "v1", "kind": "Secret" }));
-        }
-        if let Some(kind) = self.kind {
+        let served: Vec<&str> = self.kind.into_iter().chain(self.lookups.then_some("SecretLookup")).collect();
+        let cluster = match &self.store {
+            Some(store) => Some(json!({ "apiGroups": [""], "resources": ["namespaces"], "resourceNames": [store] })),
+            None if served.is_empty() => None,
+            None => {
+                let plurals: Vec<String> =
+                    served.iter().map(|kind| format!("{}s", kind.to_ascii_lowercase())).collect();
+                Some(json!({ "apiGroups": [GATEWAY], "resources": plurals }))
+            }
+        };
+        if let Some(rule) = cluster {
             let metadata = json!({ "name": NAME });
-            let resource = format!("{}s", kind.to_ascii_lowercase());
-            manifests.push(role("ClusterRole", metadata.clone(), GATEWAY, &resource));
-            manifests.push(binding("ClusterRoleBinding", metadata, "ClusterRole"));
-            resources.push(json!({ "apiVersion": format!("{GATEWAY}/v1alpha1"), "kind": kind }));
+            manifests.push(role("ClusterRole", metadata.clone(), rule));
+            manifests.push(binding("ClusterRoleBinding", metadata, "ClusterRole", NAME));
         }
+        if !self.tasks.is_empty() {
+            manifests.push(role("ClusterRole", json!({ "name": TASK_SECRETS }), secrets()));
+        }
+        for namespace in &self.tasks {
+            let metadata = json!({ "name": TASK_SECRETS, "namespace": namespace });
+            manifests.push(binding("RoleBinding", metadata, "ClusterRole", TASK_SECRETS));
+        }
+        let mut resources = Vec::new();
+        let mut resource = |version: &str, kind: &str| resources.push(json!({ "apiVersion": version, "kind": kind }));
+        if self.secrets.is_some() || self.verify {
+            resource("v1", "Secret");
+        }
+        if self.store.is_some() {
+            resource("v1", "Namespace");
+        }
+        served.iter().for_each(|kind| resource(&format!("{GATEWAY}/v1alpha1"), kind));
         let module = concat!(
             "registry://ghcr.io/flyte-secrets-policy/policies/flyte-secrets-policy:v",
             env!("CARGO_PKG_VERSION")
@@ -217,8 +278,15 @@ impl<'a> Reads<'a> {
             "failurePolicy": "Fail",
             "timeoutSeconds": 10,
             "rules": [{ "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"] }],
-            "objectSelector": { "matchLabels": { "inject-flyte-secrets": "true" } },
         });
+        let selection = match &self.audience {
+            None => ("objectSelector", json!({ "matchLabels": { "inject-flyte-secrets": "true" } })),
+            Some(audience) => {
+                let condition = json!({ "name": "pods-with-secrets", "expression": expression(audience) });
+                ("matchConditions", json!([condition]))
+            }
+        };
+        spec = with(spec, [selection]);
         if !resources.is_empty() {
             spec = with(spec, [("contextAwareResources", Value::Array(resources))]);
         }
@@ -243,7 +311,10 @@ fn with<const N: usize>(mut object: Value, members: [(&str, Value); N]) -> Value
 fn values(arguments: &Arguments, version: Option<Version>, settings: &Value) -> Value {
     let Account { namespace, name } = &arguments.service_account;
     // The settings are complete: what the chart adds for a version that is not known would be a guess.
-    let flyte = version.map_or(json!({ "tenancy": false }), |version| json!({ "version": version }));
+    let mut flyte = version.map_or(json!({ "tenancy": false }), |version| json!({ "version": version }));
+    if !arguments.task_namespace.is_empty() {
+        flyte = with(flyte, [("taskNamespaces", json!(arguments.task_namespace))]);
+    }
     json!({
         "flyte": flyte,
         "policy": { "settings": settings, "imagePullSecretNamespaces": arguments.task_namespace },

@@ -1,7 +1,9 @@
-//! `preview`: the pod as it will be, or why it is rejected.
+//! `preview`: the patched pod, or the reason for its rejection.
 
 use clap::ValueEnum;
-use flyte_secrets_explain::preview::{Admission, AskedManager, Explained, NoRoom, Outcome, Preview, Read, Refused};
+use flyte_secrets_explain::preview::{
+    Admission, AskedManager, ExplainedRequest, LookedUp, NoRoom, Outcome, Preview, Refused,
+};
 use flyte_secrets_explain::source;
 use flyte_secrets_explain::store::{self, Store};
 use flyte_secrets_explain::yaml;
@@ -12,28 +14,28 @@ use crate::check;
 use crate::files;
 use crate::output::{self, Answer};
 
-/// Show the pod as the policy will make it, or why it is rejected
+/// Preview the patched pod, or the reason for its rejection
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Pods, or workloads with a pod's template; - for standard input
+    /// File with pods or workloads, or - for standard input
     #[arg(short, long)]
     file: String,
-    /// Flyte's webhook section, as `check` finds it [default: Flyte's defaults]
+    /// File with Flyte's webhook section, as for `check` [default: Flyte's defaults]
     #[arg(long, value_name = "FILE")]
     settings: Option<String>,
-    /// What the stores hold [default: each requested secret, in its project's scope]
+    /// File with the contents of the stores [default: each requested secret exists in its project's scope]
     #[arg(long, value_name = "FILE")]
     secrets: Option<String>,
-    /// How Embedded delivers secrets: Auto, Value, Reference or Pull [default: as in the settings]
+    /// How Embedded delivers secrets: Auto, Value, Reference or Pull [default: from the settings]
     #[arg(long, value_name = "DELIVERY")]
     delivery: Option<String>,
-    /// The namespace that the pod is created in [default: the pod's own]
+    /// Namespace that the pod is created in [default: the pod's own, or default]
     #[arg(short, long)]
     namespace: Option<String>,
-    /// What is printed of the pod
+    /// Output format
     #[arg(short, long, value_enum, default_value = "diff")]
     output: Shape,
-    /// Show for each secret request which managers are asked, which names are looked up, and why
+    /// Explain each secret request: managers asked, names looked up, reasons for declining
     #[arg(long)]
     explain: bool,
     /// Print secret values instead of placeholders
@@ -43,15 +45,15 @@ pub struct Arguments {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 enum Shape {
-    /// What changes; with --explain, text
+    /// Diff of the pod; with --explain, text
     Diff,
     Yaml,
     Json,
-    /// The JSON patch that the API server gets
+    /// JSON patch, as sent to the API server
     Patch,
 }
 
-/// Why there is no preview.
+/// An error that prevents the preview.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
@@ -132,22 +134,22 @@ fn show(shape: Shape, name: &str, separator: &str, before: &Value, after: &Value
 /// Returns the explanation for people.
 fn explanation(preview: &Preview) -> String {
     let mut lines = vec![format!("{} in namespace {}", preview.name, preview.namespace)];
-    for Explained { annotation, asks, managers } in &preview.requests {
+    for ExplainedRequest { annotation, asks, managers } in &preview.requests {
         lines.push(format!("  {annotation} asks for {asks}"));
         if managers.is_empty() {
-            lines.push("    no manager is asked".to_owned());
+            lines.push("    no manager asked".to_owned());
         }
         for AskedManager { manager, source, reason, read, .. } in managers {
-            // What a manager that gives up has looked for stands in its reason.
+            // The reason of a manager that declines lists its lookups.
             match (source, reason) {
-                (Some(source), _) => lines.push(format!("    {manager} takes it: {source}")),
+                (Some(source), _) => lines.push(format!("    {manager}: injected from {source}")),
                 (None, reason) => {
-                    lines.push(format!("    {manager} does not: {}", reason.as_deref().unwrap_or_default()));
+                    lines.push(format!("    {manager}: not injected: {}", reason.as_deref().unwrap_or_default()));
                     continue;
                 }
             }
             let missing = read.iter().filter(|read| !read.found);
-            lines.extend(missing.map(|Read { name, object, .. }| format!("      not found: {name} ({object})")));
+            lines.extend(missing.map(|LookedUp { name, object, .. }| format!("      not found: {name} ({object})")));
         }
     }
     lines.extend(preview.warnings.iter().map(|warning| format!("  warning: {warning}")));

@@ -1,9 +1,9 @@
-//! `request`: requests for secrets, from fields to annotations, and from annotations and pods to sentences.
+//! `request`: encodes secret requests as annotations, and decodes annotations.
 
 use std::path::Path;
 
 use clap::{Args, Subcommand, ValueEnum};
-use flyte_secrets_explain::requests::{self, Asked, Decoded};
+use flyte_secrets_explain::requests::{self, AskedRequests, DecodedRequest};
 use flyte_secrets_explain::source;
 use flyte_secrets_explain::yaml;
 use flyte_secrets_policy::review::LABEL;
@@ -13,33 +13,33 @@ use serde_json::json;
 use crate::files;
 use crate::output::{self, Answer, Format};
 
-/// Write requests for secrets as annotations, and read them
+/// Encode and decode secret requests
 #[derive(Subcommand)]
 pub enum Command {
-    /// Print a request as an annotation's value
+    /// Encode a secret request as an annotation value
     Encode(Encode),
-    /// Say what annotations ask for
+    /// Decode an annotation value, or the annotations of pods
     Decode(Decode),
 }
 
 #[derive(Args)]
 pub struct Encode {
-    /// The key in the group
+    /// Key in the group
     #[arg(long)]
     key: Option<String>,
-    /// The store's object: Secret, Vault path, ARN, GCP secret or Key Vault URI
+    /// Object in the store: Secret, Vault path, ARN, GCP secret or Key Vault URI
     #[arg(long, required_unless_present = "key")]
     group: Option<String>,
-    /// The group's version, or Vault's engine: kv1, kv2, db
+    /// Version of the group, or Vault engine: kv1, kv2, db
     #[arg(long)]
     group_version: Option<String>,
-    /// How the task wants it
+    /// How the task mounts the secret
     #[arg(long, value_enum, default_value = "any")]
     mount: Mount,
-    /// The variable that gets the value or, with a file, its path
+    /// Environment variable for the value or, with a file, its path
     #[arg(long, value_name = "NAME")]
     env_var: Option<String>,
-    /// The annotation's value, or the metadata of a pod that asks for it
+    /// Output format: the annotation value, or pod metadata as YAML or JSON
     #[arg(short, long, value_enum, default_value = "text")]
     output: Shape,
 }
@@ -60,14 +60,14 @@ enum Shape {
 
 #[derive(Args)]
 pub struct Decode {
-    /// An annotation's value, a file with a pod or a value in it, or - for standard input
+    /// Annotation value, file with pods or a value, or - for standard input
     input: String,
-    /// How the answer is written
+    /// Output format
     #[arg(short, long, value_enum, default_value = "text")]
     output: Format,
 }
 
-/// Why there is nothing to say.
+/// An error that prevents decoding.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
@@ -120,7 +120,7 @@ fn decode(arguments: &Decode) -> Result<Answer, Error> {
     {
         return Ok(decode_value(value, arguments.output));
     }
-    let asked: Vec<Asked> = source.pods()?.iter().map(requests::read).collect();
+    let asked: Vec<AskedRequests> = source.pods()?.iter().map(requests::read).collect();
     match arguments.output {
         Format::Json => output::json(&asked),
         Format::Text => asked.iter().for_each(|asked| output::print(&text(asked))),
@@ -141,9 +141,9 @@ fn decode_value(value: &str, format: Format) -> Answer {
     Answer::Yes
 }
 
-fn text(asked: &Asked) -> String {
+fn text(asked: &AskedRequests) -> String {
     let mut text = format!("{}\n", asked.name);
-    for Decoded { annotation, answer } in &asked.requests {
+    for DecodedRequest { annotation, answer } in &asked.requests {
         text.push_str(&match answer {
             requests::Answer::Request { .. } => {
                 format!("  {} {}\n", annotation.as_deref().unwrap_or_default(), sentence(answer))

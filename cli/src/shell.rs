@@ -1,4 +1,4 @@
-//! What shells and `man` want to know of the commands.
+//! Shell completions and manual pages.
 
 use std::path::PathBuf;
 
@@ -7,27 +7,27 @@ use clap_complete::Shell;
 
 use crate::output::{self, Answer};
 
-/// Print what a shell needs to complete commands
+/// Print a shell completion script
 #[derive(clap::Args)]
 pub struct Completions {
-    /// The shell
+    /// Shell to generate the script for
     #[arg(value_enum)]
     shell: Shell,
 }
 
-/// Print the manual page, or write those of all commands into a folder
+/// Print the manual page, or write the pages of all commands into a folder
 #[derive(clap::Args)]
 pub struct Man {
-    /// The folder, which must be there
+    /// Existing folder to write to
     folder: Option<PathBuf>,
 }
 
-/// Why there is no manual.
+/// An error that prevents writing the manual.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("the manual cannot be written to {0}: {1}; name a folder that exists")]
+    #[error("failed to write the manual pages to {0}: {1}; name an existing folder")]
     Folder(PathBuf, std::io::Error),
-    #[error("the manual cannot be written: {0}")]
+    #[error("failed to write the manual page: {0}")]
     Output(std::io::Error),
 }
 

@@ -3,8 +3,6 @@
 //! The core reads the section and stops at the first thing that is wrong. To find the next one, what was found is taken
 //! out, and the core reads again.
 
-use std::collections::BTreeSet;
-
 use flyte_secrets_policy::settings;
 use saphyr::YamlDataOwned;
 use serde::Serialize;
@@ -39,6 +37,7 @@ pub enum Error {
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// It must be changed.
@@ -49,6 +48,7 @@ pub enum Severity {
 
 /// Something that somebody should look at.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Finding {
     /// How bad it is.
     pub severity: Severity,
@@ -81,7 +81,8 @@ impl Finding {
 
 /// What a look at all sections of a text has found.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Checked {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct CheckedSettings {
     /// Whether the policy would start with it.
     pub valid: bool,
     /// The sections, by the keys that lead to them.
@@ -100,10 +101,12 @@ pub struct Checked {
 ///
 /// # Errors
 /// There is none. A text that is not YAML is a finding.
-pub fn check(source: &Source, version: Option<Version>) -> Result<Checked, Error> {
+pub fn check(source: &Source, version: Option<Version>) -> Result<CheckedSettings, Error> {
     let documents = match source.documents() {
         Ok(documents) => documents,
-        Err(error) => return Ok(Checked { findings: vec![Finding::unreadable(&error)], ..Checked::default() }),
+        Err(error) => {
+            return Ok(CheckedSettings { findings: vec![Finding::unreadable(&error)], ..CheckedSettings::default() });
+        }
     };
     let sections = sections(&documents, source, version)?;
     let findings: Vec<Finding> = sections.iter().flat_map(look_at).collect();
@@ -112,7 +115,7 @@ pub fn check(source: &Source, version: Option<Version>) -> Result<Checked, Error
         [section] if valid => Some(section.settings()),
         _ => None,
     };
-    Ok(Checked {
+    Ok(CheckedSettings {
         valid,
         sections: sections.iter().map(|section| section.path.clone()).collect(),
         configurations: sections.into_iter().filter_map(|section| section.configuration).collect(),
@@ -182,8 +185,11 @@ impl Section {
     /// Returns what `flyte-secrets policy` makes of it. Its places are not those of the text.
     fn effective(&self) -> Node {
         let Some(configuration) = &self.configuration else { return self.node.clone() };
-        let written = yaml::write(&configuration.tenant());
-        yaml::read(&written).ok().and_then(|mut documents| documents.pop()).unwrap_or_else(|| self.node.clone())
+        // JSON is YAML.
+        yaml::read(&configuration.tenant().to_string())
+            .ok()
+            .and_then(|mut documents| documents.pop())
+            .unwrap_or_else(|| self.node.clone())
     }
 
     /// Returns a finding with the place of its path: in the last file that has it, whose value is in effect.
@@ -344,7 +350,7 @@ impl Reader<'_> {
         let data = node.data.as_mapping_get("data").and_then(|data| data.data.as_mapping());
         let mut entries: Vec<(String, &Node)> =
             data.into_iter().flatten().map(|(key, file)| (yaml::name(key), file)).collect();
-        entries.sort_by(|one, other| one.0.cmp(&other.0));
+        entries.sort_unstable_by(|one, other| one.0.cmp(&other.0));
         let (mut files, mut parts, mut findings) = (Vec::new(), Vec::new(), Vec::new());
         for (name, file) in entries {
             let place = Some(Place { length: 1, ..Place::from(file.span) });
@@ -396,7 +402,8 @@ fn look_at(section: &Section) -> Vec<Finding> {
     let given = given.map(|warning| section.found(warning.severity, warning.path, warning.message));
     let mut findings: Vec<Finding> = section.findings.iter().cloned().chain(given).collect();
     let mut left = section.effective();
-    let mut removed = BTreeSet::new();
+    // Elements of lists, in order.
+    let mut removed: Vec<(String, usize)> = Vec::new();
     loop {
         let error = match settings::validate(yaml::value(&left).to_string().as_bytes()) {
             Ok((_, warnings)) => {
@@ -404,8 +411,7 @@ fn look_at(section: &Section) -> Vec<Finding> {
                     let path = message.split_once(':').map_or("", |(path, _)| path).to_owned();
                     section.found(Severity::Warning, path, message)
                 }));
-                findings.sort_by_key(|finding| finding.place);
-                return findings;
+                break;
             }
             Err(error) => error,
         };
@@ -420,13 +426,16 @@ fn look_at(section: &Section) -> Vec<Finding> {
         // is not it, the whole part is.
         let part = path.split(['.', '[']).next().unwrap_or_default();
         if take_out(&mut left, &path) {
-            let element = numbered(&original).filter(|(_, _, rest)| rest.is_empty());
-            removed.extend(element.map(|(list, number, _)| (list.to_owned(), number)));
+            if let Some((list, number, "")) = numbered(&original) {
+                let element = (list.to_owned(), number);
+                removed.insert(removed.partition_point(|known| *known < element), element);
+            }
         } else if !take_out(&mut left, &format!("{part}.type")) && !take_out(&mut left, part) {
-            findings.sort_by_key(|finding| finding.place);
-            return findings;
+            break;
         }
     }
+    findings.sort_by_key(|finding| finding.place);
+    findings
 }
 
 /// Splits a path at the number of an element: the list, the number, and the rest.
@@ -437,7 +446,7 @@ fn numbered(path: &str) -> Option<(&str, usize, &str)> {
 }
 
 /// Returns a path with the number that an element had before others were taken out of its list.
-fn renumbered(path: &str, removed: &BTreeSet<(String, usize)>) -> String {
+fn renumbered(path: &str, removed: &[(String, usize)]) -> String {
     let Some((list, mut number, rest)) = numbered(path) else { return path.to_owned() };
     for (_, before) in removed.iter().filter(|(known, _)| known == list) {
         number += usize::from(*before <= number);

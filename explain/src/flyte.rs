@@ -92,6 +92,7 @@ pub struct File {
 
 /// A setting, and where it comes from.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Setting {
     /// What it is, in words.
     pub name: &'static str,
@@ -103,11 +104,13 @@ pub struct Setting {
 
 /// What Flyte makes of a configuration.
 #[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Configuration {
     /// Namespace and name of the ConfigMap; empty if the text is the configuration.
     pub name: String,
-    /// The version of Flyte, if it can be told.
+    /// The version of Flyte, 1 or 2, if it can be told.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<u8>"))]
     pub flyte: Option<Version>,
     /// By what it was recognized.
     pub evidence: String,

@@ -45,7 +45,8 @@ pub enum Error {
 
 /// A name in a scope, or why the scope has none.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Named {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct StoredName {
     /// The scope, in a word.
     pub scope: String,
     /// The name.
@@ -66,7 +67,7 @@ pub struct Named {
 ///
 /// # Errors
 /// No secret can be asked for so.
-pub fn look_up(query: &Query) -> Result<Vec<Named>, Error> {
+pub fn look_up(query: &Query) -> Result<Vec<StoredName>, Error> {
     let Query { organization, domain, project, key, provider, place, schemes } = *query;
     for (label, value) in [("organization", Some(organization)), ("domain", domain), ("project", project)] {
         if let Some(value) = value.filter(|value| !names::is_part(value)) {
@@ -94,10 +95,10 @@ pub fn look_up(query: &Query) -> Result<Vec<Named>, Error> {
     cascade.dedup();
     let mut found = Vec::new();
     for scope in cascade {
-        let none = |error: stores::Error| Named {
+        let none = |error: stores::Error| StoredName {
             scope: scope.to_string(),
             error: Some(error.to_string()),
-            ..Named::default()
+            ..StoredName::default()
         };
         let names = match store.names(scope, key) {
             Ok(names) => names,
@@ -112,7 +113,7 @@ pub fn look_up(query: &Query) -> Result<Vec<Named>, Error> {
                     let secret = (provider == Provider::K8s).then(|| kubernetes::secret_name(&name));
                     let command = command(provider, place, &name, secret.as_deref().unwrap_or_default(), scope);
                     let secret = secret.map(|secret| [place.unwrap_or(NAMESPACE), "/", &secret].concat());
-                    Named { scope: scope.to_string(), name: Some(name), error: None, secret, command }
+                    StoredName { scope: scope.to_string(), name: Some(name), error: None, secret, command }
                 }
                 Err(error) => none(error),
             });
@@ -183,11 +184,36 @@ fn command(provider: Provider, place: Option<&str>, name: &str, secret: &str, sc
     Some(format!("{quoted} && {label}"))
 }
 
+/// How a decoded name is written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Scheme {
+    /// As Flyte's webhook looks it up.
+    Canonical,
+    /// As Flyte's page on AWS documents it.
+    Documented,
+    /// As in Azure Key Vault.
+    Azure,
+}
+
+impl Scheme {
+    /// Returns the scheme's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Canonical => "canonical",
+            Self::Documented => "documented",
+            Self::Azure => "azure",
+        }
+    }
+}
+
 /// What a name is made of. Parts that it lacks are empty.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub struct Read {
-    /// Whose name it is: `canonical`, `documented` or `azure`.
-    pub scheme: &'static str,
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct DecodedName {
+    /// The scheme that the name follows.
+    pub scheme: Scheme,
     /// The scope, in a word.
     pub scope: String,
     /// The organization.
@@ -202,8 +228,8 @@ pub struct Read {
     pub key: String,
 }
 
-impl Read {
-    fn of(scheme: &'static str, decoded: Decoded) -> Self {
+impl DecodedName {
+    fn of(scheme: Scheme, decoded: Decoded) -> Self {
         let scope = decoded.scope().to_string();
         let Decoded { organization, domain, project, key } = decoded;
         Self { scheme, scope, organization, domain, project, key }
@@ -222,17 +248,17 @@ pub struct NoName {
 ///
 /// # Errors
 /// It is none.
-pub fn decode(name: &str) -> Result<Read, NoName> {
+pub fn decode(name: &str) -> Result<DecodedName, NoName> {
     // In the names of the gateway's objects the place comes first.
     let stored = name.rsplit_once(':').map_or(name, |(_, stored)| stored);
     let found = read(name).or_else(|| read(stored));
     found.ok_or_else(|| NoName { name: name.to_owned(), why: why_not(name) })
 }
 
-fn read(name: &str) -> Option<Read> {
-    let canonical = flyte::decode(name).map(|decoded| Read::of("canonical", decoded));
-    let documented = || flyte::decode_documented(name).map(|decoded| Read::of("documented", decoded));
-    let azure = || azure::decode(name).map(|decoded| Read::of("azure", decoded));
+fn read(name: &str) -> Option<DecodedName> {
+    let canonical = flyte::decode(name).map(|decoded| DecodedName::of(Scheme::Canonical, decoded));
+    let documented = || flyte::decode_documented(name).map(|decoded| DecodedName::of(Scheme::Documented, decoded));
+    let azure = || azure::decode(name).map(|decoded| DecodedName::of(Scheme::Azure, decoded));
     canonical.or_else(|_| documented()).or_else(|_| azure()).ok()
 }
 

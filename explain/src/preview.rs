@@ -13,7 +13,7 @@ use flyte_secrets_policy::verdict::{Rejection, Verdict};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::requests::{self, Answer, Decoded};
+use crate::requests::{self, Answer, DecodedRequest};
 use crate::source::Pod;
 use crate::store::{self, Hashed, Store};
 use crate::text;
@@ -25,6 +25,7 @@ pub struct NoRoom;
 
 /// The policy's answer.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Preview {
     /// The pod, as people call it.
     pub name: String,
@@ -38,7 +39,7 @@ pub struct Preview {
     /// What its author should know.
     pub warnings: Vec<String>,
     /// What becomes of each secret request.
-    pub requests: Vec<Explained>,
+    pub requests: Vec<ExplainedRequest>,
     /// The pod as it will be, with values.
     #[serde(skip)]
     pub after: Value,
@@ -46,6 +47,7 @@ pub struct Preview {
 
 /// What becomes of a pod.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// It stays as it is.
@@ -58,6 +60,7 @@ pub enum Outcome {
 
 /// Why a pod is rejected.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Refused {
     /// The HTTP status.
     pub code: u16,
@@ -67,7 +70,8 @@ pub struct Refused {
 
 /// What becomes of one secret request, and why.
 #[derive(Clone, Debug, Serialize)]
-pub struct Explained {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ExplainedRequest {
     /// The annotation.
     pub annotation: String,
     /// What it asks for, in words.
@@ -78,6 +82,7 @@ pub struct Explained {
 
 /// What one manager makes of a secret request.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AskedManager {
     /// The manager.
     pub manager: ManagerType,
@@ -90,12 +95,13 @@ pub struct AskedManager {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// What was looked up, in order.
-    pub read: Vec<Read>,
+    pub read: Vec<LookedUp>,
 }
 
 /// A name that was looked up.
 #[derive(Clone, Debug, Serialize)]
-pub struct Read {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct LookedUp {
     /// The object that holds it, or its kind and place.
     pub object: String,
     /// The name.
@@ -121,11 +127,11 @@ impl AskedManager {
     }
 }
 
-fn read(lookups: &[Lookup], last_is_found: bool) -> Vec<Read> {
+fn read(lookups: &[Lookup], last_is_found: bool) -> Vec<LookedUp> {
     let last = lookups.len().saturating_sub(1);
     let read = |(number, lookup): (usize, &Lookup)| match lookup {
         Lookup::Name { name, object } => {
-            Some(Read { object: object.clone(), name: name.clone(), found: last_is_found && number == last })
+            Some(LookedUp { object: object.clone(), name: name.clone(), found: last_is_found && number == last })
         }
         Lookup::NoName { .. } => None,
     };
@@ -184,10 +190,10 @@ impl<'a> Admission<'a> {
             .requests
             .into_iter()
             .filter_map(|decoded| match decoded {
-                Decoded { annotation: Some(annotation), answer: Answer::Request { asks, .. } } => {
+                DecodedRequest { annotation: Some(annotation), answer: Answer::Request { asks, .. } } => {
                     let known = asked.iter_mut().find(|(known, _)| *known == annotation);
                     let managers = known.map(|(_, managers)| mem::take(managers)).unwrap_or_default();
-                    Some(Explained { annotation, asks, managers })
+                    Some(ExplainedRequest { annotation, asks, managers })
                 }
                 _ => None,
             })

@@ -9,11 +9,12 @@ use crate::source::Pod;
 
 /// What a pod asks for.
 #[derive(Clone, Debug, Serialize)]
-pub struct Asked {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct AskedRequests {
     /// The pod, as people call it; empty for an annotation's value alone.
     pub name: String,
     /// Its secret requests, in the policy's order, and behind them the annotations that hold none.
-    pub requests: Vec<Decoded>,
+    pub requests: Vec<DecodedRequest>,
     /// Annotations that start as secret requests do and have no number.
     #[serde(skip)]
     pub ignored: Vec<String>,
@@ -21,7 +22,8 @@ pub struct Asked {
 
 /// A secret request, or why there is none.
 #[derive(Clone, Debug, Serialize)]
-pub struct Decoded {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct DecodedRequest {
     /// The annotation that holds it, if it is one of a pod's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub annotation: Option<String>,
@@ -32,12 +34,14 @@ pub struct Decoded {
 
 /// A secret request, or why there is none.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum Answer {
     /// What it asks for.
     Request {
         /// Its fields.
         #[serde(serialize_with = "fields")]
+        #[cfg_attr(feature = "schema", schemars(with = "Fields"))]
         request: SecretRequest,
         /// The same in words.
         asks: String,
@@ -64,7 +68,7 @@ pub fn decode(value: &str) -> Result<Answer, secret_request::Unreadable> {
 }
 
 /// Reads the secret requests of a pod; unlike the policy, those that can be read also where others cannot.
-pub fn read(pod: &Pod) -> Asked {
+pub fn read(pod: &Pod) -> AskedRequests {
     let annotations = at(&pod.object, &["metadata", "annotations"]).and_then(Value::as_object);
     let pairs = annotations.into_iter().flatten().filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)));
     let mut readable = Vec::new();
@@ -77,27 +81,66 @@ pub fn read(pod: &Pod) -> Asked {
     }
     let found = secret_request::read(readable.into_iter()).unwrap_or_default();
     let requests = found.requests.into_iter().map(|it| (it.annotation, Answer::of(it.request)));
-    let decoded = |(annotation, answer)| Decoded { annotation: Some(annotation), answer };
-    Asked {
+    let decoded = |(annotation, answer)| DecodedRequest { annotation: Some(annotation), answer };
+    AskedRequests {
         name: pod.name.clone(),
         requests: requests.chain(unreadable).map(decoded).collect(),
         ignored: found.ignored,
     }
 }
 
-/// Writes the fields that are not empty; `mount` in the words of the command line.
+/// The fields of a secret request that are not empty.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "SecretRequest"))]
+struct Fields<'a> {
+    /// The key in the group.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    key: &'a str,
+    /// The store's object: Secret, Vault path, ARN, GCP secret or Key Vault URI.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    group: &'a str,
+    /// The group's version, or Vault's engine: `kv1`, `kv2`, `db`.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    group_version: &'a str,
+    /// The variable that gets the value or, with a file, its path.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    env_var: &'a str,
+    /// How the task mounts it.
+    mount: Mount,
+}
+
+/// How a task mounts a secret; the number of a requirement that Flyte does not define.
+#[derive(Serialize)]
+#[serde(untagged)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+enum Mount {
+    Known(KnownMount),
+    Unknown(i32),
+}
+
+/// As the command line names them.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+enum KnownMount {
+    /// As the manager prefers.
+    Any,
+    /// As a variable.
+    Env,
+    /// As a file.
+    File,
+}
+
 fn fields<S: Serializer>(request: &SecretRequest, serializer: S) -> Result<S::Ok, S::Error> {
     let SecretRequest { group, group_version, key, mount_requirement, env_var } = request;
-    let texts = [("key", key), ("group", group), ("groupVersion", group_version), ("envVar", env_var)];
     let mount = match mount_requirement {
-        MountRequirement::Any => "any".into(),
-        MountRequirement::EnvVar => "env".into(),
-        MountRequirement::File => "file".into(),
-        MountRequirement::Unknown(number) => Value::from(*number),
+        MountRequirement::Any => Mount::Known(KnownMount::Any),
+        MountRequirement::EnvVar => Mount::Known(KnownMount::Env),
+        MountRequirement::File => Mount::Known(KnownMount::File),
+        MountRequirement::Unknown(number) => Mount::Unknown(*number),
     };
-    let texts =
-        texts.into_iter().filter(|(_, text)| !text.is_empty()).map(|(field, text)| (field, text.as_str().into()));
-    serializer.collect_map(texts.chain([("mount", mount)]))
+    Fields { key, group, group_version, env_var, mount }.serialize(serializer)
 }
 
 /// Returns what a secret request asks for, in words.

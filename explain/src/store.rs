@@ -5,7 +5,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use flyte_secrets_policy::names::{azure, flyte};
+use flyte_secrets_policy::names::{azure, flyte, version};
 use flyte_secrets_policy::store::{Cluster, GetResource, host_error};
 use serde_json::{Map, Value, json};
 
@@ -143,11 +143,12 @@ impl Cluster for Store {
             ("Namespace" | "SecretLookup", _) => Some(json!({})),
             _ => {
                 let store = kind.strip_suffix("Secret").unwrap_or(kind);
-                let stored = name.rsplit_once(':').map_or(*name, |(_, stored)| stored);
+                let (unversioned, version) = version::split(name);
+                let stored = unversioned.rsplit_once(':').map_or(unversioned, |(_, stored)| stored);
                 if !is_name_in(store, stored) {
                     return Err("ApiError: no such names (ErrorResponse { code: 400 })".to_owned());
                 }
-                self.stored(store, stored)
+                self.stored(store, &version::join(stored, version.unwrap_or_default()))
             }
         };
         let found = found.ok_or_else(|| host_error::missing(request))?;
@@ -172,6 +173,7 @@ fn is_name_in(store: &str, name: &str) -> bool {
 pub const VALUE: &str = "value of";
 
 fn placeholder(words: &str, name: &str) -> String {
+    let name = version::split(name).0;
     let decoded = flyte::decode_documented(name).or_else(|_| azure::decode(name));
     format!("<{words} {}>", decoded.as_ref().map_or(name, |decoded| &decoded.key))
 }

@@ -2,7 +2,6 @@
 //!
 //! Knows nothing of pods, settings or secrets. YAML is that of version 1.2, and `<<` merges, as kubectl reads it.
 
-use std::collections::BTreeMap;
 use std::mem;
 
 use saphyr::{MarkedYamlOwned, ScalarOwned, ScanError, YamlDataOwned, YamlLoader};
@@ -37,6 +36,7 @@ impl From<&ScanError> for Invalid {
 
 /// Where something stands in a text. Lines and columns count from 1, columns and lengths in characters.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Place {
     /// The line.
     pub line: usize,
@@ -87,8 +87,8 @@ struct Loader<'t> {
     loader: YamlLoader<'t, Node>,
     /// The anchors of what is open, outermost first, and how deep it nests so far.
     open: Vec<(usize, usize)>,
-    /// How deep anchors nest.
-    depths: BTreeMap<usize, usize>,
+    /// How deep anchors nest, by their numbers, which count from 1.
+    depths: Vec<usize>,
     too_deep: Option<Invalid>,
 }
 
@@ -101,10 +101,15 @@ impl<'t> SpannedEventReceiver<'t> for Loader<'t> {
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 let (anchor, depth) = self.open.pop().unwrap_or_default();
-                self.depths.insert(anchor, depth);
+                if self.depths.len() <= anchor {
+                    self.depths.resize(anchor + 1, 0);
+                }
+                if let Some(known) = self.depths.get_mut(anchor) {
+                    *known = depth;
+                }
                 depth
             }
-            Event::Alias(anchor) => self.depths.get(anchor).copied().unwrap_or_default(),
+            Event::Alias(anchor) => self.depths.get(*anchor).copied().unwrap_or_default(),
             _ => 0,
         };
         if let Some((_, outer)) = self.open.last_mut() {

@@ -4,7 +4,7 @@
 
 use flyte_secrets_policy::answer::Head;
 use flyte_secrets_policy::env_file;
-use flyte_secrets_policy::grant::Grant;
+use flyte_secrets_policy::grant::{Grant, Granted};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -15,7 +15,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(grant) = Grant::parse(&args) else { return };
     let written = grant.to_args();
     assert_eq!(Grant::parse(&written).as_ref(), Ok(&grant), "{written:?}");
-    let lengths = |keys: &[String]| keys.iter().map(|key| key.len() as u64).collect::<Vec<_>>();
+    let lengths = |secrets: &[Granted]| secrets.iter().map(|granted| granted.key.len() as u64).collect::<Vec<_>>();
     let head = Head::new(&grant, lengths(&grant.files), lengths(&grant.variables));
     assert!(head.answers(&grant));
     let line = head.to_line().expect("a line");

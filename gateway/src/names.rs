@@ -4,6 +4,9 @@
 
 use std::fmt;
 
+use flyte_secrets_policy::names::version;
+use flyte_secrets_policy::settings::Provider;
+
 use crate::config::{Config, Pods};
 
 /// A kind of the API, a provider, or both.
@@ -99,6 +102,16 @@ impl Kind {
         }
     }
 
+    /// Whose rules versions follow.
+    const fn provider(self) -> Provider {
+        match self {
+            Self::Aws | Self::Lookup => Provider::Aws,
+            Self::Gcp => Provider::Gcp,
+            Self::Azure => Provider::Azure,
+            Self::K8s => Provider::K8s,
+        }
+    }
+
     /// The same in words.
     const fn characters(self) -> &'static str {
         match self {
@@ -138,14 +151,14 @@ pub fn is_place(text: &str) -> bool {
     (1..=LONGEST_PLACE).contains(&text.len()) && text.bytes().all(has)
 }
 
-/// The name of an object: `<place>:<secret>`, well formed, and not necessarily served.
+/// The name of an object: `<place>:<secret>` or `<place>:<secret>::<version>`, well formed, and not necessarily served.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Name {
     /// The kind of the object.
     pub kind: Kind,
     /// Region, project or vault host.
     pub place: String,
-    /// What the provider calls the secret.
+    /// What the provider calls the secret, with its version if one is asked for, as [`version::join`] writes it.
     pub secret: String,
 }
 
@@ -177,23 +190,42 @@ pub enum BadName {
         /// The kind that was asked for.
         kind: Kind,
     },
+    /// What is behind two colons.
+    #[error("invalid version of an {kind}: expected {expected}")]
+    Version {
+        /// The kind that was asked for.
+        kind: Kind,
+        /// What it must be.
+        expected: &'static str,
+    },
 }
 
 impl Name {
-    /// Reads a name. The last colon counts, since no provider's secret has one in its name.
+    /// Reads a name. No provider's secret has a colon in its name: two separate a version, and the last one before them
+    /// the place.
     ///
     /// # Errors
     /// What is wrong with it; the text itself is not in it, for it can be long.
     pub fn parse(kind: Kind, text: &str) -> Result<Self, BadName> {
-        let (place, secret) = text.rsplit_once(':').ok_or(BadName::NoColon { kind })?;
+        let (place, secret, version) = split(text).ok_or(BadName::NoColon { kind })?;
         if !is_place(place) {
             return Err(BadName::Place { kind });
         }
         if !(1..=kind.longest()).contains(&secret.len()) || !secret.bytes().all(|byte| kind.has(byte)) {
             return Err(BadName::Secret { kind });
         }
-        Ok(Self { kind, place: place.to_owned(), secret: secret.to_owned() })
+        if let Some(version) = version {
+            version::check(kind.provider(), version).map_err(|expected| BadName::Version { kind, expected })?;
+        }
+        Ok(Self { kind, place: place.to_owned(), secret: version::join(secret, version.unwrap_or_default()) })
     }
+}
+
+/// Splits place, secret and version.
+fn split(text: &str) -> Option<(&str, &str, Option<&str>)> {
+    let (text, version) = version::split(text);
+    let (place, secret) = text.rsplit_once(':')?;
+    Some((place, secret, version))
 }
 
 /// What the configuration serves.
@@ -229,7 +261,7 @@ impl Served {
     /// The kind of the store that has the place in a lookup's name, first the one that pods pull from; that of lookups if
     /// there is none.
     pub fn store_of(&self, text: &str) -> Kind {
-        let place = text.rsplit_once(':').map_or("", |(place, _)| place);
+        let place = split(text).map_or("", |(place, ..)| place);
         if let Some(Ok((kind, known))) = self.config.pods.as_ref().map(Pods::store)
             && known == place
         {
@@ -237,6 +269,14 @@ impl Served {
         }
         let has = |kind: &Kind| self.config.providers.places(*kind).iter().any(|known| known == place);
         Kind::STORES.into_iter().find(has).unwrap_or(Kind::Lookup)
+    }
+
+    /// Whether values of Azure's that Flyte has not packed are served to pods as they are.
+    pub fn plain_values(&self) -> bool {
+        self.config
+            .pods
+            .as_ref()
+            .is_some_and(|pods| pods.settings.embedded_secret_manager_config.azure_config.plain_values)
     }
 
     /// Whether a name is served.
@@ -272,6 +312,9 @@ mod tests {
             |kind| Err(BadName::Place { kind }),
             |kind| Err(BadName::Secret { kind }),
         );
+        let version =
+            |kind: Kind| Err(BadName::Version { kind, expected: version::check(kind.provider(), "").unwrap_err() });
+        let id = "0123456789abcdef0123456789abcdef";
         let table = [
             (Kind::Aws, "us-east-2:u__org__o".to_owned(), name(Kind::Aws, "us-east-2", "u__org__o")),
             (Kind::Aws, "us-east-2:a+b=c@d.e-f".to_owned(), name(Kind::Aws, "us-east-2", "a+b=c@d.e-f")),
@@ -288,6 +331,17 @@ mod tests {
             (Kind::Gcp, "p:a.b".to_owned(), secret(Kind::Gcp)),
             (Kind::Azure, "v:a_b".to_owned(), secret(Kind::Azure)),
             (Kind::Azure, format!("v:{}", "a".repeat(128)), secret(Kind::Azure)),
+            (Kind::Aws, "us-east-2:k::AWSPREVIOUS".to_owned(), name(Kind::Aws, "us-east-2", "k::AWSPREVIOUS")),
+            (Kind::Lookup, "us-east-2:k::1".to_owned(), name(Kind::Lookup, "us-east-2", "k::1")),
+            (Kind::Gcp, "example.com:project:key::3".to_owned(), name(Kind::Gcp, "example.com:project", "key::3")),
+            (Kind::Azure, format!("v:1-o::{id}"), name(Kind::Azure, "v", &format!("1-o::{id}"))),
+            (Kind::Aws, "us-east-2:k::".to_owned(), version(Kind::Aws)),
+            (Kind::Aws, "us-east-2:k::a/b".to_owned(), version(Kind::Aws)),
+            (Kind::Aws, "us-east-2:k::a::b".to_owned(), version(Kind::Aws)),
+            (Kind::Aws, "us-east-2::k".to_owned(), no_colon(Kind::Aws)),
+            (Kind::Gcp, "p:k::AWSCURRENT".to_owned(), version(Kind::Gcp)),
+            (Kind::Azure, "v:1-o::latest".to_owned(), version(Kind::Azure)),
+            (Kind::K8s, "flyte:k::1".to_owned(), version(Kind::K8s)),
         ];
         for (kind, text, wanted) in table {
             assert_eq!(Name::parse(kind, &text), wanted, "{kind} {text}");

@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use flyte_secrets_policy::names::Scope;
+use flyte_secrets_policy::grant::Granted;
+use flyte_secrets_policy::names::{Scope, version};
 use flyte_secrets_policy::settings::{self, EmbeddedSecretManager};
 use flyte_secrets_policy::store::{self, Cluster, GetResource, Lookup, azure_value};
 use secrecy::ExposeSecret;
@@ -29,6 +30,9 @@ pub enum NotFound {
     /// What is stored is no value.
     #[error("invalid value of {0}: {1}; store the secret again")]
     Value(Name, &'static str),
+    /// What is stored has no such property.
+    #[error(transparent)]
+    Property(#[from] store::NoProperty),
     /// The store could not be read.
     #[error("{1}")]
     Failed(Name, Failed),
@@ -40,9 +44,9 @@ fn list(lookups: &[Lookup]) -> String {
 
 /// A secret, and the name under which it is stored.
 pub struct Found {
-    /// Its value, unpacked.
+    /// Its value, unpacked, or its property.
     pub value: Arc<Value>,
-    /// The name in the store.
+    /// The name in the store, with its version.
     pub name: String,
 }
 
@@ -79,14 +83,17 @@ impl Store {
     ///
     /// # Errors
     /// There is none, or it cannot be known.
-    pub async fn find(&self, scope: Scope<'_>, key: &str) -> Result<Found, NotFound> {
+    pub async fn find(&self, scope: Scope<'_>, granted: &Granted) -> Result<Found, NotFound> {
         let mut looked_up = Vec::new();
         for scope in scope.cascade() {
-            for (name, lookup) in self.names(scope, key, &mut looked_up)? {
+            for (name, lookup) in self.names(scope, granted, &mut looked_up)? {
                 looked_up.push(lookup);
                 self.served.check(&name)?;
                 match self.reader.read(&name).await.outcome {
-                    Ok(value) => return Ok(Found { value: unpack(&name, value)?, name: name.secret }),
+                    Ok(value) => {
+                        let value = unpack(&name, value, self.served.plain_values())?;
+                        return Ok(Found { value: property(value, granted)?, name: name.secret });
+                    }
                     Err(Failed::Provider(Failure::NotFound)) => {}
                     Err(failed) => return Err(NotFound::Failed(name, failed)),
                 }
@@ -96,34 +103,49 @@ impl Store {
     }
 
     /// The names in one scope, each checked as the policy checks it before it asks.
-    fn names(&self, scope: Scope, key: &str, looked_up: &mut Vec<Lookup>) -> Result<Vec<(Name, Lookup)>, NotFound> {
+    fn names(
+        &self,
+        scope: Scope,
+        granted: &Granted,
+        looked_up: &mut Vec<Lookup>,
+    ) -> Result<Vec<(Name, Lookup)>, NotFound> {
         let names_only = store::Reader::new(&NamesOnly, 0);
         let store = store::open(&self.settings, &names_only).map_err(|_| NotFound::Nowhere(Vec::new()))?;
-        let names = match store.names(scope, key) {
+        let names = match store.names(scope, granted.secret()) {
             Ok(names) => names,
-            Err(problem) => {
+            Err(problem @ store::Error::NoName(_)) => {
                 looked_up.push(Lookup::NoName { scope: scope.to_string(), problem });
                 return Ok(Vec::new());
             }
+            Err(problem) => return Err(problem.into()),
         };
+        let names = names.iter().map(|name| version::join(name, &granted.version));
         let parse = |name: String| match Name::parse(self.kind, &[&self.place, &*name].join(":")) {
             Ok(parsed) => Ok((parsed, store.lookup(&name))),
             Err(_) => Err(store::Error::Name(name).into()),
         };
-        names.into_iter().map(parse).collect()
+        names.map(parse).collect()
     }
 }
 
-/// Returns what Flyte stored, of what the provider holds.
+/// Returns what is granted of a value: all of it, or a property.
+fn property(value: Arc<Value>, granted: &Granted) -> Result<Arc<Value>, NotFound> {
+    if granted.group.is_empty() {
+        return Ok(value);
+    }
+    let property = store::property(value.bytes(), &granted.group, &granted.key)?;
+    Ok(Arc::new(Value::Binary(property.bytes().to_vec().into())))
+}
+
+/// Returns what Flyte stored, of what the provider holds; with `plain`, what it has not stored as it is.
 ///
 /// # Errors
 /// It is no value.
-pub fn unpack(name: &Name, value: Arc<Value>) -> Result<Arc<Value>, NotFound> {
+pub fn unpack(name: &Name, value: Arc<Value>, plain: bool) -> Result<Arc<Value>, NotFound> {
     let bad = |problem| NotFound::Value(name.clone(), problem);
     let value = match (name.kind, &*value) {
         (Kind::Azure, Value::Text(packed)) if !packed.expose_secret().is_empty() => {
-            let unpacked = azure_value::unpack(packed.expose_secret()).map_err(bad)?;
-            Arc::new(Value::Binary(unpacked.into_bytes().into()))
+            Arc::new(Value::Binary(azure_value::open(packed.expose_secret(), plain).map_err(bad)?.into()))
         }
         _ => value,
     };

@@ -155,6 +155,8 @@ export interface EmbeddedSecretManager {
   pull?: Pull;
   /** Not in Flyte: whether `group` names the secret and `key` a property of its JSON object. By default, `group` is ignored. */
   properties?: boolean;
+  /** Not in Flyte: whether `group_version` names a version of the secret: a stage or ID in `AWS`, a number in `GCP`, an ID in `Azure`. By default, the current version is read. */
+  versions?: boolean;
   /** Store of the secrets. By default, the one provider that is configured, or `K8s`. */
   type?: Provider;
   /** Options of the type `AWS`. */
@@ -276,3 +278,17 @@ export type NamespaceTemplate = string;
 
 /** The user who creates pods: a user name, or a service account as `serviceaccount:NAMESPACE/NAME`, which is read as Kubernetes' user name for it, `system:serviceaccount:NAMESPACE:NAME`. */
 export type Creator = string;
+
+/** The names, and what each is. */
+export const PROVIDERS: Record<Provider, string> = {
+  AWS: "AWS Secrets Manager, through the secret gateway",
+  GCP: "GCP Secret Manager, through the secret gateway",
+  Azure: "Azure Key Vault, through the secret gateway",
+  K8s: "Kubernetes Secrets of one namespace",
+};
+
+/** The names, and what each is. */
+export const NAME_SCHEMES: Record<NameScheme, string> = {
+  canonical: "As Flyte's webhook looks them up",
+  documented: "As Flyte's page on AWS documents them",
+};

@@ -1,32 +1,72 @@
 //! The policy's answers in the browser: what `explain` says, as JSON.
 //!
-//! Holds the functions that JavaScript calls, and nothing else; `package/` gives them types. An answer is JSON, because a parser of
-//! the browser's own costs no byte of wasm. What cannot be asked is answered with `{"error"}`, in words, which the package throws. An
-//! option that is not given is an empty text.
+//! Holds the functions that JavaScript calls. They return JSON, which the browser parses without a byte of wasm; `make generate` writes
+//! the TypeScript types of the answers (feature `schema`). A question without an answer returns `{"error"}`, which the package throws.
+//! An option that is not given is an empty text.
 
 use std::fmt::Display;
 
 use flyte_secrets_explain::check::{self, Finding};
 use flyte_secrets_explain::preview::{Admission, Outcome, Preview};
-use flyte_secrets_explain::requests::{self, Answer, Asked, Decoded};
+use flyte_secrets_explain::requests::{self, Answer, AskedRequests, DecodedRequest};
 use flyte_secrets_explain::source::Source;
 use flyte_secrets_explain::store::{self, Store};
-use flyte_secrets_explain::{named, names, yaml};
+use flyte_secrets_explain::{named, names};
 use flyte_secrets_policy::secret_request::{self, MountRequirement, SecretRequest};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-/// A pod before and after, and the policy's answer: `PodPreview` in `package/index.ts`.
+/// The policy's answers for the pods in a text.
 #[derive(Serialize)]
-struct PodPreview {
-    #[serde(flatten)]
-    preview: Preview,
-    before: String,
-    after: String,
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Previews {
+    /// One for each pod, in the order of the text.
+    pods: Vec<PodPreview>,
+    /// Whether no secrets are given, so that each requested secret is assumed to exist.
+    assumed: bool,
+    /// What is wrong in each text. With an error in one of them there are no pods.
+    findings: InputFindings,
 }
 
-/// Returns what the policy makes of each pod in a text: `Preview` in `package/index.ts`. Empty texts are as good as none.
+/// What is wrong in each input of a preview.
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct InputFindings {
+    pod: Vec<Finding>,
+    settings: Vec<Finding>,
+    secrets: Vec<Finding>,
+}
+
+/// The policy's answer for one pod, and the pod itself. YAML is written in JavaScript, because a writer is 10 kB of gzipped wasm.
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PodPreview {
+    #[serde(flatten)]
+    preview: Preview,
+    /// The pod as it comes in.
+    before: Value,
+    /// The pod as it will be.
+    after: Value,
+}
+
+/// The secret requests in a text.
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct DecodedRequests {
+    /// One without a name for an annotation's value.
+    pods: Vec<AskedRequests>,
+    /// Why the text cannot be read.
+    findings: Vec<Finding>,
+}
+
+/// Why there is no answer; the package throws it.
+#[derive(Serialize)]
+struct Refused {
+    error: String,
+}
+
+/// Returns the policy's answer for each pod in a text: [`Previews`]. An empty text is the same as none.
 #[wasm_bindgen]
 pub fn preview(pod: String, settings: String, secrets: String, namespace: &str, values: bool) -> String {
     let (pods, pod_findings) = match called("the pod", pod).pods() {
@@ -47,14 +87,14 @@ pub fn preview(pod: String, settings: String, secrets: String, namespace: &str, 
                     Err(error) => return refused(error),
                 },
             };
-            previews.push(PodPreview { preview, before: yaml::write(&before), after: yaml::write(&after) });
+            previews.push(PodPreview { preview, before, after });
         }
     }
-    text(&json!({
-        "pods": previews,
-        "assumed": matches!(secrets, Some(None)),
-        "findings": { "pod": pod_findings, "settings": settings_findings, "secrets": secrets_findings },
-    }))
+    text(&Previews {
+        pods: previews,
+        assumed: matches!(secrets, Some(None)),
+        findings: InputFindings { pod: pod_findings, settings: settings_findings, secrets: secrets_findings },
+    })
 }
 
 /// Returns the settings, if they can be used.
@@ -136,10 +176,10 @@ pub fn decode_requests(given: String) -> String {
         })
     } else {
         let answer = requests::decode(&given).unwrap_or_else(|error| Answer::Error { error: error.to_string() });
-        let requests = vec![Decoded { annotation: None, answer }];
-        vec![Asked { name: String::new(), requests, ignored: Vec::new() }]
+        let requests = vec![DecodedRequest { annotation: None, answer }];
+        vec![AskedRequests { name: String::new(), requests, ignored: Vec::new() }]
     };
-    text(&json!({ "pods": pods, "findings": findings }))
+    text(&DecodedRequests { pods, findings })
 }
 
 /// Returns a secret request as an annotation's value.
@@ -173,7 +213,7 @@ fn answer(answer: Result<impl Serialize, impl Display>) -> String {
 }
 
 fn refused(error: impl Display) -> String {
-    text(&json!({ "error": error.to_string() }))
+    text(&Refused { error: error.to_string() })
 }
 
 fn given(text: &str) -> Option<&str> {

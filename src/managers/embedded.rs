@@ -5,15 +5,14 @@ use std::cell::Cell;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Value};
 
 use super::{
     Context, ENV_PREFIX, Injection, Reason, SecretManager, derived_variable, file_variables, named_variable, needed,
     path_variable, refused,
 };
 use crate::cut;
-use crate::grant::{self, Grant, is_file_name};
-use crate::names::{self, Scope, kubernetes};
+use crate::grant::{self, Grant, Granted, is_file_name};
+use crate::names::{self, Scope, kubernetes, version};
 use crate::pod::{
     Container, ContainerName, File, InitContainer, Merged, Plan, SECRETS_DIR, file_variable, memory_volume, mount,
     projected_volume, secret_variable, token_volume, variable,
@@ -69,29 +68,31 @@ impl SecretManager for Embedded<'_> {
         self.count()?;
         let variable = self.variable_for(request)?;
         let embedded = &settings.embedded_secret_manager_config;
-        let group = self.secret_of(request);
-        let property = !group.is_empty();
-        let name = if property { group } else { key };
+        let wanted = self.wanted(request)?;
+        let ignored =
+            [("group", &request.group, &wanted.group), ("group_version", &request.group_version, &wanted.version)];
+        let ignored = ignored.into_iter().filter(|(_, asked, used)| asked != used);
+        let warnings = ignored.map(|(field, ..)| format!("secret {request}: Embedded ignores {field}")).collect();
         if embedded.delivery == Delivery::Pull {
-            return self.pull(request, scope, variable, merged);
+            return self.pull(request, wanted, scope, variable, merged, warnings);
         }
+        let property = !wanted.group.is_empty();
         let by_reference = self.by_reference(property)?;
-        let mut found = self.look_up(scope, name)?;
+        let mut found = self.look_up(scope, &wanted)?;
         if property {
-            found.value = property_of(&found.value, group, key)?;
+            found.value = store::property(found.value.bytes(), &wanted.group, key)?;
         }
         let plan = match (variable, by_reference) {
             (Some(name), _) => self.as_variable(name, &found, by_reference)?,
-            (None, true) if !self.context.files_by_value => self.as_referenced_file(request, &found, merged)?,
-            (None, _) => self.as_file(request, &found.value, merged)?,
+            (None, true) if !self.context.files_by_value => {
+                self.as_referenced_file(request, &wanted, &found, merged)?
+            }
+            (None, _) => self.as_file(request, &wanted, &found.value, merged)?,
         };
-        let ignored = [("group", &request.group), ("group_version", &request.group_version)];
-        let ignored = ignored.into_iter().filter(|(field, value)| !(value.is_empty() || property && *field == "group"));
-        let warnings = ignored.map(|(field, _)| format!("secret {request}: Embedded ignores {field}")).collect();
         let source = found.looked_up.last().map(ToString::to_string).unwrap_or_default();
         let mut injection = Injection { plan, source, looked_up: found.looked_up, warnings };
         if embedded.image_pull_secrets.enabled {
-            self.pull_images(found.scope, name, &mut injection)?;
+            self.pull_images(found.scope, wanted.secret(), &mut injection)?;
         }
         Ok(injection)
     }
@@ -155,12 +156,12 @@ impl Embedded<'_> {
     }
 
     /// The first value that is found, nearest scope first.
-    fn look_up<'s>(&self, scope: Scope<'s>, key: &str) -> Result<Found<'s>, Reason> {
+    fn look_up<'s>(&self, scope: Scope<'s>, wanted: &Granted) -> Result<Found<'s>, Reason> {
         let Context { settings, reader, .. } = self.context;
         let store = store::open(&settings.embedded_secret_manager_config, reader)?;
         let mut looked_up = Vec::new();
         let (scope, value, name) =
-            self.first(&*store, scope, key, &mut looked_up, |name| store.fetch(name), store.guard())?;
+            self.first(&*store, scope, wanted, &mut looked_up, |name| store.fetch(name), store.guard())?;
         Ok(Found { value, name, scope, looked_up })
     }
 
@@ -170,21 +171,23 @@ impl Embedded<'_> {
         &self,
         store: &dyn SecretStore,
         scope: Scope<'s>,
-        key: &str,
+        wanted: &Granted,
         looked_up: &mut Vec<Lookup>,
         ask: impl Fn(&str) -> Result<T, store::Error>,
         guard: GetResource,
     ) -> Result<(Scope<'s>, T, String), Reason> {
         for scope in scope.cascade() {
-            let names = match store.names(scope, key) {
+            let names = match store.names(scope, wanted.secret()) {
                 Ok(names) => names,
                 // A name that is too long for the store can be short enough in a broader scope.
-                Err(problem) => {
+                Err(problem @ store::Error::NoName(_)) => {
                     looked_up.push(Lookup::NoName { scope: scope.to_string(), problem });
                     continue;
                 }
+                Err(failure) => return Err(failure.into()),
             };
             for name in names {
+                let name = version::join(&name, &wanted.version);
                 looked_up.push(store.lookup(&name));
                 match ask(&name) {
                     Ok(found) => return Ok((scope, found, name)),
@@ -197,9 +200,20 @@ impl Embedded<'_> {
         Err(Reason::NotFound(std::mem::take(looked_up)))
     }
 
-    /// The secret of which the request names a property; empty if it names none.
-    fn secret_of<'r>(&self, request: &'r SecretRequest) -> &'r str {
-        if self.context.settings.embedded_secret_manager_config.properties { &request.group } else { "" }
+    /// What the request asks for, as far as the settings and the provider give its fields a meaning.
+    fn wanted(&self, SecretRequest { key, group, group_version, .. }: &SecretRequest) -> Result<Granted, Reason> {
+        let embedded = &self.context.settings.embedded_secret_manager_config;
+        let mut wanted = Granted::whole(key);
+        if embedded.properties {
+            wanted.group.clone_from(group);
+        }
+        let provider = embedded.provider()?;
+        if embedded.versions && provider != Provider::K8s && !group_version.is_empty() {
+            version::check(provider, group_version)
+                .map_err(|expected| refused("group_version", group_version, expected))?;
+            wanted.version.clone_from(group_version);
+        }
+        Ok(wanted)
     }
 
     /// Counts one more request.
@@ -231,20 +245,27 @@ impl Embedded<'_> {
     fn pull(
         &self,
         request: &SecretRequest,
+        wanted: Granted,
         scope: Scope,
         variable: Option<String>,
         merged: &Merged,
+        mut warnings: Vec<String>,
     ) -> Result<Injection, Reason> {
         let Context { settings, .. } = self.context;
         let embedded = &settings.embedded_secret_manager_config;
-        let (pull, key) = (embedded.pull.clone().unwrap_or_default(), &request.key);
-        if !grant::is_key(key) {
-            return Err(refused("key", key, "a valid key; it must not contain control characters or '$'"));
+        let pull = embedded.pull.clone().unwrap_or_default();
+        for (field, key) in [("key", wanted.key.as_str()), ("group", wanted.secret())] {
+            if !grant::is_key(key) {
+                return Err(refused(field, key, "a valid key; it must not contain control characters or '$'"));
+            }
         }
         if variable.is_some() && !pull.variables {
             return Err(Reason::MountRequirement(MountRequirement::EnvVar, "FILE"));
         }
-        let (looked_up, warnings) = self.look_before(scope, key, variable.is_some())?;
+        let (looked_up, warning) = self.look_before(scope, &wanted, variable.is_some())?;
+        warnings.extend(warning);
+        let name = || format!("{scope} {}", version::join(wanted.secret(), &wanted.version));
+        let source = looked_up.last().map_or_else(name, ToString::to_string);
         let known = merged.shared_init_container(grant::CONTAINER).map(|known| Grant::parse(&known.container.args));
         let mut grant = known.and_then(Result::ok).unwrap_or_else(|| Grant {
             gateway: pull.gateway.clone(),
@@ -259,20 +280,19 @@ impl Embedded<'_> {
         });
         let (own, volume, mut plan) = match variable {
             Some(name) => {
-                let name = file_variable(name, grant::ENV_VOLUME, grant::ENV_FILE, grant.grant_variable(key));
+                let name = file_variable(name, grant::ENV_VOLUME, grant::ENV_FILE, grant.grant_variable(wanted));
                 let variables = vec![crate::pod::variable(ENV_PREFIX, &settings.secret_env_var_prefix), name];
                 let volume = memory_volume(grant::ENV_VOLUME, ENV_LIMIT);
                 let plan = Plan { variables, private_volumes: vec![volume], ..Plan::default() };
                 (grant::ENV_VOLUME, grant::ENV_DIR, plan)
             }
             None => {
-                let later = !grant.files.is_empty();
-                grant.grant_file(key);
                 let plan = Plan {
                     mounts: vec![mount(grant::FILES_VOLUME, SECRETS_DIR, true)],
                     volumes: vec![memory_volume(grant::FILES_VOLUME, &settings.volume_size_limit.0)],
-                    ..self.file(request, later)?
+                    ..self.file(request, &wanted, !grant.files.is_empty())?
                 };
+                grant.grant_file(wanted);
                 (grant::FILES_VOLUME, SECRETS_DIR, plan)
             }
         };
@@ -286,12 +306,16 @@ impl Embedded<'_> {
         plan.private_volumes.push(token_volume(grant::TOKEN_VOLUME, &pull.audience, grant::TOKEN_FILE));
         let container = Container { args: grant.to_args(), volume_mounts: mounts, ..pull.container() };
         plan.init_containers.push(InitContainer { name: ContainerName::Exact(grant::CONTAINER), container });
-        let source = looked_up.last().map_or_else(|| format!("{scope} {key}"), ToString::to_string);
         Ok(Injection { plan, source, looked_up, warnings })
     }
 
-    /// Asks the gateway whether a secret is there that can be delivered so; returns where it was looked up, and warnings.
-    fn look_before(&self, scope: Scope, key: &str, variable: bool) -> Result<(Vec<Lookup>, Vec<String>), Reason> {
+    /// Asks the gateway whether a secret is there that can be delivered so; returns where it was looked up, and a warning.
+    fn look_before(
+        &self,
+        scope: Scope,
+        wanted: &Granted,
+        variable: bool,
+    ) -> Result<(Vec<Lookup>, Option<String>), Reason> {
         let Context { settings, reader, .. } = self.context;
         let embedded = &settings.embedded_secret_manager_config;
         if embedded.lookup == LookupMode::Off {
@@ -302,18 +326,21 @@ impl Embedded<'_> {
         let found = self.first(
             &*store,
             scope,
-            key,
+            wanted,
             &mut looked_up,
             |name| store::exists(embedded, reader, name),
             store::ready(),
         );
         match found {
-            Ok((_, found, _)) if variable && found.variable == Some(false) => {
+            // Of a property the gateway knows when it is pulled.
+            Ok((_, found, _)) if variable && wanted.group.is_empty() && found.variable == Some(false) => {
                 Err(Reason::NoVariable(found.problem.unwrap_or_default()))
             }
-            Ok(_) => Ok((looked_up, Vec::new())),
+            Ok(_) => Ok((looked_up, None)),
             Err(Reason::Store(failure @ store::Error::Host { .. })) if embedded.lookup == LookupMode::Prefer => {
-                Ok((Vec::new(), vec![format!("secret {key:?} was not looked up: {failure}; the pod waits for it")]))
+                let warning =
+                    format!("secret {:?} was not looked up: {failure}; the pod waits for it", wanted.secret());
+                Ok((Vec::new(), Some(warning)))
             }
             Err(reason) => Err(reason),
         }
@@ -335,18 +362,24 @@ impl Embedded<'_> {
     }
 
     /// A file in a volume of the Secret's: without an init container, and it follows the Secret.
-    fn as_referenced_file(&self, request: &SecretRequest, found: &Found, merged: &Merged) -> Result<Plan, Reason> {
+    fn as_referenced_file(
+        &self,
+        request: &SecretRequest,
+        wanted: &Granted,
+        found: &Found,
+        merged: &Merged,
+    ) -> Result<Plan, Reason> {
         let secret = kubernetes::secret_name(&found.name);
         Ok(Plan {
             mounts: vec![mount(VOLUME, SECRETS_DIR, true)],
             volumes: vec![projected_volume(VOLUME, &secret, &found.name, &request.key)],
-            ..self.file(request, merged.has_projected_volume())?
+            ..self.file(request, wanted, merged.has_projected_volume())?
         })
     }
 
     /// What every file has, however it is delivered: variables and a path. The first file leads the task to the folder;
     /// later ones do not move these variables to the front.
-    fn file(&self, request: &SecretRequest, later: bool) -> Result<Plan, Reason> {
+    fn file(&self, request: &SecretRequest, wanted: &Granted, later: bool) -> Result<Plan, Reason> {
         let key = &request.key;
         let first = (!later).then(|| file_variables(SECRETS_DIR));
         let path = path_variable(request, &[SECRETS_DIR, "/", key].concat())?;
@@ -354,13 +387,19 @@ impl Embedded<'_> {
             variables: first.into_iter().flatten().chain(path).collect(),
             files: vec![File {
                 path: key.clone(),
-                contents: ["Embedded ", self.secret_of(request), "/", key].concat(),
+                contents: version::join(&["Embedded ", &wanted.group, "/", key].concat(), &wanted.version),
             }],
             ..Plan::default()
         })
     }
 
-    fn as_file(&self, request: &SecretRequest, value: &SecretValue, merged: &Merged) -> Result<Plan, Reason> {
+    fn as_file(
+        &self,
+        request: &SecretRequest,
+        wanted: &Granted,
+        value: &SecretValue,
+        merged: &Merged,
+    ) -> Result<Plan, Reason> {
         let settings = &self.context.settings.embedded_secret_manager_config.file_mount_init_container;
         let key = &request.key;
         let known = merged.shared_init_container(&settings.container_name);
@@ -384,7 +423,7 @@ impl Embedded<'_> {
             mounts: vec![mount(VOLUME, SECRETS_DIR, true)],
             volumes: vec![memory_volume(VOLUME, &self.context.settings.volume_size_limit.0)],
             init_containers: vec![InitContainer { name, container }],
-            ..self.file(request, known.is_some())?
+            ..self.file(request, wanted, known.is_some())?
         })
     }
 
@@ -403,18 +442,4 @@ impl Embedded<'_> {
         }
         Ok(())
     }
-}
-
-/// The string that a JSON object has under a key; numbers and booleans as JSON writes them.
-fn property_of(value: &SecretValue, group: &str, key: &str) -> Result<SecretValue, Reason> {
-    let problem = |problem| Reason::Property { group: cut(group).to_owned(), key: cut(key).to_owned(), problem };
-    let mut object: Map<String, Value> =
-        serde_json::from_slice(value.bytes()).map_err(|_| problem("is not a JSON object"))?;
-    let text = match object.remove(key) {
-        None => return Err(problem("does not have this property")),
-        Some(Value::String(text)) if !text.is_empty() => text,
-        Some(scalar @ (Value::Number(_) | Value::Bool(_))) => scalar.to_string(),
-        Some(_) => return Err(problem("has no string there")),
-    };
-    Ok(SecretValue::new(text.into_bytes()))
 }

@@ -107,15 +107,8 @@ pub enum Reason {
     #[error("annotation {0} disables the Vault agent; remove it")]
     AgentOff(String),
     /// The value has no such property.
-    #[error("secret {group:?} {problem}; store a JSON object with a string under {key:?}")]
-    Property {
-        /// The secret's name.
-        group: String,
-        /// The property.
-        key: String,
-        /// What is wrong.
-        problem: &'static str,
-    },
+    #[error(transparent)]
+    Property(#[from] store::NoProperty),
     /// A label that Embedded needs.
     #[error("missing required label {0}; Flyte sets it")]
     MissingLabel(&'static str),

@@ -5,6 +5,7 @@
 pub mod azure;
 pub mod flyte;
 pub mod kubernetes;
+pub mod version;
 
 use std::fmt;
 

@@ -373,7 +373,7 @@ fn add_image_pull_secrets<'a>(
         }
     }
     if all.len() > before {
-        all.sort_by(|(one, _), (other, _)| one.cmp(other));
+        all.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         *list = all.into_iter().map(|(_, json)| json).collect();
     }
     Ok(())

@@ -12,6 +12,7 @@ use super::document::{Container, List, Malformed, Pod, read};
 use super::limits::check_init_containers;
 use super::placement::Placement;
 use super::plan::{ContainerName, InitContainer, Merged};
+use crate::inserted;
 
 /// Which init containers of ours are there already, from an earlier pass, and which are added.
 pub struct InitContainers {
@@ -75,7 +76,7 @@ impl InitContainers {
                 ContainerName::Numbered(_) | ContainerName::Exact(_) => Own::Complete,
                 ContainerName::Shared(_) => Own::Shared {
                     variables: each_to_json(variables())?,
-                    names: variables().map(|variable| variable.name.clone()).collect(),
+                    names: inserted(variables().map(|variable| variable.name.clone())),
                 },
             };
             init.own.insert(candidates.remove(found).0, own);
@@ -140,7 +141,11 @@ fn each<'a, T: Deserialize<'a>, Pair: Ord>(
     field: &'static str,
     pair: fn(T) -> Pair,
 ) -> Result<BTreeSet<Pair>, Malformed> {
-    list.items().iter().map(|json| read(json, field).map(pair)).collect()
+    let mut pairs = BTreeSet::new();
+    for json in list.items() {
+        pairs.insert(pair(read(json, field)?));
+    }
+    Ok(pairs)
 }
 
 impl ContainerName {

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use super::document::{Pod, text};
 use super::placement::Placement;
 use super::plan::Merged;
+use crate::inserted;
 
 /// All annotations of an object, keys and values (`TotalAnnotationSizeLimitB` of apimachinery).
 const ANNOTATIONS: usize = 256 * 1024;
@@ -86,7 +87,7 @@ impl<'a> Limits<'a> {
         if self.annotation_bytes + merged.annotation_bytes <= ANNOTATIONS {
             return Ok(());
         }
-        let own: BTreeMap<&str, &RawValue> = self.pod.all_annotations().collect();
+        let own: BTreeMap<&str, &RawValue> = inserted(self.pod.all_annotations());
         let added = merged.annotations.values().map(|planned| match own.get(planned.key.as_str()) {
             None => planned.key.len() + planned.value.len(),
             Some(own) if planned.replaces => planned.value.len().saturating_sub(own.get().len()),

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::apply::Conflict;
 use super::document::{Container, Pod};
+use crate::inserted;
 use crate::settings::{InitContainerOrder, InjectInto, Settings};
 
 /// Names the containers that get secrets, separated by commas; for the pod's author.
@@ -34,15 +35,18 @@ impl Placement {
     pub fn of(pod: &Pod, settings: &Settings) -> Result<Self, Conflict> {
         let primary_only = settings.inject_into == InjectInto::Primary;
         let annotation = |name| Ok::<_, Conflict>(pod.annotations(name)?.into_iter().find(|(key, _)| *key == name));
-        let named = match annotation(CONTAINERS)? {
+        let named: Option<BTreeSet<String>> = match annotation(CONTAINERS)? {
             Some((_, names)) => {
-                Some(names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect())
+                Some(inserted(names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned)))
             }
-            None if primary_only => Some(BTreeSet::from([primary(pod, annotation(PRIMARY)?.map(|(_, name)| name))?])),
+            None if primary_only => Some(inserted([primary(pod, annotation(PRIMARY)?.map(|(_, name)| name))?])),
             None => None,
         };
-        let there = pod.containers().map(Container::name).collect::<Result<BTreeSet<Cow<str>>, _>>()?;
-        match named.iter().flatten().find(|name: &&String| !there.contains(name.as_str())) {
+        let mut there = BTreeSet::new();
+        for container in pod.containers() {
+            there.insert(container.name()?);
+        }
+        match named.iter().flatten().find(|name| !there.contains(name.as_str())) {
             Some(unknown) => Err(Conflict::UnknownContainer(unknown.clone())),
             None => Ok(Self {
                 containers: named,

@@ -150,8 +150,8 @@ pub struct Requests {
 ///
 /// # Errors
 /// The first annotation, by number, that holds no request.
-pub fn read<'a>(annotations: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Requests, Error> {
-    read_with(annotations, UnknownFields::Reject)
+pub fn read<'a>(mut annotations: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Requests, Error> {
+    read_with(&mut annotations, UnknownFields::Reject)
 }
 
 /// As [`read`], with what the settings say of fields that this version does not know.
@@ -159,7 +159,7 @@ pub fn read<'a>(annotations: impl Iterator<Item = (&'a str, &'a str)>) -> Result
 /// # Errors
 /// Likewise.
 pub fn read_with<'a>(
-    annotations: impl Iterator<Item = (&'a str, &'a str)>,
+    annotations: &mut dyn Iterator<Item = (&'a str, &'a str)>,
     unknown_fields: UnknownFields,
 ) -> Result<Requests, Error> {
     let mut numbered = Vec::new();
@@ -179,7 +179,7 @@ pub fn read_with<'a>(
     // Each request, and the first annotation that holds it.
     let mut requests = BTreeMap::new();
     for (order, (_, annotation, value)) in numbered.into_iter().enumerate() {
-        let unknown = |field| match unknown_fields {
+        let mut unknown = |field| match unknown_fields {
             UnknownFields::Reject => Err(text_format::Error::UnknownField(field)),
             UnknownFields::Warn => {
                 found.unknown.push((annotation.to_owned(), field));
@@ -188,7 +188,7 @@ pub fn read_with<'a>(
         };
         let request = base32::decode(value)
             .map_err(Unreadable::from)
-            .and_then(|text| Ok(text_format::parse_with(&text, unknown)?))
+            .and_then(|text| Ok(text_format::parse_with(&text, &mut unknown)?))
             .map_err(|problem| Error { annotation: annotation.to_owned(), problem })?;
         requests.entry(request).or_insert((order, annotation));
     }
@@ -275,7 +275,7 @@ mod tests {
     fn unknown_fields_are_passed_over_if_told() {
         let read = |text: &str, unknown| {
             let value = annotation(text);
-            read_with([("flyte.secrets/s0", value.as_str())].into_iter(), unknown)
+            read_with(&mut [("flyte.secrets/s0", value.as_str())].into_iter(), unknown)
         };
         let wrapped = "key:'k' new { a: [1, 2] b: <c:'}'> } other:-1, group:'g' last:'x' 'y'";
         let found = read(wrapped, UnknownFields::Warn).map(|found| (found.requests, found.unknown));

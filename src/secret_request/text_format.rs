@@ -44,14 +44,14 @@ pub enum Error {
 /// # Errors
 /// Whatever Go's `proto.UnmarshalText` rejects, and strings that are not UTF-8.
 pub fn parse(text: &[u8]) -> Result<SecretRequest, Error> {
-    parse_with(text, |field| Err(Error::UnknownField(field)))
+    parse_with(text, &mut |field| Err(Error::UnknownField(field)))
 }
 
 /// As [`parse`], with a decision on each unknown field: an error, or its value is passed over.
 ///
 /// # Errors
 /// Likewise.
-pub fn parse_with(text: &[u8], mut unknown: impl FnMut(String) -> Result<(), Error>) -> Result<SecretRequest, Error> {
+pub fn parse_with(text: &[u8], unknown: &mut dyn FnMut(String) -> Result<(), Error>) -> Result<SecretRequest, Error> {
     let mut tokens = Tokens { rest: text };
     let mut request = SecretRequest::default();
     let mut seen = [false; 5];

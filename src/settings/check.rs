@@ -175,7 +175,6 @@ impl EmbeddedSecretManager {
         };
         let is_duration = |text: &str| grant::parse_duration(text).is_some();
         let duration = "invalid duration; expected one such as 2m";
-        check(!self.properties, "properties", "not supported with delivery Pull; set it to false")?;
         let address = "invalid address; expected one such as https://secret-gateway-pods.flyte.svc:8444";
         check(grant::is_address(&pull.gateway), "pull.gateway", address)?;
         check(pull.ca.contains("-----BEGIN CERTIFICATE-----"), "pull.ca", "invalid certificate; expected PEM")?;

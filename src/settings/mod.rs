@@ -505,6 +505,9 @@ pub struct EmbeddedSecretManager {
     pub pull: Option<Pull>,
     /// Not in Flyte: whether `group` names the secret and `key` a property of its JSON object. By default, `group` is ignored.
     pub properties: bool,
+    /// Not in Flyte: whether `group_version` names a version of the secret: a stage or ID in `AWS`, a number in `GCP`, an
+    /// ID in `Azure`. By default, the current version is read.
+    pub versions: bool,
     /// Store of the secrets. By default, the one provider that is configured, or `K8s`.
     pub r#type: Option<Provider>,
     /// Options of the type `AWS`.
@@ -531,6 +534,7 @@ impl Default for EmbeddedSecretManager {
             lookup: LookupMode::Prefer,
             pull: None,
             properties: false,
+            versions: false,
             r#type: None,
             aws_config: AwsConfig::default(),
             gcp_config: GcpConfig::default(),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::de::{Name, setting};
 use super::error::Error;
 use super::quantity;
+use crate::inserted;
 use crate::names::kubernetes::is_qualified_name;
 
 /// A container's requests and limits. What is given is merged over the default, amount by amount.
@@ -51,7 +52,8 @@ impl Resources {
     /// Returns the same amounts as requests and limits.
     pub(super) fn of(cpu: &str, memory: &str) -> Self {
         let amounts = [("cpu", cpu), ("memory", memory)];
-        let both: BTreeMap<_, _> = amounts.map(|(name, amount)| (name.to_owned(), Quantity(amount.to_owned()))).into();
+        let amounts = amounts.map(|(name, amount)| (name.to_owned(), Quantity(amount.to_owned())));
+        let both: BTreeMap<_, _> = inserted(amounts);
         Self { limits: both.clone(), requests: both }
     }
 
@@ -84,7 +86,7 @@ impl Resources {
     /// Returns them in Kubernetes' own type.
     pub fn requirements(&self) -> ResourceRequirements {
         let amounts = |amounts: &BTreeMap<String, Quantity>| {
-            amounts.iter().map(|(name, Quantity(amount))| (name.clone(), resource::Quantity(amount.clone()))).collect()
+            inserted(amounts.iter().map(|(name, Quantity(amount))| (name.clone(), resource::Quantity(amount.clone()))))
         };
         ResourceRequirements {
             limits: Some(amounts(&self.limits)),

@@ -23,6 +23,17 @@ impl AzureValue {
     }
 }
 
+/// Returns the bytes of the text that Key Vault holds; with `plain`, those of a text that Flyte has not packed are its own.
+///
+/// # Errors
+/// As those of [`unpack`].
+pub fn open(text: &str, plain: bool) -> Result<Vec<u8>, &'static str> {
+    match unpack(text) {
+        Err(_) if plain => Ok(text.as_bytes().to_vec()),
+        unpacked => unpacked.map(AzureValue::into_bytes),
+    }
+}
+
 /// Unpacks the text that Key Vault holds: `{"type": "STRING" | 0 | "BINARY" | 1, "value": …}`, without a type a string.
 ///
 /// Flyte writes the names of the types; its page on Azure shows the numbers. Keys are read in any case, as Go reads

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::azure_value;
 use super::{Error, GetResource, Lookup, Reader, SecretStore, SecretValue, decode_base64, describe, not_empty};
+use crate::from_json;
 use crate::names::{NameScheme, Scope, azure};
 use crate::settings::{EmbeddedSecretManager, Provider};
 
@@ -43,6 +44,8 @@ impl SecretStore for Gateway<'_> {
     fn names(&self, scope: Scope, key: &str) -> Result<Vec<String>, Error> {
         match self.schemes {
             [] => Ok(vec![azure::encode(scope, key)?]),
+            // It would be read as what separates a place, or a version.
+            _ if key.bytes().any(|c| c == b':') => Err(Error::Name(key.to_owned())),
             schemes => Ok(scope.candidates(key, schemes)),
         }
     }
@@ -75,13 +78,9 @@ impl Gateway<'_> {
     /// The bytes in `{"stringValue": …}` or `{"binaryValue": …}`; an empty string hides no binary.
     fn open(&self, answer: &[u8], object: impl Fn() -> String) -> Result<Vec<u8>, Error> {
         let bad = |problem| Error::BadValue { object: object(), problem };
-        let Object { string_value, binary_value } = serde_json::from_slice(answer).map_err(|_| bad("no value"))?;
+        let Object { string_value, binary_value } = from_json(answer).ok_or_else(|| bad("no value"))?;
         match (string_value.filter(|text| !text.is_empty()), binary_value) {
-            (Some(text), _) if self.schemes.is_empty() => match azure_value::unpack(&text) {
-                Ok(value) => Ok(value.into_bytes()),
-                Err(_) if self.plain_values => Ok(text.into_bytes()),
-                Err(problem) => Err(bad(problem)),
-            },
+            (Some(text), _) if self.schemes.is_empty() => azure_value::open(&text, self.plain_values).map_err(bad),
             (Some(text), _) => Ok(text.into_bytes()),
             (None, Some(encoded)) => decode_base64(&encoded, &object),
             (None, None) => Ok(Vec::new()),
@@ -119,8 +118,7 @@ pub fn exists(settings: &EmbeddedSecretManager, reader: &Reader, name: &str) -> 
     let field_masks = &["problem", "variable"];
     let request = GetResource { api_version: API_VERSION, kind: LOOKUP, name: &name, namespace: None, field_masks };
     let answer = reader.read(&request)?;
-    serde_json::from_slice(&answer)
-        .map_err(|_| Error::BadValue { object: describe(&request), problem: "no lookup result" })
+    from_json(&answer).ok_or_else(|| Error::BadValue { object: describe(&request), problem: "no lookup result" })
 }
 
 /// An object of the gateway's API, as far as it is read.

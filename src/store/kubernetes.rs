@@ -9,6 +9,7 @@ use serde::de::IgnoredAny;
 use super::{
     Error, GetResource, Lookup, Reader, SecretStore, SecretValue, decode_base64, describe, not_empty, secret_request,
 };
+use crate::from_json;
 use crate::names::{NameScheme, Scope, kubernetes};
 
 pub(super) struct Secrets<'a> {
@@ -41,8 +42,8 @@ impl SecretStore for Secrets<'_> {
         let request = secret_request(&hashed, self.namespace, &["data"]);
         let object = || describe(&request);
         let answer = self.cluster.read(&request)?;
-        let secret: Secret = serde_json::from_slice(&answer)
-            .map_err(|_| Error::BadValue { object: object(), problem: "no `data` of strings" })?;
+        let secret: Secret =
+            from_json(&answer).ok_or_else(|| Error::BadValue { object: object(), problem: "no `data` of strings" })?;
         let encoded = secret.data.unwrap_or_default().remove(name).flatten();
         let encoded = encoded.ok_or_else(|| Error::NoValue { object: object(), key: name.to_owned() })?;
         not_empty(decode_base64(&encoded, object)?, object)
@@ -60,8 +61,8 @@ pub fn has_key(reader: &Reader, namespace: &str, name: &str, key: &str) -> Resul
         Err(Error::NotFound) => return Ok(false),
         Err(failure) => return Err(failure),
     };
-    let keys: Keys = serde_json::from_slice(&answer)
-        .map_err(|_| Error::BadValue { object: describe(&request), problem: "no `data` of strings" })?;
+    let keys: Keys = from_json(&answer)
+        .ok_or_else(|| Error::BadValue { object: describe(&request), problem: "no `data` of strings" })?;
     Ok(keys.data.is_some_and(|data| data.contains_key(key)))
 }
 

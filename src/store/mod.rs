@@ -8,6 +8,7 @@ pub mod azure_value;
 pub(crate) mod gateway;
 pub mod host_error;
 mod kubernetes;
+mod property;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use crate::settings::{EmbeddedSecretManager, Provider};
 pub use gateway::{exists, ready};
 use host_error::HostError;
 pub use kubernetes::has_key;
+pub use property::{NoProperty, property};
 
 /// What reads one object of a cluster: the host capability `kubernetes/get_resource`, or something like it.
 pub trait Cluster {

@@ -167,6 +167,61 @@ fn a_group_names_the_secret_and_the_key_its_property() {
 }
 
 #[test]
+fn group_version_is_a_version_of_the_secret() {
+    let (azure, id) = ("1-acme-development-flytesnacks-NM", "0123456789abcdef0123456789abcdef");
+    let aws = |name: &str| json!({ "AWS": { name: { "stringValue": "v" } } });
+    let table = [
+        (
+            json!({ "awsConfig": { "region": "eu-west-1" } }),
+            "AWSPREVIOUS",
+            aws(&format!("{}::AWSPREVIOUS", project_name("k"))),
+        ),
+        (
+            json!({ "gcpConfig": { "project": "acme-prod" } }),
+            "3",
+            json!({ "GCP": { format!("{}::3", project_name("k")): { "stringValue": "v" } } }),
+        ),
+        (
+            json!({ "azureConfig": { "vaultURI": "https://v.vault.azure.net" } }),
+            id,
+            json!({ "Azure": { format!("{azure}::{id}"): { "stringValue": r#"{"value":"v"}"# } } }),
+        ),
+    ];
+    for (config, version, store) in table {
+        let settings = with(embedded(config), "/embeddedSecretManagerConfig/versions", json!(true));
+        let create = |version: &str| {
+            let asked = Store::new(store.clone());
+            let request = format!("key:'k' group_version:'{version}' mount_requirement:ENV_VAR");
+            (create_with(&pod(&[&request]), &settings, &asked), asked)
+        };
+        let (found, _) = create(version);
+        assert_eq!(mutated(&found)["spec"]["containers"][0]["env"][0]["value"], "v", "{version}");
+        assert_eq!(found.warnings(), Vec::<String>::new());
+        let invalid = ["a/b", "../../x", "x::y", "1 "].map(|version| {
+            let (found, asked) = create(version);
+            (found.code(), asked.asked())
+        });
+        assert_eq!(invalid, [const { (400, Vec::new()) }; 4], "{settings}");
+    }
+    // Another version is not found, as another secret is.
+    let aws_settings =
+        embedded(json!({ "awsConfig": { "region": "eu-west-1" }, "versions": true, "properties": true }));
+    let store = Store::new(aws(&project_name("k")));
+    assert_eq!(create_with(&pod(&["key:'k' group_version:'blue'"]), &aws_settings, &store).code(), 400);
+    assert_eq!(store.looked_up().len(), 5);
+    let name = format!("{}::blue", project_name("rds"));
+    let store = Store::new(json!({ "AWS": { name: { "stringValue": r#"{"password":"p"}"# } } }));
+    let found = create_with(&pod(&["group:'rds' key:'password' group_version:'blue'"]), &aws_settings, &store);
+    assert_eq!(mutated(&found)["spec"]["containers"][0]["env"][0]["value"], "p");
+    // Where there are no versions, or none are wanted.
+    for settings in [embedded(json!({ "versions": true })), json!({})] {
+        let store = kubernetes_store(&[(&project_name("k"), b"v")]);
+        let found = create_with(&pod(&["key:'k' group_version:'blue'"]), &settings, &store);
+        assert_eq!(found.warnings(), ["secret \"k\" version \"blue\": Embedded ignores group_version"]);
+    }
+}
+
+#[test]
 fn azure_values_need_not_be_flytes() {
     let name = "1-acme-development-flytesnacks-NM";
     let store = || Store::new(json!({ "Azure": { name: { "stringValue": "plain" } } }));

@@ -182,6 +182,60 @@ fn a_pod_pulls_what_it_was_granted() {
     assert!(Grant::parse(&args).is_ok());
 }
 
+/// What is looked up is what is granted: the secret of a property, and its version.
+#[test]
+fn properties_and_versions_are_pulled() {
+    let settings = |lookup: &str| {
+        let aws = json!({ "region": "eu-west-1" });
+        pulling(json!({ "awsConfig": aws, "properties": true, "versions": true, "lookup": lookup }))
+    };
+    let requests = [
+        "group:'rds' key:'password' group_version:'AWSPREVIOUS' env_var:'A'",
+        "group:'rds' key:'password' env_var:'B'",
+        "key:'ca.crt' group_version:'blue' mount_requirement:FILE",
+    ];
+    let out = mutated_twice(&pod(&requests), &settings("Off"), &Store::new(json!({})));
+    let args = out["spec"]["initContainers"][0]["args"].clone();
+    let granted = [
+        "--file",
+        "ca.crt",
+        "--version",
+        "blue",
+        "--env",
+        "v0=password",
+        "--group",
+        "rds",
+        "--version",
+        "AWSPREVIOUS",
+        "--env",
+        "v1=password",
+        "--group",
+        "rds",
+    ];
+    assert_eq!(args.as_array().and_then(|args| args.get(9..)), Some(&granted.map(Value::from)[..]));
+    let name = |key: &str| format!("eu-west-1:{}", project_name(key));
+    // Of a property the lookup does not know whether it can be a variable.
+    let names = [name("rds::AWSPREVIOUS"), name("rds"), name("ca.crt::blue")];
+    let mut lookups = json!({ "ready": {} });
+    for name in &names {
+        lookups[name] = json!({ "variable": false });
+    }
+    let store = Store::new(json!({ "SecretLookup": lookups }));
+    assert_eq!(mutated(&create_with(&pod(&requests), &settings("Require"), &store)), &out);
+    assert_eq!(store.asked().iter().map(|asked| asked.name.clone()).collect::<Vec<_>>(), names);
+    let clash = ["group:'a' key:'k' mount_requirement:FILE", "group:'b' key:'k' mount_requirement:FILE"];
+    assert_eq!(create(&pod(&clash), &settings("Off")).code(), 400);
+    assert_eq!(create(&pod(&["group:'$(A)' key:'k'"]), &settings("Off")).code(), 400);
+    let ignored = create(&pod(&["group:'a' key:'k' group_version:'1'"]), &pulling(json!({})));
+    assert_eq!(
+        ignored.warnings(),
+        [
+            "secret \"a/k\" version \"1\": Embedded ignores group",
+            "secret \"a/k\" version \"1\": Embedded ignores group_version"
+        ]
+    );
+}
+
 /// A grant that the policy did not write, in a pod with a secret request, without, and without the label.
 #[test]
 fn a_grant_of_the_pods_own_is_rejected() {

@@ -133,8 +133,14 @@ fn names_in_urls() {
         let asking = pod(&[&format!("key:'{written}' env_var:'A'")]);
         Attempt::new(&asking, &aws(), not_injected(400, &format!("{key:?}"), &reason))
     }));
-    // Dots behind other characters are no step, and a colon leads to no other region: the first one divides.
-    check(["..", "x:us-east-1", "us-east-1:k"].map(|key| {
+    // A colon leads to no other region or version.
+    check(["x:us-east-1", "us-east-1:k", "k::AWSPREVIOUS"].map(|key| {
+        let reason = format!("Embedded: {key:?} {wrong}");
+        let asking = pod(&[&format!("key:'{key}' env_var:'A'")]);
+        Attempt::new(&asking, &aws(), not_injected(400, &format!("{key:?}"), &reason))
+    }));
+    // Dots behind other characters are no step.
+    check([".."].map(|key| {
         let looked_up = names(key).map(|name| format!("{name} (AWSSecret in eu-west-1)")).join(", ");
         let reason = format!("Embedded: not found; looked up {looked_up}; store it under one of these names");
         let asking = pod(&[&format!("key:'{key}' env_var:'A'")]);

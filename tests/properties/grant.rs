@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use flyte_secrets_policy::grant::{Grant, is_key};
+use flyte_secrets_policy::grant::{Grant, Granted, is_key};
 use flyte_secrets_testing::generate::requests;
 use proptest::prelude::*;
 
@@ -19,10 +19,20 @@ fn key() -> impl Strategy<Value = String> {
         .prop_filter("keys", |key| is_key(key))
 }
 
+/// A group or a version, which most requests do not have.
+fn part_of_request() -> impl Strategy<Value = String> {
+    prop_oneof![3 => Just(String::new()), 1 => key()]
+}
+
+fn granted(key: String, (group, version): (String, String)) -> Granted {
+    Granted { key, group, version }
+}
+
 fn grant() -> impl Strategy<Value = Grant> {
     let part = || "[a-zA-Z0-9]([-.a-zA-Z0-9]{0,10}[a-zA-Z0-9])?";
-    let files = prop::collection::btree_set("[-_a-zA-Z0-9.]{0,10}[-_a-zA-Z0-9]", 0..5);
-    let variables = prop::collection::hash_set(key(), 0..5);
+    let variables = prop::collection::hash_set((key(), part_of_request(), part_of_request()), 0..5);
+    let files =
+        prop::collection::btree_map("[-_a-zA-Z0-9.]{0,10}[-_a-zA-Z0-9]", (part_of_request(), part_of_request()), 0..5);
     let scope = (part(), part(), part());
     let gateway = "https://[a-z0-9.-]{1,20}(:[0-9]{1,5})?";
     (gateway, any::<String>(), scope, duration(), prop::option::of(duration()), files, variables).prop_map(
@@ -34,8 +44,8 @@ fn grant() -> impl Strategy<Value = Grant> {
             project,
             patience,
             refresh,
-            files: files.into_iter().collect(),
-            variables: variables.into_iter().collect(),
+            files: files.into_iter().map(|(key, parts)| granted(key, parts)).collect(),
+            variables: variables.into_iter().map(|(key, group, version)| granted(key, (group, version))).collect(),
         },
     )
 }

@@ -16,7 +16,7 @@ use axum::routing::post;
 use bytes::Bytes;
 use flyte_secrets_policy::answer::{CONTENT_TYPE, Head, PATH};
 use flyte_secrets_policy::env_file;
-use flyte_secrets_policy::grant::Grant;
+use flyte_secrets_policy::grant::{Grant, Granted};
 use flyte_secrets_policy::settings::Tenancy;
 use flyte_secrets_policy::tenancy::{self, Origin};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
@@ -110,8 +110,8 @@ async fn answer(trail: &mut Trail<'_>, pulls: &Arc<Pulls>, headers: &HeaderMap) 
     let origin = Origin { namespace: &pod.namespace, service_account: &pod.service_account, creator: None };
     tenancy::check(tenancy, grant.scope(), &origin).map_err(|why| Box::new(Status::tenancy(&why)))?;
     let (files, variables) = find(pulls, &grant, &mut trail.names).await?;
-    for (key, value) in grant.variables.iter().zip(&variables) {
-        env_file::check(value.bytes()).map_err(|why| Box::new(Status::no_variable(key, why)))?;
+    for (granted, value) in grant.variables.iter().zip(&variables) {
+        env_file::check(value.bytes()).map_err(|why| Box::new(Status::no_variable(&granted.key, why)))?;
     }
     let lengths = |values: &[Arc<Value>]| values.iter().map(|value| value.len() as u64).collect::<Vec<_>>();
     let head = Head::new(&grant, lengths(&files), lengths(&variables));
@@ -142,17 +142,17 @@ async fn find(
     grant: &Arc<Grant>,
     names: &mut Vec<String>,
 ) -> Result<(Values, Values), Box<Status>> {
-    let keys: Vec<&String> = grant.files.iter().chain(&grant.variables).collect();
-    if keys.len() > pulls.config.max_secrets {
-        let (count, limit) = (keys.len(), pulls.config.max_secrets);
+    let granted: Vec<&Granted> = grant.files.iter().chain(&grant.variables).collect();
+    if granted.len() > pulls.config.max_secrets {
+        let (count, limit) = (granted.len(), pulls.config.max_secrets);
         return Err(Box::new(Status::too_much(format!("{count} secrets exceed the limit of {limit} for each pod"))));
     }
     let mut finding = JoinSet::new();
-    for (number, key) in keys.iter().enumerate() {
-        let (pulls, grant, key) = (Arc::clone(pulls), Arc::clone(grant), (*key).clone());
-        finding.spawn(async move { (number, pulls.store.find(grant.scope(), &key).await) });
+    for (number, secret) in granted.iter().enumerate() {
+        let (pulls, grant, secret) = (Arc::clone(pulls), Arc::clone(grant), (*secret).clone());
+        finding.spawn(async move { (number, pulls.store.find(grant.scope(), &secret).await) });
     }
-    let mut found: Vec<Option<Result<Found, NotFound>>> = keys.iter().map(|_| None).collect();
+    let mut found: Vec<Option<Result<Found, NotFound>>> = granted.iter().map(|_| None).collect();
     while let Some(answer) = finding.join_next().await {
         if let Ok((number, outcome)) = answer
             && let Some(place) = found.get_mut(number)
@@ -162,13 +162,13 @@ async fn find(
     }
     let mut values = Vec::new();
     let mut failures = Vec::new();
-    for (key, outcome) in keys.iter().zip(found) {
+    for (secret, outcome) in granted.iter().zip(found) {
         match outcome {
             Some(Ok(Found { value, name })) => {
                 values.push(value);
                 names.push(name);
             }
-            Some(Err(why)) => failures.push(Status::not_found(key, &why)),
+            Some(Err(why)) => failures.push(Status::not_found(secret.secret(), &why)),
             None => return Err(Box::new(Status::broken())),
         }
     }

@@ -175,7 +175,8 @@ async fn answer(trail: &mut Trail<'_>, request: &Parts) -> Result<Response, Box<
     trail.source = Some(read.source);
     let value = read.outcome.map_err(|failed| Status::failed(kind, text, &failed))?;
     if kind == Kind::Lookup {
-        let value = store::unpack(&name, value).map_err(|why| Status::bad_value(kind, text, &why))?;
+        let plain = gateway.served.plain_values();
+        let value = store::unpack(&name, value, plain).map_err(|why| Status::bad_value(kind, text, &why))?;
         return Ok(there(form, text, Some(env_file::check(value.bytes()))));
     }
     match form {

@@ -115,12 +115,16 @@ impl Status {
         let mut status = match why {
             NotFound::Nowhere(_) => Self::new(StatusCode::NOT_FOUND, "SecretNotFound", why),
             NotFound::Name(_) | NotFound::NotServed(_) => Self::new(StatusCode::FORBIDDEN, "AccessDenied", why),
-            NotFound::Value(..) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "InvalidSecretValue", why),
+            NotFound::Value(..) | NotFound::Property(_) => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "InvalidSecretValue", why)
+            }
             NotFound::Failed(name, failed) => {
                 Self { reason: reason_code(failed), ..Self::failed(name.kind, &name.to_string(), failed) }
             }
         };
-        status.message = format!("secret {key:?}: {}", status.message);
+        if !matches!(why, NotFound::Property(_)) {
+            status.message = format!("secret {key:?}: {}", status.message);
+        }
         status
     }
 

@@ -1,4 +1,4 @@
-//! AWS Secrets Manager: `GetSecretValue` of the version at `AWSCURRENT`.
+//! AWS Secrets Manager: `GetSecretValue` of the version that is asked for, else of the one at `AWSCURRENT`.
 //!
 //! Credentials come by the SDK's default chain: IRSA, EKS Pod Identity, environment, instance. What they must allow:
 //! `secretsmanager:GetSecretValue`, and `kms:Decrypt` where a secret has a key of the customer's own.
@@ -17,6 +17,7 @@ use aws_sdk_secretsmanager::config::Builder;
 use aws_sdk_secretsmanager::config::http::HttpResponse;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::get_secret_value::{GetSecretValueError, GetSecretValueOutput};
+use flyte_secrets_policy::names::version;
 use secrecy::{SecretSlice, SecretString};
 
 use super::{
@@ -30,7 +31,7 @@ use crate::provider::{BoxFuture, Failure, Provider, Value};
 /// lead to another region or account than the one that is configured.
 const NAME: (usize, &str) = (512, "/_+=.@-");
 
-/// The stage of the version that is read.
+/// The stage of the version that is read unless another is asked for.
 const STAGE: &str = "AWSCURRENT";
 
 /// Secrets Manager in the regions that are configured.
@@ -84,12 +85,23 @@ fn timeouts() -> TimeoutConfig {
 impl Provider for SecretsManager {
     fn fetch<'a>(&'a self, place: &'a str, name: &'a str) -> BoxFuture<'a, Answer> {
         let Some(client) = self.clients.get(place) else { return refuse(not_served(place)) };
+        let (name, version) = version::split(name);
         if let Err(failure) = check(name, NAME.0, NAME.1) {
             return refuse(failure);
         }
-        let asking = client.get_secret_value().secret_id(name).version_stage(STAGE).send();
-        look_up(async { asking.await.map_err(|error| failure(&error)).and_then(value) })
+        let asking = client.get_secret_value().secret_id(name);
+        let asking = match version {
+            Some(id) if is_uuid(id) => asking.version_id(id),
+            stage => asking.version_stage(stage.unwrap_or(STAGE)),
+        };
+        look_up(async { asking.send().await.map_err(|error| failure(&error)).and_then(value) })
     }
+}
+
+/// Whether a version is called as Secrets Manager itself calls those that it makes; other names are stages.
+fn is_uuid(version: &str) -> bool {
+    let lengths = version.split('-').map(str::len);
+    lengths.eq([8, 4, 4, 4, 12]) && version.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
 }
 
 /// SecretString, else SecretBinary; an empty string hides no bytes.

@@ -1,4 +1,4 @@
-//! Azure Key Vault: the latest version of a secret, as its raw text.
+//! Azure Key Vault: the version of a secret that is asked for, else the latest one, as its raw text.
 //!
 //! Credentials are those of Workload Identity. What they must allow: the data action
 //! `Microsoft.KeyVault/vaults/secrets/getSecret/action`, as the role "Key Vault Secrets User" does, or the permission
@@ -24,7 +24,9 @@ use azure_core::http::{
     AsyncRawResponse, ClientOptions, HttpClient, RawResponse, Request, RetryOptions, Transport, Url,
 };
 use azure_identity::{ClientAssertionCredentialOptions, WorkloadIdentityCredential, WorkloadIdentityCredentialOptions};
+use azure_security_keyvault_secrets::models::SecretClientGetSecretOptions;
 use azure_security_keyvault_secrets::{SecretClient, SecretClientOptions};
+use flyte_secrets_policy::names::version;
 use reqwest::redirect::Policy;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -103,12 +105,15 @@ impl KeyVault {
 impl Provider for KeyVault {
     fn fetch<'a>(&'a self, place: &'a str, name: &'a str) -> BoxFuture<'a, Answer> {
         let Some(client) = self.clients.get(place).map(Arc::clone) else { return refuse(not_served(place)) };
+        let (name, version) = version::split(name);
         if let Err(failure) = check(name, NAME.0, NAME.1) {
             return refuse(failure);
         }
         let name = name.to_owned();
+        let secret_version = version.map(str::to_owned);
         look_up(async move {
-            let answer = client.get_secret(&name, None).await.and_then(azure_core::http::Response::into_model);
+            let options = SecretClientGetSecretOptions { secret_version, ..Default::default() };
+            let answer = client.get_secret(&name, Some(options)).await.and_then(azure_core::http::Response::into_model);
             match answer.map_err(|error| failure(&error))?.value {
                 Some(text) => Ok(Value::Text(SecretString::from(text))),
                 None => Err(Failure::Garbage("missing value".to_owned())),

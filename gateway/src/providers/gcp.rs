@@ -1,4 +1,5 @@
-//! GCP Secret Manager: `AccessSecretVersion` of `versions/latest`, its checksum checked.
+//! GCP Secret Manager: `AccessSecretVersion` of the version that is asked for, else of `versions/latest`; its checksum is
+//! checked.
 //!
 //! Credentials are Application Default Credentials: Workload Identity, or a file that the environment names. What
 //! they must allow: `secretmanager.versions.access`, as the role `roles/secretmanager.secretAccessor` does.
@@ -11,6 +12,7 @@ use std::collections::HashSet;
 use std::error::Error as _;
 use std::sync::Arc;
 
+use flyte_secrets_policy::names::version;
 use google_cloud_auth::credentials::{Builder as DefaultCredentials, Credentials, anonymous};
 use google_cloud_gax::error::CredentialsError;
 use google_cloud_gax::error::rpc::{Code, Status, StatusDetails};
@@ -75,10 +77,11 @@ impl Provider for SecretManager {
         if !self.projects.contains(place) {
             return refuse(not_served(place));
         }
+        let (name, version) = version::split(name);
         if let Err(failure) = check(name, NAME.0, NAME.1) {
             return refuse(failure);
         }
-        let version = format!("projects/{place}/secrets/{name}/versions/latest");
+        let version = format!("projects/{place}/secrets/{name}/versions/{}", version.unwrap_or("latest"));
         let connection = Arc::clone(&self.connection);
         look_up(async move { connection.access(version).await })
     }

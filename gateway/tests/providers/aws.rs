@@ -90,7 +90,9 @@ async fn values_are_read_from_moto() {
     let name = "u__org__o__domain__d__project__p__key__k";
     let bytes = [0, 159, 146, 150, 255];
     owner.create_secret().name(name).secret_string("first").send().await.unwrap();
-    owner.put_secret_value().secret_id(name).secret_string("päss\n").send().await.unwrap();
+    let current = owner.put_secret_value().secret_id(name).secret_string("päss\n").send().await.unwrap();
+    let of_id = format!("{name}::{}", current.version_id().unwrap());
+    let of = |version: &str| format!("{name}::{version}");
     owner.create_secret().name("binary").secret_binary(Blob::new(bytes)).send().await.unwrap();
     owner.create_secret().name("no-version").send().await.unwrap();
     owner.create_secret().name("going").secret_string(CANARY).send().await.unwrap();
@@ -111,6 +113,11 @@ async fn values_are_read_from_moto() {
         ),
         (REGION, "gone", Err(Failure::NotFound)),
         (REGION, "never-there", Err(Failure::NotFound)),
+        (REGION, &of_id, text("päss\n")),
+        (REGION, &of("AWSPREVIOUS"), text("first")),
+        (REGION, &of("AWSCURRENT"), text("päss\n")),
+        (REGION, &of("blue"), Err(Failure::NotFound)),
+        (REGION, &of("00000000-0000-4000-8000-000000000000"), Err(Failure::NotFound)),
         // A region is a store of its own.
         ("us-east-2", name, Err(Failure::NotFound)),
     ];

@@ -121,6 +121,7 @@ fn vault(asked: &Asked, token: &str, challenge: &str) -> Answer {
         return json(400, error("BadParameter", Value::Null));
     }
     match asked.path.strip_prefix("/secrets/").map(|name| name.trim_end_matches('/')) {
+        Some("packed/0123456789abcdef0123456789abcdef") => secret("of a version"),
         Some(name) if asked.method == "GET" && !name.contains('/') => failures()
             .into_iter()
             .find(|(known, ..)| *known == name)
@@ -210,6 +211,9 @@ async fn errors_map_to_failures() {
         assert_eq!(read(&provider, VAULT, name).await, wanted, "{name}");
         asked.push(format!("GET /secrets/{name}/"));
     }
+    let version = "0123456789abcdef0123456789abcdef";
+    assert_eq!(read(&provider, VAULT, &format!("packed::{version}")).await, text("of a version"));
+    asked.push(format!("GET /secrets/packed/{version}"));
     assert_eq!(cloud.double.asked(), asked, "the SDK must not retry");
 }
 

@@ -39,14 +39,14 @@ fn service(asked: &Asked, token: &str, answer: impl Fn(&str) -> Answer) -> Answe
     let secret = asked
         .path
         .strip_prefix("/v1/projects/flyte-1/secrets/")
-        .and_then(|rest| rest.strip_suffix("/versions/latest:access"))
-        .filter(|name| asked.method == "GET" && !name.contains('/'));
-    let Some(name) = secret else { return html(404) };
+        .and_then(|rest| rest.strip_suffix(":access")?.split_once("/versions/"))
+        .filter(|(name, version)| asked.method == "GET" && !name.contains('/') && ["latest", "3"].contains(version));
+    let Some((name, version)) = secret else { return html(404) };
     let sent = asked.header("authorization");
     if !token.is_empty() && sent != format!("Bearer {token}") {
         return error(401, "UNAUTHENTICATED", Value::Null);
     }
-    answer(name)
+    if version == "3" { self::version(b"third") } else { answer(name) }
 }
 
 fn error(status: u16, code: &str, detail: Value) -> Answer {
@@ -148,6 +148,8 @@ async fn errors_map_to_failures() {
         assert_eq!(read(&provider, PROJECT, name).await, wanted, "{name}");
         asked.push(format!("GET /v1/projects/flyte-1/secrets/{name}/versions/latest:access"));
     }
+    assert_eq!(read(&provider, PROJECT, "text::3").await, text("third"));
+    asked.push("GET /v1/projects/flyte-1/secrets/text/versions/3:access".to_owned());
     assert_eq!(double.asked(), asked, "the SDK must not retry");
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::http::Method;
 use flyte_secrets_policy::answer::Head;
-use flyte_secrets_policy::grant::Grant;
+use flyte_secrets_policy::grant::{Grant, Granted};
 use flyte_secrets_policy::names::kubernetes::secret_name;
 use flyte_secrets_pull::{self as puller, Places};
 use http_body_util::Empty;
@@ -33,7 +33,7 @@ pods:
 ";
 
 fn grant(files: &[&str], variables: &[&str]) -> Grant {
-    let own = |keys: &[&str]| keys.iter().map(|key| (*key).to_owned()).collect();
+    let own = |keys: &[&str]| keys.iter().map(|key| Granted::whole(key)).collect();
     Grant {
         gateway: "https://localhost".to_owned(),
         ca: "pem".to_owned(),
@@ -138,6 +138,92 @@ async fn pull_returns_granted_secrets_only() {
     assert_eq!(kit.audit().await, [line(&names, "InvalidSecretValue", 422), line(&names, "ok", 200)]);
     assert!(!kit.audit.text().contains(CANARY) && !kit.metrics().await.contains(CANARY));
     assert!(kit.metrics().await.contains("secret_gateway_pulls_total{result=\"ok\"} 1\n"));
+}
+
+#[tokio::test]
+async fn a_pod_gets_properties_and_versions() {
+    let part = |key: &str, group: &str, version: &str| Granted {
+        key: key.to_owned(),
+        group: group.to_owned(),
+        version: version.to_owned(),
+    };
+    let mut granted = grant(&["whole"], &[]);
+    granted.files.push(part("old", "", "AWSPREVIOUS"));
+    granted.variables = vec![part("password", "rds", ""), part("password", "rds", "AWSPREVIOUS")];
+    let kit = start(PODS, &granted).await;
+    let versioned = |key: &str| [&*name(key), "::AWSPREVIOUS"].concat();
+    kit.memory.behave(move |asked, _| {
+        let table = [
+            (name("whole"), "a"),
+            (versioned("old"), "b"),
+            (name("rds"), r#"{"password":"c","list":[]}"#),
+            (versioned("rds"), r#"{"password":12}"#),
+        ];
+        let known = table.into_iter().find(|(name, _)| name == asked);
+        (Duration::ZERO, known.map(|(_, value)| text(value)).ok_or(Failure::NotFound))
+    });
+    let client = kit.pod().await;
+    let answer = pull(&client, "good").await;
+    let head = Head::new(&granted, [1, 1], [1, 2]).to_line().unwrap();
+    assert_eq!((answer.status, answer.body), (200, [head.as_bytes(), b"abc12"].concat()));
+    let names = [name("old") + "::AWSPREVIOUS", name("rds"), name("rds") + "::AWSPREVIOUS", name("whole")];
+    assert_eq!(kit.audit().await, [line(&names, "ok", 200)]);
+    for (secret, code, message) in [
+        (
+            part("user", "rds", ""),
+            422,
+            "secret \"rds\" does not have this property; store a JSON object with a string under \"user\"",
+        ),
+        (
+            part("list", "rds", ""),
+            422,
+            "secret \"rds\" has no string there; store a JSON object with a string under \"list\"",
+        ),
+        (
+            part("a", "whole", ""),
+            422,
+            "secret \"whole\" is not a JSON object; store a JSON object with a string under \"a\"",
+        ),
+    ] {
+        kit.cluster.object("pods", pod(&Grant { variables: vec![secret], ..grant(&[], &[]) }));
+        let answer = pull(&client, "good").await;
+        assert_eq!((answer.status, answer.json()), (code, status(code, "InvalidSecretValue", message)));
+    }
+    for version in ["blue", "a/b"] {
+        kit.cluster.object("pods", pod(&Grant { files: vec![part("whole", "", version)], ..grant(&[], &[]) }));
+        let expected = if version == "blue" { 404 } else { 403 };
+        assert_eq!(pull(&client, "good").await.status, expected, "{version}");
+    }
+}
+
+#[tokio::test]
+async fn values_that_flyte_has_not_packed_are_served_if_the_settings_say_so() {
+    let lines = |plain: bool| {
+        format!(
+            "
+pods:
+  listen: 127.0.0.1:0
+  settings:
+    embeddedSecretManagerConfig: {{ azureConfig: {{ vaultURI: 'https://flyte.vault.azure.net', plainValues: {plain} }} }}
+"
+        )
+    };
+    let table =
+        [(true, "plain", 200, "plain"), (true, r#"{"value":"packed"}"#, 200, "packed"), (false, "plain", 422, "")];
+    for (plain, stored, code, value) in table {
+        let grant = grant(&[], &["k"]);
+        let kit = start(&lines(plain), &grant).await;
+        kit.memory.answer(Duration::ZERO, Ok(text(stored)));
+        let answer = pull(&kit.pod().await, "good").await;
+        assert_eq!(answer.status, code, "{plain} {stored}");
+        if code == 200 {
+            let head = Head::new(&grant, [], [value.len() as u64]).to_line().unwrap();
+            assert_eq!(answer.body, [head.as_bytes(), value.as_bytes()].concat());
+        }
+        // A lookup judges what a pull would bring.
+        let path = "/apis/secret-gateway.flyte.org/v1alpha1/secretlookups/flyte.vault.azure.net:1-a";
+        assert_eq!(kit.client().await.get(path).await.status, code);
+    }
 }
 
 #[tokio::test]
@@ -535,7 +621,7 @@ pods:
     kit.memory.answer(Duration::ZERO, Ok(text(CANARY)));
     let answer = pull(&client, "good").await;
     assert_eq!(answer.status, 422);
-    assert!(answer.text().contains("something else than Flyte's JSON") && !answer.text().contains("c4n4ry"));
+    assert!(answer.text().contains("is not Flyte's") && !answer.text().contains("c4n4ry"));
 }
 
 #[tokio::test]

@@ -2,15 +2,16 @@
  * The result in the tab for pods: the verdict, warnings, what happens to each secret request, and the pod before and after. Gets
  * the policy's answer as data.
  */
-import type { PodPreview, Preview } from "flyte-secrets";
+import type { PodPreview, Previews } from "flyte-secrets";
 import { announce } from "./announce";
 import { copyButton } from "./copy";
 import { diffView } from "./diff-view";
 import { breakable, byId, code, h, refill } from "./dom";
 import { explain } from "./explain";
+import { write } from "./yaml-insert";
 
 export interface Answer {
-  show(preview: Preview): void;
+  show(preview: Previews): void;
   /** Shows why there is no answer. */
   fail(message: string): void;
   /** Returns which pod is shown, counted from 0. */
@@ -40,7 +41,7 @@ export function answer(parent: HTMLElement): Answer {
       h("h3", {}, "Pod before and after"),
       size,
       diff.toggle,
-      copyButton("pod after", () => pods[chosen]?.after ?? ""),
+      copyButton("pod after", () => write(pods[chosen]?.after)),
     ),
     diff.element,
   );
@@ -78,7 +79,7 @@ export function answer(parent: HTMLElement): Answer {
     refill(requests, shown.requests, () => [h("h3", {}, "Secret requests"), explain(shown.requests)]);
     pod.hidden = shown.outcome === "refused";
     size.textContent = shown.outcome === "untouched" ? "no change" : "";
-    if (!pod.hidden) diff.show(shown.before, shown.after);
+    if (!pod.hidden) diff.show(write(shown.before), write(shown.after));
   };
 
   return {
@@ -134,7 +135,7 @@ function verdictOf(
 
 const TEXTS = { pod: "Pod", settings: "Settings", secrets: "Secrets in the store" } as const;
 
-function whyNone(findings: Preview["findings"]): [string, ...HTMLElement[]] {
+function whyNone(findings: Previews["findings"]): [string, ...HTMLElement[]] {
   const wrong = (Object.keys(TEXTS) as (keyof typeof TEXTS)[]).flatMap((text) =>
     findings[text]
       .filter(({ severity }) => severity === "error")

@@ -1,7 +1,17 @@
 /**
  * The tab for names: where Embedded looks up a secret, the commands that store it there, and a decoder for names.
  */
-import { type DecodedName, decodeName, type NamesQuestion, names, type StoredName } from "flyte-secrets";
+import {
+  type DecodedName,
+  decodeName,
+  NAME_SCHEMES,
+  type NameScheme,
+  type NamesQuestion,
+  names,
+  PROVIDERS,
+  type Provider,
+  type StoredName,
+} from "flyte-secrets";
 import { copyButton } from "./copy";
 import { byId, code, facts, h, words } from "./dom";
 import type { Tab } from "./pod-tab";
@@ -13,13 +23,22 @@ const PLACES = {
   aws: ["Region", "eu-west-1"],
   gcp: ["GCP project", "acme-prod"],
   azure: ["Key Vault", "acme-vault"],
-} as const;
+} as const satisfies Record<Lowercase<Provider>, unknown>;
 
 export function namesTab(): Tab {
   const form = byId<HTMLFormElement>("names-form");
   const back = byId<HTMLFormElement>("back-form");
   const field = (name: string) => form.elements.namedItem(name) as HTMLInputElement;
   const name = back.elements.namedItem("name") as HTMLInputElement;
+
+  field("store").append(
+    ...Object.entries(PROVIDERS).map(([name, words]) =>
+      h("option", { value: name.toLowerCase() }, words.split(/, | of /)[0]),
+    ),
+  );
+  field("scheme").append(
+    ...Object.entries(NAME_SCHEMES).map(([name, words]) => h("option", { value: name }, `${name}: ${lower(words)}`)),
+  );
 
   const update = () => {
     const store = field("store").value as keyof typeof PLACES;
@@ -38,7 +57,7 @@ export function namesTab(): Tab {
       ...(domain && { domain }),
       ...(project && { project }),
       ...(place && { place }),
-      ...(scheme && store !== "azure" && { schemes: [scheme as "canonical" | "documented"] }),
+      ...(scheme && store !== "azure" && { schemes: [scheme as NameScheme] }),
     };
   };
   const readBack = () =>
@@ -58,6 +77,10 @@ export function namesTab(): Tab {
       readBack();
     },
   };
+}
+
+function lower(sentence: string): string {
+  return sentence.charAt(0).toLowerCase() + sentence.slice(1);
 }
 
 function answerTo(question: NamesQuestion): HTMLElement {

@@ -6,7 +6,7 @@ import { byId } from "./dom";
 
 export interface RequestForm {
   /** What is filled in; nothing if all is empty. */
-  read(): SecretRequest | undefined;
+  read(): Partial<SecretRequest> | undefined;
   save(): Record<string, string>;
   load(values: Record<string, string>): void;
 }
@@ -23,7 +23,7 @@ export function requestForm(form: HTMLFormElement, changed: () => void): Request
 
   return {
     read: () => {
-      const request: SecretRequest = {};
+      const request: Partial<SecretRequest> = {};
       for (const name of TEXTS) {
         const value = input(name).value.trim();
         if (value) request[name] = value;

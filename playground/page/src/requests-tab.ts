@@ -1,7 +1,7 @@
 /**
  * The tab for secret requests: a decoder for annotations, and a form that encodes one.
  */
-import { type DecodedRequest, decodeRequests, encodeRequest } from "flyte-secrets";
+import { type DecodedRequest, decodeRequests, encodeRequest, type KnownMount } from "flyte-secrets";
 import { copyButton } from "./copy";
 import { byId, code, facts, h, words } from "./dom";
 import { editor } from "./editor";
@@ -51,7 +51,7 @@ function podOf(name: string, requests: DecodedRequest[]): HTMLElement[] {
 }
 
 const LABELS = { key: "Key", group: "Group", groupVersion: "Version", mount: "Mount", envVar: "Variable" };
-const MOUNTS = { any: "any", env: "variable", file: "file" };
+const MOUNTS: Record<KnownMount, string> = { any: "any", env: "variable", file: "file" };
 
 function requestOf({ annotation, request, asks, error }: DecodedRequest): HTMLElement {
   const mount = request?.mount ?? "any";

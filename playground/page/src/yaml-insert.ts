@@ -39,7 +39,7 @@ export function insert(text: string, nth: number, entries: Entry[]): string | un
 export function snippet(entries: Entry[]): string {
   const metadata: Partial<Record<Entry["map"], object>> = {};
   for (const { map, key, value } of entries) metadata[map] = { ...metadata[map], [key]: value };
-  return write({ metadata });
+  return line({ metadata });
 }
 
 function insertEntry(text: string, nth: number, { map, key, value }: Entry): string | undefined {
@@ -59,7 +59,7 @@ function insertEntry(text: string, nth: number, { map, key, value }: Entry): str
     const old = pairIn(found, key)?.value as Node | undefined;
     if (!old) return append(text, found, { [key]: value });
     if (!isScalar(old) || old.type?.startsWith("BLOCK")) return undefined;
-    return old.value === value ? text : replace(text, startOf(old), endOf(old), write(value));
+    return old.value === value ? text : replace(text, startOf(old), endOf(old), line(value));
   }
   const empty = isScalar(found) ? found.value === null : isMap(found) && found.items.length === 0;
   if (!empty || metadata.flow) return undefined;
@@ -92,21 +92,32 @@ function pairIn(map: YAMLMap, key: string): Pair | undefined {
 function append(text: string, map: YAMLMap, entries: object, step?: number): string {
   const end = endOf(map.flow ? (map.items.at(-1) as Pair) : map);
   if (!map.flow) return insertBelow(text, end, columnOf(text, map.items[0]?.key), entries, step);
-  const braces = write(entries, { collectionStyle: "flow", flowCollectionPadding: false });
+  const braces = line(entries, { collectionStyle: "flow", flowCollectionPadding: false });
   return replace(text, end, end, `, ${braces.slice(1, -1)}`);
 }
 
 /** Returns the text with these entries on lines of their own, below the line of this offset. */
 function insertBelow(text: string, offset: number, indent: number, entries: object, step = 2): string {
   const eol = text.includes("\r\n") ? "\r\n" : "\n";
-  const lines = write(entries, { indent: step })
+  const lines = line(entries, { indent: step })
     .split("\n")
     .map((line) => " ".repeat(indent) + line);
   const next = text[offset - 1] === "\n" ? offset : text.indexOf("\n", offset) + 1;
   return next > 0 ? replace(text, next, next, lines.join(eol) + eol) : [text, ...lines].join(eol);
 }
 
-function write(value: unknown, options: ToStringOptions = {}): string {
+/** Returns a value in YAML, as kubectl reads it: strings that YAML 1.1 takes for something else are quoted. */
+export function write(value: unknown): string {
+  return stringify(value, {
+    version: "1.1",
+    lineWidth: 0,
+    indentSeq: false,
+    singleQuote: true,
+    aliasDuplicateObjects: false,
+  });
+}
+
+function line(value: unknown, options: ToStringOptions = {}): string {
   return stringify(value, { lineWidth: 0, ...options }).trimEnd();
 }
 

@@ -13,7 +13,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use flyte_secrets_policy::grant::Grant;
+use flyte_secrets_policy::grant::{Grant, Granted};
 use flyte_secrets_pull::Places;
 use tempfile::TempDir;
 
@@ -29,7 +29,7 @@ fn container() -> (TempDir, Places) {
 }
 
 fn grant(gateway: &str, ca: &str, files: &[&str], variables: &[&str]) -> Grant {
-    let own = |keys: &[&str]| keys.iter().map(|key| (*key).to_owned()).collect();
+    let own = |keys: &[&str]| keys.iter().map(|key| Granted::whole(key)).collect();
     Grant {
         gateway: gateway.to_owned(),
         ca: ca.to_owned(),

@@ -5,7 +5,7 @@
 //! | [`chapter`] | the book's reference of the settings |
 //! | [`chart`] | the chart's schema of values: `values.schema.in.json`, with the settings put in |
 //! | [`questions`] | what Rancher asks, in the chart, of the policy alone, and on Artifact Hub: `questions.in.yaml`, filled in |
-//! | [`typescript`] | the settings' types for the npm package |
+//! | [`typescript`] | the types of settings and answers for the npm package |
 //!
 //! `make generate` writes them. The types reach here as JSON schema; nothing here knows a key.
 
@@ -23,8 +23,12 @@ use serde_json::Value;
 /// # Errors
 /// A file that another is made of cannot be read, or names a key that the settings do not have.
 pub fn files() -> Result<Vec<(&'static str, String)>> {
-    let mut files =
-        vec![(chapter::FILE, chapter::text()), (chart::FILE, chart::text()?), (typescript::FILE, typescript::text())];
+    let mut files = vec![
+        (chapter::FILE, chapter::text()),
+        (chart::FILE, chart::text()?),
+        (typescript::FILE, typescript::text()),
+        (typescript::ANSWERS, typescript::answers()),
+    ];
     files.extend(questions::files()?);
     Ok(files)
 }

@@ -1,11 +1,18 @@
-//! The settings as TypeScript's types.
+//! TypeScript's types: of the settings, and of the answers of the npm package.
 
-use serde_json::Value;
+use flyte_secrets_explain::check::CheckedSettings;
+use flyte_secrets_explain::names::{DecodedName, StoredName};
+use flyte_secrets_playground::{DecodedRequests, Previews};
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value};
 
 use super::{kind, names};
 
-/// The module.
+/// The module of the settings.
 pub const FILE: &str = "playground/package/settings.ts";
+
+/// The module of the answers.
+pub const ANSWERS: &str = "playground/package/answers.ts";
 
 const INTRODUCTION: &str = "\
 /**
@@ -14,28 +21,83 @@ const INTRODUCTION: &str = "\
  */
 ";
 
-/// Returns the module's text.
+const ANSWERS_INTRODUCTION: &str = "\
+/**
+ * What the package answers. Made by `make generate` of the types in explain and playground/src.
+ */
+";
+
+/// Returns the module of the settings. Names that people choose from are values too, with a word on each.
 pub fn text() -> String {
     let root = super::schema();
     let mut text = INTRODUCTION.to_owned();
     text += &interface("Settings", &root);
-    for (name, definition) in root["$defs"].as_object().into_iter().flatten() {
-        text.push('\n');
-        text += &match names(definition) {
-            Some(_) => format!("{}export type {name} = {};\n", comment("", definition), type_of(definition)),
-            None if definition["properties"].is_object() => interface(name, definition),
-            None => format!("{}export type {name} = {};\n", comment("", definition), type_of(definition)),
-        };
+    text += &types(definitions(&root));
+    for name in ["Provider", "NameScheme"] {
+        text += &choices(name, &root["$defs"][name]);
     }
     text
 }
 
+/// Returns the module of the answers.
+pub fn answers() -> String {
+    let mut generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
+    generator.subschema_for::<Previews>();
+    generator.subschema_for::<StoredName>();
+    generator.subschema_for::<DecodedName>();
+    generator.subschema_for::<DecodedRequests>();
+    generator.subschema_for::<CheckedSettings>();
+    let mut types_of_answers = generator.take_definitions(true);
+    let settings = super::schema();
+    let known = definitions(&settings);
+    let imported: Vec<String> = types_of_answers.keys().filter(|name| known.contains_key(*name)).cloned().collect();
+    types_of_answers.retain(|name, _| !known.contains_key(name));
+    let import = format!("import type {{ {} }} from \"./settings.js\";\n", imported.join(", "));
+    [ANSWERS_INTRODUCTION, &import, &types(&types_of_answers)].concat()
+}
+
+fn definitions(root: &Value) -> &Map<String, Value> {
+    root["$defs"].as_object().expect("a schema of several types")
+}
+
+fn types(definitions: &Map<String, Value>) -> String {
+    let declared = definitions.iter().map(|(name, definition)| match definition["properties"].is_object() {
+        true => interface(name, definition),
+        false => format!("{}export type {name} = {};\n", comment("", definition), type_of(definition)),
+    });
+    declared.map(|declared| ["\n", &declared].concat()).collect()
+}
+
+/// Returns the names of an enum as a constant: `PROVIDERS` of `Provider`.
+fn choices(name: &str, schema: &Value) -> String {
+    let mut constant = String::new();
+    for c in name.chars() {
+        if c.is_uppercase() && !constant.is_empty() {
+            constant.push('_');
+        }
+        constant.push(c.to_ascii_uppercase());
+    }
+    let mut text =
+        format!("\n/** The names, and what each is. */\nexport const {constant}S: Record<{name}, string> = {{\n");
+    for choice in schema["oneOf"].as_array().into_iter().flatten() {
+        let words = choice["description"].as_str().unwrap_or_default().trim_end_matches('.');
+        text += &format!("  {}: {words:?},\n", choice["const"].as_str().unwrap_or_default());
+    }
+    text + "};\n"
+}
+
+/// An interface. Of an answer that is one of several, the members of all are there, and none must be.
 fn interface(name: &str, schema: &Value) -> String {
     let mut text = format!("{}export interface {name} {{\n", comment("", schema));
-    for (key, property) in schema["properties"].as_object().into_iter().flatten() {
+    let required = |key: &str| schema["required"].as_array().is_some_and(|keys| keys.iter().any(|known| known == key));
+    let own = schema["properties"].as_object().into_iter().flatten();
+    let of_some = schema["anyOf"].as_array().into_iter().flatten();
+    let of_some = of_some.filter_map(|one| one["properties"].as_object()).flatten();
+    for (key, property) in own.chain(of_some) {
         let plain = key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        let optional = if required(key) { "" } else { "?" };
         let key = if plain { key.clone() } else { format!("{key:?}") };
-        text += &format!("{}  {key}?: {};\n", comment("  ", property), type_of(property));
+        text += &format!("{}  {key}{optional}: {};\n", comment("  ", property), type_of(property));
     }
     text + "}\n"
 }

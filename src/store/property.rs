@@ -1,0 +1,36 @@
+//! Properties of values that are JSON objects.
+
+use serde_json::{Map, Value};
+
+use super::SecretValue;
+use crate::cut;
+use crate::from_json;
+
+/// A value that has no such property.
+#[derive(Debug, thiserror::Error)]
+#[error("secret {group:?} {problem}; store a JSON object with a string under {key:?}")]
+pub struct NoProperty {
+    /// What the secret is called.
+    group: String,
+    /// The property.
+    key: String,
+    /// What is wrong.
+    problem: &'static str,
+}
+
+/// Returns the string that a JSON object has under `key`; numbers and booleans as JSON writes them. `group` is what
+/// messages call the secret.
+///
+/// # Errors
+/// There is none.
+pub fn property(value: &[u8], group: &str, key: &str) -> Result<SecretValue, NoProperty> {
+    let problem = |problem| NoProperty { group: cut(group).to_owned(), key: cut(key).to_owned(), problem };
+    let mut object: Map<String, Value> = from_json(value).ok_or_else(|| problem("is not a JSON object"))?;
+    let text = match object.remove(key) {
+        None => return Err(problem("does not have this property")),
+        Some(Value::String(text)) if !text.is_empty() => text,
+        Some(scalar @ (Value::Number(_) | Value::Bool(_))) => scalar.to_string(),
+        Some(_) => return Err(problem("has no string there")),
+    };
+    Ok(SecretValue::new(text.into_bytes()))
+}
