@@ -253,14 +253,14 @@ STAMP := -X k8s.io/component-base/version.gitVersion=$(KUBERNETES) \
 
 # A kubelet and a container runtime: by far the longest of all builds.
 E2E_NODE_TOOLS := $(CACHE)/e2e-node-$(firstword $(shell cat e2e/tools/node/go.mod e2e/tools/node/go.sum | cksum))
-RUN_E2E = E2E_TOOLS=$(E2E_TOOLS) E2E_MOTO=$(MOTO) E2E_BUILD=target/debug E2E_NODE_TOOLS=$(E2E_NODE_TOOLS) target/debug/e2e
+RUN_E2E = E2E_TOOLS=$(E2E_TOOLS) E2E_MOTO=$(MOTO) E2E_BUILD=target/debug E2E_NODE_TOOLS=$(E2E_NODE_TOOLS) E2E_PULL=$(PULL) target/debug/e2e
 
 .PHONY: e2e
 e2e: e2e-build ## on a control plane: etcd, kube-apiserver, the chart, the gateway; ONLY=WORD
 	$(RUN_E2E) $(ONLY)
 
 .PHONY: e2e-node
-e2e-node: e2e-build $(E2E_NODE_TOOLS)/complete ## pods that start, on a node: kubelet, containerd, runc; needs root, or SUDO=sudo; ONLY=WORD
+e2e-node: e2e-build pull $(E2E_NODE_TOOLS)/complete ## pods that start, on a node: kubelet, containerd, runc; needs root, or SUDO=sudo; ONLY=WORD
 	@command -v runc > /dev/null || { echo "runc is missing: apt-get install runc"; exit 1; }
 	@! ldd "$$(command -v busybox)" > /dev/null 2>&1 || { echo "busybox is not static: apt-get install busybox-static"; exit 1; }
 	$(SUDO) env PATH="$$PATH" $(RUN_E2E) --node $(ONLY)

@@ -16,6 +16,18 @@ use crate::tools::Tools;
 /// whoever listens there, and no proxy is needed.
 const SERVICES: &str = "127.96.0.0/16";
 
+const AUDIT_POLICY: &str = "\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+  - level: RequestResponse
+    resources:
+      - { group: '', resources: [pods] }
+      - { group: secret-gateway.flyte.org }
+  - level: None
+";
+
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A control plane without controllers; a node may join it.
@@ -23,6 +35,10 @@ pub struct ControlPlane {
     /// For `system:masters`.
     pub kubeconfig: PathBuf,
     pub url: String,
+    /// Where etcd listens, without TLS.
+    pub etcd: String,
+    /// Requests and answers for pods and the secret gateway's kinds, one a line.
+    pub audit_log: PathBuf,
     /// What signs its certificates, and where its own stands.
     pub authority: Authority,
     pub ca: PathBuf,
@@ -59,7 +75,10 @@ impl ControlPlane {
             "{token},admin,admin,\"system:masters\"\n{node_token},system:node:{NODE},{NODE},\"system:nodes\"\n"
         );
         let tokens = write("tokens.csv", &tokens)?;
+        let audit_log = folder.join("audit.log");
         let files = [
+            ("audit-policy-file", write("audit-policy.yaml", AUDIT_POLICY)?),
+            ("audit-log-path", audit_log.clone()),
             ("tls-cert-file", write("server.crt", &server.certificate)?),
             ("tls-private-key-file", write("server.key", &server.key)?),
             ("proxy-client-cert-file", write("front-proxy.crt", &proxy.certificate)?),
@@ -87,7 +106,17 @@ impl ControlPlane {
             asked.await.is_ok()
         };
         api_server.until(PATIENCE, ready).await?;
-        Ok(Self { kubeconfig, url, authority, ca, node_token, _api_server: api_server, _etcd: etcd })
+        Ok(Self {
+            kubeconfig,
+            url,
+            etcd: etcd_url,
+            audit_log,
+            authority,
+            ca,
+            node_token,
+            _api_server: api_server,
+            _etcd: etcd,
+        })
     }
 }
 

@@ -12,18 +12,24 @@ use serde_json::{Value, json};
 
 use crate::clouds::Clouds;
 use crate::cluster::Cluster;
-use crate::process::Process;
+use crate::process::{self, Process};
 use crate::tools::Tools;
 
 /// Its namespace, and its name as a Deployment, Service, ConfigMap and service account.
 pub const NAMESPACE: &str = "flyte";
 const NAME: &str = "secret-gateway";
+/// The Service that pods pull from.
+const PODS: &str = "secret-gateway-pods";
 const API_SERVICE: &str = "/apis/apiregistration.k8s.io/v1/apiservices/v1alpha1.secret-gateway.flyte.org";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The gateway, running or not.
 pub struct Gateway {
     pub address: SocketAddr,
+    /// Where pods pull, if the chart says that they do.
+    pub pods: Option<SocketAddr>,
+    /// Where its metrics are.
+    pub metrics: SocketAddr,
     program: PathBuf,
     folder: PathBuf,
     identity: Vec<(&'static str, String)>,
@@ -51,13 +57,23 @@ impl Gateway {
         config["listen"] = json!(address);
         config["tls"] = json!({ "certFile": folder.join("tls.crt"), "keyFile": folder.join("tls.key") });
         config["access"]["kubeconfig"] = json!(cluster.kubeconfig_for(&folder, NAMESPACE, NAME).await?);
+        let k8s = config["providers"]["k8s"].take();
         config["providers"] = clouds.providers();
-        if let Some(config) = config.as_object_mut() {
-            config.remove("metricsListen");
+        if k8s.is_object() {
+            config["providers"]["k8s"] = k8s;
+        }
+        let metrics = SocketAddr::from(([127, 0, 0, 1], process::free_port()?));
+        config["metricsListen"] = json!(metrics);
+        let mut pods = None;
+        if config["pods"].is_object() {
+            let listen = cluster.serve_as(NAMESPACE, PODS).await?;
+            config["pods"]["listen"] = json!(listen);
+            pods = Some(listen);
         }
         std::fs::write(folder.join("config.yaml"), serde_yaml::to_string(&config)?)?;
         let identity = clouds.identity();
-        let mut gateway = Self { address, program: tools.gateway.clone(), folder, identity, process: None };
+        let mut gateway =
+            Self { address, pods, metrics, program: tools.gateway.clone(), folder, identity, process: None };
         gateway.resume(cluster).await?;
         Ok(gateway)
     }

@@ -96,6 +96,14 @@ impl Kubewarden {
         self.served.as_ref().map(|running| running.server.reviewed()).unwrap_or_default()
     }
 
+    /// What the policy answers to a request that it has reviewed: the response of its `validate`.
+    pub async fn answer(&self, request: Value) -> Result<Value> {
+        let Served { policy, settings, capabilities } =
+            self.served.as_ref().context("the policy is not served yet")?.now.clone();
+        let validate = move || policy.validate(&request, &settings, &capabilities);
+        Ok(tokio::task::spawn_blocking(validate).await??.0)
+    }
+
     async fn serve(&mut self, now: Served) -> Result<()> {
         if let Err(wrong) = now.policy.validate_settings(&now.settings, &now.capabilities)? {
             bail!("the policy refuses its settings: {wrong}");

@@ -80,7 +80,7 @@ async fn run_node(report: &mut Report) -> Result<()> {
     let mut world = World::start(tools, &folder, Policy::built()?).await?;
     let plane = world.own.as_ref().context("pods run on a control plane of our own: unset KUBECONFIG")?;
     let node = Node::start(&world.tools, &node_tools, &folder, plane, &world.cluster).await?;
-    let outcome = suites::node::run(report, &mut world).await;
+    let outcome = suites::node::run(report, &mut world, &node).await;
     drop(node);
     drop(world);
     report.section("the machine");

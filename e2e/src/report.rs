@@ -58,6 +58,13 @@ impl Report {
         }
     }
 
+    /// Says that a check cannot be run here, and why.
+    pub fn skip(&mut self, name: &str, reason: &str) {
+        if self.selects(name) {
+            println!("skip {name}: {reason}");
+        }
+    }
+
     /// Says how it went; whether all of it went well, and anything was run at all.
     pub fn close(self) -> bool {
         println!();

@@ -256,6 +256,9 @@ fn pod(secrets: &[&str]) -> serde_json::Value {
         "spec": {
             "containers": [{ "name": "main" }],
             "initContainers": [{ "name": "flyte-secrets", "args": args.split_whitespace().collect::<Vec<_>>() }],
+            "volumes": [{ "name": "flyte-secrets-token", "projected": {
+                "sources": [{ "serviceAccountToken": { "audience": AUDIENCE, "path": "token" } }],
+            } }],
         },
     })
 }

@@ -13,6 +13,9 @@ use tar::{Builder, EntryType, Header};
 /// The image of tasks, of Embedded's init container, and of sandboxes.
 pub const BUSYBOX: &str = "localhost/e2e:1";
 
+/// The image of the puller, which has nothing else.
+pub const PULL: &str = "localhost/pull:1";
+
 /// Writes below `/tmp`, as Amazon's sidecar does; here the value is the ARN.
 const AWS: &str = r#"file=/tmp$SECRET_FILENAME; mkdir -p "${file%/*}"; printf %s "$SECRET_ARN" > "$file""#;
 /// The value is the secret's resource name with its version. gcloud writes for its own user alone.
@@ -23,7 +26,7 @@ const AZ: &str = "#!/bin/sh\nset -eu; case \"$1 $2\" in\n'login --service-princi
     'keyvault secret') shift 4; echo \"$1\" ;;\n*) exit 2 ;;\nesac\n";
 
 /// Writes all images to `file`.
-pub fn write(file: &Path, busybox: &Path, applets: &str) -> Result<()> {
+pub fn write(file: &Path, busybox: &Path, applets: &str, puller: &Path) -> Result<()> {
     let base = Layer::new(|layer| {
         for folder in ["bin", "dev", "etc", "proc", "sys"] {
             layer.folder(folder, 0o755)?;
@@ -35,13 +38,17 @@ pub fn write(file: &Path, busybox: &Path, applets: &str) -> Result<()> {
     })?;
     let gcloud = Layer::new(|layer| layer.file("bin/gcloud", GCLOUD.as_bytes()))?;
     let az = Layer::new(|layer| layer.file("bin/az", AZ.as_bytes()))?;
-    let sleep = json!(["/bin/sleep", "2147483647"]);
+    let puller = Layer::new(|layer| layer.file("flyte-secrets-pull", &std::fs::read(puller)?))?;
+    let runs = |command: &[&str]| json!({ "Cmd": command, "Env": ["PATH=/bin"] });
+    let sleep = runs(&["/bin/sleep", "2147483647"]);
     let (aws, gcp, azure) = (AwsSecretManager::default(), GcpSecretManager::default(), AzureSecretManager::default());
     let mut archive = Archive { tar: Builder::new(File::create(file)?), manifests: Vec::new() };
     archive.image(BUSYBOX, &sleep, &[&base])?;
-    archive.image(&aws.sidecar_image, &json!(["/bin/sh", "-ec", AWS]), &[&base])?;
+    archive.image(&aws.sidecar_image, &runs(&["/bin/sh", "-ec", AWS]), &[&base])?;
     archive.image(&gcp.sidecar_image, &sleep, &[&base, &gcloud])?;
     archive.image(&azure.sidecar_image, &sleep, &[&base, &az])?;
+    // As pull/Containerfile has it.
+    archive.image(PULL, &json!({ "Entrypoint": ["/flyte-secrets-pull"], "User": "65532:65532" }), &[&puller])?;
     archive.close()
 }
 
@@ -90,7 +97,7 @@ struct Archive {
 }
 
 impl Archive {
-    fn image(&mut self, name: &str, command: &Value, layers: &[&Layer]) -> Result<()> {
+    fn image(&mut self, name: &str, config: &Value, layers: &[&Layer]) -> Result<()> {
         let mut blobs = Vec::new();
         for Layer(bytes) in layers {
             blobs.push(self.blob("application/vnd.oci.image.layer.v1.tar", bytes)?);
@@ -103,7 +110,7 @@ impl Archive {
         };
         let config = json!({
             "architecture": architecture, "os": "linux",
-            "config": { "Cmd": command, "Env": ["PATH=/bin"] },
+            "config": config,
             "rootfs": { "type": "layers", "diff_ids": digests },
         });
         let config = self.blob("application/vnd.oci.image.config.v1+json", config.to_string().as_bytes())?;

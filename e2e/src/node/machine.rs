@@ -22,6 +22,7 @@ impl Machine {
         for hierarchy in hierarchies() {
             facts.extend(folders(&hierarchy).map(|cgroup| format!("cgroup {}", cgroup.display())));
         }
+        facts.extend(Controllers::now().0.into_iter().map(|controller| format!("cgroup controller {controller}")));
         processes(&mut facts)?;
         Ok(Self(facts))
     }
@@ -30,6 +31,26 @@ impl Machine {
     pub fn changes(&self, before: &Self) -> Vec<String> {
         let new = self.0.difference(&before.0).map(|fact| format!("+ {fact}"));
         new.chain(before.0.difference(&self.0).map(|fact| format!("- {fact}"))).collect()
+    }
+}
+
+/// The controllers that the root of cgroups, version 2, hands down. A container runtime turns on all that there are.
+pub struct Controllers(BTreeSet<String>);
+
+impl Controllers {
+    const FILE: &str = "/sys/fs/cgroup/cgroup.subtree_control";
+
+    /// Those that are on now; none with version 1.
+    pub fn now() -> Self {
+        let text = fs::read_to_string(Self::FILE).unwrap_or_default();
+        Self(text.split_whitespace().map(str::to_owned).collect())
+    }
+
+    /// Turns off those that were not on before; one that somebody else uses stays.
+    pub fn restore(&self) {
+        for new in Self::now().0.difference(&self.0) {
+            let _ = fs::write(Self::FILE, format!("-{new}"));
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod images;
 pub mod machine;
+mod network;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,7 +18,10 @@ use crate::control_plane::{ControlPlane, kubeconfig};
 use crate::process::{self, Process};
 use crate::tools::{Tools, existing, on_path, repository};
 
-pub use images::BUSYBOX;
+use machine::Controllers;
+
+pub use images::{BUSYBOX, PULL};
+pub use network::Network;
 
 /// The node's name, and its address: pods reach nothing beyond it.
 pub const NAME: &str = "127.0.0.1";
@@ -30,27 +34,32 @@ pub struct NodeTools {
     folder: PathBuf,
     runc: PathBuf,
     unshare: PathBuf,
+    puller: PathBuf,
 }
 
 impl NodeTools {
-    /// The programs in the folder that the Makefile names, `E2E_NODE_TOOLS`, and those of Debian.
+    /// The programs in the folder that the Makefile names, `E2E_NODE_TOOLS`, those of Debian, and the puller, `E2E_PULL`.
     pub fn find() -> Result<Self> {
         ensure!(
             rustix::process::geteuid().is_root(),
             "a node needs root: run `make e2e-node` as root, or with SUDO=sudo"
         );
-        let folder =
-            std::env::var_os("E2E_NODE_TOOLS").context("E2E_NODE_TOOLS is not set; `make e2e-node` sets it")?;
-        let folder = PathBuf::from(folder);
+        let given = |name: &str| -> Result<PathBuf> {
+            Ok(std::env::var_os(name).with_context(|| format!("{name} is not set; `make e2e-node` sets it"))?.into())
+        };
+        let folder = given("E2E_NODE_TOOLS")?;
         for tool in ["kubelet", "containerd", "containerd-shim-runc-v2", "ctr"] {
             existing(folder.join(tool))?;
         }
-        Ok(Self { folder, runc: on_path("runc")?, unshare: on_path("unshare")? })
+        let puller = existing(given("E2E_PULL")?)?;
+        Ok(Self { folder, runc: on_path("runc")?, unshare: on_path("unshare")?, puller })
     }
 }
 
 /// A node, running.
 pub struct Node {
+    controllers: Controllers,
+    pub network: Network,
     unshare: Option<Process>,
     /// The first process of its namespaces.
     first: Option<Pid>,
@@ -64,6 +73,7 @@ impl Drop for Node {
             let _ = waitpid(Some(first), WaitOptions::empty());
         }
         remove_cgroups();
+        self.controllers.restore();
     }
 }
 
@@ -81,18 +91,19 @@ impl Node {
         plane: &ControlPlane,
         cluster: &Cluster,
     ) -> Result<Self> {
+        let controllers = Controllers::now();
         // So that its first process is our child when unshare is gone.
         set_child_subreaper(Some(getpid())).context("cannot adopt orphans")?;
         let folder = folder.join("node");
-        for part in ["cni", "logs", "plugins", "tmp"] {
+        for part in ["logs", "plugins", "tmp"] {
             std::fs::create_dir_all(folder.join(part))?;
         }
         let applets = process::output(&tools.busybox, |command| {
             command.arg("--list");
         });
-        images::write(&folder.join("images.tar"), &tools.busybox, &applets.await?)?;
+        images::write(&folder.join("images.tar"), &tools.busybox, &applets.await?, &node.puller)?;
         std::fs::write(folder.join("containerd.toml"), containerd(&folder, &node.runc))?;
-        network(&folder)?;
+        let network = Network::new(&folder)?;
         let identity = plane.authority.server(NAME);
         std::fs::write(folder.join("kubelet.crt"), &identity.certificate)?;
         std::fs::write(folder.join("kubelet.key"), &identity.key)?;
@@ -113,12 +124,13 @@ impl Node {
             command.env("PATH", std::env::join_paths(folders).unwrap_or_default());
         })?;
         let id = process.id();
-        let mut started = Self { unshare: Some(process), first: None };
+        let mut started = Self { controllers, network, unshare: Some(process), first: None };
         if let Some(unshare) = &mut started.unshare {
             unshare.until(PATIENCE, async || ready(cluster).await == Some(true)).await?;
         }
         let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"))?;
         started.first = Pid::from_raw(children.trim().parse().context("unshare has no child")?);
+        started.network.serve(started.first.context("unshare has no child")?);
         Ok(started)
     }
 }
@@ -161,22 +173,6 @@ BinaryName = "{runc}"
 SystemdCgroup = false
 "#
     )
-}
-
-/// A network of loopback alone, and an address that leads nowhere.
-fn network(folder: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let plugin = folder.join("cni/loopback-only");
-    let script = r#"#!/bin/sh
-case $CNI_COMMAND in
-ADD) echo "{\"cniVersion\":\"1.0.0\",\"interfaces\":[{\"name\":\"eth0\",\"sandbox\":\"$CNI_NETNS\"}],\"ips\":[{\"address\":\"192.0.2.1/32\",\"interface\":0}]}" ;;
-VERSION) echo '{"cniVersion":"1.0.0","supportedVersions":["1.0.0"]}' ;;
-esac
-"#;
-    std::fs::write(&plugin, script)?;
-    std::fs::set_permissions(&plugin, PermissionsExt::from_mode(0o755))?;
-    let list = json!({ "cniVersion": "1.0.0", "name": "e2e", "plugins": [{ "type": "loopback-only" }] });
-    Ok(std::fs::write(folder.join("cni/e2e.conflist"), list.to_string())?)
 }
 
 fn kubelet(folder: &Path, plane: &ControlPlane) -> Result<Value> {

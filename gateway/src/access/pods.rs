@@ -107,6 +107,14 @@ impl Identifier {
         }
         let spec = pod.spec.unwrap_or_default();
         bound.node = spec.node_name;
+        // Without the label, the policy judges pods with such a volume alone. Labels can change after admission, and tokens
+        // can be requested for any pod; volumes cannot change.
+        let sources = spec.volumes.into_iter().flatten().filter_map(|volume| volume.projected?.sources).flatten();
+        let mut audiences = sources.filter_map(|source| source.service_account_token?.audience);
+        if !audiences.any(|audience| audience == self.audience) {
+            let problem = format!("pod has no volume with a token for audience {:?}", self.audience);
+            return Err(NotIdentified::NoGrant(problem));
+        }
         let mut containers = spec.init_containers.unwrap_or_default().into_iter();
         let ours = containers.find(|container| container.name == grant::CONTAINER);
         let args =

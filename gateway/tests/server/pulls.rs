@@ -56,6 +56,9 @@ fn pod(grant: &Grant) -> Value {
             "nodeName": "node-1",
             "containers": [{ "name": "main" }],
             "initContainers": [{ "name": "flyte-secrets", "args": grant.to_args() }],
+            "volumes": [{ "name": "flyte-secrets-token", "projected": {
+                "sources": [{ "serviceAccountToken": { "audience": AUDIENCE, "path": "token" } }],
+            } }],
         },
         "status": { "phase": "Pending" },
     })
@@ -266,6 +269,9 @@ async fn invalid_tokens_and_pods_are_rejected() {
     });
     own("scope", &|pod| pod["spec"]["initContainers"][0]["args"][6] = json!("acme/development/a__b"));
     own("malformed", &|pod| pod["spec"]["initContainers"][0]["args"] = json!(["pull", "--x"]));
+    let other =
+        json!([{ "projected": { "sources": [{ "serviceAccountToken": { "audience": "other", "path": "token" } }] } }]);
+    own("volume", &|pod| pod["spec"]["volumes"] = other.clone());
     let tenant = Grant { project: "other".to_owned(), ..grant(&["a"], &[]) }.to_args();
     own("tenant", &|pod| pod["spec"]["initContainers"][0]["args"] = json!(tenant));
 
@@ -287,6 +293,7 @@ async fn invalid_tokens_and_pods_are_rejected() {
         ("terminating", forbidden, ended.to_owned()),
         ("finished", forbidden, ended.to_owned()),
         ("failed", forbidden, ended.to_owned()),
+        ("volume", grant_mismatch, format!("{no_grant}pod has no volume with a token for audience {AUDIENCE:?}")),
         ("plain", grant_mismatch, format!("{no_grant}container not found")),
         ("container", grant_mismatch, format!("{no_grant}container not found")),
         ("ephemeral", grant_mismatch, format!("{no_grant}container not found")),

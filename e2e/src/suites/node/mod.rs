@@ -1,48 +1,72 @@
 //! Pods that start: each is created through the policy, runs on the node, and compares there what it was given with what the
 //! stores hold. Knows nothing of how the policy delivers values.
 
+mod canary;
+mod pull;
+mod startup;
 mod task;
 mod tasks;
 
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use anstream::println;
 use anyhow::{Context, Result, bail, ensure};
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::node;
+use crate::node::{self, Node};
 use crate::report::Report;
 use crate::world::World;
-use task::Task;
+use task::{Change, Outcome, Task};
 use tasks::{DEVELOPMENT, PRODUCTION};
 
 /// For a pod that starts with many others.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-pub async fn run(report: &mut Report, world: &mut World) -> Result<()> {
-    // A machine has few CPUs, and many pods at once.
-    let resources = json!({ "requests": { "cpu": "10m", "memory": "10Mi" } });
-    let settings = json!({
-        "embeddedSecretManagerConfig": {
-            "fileMountInitContainer": { "image": node::BUSYBOX, "resources": resources },
-            "imagePullSecrets": { "enabled": false },
-        },
-        "awsSecretManager": { "resources": resources },
-        "gcpSecretManager": { "resources": resources },
-        "azureSecretManager": { "resources": resources },
-    });
-    world.install("k8s", &json!({ "policy": { "settings": settings, "imagePullSecretNamespaces": [] } })).await?;
+pub async fn run(report: &mut Report, world: &mut World, node: &Node) -> Result<()> {
+    world.install("k8s", &values(&json!({}))).await?;
     world.hold(&tasks::store()).await?;
     restrict(world).await?;
     let user_namespaces = user_namespaces(world).await?;
     start(report, world, "pods", tasks::all(user_namespaces)).await?;
     if !user_namespaces {
-        println!("     without a pod of `hostUsers: false`: the runtime has no user namespaces");
+        report.skip(tasks::OWN_USERS, "the container runtime has no user namespaces; runc has them from 1.2 on");
     }
-    start(report, world, "many pods at once", tasks::many()).await
+    start(report, world, "pods that do not start", tasks::not_started()).await?;
+    start(report, world, "many pods at once", tasks::many()).await?;
+    pull::run(report, world, node).await?;
+    canary::run(report, world, node).await?;
+    startup::run(report, world, node).await
+}
+
+/// The chart's values for settings of Embedded's.
+fn values(embedded: &Value) -> Value {
+    // A machine has few CPUs, and many pods at once.
+    let resources = json!({ "requests": { "cpu": "10m", "memory": "10Mi" } });
+    let mut settings = json!({
+        "embeddedSecretManagerConfig": {
+            "fileMountInitContainer": { "image": node::BUSYBOX, "resources": resources },
+            "imagePullSecrets": { "enabled": false },
+            "pull": { "image": node::PULL, "imagePullPolicy": "Never", "resources": resources },
+        },
+        "awsSecretManager": { "resources": resources },
+        "gcpSecretManager": { "resources": resources },
+        "azureSecretManager": { "resources": resources },
+    });
+    for (key, value) in embedded.as_object().into_iter().flatten() {
+        settings["embeddedSecretManagerConfig"][key] = value.clone();
+    }
+    json!({ "policy": { "settings": settings, "imagePullSecretNamespaces": [] } })
+}
+
+/// Installs the chart so that pods pull what Embedded finds in a store.
+async fn install_pull(world: &mut World, node: &Node, store: &Value) -> Result<()> {
+    let mut embedded = store.clone();
+    embedded["delivery"] = json!("Pull");
+    world.install("k8s", &values(&embedded)).await?;
+    node.network.lead_to(world.gateway.as_ref().and_then(|gateway| gateway.pods));
+    Ok(())
 }
 
 /// Starts all tasks, and reports on each.
@@ -61,9 +85,10 @@ async fn start(report: &mut Report, world: &mut World, section: &str, tasks: Vec
     world.kubewarden.with_settings(&base).await?;
     let all = started.len().max(1);
     let world = &*world;
-    let finish = async |(task, since, created): (Task, Instant, Result<String>)| {
+    let finish = async |(task, since, created): (Task, Instant, Result<Option<String>>)| {
         let outcome = match created {
-            Ok(name) => finish(world, &task, &name).await,
+            Ok(Some(name)) => finish(world, &task, &name).await,
+            Ok(None) => Ok(()),
             Err(wrong) => Err(wrong),
         };
         (task, since.elapsed(), outcome)
@@ -75,12 +100,13 @@ async fn start(report: &mut Report, world: &mut World, section: &str, tasks: Vec
     Ok(())
 }
 
-/// Creates a task's pod, and returns its name.
-async fn create(world: &World, task: &Task) -> Result<String> {
+/// Has the API server take a task's pod, and returns the pod's name if it is then there.
+async fn create(world: &World, task: &Task) -> Result<Option<String>> {
     let pod = task.pod();
     let (namespace, pods) = (task.namespace(), format!("/api/v1/namespaces/{}/pods", task.namespace()));
+    let dry_run = async |pod: &Value| world.cluster.admin.post(&format!("{pods}?dryRun=All"), pod).await;
     let pod = if task.is_mutated_twice() {
-        let mut once = world.cluster.admin.post(&format!("{pods}?dryRun=All"), &pod).await?.ok()?;
+        let mut once = dry_run(&pod).await?.ok()?;
         if let Some(metadata) = once["metadata"].as_object_mut() {
             metadata.retain(|key, _| matches!(key.as_str(), "name" | "namespace" | "labels" | "annotations"));
         }
@@ -88,12 +114,28 @@ async fn create(world: &World, task: &Task) -> Result<String> {
     } else {
         pod
     };
-    let created = world.cluster.admin.create_pod(namespace, &pod).await?.ok()?;
-    Ok(created["metadata"]["name"].as_str().context("the pod has no name")?.to_owned())
+    match task.outcome() {
+        Outcome::Rejected(code, words) => {
+            let answer = dry_run(&pod).await?;
+            has_all(answer.refused(code)?, words)?;
+            Ok(None)
+        }
+        Outcome::Admitted => dry_run(&pod).await?.ok().map(|_| None),
+        _ => {
+            let created = world.cluster.admin.create_pod(namespace, &pod).await?.ok()?;
+            Ok(Some(created["metadata"]["name"].as_str().context("the pod has no name")?.to_owned()))
+        }
+    }
+}
+
+fn has_all(message: &str, words: &[&str]) -> Result<()> {
+    let missing: Vec<_> = words.iter().filter(|word| !message.contains(*word)).collect();
+    ensure!(missing.is_empty(), "{message:?} lacks {missing:?}");
+    Ok(())
 }
 
 async fn finish(world: &World, task: &Task, name: &str) -> Result<()> {
-    let outcome = ends_well(world, task, name).await;
+    let outcome = ends(world, task, name).await;
     let outcome = match outcome {
         Ok(()) => Ok(()),
         Err(wrong) => Err(wrong.context(story(world, task.namespace(), name).await?)),
@@ -102,14 +144,37 @@ async fn finish(world: &World, task: &Task, name: &str) -> Result<()> {
     outcome
 }
 
-async fn ends_well(world: &World, task: &Task, name: &str) -> Result<()> {
+/// Waits until a pod has come to its outcome.
+async fn ends(world: &World, task: &Task, name: &str) -> Result<()> {
     let namespace = task.namespace();
-    if let Some((word, secret, data)) = task.waits() {
-        let waiting = async || Ok(told(world, namespace, name).await?.iter().any(|said| said == word));
-        until(&format!("the pod says {word}"), waiting).await?;
+    let is_told = async |word: &str| Ok(told(world, namespace, name).await?.iter().any(|said| said == word));
+    if let Some(Change { once, namespace, secret, data }) = task.change() {
+        until(&format!("the pod says {once}"), async || is_told(once).await).await?;
         let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": secret }, "data": data });
         world.cluster.apply(&format!("/api/v1/namespaces/{namespace}/secrets"), &secret).await?;
     }
+    if let Outcome::Waits(reason) = task.outcome() {
+        return until(&format!("the pod says {reason}"), async || is_told(reason).await).await;
+    }
+    let pod = ended(world, namespace, name).await?;
+    if let Outcome::Fails(container, words) = task.outcome() {
+        let status = statuses(&pod).find(|status| status["name"] == container).context("no such container")?;
+        let end = &status["state"]["terminated"];
+        ensure!(pod["status"]["phase"] == "Failed" && end["exitCode"] == 1, "{container}: {}", status["state"]);
+        if let Some(message) = end["message"].as_str() {
+            return has_all(message, words);
+        }
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/log?container={container}");
+        return has_all(&world.cluster.admin.get(&path).await?.ok()?.to_string(), words);
+    }
+    ensure!(pod["status"]["phase"] == "Succeeded", "the pod failed");
+    let restarts = &pod["status"]["containerStatuses"][0]["restartCount"];
+    ensure!(*restarts == task.restarts(), "the container was restarted {restarts} times");
+    Ok(())
+}
+
+/// A pod that has ended.
+async fn ended(world: &World, namespace: &str, name: &str) -> Result<Value> {
     let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
     let mut pod = Value::Null;
     let ended = async || {
@@ -117,10 +182,7 @@ async fn ends_well(world: &World, task: &Task, name: &str) -> Result<()> {
         Ok(matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed")))
     };
     until("the pod ends", ended).await?;
-    ensure!(pod["status"]["phase"] == "Succeeded", "the pod failed");
-    let restarts = &pod["status"]["containerStatuses"][0]["restartCount"];
-    ensure!(*restarts == task.restarts(), "the container was restarted {restarts} times");
-    Ok(())
+    Ok(pod)
 }
 
 async fn until(what: &str, mut holds: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
@@ -134,12 +196,13 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> Result<bool>) -> Resu
     Ok(())
 }
 
-/// The reasons of a pod's events, and those for which its containers wait.
+/// A pod's phase, the reasons of its events, and those for which its containers wait.
 async fn told(world: &World, namespace: &str, name: &str) -> Result<Vec<String>> {
     let pod = world.cluster.admin.get(&format!("/api/v1/namespaces/{namespace}/pods/{name}")).await?.ok()?;
     let waiting = statuses(&pod).map(|status| status["state"]["waiting"]["reason"].clone());
     let events = events(world, namespace, name).await?.into_iter().map(|event| event["reason"].clone());
-    Ok(waiting.chain(events).filter_map(|reason| Some(reason.as_str()?.to_owned())).collect())
+    let phase = pod["status"]["phase"].clone();
+    Ok(waiting.chain(events).chain([phase]).filter_map(|reason| Some(reason.as_str()?.to_owned())).collect())
 }
 
 fn statuses(pod: &Value) -> impl Iterator<Item = &Value> {

@@ -8,6 +8,30 @@ use sha2::{Digest, Sha256};
 
 use crate::node;
 
+/// What is to become of a pod.
+#[derive(Clone, Copy)]
+pub enum Outcome {
+    /// Its containers end with exit code 0.
+    Succeeds,
+    /// This container ends with exit code 1, and its termination message, or its log without one, has all of these.
+    Fails(&'static str, &'static [&'static str]),
+    /// One of its containers waits for this reason.
+    Waits(&'static str),
+    /// The API server would create it; the node cannot run it.
+    Admitted,
+    /// The API server rejects it with this code and a message that has all of these.
+    Rejected(u16, &'static [&'static str]),
+}
+
+/// What changes while a pod is there.
+pub struct Change {
+    /// The pod's phase, the reason of one of its events, or that for which a container waits.
+    pub once: &'static str,
+    pub namespace: &'static str,
+    pub secret: String,
+    pub data: Value,
+}
+
 /// A task's pod, how it is served, and what it must see.
 pub struct Task {
     name: String,
@@ -19,7 +43,8 @@ pub struct Task {
     shapes: Vec<fn(&mut Value)>,
     settings: Vec<fn(&mut Value)>,
     restarts: usize,
-    waits: Option<(&'static str, &'static str, Value)>,
+    change: Option<Change>,
+    outcome: Outcome,
     twice: bool,
 }
 
@@ -36,7 +61,8 @@ impl Task {
             shapes: Vec::new(),
             settings: Vec::new(),
             restarts: 0,
-            waits: None,
+            change: None,
+            outcome: Outcome::Succeeds,
             twice: false,
         }
     }
@@ -68,6 +94,12 @@ impl Task {
         self
     }
 
+    /// It runs in this namespace.
+    pub fn of_namespace(mut self, namespace: &'static str) -> Self {
+        self.namespace = namespace;
+        self
+    }
+
     /// Its pod differs from others in this.
     pub fn shaped(mut self, shape: fn(&mut Value)) -> Self {
         self.shapes.push(shape);
@@ -90,7 +122,33 @@ impl Task {
     /// once the Secret is there.
     pub fn waiting(mut self, word: &'static str, secret: &'static str, data: Value) -> Self {
         self.optional = false;
-        self.waits = Some((word, secret, data));
+        let namespace = self.namespace;
+        self.changing(Change { once: word, namespace, secret: secret.to_owned(), data })
+    }
+
+    /// A Secret changes while the pod is there.
+    pub fn changing(mut self, change: Change) -> Self {
+        self.change = Some(change);
+        self
+    }
+
+    /// A file comes to have these contents.
+    pub fn file_becomes(mut self, path: &str, contents: impl AsRef<[u8]>) -> Self {
+        let (path, sum) = (format!("/etc/flyte/secrets/{path}"), sum(contents.as_ref()));
+        let _ = writeln!(self.script, "until [ \"$(sum < '{path}')\" = {sum} ]; do sleep 0.2; done");
+        let _ = writeln!(self.script, "echo '{path}: {sum}'");
+        self
+    }
+
+    /// It also does this, in sh.
+    pub fn does(mut self, script: &str) -> Self {
+        let _ = writeln!(self.script, "{script}");
+        self
+    }
+
+    /// The pod does not succeed.
+    pub fn ends(mut self, outcome: Outcome) -> Self {
+        self.outcome = outcome;
         self
     }
 
@@ -116,8 +174,12 @@ impl Task {
         self.restarts
     }
 
-    pub fn waits(&self) -> Option<&(&'static str, &'static str, Value)> {
-        self.waits.as_ref()
+    pub fn change(&self) -> Option<&Change> {
+        self.change.as_ref()
+    }
+
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
     }
 
     pub fn is_mutated_twice(&self) -> bool {
@@ -147,6 +209,9 @@ impl Task {
         pod["spec"]["nodeName"] = json!(node::NAME);
         pod["spec"]["restartPolicy"] = json!(if self.restarts > 0 { "OnFailure" } else { "Never" });
         pod["spec"]["terminationGracePeriodSeconds"] = json!(1);
+        // The DNS of a cluster.
+        let gateway = json!({ "ip": "127.0.0.1", "hostnames": ["secret-gateway-pods.flyte.svc"] });
+        pod["spec"]["hostAliases"] = json!([gateway]);
         let mut main = container("main", &self.script);
         if self.restarts > 0 {
             let again = format!("[ -e /again/again ] || {{ touch /again/again; exit 1; }}\n{}", self.script);

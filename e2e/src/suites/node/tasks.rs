@@ -5,33 +5,42 @@ use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::names::kubernetes::secret_name;
 use serde_json::{Map, Value, json};
 
-use super::task::{Task, container};
+use super::task::{Outcome, Task, container};
 
 /// Namespaces of tasks; the second one is held to Pod Security's restricted standard.
 pub const DEVELOPMENT: &str = "flytesnacks-development";
 pub const PRODUCTION: &str = "flytesnacks-production";
 /// The namespace of Embedded's Secrets, where Flyte 2 runs its tasks.
-const STORE: &str = "flyte";
+pub const STORE: &str = "flyte";
 
-const EMBEDDED: &[&str] = &["Embedded"];
+pub const EMBEDDED: &[&str] = &["Embedded"];
 const K8S: &[&str] = &["K8s"];
 const BOTH: &[&str] = &["Embedded", "K8s"];
 const CLOUDS: &[&str] = &["AWS", "GCP", "Azure"];
-const ALL: &[&str] = &["Embedded", "K8s", "AWS", "GCP", "Azure"];
+pub const ALL: &[&str] = &["Embedded", "K8s", "AWS", "GCP", "Azure"];
+
+/// What needs user namespaces.
+pub const OWN_USERS: &str = "a pod with hostUsers: false";
+
+/// What the message says of a variable that is denied.
+const DENIED: &[&str] = &["allowedEnvVars"];
 
 const AT_ONCE: usize = 40;
-const PEM: &str = "-----BEGIN CERTIFICATE-----\nMIIB'\"\\t0==\n-----END CERTIFICATE-----\n";
-const EMOJI: &str = "grüße 🗝️ \u{7}";
+pub const PEM: &str = "-----BEGIN CERTIFICATE-----\nMIIB'\"\\t0==\n-----END CERTIFICATE-----\n";
+/// A value that an env file can hold.
+pub const LINES: &str =
+    "-----BEGIN CERTIFICATE-----\nMIIB\"\\t0==\n$(HOME) $HOME # no comment\n-----END CERTIFICATE-----\n";
+pub const EMOJI: &str = "grüße 🗝️ \u{7}";
 const ARN: &str = "arn:aws:secretsmanager:eu-west-1:1:secret:Db";
 const GCP: &str = "projects/acme-prod/secrets/Token";
 const AZURE: &str = "https://acme-kv.vault.azure.net/secrets/Token";
 
-fn binary() -> Vec<u8> {
+pub fn binary() -> Vec<u8> {
     (0..=255).collect()
 }
 
 /// Of this many bytes, in letters.
-fn long(length: usize) -> Vec<u8> {
+pub fn long(length: usize) -> Vec<u8> {
     (b'a'..=b'z').cycle().take(length).collect()
 }
 
@@ -46,6 +55,8 @@ pub fn store() -> Value {
         ("binary".to_owned(), binary()),
         ("large".to_owned(), long(90_000)),
         ("token".to_owned(), b"t0ken".to_vec()),
+        ("lines".to_owned(), LINES.into()),
+        ("refreshed".to_owned(), b"before".to_vec()),
     ];
     let many = (0..AT_ONCE).map(|number| (format!("many{number}"), format!("value {number}").into_bytes()));
     let mut all = Map::new();
@@ -214,7 +225,7 @@ pub fn all(user_namespaces: bool) -> Vec<Task> {
     tasks.extend(referring());
     if user_namespaces {
         tasks.push(
-            embedded("a pod of users of its own", &["key: 'token' mount_requirement: FILE"])
+            embedded(OWN_USERS, &["key: 'token' mount_requirement: FILE"])
                 .file("token", "t0ken")
                 .shaped(|pod| pod["spec"]["hostUsers"] = json!(false)),
         );
@@ -222,19 +233,19 @@ pub fn all(user_namespaces: bool) -> Vec<Task> {
     tasks
 }
 
-const DB: &str = "group: 'db' key: 'User' mount_requirement: FILE";
+pub const DB: &str = "group: 'db' key: 'User' mount_requirement: FILE";
 const CACHE: &str = "group: 'cache' key: 'password' mount_requirement: FILE";
-const TOKEN: &str = "key: 'token' mount_requirement: FILE";
-const OF_AWS: &str = "group: 'arn:aws:secretsmanager:eu-west-1:1:secret:Db' key: 'k' mount_requirement: FILE";
-const OF_GCP: &str = "group: 'projects/acme-prod/secrets/Token' group_version: '3' mount_requirement: FILE";
+pub const TOKEN: &str = "key: 'token' mount_requirement: FILE";
+pub const OF_AWS: &str = "group: 'arn:aws:secretsmanager:eu-west-1:1:secret:Db' key: 'k' mount_requirement: FILE";
+pub const OF_GCP: &str = "group: 'projects/acme-prod/secrets/Token' group_version: '3' mount_requirement: FILE";
 const OF_AZURE: &str =
     "group: 'https://acme-kv.vault.azure.net/secrets/Token' group_version: '0f' mount_requirement: FILE";
 /// As the request before, but the file is no folder's.
-const OF_AZURE_LATEST: &str = "group: 'https://acme-kv.vault.azure.net/secrets/Newest' mount_requirement: FILE";
+pub const OF_AZURE_LATEST: &str = "group: 'https://acme-kv.vault.azure.net/secrets/Newest' mount_requirement: FILE";
 
 impl Task {
     /// It sees the file of one of the requests above.
-    fn sees(self, request: &str) -> Self {
+    pub fn sees(self, request: &str) -> Self {
         match request {
             DB => self.file("db/user", binary()),
             CACHE => self.file("cache/password", PEM),
@@ -248,7 +259,7 @@ impl Task {
     }
 
     /// A task that asks for files alone, and sees all of them.
-    fn of(name: &str, namespace: &'static str, requests: &[&str]) -> Self {
+    pub fn of(name: &str, namespace: &'static str, requests: &[&str]) -> Self {
         requests.iter().fold(Self::new(name, namespace, ALL, requests), |task, request| task.sees(request))
     }
 }
@@ -285,15 +296,16 @@ fn placed() -> Vec<Task> {
     let of = |name: &str, requests: &[&str]| Task::of(name, DEVELOPMENT, requests);
     vec![
         of("an init container of the user's reads files", &[TOKEN, DB]).shaped(initialized),
-        of("a native sidecar of the user's reads files", &[TOKEN, DB]).shaped(|pod| {
-            let script = pod["spec"]["containers"][0]["command"][2].as_str().unwrap_or_default().to_owned();
-            let mut sidecar = container("proxy", &format!("{script}touch /tmp/seen; exec sleep 600"));
-            sidecar["restartPolicy"] = json!("Always");
-            // The task starts when it has seen all.
-            let seen = json!({ "exec": { "command": ["test", "-e", "/tmp/seen"] }, "periodSeconds": 1, "failureThreshold": 600 });
-            sidecar["startupProbe"] = seen;
-            pod["spec"]["initContainers"] = json!([sidecar]);
-        }),
+        of("a native sidecar of the user's reads files", &[TOKEN, DB]).shaped(accompanied),
+        of("initContainers: Last leaves the user's init container without", &[TOKEN, OF_GCP])
+            .with(|settings| settings["initContainers"] = json!("Last"))
+            .shaped(|pod| {
+                let unseen = "[ ! -e /etc/flyte/secrets/token ]; [ ! -e /etc/flyte/secrets/projects ]";
+                pod["spec"]["initContainers"] = json!([container("prepare", unseen)]);
+            }),
+        of("volumeSizeLimit is the volume's size", &[TOKEN])
+            .with(|settings| settings["volumeSizeLimit"] = json!("1Mi"))
+            .does("[ \"$(df -k /etc/flyte/secrets | awk 'NR == 2 { print $2 }')\" = 1024 ] || fail 'another size'"),
         of("the annotation for containers leaves others without", &[TOKEN, DB]).shaped(|pod| {
             pod["metadata"]["annotations"]["flyte-secrets.flyte.org/containers"] = json!("main");
             spectator(pod);
@@ -345,23 +357,114 @@ fn referring() -> Vec<Task> {
     ]
 }
 
-/// What Flyte 2's executor puts into the pod of an action.
+/// What Flyte 2's executor puts into the pod of an action (`task_exec_metadata.go`, `container_helper.go`): the pod has the
+/// name of action and attempt, and so has its container.
 fn of_flyte2(pod: &mut Value) {
-    pod["metadata"]["labels"]["organization"] = json!("flyte");
-    pod["metadata"]["labels"]["run-name"] = json!("r4mk2");
-    pod["metadata"]["annotations"]["primary_container_name"] = json!("a0");
+    let name = "r4mk2-a0-0";
+    pod["metadata"]["name"] = json!(name);
+    for (label, value) in [
+        ("organization", "flyte"),
+        ("flyte.org/managed", "true"),
+        ("run", "r4mk2"),
+        ("action", "a0"),
+        ("attempt", "1"),
+        ("task-name", "workflow.train"),
+    ] {
+        pod["metadata"]["labels"][label] = json!(value);
+    }
+    pod["metadata"]["annotations"]["primary_container_name"] = json!(name);
     let amounts = json!({ "cpu": "100m", "memory": "100Mi" });
     let container = &mut pod["spec"]["containers"][0];
-    container["name"] = json!("a0");
+    container["name"] = json!(name);
     container["env"] = json!([
-        { "name": "ACTION_NAME", "value": "a0" },
+        { "name": "FLYTE_INTERNAL_EXECUTION_ID", "value": "r4mk2" },
+        { "name": "FLYTE_INTERNAL_EXECUTION_PROJECT", "value": "flytesnacks" },
+        { "name": "FLYTE_INTERNAL_EXECUTION_DOMAIN", "value": "development" },
+        { "name": "_F_PN", "valueFrom": { "fieldRef": { "fieldPath": "metadata.name" } } },
         { "name": "FLYTE_ATTEMPT_NUMBER", "value": "0" },
-        { "name": "_U_ORG_NAME", "value": "flyte" },
+        { "name": "ACTION_NAME", "value": "a0" },
+        { "name": "RUN_NAME", "value": "r4mk2" },
+        { "name": "_U_RUN_BASE", "value": "s3://flyte/r4mk2" },
+        { "name": "_U_ORG_NAME", "value": "local" },
     ]);
     container["resources"] = json!({ "requests": amounts, "limits": amounts });
     container["terminationMessagePolicy"] = json!("FallbackToLogsOnError");
-    pod["spec"]["enableServiceLinks"] = json!(false);
     pod["spec"]["serviceAccountName"] = json!("default");
+}
+
+/// Pods that the policy rejects, and those that the node cannot start, with the reason.
+pub fn not_started() -> Vec<Task> {
+    let of = |name: &str, managers, requests: &[&str], outcome| {
+        Task::new(name, DEVELOPMENT, managers, requests).ends(outcome)
+    };
+    let windows: fn(&mut Value) = |pod| pod["spec"]["os"] = json!({ "name": "windows" });
+    let denied = |name: &'static str| {
+        let request = format!("key: 'token' mount_requirement: ENV_VAR env_var: '{name}'");
+        of(&format!("env_var: {name}"), EMBEDDED, &[&request], Outcome::Rejected(400, DENIED))
+    };
+    let mut tasks: Vec<Task> = [
+        "LD_PRELOAD",
+        "PATH",
+        "BASH_ENV",
+        "ENV",
+        "IFS",
+        "NODE_OPTIONS",
+        "PYTHONPATH",
+        "PYTHONSTARTUP",
+        "PERL5OPT",
+        "RUBYOPT",
+        "JAVA_TOOL_OPTIONS",
+        "KUBERNETES_SERVICE_HOST",
+    ]
+    .map(denied)
+    .into();
+    tasks.extend([
+        Task::new(
+            "env_var: PYTHONPATH, with allowedEnvVars",
+            DEVELOPMENT,
+            EMBEDDED,
+            &["key: 'token' mount_requirement: ENV_VAR env_var: 'PYTHONPATH'"],
+        )
+        .with(|settings| settings["allowedEnvVars"] = json!(["PYTHONPATH"]))
+        .variable("PYTHONPATH", "t0ken"),
+        of("a file in a Windows pod", EMBEDDED, &[TOKEN], Outcome::Rejected(400, &["Windows"])).shaped(windows),
+        of("a variable in a Windows pod", EMBEDDED, &["key: 'token'"], Outcome::Admitted).shaped(windows),
+        of(
+            "a mount of the user's below /etc/flyte/secrets, beside files of ours",
+            EMBEDDED,
+            &[TOKEN],
+            Outcome::Rejected(400, &["/etc/flyte/secrets/own", "\"main\""]),
+        )
+        .shaped(|pod| {
+            pod["spec"]["volumes"] = json!([{ "name": "own", "emptyDir": {} }]);
+            pod["spec"]["containers"][0]["volumeMounts"] =
+                json!([{ "name": "own", "mountPath": "/etc/flyte/secrets/own" }]);
+        }),
+        of(
+            "a file that exceeds volumeSizeLimit",
+            EMBEDDED,
+            &["key: 'large' mount_requirement: FILE"],
+            Outcome::Fails("init-embedded-secret", &["No space left"]),
+        )
+        .with(|settings| settings["volumeSizeLimit"] = json!("8Ki")),
+        of("imagePullPolicy: Always asks the registry", EMBEDDED, &[TOKEN], Outcome::Waits("ErrImagePull")).with(
+            |settings| {
+                settings["embeddedSecretManagerConfig"]["fileMountInitContainer"]["imagePullPolicy"] = json!("Always");
+            },
+        ),
+        of(
+            "imagePullPolicy: Never, an image that is not there",
+            EMBEDDED,
+            &[TOKEN],
+            Outcome::Waits("ErrImageNeverPull"),
+        )
+        .with(|settings| {
+            let container = &mut settings["embeddedSecretManagerConfig"]["fileMountInitContainer"];
+            container["imagePullPolicy"] = json!("Never");
+            container["image"] = json!("localhost/none:1");
+        }),
+    ]);
+    tasks
 }
 
 /// Many tasks, which start at once.
@@ -378,7 +481,7 @@ pub fn many() -> Vec<Task> {
 }
 
 /// All that the restricted standard asks of a pod, and a root that is read-only.
-fn restricted(pod: &mut Value) {
+pub fn restricted(pod: &mut Value) {
     pod["spec"]["securityContext"] = json!({ "runAsNonRoot": true, "seccompProfile": { "type": "RuntimeDefault" } });
     pod["spec"]["containers"][0]["securityContext"] = json!({
         "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] }, "readOnlyRootFilesystem": true,
@@ -386,8 +489,19 @@ fn restricted(pod: &mut Value) {
     });
 }
 
+/// A native sidecar of the user's that sees what the task sees; the task starts when it has seen all.
+pub fn accompanied(pod: &mut Value) {
+    let script = pod["spec"]["containers"][0]["command"][2].as_str().unwrap_or_default().to_owned();
+    let mut sidecar = container("proxy", &format!("{script}touch /tmp/seen; exec sleep 600"));
+    sidecar["restartPolicy"] = json!("Always");
+    let seen =
+        json!({ "exec": { "command": ["test", "-e", "/tmp/seen"] }, "periodSeconds": 1, "failureThreshold": 600 });
+    sidecar["startupProbe"] = seen;
+    pod["spec"]["initContainers"] = json!([sidecar]);
+}
+
 /// An init container of the user's that sees what the task sees.
-fn initialized(pod: &mut Value) {
+pub fn initialized(pod: &mut Value) {
     let script = pod["spec"]["containers"][0]["command"][2].as_str().unwrap_or_default().to_owned();
     pod["spec"]["initContainers"] = json!([container("prepare", &script)]);
 }

@@ -1,0 +1,112 @@
+//! The pods' network: each pod has loopback alone, where the secret gateway's pod listener answers as if it were there.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context, Result, anyhow};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::process::Pid;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use serde_json::json;
+use tokio::io::copy_bidirectional;
+use tokio::net::TcpStream;
+use tokio::runtime::Handle;
+
+/// The port of the Service that pods pull from.
+pub const PORT: u16 = 8444;
+
+/// Connects the pods of a node with the gateway.
+pub struct Network {
+    folder: PathBuf,
+    gateway: Gateway,
+}
+
+/// Where the gateway is now, if it is anywhere.
+type Gateway = Arc<Mutex<Option<SocketAddr>>>;
+
+impl Network {
+    /// Writes the CNI plugin: it gives pods an address that leads nowhere, and waits until the pod's port is served.
+    pub fn new(folder: &Path) -> Result<Self> {
+        let folder = folder.join("cni");
+        std::fs::create_dir_all(folder.join("served"))?;
+        mknodat(CWD, folder.join("pods"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
+        let plugin = folder.join("loopback-only");
+        let script = format!(
+            r#"#!/bin/sh
+set -eu
+case $CNI_COMMAND in
+ADD)
+	echo "$CNI_NETNS" > {folder}/pods
+	until [ -e "{folder}/served/${{CNI_NETNS##*/}}" ]; do sleep 0.01; done
+	echo "{{\"cniVersion\":\"1.0.0\",\"interfaces\":[{{\"name\":\"eth0\",\"sandbox\":\"$CNI_NETNS\"}}],\"ips\":[{{\"address\":\"192.0.2.1/32\",\"interface\":0}}]}}" ;;
+VERSION) echo '{{"cniVersion":"1.0.0","supportedVersions":["1.0.0"]}}' ;;
+esac
+"#,
+            folder = folder.display()
+        );
+        std::fs::write(&plugin, script)?;
+        std::fs::set_permissions(&plugin, PermissionsExt::from_mode(0o755))?;
+        let list = json!({ "cniVersion": "1.0.0", "name": "e2e", "plugins": [{ "type": "loopback-only" }] });
+        std::fs::write(folder.join("e2e.conflist"), list.to_string())?;
+        Ok(Self { folder, gateway: Gateway::default() })
+    }
+
+    /// Has pods reach the gateway here from now on, or nothing.
+    pub fn lead_to(&self, gateway: Option<SocketAddr>) {
+        if let Ok(mut now) = self.gateway.lock() {
+            *now = gateway;
+        }
+    }
+
+    /// Serves the port in the network of each pod that starts; `first` is a process of the node's mount namespace.
+    pub fn serve(&self, first: Pid) {
+        let (folder, gateway, runtime) = (self.folder.clone(), Arc::clone(&self.gateway), Handle::current());
+        let root = PathBuf::from(format!("/proc/{}/root", first.as_raw_nonzero()));
+        std::thread::spawn(move || {
+            // Open for writing, too: there is always somebody who writes.
+            let pods = File::options().read(true).write(true).open(folder.join("pods"));
+            let lines = pods.map(|pods| BufReader::new(pods).lines()).into_iter().flatten();
+            for network in lines.map_while(Result::ok) {
+                let listener = listen_in(root.join(network.trim_start_matches('/')));
+                let said = listener.as_ref().err().map(|error| format!("{error:#}\n")).unwrap_or_default();
+                if let Ok(listener) = listener {
+                    let _within = runtime.enter();
+                    if let Ok(listener) = tokio::net::TcpListener::from_std(listener) {
+                        runtime.spawn(relay(listener, Arc::clone(&gateway)));
+                    }
+                }
+                let name = Path::new(&network).file_name().unwrap_or_default();
+                let _ = std::fs::write(folder.join("served").join(name), said);
+            }
+        });
+    }
+}
+
+/// A socket stays in the network in which it was made; the thread that makes it does not come back from there.
+fn listen_in(network: PathBuf) -> Result<TcpListener> {
+    let listen = move || {
+        let file = File::open(&network).with_context(|| format!("no network {}", network.display()))?;
+        move_into_link_name_space(std::os::fd::AsFd::as_fd(&file), Some(LinkNameSpaceType::Network))?;
+        // Loopback is not up yet.
+        let listener = TcpListener::bind(("0.0.0.0", PORT))?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    std::thread::spawn(listen).join().map_err(|_| anyhow!("it panicked"))?
+}
+
+async fn relay(listener: tokio::net::TcpListener, gateway: Gateway) {
+    while let Ok((mut pod, _)) = listener.accept().await {
+        let Some(address) = gateway.lock().ok().and_then(|now| *now) else { continue };
+        tokio::spawn(async move {
+            if let Ok(mut gateway) = TcpStream::connect(address).await {
+                // Either side may leave.
+                let _ = copy_bidirectional(&mut pod, &mut gateway).await;
+            }
+        });
+    }
+}
