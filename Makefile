@@ -236,7 +236,7 @@ pull: ## the puller, static, and at most 4 MB
 page: $(PACKAGE) $(PAGE_MODULES) ## the playground as static files, in playground/page/dist
 	npm run --prefix playground --silent build
 
-docs: $(CARGO_BIN)/mdbook page ## the book with the playground in it, in target/book; links in all Markdown are checked
+docs: $(CARGO_BIN)/mdbook page prose ## the book with the playground in it, in target/book; links in all Markdown are checked
 	mdbook build docs
 	rm -rf target/book/playground && cp -r playground/page/dist target/book/playground
 	cargo test --quiet --test book link

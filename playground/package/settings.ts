@@ -8,33 +8,33 @@ export interface Settings {
   secretManagerTypes?: ManagerType[];
   /** Deprecated by Flyte: one manager, used if `secretManagerTypes` is missing or empty. */
   secretManagerType?: ManagerType;
-  /** What the variables that K8s and Embedded name start with. */
+  /** Prefix of the variables that K8s and Embedded name. */
   secretEnvVarPrefix?: string;
-  /** Ours: names in `env_var`, or made of keys, that are allowed although they change how programs start, such as `PATH`. */
+  /** Not in Flyte: variables that are allowed although they change how programs start, such as `PATH`. */
   allowedEnvVars?: string[];
-  /** Ours: which containers get secrets. The pod's annotation `flyte-secrets.flyte.org/containers` goes before it. */
+  /** Not in Flyte: containers that get secrets. The pod's annotation `flyte-secrets.flyte.org/containers` overrides it. */
   injectInto?: InjectInto;
-  /** Ours: where init-containers that bring secrets stand among the pod's own. */
+  /** Not in Flyte: position of init containers that fetch secrets, before or after the pod's own. */
   initContainers?: InitContainerOrder;
-  /** Ours: what a field in a secret request means that this version does not know. */
+  /** Not in Flyte: how to handle a secret request with an unknown field. */
   unknownFields?: UnknownFields;
-  /** Ours: the size of the volume in memory that init-containers write secrets to. */
+  /** Not in Flyte: size limit of the volume in memory that init containers write secrets to. */
   volumeSizeLimit?: Quantity;
-  /** Ours: how much of the policy server one pod may take. */
+  /** Not in Flyte: limits for one pod. */
   limits?: PodLimits;
-  /** Ours: what the manager K8s does beyond Flyte's. */
+  /** Not in Flyte: options of the manager K8s. */
   k8sSecretManager?: K8sSecretManager;
-  /** The init-containers of the manager AWS, which run Amazon's sidecar. */
+  /** Init containers of the manager AWS, which run Amazon's sidecar. */
   awsSecretManager?: AwsSecretManager;
-  /** The init-containers of the manager GCP, which run `gcloud`. */
+  /** Init containers of the manager GCP, which run `gcloud`. */
   gcpSecretManager?: GcpSecretManager;
-  /** The init-containers of the manager Azure, which run `az`. */
+  /** Init containers of the manager Azure, which run `az`. */
   azureSecretManager?: AzureSecretManager;
-  /** The annotations that the manager Vault leaves for the Vault Agent Injector. */
+  /** Annotations of the manager Vault for the Vault Agent Injector. */
   vaultSecretManager?: VaultSecretManager;
-  /** The manager Embedded, which fetches at admission. */
+  /** The manager Embedded, which looks up secrets at admission. */
   embeddedSecretManagerConfig?: EmbeddedSecretManager;
-  /** Ours: who may have what of Embedded. */
+  /** Not in Flyte: which pods may have which secrets of Embedded. */
   tenancy?: Tenancy;
   certDir?: Ignored;
   listenPort?: Ignored;
@@ -57,41 +57,41 @@ export type ManagerType = "K8s" | "AWS" | "GCP" | "Azure" | "Vault" | "Embedded"
 /** Which containers get secrets. */
 export type InjectInto = "All" | "Primary";
 
-/** Where init-containers that bring secrets stand. */
+/** Position of init containers that fetch secrets. */
 export type InitContainerOrder = "First" | "Last";
 
-/** What becomes of a pod whose secret request has a field that this version does not know. */
+/** How to handle a secret request with an unknown field. */
 export type UnknownFields = "Reject" | "Warn";
 
 export type Quantity = string | number;
 
-/** `limits`, ours: pods beyond them are rejected. */
+/** `limits`: pods that exceed them are rejected. */
 export interface PodLimits {
-  /** Secret requests that Embedded fetches for one pod. */
+  /** Maximum number of secret requests that Embedded serves for one pod. */
   embeddedRequests?: number;
-  /** Init-containers that bring secrets, and others that are named like them. */
+  /** Maximum number of init containers that fetch secrets, or have similar names. */
   initContainers?: number;
-  /** Objects that are read for one pod. */
+  /** Maximum number of objects that are read for one pod. */
   reads?: number;
 }
 
-/** `k8sSecretManager`, ours. */
+/** `k8sSecretManager`, which Flyte does not have. */
 export interface K8sSecretManager {
-  /** Whether a pod whose Secret is missing starts without it, as in Flyte. With `false` it waits. */
+  /** Whether a pod starts without a missing Secret, as in Flyte. With `false` it waits. */
   optional?: boolean;
-  /** Whether the policy looks for the Secret and its key, and asks the next manager if they are not there. */
+  /** Whether to look up the Secret and its key, and try the next manager if they are missing. */
   verify?: boolean;
 }
 
 /** `awsSecretManager`. */
 export interface AwsSecretManager {
-  /** Image of the init-containers. */
+  /** Image of the init containers. */
   sidecarImage?: string;
-  /** Requests and limits. What is given goes over the default, amount by amount. */
+  /** Resource requests and limits, merged over the defaults amount by amount. */
   resources?: Resources;
-  /** Ours: security context of the init-containers, in place of the default, which passes Pod Security `restricted`. */
+  /** Not in Flyte: security context of the init containers. Replaces the default, which passes Pod Security `restricted`. */
   securityContext?: Record<string, unknown>;
-  /** Ours: when the image is pulled; without it, as Kubernetes decides by the tag. */
+  /** Not in Flyte: image pull policy. By default, Kubernetes decides by the tag. */
   imagePullPolicy?: PullPolicy;
 }
 
@@ -108,25 +108,25 @@ export type PullPolicy = "Always" | "IfNotPresent" | "Never";
 
 /** `gcpSecretManager`. */
 export interface GcpSecretManager {
-  /** Image of the init-containers. */
+  /** Image of the init containers. */
   sidecarImage?: string;
-  /** Requests and limits. What is given goes over the default, amount by amount. */
+  /** Resource requests and limits, merged over the defaults amount by amount. */
   resources?: Resources;
-  /** Ours: security context of the init-containers, in place of the default, which passes Pod Security `restricted`. */
+  /** Not in Flyte: security context of the init containers. Replaces the default, which passes Pod Security `restricted`. */
   securityContext?: Record<string, unknown>;
-  /** Ours: when the image is pulled; without it, as Kubernetes decides by the tag. */
+  /** Not in Flyte: image pull policy. By default, Kubernetes decides by the tag. */
   imagePullPolicy?: PullPolicy;
 }
 
 /** `azureSecretManager`. */
 export interface AzureSecretManager {
-  /** Image of the init-containers. */
+  /** Image of the init containers. */
   sidecarImage?: string;
-  /** Requests and limits. What is given goes over the default, amount by amount. */
+  /** Resource requests and limits, merged over the defaults amount by amount. */
   resources?: Resources;
-  /** Ours: security context of the init-containers, in place of the default, which passes Pod Security `restricted`. */
+  /** Not in Flyte: security context of the init containers. Replaces the default, which passes Pod Security `restricted`. */
   securityContext?: Record<string, unknown>;
-  /** Ours: when the image is pulled; without it, as Kubernetes decides by the tag. */
+  /** Not in Flyte: image pull policy. By default, Kubernetes decides by the tag. */
   imagePullPolicy?: PullPolicy;
 }
 
@@ -134,11 +134,11 @@ export interface AzureSecretManager {
 export interface VaultSecretManager {
   /** Role that the agent logs in with. */
   role?: string;
-  /** Deprecated by Flyte: the engine of requests whose `group_version` names none; a number or a string. */
+  /** Deprecated by Flyte: default engine for requests without `group_version`; a number or a string. */
   kvVersion?: KvVersion;
-  /** Annotations for each pod with a secret from Vault. They win over the policy's own; the pod's own win over them. */
+  /** Annotations for each pod with a secret from Vault. They override those of the policy; those of the pod override them. */
   annotations?: Record<string, string>;
-  /** Ours: with `true` a pod's own annotations override neither `role` nor what `annotations` sets. */
+  /** Not in Flyte: with `true`, annotations of the pod override neither `role` nor `annotations`. */
   lockAnnotations?: boolean;
 }
 
@@ -147,61 +147,61 @@ export type KvVersion = "1" | "2";
 
 /** `embeddedSecretManagerConfig`. */
 export interface EmbeddedSecretManager {
-  /** Ours: how values reach tasks. */
+  /** Not in Flyte: how values are delivered to tasks. */
   delivery?: Delivery;
-  /** Ours: whether names are looked up at admission, with `delivery: Pull`. */
+  /** Not in Flyte: whether to look up names at admission, with `delivery: Pull`. */
   lookup?: LookupMode;
-  /** Ours: how pods pull, with `delivery: Pull`. */
+  /** Not in Flyte: options of `delivery: Pull`. */
   pull?: Pull;
-  /** Ours: whether `group` names the secret and `key` a property of the JSON object in it. Without it `group` has no meaning. */
+  /** Not in Flyte: whether `group` names the secret and `key` a property of its JSON object. By default, `group` is ignored. */
   properties?: boolean;
-  /** Ours: whether `group_version` names a version of the secret: a stage or an ID of `AWS`, a number of `GCP`, an ID of `Azure`. Without it the current version is read. */
+  /** Not in Flyte: whether `group_version` names a version of the secret: a stage or ID in `AWS`, a number in `GCP`, an ID in `Azure`. By default, the current version is read. */
   versions?: boolean;
-  /** Where it fetches. Without it, from the one provider that is configured, and with none from `K8s`. */
+  /** Store of the secrets. By default, the one provider that is configured, or `K8s`. */
   type?: Provider;
-  /** For the type `AWS`. */
+  /** Options of the type `AWS`. */
   awsConfig?: AwsConfig;
-  /** For the type `GCP`. */
+  /** Options of the type `GCP`. */
   gcpConfig?: GcpConfig;
-  /** For the type `Azure`. */
+  /** Options of the type `Azure`. */
   azureConfig?: AzureConfig;
-  /** For the type `K8s`, and for image pull secrets. */
+  /** Options of the type `K8s` and of image pull secrets. */
   k8sConfig?: K8sConfig;
-  /** The init-container that writes files. */
+  /** Init container that writes files. */
   fileMountInitContainer?: FileMountInitContainer;
-  /** Secrets that also serve to pull images. */
+  /** Secrets that are also used to pull images. */
   imagePullSecrets?: ImagePullSecrets;
-  /** Ours: which names are looked up in the scopes of domain and organization, in this order. No meaning for `Azure`. */
+  /** Not in Flyte: name schemes to look up in the scopes of domain and organization, in this order. Not for `Azure`. */
   nameSchemes?: NameScheme[];
 }
 
 /** How a value of Embedded reaches the task. */
 export type Delivery = "Auto" | "Value" | "Reference" | "Pull";
 
-/** Whether the policy asks the secret gateway for names before a pod that pulls is let in. It never asks for values. */
+/** Whether the policy looks up names in the secret gateway before it admits a pod that pulls. It never reads values. */
 export type LookupMode = "Require" | "Prefer" | "Off";
 
-/** `embeddedSecretManagerConfig.pull`, ours. */
+/** `embeddedSecretManagerConfig.pull`, which Flyte does not have. */
 export interface Pull {
-  /** Address of the gateway's pod listener, such as `https://secret-gateway-pods.flyte.svc:8444`. */
+  /** Address of the gateway's listener for pods, such as `https://secret-gateway-pods.flyte.svc:8444`. */
   gateway?: string;
-  /** Authority of the gateway's certificate, in PEM. */
+  /** CA certificate of the gateway, in PEM. */
   ca?: string;
-  /** Audience of the token by which the gateway knows the pod. */
+  /** Audience of the token that identifies the pod to the gateway. */
   audience?: string;
   /** How long a pod retries before it fails, such as `2m`. */
   patience?: string;
-  /** How often files are pulled again while the pod runs, such as `5m`; never without it. */
+  /** How often to pull files again while the pod runs, such as `5m`. By default never. */
   refresh?: string;
-  /** Whether variables are pulled, too. With `false` requests for them go to the next manager. */
+  /** Whether to pull variables, too. With `false`, requests for variables go to the next manager. */
   variables?: boolean;
   /** Image of the puller. */
   image?: string;
-  /** Requests and limits. What is given goes over the default, amount by amount. */
+  /** Resource requests and limits, merged over the defaults amount by amount. */
   resources?: Resources;
-  /** Security context, in place of the default, which passes Pod Security `restricted`. */
+  /** Security context. Replaces the default, which passes Pod Security `restricted`. */
   securityContext?: Record<string, unknown>;
-  /** When the image is pulled; without it, as Kubernetes decides by the tag. */
+  /** Image pull policy. By default, Kubernetes decides by the tag. */
   imagePullPolicy?: PullPolicy;
 }
 
@@ -224,13 +224,13 @@ export interface GcpConfig {
 export interface AzureConfig {
   /** URI of the Key Vault, such as `https://name.vault.azure.net/`. */
   vaultURI?: string;
-  /** Ours: whether a value that is not Flyte's JSON of type and value is taken as it is. */
+  /** Not in Flyte: whether to use values that are not Flyte's JSON of type and value as they are. */
   plainValues?: boolean;
 }
 
 /** `embeddedSecretManagerConfig.k8sConfig`. */
 export interface K8sConfig {
-  /** The namespace of the Secrets that hold the values. */
+  /** Namespace of the Secrets with the values. */
   namespace?: string;
   kubeClientConfig?: Ignored;
 }
@@ -240,13 +240,13 @@ export type Ignored = unknown;
 
 /** `embeddedSecretManagerConfig.fileMountInitContainer`. */
 export interface FileMountInitContainer {
-  /** Image, with `sh` and `base64` in it. */
+  /** Image with `sh` and `base64`. */
   image?: string;
-  /** Requests and limits. What is given goes over the default, amount by amount. */
+  /** Resource requests and limits, merged over the defaults amount by amount. */
   resources?: Resources;
-  /** Ours: security context, in place of the default, which passes Pod Security `restricted`. */
+  /** Not in Flyte: security context. Replaces the default, which passes Pod Security `restricted`. */
   securityContext?: Record<string, unknown>;
-  /** Ours: when the image is pulled; without it, as Kubernetes decides by the tag. */
+  /** Not in Flyte: image pull policy. By default, Kubernetes decides by the tag. */
   imagePullPolicy?: PullPolicy;
   /** Name of the container. */
   containerName?: string;
@@ -254,22 +254,22 @@ export interface FileMountInitContainer {
 
 /** `embeddedSecretManagerConfig.imagePullSecrets`. */
 export interface ImagePullSecrets {
-  /** Whether a secret that is found also serves to pull images, if its twin is in the pod's namespace. */
+  /** Whether to use a secret to pull images, too, if its copy is in the pod's namespace. */
   enabled?: boolean;
 }
 
 /** How the names of the broader scopes are written. */
 export type NameScheme = "canonical" | "documented";
 
-/** `tenancy`, ours: off by default, as Flyte has it; on in the manifests that are shipped. */
+/** `tenancy`: off by default, as in Flyte; on in the manifests that are shipped. */
 export interface Tenancy {
-  /** The namespace that a pod must be in to have what its labels claim, made of `{{ project }}`, `{{ domain }}` and `{{ organization }}` (or `{{ org }}`); or one namespace for all. */
+  /** Namespace that a pod must be in to get secrets: a template of `{{ project }}`, `{{ domain }}` and `{{ organization }}` (or `{{ org }}`), or one namespace for all. */
   namespaceTemplate?: NamespaceTemplate;
-  /** Organizations whose secrets there are for pods of this cluster. Without it the label `organization` is taken as it is. */
+  /** Organizations whose secrets pods of this cluster can get. By default, the label `organization` is not verified. */
   organizations?: string[];
-  /** Users who may create the pods whose labels are believed, as user names or as `serviceaccount:NAMESPACE/NAME`. Where all tasks run in one namespace, as in Flyte 2, this is what binds their labels. Without it everybody's are believed. */
+  /** Users whose pods get secrets, as user names or as `serviceaccount:NAMESPACE/NAME`. Set it if all tasks run in one namespace, as in Flyte 2, to verify their labels. By default, labels of all users' pods are trusted. */
   creators?: Creator[];
-  /** Service accounts whose pods Embedded serves, as `name` or `namespace/name`. Without it all are; an empty list serves nobody. */
+  /** Service accounts whose pods get secrets, as `name` or `namespace/name`. By default all. An empty list allows none. */
   serviceAccounts?: string[];
 }
 

@@ -28,7 +28,7 @@ use de::setting;
 pub use error::Error;
 pub use resources::{Quantity, Resources};
 
-/// Reads settings from the JSON that the host hands over; `null` is the default, for all of them and for each key.
+/// Reads settings from JSON of the host; `null` is the default, for the whole and for each field.
 ///
 /// # Errors
 /// A key is unknown, or its value not of its type.
@@ -85,34 +85,34 @@ pub struct Settings {
     pub secret_manager_types: Vec<ManagerType>,
     /// Deprecated by Flyte: one manager, used if `secretManagerTypes` is missing or empty.
     pub secret_manager_type: ManagerType,
-    /// What the variables that K8s and Embedded name start with.
+    /// Prefix of the variables that K8s and Embedded name.
     #[cfg_attr(feature = "schema", schemars(regex(pattern = patterns::PREFIX)))]
     pub secret_env_var_prefix: String,
-    /// Ours: names in `env_var`, or made of keys, that are allowed although they change how programs start, such as `PATH`.
+    /// Not in Flyte: variables that are allowed although they change how programs start, such as `PATH`.
     pub allowed_env_vars: Vec<String>,
-    /// Ours: which containers get secrets. The pod's annotation `flyte-secrets.flyte.org/containers` goes before it.
+    /// Not in Flyte: containers that get secrets. The pod's annotation `flyte-secrets.flyte.org/containers` overrides it.
     pub inject_into: InjectInto,
-    /// Ours: where init-containers that bring secrets stand among the pod's own.
+    /// Not in Flyte: position of init containers that fetch secrets, before or after the pod's own.
     pub init_containers: InitContainerOrder,
-    /// Ours: what a field in a secret request means that this version does not know.
+    /// Not in Flyte: how to handle a secret request with an unknown field.
     pub unknown_fields: UnknownFields,
-    /// Ours: the size of the volume in memory that init-containers write secrets to.
+    /// Not in Flyte: size limit of the volume in memory that init containers write secrets to.
     pub volume_size_limit: Quantity,
-    /// Ours: how much of the policy server one pod may take.
+    /// Not in Flyte: limits for one pod.
     pub limits: PodLimits,
-    /// Ours: what the manager K8s does beyond Flyte's.
+    /// Not in Flyte: options of the manager K8s.
     pub k8s_secret_manager: K8sSecretManager,
-    /// The init-containers of the manager AWS, which run Amazon's sidecar.
+    /// Init containers of the manager AWS, which run Amazon's sidecar.
     pub aws_secret_manager: AwsSecretManager,
-    /// The init-containers of the manager GCP, which run `gcloud`.
+    /// Init containers of the manager GCP, which run `gcloud`.
     pub gcp_secret_manager: GcpSecretManager,
-    /// The init-containers of the manager Azure, which run `az`.
+    /// Init containers of the manager Azure, which run `az`.
     pub azure_secret_manager: AzureSecretManager,
-    /// The annotations that the manager Vault leaves for the Vault Agent Injector.
+    /// Annotations of the manager Vault for the Vault Agent Injector.
     pub vault_secret_manager: VaultSecretManager,
-    /// The manager Embedded, which fetches at admission.
+    /// The manager Embedded, which looks up secrets at admission.
     pub embedded_secret_manager_config: EmbeddedSecretManager,
-    /// Ours: who may have what of Embedded.
+    /// Not in Flyte: which pods may have which secrets of Embedded.
     pub tenancy: Tenancy,
     // Flyte's keys that mean nothing in a policy.
     cert_dir: Ignored,
@@ -237,31 +237,31 @@ pub enum Provider {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self")]
 pub enum InjectInto {
-    /// All containers and init-containers, as in Flyte.
+    /// All containers and init containers, as in Flyte.
     All,
     /// The one that Flyte's annotation `primary_container_name` names, Knative's `user-container`, or else the first.
     Primary,
 }
 
-/// Where init-containers that bring secrets stand.
+/// Position of init containers that fetch secrets.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self")]
 pub enum InitContainerOrder {
-    /// Before the pod's own, which have their secrets then.
+    /// Before the pod's own, so that these have their secrets.
     First,
-    /// Behind the pod's own, as in Flyte.
+    /// After the pod's own, as in Flyte.
     Last,
 }
 
-/// What becomes of a pod whose secret request has a field that this version does not know.
+/// How to handle a secret request with an unknown field.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self")]
 pub enum UnknownFields {
-    /// It is rejected, as by Flyte.
+    /// Reject the pod, as Flyte does.
     Reject,
-    /// The field is left out, with a warning.
+    /// Ignore the field, with a warning.
     Warn,
 }
 
@@ -270,26 +270,26 @@ pub enum UnknownFields {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self")]
 pub enum Delivery {
-    /// As `Reference` where that can be done, else as `Value`.
+    /// As `Reference` where possible, otherwise as `Value`.
     Auto,
     /// The value is written into the pod.
     Value,
     /// The pod refers to the Secret, which must be in its own namespace.
     Reference,
-    /// The pod pulls the value from the secret gateway when it starts; needs Kubernetes 1.35.
+    /// The pod pulls the value from the secret gateway when it starts; requires Kubernetes 1.35.
     Pull,
 }
 
-/// Whether the policy asks the secret gateway for names before a pod that pulls is let in. It never asks for values.
+/// Whether the policy looks up names in the secret gateway before it admits a pod that pulls. It never reads values.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self")]
 pub enum LookupMode {
-    /// It does; without an answer the pod is rejected.
+    /// Look up; reject the pod if the gateway does not answer.
     Require,
-    /// It does; without an answer the pod waits for its secrets.
+    /// Look up; if the gateway does not answer, the pod waits for its secrets.
     Prefer,
-    /// It does not.
+    /// Do not look up.
     Off,
 }
 
@@ -332,16 +332,16 @@ macro_rules! display {
 
 display!(ManagerType, Provider, PullPolicy);
 
-/// `limits`, ours: pods beyond them are rejected.
+/// `limits`: pods that exceed them are rejected.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct PodLimits {
-    /// Secret requests that Embedded fetches for one pod.
+    /// Maximum number of secret requests that Embedded serves for one pod.
     pub embedded_requests: usize,
-    /// Init-containers that bring secrets, and others that are named like them.
+    /// Maximum number of init containers that fetch secrets, or have similar names.
     pub init_containers: usize,
-    /// Objects that are read for one pod.
+    /// Maximum number of objects that are read for one pod.
     pub reads: usize,
 }
 
@@ -351,14 +351,14 @@ impl Default for PodLimits {
     }
 }
 
-/// `k8sSecretManager`, ours.
+/// `k8sSecretManager`, which Flyte does not have.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct K8sSecretManager {
-    /// Whether a pod whose Secret is missing starts without it, as in Flyte. With `false` it waits.
+    /// Whether a pod starts without a missing Secret, as in Flyte. With `false` it waits.
     pub optional: bool,
-    /// Whether the policy looks for the Secret and its key, and asks the next manager if they are not there.
+    /// Whether to look up the Secret and its key, and try the next manager if they are missing.
     pub verify: bool,
 }
 
@@ -411,15 +411,15 @@ macro_rules! sidecar {
         #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
         pub struct $name {
-            /// Image of the init-containers.
+            /// Image of the init containers.
             #[cfg_attr(feature = "schema", schemars(regex(pattern = patterns::IMAGE)))]
             pub sidecar_image: String,
-            /// Requests and limits. What is given goes over the default, amount by amount.
+            /// Resource requests and limits, merged over the defaults amount by amount.
             #[serde(deserialize_with = "Resources::over_sidecars")]
             pub resources: Resources,
-            /// Ours: security context of the init-containers, in place of the default, which passes Pod Security `restricted`.
+            /// Not in Flyte: security context of the init containers. Replaces the default, which passes Pod Security `restricted`.
             pub security_context: Option<SecurityContext>,
-            /// Ours: when the image is pulled; without it, as Kubernetes decides by the tag.
+            /// Not in Flyte: image pull policy. By default, Kubernetes decides by the tag.
             pub image_pull_policy: Option<PullPolicy>,
         }
 
@@ -472,12 +472,12 @@ sidecar!(
 pub struct VaultSecretManager {
     /// Role that the agent logs in with.
     pub role: String,
-    /// Deprecated by Flyte: the engine of requests whose `group_version` names none; a number or a string.
+    /// Deprecated by Flyte: default engine for requests without `group_version`; a number or a string.
     pub kv_version: KvVersion,
-    /// Annotations for each pod with a secret from Vault. They win over the policy's own; the pod's own win over them.
+    /// Annotations for each pod with a secret from Vault. They override those of the policy; those of the pod override them.
     #[cfg_attr(feature = "schema", schemars(extend("propertyNames" = { "pattern": patterns::ANNOTATION })))]
     pub annotations: BTreeMap<String, String>,
-    /// Ours: with `true` a pod's own annotations override neither `role` nor what `annotations` sets.
+    /// Not in Flyte: with `true`, annotations of the pod override neither `role` nor `annotations`.
     pub lock_annotations: bool,
 }
 
@@ -497,32 +497,32 @@ impl Default for VaultSecretManager {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct EmbeddedSecretManager {
-    /// Ours: how values reach tasks.
+    /// Not in Flyte: how values are delivered to tasks.
     pub delivery: Delivery,
-    /// Ours: whether names are looked up at admission, with `delivery: Pull`.
+    /// Not in Flyte: whether to look up names at admission, with `delivery: Pull`.
     pub lookup: LookupMode,
-    /// Ours: how pods pull, with `delivery: Pull`.
+    /// Not in Flyte: options of `delivery: Pull`.
     pub pull: Option<Pull>,
-    /// Ours: whether `group` names the secret and `key` a property of the JSON object in it. Without it `group` has no meaning.
+    /// Not in Flyte: whether `group` names the secret and `key` a property of its JSON object. By default, `group` is ignored.
     pub properties: bool,
-    /// Ours: whether `group_version` names a version of the secret: a stage or an ID of `AWS`, a number of `GCP`, an ID of
-    /// `Azure`. Without it the current version is read.
+    /// Not in Flyte: whether `group_version` names a version of the secret: a stage or ID in `AWS`, a number in `GCP`, an
+    /// ID in `Azure`. By default, the current version is read.
     pub versions: bool,
-    /// Where it fetches. Without it, from the one provider that is configured, and with none from `K8s`.
+    /// Store of the secrets. By default, the one provider that is configured, or `K8s`.
     pub r#type: Option<Provider>,
-    /// For the type `AWS`.
+    /// Options of the type `AWS`.
     pub aws_config: AwsConfig,
-    /// For the type `GCP`.
+    /// Options of the type `GCP`.
     pub gcp_config: GcpConfig,
-    /// For the type `Azure`.
+    /// Options of the type `Azure`.
     pub azure_config: AzureConfig,
-    /// For the type `K8s`, and for image pull secrets.
+    /// Options of the type `K8s` and of image pull secrets.
     pub k8s_config: K8sConfig,
-    /// The init-container that writes files.
+    /// Init container that writes files.
     pub file_mount_init_container: FileMountInitContainer,
-    /// Secrets that also serve to pull images.
+    /// Secrets that are also used to pull images.
     pub image_pull_secrets: ImagePullSecrets,
-    /// Ours: which names are looked up in the scopes of domain and organization, in this order. No meaning for `Azure`.
+    /// Not in Flyte: name schemes to look up in the scopes of domain and organization, in this order. Not for `Azure`.
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub name_schemes: Vec<NameScheme>,
 }
@@ -576,7 +576,7 @@ pub struct AzureConfig {
     #[serde(rename = "vaultURI")]
     #[cfg_attr(feature = "schema", schemars(regex(pattern = patterns::VAULT_URI)))]
     pub vault_uri: String,
-    /// Ours: whether a value that is not Flyte's JSON of type and value is taken as it is.
+    /// Not in Flyte: whether to use values that are not Flyte's JSON of type and value as they are.
     pub plain_values: bool,
 }
 
@@ -595,7 +595,7 @@ impl AzureConfig {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct K8sConfig {
-    /// The namespace of the Secrets that hold the values.
+    /// Namespace of the Secrets with the values.
     #[cfg_attr(feature = "schema", schemars(regex(pattern = patterns::LABEL), length(max = 63)))]
     pub namespace: String,
     kube_client_config: Ignored,
@@ -612,15 +612,15 @@ impl Default for K8sConfig {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct FileMountInitContainer {
-    /// Image, with `sh` and `base64` in it.
+    /// Image with `sh` and `base64`.
     #[cfg_attr(feature = "schema", schemars(regex(pattern = patterns::IMAGE)))]
     pub image: String,
-    /// Requests and limits. What is given goes over the default, amount by amount.
+    /// Resource requests and limits, merged over the defaults amount by amount.
     #[serde(deserialize_with = "Resources::over_file_mount")]
     pub resources: Resources,
-    /// Ours: security context, in place of the default, which passes Pod Security `restricted`.
+    /// Not in Flyte: security context. Replaces the default, which passes Pod Security `restricted`.
     pub security_context: Option<SecurityContext>,
-    /// Ours: when the image is pulled; without it, as Kubernetes decides by the tag.
+    /// Not in Flyte: image pull policy. By default, Kubernetes decides by the tag.
     pub image_pull_policy: Option<PullPolicy>,
     /// Name of the container.
     #[cfg_attr(feature = "schema", schemars(regex(pattern = patterns::LABEL), length(max = 63)))]
@@ -647,32 +647,32 @@ impl FileMountInitContainer {
     }
 }
 
-/// `embeddedSecretManagerConfig.pull`, ours.
+/// `embeddedSecretManagerConfig.pull`, which Flyte does not have.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Pull {
-    /// Address of the gateway's pod listener, such as `https://secret-gateway-pods.flyte.svc:8444`.
+    /// Address of the gateway's listener for pods, such as `https://secret-gateway-pods.flyte.svc:8444`.
     pub gateway: String,
-    /// Authority of the gateway's certificate, in PEM.
+    /// CA certificate of the gateway, in PEM.
     pub ca: String,
-    /// Audience of the token by which the gateway knows the pod.
+    /// Audience of the token that identifies the pod to the gateway.
     pub audience: String,
     /// How long a pod retries before it fails, such as `2m`.
     pub patience: String,
-    /// How often files are pulled again while the pod runs, such as `5m`; never without it.
+    /// How often to pull files again while the pod runs, such as `5m`. By default never.
     pub refresh: Option<String>,
-    /// Whether variables are pulled, too. With `false` requests for them go to the next manager.
+    /// Whether to pull variables, too. With `false`, requests for variables go to the next manager.
     pub variables: bool,
     /// Image of the puller.
     #[cfg_attr(feature = "schema", schemars(regex(pattern = patterns::IMAGE)))]
     pub image: String,
-    /// Requests and limits. What is given goes over the default, amount by amount.
+    /// Resource requests and limits, merged over the defaults amount by amount.
     #[serde(deserialize_with = "Resources::over_file_mount")]
     pub resources: Resources,
-    /// Security context, in place of the default, which passes Pod Security `restricted`.
+    /// Security context. Replaces the default, which passes Pod Security `restricted`.
     pub security_context: Option<SecurityContext>,
-    /// When the image is pulled; without it, as Kubernetes decides by the tag.
+    /// Image pull policy. By default, Kubernetes decides by the tag.
     pub image_pull_policy: Option<PullPolicy>,
 }
 
@@ -714,7 +714,7 @@ impl Pull {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct ImagePullSecrets {
-    /// Whether a secret that is found also serves to pull images, if its twin is in the pod's namespace.
+    /// Whether to use a secret to pull images, too, if its copy is in the pod's namespace.
     pub enabled: bool,
 }
 
@@ -746,23 +746,22 @@ impl EmbeddedSecretManager {
     }
 }
 
-/// `tenancy`, ours: off by default, as Flyte has it; on in the manifests that are shipped.
+/// `tenancy`: off by default, as in Flyte; on in the manifests that are shipped.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Tenancy {
-    /// The namespace that a pod must be in to have what its labels claim, made of `{{ project }}`, `{{ domain }}` and
-    /// `{{ organization }}` (or `{{ org }}`); or one namespace for all.
+    /// Namespace that a pod must be in to get secrets: a template of `{{ project }}`, `{{ domain }}` and
+    /// `{{ organization }}` (or `{{ org }}`), or one namespace for all.
     #[cfg_attr(feature = "schema", schemars(extend("pattern" = patterns::TEMPLATE)))]
     pub namespace_template: Option<NamespaceTemplate>,
-    /// Organizations whose secrets there are for pods of this cluster. Without it the label `organization` is taken as it
-    /// is.
+    /// Organizations whose secrets pods of this cluster can get. By default, the label `organization` is not verified.
     pub organizations: Option<Vec<String>>,
-    /// Users who may create the pods whose labels are believed, as user names or as `serviceaccount:NAMESPACE/NAME`. Where all
-    /// tasks run in one namespace, as in Flyte 2, this is what binds their labels. Without it everybody's are believed.
+    /// Users whose pods get secrets, as user names or as `serviceaccount:NAMESPACE/NAME`. Set it if all tasks run in one
+    /// namespace, as in Flyte 2, to verify their labels. By default, labels of all users' pods are trusted.
     pub creators: Option<Vec<Creator>>,
-    /// Service accounts whose pods Embedded serves, as `name` or `namespace/name`. Without it all are; an empty list
-    /// serves nobody.
+    /// Service accounts whose pods get secrets, as `name` or `namespace/name`. By default all. An empty list
+    /// allows none.
     pub service_accounts: Option<Vec<String>>,
 }
 

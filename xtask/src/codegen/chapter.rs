@@ -12,18 +12,22 @@ const INTRODUCTION: &str = "\
 
 <!-- Made by `make generate` of the comments in src/settings/mod.rs. -->
 
-The settings are the section `webhook` of Flyte's configuration, as it is. All keys have defaults: `{}` is valid and means
-Embedded from Kubernetes Secrets. `null` counts as the default. Names of managers, types and schemes are read in any case.
-An unknown key is rejected, with the nearest known one. Keys that are *ours* are not known to Flyte.
+After this page you know all settings of the policy, with their types and defaults.
 
-`flyte-secrets check FILE` says what is wrong in a file, line by line; see [The command line](cli.md#settings). What the
-policy rejects at its start is listed in [Troubleshooting](troubleshooting.md#the-settings).
+The settings are the section `webhook` of Flyte's configuration, unchanged. All fields have
+defaults: `{}` is valid and means Embedded with Kubernetes Secrets. `null` is the default. Names of
+managers, types and schemes are case-insensitive. Unknown fields are rejected, with the nearest
+name.
+
+`flyte-secrets check FILE` validates a file and prints each error with its line. See
+[Command line](cli.md#settings). [Settings errors](troubleshooting.md#settings-errors) lists what
+the policy rejects when it starts.
 ";
 
 const IGNORED: &str = "
-## Keys without a meaning
+## Ignored fields
 
-These are Flyte's, mean nothing in a policy, and are accepted and ignored:
+These fields of Flyte have no meaning in a policy. They are accepted and ignored:
 
 ";
 
@@ -66,11 +70,11 @@ impl Chapter<'_> {
                 below.push((place, meaning(property), inner));
             }
         }
-        let heading = if path.is_empty() { "The section itself".to_owned() } else { format!("`{path}`") };
+        let heading = if path.is_empty() { "Top level".to_owned() } else { format!("`{path}`") };
         let description = if description.is_empty() { String::new() } else { format!("{description}\n\n") };
         self.text += &format!("\n## {heading}\n\n{description}");
         if !rows.is_empty() {
-            self.text += &format!("| key | type | default | meaning |\n|---|---|---|---|\n{rows}");
+            self.text += &format!("| field | type | default | description |\n|---|---|---|---|\n{rows}");
         }
         for (path, description, section) in below {
             self.section(&path, &description, &section);
@@ -91,7 +95,7 @@ impl Chapter<'_> {
             "string" if schema["type"].as_array().is_some_and(|types| types.iter().any(|it| it == "number")) => {
                 "quantity".to_owned()
             }
-            _ => "text".to_owned(),
+            _ => "string".to_owned(),
         }
     }
 }
@@ -103,7 +107,7 @@ fn properties(schema: &Value) -> Vec<(&String, &Value)> {
 fn plural(kind: String) -> String {
     match kind.as_str() {
         "quantity" => "quantities".to_owned(),
-        "text" => "texts".to_owned(),
+        "string" => "strings".to_owned(),
         _ => kind,
     }
 }
@@ -133,7 +137,7 @@ fn code(value: &Value) -> String {
 /// The description in one line. What it says first of a key is set apart.
 fn meaning(property: &Value) -> String {
     let text = property["description"].as_str().unwrap_or_default().replace('\n', " ");
-    for mark in ["Ours", "Deprecated by Flyte"] {
+    for mark in ["Not in Flyte", "Deprecated by Flyte"] {
         if let Some(rest) = text.strip_prefix(mark).and_then(|rest| rest.strip_prefix(": ")) {
             let mut letters = rest.chars();
             let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
