@@ -54,7 +54,7 @@ fn a_variable_refers_to_the_secret_where_it_can() {
     let message = "secret \"k\" (annotation flyte.secrets/s0) cannot be injected: Embedded: pod is in namespace \
                    \"flytesnacks-development\", its secret in namespace \"flyte\", so the pod cannot reference the \
                    secret; set embeddedSecretManagerConfig.delivery to Auto";
-    assert_eq!(elsewhere.0, rejected(400, &message));
+    assert_eq!(elsewhere.0, rejected(400, message));
 }
 
 /// All files are in one projected volume, without an init container.

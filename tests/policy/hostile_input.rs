@@ -747,7 +747,7 @@ fn files_and_volumes() {
     let asking = pod(&["key:'k' mount_requirement:FILE"]);
     let message = "secrets cannot be injected: volume \"embedded-secret-vol\" conflicts with the secrets volume of \
                    the same name; rename it";
-    let answer = rejected(400, &message);
+    let answer = rejected(400, message);
     let sources = [
         json!({ "hostPath": { "path": "/var/lib/kubelet" } }),
         json!({ "hostPath": { "path": "/var", "medium": "Memory" } }),

@@ -47,7 +47,7 @@ fn the_pods_author_and_the_operator_choose_containers() {
     let message = "secrets cannot be injected: annotation flyte-secrets.flyte.org/containers: unknown container \
                    \"sidecar\"; \
                    expected names of the pod's containers";
-    assert_eq!(unknown.0, rejected(400, &message));
+    assert_eq!(unknown.0, rejected(400, message));
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn secrets_below_the_volume_in_memory_have_mount_points() {
     let hidden = create(&pod(&["group:'g' group_version:'1'", "group:'g' key:'k'"]), &managers(&["GCP", "K8s"]));
     let message = "secrets \"g\" version \"1\" (annotation flyte.secrets/s0) and \"g/k\" (annotation \
                    flyte.secrets/s1) conflict: both use the folder /etc/flyte/secrets/g; rename one of them";
-    assert_eq!(hidden.0, rejected(400, &message));
+    assert_eq!(hidden.0, rejected(400, message));
 }
 
 #[test]
@@ -97,6 +97,6 @@ fn windows_has_no_files() {
     let file = create(&windows("group:'g' key:'k' mount_requirement:FILE"), &managers(&["K8s"]));
     let message = "secret \"g/k\" (annotation flyte.secrets/s0) cannot be injected: K8s: files are not supported on \
                    Windows (spec.os.name); request it as an ENV_VAR";
-    assert_eq!(file.0, rejected(400, &message));
+    assert_eq!(file.0, rejected(400, message));
     mutated_twice(&windows("group:'g' key:'k' mount_requirement:ENV_VAR"), &managers(&["K8s"]), &kubernetes_store(&[]));
 }
