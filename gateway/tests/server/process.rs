@@ -50,7 +50,13 @@ fn pod() -> Value {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": { "namespace": "task", "name": "a0", "uid": "uid" },
-        "spec": { "containers": [{ "name": "main" }], "initContainers": [{ "name": "flyte-secrets", "args": args }] },
+        "spec": {
+            "containers": [{ "name": "main" }],
+            "initContainers": [{ "name": "flyte-secrets", "args": args }],
+            "volumes": [{ "name": "flyte-secrets-token", "projected": {
+                "sources": [{ "serviceAccountToken": { "audience": "secret-gateway.flyte.org", "path": "token" } }],
+            } }],
+        },
     })
 }
 

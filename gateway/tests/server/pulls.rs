@@ -168,7 +168,7 @@ async fn a_pod_gets_properties_and_versions() {
     let client = kit.pod().await;
     let answer = pull(&client, "good").await;
     let head = Head::new(&granted, [1, 1], [1, 2]).to_line().unwrap();
-    assert_eq!((answer.status, answer.body), (200, [head.as_bytes(), b"abc12"].concat()));
+    assert_eq!((answer.status, answer.body.trim_ascii_start()), (200, &*[head.as_bytes(), b"abc12"].concat()));
     let names = [name("old") + "::AWSPREVIOUS", name("rds"), name("rds") + "::AWSPREVIOUS", name("whole")];
     assert_eq!(kit.audit().await, [line(&names, "ok", 200)]);
     for (secret, code, message) in [
@@ -221,7 +221,7 @@ pods:
         assert_eq!(answer.status, code, "{plain} {stored}");
         if code == 200 {
             let head = Head::new(&grant, [], [value.len() as u64]).to_line().unwrap();
-            assert_eq!(answer.body, [head.as_bytes(), value.as_bytes()].concat());
+            assert_eq!(answer.body.trim_ascii_start(), [head.as_bytes(), value.as_bytes()].concat());
         }
         // A lookup judges what a pull would bring.
         let path = "/apis/secret-gateway.flyte.org/v1alpha1/secretlookups/flyte.vault.azure.net:1-a";
