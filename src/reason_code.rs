@@ -1,9 +1,7 @@
 //! Reason codes of rejections, which operators and scripts match in place of words.
 
-use std::fmt;
-
 /// A stable reason code; each message of a rejection begins with one. Of several the greatest counts.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, strum::Display, strum::IntoStaticStr)]
 pub enum ReasonCode {
     /// The payload is not an admission request.
     InvalidAdmissionRequest,
@@ -48,11 +46,5 @@ impl ReasonCode {
             Self::AccessDenied | Self::InvalidSettings | Self::ProviderUnavailable => 503,
             _ => 400,
         }
-    }
-}
-
-impl fmt::Display for ReasonCode {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
     }
 }

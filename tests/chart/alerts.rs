@@ -120,7 +120,8 @@ fn alerts_ask_for_what_there_is() {
             let (label, values) = matcher.split_once('=').expect("a matcher");
             assert!(has(label), "{name}: {label}");
             for value in values.trim_start_matches('~').trim_matches('"').split('|') {
-                assert!(sources.contains(&format!("\"{value}\"")), "{name}: nothing is called {value:?}");
+                let written = [format!("\"{value}\""), format!("ReasonCode::{value}")];
+                assert!(written.iter().any(|it| sources.contains(it)), "{name}: nothing is called {value:?}");
             }
         }
         let kept: BTreeSet<&str> = between(expression, " by (", ")").flat_map(words).collect();

@@ -358,7 +358,7 @@ fn embedded_refuses(policy: &Policy) -> Result<()> {
     for key in HOSTILE.iter().chain(&["", "x=y", "x\0", "x\r", "x\u{85}"]) {
         let answer = ask_embedded(policy, &[(key, b"x")])?;
         let why = match *key {
-            "" => "needs key",
+            "" => "missing required field `key`",
             key if key.contains(char::is_control) => "a valid key; it must not contain control characters",
             _ => "a valid file name; expected up to 255 of a-z, A-Z, 0-9, '-', '_' and '.', and not '.' or '..'",
         };
@@ -386,11 +386,11 @@ fn gcp_refuses(policy: &Policy) -> Result<()> {
     ];
     for group in groups.chain(more.map(str::to_owned)) {
         let answer = ask_clouds(policy, "GCP", &[(&group, "1")])?;
-        refused(&answer, "GCP: group ", "a secret in GCP").with_context(|| format!("{group:?}"))?;
+        refused(&answer, "GCP: group ", "a valid GCP secret").with_context(|| format!("{group:?}"))?;
     }
     for version in HOSTILE.iter().chain(&["-1", "--help", "1/2"]) {
         let answer = ask_clouds(policy, "GCP", &[("tok", version)])?;
-        refused(&answer, "GCP: group_version ", "a version in GCP").with_context(|| format!("{version:?}"))?;
+        refused(&answer, "GCP: group_version ", "a valid GCP version").with_context(|| format!("{version:?}"))?;
     }
     Ok(())
 }
@@ -419,7 +419,7 @@ fn azure_refuses(policy: &Policy) -> Result<()> {
     let harmless = format!("{uri}/x");
     for group in parts.chain(hosts).chain(more).filter(|group| *group != harmless) {
         let answer = ask_clouds(policy, "Azure", &[(&group, "")])?;
-        refused(&answer, "Azure: group ", "a secret's URI in Azure Key Vault").with_context(|| format!("{group:?}"))?;
+        refused(&answer, "Azure: group ", "a valid Key Vault secret URI").with_context(|| format!("{group:?}"))?;
     }
     for version in HOSTILE.iter().chain(&["-1", "--help", "1/2"]) {
         let answer = ask_clouds(policy, "Azure", &[(uri, version)])?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use flyte_secrets_policy::reason_code::ReasonCode;
 use flyte_secrets_policy::{env_file, tenancy};
 use serde::Serialize;
 
@@ -63,13 +64,13 @@ impl Details {
 }
 
 impl Status {
-    fn new(code: StatusCode, reason: &'static str, message: impl ToString) -> Self {
+    fn new(code: StatusCode, reason: impl Into<&'static str>, message: impl ToString) -> Self {
         Self {
             api_version: "v1",
             metadata: Empty {},
             status: "Failure",
             message: message.to_string(),
-            reason,
+            reason: reason.into(),
             details: Details::default(),
             code: code.as_u16(),
         }
@@ -91,13 +92,14 @@ impl Status {
     }
 
     pub(super) fn not_identified(why: &NotIdentified) -> Self {
-        let unavailable = || Self::new(StatusCode::SERVICE_UNAVAILABLE, "ProviderUnavailable", why).retry_after(SHORT);
+        let unavailable =
+            || Self::new(StatusCode::SERVICE_UNAVAILABLE, ReasonCode::ProviderUnavailable, why).retry_after(SHORT);
         match why {
             NotIdentified::NoToken | NotIdentified::Token | NotIdentified::NotOfAPod | NotIdentified::NoPod => {
                 Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", why)
             }
             NotIdentified::Ended => Self::new(StatusCode::FORBIDDEN, "Forbidden", why),
-            NotIdentified::NoGrant(_) => Self::new(StatusCode::FORBIDDEN, "GrantMismatch", why),
+            NotIdentified::NoGrant(_) => Self::new(StatusCode::FORBIDDEN, ReasonCode::GrantMismatch, why),
             NotIdentified::Unavailable(_) => unavailable(),
         }
     }
@@ -107,16 +109,18 @@ impl Status {
     }
 
     pub(super) fn tenancy(why: &tenancy::Error) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "TenantMismatch", why)
+        Self::new(StatusCode::FORBIDDEN, ReasonCode::TenantMismatch, why)
     }
 
     /// A secret that a pod was granted, by its key.
     pub(super) fn not_found(key: &str, why: &NotFound) -> Self {
         let mut status = match why {
-            NotFound::Nowhere(_) => Self::new(StatusCode::NOT_FOUND, "SecretNotFound", why),
-            NotFound::Name(_) | NotFound::NotServed(_) => Self::new(StatusCode::FORBIDDEN, "AccessDenied", why),
+            NotFound::Nowhere(_) => Self::new(StatusCode::NOT_FOUND, ReasonCode::SecretNotFound, why),
+            NotFound::Name(_) | NotFound::NotServed(_) => {
+                Self::new(StatusCode::FORBIDDEN, ReasonCode::AccessDenied, why)
+            }
             NotFound::Value(..) | NotFound::Property(_) => {
-                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "InvalidSecretValue", why)
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, ReasonCode::InvalidSecretValue, why)
             }
             NotFound::Failed(name, failed) => {
                 Self { reason: reason_code(failed), ..Self::failed(name.kind, &name.to_string(), failed) }
@@ -147,7 +151,7 @@ impl Status {
 
     pub(super) fn no_variable(key: &str, why: env_file::Error) -> Self {
         let message = format!("secret {key:?} cannot be a variable: {why}");
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "InvalidSecretValue", message)
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, ReasonCode::InvalidSecretValue, message)
     }
 
     pub(super) fn too_many_pulls() -> Self {
@@ -156,7 +160,7 @@ impl Status {
     }
 
     pub(super) fn too_much(message: String) -> Self {
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "LimitExceeded", message)
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, ReasonCode::LimitExceeded, message)
     }
 
     pub(super) fn broken() -> Self {
@@ -250,14 +254,15 @@ impl Status {
 }
 
 /// Returns the policy's reason code of a read that failed, for pods that pull.
-const fn reason_code(failed: &Failed) -> &'static str {
-    match failed {
-        Failed::Provider(Failure::NotFound) => "SecretNotFound",
-        Failed::Provider(Failure::Forbidden(_)) | Failed::Unserved => "AccessDenied",
-        Failed::Provider(Failure::BadName(_)) => "InvalidSecretRequest",
-        Failed::Broken => "InternalError",
-        Failed::Provider(_) | Failed::Busy | Failed::Down(_) => "ProviderUnavailable",
-    }
+fn reason_code(failed: &Failed) -> &'static str {
+    let code = match failed {
+        Failed::Provider(Failure::NotFound) => ReasonCode::SecretNotFound,
+        Failed::Provider(Failure::Forbidden(_)) | Failed::Unserved => ReasonCode::AccessDenied,
+        Failed::Provider(Failure::BadName(_)) => ReasonCode::InvalidSecretRequest,
+        Failed::Provider(_) | Failed::Busy | Failed::Down(_) => ReasonCode::ProviderUnavailable,
+        Failed::Broken => return "InternalError",
+    };
+    code.into()
 }
 
 /// As apimachinery's `NewForbidden` puts it.
