@@ -144,7 +144,7 @@ async fn search(
     places.push((POD, pod.to_string().into_bytes()));
     if delivery == "Pull" {
         let log = world.cluster.admin.get(&format!("{pods}/{name}/log?container={CONTAINER}")).await?.ok()?;
-        ensure!(log.as_str().is_some_and(|log| log.contains("pulled")), "the puller has no log: {log}");
+        ensure!(log.as_str().is_some_and(|log| log.contains("pull")), "the puller has no log: {log}");
         places.push((PULLER, log.to_string().into_bytes()));
     }
     places.push((ETCD, etcd(world, provider, namespace, &name).await?));
