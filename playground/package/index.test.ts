@@ -126,7 +126,7 @@ test("names, in each store, and back", () => {
         "aws secretsmanager create-secret --name u__org__acme__key__k --secret-string file:///dev/stdin --region eu-west-1",
     },
   ]);
-  expect(names({ organization: "acme", key: "a.b", store: "gcp" })[0]?.error).toContain("no secrets with such names");
+  expect(names({ organization: "acme", key: "a.b", store: "gcp" })[0]?.error).toContain("not allow such a name");
   expect(() => names({ organization: "a__b", key: "k" })).toThrow('organization "a__b" must be a valid label value');
   expect(decodeName(project)).toEqual({ scheme: "canonical", scope: "project", ...acme });
   expect(decodeName("1-acme---NM")).toEqual({ scheme: "azure", scope: "organization", organization: "acme", key: "k" });

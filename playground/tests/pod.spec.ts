@@ -7,7 +7,7 @@ test("typing in the pod changes the answer, and undo brings it back", async ({ p
   await open(page);
   await openExample(page, "tenancy");
   await expect(verdict(page)).toContainText("Rejected with code 403");
-  await expect(page.locator(".chain").first()).toContainText('the pod is in namespace "sandbox"');
+  await expect(page.locator(".chain").first()).toContainText('namespace "sandbox" does not match the pod');
 
   await textOf(page, "Pod").getByText("sandbox", { exact: false }).first().dblclick();
   await page.keyboard.press("End");
@@ -107,7 +107,7 @@ test("several pods: one is looked at", async ({ page }) => {
   const pods = page.getByRole("group", { name: "Which pod" }).getByRole("radio");
   await expect(pods).toHaveCount(3);
   await expect(verdict(page)).toContainText("Untouched");
-  await expect(page.locator(".warnings")).toContainText("it lacks the label");
+  await expect(page.locator(".warnings")).toContainText("missing label inject-flyte-secrets");
   await pods.first().focus();
   await page.keyboard.press("ArrowDown");
   await expect(pods.nth(1)).toBeChecked();
