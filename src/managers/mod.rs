@@ -110,7 +110,7 @@ pub enum Reason {
     #[error(transparent)]
     Property(#[from] store::NoProperty),
     /// A label that Embedded needs.
-    #[error("missing required label {0}; Flyte sets it")]
+    #[error("missing required label {0}; add it to the pod")]
     MissingLabel(&'static str),
     /// A label that could make the name of another tenant's secret.
     #[error("label {name}={value:?} must be a valid label value without \"__\", the separator in secret names")]

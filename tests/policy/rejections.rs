@@ -213,7 +213,7 @@ fn invalid_labels() {
     let long = "a".repeat(64);
     let mut table = Vec::new();
     for name in ["organization", "project", "domain"] {
-        let missing = format!("missing required label {name}; Flyte sets it");
+        let missing = format!("missing required label {name}; add it to the pod");
         table.push((name, None, missing.clone()));
         table.push((name, Some(""), missing));
         for bad in ["a__b", "__", "a/b", "a b", "é", "..", "-a", "a_", "{{", "a$b", &long] {
