@@ -9,6 +9,7 @@ mod error;
 pub mod images;
 #[cfg(feature = "schema")]
 mod patterns;
+mod provider;
 mod quantity;
 mod resources;
 
@@ -26,6 +27,7 @@ use crate::pod::Container;
 use crate::tenancy::{Creator, NamespaceTemplate};
 use de::setting;
 pub use error::Error;
+pub use provider::{Facts, Provider};
 pub use resources::{Quantity, Resources};
 
 /// Reads settings from JSON of the host; `null` is the default, for the whole and for each field.
@@ -213,23 +215,6 @@ pub enum ManagerType {
     Embedded,
     /// The webhook's own environment and files; skipped.
     Global,
-}
-
-/// Where Embedded fetches.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(remote = "Self")]
-pub enum Provider {
-    /// AWS Secrets Manager, through the secret gateway.
-    #[serde(rename = "AWS")]
-    Aws,
-    /// GCP Secret Manager, through the secret gateway.
-    #[serde(rename = "GCP")]
-    Gcp,
-    /// Azure Key Vault, through the secret gateway.
-    Azure,
-    /// Kubernetes Secrets of one namespace.
-    K8s,
 }
 
 /// Which containers get secrets.
@@ -716,34 +701,6 @@ impl Pull {
 pub struct ImagePullSecrets {
     /// Whether to use a secret to pull images, too, if its copy is in the pod's namespace.
     pub enabled: bool,
-}
-
-impl EmbeddedSecretManager {
-    /// The provider: the one that is named or, without a name, the only one that is configured; K8s with none.
-    ///
-    /// # Errors
-    /// Several are configured and none is named, or the named one lacks its region, project or vault.
-    pub fn provider(&self) -> Result<Provider, Error> {
-        let configured: Vec<Provider> = [
-            (Provider::Aws, &self.aws_config.region),
-            (Provider::Gcp, &self.gcp_config.project),
-            (Provider::Azure, &self.azure_config.vault_uri),
-        ]
-        .into_iter()
-        .filter(|(_, value)| !value.is_empty())
-        .map(|(provider, _)| provider)
-        .collect();
-        match (self.r#type, configured.as_slice()) {
-            (Some(named), _) => Ok(named),
-            (None, []) => Ok(Provider::K8s),
-            (None, [one]) => Ok(*one),
-            (None, several) => {
-                let several: Vec<String> = several.iter().map(ToString::to_string).collect();
-                let problem = format!("{} are configured; set the field to one of them", several.join(" and "));
-                Err(Error::value("embeddedSecretManagerConfig.type", problem))
-            }
-        }
-    }
 }
 
 /// `tenancy`: off by default, as in Flyte; on in the manifests that are shipped.
