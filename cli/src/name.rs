@@ -1,5 +1,6 @@
 //! `name`: the names of a secret in a store, the commands that store it, and a decoder for names.
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Subcommand, ValueEnum};
 use flyte_secrets_explain::names::{self, DecodedName, StoredName};
 use flyte_secrets_policy::names::NameScheme;
@@ -44,8 +45,8 @@ struct Query {
     #[arg(long)]
     key: String,
     /// Store that holds the secret
-    #[arg(long = "for", value_enum, value_name = "STORE", default_value = "k8s")]
-    store: StoreKind,
+    #[arg(long = "for", value_parser = stores(), value_name = "STORE", default_value = "k8s")]
+    store: Provider,
     /// Name schemes of the broader scopes, in lookup order [default: canonical, documented]
     #[arg(long, value_enum)]
     scheme: Vec<Scheme>,
@@ -58,23 +59,13 @@ struct Query {
     place: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-enum StoreKind {
-    Aws,
-    Gcp,
-    Azure,
-    K8s,
-}
-
-impl From<StoreKind> for Provider {
-    fn from(kind: StoreKind) -> Self {
-        match kind {
-            StoreKind::Aws => Self::Aws,
-            StoreKind::Gcp => Self::Gcp,
-            StoreKind::Azure => Self::Azure,
-            StoreKind::K8s => Self::K8s,
-        }
-    }
+/// Returns the providers by their names in lower case.
+fn stores() -> impl TypedValueParser<Value = Provider> {
+    let names = Provider::ALL.iter().map(|it| it.to_string().to_ascii_lowercase());
+    PossibleValuesParser::new(names).map(|name| {
+        let named = |it: &Provider| it.to_string().eq_ignore_ascii_case(&name);
+        Provider::ALL.iter().copied().find(named).unwrap_or(Provider::K8s)
+    })
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -113,7 +104,7 @@ pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
 }
 
 fn show(query: &Query, format: Format) -> Result<Answer, Error> {
-    if query.command && query.store == StoreKind::Azure && query.place.is_none() {
+    if query.command && query.store == Provider::Azure && query.place.is_none() {
         return Err(Error::NoVault);
     }
     let schemes: Vec<NameScheme> = query.scheme.iter().copied().map(NameScheme::from).collect();
@@ -122,7 +113,7 @@ fn show(query: &Query, format: Format) -> Result<Answer, Error> {
         domain: query.domain.as_deref(),
         project: query.project.as_deref(),
         key: &query.key,
-        provider: query.store.into(),
+        provider: query.store,
         place: query.place.as_deref(),
         schemes: &schemes,
     })?;
@@ -146,7 +137,7 @@ fn show(query: &Query, format: Format) -> Result<Answer, Error> {
                 }
             }
         }
-        Format::Text if query.store == StoreKind::K8s => {
+        Format::Text if query.store == Provider::K8s => {
             let rows =
                 found.iter().map(|named| [named.scope.clone(), named.secret.clone().unwrap_or_default(), text(named)]);
             output::print(&output::table(["SCOPE", "SECRET", "KEY IN ITS DATA"], &rows.collect::<Vec<_>>()));
@@ -156,7 +147,7 @@ fn show(query: &Query, format: Format) -> Result<Answer, Error> {
             output::print(&output::table(["SCOPE", "NAME"], &rows.collect::<Vec<_>>()));
         }
     }
-    if query.command && query.store == StoreKind::K8s {
+    if query.command && query.store == Provider::K8s {
         let labelled =
             found.iter().any(|named| named.command.as_deref().is_some_and(|it| it.contains(names::FLYTE_LABELS)));
         output::note(match labelled {

@@ -76,16 +76,6 @@ const NAME: &str = "flyte-secrets-policy";
 const TASK_SECRETS: &str = "flyte-secrets-policy-task-secrets";
 const GATEWAY: &str = "secret-gateway.flyte.org";
 
-/// The gateway's kind for values of a provider.
-fn gateway_kind(provider: Provider) -> Option<&'static str> {
-    match provider {
-        Provider::Aws => Some("AWSSecret"),
-        Provider::Gcp => Some("GCPSecret"),
-        Provider::Azure => Some("AzureSecret"),
-        Provider::K8s => None,
-    }
-}
-
 /// Selects pods with the label, and those with a token for the gateway, as the chart does: labels can be added after
 /// admission.
 fn expression(audience: &str) -> String {
@@ -194,7 +184,7 @@ impl Reads {
                 reads.store = namespace();
             } else {
                 reads.lookups = true;
-                reads.kind = gateway_kind(provider);
+                reads.kind = Some(provider.facts().kind);
             }
             if config.image_pull_secrets.enabled {
                 // The twins of image pull secrets are looked for in the store's namespace too.

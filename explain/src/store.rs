@@ -6,6 +6,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::names::{azure, flyte, version};
+use flyte_secrets_policy::settings::Provider;
 use flyte_secrets_policy::store::{Cluster, GetResource, host_error};
 use serde_json::{Map, Value, json};
 
@@ -110,14 +111,14 @@ impl Store {
         Some(json!({ "data": self.shown(data, encoded) }))
     }
 
-    fn stored(&self, store: &str, name: &str) -> Option<Value> {
+    fn stored(&self, store: Provider, name: &str) -> Option<Value> {
         let value = match &self.contents {
-            Contents::Listed(contents) => at(contents, &[store, name])?.clone(),
+            Contents::Listed(contents) => at(contents, &[&store.to_string(), name])?.clone(),
             Contents::Assumed(_) => json!({ "stringValue": "assumed" }),
         };
         Some(self.shown(value, |words, field| match (field, store) {
             ("binaryValue", _) => STANDARD.encode(placeholder(words, name)),
-            (_, "Azure") => json!({ "type": "STRING", "value": placeholder(words, name) }).to_string(),
+            (_, Provider::Azure) => json!({ "type": "STRING", "value": placeholder(words, name) }).to_string(),
             _ => placeholder(words, name),
         }))
     }
@@ -142,13 +143,13 @@ impl Cluster for Store {
             // What shows that a store is there.
             ("Namespace" | "SecretLookup", _) => Some(json!({})),
             _ => {
-                let store = kind.strip_suffix("Secret").unwrap_or(kind);
+                let provider = Provider::ALL.iter().find(|it| it.facts().kind == *kind);
                 let (unversioned, version) = version::split(name);
                 let stored = unversioned.rsplit_once(':').map_or(unversioned, |(_, stored)| stored);
-                if !is_name_in(store, stored) {
+                let Some(provider) = provider.filter(|it| it.check_name(stored).is_ok()) else {
                     return Err("ApiError: no such names (ErrorResponse { code: 400 })".to_owned());
-                }
-                self.stored(store, &version::join(stored, version.unwrap_or_default()))
+                };
+                self.stored(*provider, &version::join(stored, version.unwrap_or_default()))
             }
         };
         let found = found.ok_or_else(|| host_error::missing(request))?;
@@ -157,16 +158,6 @@ impl Cluster for Store {
             None => Ok(found.to_string().into_bytes()),
         }
     }
-}
-
-/// What the secret gateway knows of providers' names.
-fn is_name_in(store: &str, name: &str) -> bool {
-    let (longest, others): (usize, &[u8]) = match store {
-        "AWS" => (512, b"_+=.@-"),
-        "GCP" => (255, b"_-"),
-        _ => (127, b"-"),
-    };
-    (1..=longest).contains(&name.len()) && name.bytes().all(|c| c.is_ascii_alphanumeric() || others.contains(&c))
 }
 
 /// What placeholders of values say.
@@ -197,7 +188,7 @@ fn add(document: &Value, node: &Node, file: &str, contents: &mut Value) -> Resul
         // A document without anything, such as one of comments alone, is no store and no mistake.
         _ => {
             let mut keys = document.as_object().into_iter().flat_map(Map::keys);
-            if let Some(key) = keys.find(|key| !["K8s", "AWS", "GCP", "Azure"].contains(&key.as_str())) {
+            if let Some(key) = keys.find(|key| Provider::ALL.iter().all(|provider| provider.to_string() != **key)) {
                 let mut places = node.data.as_mapping().into_iter().flat_map(|entries| entries.keys());
                 let place = places.find(|node| yaml::name(node) == *key).map(|node| node.span.into());
                 return Err(Error::Unknown { file: file.to_owned(), key: key.clone(), place });

@@ -4,11 +4,12 @@
 
 use std::cell::Cell;
 
-use arbitrary::Arbitrary;
+use arbitrary::{Arbitrary, Unstructured};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::names::{Scope, flyte};
 use flyte_secrets_policy::secret_request::base32;
+use flyte_secrets_policy::settings::{Facts, Provider};
 use flyte_secrets_policy::store::{Cluster, GetResource};
 use flyte_secrets_policy_fuzz::{Answer, CANARY, check, creation, is_guard, not_found};
 use libfuzzer_sys::fuzz_target;
@@ -16,19 +17,12 @@ use serde_json::{Value, json};
 
 #[derive(Arbitrary, Debug)]
 struct Input<'a> {
+    #[arbitrary(with = provider)]
     provider: Provider,
     file: bool,
     image_pull_secrets: bool,
     /// In the order of the calls; the last one goes on.
     answers: Vec<HostAnswer<'a>>,
-}
-
-#[derive(Arbitrary, Clone, Copy, Debug)]
-enum Provider {
-    K8s,
-    Aws,
-    Gcp,
-    Azure,
 }
 
 #[derive(Arbitrary, Debug)]
@@ -46,18 +40,22 @@ enum HostAnswer<'a> {
     Raw(&'a [u8]),
 }
 
+fn provider(random: &mut Unstructured) -> arbitrary::Result<Provider> {
+    random.choose(Provider::ALL).copied()
+}
+
 const SCOPE: Scope = Scope { organization: "o", domain: "d", project: "p" };
 
 impl Input<'_> {
     fn settings(&self) -> Value {
-        let (name, config, place) = match self.provider {
-            Provider::K8s => ("K8s", "k8sConfig", json!({ "namespace": "flyte" })),
-            Provider::Aws => ("AWS", "awsConfig", json!({ "region": "eu-west-1" })),
-            Provider::Gcp => ("GCP", "gcpConfig", json!({ "project": "acme" })),
-            Provider::Azure => ("Azure", "azureConfig", json!({ "vaultURI": "https://acme.vault.azure.net/" })),
-        };
+        let Facts { setting, expected, .. } = self.provider.facts();
+        let (config, place) = setting.split_once('.').expect("a section and a key");
+        // What is expected ends with an example, but for a namespace.
+        let example =
+            if self.provider == Provider::K8s { "flyte" } else { expected.rsplit(' ').next().expect("a word") };
         let pull = json!({ "enabled": self.image_pull_secrets });
-        json!({ "embeddedSecretManagerConfig": { "type": name, config: place, "imagePullSecrets": pull } })
+        let name = self.provider.to_string();
+        json!({ "embeddedSecretManagerConfig": { "type": name, config: { place: example }, "imagePullSecrets": pull } })
     }
 
     /// An object that holds a value, as text or in base64.
@@ -135,13 +133,13 @@ fuzz_target!(|input: Input| {
 
     // What the first answer that is no "not found" leads to.
     let found = input.answers.iter().position(|answer| !matches!(answer, HostAnswer::NotFound));
-    let scopes = if matches!(input.provider, Provider::Azure) { 3 } else { 5 };
+    let scopes = if input.provider == Provider::Azure { 3 } else { 5 };
     match found.filter(|found| *found < scopes).map(|found| (found, &input.answers[found])) {
         None => assert_eq!((&answer["code"], calls), (&json!(400), scopes), "{answer}"),
         // Words that say "not found" of this very object would have to hold its name.
         Some((found, HostAnswer::Error(text))) if !text.contains("Cannot find") => {
             // A gateway that answers 400 says that no secret of its provider can have this name.
-            let bad_name = text.contains("code: 400") && !matches!(input.provider, Provider::K8s);
+            let bad_name = text.contains("code: 400") && input.provider.is_cloud();
             assert!(answer["code"] == json!(503) || bad_name && answer["code"] == json!(400), "{answer}");
             assert_eq!(calls, found + 1, "{answer}");
         }

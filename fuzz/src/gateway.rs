@@ -138,9 +138,9 @@ impl Default for Gateway {
         let (config_map, peer) = front_proxy();
         let cluster = cluster(config_map, shared.clone());
         let config = Config::parse(CONFIG).expect("a configuration");
-        let providers = [Kind::Aws, Kind::Gcp, Kind::Azure].map(|kind| (kind, Arc::new(shared.clone()) as _));
+        let providers = Kind::stores().map(|kind| (kind, Arc::new(shared.clone()) as _)).collect();
         let metrics = Metrics::new();
-        let reader = Reader::new(&config, providers.into(), Arc::clone(&metrics));
+        let reader = Reader::new(&config, providers, Arc::clone(&metrics));
         let audit = Arc::new(Log::new(shared.clone(), Arc::clone(&metrics)).expect("a thread"));
         let health = Arc::new(Health::default());
         let pods = config.pods.clone().expect("a listener for pods");

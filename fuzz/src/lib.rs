@@ -11,6 +11,7 @@ use std::fmt::Write;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::secret_request::SecretRequest;
+use flyte_secrets_policy::settings::Provider;
 use flyte_secrets_policy::store::{Cluster, GetResource};
 use flyte_secrets_policy::{admission, policy};
 use serde_json::{Value, json};
@@ -46,7 +47,7 @@ impl Objects {
                 objects.insert("Secret", Some(&namespace), &name, answer);
             }
         }
-        for store in ["AWS", "GCP", "Azure"] {
+        for store in Provider::ALL.iter().filter(|it| it.is_cloud()).map(ToString::to_string) {
             for (name, object) in members(&stores[store]) {
                 let answer = match object["error"].as_str() {
                     Some(error) => Err(format!("{error} (ErrorResponse {{ code: 503 }})")),

@@ -18,6 +18,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use axum::http::Method;
 use flyte_secrets_policy::answer::PATH;
 use flyte_secrets_policy::grant::AUDIENCE;
+use flyte_secrets_policy::settings;
 use kit::authority::Authority;
 use kit::client::Client;
 use kit::cluster::Cluster;
@@ -99,7 +100,7 @@ fn serve(folder: &Path, cluster: &str) -> Result<()> {
         });
         let server = Server::start(Parts {
             config: Config::parse(&config)?,
-            providers: [(Kind::Aws, Arc::new(memory) as Arc<dyn Provider>)].into(),
+            providers: [(Kind::Store(settings::Provider::Aws), Arc::new(memory) as Arc<dyn Provider>)].into(),
             cluster: kube::Client::try_from(cluster)?,
             audit: Box::new(std::io::stdout()),
         })

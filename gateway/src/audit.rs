@@ -56,7 +56,7 @@ pub struct Read<'a> {
     pub kind: Kind,
     /// Name of the object as requested, truncated.
     pub name: &'a str,
-    /// Region, project or vault host, if the name is valid.
+    /// Region, project or vault, if the name is valid.
     pub place: Option<&'a str>,
     /// `cache`, `shared` (with another request) or `provider`; none if nothing was read.
     pub source: Option<&'static str>,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use flyte_secrets_policy::grant;
-use flyte_secrets_policy::settings::{self, Settings};
+use flyte_secrets_policy::settings::{self, Provider, Settings};
 use serde::{Deserialize, Deserializer};
 
 use crate::names::{self, Kind};
@@ -174,10 +174,10 @@ impl Providers {
     /// Returns the regions, projects, vaults or namespaces of a kind.
     pub fn places(&self, kind: Kind) -> &[String] {
         match kind {
-            Kind::Aws => self.aws.as_ref().map_or(&[], |aws| &aws.regions),
-            Kind::Gcp => self.gcp.as_ref().map_or(&[], |gcp| &gcp.projects),
-            Kind::Azure => self.azure.as_ref().map_or(&[], |azure| &azure.vaults),
-            Kind::K8s => self.k8s.as_ref().map_or(&[], |k8s| &k8s.namespaces),
+            Kind::Store(Provider::Aws) => self.aws.as_ref().map_or(&[], |aws| &aws.regions),
+            Kind::Store(Provider::Gcp) => self.gcp.as_ref().map_or(&[], |gcp| &gcp.projects),
+            Kind::Store(Provider::Azure) => self.azure.as_ref().map_or(&[], |azure| &azure.vaults),
+            Kind::Store(Provider::K8s) => self.k8s.as_ref().map_or(&[], |k8s| &k8s.namespaces),
             Kind::Lookup => &[],
         }
     }
@@ -251,10 +251,10 @@ impl Prefixes {
     /// Returns the prefixes of a kind.
     pub fn of(&self, kind: Kind) -> &[String] {
         match kind {
-            Kind::Aws => &self.aws,
-            Kind::Gcp => &self.gcp,
-            Kind::Azure => &self.azure,
-            Kind::K8s => &self.k8s,
+            Kind::Store(Provider::Aws) => &self.aws,
+            Kind::Store(Provider::Gcp) => &self.gcp,
+            Kind::Store(Provider::Azure) => &self.azure,
+            Kind::Store(Provider::K8s) => &self.k8s,
             Kind::Lookup => &[],
         }
     }
@@ -371,15 +371,11 @@ impl Pods {
     /// Returns the kind and place of the store in the settings.
     ///
     /// # Errors
-    /// The settings configure several stores.
+    /// The settings configure several stores, or an invalid one.
     pub fn store(&self) -> Result<(Kind, String), settings::Error> {
         let embedded = &self.settings.embedded_secret_manager_config;
-        Ok(match embedded.provider()? {
-            settings::Provider::Aws => (Kind::Aws, embedded.aws_config.region.clone()),
-            settings::Provider::Gcp => (Kind::Gcp, embedded.gcp_config.project.clone()),
-            settings::Provider::Azure => (Kind::Azure, embedded.azure_config.host().unwrap_or_default()),
-            settings::Provider::K8s => (Kind::K8s, embedded.k8s_config.namespace.clone()),
-        })
+        let provider = embedded.provider()?;
+        Ok((Kind::Store(provider), embedded.place(provider)?))
     }
 }
 
@@ -475,11 +471,11 @@ impl Config {
         if limits.unverified > limits.connections {
             return Err(Error::Refused("`limits.unverified` must not exceed `limits.connections`".to_owned()));
         }
-        for kind in Kind::STORES {
+        for kind in Kind::stores() {
             for place in self.providers.places(kind) {
                 if !names::is_place(place) {
                     let (key, what) = (kind.places_key(), kind.place());
-                    return Err(Error::Refused(format!("`providers.{key}`: invalid {what} {place:?}")));
+                    return Err(Error::Refused(format!("`{key}`: invalid {what} {place:?}")));
                 }
             }
         }
@@ -487,7 +483,7 @@ impl Config {
             let (kind, place) = pods.store().map_err(|error| Error::Refused(format!("`pods.settings`: {error}")))?;
             if !self.providers.places(kind).contains(&place) {
                 let (key, what) = (kind.places_key(), kind.place());
-                let problem = format!("`pods.settings`: missing {what} {place:?} in `providers.{key}`");
+                let problem = format!("`pods.settings`: missing {what} {place:?} in `{key}`");
                 return Err(Error::Refused(problem));
             }
         }

@@ -1,4 +1,4 @@
-//! The secret gateway: an aggregated Kubernetes API server for secrets of AWS, GCP and Azure, and a listener for pods.
+//! The secret gateway: an aggregated Kubernetes API server for secrets of cloud providers, and a listener for pods.
 //!
 //! | module | holds | knows nothing of |
 //! |---|---|---|
@@ -9,7 +9,7 @@
 //! | [`reader`] | memory, single flight, budgets, breakers | HTTP, Kubernetes |
 //! | [`store`] | Flyte's secrets, by scope and key | HTTP, pods |
 //! | [`provider`] | what a provider is to the reader | SDKs |
-//! | [`providers`] | AWS, GCP and Azure by their own SDKs | what is remembered, Kubernetes |
+//! | [`providers`] | clouds by their own SDKs | what is remembered, Kubernetes |
 //! | [`config`], [`metrics`], [`audit`] | what an operator sets and sees | values |
 
 pub mod access;

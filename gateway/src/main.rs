@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
+use flyte_secrets_policy::settings::Provider;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use secret_gateway::access::tls;
@@ -24,7 +25,7 @@ use zeroizing_alloc::ZeroAlloc;
 #[global_allocator]
 static MEMORY: ZeroAlloc<System> = ZeroAlloc(System);
 
-/// Aggregated Kubernetes API server for secrets of AWS, GCP and Azure
+/// Aggregated Kubernetes API server for secrets of cloud providers
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -91,7 +92,7 @@ async fn serve(config: Config) -> Result<(), Error> {
     let cluster = kube::Client::try_from(cluster(&config.access).await?)?;
     let mut providers = secret_gateway::providers::open(&config.providers).await?;
     if let Some(k8s) = &config.providers.k8s {
-        providers.insert(Kind::K8s, Arc::new(Secrets::open(k8s, cluster.clone())));
+        providers.insert(Kind::Store(Provider::K8s), Arc::new(Secrets::open(k8s, cluster.clone())));
     }
     let audit = Box::new(std::io::stdout());
     let starting = Server::start(Parts { config, providers, cluster, audit });

@@ -12,126 +12,70 @@ use crate::config::{Config, Pods};
 /// A kind of the API, a provider, or both.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Kind {
-    /// AWS Secrets Manager; places are regions.
-    Aws,
-    /// GCP Secret Manager; places are projects.
-    Gcp,
-    /// Azure Key Vault; places are hosts of vaults.
-    Azure,
-    /// Kubernetes Secrets; places are namespaces. For pods alone: the API does not serve what the cluster has already.
-    K8s,
-    /// Whether a secret is there, in any of the other kinds' places, and whether it can be a variable; never its value.
+    /// Secrets of a provider. Those of Kubernetes are for pods alone: the API does not serve what the cluster has already.
+    Store(Provider),
+    /// Whether a secret is there, in any provider's places, and whether it can be a variable; never its value.
     Lookup,
 }
 
 impl Kind {
     /// Those that the API serves, in the order of discovery.
-    pub const ALL: [Self; 4] = [Self::Aws, Self::Gcp, Self::Azure, Self::Lookup];
+    pub fn served() -> impl Iterator<Item = Self> {
+        Self::stores().filter(|kind| kind.provider().is_cloud()).chain([Self::Lookup])
+    }
 
     /// Those that have a provider.
-    pub const STORES: [Self; 4] = [Self::Aws, Self::Gcp, Self::Azure, Self::K8s];
+    pub fn stores() -> impl Iterator<Item = Self> {
+        Provider::ALL.iter().copied().map(Self::Store)
+    }
 
     /// As `kind` stands in objects.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Aws => "AWSSecret",
-            Self::Gcp => "GCPSecret",
-            Self::Azure => "AzureSecret",
-            Self::K8s => "Secret",
+            Self::Store(provider) => provider.facts().kind,
             Self::Lookup => "SecretLookup",
         }
     }
 
     /// As it stands in paths.
-    pub const fn plural(self) -> &'static str {
-        match self {
-            Self::Aws => "awssecrets",
-            Self::Gcp => "gcpsecrets",
-            Self::Azure => "azuresecrets",
-            Self::K8s => "secrets",
-            Self::Lookup => "secretlookups",
-        }
+    pub fn plural(self) -> String {
+        self.singular() + "s"
     }
 
     /// As kubectl takes one.
-    pub const fn singular(self) -> &'static str {
-        match self {
-            Self::Aws => "awssecret",
-            Self::Gcp => "gcpsecret",
-            Self::Azure => "azuresecret",
-            Self::K8s => "secret",
-            Self::Lookup => "secretlookup",
-        }
+    pub fn singular(self) -> String {
+        self.name().to_ascii_lowercase()
     }
 
     /// What the part before the colon is.
-    pub const fn place(self) -> &'static str {
+    pub fn place(self) -> String {
         match self {
-            Self::Aws => "region",
-            Self::Gcp => "project",
-            Self::Azure => "vault host",
-            Self::K8s => "namespace",
-            Self::Lookup => "region, project, vault host or namespace",
+            Self::Store(provider) => provider.facts().place.to_owned(),
+            Self::Lookup => Provider::ALL.iter().map(|it| it.facts().place).collect::<Vec<_>>().join(" or "),
         }
     }
 
-    /// Where the configuration names them, below `providers`.
-    pub const fn places_key(self) -> &'static str {
+    /// Where the configuration names them.
+    pub fn places_key(self) -> String {
         match self {
-            Self::Aws => "aws.regions",
-            Self::Gcp => "gcp.projects",
-            Self::Azure => "azure.vaults",
-            Self::K8s => "k8s.namespaces",
-            Self::Lookup => "aws, gcp, azure or k8s",
+            Self::Store(provider) => {
+                format!("providers.{}.{}", provider.to_string().to_ascii_lowercase(), provider.facts().places)
+            }
+            Self::Lookup => "providers".to_owned(),
         }
     }
 
     /// The kind behind a path.
     pub fn from_plural(plural: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.plural() == plural)
+        Self::served().find(|kind| kind.plural() == plural)
     }
 
-    /// The longest name that the provider gives a secret.
-    const fn longest(self) -> usize {
-        match self {
-            Self::Aws | Self::Lookup => 512,
-            Self::Gcp => 255,
-            Self::Azure => 127,
-            // A key of `data`.
-            Self::K8s => 253,
-        }
-    }
-
-    /// Whose rules versions follow.
+    /// Whose rules names and versions follow; those of a lookup that no provider serves, the widest.
     const fn provider(self) -> Provider {
         match self {
-            Self::Aws | Self::Lookup => Provider::Aws,
-            Self::Gcp => Provider::Gcp,
-            Self::Azure => Provider::Azure,
-            Self::K8s => Provider::K8s,
+            Self::Store(provider) => provider,
+            Self::Lookup => Provider::Aws,
         }
-    }
-
-    /// The same in words.
-    const fn characters(self) -> &'static str {
-        match self {
-            Self::Aws | Self::Lookup => "letters, digits and _+=.@-",
-            Self::Gcp => "letters, digits, _ and -",
-            Self::Azure => "letters, digits and -",
-            Self::K8s => "letters, digits and ._-",
-        }
-    }
-
-    /// Whether names of the provider's secrets have this character. AWS also has slashes, which Kubernetes' names
-    /// cannot.
-    fn has(self, byte: u8) -> bool {
-        byte.is_ascii_alphanumeric()
-            || match self {
-                Self::Aws | Self::Lookup => b"_+=.@-".contains(&byte),
-                Self::Gcp => b"_-".contains(&byte),
-                Self::Azure => byte == b'-',
-                Self::K8s => b"._-".contains(&byte),
-            }
     }
 }
 
@@ -144,7 +88,7 @@ impl fmt::Display for Kind {
 /// The longest place: that of a DNS name.
 const LONGEST_PLACE: usize = 253;
 
-/// Whether a region, project or vault host can be called so.
+/// Whether a region, project or vault can be called so.
 pub fn is_place(text: &str) -> bool {
     // A project of a Google domain has a colon in its id.
     let has = |byte: u8| byte.is_ascii_alphanumeric() || b".:-".contains(&byte);
@@ -156,7 +100,7 @@ pub fn is_place(text: &str) -> bool {
 pub struct Name {
     /// The kind of the object.
     pub kind: Kind,
-    /// Region, project or vault host.
+    /// Region, project or vault.
     pub place: String,
     /// What the provider calls the secret, with its version if one is asked for, as [`version::join`] writes it.
     pub secret: String,
@@ -184,12 +128,8 @@ pub enum BadName {
         kind: Kind,
     },
     /// What is behind the colon.
-    #[error("invalid secret name: expected 1 to {longest} {characters}",
-        longest = kind.longest(), characters = kind.characters())]
-    Secret {
-        /// The kind that was asked for.
-        kind: Kind,
-    },
+    #[error("invalid secret name: {0}")]
+    Secret(String),
     /// What is behind two colons.
     #[error("invalid version of an {kind}: expected {expected}")]
     Version {
@@ -211,9 +151,7 @@ impl Name {
         if !is_place(place) {
             return Err(BadName::Place { kind });
         }
-        if !(1..=kind.longest()).contains(&secret.len()) || !secret.bytes().all(|byte| kind.has(byte)) {
-            return Err(BadName::Secret { kind });
-        }
+        kind.provider().check_name(secret).map_err(BadName::Secret)?;
         if let Some(version) = version {
             kind.provider().check_version(version).map_err(|expected| BadName::Version { kind, expected })?;
         }
@@ -238,14 +176,14 @@ pub struct Served {
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
 pub enum NotServed {
     /// Its place is not configured.
-    #[error("{what} {place:?} is not served; add it to providers.{key} of the gateway")]
+    #[error("{what} {place:?} is not served; add it to {key} of the gateway")]
     Place {
         /// What it is.
-        what: &'static str,
+        what: String,
         /// The place.
         place: String,
         /// Where it would have to stand.
-        key: &'static str,
+        key: String,
     },
     /// It begins with none of the prefixes.
     #[error("name matches no served prefix; add one to prefixes of the gateway")]
@@ -268,7 +206,7 @@ impl Served {
             return kind;
         }
         let has = |kind: &Kind| self.config.providers.places(*kind).iter().any(|known| known == place);
-        Kind::STORES.into_iter().find(has).unwrap_or(Kind::Lookup)
+        Kind::stores().find(has).unwrap_or(Kind::Lookup)
     }
 
     /// Whether values of Azure's that Flyte has not packed are served to pods as they are.
@@ -301,6 +239,11 @@ impl Served {
 mod tests {
     use super::*;
 
+    const AWS: Kind = Kind::Store(Provider::Aws);
+    const GCP: Kind = Kind::Store(Provider::Gcp);
+    const AZURE: Kind = Kind::Store(Provider::Azure);
+    const K8S: Kind = Kind::Store(Provider::K8s);
+
     fn name(kind: Kind, place: &str, secret: &str) -> Result<Name, BadName> {
         Ok(Name { kind, place: place.to_owned(), secret: secret.to_owned() })
     }
@@ -310,38 +253,38 @@ mod tests {
         let (no_colon, place, secret) = (
             |kind| Err(BadName::NoColon { kind }),
             |kind| Err(BadName::Place { kind }),
-            |kind| Err(BadName::Secret { kind }),
+            |kind: Kind| Err(BadName::Secret(kind.provider().check_name("").unwrap_err())),
         );
         let version =
             |kind: Kind| Err(BadName::Version { kind, expected: kind.provider().check_version("").unwrap_err() });
         let id = "0123456789abcdef0123456789abcdef";
         let table = [
-            (Kind::Aws, "us-east-2:u__org__o".to_owned(), name(Kind::Aws, "us-east-2", "u__org__o")),
-            (Kind::Aws, "us-east-2:a+b=c@d.e-f".to_owned(), name(Kind::Aws, "us-east-2", "a+b=c@d.e-f")),
-            (Kind::Gcp, "example.com:project:key".to_owned(), name(Kind::Gcp, "example.com:project", "key")),
-            (Kind::Azure, "v.vault.azure.net:1-o".to_owned(), name(Kind::Azure, "v.vault.azure.net", "1-o")),
-            (Kind::Azure, "localhost:8443:1-o".to_owned(), name(Kind::Azure, "localhost:8443", "1-o")),
-            (Kind::Aws, "us-east-2".to_owned(), no_colon(Kind::Aws)),
-            (Kind::Aws, ":x".to_owned(), place(Kind::Aws)),
-            (Kind::Aws, "a/b:x".to_owned(), place(Kind::Aws)),
-            (Kind::Aws, format!("{}:x", "a".repeat(254)), place(Kind::Aws)),
-            (Kind::Aws, "us-east-2:".to_owned(), secret(Kind::Aws)),
-            (Kind::Aws, "us-east-2:a/b".to_owned(), secret(Kind::Aws)),
-            (Kind::Aws, format!("us-east-2:{}", "a".repeat(513)), secret(Kind::Aws)),
-            (Kind::Gcp, "p:a.b".to_owned(), secret(Kind::Gcp)),
-            (Kind::Azure, "v:a_b".to_owned(), secret(Kind::Azure)),
-            (Kind::Azure, format!("v:{}", "a".repeat(128)), secret(Kind::Azure)),
-            (Kind::Aws, "us-east-2:k::AWSPREVIOUS".to_owned(), name(Kind::Aws, "us-east-2", "k::AWSPREVIOUS")),
+            (AWS, "us-east-2:u__org__o".to_owned(), name(AWS, "us-east-2", "u__org__o")),
+            (AWS, "us-east-2:a+b=c@d.e-f".to_owned(), name(AWS, "us-east-2", "a+b=c@d.e-f")),
+            (GCP, "example.com:project:key".to_owned(), name(GCP, "example.com:project", "key")),
+            (AZURE, "v.vault.azure.net:1-o".to_owned(), name(AZURE, "v.vault.azure.net", "1-o")),
+            (AZURE, "localhost:8443:1-o".to_owned(), name(AZURE, "localhost:8443", "1-o")),
+            (AWS, "us-east-2".to_owned(), no_colon(AWS)),
+            (AWS, ":x".to_owned(), place(AWS)),
+            (AWS, "a/b:x".to_owned(), place(AWS)),
+            (AWS, format!("{}:x", "a".repeat(254)), place(AWS)),
+            (AWS, "us-east-2:".to_owned(), secret(AWS)),
+            (AWS, "us-east-2:a/b".to_owned(), secret(AWS)),
+            (AWS, format!("us-east-2:{}", "a".repeat(513)), secret(AWS)),
+            (GCP, "p:a.b".to_owned(), secret(GCP)),
+            (AZURE, "v:a_b".to_owned(), secret(AZURE)),
+            (AZURE, format!("v:{}", "a".repeat(128)), secret(AZURE)),
+            (AWS, "us-east-2:k::AWSPREVIOUS".to_owned(), name(AWS, "us-east-2", "k::AWSPREVIOUS")),
             (Kind::Lookup, "us-east-2:k::1".to_owned(), name(Kind::Lookup, "us-east-2", "k::1")),
-            (Kind::Gcp, "example.com:project:key::3".to_owned(), name(Kind::Gcp, "example.com:project", "key::3")),
-            (Kind::Azure, format!("v:1-o::{id}"), name(Kind::Azure, "v", &format!("1-o::{id}"))),
-            (Kind::Aws, "us-east-2:k::".to_owned(), version(Kind::Aws)),
-            (Kind::Aws, "us-east-2:k::a/b".to_owned(), version(Kind::Aws)),
-            (Kind::Aws, "us-east-2:k::a::b".to_owned(), version(Kind::Aws)),
-            (Kind::Aws, "us-east-2::k".to_owned(), no_colon(Kind::Aws)),
-            (Kind::Gcp, "p:k::AWSCURRENT".to_owned(), version(Kind::Gcp)),
-            (Kind::Azure, "v:1-o::latest".to_owned(), version(Kind::Azure)),
-            (Kind::K8s, "flyte:k::1".to_owned(), version(Kind::K8s)),
+            (GCP, "example.com:project:key::3".to_owned(), name(GCP, "example.com:project", "key::3")),
+            (AZURE, format!("v:1-o::{id}"), name(AZURE, "v", &format!("1-o::{id}"))),
+            (AWS, "us-east-2:k::".to_owned(), version(AWS)),
+            (AWS, "us-east-2:k::a/b".to_owned(), version(AWS)),
+            (AWS, "us-east-2:k::a::b".to_owned(), version(AWS)),
+            (AWS, "us-east-2::k".to_owned(), no_colon(AWS)),
+            (GCP, "p:k::AWSCURRENT".to_owned(), version(GCP)),
+            (AZURE, "v:1-o::latest".to_owned(), version(AZURE)),
+            (K8S, "flyte:k::1".to_owned(), version(K8S)),
         ];
         for (kind, text, wanted) in table {
             assert_eq!(Name::parse(kind, &text), wanted, "{kind} {text}");
@@ -353,10 +296,13 @@ mod tests {
         let text = "tls: { certFile: c, keyFile: k }\nproviders: { aws: { regions: [us-east-2] } }";
         let served = Served::new(&Config::parse(text).unwrap());
         let check = |kind, text| served.check(&Name::parse(kind, text).unwrap());
-        let place = |what, place: &str, key| Err(NotServed::Place { what, place: place.to_owned(), key });
-        assert_eq!(check(Kind::Aws, "us-east-2:u__org__o"), Ok(()));
-        assert_eq!(check(Kind::Aws, "us-east-2:other"), Err(NotServed::Prefix));
-        assert_eq!(check(Kind::Aws, "us-east-1:u__org__o"), place("region", "us-east-1", "aws.regions"));
-        assert_eq!(check(Kind::Gcp, "us-east-2:u__org__o"), place("project", "us-east-2", "gcp.projects"));
+        let place = |what: &str, place: &str, key: &str| {
+            let [what, place, key] = [what, place, key].map(str::to_owned);
+            Err(NotServed::Place { what, place, key })
+        };
+        assert_eq!(check(AWS, "us-east-2:u__org__o"), Ok(()));
+        assert_eq!(check(AWS, "us-east-2:other"), Err(NotServed::Prefix));
+        assert_eq!(check(AWS, "us-east-1:u__org__o"), place("region", "us-east-1", "providers.aws.regions"));
+        assert_eq!(check(GCP, "us-east-2:u__org__o"), place("project", "us-east-2", "providers.gcp.projects"));
     }
 }

@@ -13,7 +13,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// Where secrets live: one look-up, no retries and no cache (the reader has those).
 pub trait Provider: Send + Sync {
     /// The value stored under `name`, which may carry a version (`flyte_secrets_policy::names::version`), in `place` (region,
-    /// project, vault host). Ends within seconds, with or without one:
+    /// project, vault). Ends within seconds, with or without one:
     /// the reader lets nobody else ask until then.
     fn fetch<'a>(&'a self, place: &'a str, name: &'a str) -> BoxFuture<'a, Result<Value, Failure>>;
 }

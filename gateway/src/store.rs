@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use flyte_secrets_policy::grant::Granted;
 use flyte_secrets_policy::names::{Scope, version};
-use flyte_secrets_policy::settings::{self, EmbeddedSecretManager};
+use flyte_secrets_policy::settings::{self, EmbeddedSecretManager, Provider};
 use flyte_secrets_policy::store::{self, Cluster, GetResource, Lookup, azure_value};
 use secrecy::ExposeSecret;
 
@@ -144,7 +144,7 @@ fn property(value: Arc<Value>, granted: &Granted) -> Result<Arc<Value>, NotFound
 pub fn unpack(name: &Name, value: Arc<Value>, plain: bool) -> Result<Arc<Value>, NotFound> {
     let bad = |problem| NotFound::Value(name.clone(), problem);
     let value = match (name.kind, &*value) {
-        (Kind::Azure, Value::Text(packed)) if !packed.expose_secret().is_empty() => {
+        (Kind::Store(Provider::Azure), Value::Text(packed)) if !packed.expose_secret().is_empty() => {
             Arc::new(Value::Binary(azure_value::open(packed.expose_secret(), plain).map_err(bad)?.into()))
         }
         _ => value,

@@ -95,6 +95,19 @@ impl Provider {
         }
     }
 
+    /// Checks that a text can be the name of a secret.
+    ///
+    /// # Errors
+    /// What it must be.
+    pub fn check_name(self, name: &str) -> Result<(), String> {
+        let Facts { longest, characters, .. } = self.facts();
+        let has = |byte: u8| byte.is_ascii_alphanumeric() || characters.as_bytes().contains(&byte);
+        if (1..=longest).contains(&name.len()) && name.bytes().all(has) {
+            return Ok(());
+        }
+        Err(format!("expected 1 to {longest} letters, digits and {characters}"))
+    }
+
     /// Checks that a text can be a version of its secrets.
     ///
     /// # Errors

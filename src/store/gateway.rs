@@ -20,7 +20,7 @@ const LOOKUP: &str = "SecretLookup";
 pub(super) struct Gateway<'a> {
     pub(super) cluster: &'a Reader<'a>,
     pub(super) kind: &'static str,
-    /// Region, project or vault host: the part of an object's name before the colon.
+    /// Region, project or vault: the part of an object's name before the colon.
     pub(super) place: String,
     /// Empty for Azure, which has a scheme of its own.
     pub(super) schemes: &'a [NameScheme],

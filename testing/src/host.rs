@@ -56,7 +56,7 @@ impl Request {
     }
 }
 
-/// Secrets as data, in the format of the golden cases: `AWS`, `GCP` and `Azure` hold names with `{"stringValue"}`,
+/// Secrets as data, in the format of the golden cases: clouds such as `AWS` hold names with `{"stringValue"}`,
 /// `{"binaryValue"}` or `{"error"}`, `K8s` holds namespaces with Secrets with their `data`.
 #[derive(Debug, Default)]
 pub struct Store {
@@ -94,7 +94,7 @@ impl Store {
                 let data = self.contents.get("K8s").and_then(|all| all.get(namespace)?.get(name));
                 data.map(|data| json!({ "data": data }))
             }
-            ("secret-gateway.flyte.org/v1alpha1", "AWSSecret" | "GCPSecret" | "AzureSecret", None) => {
+            ("secret-gateway.flyte.org/v1alpha1", kind, None) if kind.ends_with("Secret") => {
                 let store = kind.trim_end_matches("Secret");
                 let stored = name.split_once(':').map(|(_, stored)| stored).unwrap_or_default();
                 self.contents.get(store).and_then(|all| all.get(stored)).cloned()

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anstream::println;
 use anyhow::{Context, Result, ensure};
 use flyte_secrets_policy::reason_code::ReasonCode;
+use flyte_secrets_policy::settings::Provider;
 use flyte_secrets_testing::pods::{pod, project_name};
 use serde_json::{Value, json};
 
@@ -54,7 +55,10 @@ async fn kubectl(world: &World, arguments: &[&str]) -> Result<String> {
 async fn discovery(world: &World) -> Result<()> {
     let kinds = kubectl(world, &["api-resources", "--api-group=secret-gateway.flyte.org", "--no-headers"]).await?;
     let kinds: Vec<&str> = kinds.lines().filter_map(|line| line.split_whitespace().last()).collect();
-    ensure!(kinds == ["AWSSecret", "AzureSecret", "GCPSecret", "SecretLookup"], "{kinds:?}");
+    let clouds = Provider::ALL.iter().filter(|it| it.is_cloud()).map(|cloud| cloud.facts().kind);
+    let mut served: Vec<&str> = clouds.chain(["SecretLookup"]).collect();
+    served.sort_unstable();
+    ensure!(kinds == served, "{kinds:?}");
     // The API server fetches the schemas anew once a minute.
     let start = Instant::now();
     loop {

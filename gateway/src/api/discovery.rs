@@ -75,7 +75,7 @@ pub(super) async fn resources(Path((group, version)): Path<(String, String)>) ->
         "kind": "APIResourceList",
         "apiVersion": "v1",
         "groupVersion": API_VERSION,
-        "resources": Kind::ALL.map(resource),
+        "resources": Kind::served().map(resource).collect::<Vec<_>>(),
     }))
     .into_response()
 }
@@ -123,7 +123,7 @@ fn aggregated(version: &str) -> Value {
             "metadata": { "name": GROUP, "creationTimestamp": null },
             "versions": [{
                 "version": VERSION,
-                "resources": Kind::ALL.map(resource),
+                "resources": Kind::served().map(resource).collect::<Vec<_>>(),
                 "freshness": "Current",
             }],
         }],

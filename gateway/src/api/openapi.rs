@@ -169,7 +169,7 @@ fn paths(flavour: Flavour) -> Map<String, Value> {
         );
         (format!("/apis/{API_VERSION}/{}/{{name}}", kind.plural()), json!({ "get": get, "parameters": [name] }))
     };
-    Kind::ALL.map(path).into_iter().collect()
+    Kind::served().map(path).collect()
 }
 
 fn schemas() -> Map<String, Value> {
@@ -207,7 +207,7 @@ fn schemas() -> Map<String, Value> {
         });
         (schema_name(kind), schema)
     };
-    Kind::ALL.map(schema).into_iter().collect()
+    Kind::served().map(schema).collect()
 }
 
 fn merged(mut one: Value, other: Value) -> Value {

@@ -311,7 +311,7 @@ fn table(name: &str) -> serde_json::Value {
             "name": "Name",
             "type": "string",
             "format": "name",
-            "description": "Name of the secret, behind its region, project or vault host",
+            "description": "Name of the secret, behind its region, project or vault",
             "priority": 0,
         }],
         "rows": [{ "cells": [name], "object": metadata(name) }],

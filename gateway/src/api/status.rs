@@ -52,7 +52,7 @@ struct Details {
     group: Option<&'static str>,
     /// The resource: apimachinery has it so.
     #[serde(skip_serializing_if = "Option::is_none")]
-    kind: Option<&'static str>,
+    kind: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_seconds: Option<u64>,
 }

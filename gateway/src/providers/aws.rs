@@ -18,18 +18,15 @@ use aws_sdk_secretsmanager::config::http::HttpResponse;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::get_secret_value::{GetSecretValueError, GetSecretValueOutput};
 use flyte_secrets_policy::names::version;
+use flyte_secrets_policy::settings;
 use secrecy::{SecretSlice, SecretString};
 
 use super::{
-    Answer, CONNECT, Error, causes, check, code_or_status, credentials_refused, endpoint, is_cut, look_up,
-    no_credentials, not_served, problem, refuse, retry_after,
+    Answer, CONNECT, Error, causes, code_or_status, credentials_refused, endpoint, is_cut, look_up, no_credentials,
+    not_served, problem, refuse, retry_after,
 };
 use crate::config;
 use crate::provider::{BoxFuture, Failure, Provider, Value};
-
-/// The longest name of a secret, and what stands in it beside letters and digits. A colon does not: an ARN would
-/// lead to another region or account than the one that is configured.
-const NAME: (usize, &str) = (512, "/_+=.@-");
 
 /// The stage of the version that is read unless another is asked for.
 const STAGE: &str = "AWSCURRENT";
@@ -86,8 +83,8 @@ impl Provider for SecretsManager {
     fn fetch<'a>(&'a self, place: &'a str, name: &'a str) -> BoxFuture<'a, Answer> {
         let Some(client) = self.clients.get(place) else { return refuse(not_served(place)) };
         let (name, version) = version::split(name);
-        if let Err(failure) = check(name, NAME.0, NAME.1) {
-            return refuse(failure);
+        if let Err(expected) = settings::Provider::Aws.check_name(name) {
+            return refuse(Failure::BadName(expected));
         }
         let asking = client.get_secret_value().secret_id(name);
         let asking = match version {

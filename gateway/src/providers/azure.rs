@@ -27,19 +27,17 @@ use azure_identity::{ClientAssertionCredentialOptions, WorkloadIdentityCredentia
 use azure_security_keyvault_secrets::models::SecretClientGetSecretOptions;
 use azure_security_keyvault_secrets::{SecretClient, SecretClientOptions};
 use flyte_secrets_policy::names::version;
+use flyte_secrets_policy::settings;
 use reqwest::redirect::Policy;
 use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::{
-    Answer, CONNECT, Error, causes, check, code_or_status, credentials_refused, endpoint, look_up, no_credentials,
-    not_served, problem, refuse, retry_after,
+    Answer, CONNECT, Error, causes, code_or_status, credentials_refused, endpoint, look_up, no_credentials, not_served,
+    problem, refuse, retry_after,
 };
 use crate::config;
 use crate::provider::{BoxFuture, Failure, Provider, Value};
-
-/// The longest name of a secret, and what stands in it beside letters and digits.
-const NAME: (usize, &str) = (127, "-");
 
 /// Who the gateway is to Entra, as Workload Identity's webhook tells it.
 #[derive(Clone, Debug)]
@@ -106,8 +104,8 @@ impl Provider for KeyVault {
     fn fetch<'a>(&'a self, place: &'a str, name: &'a str) -> BoxFuture<'a, Answer> {
         let Some(client) = self.clients.get(place).map(Arc::clone) else { return refuse(not_served(place)) };
         let (name, version) = version::split(name);
-        if let Err(failure) = check(name, NAME.0, NAME.1) {
-            return refuse(failure);
+        if let Err(expected) = settings::Provider::Azure.check_name(name) {
+            return refuse(Failure::BadName(expected));
         }
         let name = name.to_owned();
         let secret_version = version.map(str::to_owned);

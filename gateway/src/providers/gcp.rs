@@ -13,6 +13,7 @@ use std::error::Error as _;
 use std::sync::Arc;
 
 use flyte_secrets_policy::names::version;
+use flyte_secrets_policy::settings;
 use google_cloud_auth::credentials::{Builder as DefaultCredentials, Credentials, anonymous};
 use google_cloud_gax::error::CredentialsError;
 use google_cloud_gax::error::rpc::{Code, Status, StatusDetails};
@@ -23,14 +24,11 @@ use google_cloud_secretmanager_v1::model::AccessSecretVersionResponse;
 use tokio::sync::Mutex;
 
 use super::{
-    Answer, Error, LONGEST_PAUSE, causes, check, code_or_status, credentials_refused, endpoint, look_up,
-    no_credentials, not_served, problem, refuse, retry_after, text_or_binary,
+    Answer, Error, LONGEST_PAUSE, causes, code_or_status, credentials_refused, endpoint, look_up, no_credentials,
+    not_served, problem, refuse, retry_after, text_or_binary,
 };
 use crate::config;
 use crate::provider::{BoxFuture, Failure, Provider};
-
-/// The longest name of a secret, and what stands in it beside letters and digits.
-const NAME: (usize, &str) = (255, "_-");
 
 /// Where credentials come from, each time anew.
 type Source = Box<dyn Fn() -> Result<Credentials, String> + Send + Sync>;
@@ -78,8 +76,8 @@ impl Provider for SecretManager {
             return refuse(not_served(place));
         }
         let (name, version) = version::split(name);
-        if let Err(failure) = check(name, NAME.0, NAME.1) {
-            return refuse(failure);
+        if let Err(expected) = settings::Provider::Gcp.check_name(name) {
+            return refuse(Failure::BadName(expected));
         }
         let version = format!("projects/{place}/secrets/{name}/versions/{}", version.unwrap_or("latest"));
         let connection = Arc::clone(&self.connection);

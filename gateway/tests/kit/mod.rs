@@ -14,6 +14,7 @@ use std::io::Write;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use flyte_secrets_policy::settings::Provider::K8s;
 use secret_gateway::config::Config;
 use secret_gateway::names::Kind;
 use secret_gateway::providers::k8s::Secrets;
@@ -92,9 +93,9 @@ impl Kit {
         let (memory, audit) = (Arc::new(memory), Lines::default());
         let provider = |kind| (kind, Arc::clone(&memory) as Arc<dyn secret_gateway::provider::Provider>);
         let config = Config::parse(&config).expect("a configuration");
-        let mut providers: HashMap<_, _> = [Kind::Aws, Kind::Gcp, Kind::Azure].map(provider).into();
+        let mut providers: HashMap<_, _> = Kind::stores().map(provider).collect();
         if let Some(k8s) = &config.providers.k8s {
-            providers.insert(Kind::K8s, Arc::new(Secrets::open(k8s, cluster.client())));
+            providers.insert(Kind::Store(K8s), Arc::new(Secrets::open(k8s, cluster.client())));
         }
         let server =
             Server::start(Parts { config, providers, cluster: cluster.client(), audit: Box::new(audit.clone()) })

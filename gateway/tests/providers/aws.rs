@@ -11,6 +11,7 @@ use aws_credential_types::provider::future::ProvideCredentials as Providing;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::primitives::Blob;
+use flyte_secrets_policy::settings;
 use secret_gateway::config::{self, Config};
 use secret_gateway::metrics::Metrics;
 use secret_gateway::names::{Kind, Name};
@@ -75,9 +76,13 @@ async fn abandoned_calls_stay_within_concurrency() {
     let lines = "tls: { certFile: '', keyFile: '' }\nproviders: { aws: { regions: [eu-west-1] } }\n\
                  reads: { timeout: 100ms, concurrency: 2, retries: 0, breaker: { failures: 1000 } }";
     let aws = Arc::new(provider(&endpoint, static_credentials())) as Arc<dyn Provider>;
-    let reader = Reader::new(&Config::parse(lines).unwrap(), [(Kind::Aws, aws)].into(), Metrics::new());
+    let reader = Reader::new(
+        &Config::parse(lines).unwrap(),
+        [(Kind::Store(settings::Provider::Aws), aws)].into(),
+        Metrics::new(),
+    );
     for number in 0..10 {
-        let name = Name::parse(Kind::Aws, &format!("{REGION}:{number}")).unwrap();
+        let name = Name::parse(Kind::Store(settings::Provider::Aws), &format!("{REGION}:{number}")).unwrap();
         assert!(reader.read(&name).await.outcome.is_err());
     }
     assert_eq!(most.load(Ordering::Relaxed), 2);
@@ -263,7 +268,7 @@ async fn errors_map_to_failures() {
 async fn unconfigured_places_and_invalid_names_are_rejected_without_a_call() {
     let double = double().await;
     let provider = provider(&double.url(), static_credentials());
-    let alphabet = "expected 1 to 512 letters, digits and /_+=.@-";
+    let alphabet = "expected 1 to 512 letters, digits and _+=.@-";
     let long = "a".repeat(513);
     let table = [
         ("eu-central-1", "text", forbidden("eu-central-1 is not configured in the gateway")),

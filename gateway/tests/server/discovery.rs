@@ -1,17 +1,24 @@
 //! What clients and the aggregator are told of the API: whole documents.
 
+use flyte_secrets_policy::settings::Provider;
 use serde_json::{Value, json};
 
 use crate::kit::Kit;
 use crate::status;
 
 const GROUP: &str = "secret-gateway.flyte.org";
-const KINDS: [(&str, &str, &str, &str); 4] = [
-    ("AWSSecret", "awssecrets", "awssecret", "region"),
-    ("GCPSecret", "gcpsecrets", "gcpsecret", "project"),
-    ("AzureSecret", "azuresecrets", "azuresecret", "vault host"),
-    ("SecretLookup", "secretlookups", "secretlookup", "region, project, vault host or namespace"),
-];
+
+/// Kind, plural, singular and place: of each cloud, and of lookups.
+fn kinds() -> Vec<(String, String, String, String)> {
+    let of = |kind: String, place: &str| {
+        let singular = kind.to_lowercase();
+        (kind, format!("{singular}s"), singular, place.to_owned())
+    };
+    let clouds = Provider::ALL.iter().filter(|it| **it != Provider::K8s);
+    let clouds = clouds.map(|cloud| of(format!("{cloud}Secret"), cloud.facts().place));
+    let places: Vec<&str> = Provider::ALL.iter().map(|it| it.facts().place).collect();
+    clouds.chain([of("SecretLookup".to_owned(), &places.join(" or "))]).collect()
+}
 
 fn version() -> Value {
     json!({ "groupVersion": "secret-gateway.flyte.org/v1alpha1", "version": "v1alpha1" })
@@ -39,12 +46,12 @@ async fn groups_versions_and_resources() {
     });
     assert_eq!(client.get(&format!("/apis/{GROUP}")).await.json(), group);
 
-    let resource = |(kind, plural, singular, _): (&str, &str, &str, &str)| json!({ "name": plural, "singularName": singular, "namespaced": false, "kind": kind, "verbs": ["get"] });
+    let resource = |(kind, plural, singular, _): (String, String, String, String)| json!({ "name": plural, "singularName": singular, "namespaced": false, "kind": kind, "verbs": ["get"] });
     let resources = json!({
         "kind": "APIResourceList",
         "apiVersion": "v1",
         "groupVersion": "secret-gateway.flyte.org/v1alpha1",
-        "resources": KINDS.map(resource),
+        "resources": kinds().into_iter().map(resource).collect::<Vec<_>>(),
     });
     assert_eq!(client.get(&format!("/apis/{GROUP}/v1alpha1")).await.json(), resources);
 }
@@ -53,7 +60,7 @@ async fn groups_versions_and_resources() {
 async fn aggregated_discovery() {
     let kit = Kit::start("").await;
     let client = kit.client().await;
-    let resource = |(kind, plural, singular, _): (&str, &str, &str, &str)| {
+    let resource = |(kind, plural, singular, _): (String, String, String, String)| {
         json!({
             "resource": plural,
             "responseKind": { "group": GROUP, "version": "v1alpha1", "kind": kind },
@@ -73,7 +80,7 @@ async fn aggregated_discovery() {
                 "metadata": { "name": GROUP, "creationTimestamp": null },
                 "versions": [{
                     "version": "v1alpha1",
-                    "resources": KINDS.map(resource),
+                    "resources": kinds().into_iter().map(resource).collect::<Vec<_>>(),
                     "freshness": "Current",
                 }],
             }],
@@ -94,13 +101,14 @@ async fn kube_client_discovers_the_api() {
     let list: k8s_openapi::apimachinery::pkg::apis::meta::v1::APIResourceList =
         serde_json::from_slice(&answer.body).unwrap();
     let found: Vec<_> = list.resources.into_iter().map(|it| (it.kind, it.name, it.namespaced, it.verbs)).collect();
-    let wanted = KINDS.map(|(kind, plural, ..)| (kind.to_owned(), plural.to_owned(), false, vec!["get".to_owned()]));
+    let wanted: Vec<_> =
+        kinds().into_iter().map(|(kind, plural, ..)| (kind, plural, false, vec!["get".to_owned()])).collect();
     assert_eq!(found, wanted);
 }
 
 fn schemas() -> Value {
     let text = |description: &str| json!({ "type": "string", "description": description });
-    let schema = |(kind, _, _, place): (&str, &str, &str, &str)| {
+    let schema = |(kind, _, _, place): (String, String, String, String)| {
         let binary = "The value, if it is bytes in its store.";
         let mut schema = json!({
             "type": "object",
@@ -132,11 +140,11 @@ fn schemas() -> Value {
         }
         (format!("org.flyte.secret-gateway.v1alpha1.{kind}"), schema)
     };
-    KINDS.map(schema).into_iter().collect()
+    kinds().into_iter().map(schema).collect()
 }
 
 fn paths(v2: bool) -> Value {
-    let path = |(kind, plural, _, place): (&str, &str, &str, &str)| {
+    let path = |(kind, plural, _, place): (String, String, String, String)| {
         let mut name = json!({
             "name": "name",
             "in": "path",
@@ -167,7 +175,7 @@ fn paths(v2: bool) -> Value {
         let path = format!("/apis/{GROUP}/v1alpha1/{plural}/{{name}}");
         (path, json!({ "get": get, "parameters": [name] }))
     };
-    KINDS.map(path).into_iter().collect()
+    kinds().into_iter().map(path).collect()
 }
 
 fn info() -> Value {

@@ -126,7 +126,7 @@ async fn lookup_is_limited_to_served_names() {
     };
     let why = "name matches no served prefix; add one to prefixes of the gateway";
     assert_eq!(client.get(&path(prefix)).await.json(), forbidden(prefix, why));
-    let why = "region, project, vault host or namespace \"us-west-1\" is not served; add it to providers.aws, gcp, azure or k8s of the gateway";
+    let why = "region or project or vault or namespace \"us-west-1\" is not served; add it to providers of the gateway";
     assert_eq!(client.get(&path(place)).await.json(), forbidden(place, why));
     assert_eq!(client.get(&path("no-colon")).await.status, 400);
     assert_eq!(kit.memory.calls(), 0);

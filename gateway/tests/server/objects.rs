@@ -78,7 +78,7 @@ async fn table_shows_only_the_name() {
             "name": "Name",
             "type": "string",
             "format": "name",
-            "description": "Name of the secret, behind its region, project or vault host",
+            "description": "Name of the secret, behind its region, project or vault",
             "priority": 0,
         }],
         "rows": [{ "cells": [name], "object": metadata }],
@@ -201,7 +201,7 @@ async fn names_that_are_not_served_return_403() {
         (
             "azuresecrets",
             "evil.example.com:1-o---x",
-            "vault host \"evil.example.com\" is not served; add it to providers.azure.vaults of the gateway",
+            "vault \"evil.example.com\" is not served; add it to providers.azure.vaults of the gateway",
         ),
         (
             "awssecrets",

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use flyte_secrets_policy::settings;
 use secret_gateway::config::Config;
 use secret_gateway::metrics::Metrics;
 use secret_gateway::names::{Kind, Name};
@@ -179,8 +180,13 @@ async fn cache_is_bounded_in_entries_and_bytes() {
 async fn expired_entries_are_evicted_without_reads() {
     let config = "tls: { certFile: '', keyFile: '' }\nproviders: { aws: { regions: [r] } }\ncache: { ttl: 100ms }";
     let memory = Arc::new(Memory::default()) as Arc<dyn Provider>;
-    let reader = Reader::new(&Config::parse(config).unwrap(), [(Kind::Aws, memory)].into(), Metrics::new());
-    let value = reader.read(&Name::parse(Kind::Aws, "r:key").unwrap()).await.outcome.unwrap();
+    let reader = Reader::new(
+        &Config::parse(config).unwrap(),
+        [(Kind::Store(settings::Provider::Aws), memory)].into(),
+        Metrics::new(),
+    );
+    let value =
+        reader.read(&Name::parse(Kind::Store(settings::Provider::Aws), "r:key").unwrap()).await.outcome.unwrap();
     let value = Arc::downgrade(&{ value });
     assert!(value.upgrade().is_some(), "the cache has it");
     let house = tokio::spawn(reader.keep_house());
