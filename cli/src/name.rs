@@ -54,7 +54,7 @@ struct Query {
     /// organization flyte, it sets the labels that `flyte get secret` requires
     #[arg(long)]
     command: bool,
-    /// Region of AWS, project of GCP, name of the Key Vault, or namespace of Kubernetes [default: flyte]
+    /// Region, project, vault or namespace of the store [default: flyte for Kubernetes]
     #[arg(long)]
     place: Option<String>,
 }

@@ -1,7 +1,7 @@
 //! Under which names a secret is stored, and how to store it there; and back from a name.
 
 use flyte_secrets_policy::names::{self, Decoded, NameScheme, Scope, azure, flyte, kubernetes};
-use flyte_secrets_policy::settings::{self, EmbeddedSecretManager, Provider};
+use flyte_secrets_policy::settings::{self, Provider};
 use flyte_secrets_policy::store as stores;
 use serde::Serialize;
 
@@ -20,7 +20,7 @@ pub struct Query<'a> {
     pub key: &'a str,
     /// The store.
     pub provider: Provider,
-    /// Region of AWS, project of GCP, name of the Key Vault, or namespace of Kubernetes, which is `flyte` without it.
+    /// Region of AWS, project of GCP, name or URI of the Key Vault, or namespace of Kubernetes, which is `flyte` without it.
     pub place: Option<&'a str>,
     /// Which names of the broader scopes, in this order; both if it is empty.
     pub schemes: &'a [NameScheme],
@@ -80,10 +80,8 @@ pub fn look_up(query: &Query) -> Result<Vec<StoredName>, Error> {
     if key.is_empty() || key.contains(|c: char| c.is_control()) {
         return Err(Error::Key(key.to_owned()));
     }
-    let mut config = EmbeddedSecretManager { r#type: Some(provider), ..EmbeddedSecretManager::default() };
     // Any place does: what a name may be does not depend on it.
-    (config.aws_config.region, config.gcp_config.project) = ("a-region".to_owned(), "project".to_owned());
-    config.azure_config.vault_uri = "https://vault".to_owned();
+    let mut config = settings::parse(&provider.example().to_string())?.embedded_secret_manager_config;
     if !schemes.is_empty() {
         config.name_schemes = schemes.to_vec();
     }
@@ -167,6 +165,7 @@ fn command(provider: Provider, place: Option<&str>, name: &str, secret: &str, sc
         Provider::K8s => ("", vec!["kubectl", "create", "secret", "generic", secret, &value], "--namespace"),
     };
     match (place, provider) {
+        (Some(place), Provider::Azure) => words.extend([flag, vault_name(place)]),
         (Some(place), _) => words.extend([flag, place]),
         (None, Provider::K8s) => words.extend([flag, NAMESPACE]),
         (None, Provider::Azure) => return None,
@@ -182,6 +181,12 @@ fn command(provider: Provider, place: Option<&str>, name: &str, secret: &str, sc
     let words = ["kubectl", "label", "secret", secret, "--namespace", place.unwrap_or(NAMESPACE)];
     let label = shlex::try_join(words.into_iter().chain(labels.iter().map(String::as_str))).ok()?;
     Some(format!("{quoted} && {label}"))
+}
+
+/// Returns the name of a vault, which is the first label of its host.
+fn vault_name(place: &str) -> &str {
+    let host = place.strip_prefix("https://").unwrap_or(place);
+    host.split('.').next().unwrap_or(host)
 }
 
 /// How a decoded name is written.

@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::names::{Scope, flyte};
 use flyte_secrets_policy::secret_request::base32;
-use flyte_secrets_policy::settings::{Facts, Provider};
+use flyte_secrets_policy::settings::Provider;
 use flyte_secrets_policy::store::{Cluster, GetResource};
 use flyte_secrets_policy_fuzz::{Answer, CANARY, check, creation, is_guard, not_found};
 use libfuzzer_sys::fuzz_target;
@@ -48,14 +48,9 @@ const SCOPE: Scope = Scope { organization: "o", domain: "d", project: "p" };
 
 impl Input<'_> {
     fn settings(&self) -> Value {
-        let Facts { setting, expected, .. } = self.provider.facts();
-        let (config, place) = setting.split_once('.').expect("a section and a key");
-        // What is expected ends with an example, but for a namespace.
-        let example =
-            if self.provider == Provider::K8s { "flyte" } else { expected.rsplit(' ').next().expect("a word") };
-        let pull = json!({ "enabled": self.image_pull_secrets });
-        let name = self.provider.to_string();
-        json!({ "embeddedSecretManagerConfig": { "type": name, config: { place: example }, "imagePullSecrets": pull } })
+        let mut settings = self.provider.example();
+        settings["embeddedSecretManagerConfig"]["imagePullSecrets"] = json!({ "enabled": self.image_pull_secrets });
+        settings
     }
 
     /// An object that holds a value, as text or in base64.

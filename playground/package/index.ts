@@ -34,7 +34,7 @@ export interface NamesQuestion {
   key: string;
   /** [default: `k8s`] */
   store?: Lowercase<Provider>;
-  /** Region of AWS, project of GCP, name of the Key Vault, or namespace of Kubernetes. [default: `flyte` for Kubernetes] */
+  /** Region, project, vault or namespace of the store. [default: `flyte` for Kubernetes] */
   place?: string;
   /** Which names of the broader scopes, in this order. [default: both] */
   schemes?: NameScheme[];

@@ -292,3 +292,11 @@ export const NAME_SCHEMES: Record<NameScheme, string> = {
   canonical: "As Flyte's webhook looks them up",
   documented: "As Flyte's page on AWS documents them",
 };
+
+/** What secrets of a provider are in, as a label, and an example. */
+export const PLACES: Record<Provider, [string, string]> = {
+  AWS: ["Region", "eu-west-1"],
+  GCP: ["Project", "acme-prod"],
+  Azure: ["Vault", "https://name.vault.azure.net/"],
+  K8s: ["Namespace", "flyte"],
+};

@@ -40,7 +40,7 @@ test.describe("names", () => {
     const form = page.locator("#names-form");
     await form.getByLabel("Store").selectOption("Azure Key Vault");
     await expect(form.getByLabel("Scheme")).toBeHidden();
-    await form.getByRole("textbox", { name: "Key Vault" }).fill("acme-vault");
+    await form.getByRole("textbox", { name: "Vault" }).fill("acme-vault");
     await expect(page.locator(".names")).toContainText("1-acme-development-flytesnacks-MRRC24DBONZXO33SMQ");
     await expect(page.locator(".names")).toContainText("az keyvault secret set");
   });

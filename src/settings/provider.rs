@@ -2,6 +2,7 @@
 //! all tools have it from here.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use strum::VariantArray;
 
 use super::{EmbeddedSecretManager, Error};
@@ -34,8 +35,8 @@ pub struct Facts {
     pub setting: &'static str,
     /// The list of places in the gateway's configuration, below the provider's name in lower case.
     pub places: &'static str,
-    /// What a place in the settings must be.
-    pub expected: &'static str,
+    /// A place, as it stands in settings.
+    pub example: &'static str,
     /// Length of the longest name of a secret.
     pub longest: usize,
     /// Characters of names besides letters and digits. AWS also has slashes, which names in Kubernetes cannot have.
@@ -60,7 +61,7 @@ impl Provider {
                 place: "region",
                 setting: "awsConfig.region",
                 places: "regions",
-                expected: "expected one such as eu-west-1",
+                example: "eu-west-1",
                 longest: 512,
                 characters: "_+=.@-",
             },
@@ -69,7 +70,7 @@ impl Provider {
                 place: "project",
                 setting: "gcpConfig.project",
                 places: "projects",
-                expected: "expected a project ID such as acme-prod",
+                example: "acme-prod",
                 longest: 255,
                 characters: "_-",
             },
@@ -78,7 +79,7 @@ impl Provider {
                 place: "vault",
                 setting: "azureConfig.vaultURI",
                 places: "vaults",
-                expected: "expected one such as https://name.vault.azure.net/",
+                example: "https://name.vault.azure.net/",
                 longest: 127,
                 characters: "-",
             },
@@ -88,11 +89,18 @@ impl Provider {
                 place: "namespace",
                 setting: "k8sConfig.namespace",
                 places: "namespaces",
-                expected: "must be a DNS label",
+                example: "flyte",
                 longest: 253,
                 characters: "._-",
             },
         }
+    }
+
+    /// Returns settings with which Embedded fetches from it.
+    pub fn example(self) -> Value {
+        let Facts { setting, example, .. } = self.facts();
+        let (section, key) = setting.split_once('.').unwrap_or_default();
+        json!({ "embeddedSecretManagerConfig": { "type": self.to_string(), section: { key: example } } })
     }
 
     /// Checks that a text can be the name of a secret.
@@ -186,7 +194,11 @@ impl EmbeddedSecretManager {
 }
 
 fn invalid(provider: Provider, text: &str) -> Error {
-    let Facts { place, setting, expected, .. } = provider.facts();
+    let Facts { place, setting, example, .. } = provider.facts();
+    let expected = match provider {
+        Provider::K8s => "must be a DNS label".to_owned(),
+        _ => format!("expected one such as {example}"),
+    };
     let path = ["embeddedSecretManagerConfig.", setting].concat();
     Error::value(&path, format!("invalid {place} {text:?}; {expected}"))
 }

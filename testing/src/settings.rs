@@ -129,7 +129,7 @@ pub fn refused() -> Vec<(Value, String)> {
     };
     let project = |value: &str| {
         format!(
-            "`embeddedSecretManagerConfig.gcpConfig.project`: invalid project {value:?}; expected a project ID such as \
+            "`embeddedSecretManagerConfig.gcpConfig.project`: invalid project {value:?}; expected one such as \
              acme-prod"
         )
     };

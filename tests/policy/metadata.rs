@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
+use flyte_secrets_policy::settings::Provider;
 use flyte_secrets_testing::host::Capabilities;
 use flyte_secrets_testing::repository::yaml;
 use serde_json::{Value, json};
@@ -44,17 +45,15 @@ fn calls() -> Vec<(String, Value)> {
         store.call(namespace, operation, payload)
     });
     let embedded = |config: Value| json!({ "embeddedSecretManagerConfig": config });
-    for settings in [
+    let others = [
         embedded(json!({ "imagePullSecrets": { "enabled": true } })),
-        embedded(json!({ "awsConfig": { "region": "us-west-2" } })),
-        embedded(json!({ "gcpConfig": { "project": "acme-prod" } })),
-        embedded(json!({ "azureConfig": { "vaultURI": "https://acme.vault.azure.net/" } })),
         json!({ "secretManagerTypes": ["Global", "K8s"] }),
         json!({ "secretManagerTypes": ["Vault"] }),
         json!({ "secretManagerTypes": ["AWS"] }),
         json!({ "secretManagerTypes": ["GCP"] }),
         json!({ "secretManagerTypes": ["Azure"] }),
-    ] {
+    ];
+    for settings in Provider::ALL.iter().map(|it| it.example()).chain(others) {
         policy().validate_settings(&settings, &host).expect("the policy answers").expect("the settings are valid");
         for mount in ["ENV_VAR", "FILE"] {
             let asks = pod(&[&format!(r#"key: "db" mount_requirement: {mount}"#)]);

@@ -54,7 +54,7 @@ What the policy's settings imply, as YAML; the rules are those of README.md, "Se
   delivery          how values reach tasks; where nothing is set, Pull if the gateway is installed and nothing is in the way
   obstacle          what is in the way of Pull, as the predicate of a sentence
   embedded          whether Embedded is among the managers
-  provider          where Embedded fetches: K8s, AWS, GCP or Azure
+  provider          where Embedded fetches, such as K8s
   field             the setting that holds the place
   place             the region, project or host of the vault there
   places            what the gateway calls a list of them
@@ -77,17 +77,18 @@ What the policy's settings imply, as YAML; the rules are those of README.md, "Se
 {{- $settings := include "flyte-secrets-policy.ownSettings" . | fromYaml }}
 {{- $managers := $settings.secretManagerTypes | default (list ($settings.secretManagerType | default "Embedded")) }}
 {{- $config := $settings.embeddedSecretManagerConfig | default dict }}
-{{- $clouds := dict
-  "AWS" (dict "places" "regions" "field" "awsConfig.region" "place" ($config.awsConfig).region)
-  "GCP" (dict "places" "projects" "field" "gcpConfig.project" "place" ($config.gcpConfig).project)
-  "Azure" (dict "places" "vaults" "field" "azureConfig.vaultURI"
-    "place" (($config.azureConfig).vaultURI | default "" | lower | trimPrefix "https://" | trimSuffix "/")) }}
+{{- $namespace := ($config.k8sConfig).namespace | default "flyte" }}
+{{- $providers := include "flyte-secrets-policy.providers" . | fromYaml }}
 {{- $provider := "K8s" }}
-{{- range $name, $cloud := $clouds }}
-  {{- if or (eq (lower $name) (lower (toString $config.type))) (and (not $config.type) $cloud.place) }}
+{{- range $name, $facts := $providers }}
+  {{- $setting := splitList "." $facts.field }}
+  {{- $place := get (get $config (first $setting) | default dict) (last $setting) | default "" }}
+  {{- $_ := set $facts "place" ($place | lower | trimPrefix "https://" | trimSuffix "/") }}
+  {{- if or (eq (lower $name) (lower (toString $config.type))) (and (ne $name "K8s") (not $config.type) $place) }}
     {{- $provider = $name }}
   {{- end }}
 {{- end }}
+{{- $_ := set $providers.K8s "place" $namespace }}
 {{- $managers = splitList " " (join " " $managers | lower) }}
 {{- $embedded := has "embedded" $managers }}
 {{- $cloud := and $embedded (ne $provider "K8s") }}
@@ -98,12 +99,10 @@ What the policy's settings imply, as YAML; the rules are those of README.md, "Se
 {{- $lookups := $pull | ternary (ne (lower (toString $config.lookup)) "off") $cloud }}
 {{- $store := and $embedded (not (or $cloud $pull)) }}
 {{- $imagePullSecrets := and $embedded (($config.imagePullSecrets).enabled | default false) }}
-{{- $namespace := ($config.k8sConfig).namespace | default "flyte" }}
 {{- /* A template without labels in it is the one namespace that tenancy lets have secrets. */}}
 {{- $template := ($settings.tenancy).namespaceTemplate | default "" }}
 {{- $bound := or (not $template) (contains "{{" $template) | ternary list (list $template) }}
-{{- $k8s := dict "places" "namespaces" "field" "k8sConfig.namespace" "place" $namespace }}
-{{- merge (get $clouds $provider | default $k8s) (dict
+{{- merge (get $providers $provider) (dict
   "delivery" $delivery
   "obstacle" $obstacle
   "embedded" $embedded
@@ -217,9 +216,10 @@ null stays null, which checks nothing. Never a template.
   {{- end }}
   {{- $_ := set $providers $provider $served }}
 {{- end }}
-{{- range $provider, $places := dict "aws" "regions" "gcp" "projects" "azure" "vaults" "k8s" "namespaces" }}
-  {{- if and (hasKey $providers $provider) (not (get (get $providers $provider) $places)) }}
-    {{- fail (printf "gateway.config.providers.%s.%s: must not be empty; list what the gateway serves, or omit %s" $provider $places $provider) }}
+{{- range $name, $known := include "flyte-secrets-policy.providers" . | fromYaml }}
+  {{- $provider := lower $name }}
+  {{- if and (hasKey $providers $provider) (not (get (get $providers $provider) $known.places)) }}
+    {{- fail (printf "gateway.config.providers.%s.%s: must not be empty; list what the gateway serves, or omit %s" $provider $known.places $provider) }}
   {{- end }}
 {{- end }}
 {{- if not $providers }}

@@ -76,7 +76,8 @@ fn invalid_configuration_exits_with_1() {
     assert_eq!(refused.status.code(), Some(1));
     assert!(text(&refused.stderr).contains("unknown field `regions`"), "{refused:?}");
 
-    let example = run(include_str!("../../config.example.yaml"));
+    let (_, example) = include_str!("../../README.md").split_once("```yaml\ntls:").expect("an example");
+    let example = run(&["tls:", example.split("```").next().expect("its end")].concat());
     assert_eq!((example.status.code(), text(&example.stdout), text(&example.stderr)), (Some(0), "", ""));
 
     let missing = gateway().args(["--config", "/nowhere"]).output().unwrap();

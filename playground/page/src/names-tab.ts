@@ -8,8 +8,8 @@ import {
   type NameScheme,
   type NamesQuestion,
   names,
+  PLACES,
   PROVIDERS,
-  type Provider,
   type StoredName,
 } from "flyte-secrets";
 import { copyButton } from "./copy";
@@ -18,12 +18,8 @@ import type { Tab } from "./pod-tab";
 
 const FIELDS = ["organization", "domain", "project", "key", "store", "place", "scheme"] as const;
 const FIRST = { organization: "acme", domain: "development", project: "flytesnacks", key: "db-password", store: "k8s" };
-const PLACES = {
-  k8s: ["Namespace", "flyte"],
-  aws: ["Region", "eu-west-1"],
-  gcp: ["GCP project", "acme-prod"],
-  azure: ["Key Vault", "acme-vault"],
-} as const satisfies Record<Lowercase<Provider>, unknown>;
+/** Label and example of a place, by the values of the field for the store. */
+const STORES = new Map(Object.entries(PLACES).map(([name, place]) => [name.toLowerCase(), place]));
 
 export function namesTab(): Tab {
   const form = byId<HTMLFormElement>("names-form");
@@ -41,8 +37,8 @@ export function namesTab(): Tab {
   );
 
   const update = () => {
-    const store = field("store").value as keyof typeof PLACES;
-    const [label, example] = PLACES[store];
+    const store = field("store").value;
+    const [label, example] = STORES.get(store) ?? ["", ""];
     byId("place-label").textContent = label;
     field("place").placeholder = example;
     byId("scheme-row").hidden = store === "azure";

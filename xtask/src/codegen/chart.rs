@@ -1,8 +1,9 @@
-//! The chart's schema of values. What is written by hand leaves out the settings, which are put in from their types: without
-//! references, so that helm's messages name keys, and with `null` for each key, as the policy reads it.
+//! The chart's schema of values. What is written by hand leaves out the settings and the gateway's providers, which are put in
+//! from their types: without references, so that helm's messages name keys. Settings may be `null`, as the policy reads them.
 
 use anyhow::{Context, Result};
 use flyte_secrets_testing::{repository, show};
+use secret_gateway::config::{Prefixes, Providers};
 use serde_json::{Map, Value, json};
 
 use super::{names, resolved};
@@ -19,13 +20,21 @@ const WRITTEN: &str = "deploy/chart/values.schema.in.json";
 pub fn text() -> Result<String> {
     let mut values: Value = serde_json::from_str(&repository::read(WRITTEN)?)?;
     let root = super::schema();
-    let place = "/properties/policy/properties/settings";
-    *values.pointer_mut(place).with_context(|| format!("{WRITTEN} has no {place}"))? = nullable(of(&root, &root));
+    let providers = schemars::schema_for!(Providers).to_value();
+    let prefixes = schemars::schema_for!(Prefixes).to_value();
+    let gateway = "/properties/gateway/properties/config/properties";
+    for (place, schema) in [
+        ("/properties/policy/properties/settings".to_owned(), nullable(of(&root, &root, nullable))),
+        (format!("{gateway}/providers"), of(&providers, &providers, |schema| schema)),
+        (format!("{gateway}/prefixes"), of(&prefixes, &prefixes, |schema| schema)),
+    ] {
+        *values.pointer_mut(&place).with_context(|| format!("{WRITTEN} has no {place}"))? = schema;
+    }
     Ok(show::pretty(&values))
 }
 
-/// Returns a schema in the words of draft 7, without references.
-fn of(root: &Value, schema: &Value) -> Value {
+/// Returns a schema in the words of draft 7, without references; what is within it goes through `member`.
+fn of(root: &Value, schema: &Value, member: fn(Value) -> Value) -> Value {
     let definition = resolved(root, schema);
     let Value::Object(parts) = definition else { return json!(true) };
     let mut made = Map::new();
@@ -51,11 +60,12 @@ fn of(root: &Value, schema: &Value) -> Value {
                 continue;
             }
             ("properties", Value::Object(properties)) => {
-                let properties = properties.iter().map(|(name, property)| (name.clone(), nullable(of(root, property))));
+                let properties =
+                    properties.iter().map(|(name, property)| (name.clone(), member(of(root, property, member))));
                 Value::Object(properties.collect())
             }
-            ("additionalProperties", Value::Object(_)) => nullable(of(root, value)),
-            ("items", _) => of(root, value),
+            ("additionalProperties", Value::Object(_)) => member(of(root, value, member)),
+            ("items", _) => of(root, value, member),
             _ => value.clone(),
         };
         made.insert(key.clone(), value);

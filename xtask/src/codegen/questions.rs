@@ -2,6 +2,7 @@
 //! options and descriptions are those of the settings' types, unless it gives others.
 
 use anyhow::{Context, Result, bail};
+use flyte_secrets_policy::settings::{Facts, Provider};
 use flyte_secrets_testing::repository;
 use serde_json::{Map, Value, json};
 
@@ -15,7 +16,6 @@ const CHART: &str = "deploy/chart/questions.yaml";
 const POLICY: &str = "questions-ui.yml";
 /// The package for Artifact Hub, which has the latter within.
 const PACKAGE: &str = "artifacthub-pkg.yml";
-const KEY: &str = "\n  kubewarden/questions-ui: |\n";
 
 /// Returns the files.
 ///
@@ -25,7 +25,8 @@ pub fn files() -> Result<Vec<(&'static str, String)>> {
     let root = super::schema();
     let written = repository::yaml(WRITTEN)?;
     let (mut of_chart, mut of_policy) = (Vec::new(), Vec::new());
-    for question in written["questions"].as_array().with_context(|| format!("{WRITTEN} has no questions"))? {
+    let questions = written["questions"].as_array().with_context(|| format!("{WRITTEN} has no questions"))?;
+    for question in questions.iter().cloned().flat_map(for_each_provider) {
         let mut question = question.as_object().cloned().with_context(|| format!("{question} is no question"))?;
         let in_chart = question.remove("chart");
         if let Some(key) = question.shift_remove("setting") {
@@ -39,16 +40,44 @@ pub fn files() -> Result<Vec<(&'static str, String)>> {
         of_chart.push(question);
     }
     let of_policy = text("Rancher's extension for Kubewarden asks", of_policy);
-    let package = repository::read(PACKAGE)?;
-    let (before, after) = package.split_once(KEY).with_context(|| format!("{PACKAGE} has no{KEY}"))?;
-    let end = after.find("\n  kubewarden/").with_context(|| format!("{PACKAGE} ends with{KEY}"))?;
-    let within: String = of_policy.lines().map(|line| format!("    {line}\n")).collect();
-    let package = format!("{before}{KEY}{within}{}", after.get(end + 1..).unwrap_or_default());
+    let package = annotated(&repository::read(PACKAGE)?, "questions-ui", &of_policy)?;
+    // kwctl sorts them.
+    let mut kinds: Vec<&str> = super::gateway_kinds().chain(["SecretLookup"]).collect();
+    kinds.sort_unstable();
+    let gateway = kinds.iter().map(|kind| ("secret-gateway.flyte.org/v1alpha1", *kind));
+    let resources = gateway.chain([("v1", "Namespace"), ("v1", "Secret")]);
+    let resources: String = resources.map(|(of, kind)| format!("- apiVersion: {of}\n  kind: {kind}\n")).collect();
+    let package = annotated(&package, "contextAwareResources", &resources)?;
     Ok(vec![
         (CHART, text("Rancher asks before it installs the chart", of_chart)),
         (POLICY, of_policy),
         (PACKAGE, package),
     ])
+}
+
+/// Returns a question for the place in each cloud, of the one for `CLOUD`.
+fn for_each_provider(question: Value) -> Vec<Value> {
+    if question["setting"] != "embeddedSecretManagerConfig.CLOUD" {
+        return vec![question];
+    }
+    let ask = |provider: &Provider| {
+        let Facts { place, setting, .. } = provider.facts();
+        json!({
+            "setting": format!("embeddedSecretManagerConfig.{setting}"),
+            "label": format!("Embedded: {place}"),
+            "show_if": format!("embeddedSecretManagerConfig.type={provider}"),
+        })
+    };
+    Provider::ALL.iter().filter(|it| it.is_cloud()).map(ask).collect()
+}
+
+/// Returns the package with another annotation of Kubewarden.
+fn annotated(package: &str, name: &str, text: &str) -> Result<String> {
+    let key = format!("\n  kubewarden/{name}: |\n");
+    let (before, after) = package.split_once(&key).with_context(|| format!("{PACKAGE} has no{key}"))?;
+    let end = after.find("\n  kubewarden/").with_context(|| format!("{PACKAGE} ends with{key}"))?;
+    let within: String = text.lines().map(|line| format!("    {line}\n")).collect();
+    Ok(format!("{before}{key}{within}{}", after.get(end + 1..).unwrap_or_default()))
 }
 
 fn text(what: &str, questions: Vec<Map<String, Value>>) -> String {

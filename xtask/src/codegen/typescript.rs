@@ -3,6 +3,7 @@
 use flyte_secrets_explain::check::CheckedSettings;
 use flyte_secrets_explain::names::{DecodedName, StoredName};
 use flyte_secrets_playground::{DecodedRequests, Previews};
+use flyte_secrets_policy::settings::{Facts, Provider};
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
@@ -36,7 +37,15 @@ pub fn text() -> String {
     for name in ["Provider", "NameScheme"] {
         text += &choices(name, &root["$defs"][name]);
     }
-    text
+    text += "\n/** What secrets of a provider are in, as a label, and an example. */\n";
+    text += "export const PLACES: Record<Provider, [string, string]> = {\n";
+    for provider in Provider::ALL {
+        let Facts { place, example, .. } = provider.facts();
+        let label: String =
+            place.chars().take(1).map(|c| c.to_ascii_uppercase()).chain(place.chars().skip(1)).collect();
+        text += &format!("  {provider}: [{label:?}, {example:?}],\n");
+    }
+    text + "};\n"
 }
 
 /// Returns the module of the answers.
