@@ -10,6 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::from_json;
 use crate::grant::Grant;
 
 /// Where the gateway's pod listener answers; the request has no body.
@@ -64,11 +65,8 @@ impl Head {
         serde_json::to_string(self).map(|line| line + "\n")
     }
 
-    /// Reads a head.
-    ///
-    /// # Errors
-    /// It is not one.
-    pub fn parse(line: &[u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(line)
+    /// Reads a head, if it is one.
+    pub fn parse(line: &[u8]) -> Option<Self> {
+        from_json(line)
     }
 }

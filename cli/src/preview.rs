@@ -131,6 +131,9 @@ fn show(shape: Shape, name: &str, separator: &str, before: &Value, after: &Value
     }
 }
 
+/// What stands between a secret request and the reasons of managers in a rejection.
+const FACT: &str = " cannot be injected";
+
 /// Returns the explanation for people.
 fn explanation(preview: &Preview) -> String {
     let mut lines = vec![format!("{} in namespace {}", preview.name, preview.namespace)];
@@ -154,7 +157,12 @@ fn explanation(preview: &Preview) -> String {
     }
     lines.extend(preview.warnings.iter().map(|warning| format!("  warning: {warning}")));
     lines.push(match &preview.refusal {
-        Some(Refused { code, message }) => format!("rejected with code {code}: {message}"),
+        Some(Refused { code, message }) => {
+            // Above stand the reasons of each manager.
+            let asked = preview.requests.iter().any(|it| it.managers.last().is_some_and(|last| !last.takes));
+            let fact = message.find(FACT).filter(|_| asked).and_then(|at| message.get(..at + FACT.len()));
+            format!("rejected with code {code}: {}", fact.unwrap_or(message))
+        }
         None => "accepted".to_owned(),
     });
     lines.join("\n") + "\n"

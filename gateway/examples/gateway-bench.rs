@@ -60,25 +60,14 @@ const CROWD: usize = 1000;
 /// The key of that secret, and what the provider takes for it.
 const CROWDED: (&str, Duration) = ("crowded", Duration::from_secs(1));
 
-fn main() -> ExitCode {
+fn main() -> Result<ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let outcome = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [] => measure(),
-        ["serve", folder, cluster] => serve(Path::new(folder), cluster).map(|()| true),
-        _ => bail_usage(),
+    let reached = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => measure()?,
+        ["serve", folder, cluster] => serve(Path::new(folder), cluster).map(|()| true)?,
+        _ => bail!("gateway-bench takes no arguments"),
     };
-    match outcome {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn bail_usage() -> Result<bool> {
-    bail!("gateway-bench takes no arguments")
+    Ok(if reached { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The server, in the child.

@@ -205,7 +205,7 @@ fn status(code: u16, after: Option<u64>, body: impl Read) -> Error {
 fn stage(grant: &Grant, places: &Places, body: &mut impl BufRead) -> Result<Staged, Error> {
     let mut line = Vec::new();
     body.take(HEAD_LIMIT as u64).read_until(b'\n', &mut line).map_err(Error::CutOff)?;
-    let head = Head::parse(&line).map_err(|_| Error::Answer("invalid head"))?;
+    let head = Head::parse(&line).ok_or(Error::Answer("invalid head"))?;
     if !head.answers(grant) {
         return Err(Error::Answer("does not match the grant"));
     }

@@ -10,6 +10,23 @@ use serde_json::{Map, Value, json};
 /// pods, and nowhere else. Its length is a multiple of three, so that base64 writes it without padding.
 pub const CANARY: &str = "canary-5f1d93b7e2c8a640z";
 
+/// Variables that secret requests must not name, because they change how programs start.
+pub const DENIED_VARIABLES: [&str; 13] = [
+    "LD_PRELOAD",
+    "LD_LIBRARY_PATH",
+    "PATH",
+    "BASH_ENV",
+    "ENV",
+    "IFS",
+    "NODE_OPTIONS",
+    "PYTHONPATH",
+    "PYTHONSTARTUP",
+    "PERL5OPT",
+    "RUBYOPT",
+    "JAVA_TOOL_OPTIONS",
+    "KUBERNETES_SERVICE_HOST",
+];
+
 /// A request in the text format, as flytekit writes it into an annotation.
 pub fn annotation(request: &str) -> String {
     base32::encode(request.as_bytes())

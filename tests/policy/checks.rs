@@ -5,6 +5,7 @@ use std::sync::Arc;
 use flyte_secrets_policy::names::kubernetes::secret_name;
 use flyte_secrets_testing::engine::creation;
 use flyte_secrets_testing::host::{Capabilities, Store, nothing};
+use flyte_secrets_testing::pods::DENIED_VARIABLES;
 use serde_json::{Value, json};
 
 use crate::codes::not_injected;
@@ -16,23 +17,7 @@ fn embedded(config: Value) -> Value {
 
 #[test]
 fn variables_that_change_how_programs_start_must_be_allowed() {
-    let denied = [
-        "LD_PRELOAD",
-        "LD_LIBRARY_PATH",
-        "PATH",
-        "BASH_ENV",
-        "ENV",
-        "IFS",
-        "NODE_OPTIONS",
-        "PYTHONPATH",
-        "PYTHONSTARTUP",
-        "PERL5OPT",
-        "RUBYOPT",
-        "JAVA_TOOL_OPTIONS",
-        "KUBERNETES_SERVICE_HOST",
-        "BASH_FUNC_a%%",
-    ];
-    for name in denied {
+    for name in DENIED_VARIABLES.into_iter().chain(["BASH_FUNC_a%%"]) {
         let reason = format!(
             "variable {name} is not allowed, it changes how programs start; set another `env_var`, or ask the \
              operator to add it to allowedEnvVars"

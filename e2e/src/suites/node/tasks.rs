@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::names::kubernetes::secret_name;
+use flyte_secrets_testing::pods::DENIED_VARIABLES;
 use serde_json::{Map, Value, json};
 
 use super::task::{Outcome, Task, container};
@@ -402,22 +403,7 @@ pub fn not_started() -> Vec<Task> {
         let request = format!("key: 'token' mount_requirement: ENV_VAR env_var: '{name}'");
         of(&format!("env_var: {name}"), EMBEDDED, &[&request], Outcome::Rejected(400, DENIED))
     };
-    let mut tasks: Vec<Task> = [
-        "LD_PRELOAD",
-        "PATH",
-        "BASH_ENV",
-        "ENV",
-        "IFS",
-        "NODE_OPTIONS",
-        "PYTHONPATH",
-        "PYTHONSTARTUP",
-        "PERL5OPT",
-        "RUBYOPT",
-        "JAVA_TOOL_OPTIONS",
-        "KUBERNETES_SERVICE_HOST",
-    ]
-    .map(denied)
-    .into();
+    let mut tasks: Vec<Task> = DENIED_VARIABLES.map(denied).into();
     tasks.extend([
         Task::new(
             "env_var: PYTHONPATH, with allowedEnvVars",
