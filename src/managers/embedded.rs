@@ -304,7 +304,7 @@ impl Embedded<'_> {
         }
         mounts.push(mount(grant::TOKEN_VOLUME, grant::TOKEN_DIR, true));
         plan.private_volumes.push(token_volume(grant::TOKEN_VOLUME, &pull.audience, grant::TOKEN_FILE));
-        let container = Container { args: grant.to_args(), volume_mounts: mounts, ..pull.container() };
+        let container = Container { args: grant.to_args(), volume_mounts: mounts, ..pull.puller() };
         plan.init_containers.push(InitContainer { name: ContainerName::Exact(grant::CONTAINER), container });
         Ok(Injection { plan, source, looked_up, warnings })
     }
