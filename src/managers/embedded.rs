@@ -208,8 +208,9 @@ impl Embedded<'_> {
             wanted.group.clone_from(group);
         }
         let provider = embedded.provider()?;
-        if embedded.versions && provider != Provider::K8s && !group_version.is_empty() {
-            version::check(provider, group_version)
+        if embedded.versions && provider.is_cloud() && !group_version.is_empty() {
+            provider
+                .check_version(group_version)
                 .map_err(|expected| refused("group_version", group_version, expected))?;
             wanted.version.clone_from(group_version);
         }

@@ -5,7 +5,7 @@ use super::{
     Delivery, EmbeddedSecretManager, Error, InitContainerOrder, ManagerType, Provider, Settings, VaultSecretManager,
 };
 use crate::grant;
-use crate::names::kubernetes::{is_dns_label, is_dns_subdomain, is_qualified_name};
+use crate::names::kubernetes::{is_dns_label, is_qualified_name};
 use crate::secret_request::REQUEST_PREFIX;
 
 impl Settings {
@@ -107,36 +107,15 @@ impl VaultSecretManager {
 impl EmbeddedSecretManager {
     pub(super) fn check(&self) -> Result<(), Error> {
         let refused = |path, problem| Err(Error::value(path, problem));
-        match self.provider()? {
-            Provider::Aws if !is_aws_region(&self.aws_config.region) => refused(
-                "embeddedSecretManagerConfig.awsConfig.region",
-                format!("invalid region {:?}; expected one such as eu-west-1", self.aws_config.region),
-            )?,
-            Provider::Gcp if !is_gcp_project(&self.gcp_config.project) => refused(
-                "embeddedSecretManagerConfig.gcpConfig.project",
-                format!("invalid project {:?}; expected a project ID such as acme-prod", self.gcp_config.project),
-            )?,
-            Provider::Azure if self.azure_config.host().is_none() => refused(
-                "embeddedSecretManagerConfig.azureConfig.vaultURI",
-                format!(
-                    "invalid vault URI {:?}; expected one such as https://name.vault.azure.net/",
-                    self.azure_config.vault_uri
-                ),
-            )?,
-            _ => {}
-        }
-        if self.delivery == Delivery::Reference && self.provider()? != Provider::K8s {
+        let provider = self.provider()?;
+        self.place(provider)?;
+        if self.delivery == Delivery::Reference && provider.is_cloud() {
             refused("embeddedSecretManagerConfig.delivery", "Reference requires type K8s; set it to Auto".to_owned())?;
         }
         if self.delivery == Delivery::Pull {
             self.check_pull()?;
         }
-        if !is_dns_label(&self.k8s_config.namespace) {
-            refused(
-                "embeddedSecretManagerConfig.k8sConfig.namespace",
-                format!("invalid namespace {:?}; must be a DNS label", self.k8s_config.namespace),
-            )?;
-        }
+        self.place(Provider::K8s)?;
         if self.name_schemes.is_empty() {
             refused(
                 "embeddedSecretManagerConfig.nameSchemes",
@@ -171,13 +150,4 @@ impl EmbeddedSecretManager {
         check(pull.refresh.as_deref().is_none_or(is_duration), "pull.refresh", duration)?;
         pull.check_container("embeddedSecretManagerConfig.pull")
     }
-}
-
-fn is_aws_region(region: &str) -> bool {
-    region.contains('-') && is_dns_label(region)
-}
-
-fn is_gcp_project(project: &str) -> bool {
-    // Old projects have a domain in front, and a colon.
-    project.split(':').all(is_dns_subdomain)
 }

@@ -4,11 +4,10 @@ use serde_json::json;
 
 use super::container::init_container;
 use super::de::setting;
-use super::error::Error;
 #[cfg(feature = "schema")]
 use super::patterns;
 use super::resources::Resources;
-use super::{Ignored, images};
+use super::{Ignored, Provider, images};
 use crate::grant;
 use crate::names::NameScheme;
 use crate::names::kubernetes::is_dns_subdomain;
@@ -45,50 +44,6 @@ setting! {
         /// Not in Flyte: name schemes to look up in the scopes of domain and organization, in this order. Not for `Azure`.
         #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
         pub name_schemes: Vec<NameScheme> = vec![NameScheme::Canonical, NameScheme::Documented],
-    }
-}
-
-impl EmbeddedSecretManager {
-    /// The provider: the one that is named or, without a name, the only one that is configured; K8s with none.
-    ///
-    /// # Errors
-    /// Several are configured and none is named, or the named one lacks its region, project or vault.
-    pub fn provider(&self) -> Result<Provider, Error> {
-        let configured: Vec<Provider> = [
-            (Provider::Aws, &self.aws_config.region),
-            (Provider::Gcp, &self.gcp_config.project),
-            (Provider::Azure, &self.azure_config.vault_uri),
-        ]
-        .into_iter()
-        .filter(|(_, value)| !value.is_empty())
-        .map(|(provider, _)| provider)
-        .collect();
-        match (self.r#type, configured.as_slice()) {
-            (Some(named), _) => Ok(named),
-            (None, []) => Ok(Provider::K8s),
-            (None, [one]) => Ok(*one),
-            (None, several) => {
-                let several: Vec<String> = several.iter().map(ToString::to_string).collect();
-                let problem = format!("{} are configured; set the field to one of them", several.join(" and "));
-                Err(Error::value("embeddedSecretManagerConfig.type", problem))
-            }
-        }
-    }
-}
-
-setting! {
-    /// Where Embedded fetches.
-    pub enum Provider {
-        /// AWS Secrets Manager, through the secret gateway.
-        #[serde(rename = "AWS")]
-        Aws,
-        /// GCP Secret Manager, through the secret gateway.
-        #[serde(rename = "GCP")]
-        Gcp,
-        /// Azure Key Vault, through the secret gateway.
-        Azure,
-        /// Kubernetes Secrets of one namespace.
-        K8s,
     }
 }
 

@@ -12,6 +12,7 @@ pub mod images;
 mod managers;
 #[cfg(feature = "schema")]
 mod patterns;
+mod provider;
 mod quantity;
 mod resources;
 
@@ -24,12 +25,13 @@ pub use container::PullPolicy;
 use de::setting;
 pub use embedded::{
     AwsConfig, AzureConfig, Delivery, EmbeddedSecretManager, FileMountInitContainer, GcpConfig, ImagePullSecrets,
-    K8sConfig, LookupMode, Provider, Pull,
+    K8sConfig, LookupMode, Pull,
 };
 pub use error::Error;
 pub use managers::{
     AwsSecretManager, AzureSecretManager, GcpSecretManager, K8sSecretManager, KvVersion, VaultSecretManager,
 };
+pub use provider::{Facts, Provider};
 pub use resources::{Quantity, Resources};
 
 /// Reads settings from JSON of the host; `null` is the default, for the whole and for each field.
