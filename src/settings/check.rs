@@ -24,12 +24,9 @@ impl Settings {
         }
         check_prefix(&self.secret_env_var_prefix)?;
         let Self { aws_secret_manager: aws, gcp_secret_manager: gcp, azure_secret_manager: azure, .. } = self;
-        check_image("awsSecretManager.sidecarImage", &aws.sidecar_image)?;
-        aws.resources.check("awsSecretManager.resources")?;
-        check_image("gcpSecretManager.sidecarImage", &gcp.sidecar_image)?;
-        gcp.resources.check("gcpSecretManager.resources")?;
-        check_image("azureSecretManager.sidecarImage", &azure.sidecar_image)?;
-        azure.resources.check("azureSecretManager.resources")?;
+        aws.check_container("awsSecretManager")?;
+        gcp.check_container("gcpSecretManager")?;
+        azure.check_container("azureSecretManager")?;
         self.vault_secret_manager.check()?;
         self.embedded_secret_manager_config.check()?;
         warnings.extend(self.check_chain());
@@ -92,14 +89,6 @@ fn check_prefix(prefix: &str) -> Result<(), Error> {
     Err(Error::value("secretEnvVarPrefix", problem))
 }
 
-fn check_image(path: &str, image: &str) -> Result<(), Error> {
-    if image.is_empty() || !image.bytes().all(|c| c.is_ascii_graphic()) {
-        let problem = format!("invalid image {image:?}; omit the field to use Flyte's default");
-        return Err(Error::value(path, problem));
-    }
-    Ok(())
-}
-
 impl VaultSecretManager {
     pub(super) fn check(&self) -> Result<(), Error> {
         for key in self.annotations.keys() {
@@ -140,8 +129,7 @@ impl EmbeddedSecretManager {
                 format!("invalid container name {:?}; must be a DNS label", container.container_name),
             )?;
         }
-        check_image("embeddedSecretManagerConfig.fileMountInitContainer.image", &container.image)?;
-        container.resources.check("embeddedSecretManagerConfig.fileMountInitContainer.resources")
+        container.check_container("embeddedSecretManagerConfig.fileMountInitContainer")
     }
 }
 
@@ -160,7 +148,6 @@ impl EmbeddedSecretManager {
         check(!pull.audience.is_empty(), "pull.audience", "must not be empty")?;
         check(is_duration(&pull.patience), "pull.patience", duration)?;
         check(pull.refresh.as_deref().is_none_or(is_duration), "pull.refresh", duration)?;
-        check_image("embeddedSecretManagerConfig.pull.image", &pull.image)?;
-        pull.resources.check("embeddedSecretManagerConfig.pull.resources")
+        pull.check_container("embeddedSecretManagerConfig.pull")
     }
 }

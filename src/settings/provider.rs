@@ -1,28 +1,28 @@
 //! What is particular to a provider of Embedded, but for its section of the settings: the policy, the gateway, the chart and
 //! all tools have it from here.
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use strum::VariantArray;
 
+use super::de::setting;
 use super::{EmbeddedSecretManager, Error};
 use crate::names::kubernetes::{is_dns_label, is_dns_subdomain};
 
-/// Where Embedded fetches.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, VariantArray)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(remote = "Self")]
-pub enum Provider {
-    /// AWS Secrets Manager, through the secret gateway.
-    #[serde(rename = "AWS")]
-    Aws,
-    /// GCP Secret Manager, through the secret gateway.
-    #[serde(rename = "GCP")]
-    Gcp,
-    /// Azure Key Vault, through the secret gateway.
-    Azure,
-    /// Kubernetes Secrets of one namespace.
-    K8s,
+setting! {
+    /// Where Embedded fetches.
+    #[derive(Hash, Ord, PartialOrd, VariantArray)]
+    pub enum Provider {
+        /// AWS Secrets Manager, through the secret gateway.
+        #[serde(rename = "AWS")]
+        Aws,
+        /// GCP Secret Manager, through the secret gateway.
+        #[serde(rename = "GCP")]
+        Gcp,
+        /// Azure Key Vault, through the secret gateway.
+        Azure,
+        /// Kubernetes Secrets of one namespace.
+        K8s,
+    }
 }
 
 /// Names and rules of a provider.
