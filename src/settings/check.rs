@@ -19,7 +19,7 @@ impl Settings {
             );
         }
         if self.managers().next().is_none() {
-            let problem = "Global is not supported by a policy; add K8s, AWS, GCP, Azure, Vault or Embedded";
+            let problem = "Global is not supported by a policy; add another manager";
             return Err(Error::value("secretManagerTypes", problem.to_owned()));
         }
         check_prefix(&self.secret_env_var_prefix)?;

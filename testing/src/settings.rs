@@ -111,8 +111,7 @@ pub fn accepted() -> Vec<Value> {
 
 /// Settings that are refused, and what is wrong with them in the words of the policy.
 pub fn refused() -> Vec<(Value, String)> {
-    let only_global = "`secretManagerTypes`: Global is not supported by a policy; add K8s, AWS, GCP, Azure, Vault or \
-                       Embedded";
+    let only_global = "`secretManagerTypes`: Global is not supported by a policy; add another manager";
     let manager = |path: &str, value: &str| {
         format!("`{path}`: unknown value {value:?}, expected one of K8s, AWS, GCP, Azure, Vault, Embedded, Global")
     };
