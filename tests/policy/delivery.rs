@@ -243,13 +243,16 @@ fn a_grant_of_the_pods_own_is_rejected() {
     let other = mutated(&create(&pod(&["key:'b' mount_requirement:FILE"]), &pulling(json!({})))).clone();
     let forged = |path: &str, to: &Value| with(once.clone(), path, to.clone());
     let unlabelled = forged("/metadata/labels", &json!({}));
+    let token_only = |labelled: Value| with(labelled, "/spec/initContainers", json!([]));
     let message =
         "container \"flyte-secrets\" or a token for the secret gateway is not what the policy grants; remove it";
     let granted = rejected(403, &format!("secrets cannot be injected: {message}"));
     let table = [
         ("another key", forged("/spec/initContainers", &other["spec"]["initContainers"])),
         ("no request", forged("/metadata/annotations", &json!({}))),
-        ("no label", unlabelled),
+        ("no label", unlabelled.clone()),
+        ("a token alone", token_only(forged("/metadata/annotations", &json!({})))),
+        ("a token alone, no label", with(token_only(unlabelled), "/metadata/annotations", json!({}))),
         (
             "a plain container",
             with(
