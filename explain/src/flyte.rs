@@ -532,10 +532,10 @@ fn does(manager: &str, provider: &str) -> Option<String> {
         _ if is("K8s") => "K8s refers to Secrets in the pod's namespace".to_owned(),
         _ if is("Vault") => "Vault adds annotations for the Vault Agent Injector".to_owned(),
         _ if is("Embedded") && (provider.is_empty() || provider.eq_ignore_ascii_case("K8s")) => {
-            "Embedded looks secrets up in Kubernetes Secrets, by the pod's labels".to_owned()
+            "Embedded looks up secrets in Kubernetes Secrets, by the pod's labels".to_owned()
         }
         _ if is("Embedded") => {
-            format!("Embedded looks secrets up in {provider}, by the pod's labels, through the secret gateway")
+            format!("Embedded looks up secrets in {provider}, by the pod's labels, through the secret gateway")
         }
         _ if ["AWS", "GCP", "Azure"].into_iter().any(is) => {
             format!("{manager} adds an init container for each secret, which fetches it with the pod's identity")

@@ -161,15 +161,15 @@ pub fn sentence(request: &SecretRequest) -> String {
         (MountRequirement::File, "") => ", as a file".to_owned(),
         (MountRequirement::File, name) => format!(", as a file whose path is in the variable {name}"),
         (MountRequirement::Any, "") => {
-            ", as its manager likes best: a variable from Embedded, a file from others".to_owned()
+            ", by its manager's default: a variable from Embedded, a file from others".to_owned()
         }
         (MountRequirement::Any, name) => {
             format!(
-                ", as its manager likes best: the variable {name} from Embedded, a file from others with its path there"
+                ", by its manager's default: the variable {name} from Embedded, a file from others with its path there"
             )
         }
         (MountRequirement::Unknown(number), _) => {
-            format!(", with the mount_requirement {number}, which no manager serves")
+            format!(", with the mount_requirement {number}, which no manager supports")
         }
     });
     text

@@ -104,7 +104,7 @@ test.describe("requests", () => {
 
   test("an annotation in words and fields", async ({ page }) => {
     await fill(page, "Decode secret requests", VALUE);
-    await expect(page.locator("#decode-answer")).toContainText('Secret: key "db-password", as a variable');
+    await expect(page.locator("#decode-answer")).toContainText('Asks for key "db-password", as a variable');
     await expect(page.locator("#decode-answer dl")).toHaveText("Keydb-passwordMountvariable");
   });
 

@@ -34,7 +34,7 @@ test("a link brings back texts, choices and tabs, but no secrets", async ({ page
   await expect(other.getByRole("tab", { name: "Names" })).toHaveAttribute("aria-selected", "true");
   await expect(other.locator("#names-form").getByLabel("Organization")).toHaveValue("umbrella");
   await other.getByRole("tab", { name: "Pod", exact: true }).click();
-  await expect(textOf(other, "Pod")).toContainText("A task's pod as Flyte's propeller creates it");
+  await expect(textOf(other, "Pod")).toContainText("A task pod as created by Flyte");
   await expect(textOf(other, "Settings")).toContainText("# ünïcödé 🔑");
   await expect(textOf(other, "Secrets in the store")).toHaveText("");
   await expect(other.getByLabel("Namespace").first()).toHaveValue("elsewhere");
