@@ -86,8 +86,8 @@ fn gateway_kind(provider: Provider) -> Option<&'static str> {
     }
 }
 
-/// Returns the expression that selects pods with the label, or with a token for the gateway, as in the chart: labels can be
-/// added after admission.
+/// Returns the expression that selects pods with the label, or with a token for the gateway, as in the chart: labels
+/// can be added after admission.
 fn expression(audience: &str) -> String {
     [
         "(has(object.metadata.labels) && \"inject-flyte-secrets\" in object.metadata.labels",
@@ -307,7 +307,8 @@ fn with<const N: usize>(mut object: Value, members: [(&str, Value); N]) -> Value
     object
 }
 
-/// Returns values with which the chart renders the same. The chart decides whether the gateway is required, and for what.
+/// Returns values with which the chart renders the same. The chart decides whether the gateway is required, and for
+/// what.
 fn values(arguments: &Arguments, version: Option<Version>, settings: &Value) -> Value {
     let Account { namespace, name } = &arguments.service_account;
     // The settings are complete. Without a known version, defaults of the chart would be a guess.

@@ -1,5 +1,5 @@
-//! Flyte's configuration as Flyte reads it: the files of one ConfigMap, merged in the order of their names, and what Flyte
-//! takes where they are silent.
+//! Flyte's configuration as Flyte reads it: the files of one ConfigMap, merged in the order of their names, and what
+//! Flyte takes where they are silent.
 //!
 //! Source of the merge: `flytestdlib/config/viper` and viper's `MergeConfig`. Sources of the defaults, which differ:
 //! `flytepropeller/pkg/webhook/config` of Flyte 1, `flyteplugins/go/tasks/pluginmachinery/secret/config` of Flyte 2.
@@ -150,8 +150,8 @@ pub struct Origin<'a> {
     pub namespace_template: Option<&'a str>,
 }
 
-/// Merges the files of a configuration as viper does: maps key by key, whatever their case; a list or a scalar is replaced as a
-/// whole; a map stays where a later file has something else.
+/// Merges the files of a configuration as viper does: maps key by key, whatever their case; a list or a scalar is
+/// replaced as a whole; a map stays where a later file has something else.
 pub fn merge(files: &[File]) -> (Node, Vec<String>) {
     let mut merged = Node::value_from_str("{}");
     merged.data = YamlDataOwned::Mapping(Default::default());
@@ -233,7 +233,8 @@ fn recognize(root: &Value, labels: Option<&Value>) -> (Option<Version>, String) 
     }
 }
 
-/// Says whether a configuration is that of the part of Flyte that runs the webhook, although it has no section `webhook`.
+/// Says whether a configuration is that of the part of Flyte that runs the webhook, although it has no section
+/// `webhook`.
 pub fn runs_webhook(root: &Value) -> bool {
     ["propeller", "actions", "executor"].iter().any(|section| root.get(section).is_some())
 }
@@ -435,7 +436,8 @@ impl Configuration {
         settings
     }
 
-    /// Lowers Flyte's default requests to limits that are given, where they are over them: Kubernetes rejects such pods.
+    /// Lowers Flyte's default requests to limits that are given, where they are over them: Kubernetes rejects such
+    /// pods.
     fn lower_requests(&mut self) {
         for path in INIT_CONTAINERS {
             let limits =

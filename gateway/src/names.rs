@@ -122,8 +122,8 @@ impl Kind {
         }
     }
 
-    /// Whether names of the provider's secrets can have this character. AWS also allows slashes, which names in Kubernetes
-    /// cannot have.
+    /// Whether names of the provider's secrets can have this character. AWS also allows slashes, which names in
+    /// Kubernetes cannot have.
     fn has(self, byte: u8) -> bool {
         byte.is_ascii_alphanumeric()
             || match self {

@@ -12,8 +12,9 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A provider of secrets: one lookup, without retries and cache, which the reader has.
 pub trait Provider: Send + Sync {
-    /// Returns the value of `name`, which can have a version (`flyte_secrets_policy::names::version`), in `place` (region,
-    /// project, vault host, namespace). Must end within seconds, because it occupies a permit of the reader until then.
+    /// Returns the value of `name`, which can have a version (`flyte_secrets_policy::names::version`), in `place`
+    /// (region, project, vault host, namespace). Must end within seconds, because it occupies a permit of the reader
+    /// until then.
     fn fetch<'a>(&'a self, place: &'a str, name: &'a str) -> BoxFuture<'a, Result<Value, Failure>>;
 }
 

@@ -29,7 +29,8 @@ pub enum Failure {
     },
 }
 
-/// Pulls with retries for the `patience` of the grant, logs each failed attempt, and returns the number of changed files.
+/// Pulls with retries for the `patience` of the grant, logs each failed attempt, and returns the number of changed
+/// files.
 ///
 /// # Errors
 /// No attempt succeeded.
@@ -54,7 +55,8 @@ pub fn run(gateway: &Gateway, grant: &Grant, places: &Places, log: &dyn Fn(&str)
     Ok(0)
 }
 
-/// Pulls, writes the ready marker, and then pulls periodically. Changed files are replaced; if a pull fails, files remain.
+/// Pulls, writes the ready marker, and then pulls periodically. Changed files are replaced; if a pull fails, files
+/// remain.
 ///
 /// # Errors
 /// The first pull failed.

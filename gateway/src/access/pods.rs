@@ -1,5 +1,5 @@
-//! Authentication of pods that pull: a TokenReview, and the grant in the pod as the API server has it. Only the token of the
-//! request is used.
+//! Authentication of pods that pull: a TokenReview, and the grant in the pod as the API server has it. Only the token
+//! of the request is used.
 
 use std::time::Duration;
 
@@ -107,8 +107,8 @@ impl Identifier {
         }
         let spec = pod.spec.unwrap_or_default();
         bound.node = spec.node_name;
-        // The policy evaluates every pod with such a volume, also without the label. Labels can change after admission, and
-        // tokens can be requested for any pod; volumes cannot change.
+        // The policy evaluates every pod with such a volume, also without the label. Labels can change after admission,
+        // and tokens can be requested for any pod; volumes cannot change.
         let sources = spec.volumes.into_iter().flatten().filter_map(|volume| volume.projected?.sources).flatten();
         let mut audiences = sources.filter_map(|source| source.service_account_token?.audience);
         if !audiences.any(|audience| audience == self.audience) {

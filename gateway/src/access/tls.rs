@@ -1,5 +1,5 @@
-//! TLS of the server: its certificate, which is reloaded, and client certificates. The handshake only proves possession of a
-//! client certificate. Each request verifies it, so that an invalid one gets a Status.
+//! TLS of the server: its certificate, which is reloaded, and client certificates. The handshake only proves possession
+//! of a client certificate. Each request verifies it, so that an invalid one gets a Status.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -29,8 +29,8 @@ impl Health {
     }
 }
 
-/// Returns the routes of `/livez`, `/readyz` and `/healthz`. `/livez` always succeeds, because a restart repairs nothing.
-/// An unavailable provider does not fail `/readyz`, because all replicas would fail at once.
+/// Returns the routes of `/livez`, `/readyz` and `/healthz`. `/livez` always succeeds, because a restart repairs
+/// nothing. An unavailable provider does not fail `/readyz`, because all replicas would fail at once.
 pub(super) fn router<S: Clone + Send + Sync + 'static>(health: Arc<Health>) -> Router<S> {
     let readyz = move || async move { health.readiness() };
     Router::new()

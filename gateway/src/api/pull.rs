@@ -1,5 +1,5 @@
-//! `/v1/pull`: a pod's secrets, authenticated by its token. The request has no body; `answer` of the core has the format of
-//! the response.
+//! `/v1/pull`: a pod's secrets, authenticated by its token. The request has no body; `answer` of the core has the
+//! format of the response.
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
@@ -233,8 +233,8 @@ struct Chunks {
 const ONE_FRAME: usize = 16 << 10;
 
 impl Chunks {
-    /// Returns a body of a head and values. The head is padded to the size that HTTP/2 keeps of a frame, see [`LEAD`]. A body
-    /// of at most [`ONE_FRAME`] is one frame.
+    /// Returns a body of a head and values. The head is padded to the size that HTTP/2 keeps of a frame, see [`LEAD`].
+    /// A body of at most [`ONE_FRAME`] is one frame.
     fn new(line: &str, values: Vec<Arc<Value>>) -> Self {
         let head = format!("{line:>LEAD$}");
         let length = head.len() + values.iter().map(|value| value.len()).sum::<usize>();

@@ -89,8 +89,8 @@ fn verb(request: &Parts, collection: bool) -> &'static str {
     }
 }
 
-/// The audit trail of a read. When dropped, it counts the read and writes its audit line, also if the caller disconnects,
-/// because the provider may have been called.
+/// The audit trail of a read. When dropped, it counts the read and writes its audit line, also if the caller
+/// disconnects, because the provider may have been called.
 struct Trail<'a> {
     gateway: &'a Gateway,
     kind: Kind,
@@ -229,8 +229,8 @@ fn cut(name: &str) -> &str {
     end.and_then(|end| name.get(..end)).unwrap_or(name)
 }
 
-/// Number of spaces before each object. HTTP/2 (`CHAIN_THRESHOLD` of h2) copies the first bytes of a body into a buffer of
-/// the connection, which is not wiped, and sends the rest without a copy.
+/// Number of spaces before each object. HTTP/2 (`CHAIN_THRESHOLD` of h2) copies the first bytes of a body into a buffer
+/// of the connection, which is not wiped, and sends the rest without a copy.
 pub(super) const LEAD: usize = 256;
 
 /// The object in a response.

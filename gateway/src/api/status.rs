@@ -132,8 +132,8 @@ impl Status {
         status
     }
 
-    /// Returns one failure for several. Temporary ones take precedence, because the next attempt can find the others. All
-    /// missing secrets are listed.
+    /// Returns one failure for several. Temporary ones take precedence, because the next attempt can find the others.
+    /// All missing secrets are listed.
     pub(super) fn together(mut failures: Vec<Self>) -> Option<Self> {
         failures.sort_by_key(|status| match status.code {
             429 | 500.. => 0,

@@ -1,10 +1,10 @@
 //! AWS Secrets Manager: `GetSecretValue` of the requested version, or of `AWSCURRENT`.
 //!
-//! Credentials are those of the SDK's default chain: IRSA, EKS Pod Identity, environment, instance. Required permissions:
-//! `secretsmanager:GetSecretValue`, and `kms:Decrypt` for secrets with a customer managed key.
+//! Credentials are those of the SDK's default chain: IRSA, EKS Pod Identity, environment, instance. Required
+//! permissions: `secretsmanager:GetSecretValue`, and `kms:Decrypt` for secrets with a customer managed key.
 //!
-//! A secret that is marked for deletion is [`Failure::Forbidden`] and not "not found": it can be restored, and a value of a
-//! broader scope must not silently replace it.
+//! A secret that is marked for deletion is [`Failure::Forbidden`] and not "not found": it can be restored, and a value
+//! of a broader scope must not silently replace it.
 
 use std::collections::HashMap;
 
@@ -27,8 +27,8 @@ use super::{
 use crate::config;
 use crate::provider::{BoxFuture, Failure, Provider, Value};
 
-/// Maximum length of a name, and its characters other than letters and digits. Colons are not allowed: an ARN could name
-/// another region or account than the configured one.
+/// Maximum length of a name, and its characters other than letters and digits. Colons are not allowed: an ARN could
+/// name another region or account than the configured one.
 const NAME: (usize, &str) = (512, "/_+=.@-");
 
 /// Stage of the version that is read by default.

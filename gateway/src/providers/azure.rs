@@ -1,13 +1,14 @@
 //! Azure Key Vault: the requested version of a secret, or the latest one, as text.
 //!
 //! Credentials are those of Workload Identity. Required permission: the data action
-//! `Microsoft.KeyVault/vaults/secrets/getSecret/action`, as in the role "Key Vault Secrets User", or `get` in a vault with
-//! access policies.
+//! `Microsoft.KeyVault/vaults/secrets/getSecret/action`, as in the role "Key Vault Secrets User", or `get` in a vault
+//! with access policies.
 //!
-//! The SDK reads the scope of its token from the vault's challenge, and rejects one for another resource than the vault.
-//! With a configured endpoint only the connection differs, so this check applies to emulators, too.
+//! The SDK reads the scope of its token from the vault's challenge, and rejects one for another resource than the
+//! vault. With a configured endpoint only the connection differs, so this check applies to emulators, too.
 //!
-//! A disabled secret is [`Failure::Forbidden`] and not "not found": a value of a broader scope must not silently replace it.
+//! A disabled secret is [`Failure::Forbidden`] and not "not found": a value of a broader scope must not silently
+//! replace it.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -3,8 +3,8 @@
 //! Credentials are Application Default Credentials: Workload Identity, or a file named by the environment. Required
 //! permission: `secretmanager.versions.access`, as in the role `roles/secretmanager.secretAccessor`.
 //!
-//! `latest` is the version created last. If it is disabled or destroyed, the lookup is [`Failure::Forbidden`] and not "not
-//! found": a value of a broader scope must not silently replace it. A secret without any version is not found.
+//! `latest` is the version created last. If it is disabled or destroyed, the lookup is [`Failure::Forbidden`] and not
+//! "not found": a value of a broader scope must not silently replace it. A secret without any version is not found.
 
 use std::collections::HashSet;
 use std::error::Error as _;
@@ -122,8 +122,8 @@ impl Connection {
     }
 }
 
-/// Whether the SDK no longer retries to get credentials: it stops after a failure that it considers permanent, also when the
-/// metadata server starts later than the pod. Only new credentials are retried.
+/// Whether the SDK no longer retries to get credentials: it stops after a failure that it considers permanent, also
+/// when the metadata server starts later than the pod. Only new credentials are retried.
 fn is_lasting(error: &SdkError) -> bool {
     let credentials = error.source().and_then(|source| source.downcast_ref::<CredentialsError>());
     error.is_authentication() && !credentials.is_some_and(CredentialsError::is_transient)

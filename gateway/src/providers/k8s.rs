@@ -1,5 +1,5 @@
-//! Kubernetes Secrets in Flyte 2's format: the name of the Secret is a hash, and its `data` has the value under the full name.
-//! Required permission of the gateway's service account: `get secrets` in the configured namespaces.
+//! Kubernetes Secrets in Flyte 2's format: the name of the Secret is a hash, and its `data` has the value under the
+//! full name. Required permission of the gateway's service account: `get secrets` in the configured namespaces.
 
 use std::collections::HashSet;
 

@@ -2,8 +2,8 @@
 //!
 //! Knows no cache and no retries. Of the body of a response, texts contain only documented error codes.
 //!
-//! **Memory of the SDKs.** Values are moved, not copied, into types that wipe themselves. SDKs free the buffers of TLS, HTTP
-//! and JSON, and their access tokens, without wiping them. The program's allocator wipes all freed memory.
+//! **Memory of the SDKs.** Values are moved, not copied, into types that wipe themselves. SDKs free the buffers of TLS,
+//! HTTP and JSON, and their access tokens, without wiping them. The program's allocator wipes all freed memory.
 
 use std::collections::HashMap;
 use std::error::Error as StdError;

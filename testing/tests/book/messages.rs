@@ -1,8 +1,8 @@
 //! Messages in the source, compared with the pages of the book that document them.
 //!
 //! Every text in shipped code of the policy that reads like words counts as a message, so that no new one is missed.
-//! [`NO_MESSAGES`] lists the exceptions, all of which must exist. Placeholders match anything: the text before, between and
-//! after them must occur, in this order, in one code span of the page.
+//! [`NO_MESSAGES`] lists the exceptions, all of which must exist. Placeholders match anything: the text before, between
+//! and after them must occur, in this order, in one code span of the page.
 
 use anyhow::{Context, Result, bail};
 use flyte_secrets_testing::repository::{files, read};
