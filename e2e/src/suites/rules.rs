@@ -1,4 +1,4 @@
-//! The tests' checker of pods (`flyte_secrets_testing::rules`) says what the API server says, on a thousand pods at random.
+//! Compares `flyte_secrets_testing::rules` with the API server, for a thousand random pods.
 
 use std::sync::Arc;
 
@@ -25,13 +25,13 @@ pub async fn run(report: &mut Report, world: &World) -> Result<()> {
     Ok(())
 }
 
-/// Pods that come out of the policy.
+/// Returns mutated pods.
 fn mutated(world: &World) -> Result<Vec<Value>> {
     let mut pods = Vec::new();
     for case in generate::draw(generate::case(), 3) {
         let store: Arc<dyn Capabilities> = Store::new(case.store.clone());
         let answer = world.kubewarden.policy.call("validate", case.payload().as_bytes(), &store)?;
-        // Some hold numbers that no type of the server's has room for; they survive in its unknown fields alone.
+        // Some have numbers that exceed the server's types, which only unknown fields can have.
         let Ok(mut answer) = serde_json::from_slice::<Value>(&answer) else { continue };
         if let Some(pod) = answer.get_mut("mutated_object") {
             pods.push(pod.take());
@@ -64,9 +64,9 @@ async fn agree(cluster: &Cluster, pods: Vec<Value>) -> Result<()> {
     Ok(())
 }
 
-/// Whether both take a pod; an error if one of them does.
+/// Returns whether both accept a pod, or an error if they differ.
 async fn one(cluster: &Cluster, mut pod: Value) -> Result<bool> {
-    // Kept from webhooks, and put where there is a service account.
+    // Without webhooks, and in a namespace with a service account.
     pod["metadata"]["namespace"] = json!(TASKS);
     if let Some(labels) = pod["metadata"]["labels"].as_object_mut() {
         labels.remove("inject-flyte-secrets");
@@ -79,7 +79,7 @@ async fn one(cluster: &Cluster, mut pod: Value) -> Result<bool> {
     let answer = cluster.admin.post(&path, &pod).await?;
     match (answer.code, found.is_empty()) {
         (201, true) => Ok(true),
-        // What is no quantity, for one, is no Pod at all.
+        // For example, an invalid quantity cannot be decoded as a Pod.
         (400 | 422, false) => Ok(false),
         (201, false) => bail!("the server takes it, the checker does not: {}\n{pod}", found[0]),
         (code, true) => bail!("the checker takes it, the server does not: {code} {}\n{pod}", answer.body["message"]),
