@@ -30,7 +30,7 @@ fn flyte_secrets(arguments: &[&str]) -> Ran {
 
 fn json_of(arguments: &[&str]) -> Value {
     let (code, out, err) = flyte_secrets(arguments);
-    serde_json::from_str(&out).unwrap_or_else(|wrong| panic!("{arguments:?}: {code}, {wrong}: {out}{err}"))
+    serde_json::from_str(&out).unwrap_or_else(|error| panic!("{arguments:?}: {code}, {error}: {out}{err}"))
 }
 
 fn golden(file: &str) -> Vec<Value> {

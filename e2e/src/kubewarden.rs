@@ -105,8 +105,8 @@ impl Kubewarden {
     }
 
     async fn serve(&mut self, now: Served) -> Result<()> {
-        if let Err(wrong) = now.policy.validate_settings(&now.settings, &now.capabilities)? {
-            bail!("the policy refuses its settings: {wrong}");
+        if let Err(error) = now.policy.validate_settings(&now.settings, &now.capabilities)? {
+            bail!("invalid settings of the policy: {error}");
         }
         match &mut self.served {
             Some(running) => {

@@ -64,9 +64,9 @@ impl Live {
                 return Err(format!("Resource {api_version}/{kind} is namespaced, but no namespace was provided"));
             }
         };
-        let found = api.get_opt(name).await.map_err(|wrong| wrong.to_string())?;
+        let found = api.get_opt(name).await.map_err(|error| error.to_string())?;
         let object = found.ok_or_else(|| request.not_found())?;
-        serde_json::to_vec(&object).map_err(|wrong| wrong.to_string())
+        serde_json::to_vec(&object).map_err(|error| error.to_string())
     }
 
     async fn discover(&self, asked: Kind) -> Result<(ApiResource, bool), String> {
@@ -75,12 +75,12 @@ impl Live {
         }
         let (api_version, kind) = &asked;
         let list = match api_version.as_str() {
-            "v1" => self.client.list_core_api_resources("v1").await.map_err(|wrong| wrong.to_string()),
+            "v1" => self.client.list_core_api_resources("v1").await.map_err(|error| error.to_string()),
             _ => self
                 .client
                 .list_api_group_resources(api_version)
                 .await
-                .map_err(|wrong| format!("error finding resource {api_version} / {kind}: {wrong}")),
+                .map_err(|error| format!("error finding resource {api_version} / {kind}: {error}")),
         }?;
         let found = list.resources.into_iter().find(|resource| resource.kind == *kind);
         let found = found.ok_or_else(|| format!("Cannot find resource {api_version}/{kind}"))?;
@@ -105,7 +105,7 @@ impl Capabilities for Live {
         match (namespace, operation) {
             ("tracing", "log") => Ok(Vec::new()),
             ("kubernetes", "get_resource") => {
-                let request: Request = serde_json::from_slice(payload).map_err(|wrong| wrong.to_string())?;
+                let request: Request = serde_json::from_slice(payload).map_err(|error| error.to_string())?;
                 self.runtime.block_on(self.get(&request))
             }
             _ => Err(format!("unknown operation: {operation}")),

@@ -78,8 +78,8 @@ async fn check(mut arguments: Vec<String>) -> ExitCode {
     arguments.drain(..usize::from(node));
     let mut report = Report::new(arguments.into_iter().next());
     let outcome = if node { run_node(&mut report).await } else { run(&mut report).await };
-    if let Err(wrong) = &outcome {
-        eprintln!("\nit ended early: {wrong:#}");
+    if let Err(error) = &outcome {
+        eprintln!("\nstopped early: {error:#}");
     }
     match report.close() && outcome.is_ok() {
         true => ExitCode::SUCCESS,

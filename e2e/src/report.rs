@@ -51,8 +51,8 @@ impl Report {
                 self.passed += 1;
                 println!("ok   {name} ({time} ms)");
             }
-            Err(wrong) => {
-                println!("FAIL {name} ({time} ms)\n{wrong:#}");
+            Err(error) => {
+                println!("FAIL {name} ({time} ms)\n{error:#}");
                 self.failed.push(format!("{}: {name}", self.section));
             }
         }

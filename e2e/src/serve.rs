@@ -96,10 +96,10 @@ async fn review(State(shared): State<Arc<Shared>>, Json(review): Json<Value>) ->
         let Served { policy, settings, capabilities } = served;
         match policy.validate(&request, &settings, &capabilities) {
             Ok(response) => answer(&request, &response),
-            Err(wrong) => json!({
+            Err(error) => json!({
                 "uid": request["uid"],
                 "allowed": false,
-                "status": { "message": format!("internal server error: {wrong}"), "code": 500 },
+                "status": { "message": format!("internal server error: {error}"), "code": 500 },
             }),
         }
     });

@@ -106,7 +106,7 @@ pub fn check(payload: &Value, cluster: &dyn Cluster) -> Value {
 /// Reads an answer, and holds it to the format.
 pub fn read(bytes: &[u8]) -> Value {
     let mut answer: Value = serde_json::from_slice(bytes)
-        .unwrap_or_else(|wrong| panic!("the answer is not JSON: {wrong}: {}", bytes.escape_ascii()));
+        .unwrap_or_else(|error| panic!("the answer is not JSON: {error}: {}", bytes.escape_ascii()));
     answer.as_object_mut().into_iter().for_each(|members| members.retain(|_, value| !value.is_null()));
     let members: Vec<&str> = answer.as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
     let said = match members.as_slice() {

@@ -37,8 +37,8 @@ impl Policy {
     pub fn compile(wasm: &[u8]) -> Result<Self> {
         let mut config = cached()?;
         config.epoch_interruption(true);
-        let engine = Engine::new(&config).map_err(|wrong| anyhow!("{wrong}"))?;
-        let module = Module::new(&engine, wasm).map_err(|wrong| anyhow!("{wrong}"))?;
+        let engine = Engine::new(&config).map_err(|error| anyhow!("{error}"))?;
+        let module = Module::new(&engine, wasm).map_err(|error| anyhow!("{error}"))?;
         let clock = engine.clone();
         std::thread::spawn(move || {
             loop {

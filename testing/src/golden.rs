@@ -33,7 +33,7 @@ pub fn run_file(policy: &Policy, path: &Path) -> Result<Vec<Outcome>> {
         .map(|(number, line)| {
             let case: Value = serde_json::from_str(line).with_context(|| format!("line {} is no JSON", number + 1))?;
             let name = case["name"].as_str().map_or_else(|| format!("line {}: {line}", number + 1), str::to_owned);
-            Ok(Outcome { name, failure: run(policy, &case).err().map(|wrong| format!("{wrong:#}")) })
+            Ok(Outcome { name, failure: run(policy, &case).err().map(|error| format!("{error:#}")) })
         })
         .collect()
 }
@@ -192,11 +192,11 @@ fn request(case: &Value, annotation: &Value) -> Result<()> {
     match (case["rejected"] == json!(true), found) {
         (true, Err(_)) => Ok(()),
         (true, Ok(found)) => bail!("read as {found}, but Flyte refuses it"),
-        (false, Ok(found)) => same(&sorted(&case["request"]), &sorted(&found)).or_else(|wrong| {
+        (false, Ok(found)) => same(&sorted(&case["request"]), &sorted(&found)).or_else(|error| {
             let named = normalised_mount(&case["request"]);
-            same(&sorted(&named), &sorted(&found)).map_err(|_| wrong)
+            same(&sorted(&named), &sorted(&found)).map_err(|_| error)
         }),
-        (false, Err(wrong)) => bail!("refused: {wrong}"),
+        (false, Err(error)) => bail!("rejected: {error}"),
     }
 }
 
@@ -267,12 +267,12 @@ fn azure_text(case: &Value) -> Result<()> {
     let found = match azure_value::unpack(text) {
         Ok(AzureValue::Text(text)) => Ok((text, String::new())),
         Ok(AzureValue::Binary(bytes)) => Ok((String::new(), STANDARD.encode(bytes))),
-        Err(wrong) => Err(wrong),
+        Err(error) => Err(error),
     };
     match (case["rejected"] == json!(true), found) {
         (true, Err(_)) => Ok(()),
         (true, Ok(_)) => bail!("unpacked, but Flyte refuses it"),
-        (false, Err(wrong)) => bail!("refused: {wrong}"),
+        (false, Err(error)) => bail!("rejected: {error}"),
         (false, Ok((text, binary))) => same(&json!([case["stringValue"], case["binaryValue"]]), &json!([text, binary])),
     }
 }

@@ -123,7 +123,7 @@ impl Capabilities for Store {
         match (namespace, operation) {
             ("tracing", "log") => Ok(Vec::new()),
             ("kubernetes", "get_resource") => {
-                let request: Request = serde_json::from_slice(payload).map_err(|wrong| wrong.to_string())?;
+                let request: Request = serde_json::from_slice(payload).map_err(|error| error.to_string())?;
                 let answer = self.object(&request);
                 if let Ok(mut asked) = self.asked.lock() {
                     asked.push(request);
@@ -184,11 +184,11 @@ impl Capabilities for Replay {
         if operation != "get_resource" {
             return Err(format!("unknown operation: {operation}"));
         }
-        let request: Request = serde_json::from_slice(payload).map_err(|wrong| wrong.to_string())?;
+        let request: Request = serde_json::from_slice(payload).map_err(|error| error.to_string())?;
         let exchange = self.exchanges.lock().ok().and_then(|mut left| left.pop_front());
         let exchange = exchange.ok_or("no exchange is left in the replay file")?;
         let text = exchange.request.trim_start().trim_start_matches("!KubernetesGetResource");
-        let recorded: Request = serde_yaml::from_str(text).map_err(|wrong| wrong.to_string())?;
+        let recorded: Request = serde_yaml::from_str(text).map_err(|error| error.to_string())?;
         if recorded != request {
             return Err(format!("the replay file has {recorded:?} next, but {request:?} was asked"));
         }

@@ -19,7 +19,7 @@ pub fn run(program: &str, arguments: &[&OsStr]) -> Output {
     let mut command = Command::new(Path::new(&tools).join(program));
     // Neither a cluster nor somebody's own settings of helm.
     command.args(arguments).current_dir(repository("")).env_clear().env("HOME", "/nonexistent");
-    command.output().unwrap_or_else(|wrong| panic!("cannot run {program}: {wrong}"))
+    command.output().unwrap_or_else(|error| panic!("cannot run {program}: {error}"))
 }
 
 /// What the chart makes of a file of values, or what helm says of it.

@@ -98,7 +98,7 @@ fn each_question_is_for_a_key_of_the_settings() {
         for answer in answers {
             let mut settings = json!({});
             put(&mut settings, text(&question, "variable"), answer);
-            parse(&settings.to_string()).unwrap_or_else(|wrong| panic!("{question}: {wrong}"));
+            parse(&settings.to_string()).unwrap_or_else(|error| panic!("{question}: {error}"));
         }
     }
 }

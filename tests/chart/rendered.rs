@@ -59,10 +59,10 @@ fn lint() {
 #[ignore = "needs helm: make chart-test"]
 fn manifests() {
     for file in values() {
-        let rendered = template(&file).unwrap_or_else(|wrong| panic!("{}: {wrong}", file.display()));
+        let rendered = template(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         for policy in documents(&rendered).iter().filter(|document| document["kind"] == "ClusterAdmissionPolicy") {
             let settings = policy["spec"]["settings"].to_string();
-            validate(settings.as_bytes()).unwrap_or_else(|wrong| panic!("{}: {wrong}", file.display()));
+            validate(settings.as_bytes()).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         }
         let name = file.file_name().expect("a name");
         holds(&repository("tests/chart/golden").join(name), &masked(&rendered));

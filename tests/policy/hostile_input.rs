@@ -111,7 +111,7 @@ fn aws() -> Value {
 /// CVE-2026-22039 (Kyverno: a policy's own rights, by a path that the pod's author chooses).
 #[test]
 fn names_in_urls() {
-    let wrong = "is not a valid secret name in this store; use a key of letters, digits, '.', '_' and '-'";
+    let problem = "is not a valid secret name in this store; use a key of letters, digits, '.', '_' and '-'";
     // As text format, and as it is meant: dots, slashes and backslashes in all their spellings, queries, users, ports,
     // and characters that some normalization turns into ASCII.
     let table = [
@@ -129,13 +129,13 @@ fn names_in_urls() {
     ];
     check(table.map(|(written, key)| {
         let name = format!("eu-west-1:{}", project_name(key));
-        let reason = format!("Embedded: {name:?} {wrong}");
+        let reason = format!("Embedded: {name:?} {problem}");
         let asking = pod(&[&format!("key:'{written}' env_var:'A'")]);
         Attempt::new(&asking, &aws(), not_injected(400, &format!("{key:?}"), &reason))
     }));
     // A colon leads to no other region or version.
     check(["x:us-east-1", "us-east-1:k", "k::AWSPREVIOUS"].map(|key| {
-        let reason = format!("Embedded: {key:?} {wrong}");
+        let reason = format!("Embedded: {key:?} {problem}");
         let asking = pod(&[&format!("key:'{key}' env_var:'A'")]);
         Attempt::new(&asking, &aws(), not_injected(400, &format!("{key:?}"), &reason))
     }));
@@ -150,8 +150,8 @@ fn names_in_urls() {
     // The namespace travels too, when an image-pull twin is looked for.
     let pulling = embedded(json!({ "imagePullSecrets": { "enabled": true } }));
     check(["..", "a/../kube-system", "a?b", "a\nb"].map(|namespace| {
-        let wrong = format!("Embedded: {namespace:?} {wrong}");
-        let mut attempt = Attempt::new(&pod(&["key:'k'"]), &pulling, not_injected(400, "\"k\"", &wrong));
+        let problem = format!("Embedded: {namespace:?} {problem}");
+        let mut attempt = Attempt::new(&pod(&["key:'k'"]), &pulling, not_injected(400, "\"k\"", &problem));
         attempt.request = with(attempt.request, "/namespace", json!(namespace));
         attempt.asking([format!("Secret {}", secret_name(&project_name("k")))])
     }));
@@ -566,9 +566,9 @@ fn text_format() {
     check(spelt.map(|key| {
         refused("Embedded", &format!("key:{key} mount_requirement:FILE"), "\"../x\"", &format!("key \"../x\" {file}"))
     }));
-    let malformed = |text: &str, wrong: &str| {
+    let malformed = |text: &str, problem: &str| {
         let message =
-            format!("annotation flyte.secrets/s0 is not a valid secret request: {wrong}; use flytekit to encode it");
+            format!("annotation flyte.secrets/s0 is not a valid secret request: {problem}; use flytekit to encode it");
         let answer = rejected(400, &message);
         Attempt::new(&pod(&[text]), &managers(&["K8s"]), answer)
     };
@@ -803,9 +803,9 @@ fn conflicting_mount_paths_are_shown_escaped() {
 /// Keys of a Secret's `data` are made of letters, digits, `-`, `_` and `.`: no Secret holds any other name.
 #[test]
 fn invalid_secret_names_are_not_looked_up() {
-    let wrong = "is not a valid secret name in this store; use a key of letters, digits, '.', '_' and '-'";
+    let problem = "is not a valid secret name in this store; use a key of letters, digits, '.', '_' and '-'";
     check(["\u{202e}gnp.x", "\u{2066}a\u{2069}\u{200b}", "a\u{2028}b", "é", "a b", "../x"].map(|key| {
-        let reason = format!("Embedded: {:?} {wrong}", project_name(key));
+        let reason = format!("Embedded: {:?} {problem}", project_name(key));
         let asking = pod(&[&format!("key:'{key}' env_var:'A'")]);
         Attempt::new(&asking, &json!({}), not_injected(400, &format!("{key:?}"), &reason))
     }));

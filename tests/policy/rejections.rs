@@ -18,8 +18,8 @@ use crate::support::{
 
 /// What the policy answers to a payload.
 fn answer(payload: &[u8]) -> Result<Value, String> {
-    let answer = policy().call("validate", payload, &nothing()).map_err(|wrong| wrong.to_string())?;
-    let mut answer: Map<String, Value> = serde_json::from_slice(&answer).map_err(|wrong| wrong.to_string())?;
+    let answer = policy().call("validate", payload, &nothing()).map_err(|error| error.to_string())?;
+    let mut answer: Map<String, Value> = serde_json::from_slice(&answer).map_err(|error| error.to_string())?;
     answer.retain(|_, value| !value.is_null());
     Ok(Value::Object(answer))
 }
@@ -31,13 +31,13 @@ pub fn with_host(
     read: impl Fn(&Request) -> Result<Vec<u8>, String> + Send + Sync + 'static,
 ) -> Result<Value, String> {
     let host: Arc<dyn Capabilities> = Arc::new(move |namespace: &str, operation: &str, payload: &[u8]| {
-        let request: Request = serde_json::from_slice(payload).map_err(|wrong| wrong.to_string())?;
+        let request: Request = serde_json::from_slice(payload).map_err(|error| error.to_string())?;
         match (namespace, operation) {
             ("kubernetes", "get_resource") => read(&request),
             other => Err(format!("unknown operation: {other:?}")),
         }
     });
-    policy().create_pod(pod, settings, &host).map(|answer| answer.0).map_err(|wrong| wrong.to_string())
+    policy().create_pod(pod, settings, &host).map(|answer| answer.0).map_err(|error| error.to_string())
 }
 
 /// A pod with these annotations.
@@ -78,7 +78,7 @@ fn invalid_annotations() {
         (b"key:'\xff'", "field `key` is not valid UTF-8".into()),
         (b"\xef\xbb\xbfkey:'k'", "unexpected byte 0xef".into()),
     ];
-    let texts = texts.map(|(text, wrong)| (base32::encode(text), wrong));
+    let texts = texts.map(|(text, problem)| (base32::encode(text), problem));
     let encodings = [
         ("?".to_owned(), "invalid base32 character at position 0".to_owned()),
         ("nnsxsO".to_owned(), "invalid base32 character at position 5".to_owned()),
@@ -87,9 +87,9 @@ fn invalid_annotations() {
         ("nnsxsé".to_owned(), "invalid base32 character at position 5".to_owned()),
         (cut.to_owned(), "invalid base32 length 11: text is truncated or has extra characters".into()),
     ];
-    for (value, wrong) in texts.into_iter().chain(encodings) {
+    for (value, problem) in texts.into_iter().chain(encodings) {
         let message =
-            format!("annotation flyte.secrets/s0 is not a valid secret request: {wrong}; use flytekit to encode it");
+            format!("annotation flyte.secrets/s0 is not a valid secret request: {problem}; use flytekit to encode it");
         let found = create(&annotated(&[("flyte.secrets/s0", &value)]), &managers(&["K8s"]));
         assert_eq!(found.0, rejected(400, &message), "{value}");
     }
@@ -201,9 +201,9 @@ fn pods_that_conflict() {
              another path",
         ),
     ];
-    for (path, value, wrong) in table {
+    for (path, value, problem) in table {
         let bad = with(pod(&["group:'db' key:'password' mount_requirement:FILE"]), path, value);
-        let message = format!("secrets cannot be injected: {wrong}");
+        let message = format!("secrets cannot be injected: {problem}");
         assert_eq!(create(&bad, &managers(&["K8s"])).0, rejected(400, &message), "{path}");
     }
 }
@@ -217,11 +217,11 @@ fn invalid_labels() {
         table.push((name, None, missing.clone()));
         table.push((name, Some(""), missing));
         for bad in ["a__b", "__", "a/b", "a b", "é", "..", "-a", "a_", "{{", "a$b", &long] {
-            let wrong = "must be a valid label value without \"__\", the separator in secret names";
-            table.push((name, Some(bad), format!("label {name}={bad:?} {wrong}")));
+            let problem = "must be a valid label value without \"__\", the separator in secret names";
+            table.push((name, Some(bad), format!("label {name}={bad:?} {problem}")));
         }
     }
-    for (name, value, wrong) in table {
+    for (name, value, problem) in table {
         let mut asking = pod(&["key:'k'"]);
         if let Some(labels) = asking.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
             match value {
@@ -231,7 +231,7 @@ fn invalid_labels() {
         }
         let store = Store::new(json!({}));
         let found = create_with(&asking, &json!({}), &store).0;
-        assert_eq!(found, not_injected(400, "\"k\"", &format!("Embedded: {wrong}")), "{name}: {value:?}");
+        assert_eq!(found, not_injected(400, "\"k\"", &format!("Embedded: {problem}")), "{name}: {value:?}");
         assert_eq!(store.asked(), [], "{name}: {value:?}");
     }
 }
@@ -397,9 +397,9 @@ fn embedded_names_that_change_the_url() {
     for key in ["../../x", "a/b", "a?b", "a#b", "a%2fb", "a b"] {
         let store = Store::new(json!({}));
         let name = format!("eu-west-1:{}", project_name(key));
-        let wrong = "is not a valid secret name in this store; use a key of letters, digits, '.', '_' and '-'";
+        let problem = "is not a valid secret name in this store; use a key of letters, digits, '.', '_' and '-'";
         let found = create_with(&pod(&[&format!("key:'{key}' env_var:'A'")]), &settings, &store).0;
-        assert_eq!(found, not_injected(400, &format!("{key:?}"), &format!("Embedded: {name:?} {wrong}")), "{key}");
+        assert_eq!(found, not_injected(400, &format!("{key:?}"), &format!("Embedded: {name:?} {problem}")), "{key}");
         assert_eq!(store.asked(), [], "{key}");
     }
 }

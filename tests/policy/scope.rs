@@ -19,7 +19,7 @@ fn warned(warnings: &[&str]) -> Value {
 
 fn review(request: &Value, settings: &Value) -> Result<Value, String> {
     let answer = policy().validate(request, settings, &nothing());
-    answer.map(|response| response.0).map_err(|wrong| wrong.to_string())
+    answer.map(|response| response.0).map_err(|error| error.to_string())
 }
 
 const REQUEST: &str = "group:'db' key:'password' mount_requirement:ENV_VAR";
@@ -186,8 +186,8 @@ fn an_escaped_prefix_is_found() {
     assert_ne!(escaped, payload);
     let direct = create(&asking, &managers(&["K8s"]));
     mutated(&direct);
-    let answer = policy().call("validate", escaped.as_bytes(), &nothing()).map_err(|wrong| wrong.to_string());
-    let answer = answer.and_then(|text| serde_json::from_slice::<Value>(&text).map_err(|wrong| wrong.to_string()));
+    let answer = policy().call("validate", escaped.as_bytes(), &nothing()).map_err(|error| error.to_string());
+    let answer = answer.and_then(|text| serde_json::from_slice::<Value>(&text).map_err(|error| error.to_string()));
     assert_eq!(answer, Ok(direct.0));
 }
 

@@ -53,7 +53,7 @@ impl Sandbox {
     }
 
     fn read(&self, file: &str) -> Vec<u8> {
-        fs::read(self.path().join("secrets").join(file)).unwrap_or_else(|wrong| panic!("{file}: {wrong}"))
+        fs::read(self.path().join("secrets").join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
     }
 
     fn run(&self, shell: &str, container: &Value) -> Output {

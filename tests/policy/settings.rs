@@ -10,7 +10,7 @@ use crate::support::policy;
 
 /// What the operator is told of settings that are accepted, or why they are refused.
 fn validated(settings: &Value) -> Result<String, String> {
-    policy().validate_settings(settings, &nothing()).unwrap_or_else(|wrong| Err(format!("no answer: {wrong}")))
+    policy().validate_settings(settings, &nothing()).unwrap_or_else(|error| Err(format!("no answer: {error}")))
 }
 
 /// As [`validated`], without what is said of labels that nothing binds, and of the order of managers.
@@ -79,13 +79,13 @@ fn refused() {
 /// `null` leaves a known key at its default; it does not make an unknown one known.
 #[test]
 fn an_unknown_key_is_refused_whatever_its_value() {
-    let wrong = |problem: &str| Err(format!("InvalidSettings: {problem}"));
+    let invalid = |problem: &str| Err(format!("InvalidSettings: {problem}"));
     let table = [
         (
             json!({ "secretManagrTypes": null }),
-            wrong("unknown field `secretManagrTypes`, did you mean `secretManagerTypes`?"),
+            invalid("unknown field `secretManagrTypes`, did you mean `secretManagerTypes`?"),
         ),
-        (json!({ "tenancy": { "foo": null } }), wrong("unknown field `tenancy.foo`")),
+        (json!({ "tenancy": { "foo": null } }), invalid("unknown field `tenancy.foo`")),
         (json!({ "tenancy": null, "vaultSecretManager": { "annotations": { "any": null } } }), Ok(String::new())),
     ];
     for (settings, answer) in table {
@@ -123,8 +123,8 @@ fn answers_are_as_the_host_reads_them() {
         ("protocol_version", "", json!("v1")),
     ];
     for (function, payload, answer) in table {
-        let found = policy().call(function, payload.as_bytes(), &nothing()).map_err(|wrong| wrong.to_string());
-        let found = found.and_then(|text| serde_json::from_slice::<Value>(&text).map_err(|wrong| wrong.to_string()));
+        let found = policy().call(function, payload.as_bytes(), &nothing()).map_err(|error| error.to_string());
+        let found = found.and_then(|text| serde_json::from_slice::<Value>(&text).map_err(|error| error.to_string()));
         assert_eq!(found, Ok(answer), "{function} {payload}");
     }
 }

@@ -37,10 +37,10 @@ fn answered(pod: &str, settings: &str, store: &Arc<Store>) -> Result<Value, Stri
          \"group\":\"\"}},\"object\":{pod} ,\"operation\":\"CREATE\",\"namespace\":\"flytesnacks-development\",\
          \"oldObject\":null,\"options\":{{\"x\":1e5}}}},\"more\":[{pod}]}}"
     );
-    let answer = policy().call("validate", payload.as_bytes(), &capabilities).map_err(|wrong| wrong.to_string())?;
-    let again = policy().call("validate", payload.as_bytes(), &capabilities).map_err(|wrong| wrong.to_string())?;
+    let answer = policy().call("validate", payload.as_bytes(), &capabilities).map_err(|error| error.to_string())?;
+    let again = policy().call("validate", payload.as_bytes(), &capabilities).map_err(|error| error.to_string())?;
     assert_eq!(answer, again, "the same payload has two answers");
-    let answer: Value = serde_json::from_slice(&answer).map_err(|wrong| wrong.to_string())?;
+    let answer: Value = serde_json::from_slice(&answer).map_err(|error| error.to_string())?;
     answer.get("mutated_object").cloned().ok_or_else(|| answer.to_string())
 }
 
@@ -49,7 +49,7 @@ fn check(marked: &str, names: &[(&str, &str)], settings: &str, store: &Arc<Store
     let marked = names.iter().fold(marked.to_owned(), |marked, (name, text)| marked.replace(name, text));
     let (before, after) = sides(&marked);
     assert_ne!(before, after);
-    let mutated: Value = serde_json::from_str(&after).unwrap_or_else(|wrong| panic!("{wrong}: {after}"));
+    let mutated: Value = serde_json::from_str(&after).unwrap_or_else(|error| panic!("{error}: {after}"));
     assert_eq!(answered(&before, settings, store), Ok(mutated.clone()));
     assert_eq!(answered(&after, settings, store), Ok(mutated), "in the second pass");
 }

@@ -178,7 +178,7 @@ pub fn secrets_of(payload: &[u8]) -> Result<Arc<dyn Capabilities>> {
     }
     let secret = json!({ "apiVersion": "v1", "kind": "Secret", "data": data }).to_string();
     Ok(Arc::new(move |_: &str, _: &str, payload: &[u8]| {
-        let request: Request = serde_json::from_slice(payload).map_err(|wrong| wrong.to_string())?;
+        let request: Request = serde_json::from_slice(payload).map_err(|error| error.to_string())?;
         match request.kind.as_str() {
             "Secret" => Ok(secret.clone().into_bytes()),
             _ => Err(request.not_found()),

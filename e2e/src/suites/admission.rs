@@ -172,6 +172,6 @@ async fn workload(world: &World, workload: Workload) -> Result<()> {
     expected["metadata"]["name"] = json!(name);
     match stored(&world.cluster, &expected).await {
         Ok(expected) => same(&expected, &bare(created)),
-        Err(wrong) => bail!("the expected pod is none: {wrong:#}"),
+        Err(error) => bail!("the expected pod is invalid: {error:#}"),
     }
 }

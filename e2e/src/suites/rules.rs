@@ -46,19 +46,19 @@ fn mutated(world: &World) -> Result<Vec<Value>> {
 async fn agree(cluster: &Cluster, pods: Vec<Value>) -> Result<()> {
     let outcomes: Vec<Result<bool>> =
         stream::iter(pods).map(|pod| one(cluster, pod)).buffer_unordered(AT_ONCE).collect().await;
-    let (mut valid, mut invalid, mut wrong) = (0, 0, Vec::new());
+    let (mut valid, mut invalid, mut differing) = (0, 0, Vec::new());
     for outcome in outcomes {
         match outcome {
             Ok(true) => valid += 1,
             Ok(false) => invalid += 1,
-            Err(error) => wrong.push(format!("{error:#}")),
+            Err(error) => differing.push(format!("{error:#}")),
         }
     }
     ensure!(
-        wrong.is_empty(),
+        differing.is_empty(),
         "{} of {PODS}, such as\n{}",
-        wrong.len(),
-        wrong.iter().take(10).fold(String::new(), |all, it| all + it + "\n")
+        differing.len(),
+        differing.iter().take(10).fold(String::new(), |all, it| all + it + "\n")
     );
     anstream::println!("     {valid} valid, {invalid} not");
     Ok(())

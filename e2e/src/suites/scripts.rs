@@ -140,7 +140,7 @@ fn embedded_largest(policy: &Policy, shell: &Shell) -> Result<()> {
     *lines = json!(format!("{}\n", lines.as_str().unwrap_or_default()));
     for container in &containers {
         match sandbox.run(container, &[]) {
-            Err(wrong) if wrong.kind() == ErrorKind::ArgumentListTooLong => {}
+            Err(error) if error.kind() == ErrorKind::ArgumentListTooLong => {}
             other => bail!("one byte more can be handed over: {other:?}"),
         }
     }

@@ -313,7 +313,7 @@ fn contents(secrets: &[Secret]) -> Value {
 }
 
 fn fails_with(outcome: Result<BTreeMap<String, String>>, words: &str) -> Result<()> {
-    let Err(wrong) = outcome else { bail!("it renders {outcome:?}") };
-    ensure!(wrong.to_string().contains(words), "it fails otherwise: {wrong:#}");
+    let Err(error) = outcome else { bail!("it renders {outcome:?}") };
+    ensure!(error.to_string().contains(words), "it fails otherwise: {error:#}");
     Ok(())
 }

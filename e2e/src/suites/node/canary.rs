@@ -130,8 +130,8 @@ async fn search(
     let pods = format!("/api/v1/namespaces/{namespace}/pods");
     let dry_run = world.cluster.admin.post(&format!("{pods}?dryRun=All"), &task.pod()).await?.ok()?;
     let name = create(world, &task).await?.context("it was not created")?;
-    if let Err(wrong) = ends(world, &task, &name).await {
-        return Err(wrong.context(story(world, namespace, &name).await?));
+    if let Err(error) = ends(world, &task, &name).await {
+        return Err(error.context(story(world, namespace, &name).await?));
     }
     let mut places = vec![(DRY_RUN, dry_run.to_string().into_bytes())];
     for request in world.kubewarden.reviewed() {

@@ -89,7 +89,7 @@ async fn start(report: &mut Report, world: &mut World, section: &str, tasks: Vec
         let outcome = match created {
             Ok(Some(name)) => finish(world, &task, &name).await,
             Ok(None) => Ok(()),
-            Err(wrong) => Err(wrong),
+            Err(error) => Err(error),
         };
         (task, since.elapsed(), outcome)
     };
@@ -138,7 +138,7 @@ async fn finish(world: &World, task: &Task, name: &str) -> Result<()> {
     let outcome = ends(world, task, name).await;
     let outcome = match outcome {
         Ok(()) => Ok(()),
-        Err(wrong) => Err(wrong.context(story(world, task.namespace(), name).await?)),
+        Err(error) => Err(error.context(story(world, task.namespace(), name).await?)),
     };
     world.cluster.admin.delete_pod(task.namespace(), name).await?;
     outcome
