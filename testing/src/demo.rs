@@ -1,4 +1,4 @@
-//! What the policy makes of one pod, for people.
+//! The demo: one pod before and after.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::engine::{Policy, creation};
 use crate::host::Capabilities;
 use crate::show;
 
-/// Prints a pod before and after, the patch, and where each secret was found.
+/// Prints a pod before and after, the patch, and the names under which secrets were found.
 ///
 /// # Errors
 /// The policy does not change the pod.

@@ -1,23 +1,23 @@
-//! What Kubernetes 1.37 wants of a v1 Pod when it is created, as far as the policy could break it: names, labels,
-//! annotations, containers, variables, volumes, mounts, resources.
+//! Validation of a v1 Pod on creation by Kubernetes 1.37, for what the policy could break: names, labels, annotations,
+//! containers, variables, volumes, mounts, resources.
 //!
 //! Each rule names its source: `validation.go` is `pkg/apis/core/validation/validation.go` of k8s.io/kubernetes,
-//! `defaults.go` is `pkg/apis/core/v1/defaults.go`, whose defaults come before the rules; `content` is
-//! `pkg/api/validate/content` of k8s.io/apimachinery. Not here are rules for fields that the policy neither adds nor
-//! moves (affinity, probes' contents, ports of the host, sources of volumes that are rare), and those of annotations that
-//! Kubernetes itself reads. Knows nothing of secrets.
+//! `defaults.go` is `pkg/apis/core/v1/defaults.go`, whose defaults apply before the rules, `content` is
+//! `pkg/api/validate/content` of k8s.io/apimachinery. Fields that the policy neither adds nor moves have no rules
+//! (affinity, contents of probes, host ports, rare volume sources), nor have annotations of Kubernetes. Does not know
+//! secrets.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde_json::{Map, Value};
 
-/// Something that Kubernetes refuses.
+/// A validation error.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Violation {
-    /// Where it stands, such as `spec.containers[0].name`.
+    /// Path of the field, such as `spec.containers[0].name`.
     pub path: String,
-    /// What is wrong with it.
+    /// The reason.
     pub reason: String,
 }
 
@@ -27,8 +27,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// What Kubernetes refuses in the creation of this pod; nothing if it accepts it (`ValidatePodCreate` in
-/// validation.go).
+/// Returns the validation errors of a pod on creation (`ValidatePodCreate` in validation.go).
 pub fn check(pod: &Value) -> Vec<Violation> {
     let mut checker = Checker::default();
     let metadata = At { value: &pod["metadata"], path: "metadata".to_owned() };
@@ -38,7 +37,7 @@ pub fn check(pod: &Value) -> Vec<Violation> {
     checker.found
 }
 
-/// A value, and where it stands.
+/// A value with its path.
 #[derive(Clone)]
 struct At<'a> {
     value: &'a Value,
@@ -50,7 +49,7 @@ impl<'a> At<'a> {
         Self { value: &self.value[name], path: format!("{}.{name}", self.path) }
     }
 
-    /// Whether it is there; `null` is not.
+    /// Whether it is set; `null` is not.
     fn is_set(&self) -> bool {
         !self.value.is_null()
     }
@@ -61,7 +60,7 @@ struct Checker {
     found: Vec<Violation>,
 }
 
-/// Types, as Go's decoder wants them; `null` is as good as missing.
+/// Types, as in Go's decoder; `null` equals an absent field.
 impl Checker {
     fn refuse(&mut self, at: &At, reason: &str) {
         self.found.push(Violation { path: at.path.clone(), reason: reason.to_owned() });
@@ -100,7 +99,7 @@ impl Checker {
         members.map(|(key, value)| (key.as_str(), At { value, path: format!("{}[{key}]", at.path) })).collect()
     }
 
-    /// A string that is one of a few, or missing, for which there is a default.
+    /// Checks a string that must be one of a list, or absent, for which there is a default.
     fn one_of(&mut self, at: &At, known: &[&str]) {
         let text = self.text(at);
         self.require(text.is_empty() || known.contains(&text), at, "unknown value");
@@ -115,7 +114,7 @@ impl Checker {
             ("", "") => self.refuse(&name, "missing"),
             (text, "") => self.require(is_dns_subdomain(text), &name, "no DNS subdomain"),
             (text, generated) => {
-                // A hyphen at the end goes in front of what is generated (`maskTrailingDash` of apimachinery).
+                // A trailing hyphen is followed by the generated suffix (`maskTrailingDash` of apimachinery).
                 let base = generated.strip_suffix('-').unwrap_or(generated);
                 self.require(is_dns_subdomain(base), &prefix, "no DNS subdomain");
                 self.require(text.is_empty() || is_dns_subdomain(text), &name, "no DNS subdomain");
@@ -167,7 +166,7 @@ impl Checker {
         self.require(ephemeral.is_empty(), &spec.get("ephemeralContainers"), "cannot be set on creation");
         self.pod_resources(&spec.get("resources"), &containers, &init_containers);
         self.one_of(&spec.get("restartPolicy"), &["Always", "OnFailure", "Never"]);
-        // `validateImagePullSecrets` in validation.go lets names be anything.
+        // `validateImagePullSecrets` in validation.go accepts any name.
         for secret in self.list(&spec.get("imagePullSecrets")) {
             self.text(&secret.get("name"));
         }
@@ -225,7 +224,7 @@ impl Checker {
         self.resources(&container.get("resources"), is_container_resource);
     }
 
-    /// `validateInitContainers` in validation.go: only sidecars live long enough to be looked after.
+    /// `validateInitContainers` in validation.go: only sidecars can have probes and lifecycle hooks.
     fn init_container(&mut self, container: &At) {
         if container.value["restartPolicy"] == "Always" {
             return;
@@ -251,7 +250,8 @@ impl Checker {
     }
 }
 
-/// Variables: `ValidateEnv`, `validateEnvVarValueFrom` and `ValidateEnvFrom` in validation.go. One name may stand twice.
+/// Variables: `ValidateEnv`, `validateEnvVarValueFrom` and `ValidateEnvFrom` in validation.go. Names need not be
+/// unique.
 impl Checker {
     fn variable(&mut self, variable: &At, volumes: &Volumes) {
         let name = variable.get("name");
@@ -429,7 +429,7 @@ impl Checker {
         self.members(source);
         match kind {
             "emptyDir" => {
-                // Any medium goes; the kubelet decides.
+                // Any medium is accepted; the kubelet decides.
                 self.text(&source.get("medium"));
                 let limit = source.get("sizeLimit");
                 let amount = self.quantity(&limit);
@@ -492,7 +492,7 @@ impl Checker {
         }
     }
 
-    /// `validateKeyToPath` in validation.go. A key may be anything; whether it exists is found out later.
+    /// `validateKeyToPath` in validation.go. Any key is accepted; the kubelet finds out whether it exists.
     fn item<'a>(&mut self, item: &At<'a>) -> &'a str {
         let (key, path) = (item.get("key"), item.get("path"));
         let text = self.text(&key);
@@ -511,8 +511,8 @@ impl Checker {
     }
 }
 
-/// Mounts: `ValidateVolumeMounts` and `ValidateVolumeDevices` in validation.go. That a path holds no colon is written in
-/// the API's reference, and checked by nobody.
+/// Mounts: `ValidateVolumeMounts` and `ValidateVolumeDevices` in validation.go. The API reference forbids colons in
+/// paths, which is not validated.
 impl Checker {
     fn mounts(&mut self, container: &At, volumes: &Volumes) {
         let mounts = self.list(&container.get("volumeMounts"));
@@ -524,7 +524,7 @@ impl Checker {
             self.require(volumes.contains_key(text), &name, "no volume's name");
             let text = self.text(&path);
             self.require(!text.is_empty(), &path, "missing");
-            // As it is written: with a slash at its end it is another one.
+            // Compared as text: a trailing slash makes another path.
             self.require(paths.insert(text), &path, "not unique");
             let [sub_path, expression] = ["subPath", "subPathExpr"].map(|name| mount.get(name));
             let texts = [&sub_path, &expression].map(|at| self.text(at));
@@ -564,7 +564,7 @@ impl Checker {
     }
 }
 
-/// What names of huge pages' resources start with.
+/// Prefix of resources of huge pages.
 const HUGE_PAGES: &str = "hugepages-";
 
 /// Amounts by resource, in thousandths.
@@ -572,7 +572,7 @@ type Amounts<'a> = BTreeMap<&'a str, i128>;
 
 /// Resources: `validateResourceRequirements` in validation.go.
 impl Checker {
-    /// Limits, and requests, which default to the limits (`SetDefaults_Pod` in defaults.go).
+    /// Returns limits, and requests, which default to the limits (`SetDefaults_Pod` in defaults.go).
     fn resources<'a>(&mut self, resources: &At<'a>, is_name: fn(&str) -> bool) -> (Amounts<'a>, Amounts<'a>) {
         let [limits, own] = ["limits", "requests"].map(|name| self.amounts(&resources.get(name), is_name));
         let mut requests = limits.clone();
@@ -626,12 +626,12 @@ impl Checker {
         if limits.is_empty() && own.is_empty() {
             return;
         }
-        // What is wrong with a container's own has been said before.
+        // Errors of a container's own resources are reported elsewhere.
         fn of<'a>(container: &At<'a>) -> (Amounts<'a>, Amounts<'a>) {
             Checker::default().resources(&container.get("resources"), is_container_resource)
         }
-        // `AggregateContainerRequests` in `resource/helpers.go` of k8s.io/component-helpers: init-containers run one after
-        // the other, beside the sidecars that have been started.
+        // `AggregateContainerRequests` in `resource/helpers.go` of k8s.io/component-helpers: init containers run one
+        // after the other, together with the sidecars that have started.
         let (mut all, mut sidecars, mut most) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for container in containers {
             let (container_limits, requests) = of(container);
@@ -696,8 +696,8 @@ fn overcommits(name: &str) -> bool {
     is_native(name) && !name.starts_with(HUGE_PAGES)
 }
 
-/// A quantity in thousandths, rounded away from zero as `SetDefaults_ResourceList` in defaults.go does (`parseQuantityString`
-/// in `pkg/api/resource/quantity.go` of k8s.io/apimachinery). What is beyond 128 bits is none.
+/// Returns a quantity in thousandths, rounded away from zero as in `SetDefaults_ResourceList` in defaults.go
+/// (`parseQuantityString` in `pkg/api/resource/quantity.go` of k8s.io/apimachinery). None if it exceeds 128 bits.
 fn quantity(text: &str) -> Option<i128> {
     let (sign, unsigned) = match text.strip_prefix(['+', '-']) {
         Some(unsigned) => (if text.starts_with('-') { -1 } else { 1 }, unsigned),
@@ -724,7 +724,7 @@ fn quantity(text: &str) -> Option<i128> {
     Some(sign * thousandths)
 }
 
-/// Relative, and below where it starts (`validateLocalDescendingPath` in validation.go).
+/// Whether a path is absolute or has `..` (`validateLocalDescendingPath` in validation.go).
 fn leads_out(path: &str) -> bool {
     path.starts_with('/') || steps_back(path)
 }
@@ -772,7 +772,7 @@ fn is_variable_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|c| matches!(c, b' '..=b'~') && c != b'=')
 }
 
-/// `IsConfigMapKey`, likewise.
+/// `IsConfigMapKey` in the same file.
 fn is_data_key(key: &str) -> bool {
     (1..=253).contains(&key.len())
         && key.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'))
@@ -780,12 +780,12 @@ fn is_data_key(key: &str) -> bool {
         && !key.starts_with("..")
 }
 
-/// `IsValidPortName`, likewise.
+/// `IsValidPortName` in the same file.
 fn is_port_name(name: &str) -> bool {
     name.len() <= 15 && is_dns_part(name) && !name.contains("--") && name.bytes().any(|c| c.is_ascii_lowercase())
 }
 
-/// `IsValidPortNum`, likewise.
+/// `IsValidPortNum` in the same file.
 fn is_port(number: i64) -> bool {
     (1..=65535).contains(&number)
 }
@@ -803,7 +803,7 @@ mod tests {
         })
     }
 
-    /// The paths of what is refused in a pod whose member at `pointer` is `value`.
+    /// Returns the paths of the errors of a pod whose member at `pointer` is `value`.
     fn refused(pointer: &str, value: Value) -> Vec<String> {
         let mut pod = pod();
         let (owner, name) = pointer.rsplit_once('/').expect("a pointer");

@@ -1,22 +1,22 @@
-//! What people see: JSON in lines, and differences between texts.
+//! Output for people: formatted JSON and YAML, and diffs.
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
 
-/// JSON over several lines.
+/// Returns JSON in several lines.
 pub fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
 }
 
-/// YAML, as people write pods.
+/// Returns YAML.
 pub fn yaml(value: &Value) -> String {
     serde_yaml::to_string(value).unwrap_or_default()
 }
 
-/// The differences between two texts, with three lines around each, in colour where standard output is to have it. A
-/// stream that drops colours would drop the control characters of the texts too.
+/// Returns a diff of two texts with three lines of context, with colors if standard output has them. A stream that
+/// removes colors would also remove control characters of the texts.
 pub fn diff(before: &str, after: &str) -> String {
     let diff = TextDiff::from_lines(before, after);
     let colored = AutoStream::choice(&std::io::stdout()) != ColorChoice::Never;

@@ -1,15 +1,15 @@
-//! Pods, requests, settings and stores at random, as proptest strategies: what a cluster lets through, what is near to
-//! what the policy adds, and what an attacker would try.
+//! Random pods, requests, settings and stores, as proptest strategies: valid ones, ones similar to the policy's
+//! additions, and attacks.
 //!
-//! | module | makes |
+//! | module | generates |
 //! |---|---|
-//! | [`pods`] | pods that an API server accepts, and the same with one flaw |
-//! | [`requests`] | requests for secrets, and their annotations |
-//! | [`settings`] | settings that validate, and some that do not |
-//! | [`stores`] | what the stores hold for a pod's requests |
-//! | [`text`] | JSON in spellings that no library writes |
+//! | [`pods`] | pods that an API server accepts, and the same with one error |
+//! | [`requests`] | secret requests and their annotations |
+//! | [`settings`] | valid settings, and some invalid ones |
+//! | [`stores`] | contents of the stores for a pod's requests |
+//! | [`text`] | JSON in unusual spellings |
 //!
-//! Knows what the policy's input looks like, and nothing of what the policy makes of it.
+//! Knows the policy's input, and not its behavior.
 
 pub mod pods;
 pub mod requests;
@@ -25,28 +25,28 @@ use serde_json::Value;
 use requests::Request;
 use text::Style;
 
-/// Everything that one answer of the policy depends on.
+/// The complete input of the policy.
 #[derive(Clone, Debug)]
 pub struct Case {
     /// The pod, with its requests in its annotations.
     pub pod: Value,
-    /// What the pod asks for, by annotation, in the order of their numbers.
+    /// The pod's requests by annotation, in the order of their numbers.
     pub requests: Vec<(String, Request)>,
     /// The policy's settings.
     pub settings: Value,
-    /// What the stores hold, for [`crate::host::Store`].
+    /// Contents of the stores, for [`crate::host::Store`].
     pub store: Value,
-    /// How the payload is written.
+    /// Spelling of the payload.
     pub style: Style,
 }
 
 impl Case {
-    /// The payload of `validate`.
+    /// Returns the payload of `validate`.
     pub fn payload(&self) -> String {
         self.payload_with(&self.style.write(&self.pod))
     }
 
-    /// The same for another pod, as text.
+    /// Returns the payload for another pod, as text.
     pub fn payload_with(&self, pod: &str) -> String {
         let mut request = crate::engine::creation(&self.pod);
         request["object"] = Value::String(text::HOLE.to_owned());
