@@ -83,7 +83,7 @@ pub fn look_up(query: &Query) -> Result<Vec<StoredName>, Error> {
     }
     let mut config = EmbeddedSecretManager { r#type: Some(provider), ..EmbeddedSecretManager::default() };
     // Names do not depend on the place, which can be any.
-    (config.aws_config.region, config.gcp_config.project) = ("REGION".to_owned(), "PROJECT".to_owned());
+    (config.aws_config.region, config.gcp_config.project) = ("a-region".to_owned(), "project".to_owned());
     config.azure_config.vault_uri = "https://vault".to_owned();
     if !schemes.is_empty() {
         config.name_schemes = schemes.to_vec();
