@@ -1,5 +1,4 @@
-//! Any bytes as settings. What they mean must not hang on how their JSON is written, and settings that validate must
-//! serve a pod.
+//! Any bytes as settings. Their meaning must not depend on the spelling of JSON, and valid settings must accept a pod.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Tools for maintainers; `cargo xtask` runs them.
+//! Tools of maintainers, for `cargo xtask`.
 
 mod bench;
 mod codegen;
@@ -83,7 +83,7 @@ fn run(payload: &str, store: Option<&str>) -> Result<bool> {
     Ok(true)
 }
 
-/// A store, or a replay file, which is a list.
+/// Opens a store, or a replay file, which is a list.
 fn open(path: &Path) -> Result<Arc<dyn Capabilities>> {
     match Replay::load(path) {
         Ok(replay) => Ok(replay),

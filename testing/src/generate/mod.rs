@@ -55,7 +55,7 @@ impl Case {
     }
 }
 
-/// A pod that asks for secrets, settings that validate, and a store.
+/// Generates a pod with secret requests, valid settings, and a store.
 pub fn case() -> impl Strategy<Value = Case> {
     let parts = (
         pods::pod().boxed(),
@@ -71,24 +71,24 @@ pub fn case() -> impl Strategy<Value = Case> {
     })
 }
 
-/// Values of a strategy, the same for the same seed; without end.
+/// Returns values of a strategy, the same for the same seed, without end.
 pub fn draw<S: Strategy>(strategy: S, seed: u64) -> impl Iterator<Item = S::Value> {
     let config = Config { rng_seed: RngSeed::Fixed(seed), ..Config::default() };
     let mut runner = TestRunner::new(config);
     std::iter::from_fn(move || strategy.new_tree(&mut runner).ok().map(|tree| tree.current()))
 }
 
-/// One of a few texts.
+/// Generates one of the texts.
 fn of(texts: &'static [&'static str]) -> impl Strategy<Value = String> + Clone {
     prop::sample::select(texts).prop_map(str::to_owned)
 }
 
-/// `true` once in a while.
+/// Generates `true` with a probability in percent.
 fn rarely(times_in_a_hundred: u32) -> impl Strategy<Value = bool> {
     prop::bool::weighted(f64::from(times_in_a_hundred) / 100.0)
 }
 
-/// An object of the members that are there.
+/// Returns an object of the members that are present.
 fn object<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
     members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
