@@ -5,7 +5,7 @@
 //! `defaults.go` is `pkg/apis/core/v1/defaults.go`, whose defaults come before the rules; `content` is
 //! `pkg/api/validate/content` of k8s.io/apimachinery. Knows nothing of secrets.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde_json::{Map, Value};

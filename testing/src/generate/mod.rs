@@ -3,7 +3,7 @@
 //!
 //! | module | makes |
 //! |---|---|
-//! | [`pods`] | pods that an API server accepts, and the same with one flaw |
+//! | [`pods`] | pods that an API server accepts |
 //! | [`requests`] | requests for secrets, and their annotations |
 //! | [`settings`] | settings that validate, and some that do not |
 //! | [`stores`] | what the stores hold for a pod's requests |
