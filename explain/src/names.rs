@@ -82,7 +82,7 @@ pub fn look_up(query: &Query) -> Result<Vec<StoredName>, Error> {
     }
     let mut config = EmbeddedSecretManager { r#type: Some(provider), ..EmbeddedSecretManager::default() };
     // Any place does: what a name may be does not depend on it.
-    (config.aws_config.region, config.gcp_config.project) = ("REGION".to_owned(), "PROJECT".to_owned());
+    (config.aws_config.region, config.gcp_config.project) = ("a-region".to_owned(), "project".to_owned());
     config.azure_config.vault_uri = "https://vault".to_owned();
     if !schemes.is_empty() {
         config.name_schemes = schemes.to_vec();

@@ -215,7 +215,7 @@ impl Name {
             return Err(BadName::Secret { kind });
         }
         if let Some(version) = version {
-            version::check(kind.provider(), version).map_err(|expected| BadName::Version { kind, expected })?;
+            kind.provider().check_version(version).map_err(|expected| BadName::Version { kind, expected })?;
         }
         Ok(Self { kind, place: place.to_owned(), secret: version::join(secret, version.unwrap_or_default()) })
     }
@@ -313,7 +313,7 @@ mod tests {
             |kind| Err(BadName::Secret { kind }),
         );
         let version =
-            |kind: Kind| Err(BadName::Version { kind, expected: version::check(kind.provider(), "").unwrap_err() });
+            |kind: Kind| Err(BadName::Version { kind, expected: kind.provider().check_version("").unwrap_err() });
         let id = "0123456789abcdef0123456789abcdef";
         let table = [
             (Kind::Aws, "us-east-2:u__org__o".to_owned(), name(Kind::Aws, "us-east-2", "u__org__o")),

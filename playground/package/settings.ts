@@ -89,7 +89,7 @@ export interface AwsSecretManager {
   sidecarImage?: string;
   /** Resource requests and limits, merged over the defaults amount by amount. */
   resources?: Resources;
-  /** Not in Flyte: security context of the init containers. Replaces the default, which passes Pod Security `restricted`. */
+  /** Not in Flyte: security context. Replaces the default, which passes Pod Security `restricted`. */
   securityContext?: Record<string, unknown>;
   /** Not in Flyte: image pull policy. By default, Kubernetes decides by the tag. */
   imagePullPolicy?: PullPolicy;
@@ -112,7 +112,7 @@ export interface GcpSecretManager {
   sidecarImage?: string;
   /** Resource requests and limits, merged over the defaults amount by amount. */
   resources?: Resources;
-  /** Not in Flyte: security context of the init containers. Replaces the default, which passes Pod Security `restricted`. */
+  /** Not in Flyte: security context. Replaces the default, which passes Pod Security `restricted`. */
   securityContext?: Record<string, unknown>;
   /** Not in Flyte: image pull policy. By default, Kubernetes decides by the tag. */
   imagePullPolicy?: PullPolicy;
@@ -124,7 +124,7 @@ export interface AzureSecretManager {
   sidecarImage?: string;
   /** Resource requests and limits, merged over the defaults amount by amount. */
   resources?: Resources;
-  /** Not in Flyte: security context of the init containers. Replaces the default, which passes Pod Security `restricted`. */
+  /** Not in Flyte: security context. Replaces the default, which passes Pod Security `restricted`. */
   securityContext?: Record<string, unknown>;
   /** Not in Flyte: image pull policy. By default, Kubernetes decides by the tag. */
   imagePullPolicy?: PullPolicy;
@@ -199,9 +199,9 @@ export interface Pull {
   image?: string;
   /** Resource requests and limits, merged over the defaults amount by amount. */
   resources?: Resources;
-  /** Security context. Replaces the default, which passes Pod Security `restricted`. */
+  /** Not in Flyte: security context. Replaces the default, which passes Pod Security `restricted`. */
   securityContext?: Record<string, unknown>;
-  /** Image pull policy. By default, Kubernetes decides by the tag. */
+  /** Not in Flyte: image pull policy. By default, Kubernetes decides by the tag. */
   imagePullPolicy?: PullPolicy;
 }
 
@@ -240,6 +240,8 @@ export type Ignored = unknown;
 
 /** `embeddedSecretManagerConfig.fileMountInitContainer`. */
 export interface FileMountInitContainer {
+  /** Name of the container. */
+  containerName?: string;
   /** Image with `sh` and `base64`. */
   image?: string;
   /** Resource requests and limits, merged over the defaults amount by amount. */
@@ -248,8 +250,6 @@ export interface FileMountInitContainer {
   securityContext?: Record<string, unknown>;
   /** Not in Flyte: image pull policy. By default, Kubernetes decides by the tag. */
   imagePullPolicy?: PullPolicy;
-  /** Name of the container. */
-  containerName?: string;
 }
 
 /** `embeddedSecretManagerConfig.imagePullSecrets`. */

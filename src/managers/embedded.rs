@@ -208,8 +208,9 @@ impl Embedded<'_> {
             wanted.group.clone_from(group);
         }
         let provider = embedded.provider()?;
-        if embedded.versions && provider != Provider::K8s && !group_version.is_empty() {
-            version::check(provider, group_version)
+        if embedded.versions && provider.is_cloud() && !group_version.is_empty() {
+            provider
+                .check_version(group_version)
                 .map_err(|expected| refused("group_version", group_version, expected))?;
             wanted.version.clone_from(group_version);
         }
@@ -304,7 +305,7 @@ impl Embedded<'_> {
         }
         mounts.push(mount(grant::TOKEN_VOLUME, grant::TOKEN_DIR, true));
         plan.private_volumes.push(token_volume(grant::TOKEN_VOLUME, &pull.audience, grant::TOKEN_FILE));
-        let container = Container { args: grant.to_args(), volume_mounts: mounts, ..pull.container() };
+        let container = Container { args: grant.to_args(), volume_mounts: mounts, ..pull.puller() };
         plan.init_containers.push(InitContainer { name: ContainerName::Exact(grant::CONTAINER), container });
         Ok(Injection { plan, source, looked_up, warnings })
     }

@@ -9,22 +9,18 @@ pub mod version;
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 use crate::settings::de::setting;
 
-/// How the names of the broader scopes are written.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(remote = "Self", rename_all = "lowercase")]
-pub enum NameScheme {
-    /// As Flyte's webhook looks them up.
-    Canonical,
-    /// As Flyte's page on AWS documents them.
-    Documented,
+setting! {
+    /// How the names of the broader scopes are written.
+    #[serde(rename_all = "lowercase")]
+    pub enum NameScheme {
+        /// As Flyte's webhook looks them up.
+        Canonical,
+        /// As Flyte's page on AWS documents them.
+        Documented,
+    }
 }
-
-setting!(NameScheme);
 
 /// Whose secret it is: a project's in a domain, a domain's, or an organization's (Flyte's cascade).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

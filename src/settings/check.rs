@@ -5,7 +5,7 @@ use super::{
     Delivery, EmbeddedSecretManager, Error, InitContainerOrder, ManagerType, Provider, Settings, VaultSecretManager,
 };
 use crate::grant;
-use crate::names::kubernetes::{is_dns_label, is_dns_subdomain, is_qualified_name};
+use crate::names::kubernetes::{is_dns_label, is_qualified_name};
 use crate::secret_request::REQUEST_PREFIX;
 
 impl Settings {
@@ -24,12 +24,9 @@ impl Settings {
         }
         check_prefix(&self.secret_env_var_prefix)?;
         let Self { aws_secret_manager: aws, gcp_secret_manager: gcp, azure_secret_manager: azure, .. } = self;
-        check_image("awsSecretManager.sidecarImage", &aws.sidecar_image)?;
-        aws.resources.check("awsSecretManager.resources")?;
-        check_image("gcpSecretManager.sidecarImage", &gcp.sidecar_image)?;
-        gcp.resources.check("gcpSecretManager.resources")?;
-        check_image("azureSecretManager.sidecarImage", &azure.sidecar_image)?;
-        azure.resources.check("azureSecretManager.resources")?;
+        aws.check_container("awsSecretManager")?;
+        gcp.check_container("gcpSecretManager")?;
+        azure.check_container("azureSecretManager")?;
         self.vault_secret_manager.check()?;
         self.embedded_secret_manager_config.check()?;
         warnings.extend(self.check_chain());
@@ -92,14 +89,6 @@ fn check_prefix(prefix: &str) -> Result<(), Error> {
     Err(Error::value("secretEnvVarPrefix", problem))
 }
 
-fn check_image(path: &str, image: &str) -> Result<(), Error> {
-    if image.is_empty() || !image.bytes().all(|c| c.is_ascii_graphic()) {
-        let problem = format!("invalid image {image:?}; omit the field to use Flyte's default");
-        return Err(Error::value(path, problem));
-    }
-    Ok(())
-}
-
 impl VaultSecretManager {
     pub(super) fn check(&self) -> Result<(), Error> {
         for key in self.annotations.keys() {
@@ -118,36 +107,15 @@ impl VaultSecretManager {
 impl EmbeddedSecretManager {
     pub(super) fn check(&self) -> Result<(), Error> {
         let refused = |path, problem| Err(Error::value(path, problem));
-        match self.provider()? {
-            Provider::Aws if !is_aws_region(&self.aws_config.region) => refused(
-                "embeddedSecretManagerConfig.awsConfig.region",
-                format!("invalid region {:?}; expected one such as eu-west-1", self.aws_config.region),
-            )?,
-            Provider::Gcp if !is_gcp_project(&self.gcp_config.project) => refused(
-                "embeddedSecretManagerConfig.gcpConfig.project",
-                format!("invalid project {:?}; expected a project ID such as acme-prod", self.gcp_config.project),
-            )?,
-            Provider::Azure if self.azure_config.host().is_none() => refused(
-                "embeddedSecretManagerConfig.azureConfig.vaultURI",
-                format!(
-                    "invalid vault URI {:?}; expected one such as https://name.vault.azure.net/",
-                    self.azure_config.vault_uri
-                ),
-            )?,
-            _ => {}
-        }
-        if self.delivery == Delivery::Reference && self.provider()? != Provider::K8s {
+        let provider = self.provider()?;
+        self.place(provider)?;
+        if self.delivery == Delivery::Reference && provider.is_cloud() {
             refused("embeddedSecretManagerConfig.delivery", "Reference requires type K8s; set it to Auto".to_owned())?;
         }
         if self.delivery == Delivery::Pull {
             self.check_pull()?;
         }
-        if !is_dns_label(&self.k8s_config.namespace) {
-            refused(
-                "embeddedSecretManagerConfig.k8sConfig.namespace",
-                format!("invalid namespace {:?}; must be a DNS label", self.k8s_config.namespace),
-            )?;
-        }
+        self.place(Provider::K8s)?;
         if self.name_schemes.is_empty() {
             refused(
                 "embeddedSecretManagerConfig.nameSchemes",
@@ -161,8 +129,7 @@ impl EmbeddedSecretManager {
                 format!("invalid container name {:?}; must be a DNS label", container.container_name),
             )?;
         }
-        check_image("embeddedSecretManagerConfig.fileMountInitContainer.image", &container.image)?;
-        container.resources.check("embeddedSecretManagerConfig.fileMountInitContainer.resources")
+        container.check_container("embeddedSecretManagerConfig.fileMountInitContainer")
     }
 }
 
@@ -181,16 +148,6 @@ impl EmbeddedSecretManager {
         check(!pull.audience.is_empty(), "pull.audience", "must not be empty")?;
         check(is_duration(&pull.patience), "pull.patience", duration)?;
         check(pull.refresh.as_deref().is_none_or(is_duration), "pull.refresh", duration)?;
-        check_image("embeddedSecretManagerConfig.pull.image", &pull.image)?;
-        pull.resources.check("embeddedSecretManagerConfig.pull.resources")
+        pull.check_container("embeddedSecretManagerConfig.pull")
     }
-}
-
-fn is_aws_region(region: &str) -> bool {
-    region.contains('-') && is_dns_label(region)
-}
-
-fn is_gcp_project(project: &str) -> bool {
-    // Old projects have a domain in front, and a colon.
-    project.split(':').all(is_dns_subdomain)
 }

@@ -6,10 +6,52 @@ use std::fmt;
 use serde::de::{self, Deserializer, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
-/// Implements `Deserialize` and `Serialize` for types that derive them with `#[serde(remote = "Self")]`: sections, and
-/// enums whose variants are the names and their only list.
+/// Declares a section of the settings: each field is a key, with its default unless that is its type's own. Or an enum,
+/// whose variants are the names that a key takes.
 macro_rules! setting {
-    ($($name:ident),*) => {$(
+    (
+        $(#[$meta:meta])*
+        pub struct $name:ident {
+            $($(#[$field_meta:meta])* $visibility:vis $field:ident: $type:ty $(= $default:expr)?,)*
+        }
+    ) => {
+        #[derive(Clone, Debug, serde::Deserialize, PartialEq, serde::Serialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+        #[serde(remote = "Self", default, deny_unknown_fields, rename_all = "camelCase")]
+        $(#[$meta])*
+        pub struct $name {
+            $($(#[$field_meta])* $visibility $field: $type,)*
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: $crate::settings::de::setting!(@default $($default)?),)* }
+            }
+        }
+
+        $crate::settings::de::setting!(@serde $name);
+    };
+    ($(#[$meta:meta])* pub enum $name:ident { $($variants:tt)* }) => {
+        #[derive(Clone, Copy, Debug, serde::Deserialize, Eq, PartialEq, serde::Serialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+        #[serde(remote = "Self")]
+        $(#[$meta])*
+        pub enum $name {
+            $($variants)*
+        }
+
+        impl std::fmt::Display for $name {
+            /// As it is written in settings.
+            fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+                serde::Serialize::serialize(self, f)
+            }
+        }
+
+        $crate::settings::de::setting!(@serde $name);
+    };
+    (@default) => { Default::default() };
+    (@default $default:expr) => { $default };
+    (@serde $name:ident) => {
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 Self::deserialize($crate::settings::de::Setting(deserializer))
@@ -21,7 +63,7 @@ macro_rules! setting {
                 Self::serialize(self, serializer)
             }
         }
-    )*};
+    };
 }
 pub(crate) use setting;
 

@@ -12,20 +12,17 @@ use super::quantity;
 use crate::inserted;
 use crate::names::kubernetes::is_qualified_name;
 
-/// A container's requests and limits. What is given is merged over the default, amount by amount.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(remote = "Self", default, deny_unknown_fields)]
-pub struct Resources {
-    /// Limits by resource.
-    #[cfg_attr(feature = "schema", schemars(extend("propertyNames" = { "pattern": super::patterns::RESOURCE })))]
-    pub limits: BTreeMap<String, Quantity>,
-    /// Requests by resource.
-    #[cfg_attr(feature = "schema", schemars(extend("propertyNames" = { "pattern": super::patterns::RESOURCE })))]
-    pub requests: BTreeMap<String, Quantity>,
+setting! {
+    /// A container's requests and limits. What is given is merged over the default, amount by amount.
+    pub struct Resources {
+        /// Limits by resource.
+        #[cfg_attr(feature = "schema", schemars(extend("propertyNames" = { "pattern": super::patterns::RESOURCE })))]
+        pub limits: BTreeMap<String, Quantity>,
+        /// Requests by resource.
+        #[cfg_attr(feature = "schema", schemars(extend("propertyNames" = { "pattern": super::patterns::RESOURCE })))]
+        pub requests: BTreeMap<String, Quantity>,
+    }
 }
-
-setting!(Resources);
 
 /// An amount, such as `200m` or `500Mi`; a string or a number.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -58,7 +55,7 @@ impl Resources {
     }
 
     /// Reads what is given over the default of the init containers that run a cloud's tool.
-    pub(super) fn over_sidecars<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    pub(super) fn over_sidecar<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         <Self as Deserialize>::deserialize(deserializer).map(|given| Self::sidecar().merged(given))
     }
 

@@ -9,7 +9,7 @@ use super::azure_value;
 use super::{Error, GetResource, Lookup, Reader, SecretStore, SecretValue, decode_base64, describe, not_empty};
 use crate::from_json;
 use crate::names::{NameScheme, Scope, azure};
-use crate::settings::{EmbeddedSecretManager, Provider};
+use crate::settings::EmbeddedSecretManager;
 
 /// The API that the gateway serves.
 pub(super) const API_VERSION: &str = "secret-gateway.flyte.org/v1alpha1";
@@ -18,26 +18,14 @@ pub(super) const API_VERSION: &str = "secret-gateway.flyte.org/v1alpha1";
 const LOOKUP: &str = "SecretLookup";
 
 pub(super) struct Gateway<'a> {
-    cluster: &'a Reader<'a>,
-    kind: &'static str,
+    pub(super) cluster: &'a Reader<'a>,
+    pub(super) kind: &'static str,
     /// Region, project or vault host: the part of an object's name before the colon.
-    place: String,
+    pub(super) place: String,
     /// Empty for Azure, which has a scheme of its own.
-    schemes: &'a [NameScheme],
+    pub(super) schemes: &'a [NameScheme],
     /// Whether a value of Azure's that is not Flyte's JSON is taken as it is.
-    plain_values: bool,
-}
-
-pub(super) fn aws<'a>(cluster: &'a Reader<'a>, region: String, schemes: &'a [NameScheme]) -> Gateway<'a> {
-    Gateway { cluster, kind: "AWSSecret", place: region, schemes, plain_values: false }
-}
-
-pub(super) fn gcp<'a>(cluster: &'a Reader<'a>, project: String, schemes: &'a [NameScheme]) -> Gateway<'a> {
-    Gateway { cluster, kind: "GCPSecret", place: project, schemes, plain_values: false }
-}
-
-pub(super) fn azure<'a>(cluster: &'a Reader<'a>, vault_host: String, plain_values: bool) -> Gateway<'a> {
-    Gateway { cluster, kind: "AzureSecret", place: vault_host, schemes: &[], plain_values }
+    pub(super) plain_values: bool,
 }
 
 impl SecretStore for Gateway<'_> {
@@ -108,12 +96,8 @@ pub struct Existing {
 /// # Errors
 /// As those of a read.
 pub fn exists(settings: &EmbeddedSecretManager, reader: &Reader, name: &str) -> Result<Existing, Error> {
-    let place = match settings.provider() {
-        Ok(Provider::Aws) => settings.aws_config.region.clone(),
-        Ok(Provider::Gcp) => settings.gcp_config.project.clone(),
-        Ok(Provider::Azure) => settings.azure_config.host().unwrap_or_default(),
-        Ok(Provider::K8s) | Err(_) => settings.k8s_config.namespace.clone(),
-    };
+    // Settings that name no store have been rejected before a name in it is known.
+    let place = settings.provider().and_then(|provider| settings.place(provider)).unwrap_or_default();
     let name = [&place, name].join(":");
     let field_masks = &["problem", "variable"];
     let request = GetResource { api_version: API_VERSION, kind: LOOKUP, name: &name, namespace: None, field_masks };

@@ -175,13 +175,13 @@ pub fn open<'a>(
     let schemes = settings.name_schemes.as_slice();
     Ok(match settings.provider()? {
         Provider::K8s => Box::new(kubernetes::Secrets { cluster, namespace: &settings.k8s_config.namespace, schemes }),
-        Provider::Aws => Box::new(gateway::aws(cluster, settings.aws_config.region.clone(), schemes)),
-        Provider::Gcp => Box::new(gateway::gcp(cluster, settings.gcp_config.project.clone(), schemes)),
-        Provider::Azure => Box::new(gateway::azure(
+        provider => Box::new(gateway::Gateway {
             cluster,
-            settings.azure_config.host().unwrap_or_default(),
-            settings.azure_config.plain_values,
-        )),
+            kind: provider.facts().kind,
+            place: settings.place(provider)?,
+            schemes: if provider == Provider::Azure { &[] } else { schemes },
+            plain_values: settings.azure_config.plain_values,
+        }),
     })
 }
 

@@ -135,7 +135,7 @@ pub fn refused() -> Vec<(Value, String)> {
     };
     let vault = |value: &str| {
         format!(
-            "`embeddedSecretManagerConfig.azureConfig.vaultURI`: invalid vault URI {value:?}; expected one such as \
+            "`embeddedSecretManagerConfig.azureConfig.vaultURI`: invalid vault {value:?}; expected one such as \
              https://name.vault.azure.net/"
         )
     };
