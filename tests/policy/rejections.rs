@@ -359,8 +359,18 @@ fn requests_that_managers_do_not_support() {
         let request = format!("group:'{quoted}' group_version:'1'");
         row("GCP", &request, &format!("{bad:?} version \"1\""), &format!("group {bad:?} {GCP_SECRET}"));
     }
-    for bad in ["1;2", "../1", "$(id)", "-1"] {
-        let request = format!("group:'token' group_version:'{bad}'");
+    for part in ["$(id)", "`id`", "..", "-x", "", "x y", "é", "*"] {
+        for bad in [
+            format!("projects/{part}/secrets/x"),
+            format!("projects/p/secrets/{part}"),
+            format!("projects/p/locations/{part}/secrets/x"),
+        ] {
+            let request = format!("group:'{bad}' group_version:'1'");
+            row("GCP", &request, &format!("{bad:?} version \"1\""), &format!("group {bad:?} {GCP_SECRET}"));
+        }
+    }
+    for bad in ["1;2", "../1", "$(id)", "-1", "--help", "1/2", "x'y"] {
+        let request = format!("group:'token' group_version:'{}'", bad.replace('\'', "\\'"));
         row("GCP", &request, &format!("\"token\" version {bad:?}"), &format!("group_version {bad:?} {GCP_VERSION}"));
     }
 
@@ -381,7 +391,7 @@ fn requests_that_managers_do_not_support() {
     ] {
         row("Azure", &format!("group:'{bad}'"), &format!("{bad:?}"), &format!("group {bad:?} {VAULT_URI}"));
     }
-    for bad in ["1;2", "../1", "$(id)", "a-b"] {
+    for bad in ["1;2", "../1", "$(id)", "a-b", "--help", "1/2", "`id`"] {
         let request = format!("group:'{vault_uri}' group_version:'{bad}'");
         let named = format!("{vault_uri:?} version {bad:?}");
         row("Azure", &request, &named, &format!("group_version {bad:?} {azure_version}"));
