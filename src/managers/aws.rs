@@ -1,7 +1,7 @@
 //! AWS Secrets Manager through Amazon's sidecar, which is told what to pull by two variables.
 
 use super::sidecar::{Pull, SidecarManager};
-use super::{Reason, is_plain_path, needed, refused};
+use super::{Reason, invalid, is_plain_path, needed};
 use crate::pod::variable;
 use crate::secret_request::SecretRequest;
 use crate::settings::Settings;
@@ -25,7 +25,7 @@ fn pull(request: &SecretRequest) -> Result<Pull, Reason> {
     if !is_plain_path(&file) || !file.is_ascii() {
         let wanted =
             "a valid path of ARN and key; it must be ASCII without empty parts, '.', '..' or control characters";
-        return Err(refused("group/key", &[group, "/", key].concat(), wanted));
+        return Err(invalid("group/key", &[group, "/", key].concat(), wanted));
     }
     let arn = [group.trim_end_matches(':'), ":", key.trim_start_matches(':')].concat();
     let relative = ["/", &file].concat();

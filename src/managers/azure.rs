@@ -1,7 +1,7 @@
 //! Azure Key Vault through an init-container that runs az.
 
 use super::sidecar::{Pull, SidecarManager, shell};
-use super::{Reason, needed, refused};
+use super::{Reason, invalid, needed};
 use crate::pod::SECRETS_DIR;
 use crate::secret_request::SecretRequest;
 use crate::settings::Settings;
@@ -34,16 +34,16 @@ pub(super) fn manager(settings: &Settings) -> SidecarManager<'_> {
 fn pull(request: &SecretRequest) -> Result<Pull, Reason> {
     let group = needed("group", &request.group)?;
     let (uri, name, in_uri) = parse(group).ok_or_else(|| {
-        refused("group", group, "a valid Key Vault secret URI; expected https://VAULT.vault.azure.net/secrets/NAME")
+        invalid("group", group, "a valid Key Vault secret URI; expected https://VAULT.vault.azure.net/secrets/NAME")
     })?;
     let version = match (in_uri, request.group_version.as_str()) {
         (Some(version), "") => version,
         (None, version) => version,
         (Some(version), same) if version == same => version,
-        (Some(_), other) => return Err(refused("group_version", other, "the version in the URI; omit one of them")),
+        (Some(_), other) => return Err(invalid("group_version", other, "the version in the URI; omit one of them")),
     };
     if !version.bytes().all(|c| c.is_ascii_alphanumeric()) {
-        return Err(refused("group_version", version, "a valid Key Vault version; expected letters and digits"));
+        return Err(invalid("group_version", version, "a valid Key Vault version; expected letters and digits"));
     }
     let file = [name, "/", version].concat().to_ascii_lowercase().trim_end_matches('/').to_owned();
     let path = [SECRETS_DIR, "/", &file].concat();

@@ -7,18 +7,18 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{
-    Context, ENV_PREFIX, Injection, Reason, SecretManager, derived_variable, file_variables, named_variable, needed,
-    path_variable, refused,
+    Context, ENV_PREFIX, Injection, Reason, SecretManager, derived_variable, file_variables, invalid, named_variable,
+    needed, path_variable,
 };
 use crate::cut;
-use crate::grant::{self, Grant, Granted, is_file_name};
+use crate::grant::{Granted, is_file_name};
 use crate::names::{self, Scope, kubernetes, version};
 use crate::pod::{
-    Container, ContainerName, File, InitContainer, Merged, Plan, SECRETS_DIR, file_variable, memory_volume, mount,
-    projected_volume, secret_variable, token_volume, variable,
+    Container, ContainerName, File, InitContainer, Merged, Plan, SECRETS_DIR, memory_volume, mount, projected_volume,
+    secret_variable, variable,
 };
 use crate::secret_request::{MountRequirement, SecretRequest};
-use crate::settings::{Delivery, LookupMode, Provider};
+use crate::settings::{Delivery, Provider};
 use crate::store::{self, GetResource, Lookup, SecretStore, SecretValue};
 use crate::tenancy;
 
@@ -39,9 +39,6 @@ done";
 /// The longest string that Linux hands to a process, with its end (`MAX_ARG_STRLEN`); a variable is one, name and all.
 const VARIABLE_LIMIT: usize = 128 * 1024 - 1;
 
-/// The size of the volume of the env file, which cannot be larger.
-const ENV_LIMIT: &str = "2Mi";
-
 pub(super) struct Embedded<'a> {
     pub context: Context<'a>,
     /// How many requests have been looked up for the pod.
@@ -54,7 +51,7 @@ impl SecretManager for Embedded<'_> {
         let key = needed("key", &request.key)?;
         if key.contains(|c: char| c.is_control()) {
             // It would stand in messages and in the audit annotation, line by line.
-            return Err(refused("key", key, "a valid key; it must not contain control characters"));
+            return Err(invalid("key", key, "a valid key; it must not contain control characters"));
         }
         let labels = self.labels()?;
         let scope = labels.scope();
@@ -144,7 +141,7 @@ impl Embedded<'_> {
                 derived_variable([prefix, request.key.to_ascii_uppercase().as_str()].concat()).map(Some)
             }
             (MountRequirement::File, _) if is_file_name(&request.key) => Ok(None),
-            (MountRequirement::File, _) => Err(refused(
+            (MountRequirement::File, _) => Err(invalid(
                 "key",
                 &request.key,
                 "a valid file name; expected up to 255 of a-z, A-Z, 0-9, '-', '_' and '.', and not '.' or '..'",
@@ -167,7 +164,7 @@ impl Embedded<'_> {
 
     /// The first name that is there, nearest scope first, and what `ask` says of it; without any, `guard` tells whether the
     /// store is there.
-    fn first<'s, T>(
+    pub(super) fn first<'s, T>(
         &self,
         store: &dyn SecretStore,
         scope: Scope<'s>,
@@ -211,7 +208,7 @@ impl Embedded<'_> {
         if embedded.versions && provider.is_cloud() && !group_version.is_empty() {
             provider
                 .check_version(group_version)
-                .map_err(|expected| refused("group_version", group_version, expected))?;
+                .map_err(|expected| invalid("group_version", group_version, expected))?;
             wanted.version.clone_from(group_version);
         }
         Ok(wanted)
@@ -239,111 +236,6 @@ impl Embedded<'_> {
             (Delivery::Value | Delivery::Pull, _) | (Delivery::Auto, Some(_)) => Ok(false),
             (Delivery::Reference, Some(obstacle)) => Err(Reason::NoReference(obstacle)),
             (_, None) => Ok(true),
-        }
-    }
-
-    /// Grants the secret to the pod, which pulls it when it starts. No value is read here.
-    fn pull(
-        &self,
-        request: &SecretRequest,
-        wanted: Granted,
-        scope: Scope,
-        variable: Option<String>,
-        merged: &Merged,
-        mut warnings: Vec<String>,
-    ) -> Result<Injection, Reason> {
-        let Context { settings, .. } = self.context;
-        let embedded = &settings.embedded_secret_manager_config;
-        let pull = embedded.pull.clone().unwrap_or_default();
-        for (field, key) in [("key", wanted.key.as_str()), ("group", wanted.secret())] {
-            if !grant::is_key(key) {
-                return Err(refused(field, key, "a valid key; it must not contain control characters or '$'"));
-            }
-        }
-        if variable.is_some() && !pull.variables {
-            return Err(Reason::MountRequirement(MountRequirement::EnvVar, "FILE"));
-        }
-        let (looked_up, warning) = self.look_before(scope, &wanted, variable.is_some())?;
-        warnings.extend(warning);
-        let name = || format!("{scope} {}", version::join(wanted.secret(), &wanted.version));
-        let source = looked_up.last().map_or_else(name, ToString::to_string);
-        let known = merged.shared_init_container(grant::CONTAINER).map(|known| Grant::parse(&known.container.args));
-        let mut grant = known.and_then(Result::ok).unwrap_or_else(|| Grant {
-            gateway: pull.gateway.clone(),
-            ca: pull.ca.clone(),
-            organization: scope.organization.to_owned(),
-            domain: scope.domain.to_owned(),
-            project: scope.project.to_owned(),
-            patience: grant::parse_duration(&pull.patience).unwrap_or_default(),
-            refresh: pull.refresh.as_deref().and_then(grant::parse_duration),
-            files: Vec::new(),
-            variables: Vec::new(),
-        });
-        let (own, volume, mut plan) = match variable {
-            Some(name) => {
-                let name = file_variable(name, grant::ENV_VOLUME, grant::ENV_FILE, grant.grant_variable(wanted));
-                let variables = vec![crate::pod::variable(ENV_PREFIX, &settings.secret_env_var_prefix), name];
-                let volume = memory_volume(grant::ENV_VOLUME, ENV_LIMIT);
-                let plan = Plan { variables, private_volumes: vec![volume], ..Plan::default() };
-                (grant::ENV_VOLUME, grant::ENV_DIR, plan)
-            }
-            None => {
-                let plan = Plan {
-                    mounts: vec![mount(grant::FILES_VOLUME, SECRETS_DIR, true)],
-                    volumes: vec![memory_volume(grant::FILES_VOLUME, &settings.volume_size_limit.0)],
-                    ..self.file(request, &wanted, !grant.files.is_empty())?
-                };
-                grant.grant_file(wanted);
-                (grant::FILES_VOLUME, SECRETS_DIR, plan)
-            }
-        };
-        let mut mounts = vec![mount(own, volume, false)];
-        if grant.refresh.is_some() && own != grant::ENV_VOLUME {
-            // What its startup probe looks for is written there.
-            plan.private_volumes.push(memory_volume(grant::ENV_VOLUME, ENV_LIMIT));
-            mounts.push(mount(grant::ENV_VOLUME, grant::ENV_DIR, false));
-        }
-        mounts.push(mount(grant::TOKEN_VOLUME, grant::TOKEN_DIR, true));
-        plan.private_volumes.push(token_volume(grant::TOKEN_VOLUME, &pull.audience, grant::TOKEN_FILE));
-        let container = Container { args: grant.to_args(), volume_mounts: mounts, ..pull.puller() };
-        plan.init_containers.push(InitContainer { name: ContainerName::Exact(grant::CONTAINER), container });
-        Ok(Injection { plan, source, looked_up, warnings })
-    }
-
-    /// Asks the gateway whether a secret is there that can be delivered so; returns where it was looked up, and a warning.
-    fn look_before(
-        &self,
-        scope: Scope,
-        wanted: &Granted,
-        variable: bool,
-    ) -> Result<(Vec<Lookup>, Option<String>), Reason> {
-        let Context { settings, reader, .. } = self.context;
-        let embedded = &settings.embedded_secret_manager_config;
-        if embedded.lookup == LookupMode::Off {
-            return Ok(Default::default());
-        }
-        let store = store::open(embedded, reader)?;
-        let mut looked_up = Vec::new();
-        let found = self.first(
-            &*store,
-            scope,
-            wanted,
-            &mut looked_up,
-            |name| store::exists(embedded, reader, name),
-            store::ready(),
-        );
-        match found {
-            // Of a property the gateway knows when it is pulled.
-            Ok((_, found, _)) if variable && wanted.group.is_empty() && found.variable == Some(false) => {
-                Err(Reason::NoVariable(found.problem.unwrap_or_default()))
-            }
-            Ok(_) => Ok((looked_up, None)),
-            Err(Reason::Store(failure @ store::Error::Host { .. })) if embedded.lookup == LookupMode::Prefer => {
-                let warning =
-                    format!("secret {:?} was not looked up: {failure}; the pod waits for it", wanted.secret());
-                Ok((Vec::new(), Some(warning)))
-            }
-            Err(reason) => Err(reason),
         }
     }
 
@@ -380,7 +272,7 @@ impl Embedded<'_> {
 
     /// What every file has, however it is delivered: variables and a path. The first file leads the task to the folder;
     /// later ones do not move these variables to the front.
-    fn file(&self, request: &SecretRequest, wanted: &Granted, later: bool) -> Result<Plan, Reason> {
+    pub(super) fn file(&self, request: &SecretRequest, wanted: &Granted, later: bool) -> Result<Plan, Reason> {
         let key = &request.key;
         let first = (!later).then(|| file_variables(SECRETS_DIR));
         let path = path_variable(request, &[SECRETS_DIR, "/", key].concat())?;

@@ -1,7 +1,7 @@
 //! GCP Secret Manager through an init-container that runs gcloud.
 
 use super::sidecar::{Pull, SidecarManager, shell};
-use super::{Reason, needed, refused};
+use super::{Reason, invalid, needed};
 use crate::names::kubernetes::is_dns_subdomain;
 use crate::pod::SECRETS_DIR;
 use crate::secret_request::SecretRequest;
@@ -31,14 +31,14 @@ fn pull(request: &SecretRequest) -> Result<Pull, Reason> {
     let group = needed("group", &request.group)?;
     let version = needed("group_version", &request.group_version)?;
     if !is_secret(group) {
-        return Err(refused(
+        return Err(invalid(
             "group",
             group,
             "a valid GCP secret; expected projects/PROJECT/secrets/NAME, or NAME of a-z, A-Z, 0-9, '_', '-'",
         ));
     }
     if !is_name(version) {
-        return Err(refused("group_version", version, "a valid GCP version; expected a number, latest or an alias"));
+        return Err(invalid("group_version", version, "a valid GCP version; expected a number, latest or an alias"));
     }
     let source = [group, "/versions/", version].concat();
     let file = [group, "/", version].concat().to_ascii_lowercase();

@@ -1,8 +1,8 @@
 //! References to Kubernetes Secrets of the pod's own namespace: a variable, or a volume for each Secret.
 
 use super::{
-    Context, ENV_PREFIX, Injection, Reason, SecretManager, derived_variable, file_variables, named_variable, needed,
-    path_variable, refused,
+    Context, ENV_PREFIX, Injection, Reason, SecretManager, derived_variable, file_variables, invalid, named_variable,
+    needed, path_variable,
 };
 use crate::names::kubernetes;
 use crate::pod::{File, Merged, Plan, SECRETS_DIR, mount, secret_variable, secret_volume, variable};
@@ -81,13 +81,13 @@ fn secret_key(key: &str) -> Result<&str, Reason> {
     if allowed && key.len() <= 253 && key != "." && !key.starts_with("..") {
         return Ok(key);
     }
-    Err(refused("key", key, "a valid Secret key; expected up to 253 of a-z, A-Z, 0-9, '-', '_' and '.'"))
+    Err(invalid("key", key, "a valid Secret key; expected up to 253 of a-z, A-Z, 0-9, '-', '_' and '.'"))
 }
 
 /// A Secret's name.
 fn secret_name(group: &str) -> Result<&str, Reason> {
     match kubernetes::is_dns_subdomain(group) {
         true => Ok(group),
-        false => Err(refused("group", group, "a valid Secret name; expected up to 253 of a-z, 0-9, '-' and '.'")),
+        false => Err(invalid("group", group, "a valid Secret name; expected up to 253 of a-z, 0-9, '-' and '.'")),
     }
 }

@@ -8,6 +8,7 @@ mod azure;
 mod embedded;
 mod gcp;
 mod k8s;
+mod pull;
 mod sidecar;
 mod vault;
 
@@ -437,7 +438,7 @@ fn named_variable(request: &SecretRequest) -> Result<Option<&str>, Reason> {
     match request.env_var.as_str() {
         "" => Ok(None),
         name if is_variable_name(name) => not_reserved(name).map(Some),
-        name => Err(refused("env_var", name, "a valid variable name; it must be ASCII without '='")),
+        name => Err(invalid("env_var", name, "a valid variable name; it must be ASCII without '='")),
     }
 }
 
@@ -465,7 +466,7 @@ fn path_variable(request: &SecretRequest, path: &str) -> Result<Option<EnvVar>, 
     Ok(named_variable(request)?.map(|name| variable(name, path)))
 }
 
-fn refused(field: &'static str, value: &str, expected: &'static str) -> Reason {
+fn invalid(field: &'static str, value: &str, expected: &'static str) -> Reason {
     Reason::Field { field, value: value.to_owned(), expected }
 }
 

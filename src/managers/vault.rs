@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use uuid::Uuid;
 
 use super::{
-    Injection, Reason, SecretManager, file_only, file_variables, is_plain_path, needed, path_variable, refused,
+    Injection, Reason, SecretManager, file_only, file_variables, invalid, is_plain_path, needed, path_variable,
 };
 use crate::pod::{Annotation, File, Merged, Plan, Pod, SECRETS_DIR};
 use crate::secret_request::SecretRequest;
@@ -42,11 +42,11 @@ impl SecretManager for Vault<'_> {
         let file = [group.trim_matches('/'), "/", key].concat();
         if !is_plain_path(&file) {
             let wanted = "a valid Vault path; it must not contain empty parts, '.', '..' or control characters";
-            return Err(refused("group/key", &file, wanted));
+            return Err(invalid("group/key", &file, wanted));
         }
         if version == "db" && group.contains(['"', '\\']) {
             let wanted = "a valid Vault path for db; it must not contain '\"' or '\\'";
-            return Err(refused("group", group, wanted));
+            return Err(invalid("group", group, wanted));
         }
         let own = self.pod.annotations(PREFIX)?;
         self.check_agent(&own, request)?;
@@ -151,7 +151,7 @@ fn is_go_identifier(key: &str) -> bool {
     key.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_') && !key.starts_with(|c: char| c.is_ascii_digit())
 }
 
-/// A string constant of a Go template; control characters have been refused.
+/// A string constant of a Go template; control characters have been rejected.
 fn go_quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for character in text.chars() {
