@@ -3,7 +3,6 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`demo`] | a pod before and after, for people |
 //! | [`engine`] | the wasm, and what the host makes of its answers |
 //! | [`host`] | host capabilities: a store of secrets, a replay file |
 //! | [`golden`] | the cases recorded from Flyte's own code |
@@ -13,9 +12,8 @@
 //! | [`meter`] | what a call costs in fuel and memory |
 //! | [`repository`] | the repository's files, by their paths |
 //! | [`settings`] | settings that are accepted and refused |
-//! | [`show`] | what people see: diffs and patches |
+//! | [`show`] | what people see: diffs, patches, a pod before and after |
 
-pub mod demo;
 pub mod engine;
 pub mod generate;
 pub mod golden;
