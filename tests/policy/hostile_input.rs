@@ -19,7 +19,9 @@ use uuid::Uuid;
 use crate::codes::{not_injected, rejected};
 use crate::embedded::{NAMES, embedded, injected, location, with_variable};
 use crate::rejections::{ARN, FILE_NAME, GCP_SECRET, GCP_VERSION, GROUP, KEY, VARIABLE, VAULT_PATH, VAULT_URI};
-use crate::support::{annotation, managers, pod, policy, project_name, restricted, with};
+use crate::support::{
+    annotation, create_with, kubernetes_store, managers, mutated, pod, policy, project_name, restricted, with,
+};
 
 /// What is sent, and all that comes of it.
 struct Attempt {
@@ -303,7 +305,7 @@ fn names_of_other_tenants() {
 }
 
 /// What a process is started with: CVE-2014-6271 (variables that are commands), CVE-2023-5044 (commands by
-/// annotations). Scripts and their arguments are in `scripts.rs`, `rejections.rs` and the scripts of `make e2e`.
+/// annotations). Their arguments are in `rejections.rs`; `make e2e` runs the scripts in real shells.
 #[test]
 fn shells_and_processes() {
     let settings = managers(&["AWS"]);
@@ -564,6 +566,19 @@ fn expansions() {
         let out = with_vault(asking.clone(), [group, "", "k"], &template, &[("A", &path)]);
         served(&managers(&["Vault"]), &format!("Vault {group}/k"), asking, out)
     }));
+}
+
+#[test]
+fn no_script_holds_what_kubernetes_would_expand() {
+    for (manager, request) in [
+        ("Embedded", "key:'k' mount_requirement:FILE"),
+        ("GCP", "group:'g' group_version:'1'"),
+        ("Azure", "group:'https://v.vault.azure.net/secrets/a'"),
+    ] {
+        let found = create_with(&pod(&[request]), &managers(&[manager]), &kubernetes_store(&[(NAMES[0], b"v")]));
+        let command = mutated(&found)["spec"]["initContainers"][0]["command"].to_string();
+        assert!(!command.contains("$(") && !command.contains("$$"), "{command}");
+    }
 }
 
 /// Ways to write a request: what is checked is what the text means. CVE-2024-7254 (nesting in protobuf).
