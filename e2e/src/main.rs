@@ -41,7 +41,6 @@ use std::time::Duration;
 
 use anstream::eprintln;
 use anyhow::{Context, Result, bail};
-use flyte_secrets_testing::demo;
 use flyte_secrets_testing::engine::Policy;
 use flyte_secrets_testing::host::Capabilities;
 
@@ -69,7 +68,7 @@ fn main() -> ExitCode {
 fn show(pod: &str, settings: &str) -> Result<()> {
     let read = |file: &str| Ok::<_, anyhow::Error>(serde_yaml::from_str(&std::fs::read_to_string(file)?)?);
     let capabilities: Arc<dyn Capabilities> = live::Live::infer()?;
-    demo::show(&read(pod)?, &read(settings)?, &capabilities)
+    flyte_secrets_testing::show::demo(&read(pod)?, &read(settings)?, &capabilities)
 }
 
 #[tokio::main]

@@ -3,7 +3,6 @@
 //!
 //! | module | purpose |
 //! |---|---|
-//! | [`demo`] | the demo: a pod before and after |
 //! | [`engine`] | the wasm, and its answers as the host reads them |
 //! | [`host`] | host capabilities: a store of secrets, a replay file |
 //! | [`golden`] | the cases recorded from Flyte's own code |
@@ -13,9 +12,8 @@
 //! | [`meter`] | fuel and memory of a call |
 //! | [`repository`] | the repository's files, by their paths |
 //! | [`settings`] | valid and invalid settings |
-//! | [`show`] | diffs and patches as text |
+//! | [`show`] | diffs, patches, and a pod before and after, as text |
 
-pub mod demo;
 pub mod engine;
 pub mod generate;
 pub mod golden;

@@ -122,16 +122,6 @@ fn a_store_that_is_gone_is_an_outage() {
 
 #[test]
 fn a_pod_takes_what_it_may() {
-    let asking = |count: usize, request: &dyn Fn(usize) -> String| {
-        let requests: Vec<String> = (0..count).map(request).collect();
-        pod(&requests.iter().map(String::as_str).collect::<Vec<_>>())
-    };
-    let store = Store::new(json!({}));
-    let many = create_with(&asking(65, &|number| format!("key:'k{number}'")), &json!({}), &store);
-    assert_eq!((many.code(), store.asked().len()), (400, 0), "rejected before the first read");
-    let sidecars = asking(65, &|number| format!("group:'arn' key:'k{number}'"));
-    assert_eq!(create(&sidecars, &managers(&["AWS"])).code(), 400);
-    mutated(&create(&asking(64, &|number| format!("group:'arn' key:'k{number}'")), &managers(&["AWS"])));
     let reads = json!({ "limits": { "reads": 2 } });
     let store = kubernetes_store(&[]);
     let few = create_with(&pod(&["key:'k'"]), &reads, &store);

@@ -11,7 +11,6 @@ use flyte_secrets_policy::settings::images;
 use flyte_secrets_testing::host::{Capabilities, Store};
 use serde_json::{Value, json};
 
-use crate::codes::rejected;
 use crate::support::{annotation, kubernetes_store, policy, project_name, restricted};
 
 /// Both sides of a text with marks.
@@ -260,15 +259,6 @@ fn the_same_payload_yields_the_same_bytes() {
     for _ in 0..3 {
         assert_eq!(answered(&pod, settings, &store), once);
     }
-}
-
-/// Regression: the additions were put in front of the whole payload.
-#[test]
-fn a_pod_without_a_spec_is_refused() {
-    let mut asking = crate::support::pod(&["group:'arn' key:'k'"]);
-    asking.as_object_mut().expect("a pod").remove("spec");
-    let out = crate::support::create(&asking, &crate::support::managers(&["AWS"]));
-    assert_eq!(out.0, rejected(400, "secrets cannot be injected: unexpected value in `spec`"));
 }
 
 /// Regression: of two specs, the additions went into the one that does not count.

@@ -89,10 +89,6 @@ pub async fn run(report: &mut Report, tools: &Tools, policy: &Policy) -> Result<
             report.check(name, async { check(policy, shell) }).await;
         }
     }
-    report.section("names that no script may see");
-    report.check("Embedded refuses them as files", async { embedded_refuses(policy) }).await;
-    report.check("GCP refuses them", async { gcp_refuses(policy) }).await;
-    report.check("Azure refuses them", async { azure_refuses(policy) }).await;
     Ok(())
 }
 
@@ -351,81 +347,6 @@ fn all_together(policy: &Policy, shell: &Shell) -> Result<()> {
     sandbox.stub("gcloud", GCLOUD)?;
     succeeds(&sandbox, &containers, WORKLOAD)?;
     sandbox.holds(&[("every", &every), ("name", VALUE), ("tok/7", VALUE)])
-}
-
-fn embedded_refuses(policy: &Policy) -> Result<()> {
-    for key in HOSTILE.iter().chain(&["", "x=y", "x\0", "x\r", "x\u{85}"]) {
-        let answer = ask_embedded(policy, &[(key, b"x")])?;
-        let why = match *key {
-            "" => "missing required field `key`",
-            key if key.contains(char::is_control) => "a valid key; it must not contain control characters",
-            _ => "a valid file name; expected up to 255 of a-z, A-Z, 0-9, '-', '_' and '.', and not '.' or '..'",
-        };
-        refused(&answer, "Embedded: ", why).with_context(|| format!("{key:?}"))?;
-    }
-    Ok(())
-}
-
-fn gcp_refuses(policy: &Policy) -> Result<()> {
-    let paths = HOSTILE.iter().flat_map(|part| {
-        [
-            format!("projects/{part}/secrets/x"),
-            format!("projects/p/secrets/{part}"),
-            format!("projects/p/locations/{part}/secrets/x"),
-        ]
-    });
-    let groups = HOSTILE.iter().map(|group| (*group).to_owned()).chain(paths);
-    let more = [
-        "-x",
-        "--flags-file=x",
-        "x/versions/1",
-        "projects//secrets/x",
-        "projects/p/secrets/-x",
-        "projects/-p/secrets/x",
-    ];
-    for group in groups.chain(more.map(str::to_owned)) {
-        let answer = ask_clouds(policy, "GCP", &[(&group, "1")])?;
-        refused(&answer, "GCP: group ", "a valid GCP secret").with_context(|| format!("{group:?}"))?;
-    }
-    for version in HOSTILE.iter().chain(&["-1", "--help", "1/2"]) {
-        let answer = ask_clouds(policy, "GCP", &[("tok", version)])?;
-        refused(&answer, "GCP: group_version ", "a valid GCP version").with_context(|| format!("{version:?}"))?;
-    }
-    Ok(())
-}
-
-fn azure_refuses(policy: &Policy) -> Result<()> {
-    let uri = "https://v.vault.azure.net/secrets/Name";
-    let parts = HOSTILE.iter().flat_map(|part| {
-        [
-            uri.replace("Name", part),
-            uri.replace("v.vault", &format!("{part}.vault")),
-            format!("{uri}/{part}"),
-            format!("{uri}{part}"),
-        ]
-    });
-    // A server of an attacker, which would receive the token.
-    let hosts = [
-        "evil.example",
-        "v.vault.azure.net.evil.example",
-        "v.vault.azure.net@evil.example",
-        "evil.example#.vault.azure.net",
-    ];
-    let hosts = hosts.map(|host| uri.replace("v.vault.azure.net", host));
-    let more =
-        ["Name", "--help", "http://v.vault.azure.net/secrets/x", "https://v.vault.azure.net/keys/x"].map(str::to_owned);
-    // With the suffix "/x" it is a URI with a version.
-    let harmless = format!("{uri}/x");
-    for group in parts.chain(hosts).chain(more).filter(|group| *group != harmless) {
-        let answer = ask_clouds(policy, "Azure", &[(&group, "")])?;
-        refused(&answer, "Azure: group ", "a valid Key Vault secret URI").with_context(|| format!("{group:?}"))?;
-    }
-    for version in HOSTILE.iter().chain(&["-1", "--help", "1/2"]) {
-        let answer = ask_clouds(policy, "Azure", &[(uri, version)])?;
-        refused(&answer, "Azure: group_version ", "letters and digits").with_context(|| format!("{version:?}"))?;
-    }
-    let answer = ask_clouds(policy, "Azure", &[(&format!("{uri}/0f"), "1a")])?;
-    refused(&answer, "Azure: group_version ", "the version in the URI; omit one of them")
 }
 
 /// Returns a request for a file in the text format, with every byte escaped.

@@ -20,6 +20,7 @@ use secret_gateway::providers::k8s::Secrets;
 use secret_gateway::server::{Parts, Server};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 
 use authority::{Authority, Identity};
 use client::Client;
@@ -135,6 +136,16 @@ impl Kit {
     /// Where pods pull.
     pub fn pods_address(&self) -> std::net::SocketAddr {
         self.pods_address.expect("a listener for pods")
+    }
+
+    /// Starts a read, and waits until the provider is asked for it.
+    pub async fn asking(&self, client: &Client, path: &str) -> JoinHandle<client::Answer> {
+        let (client, path, before) = (client.clone(), path.to_owned(), self.memory.calls());
+        let read = tokio::spawn(async move { client.get(&path).await });
+        while self.memory.calls() == before && !read.is_finished() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        read
     }
 
     /// Replaces the server's certificate.
