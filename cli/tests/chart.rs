@@ -56,7 +56,7 @@ fn sorted(mut documents: Vec<Value>) -> Vec<Value> {
 
 #[test]
 #[ignore = "needs helm: make chart-test"]
-fn manifests_are_those_of_the_chart() {
+fn manifests_match_the_chart() {
     let embedded = |settings: Value| json!({ "embeddedSecretManagerConfig": settings });
     let pull = |more: Value| {
         let pull = json!({ "gateway": "https://gateway.flyte.svc:8444", "ca": "-----BEGIN CERTIFICATE-----", "image": "pull:1" });

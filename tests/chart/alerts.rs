@@ -95,7 +95,7 @@ fn each_metric_has_an_alert_or_a_reason_for_none() {
 }
 
 #[test]
-fn alerts_ask_for_what_there_is() {
+fn alerts_use_existing_metrics() {
     let (metrics, alerts) = (metrics(), alerts());
     let sources = ["metrics.rs", "reader/lane.rs", "api/status.rs", "access/review.rs"].map(source).concat();
     assert!(alerts.len() > 5, "{alerts:#?}");

@@ -85,13 +85,13 @@ fn well_formed(questions: &[Value]) {
 }
 
 #[test]
-fn questions_are_of_the_form_that_rancher_reads() {
+fn questions_have_rancher_format() {
     well_formed(&questions("questions-ui.yml"));
     well_formed(&questions("deploy/chart/questions.yaml"));
 }
 
 #[test]
-fn each_question_is_for_a_key_of_the_settings() {
+fn questions_are_for_existing_settings() {
     for question in questions("questions-ui.yml") {
         let answers = answers(&question);
         assert!(!answers.is_empty(), "{question}");
@@ -104,7 +104,7 @@ fn each_question_is_for_a_key_of_the_settings() {
 }
 
 #[test]
-fn what_the_chart_asks_besides_is_in_its_values() {
+fn other_questions_are_for_existing_values() {
     let values = yaml("deploy/chart/values.yaml");
     for question in questions("deploy/chart/questions.yaml") {
         let variable = text(&question, "variable");
@@ -125,7 +125,7 @@ fn what_the_chart_asks_besides_is_in_its_values() {
 
 #[test]
 #[ignore = "needs helm: make chart-test"]
-fn the_form_as_it_is_installs() {
+fn default_answers_render() {
     let values = defaults(&questions(&format!("{CHART}/questions.yaml")));
     template_of(&values).unwrap_or_else(|said| panic!("{said}"));
 }

@@ -48,7 +48,7 @@ fn each<T: Sync, R: Send>(rows: &[T], check: impl Fn(&T) -> R + Sync) -> Vec<R> 
 /// file, so that nothing moves from one to the other unseen.
 #[test]
 #[ignore = "needs helm: make chart-test"]
-fn what_the_policy_refuses() {
+fn settings_that_the_policy_rejects_are_rejected_or_passed_on() {
     let said = each(&settings::refused(), |(settings, problem)| {
         policy_says(settings).expect_err("the table says so");
         let said = helm_says(&values(settings)).err().unwrap_or_else(|| format!("the policy: {problem}"));
@@ -60,7 +60,7 @@ fn what_the_policy_refuses() {
 /// Nor is the chart stricter than the policy; and it hands settings on as they are, but for managers, which it always names.
 #[test]
 #[ignore = "needs helm: make chart-test"]
-fn what_the_policy_accepts_helm_hands_on() {
+fn settings_that_the_policy_accepts_are_passed_on() {
     let more = json!({
         "delivery": "Auto",
         "flyte": { "tenancy": false, "taskNamespaces": ["flytesnacks-development"] },
@@ -85,7 +85,7 @@ fn what_the_policy_accepts_helm_hands_on() {
 
 #[test]
 #[ignore = "needs helm: make chart-test"]
-fn other_wrong_values() {
+fn other_invalid_values_are_rejected() {
     let gateway = |values: Value| {
         let config = json!({ "providers": { "aws": { "regions": ["eu-west-1"] } } });
         let mut gateway = json!({ "enabled": true, "config": config });

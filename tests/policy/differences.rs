@@ -40,7 +40,7 @@ fn requests_are_handled_in_the_order_of_their_numbers() {
 }
 
 #[test]
-fn a_second_pass_ignores_defaults_of_the_api_server() {
+fn second_mutation_ignores_defaults_of_the_api_server() {
     let store = kubernetes_store(&[(&project_name("a"), b"1")]);
     let settings = json!({ "secretManagerTypes": ["Embedded", "K8s"] });
     let pod = pod(&["key:'a' mount_requirement:FILE", "group:'g' key:'b' mount_requirement:FILE"]);
@@ -53,7 +53,7 @@ fn a_second_pass_ignores_defaults_of_the_api_server() {
 }
 
 #[test]
-fn a_second_pass_renews_what_the_init_container_writes() {
+fn second_mutation_updates_values_of_the_init_container() {
     let pod = pod(&["key:'a' mount_requirement:FILE"]);
     let before = kubernetes_store(&[(&project_name("a"), b"old")]);
     let after = kubernetes_store(&[(&project_name("a"), b"new")]);
@@ -82,7 +82,7 @@ fn two_versions_of_a_group_share_the_volume_that_is_there() {
 }
 
 #[test]
-fn a_volume_of_the_users_own_stays_as_it_is() {
+fn existing_volumes_are_unchanged() {
     let own = json!({ "name": "mine", "secret": { "secretName": "g", "items": [{ "key": "x", "path": "x" }] } });
     let pod = with(pod(&["group:'g' key:'a'"]), "/spec/volumes", json!([own]));
     let out = mutated_twice(&pod, &managers(&["K8s"]), &empty());
@@ -134,7 +134,7 @@ fn all_variables_of_a_name_are_replaced() {
 }
 
 #[test]
-fn a_volume_that_is_mounted_elsewhere_is_mounted_here_as_well() {
+fn volumes_mounted_elsewhere_are_mounted_again() {
     let mounts = json!([{ "name": "aws-secret-vol", "mountPath": "/elsewhere" }]);
     let volumes = json!([{ "name": "aws-secret-vol", "emptyDir": { "medium": "Memory", "sizeLimit": "64Mi" } }]);
     let pod = with(pod(&["group:'arn' key:'k'"]), "/spec/containers/0/volumeMounts", mounts);
@@ -237,7 +237,7 @@ fn env_var_leads_to_the_file_in_every_manager() {
 }
 
 #[test]
-fn our_init_containers_have_their_own_variables_alone() {
+fn init_containers_have_only_their_own_variables() {
     let store = kubernetes_store(&[(&project_name("a"), b"1"), (&project_name("b"), b"2")]);
     let init = json!([{ "name": "users", "image": "x" }]);
     let requests = ["key:'a' mount_requirement:FILE", "key:'b' env_var:'SECRETS'"];
@@ -250,7 +250,7 @@ fn our_init_containers_have_their_own_variables_alone() {
 }
 
 #[test]
-fn nothing_is_added_that_the_api_server_would_leave_out() {
+fn no_empty_fields_are_added() {
     let out = mutated_twice(&pod(&["group:'g' group_version:'1'"]), &managers(&["GCP"]), &empty());
     assert!(!out.to_string().contains("[]") && !out.to_string().contains("{}"), "{out:#}");
 }

@@ -77,7 +77,7 @@ pub fn injected(audit: &str, pod: Value) -> Value {
 
 /// A value is found under each of its names, after as many calls as stand before it, each with the same field.
 #[test]
-fn each_name_is_found_after_those_before_it() {
+fn names_are_looked_up_in_order() {
     for (at, name) in NAMES.into_iter().enumerate() {
         let store = kubernetes_store(&[(name, name.as_bytes())]);
         let asking = pod(&["key:'k'"]);
@@ -90,7 +90,7 @@ fn each_name_is_found_after_those_before_it() {
 }
 
 #[test]
-fn a_miss_asks_for_every_name_once() {
+fn missing_secret_looks_up_every_name_once() {
     let store = Store::new(json!({}));
     create_with(&pod(&["key:'k'"]), &json!({}), &store);
     assert_eq!(store.looked_up(), NAMES.map(value));
@@ -98,7 +98,7 @@ fn a_miss_asks_for_every_name_once() {
 
 /// Of several the nearest scope wins, and in a scope the name that Flyte's webhook looks up.
 #[test]
-fn the_nearer_and_the_canonical_name_wins() {
+fn narrower_scope_and_canonical_name_take_precedence() {
     for (at, winner) in NAMES.into_iter().enumerate() {
         let there: Vec<(&str, &[u8])> = NAMES.into_iter().skip(at).map(|name| (name, name.as_bytes())).collect();
         let asking = pod(&["key:'k'"]);
@@ -211,7 +211,7 @@ fn azure() -> Value {
 }
 
 #[test]
-fn what_the_gateway_answers_is_the_value() {
+fn gateway_responses_are_decoded() {
     let binary = |bytes: &[u8]| STANDARD.encode(bytes);
     let aws = embedded(json!({ "awsConfig": { "region": "eu-west-1" } }));
     let of_aws = [
@@ -341,7 +341,7 @@ fn two_files_have_a_variable_each() {
 
 /// Each request has its entry, in the order of their numbers: a variable, a file, one of the domain, another manager's.
 #[test]
-fn the_audit_annotation_says_who_found_what_where() {
+fn audit_annotation_has_manager_and_name() {
     let file = project_name("f");
     let store =
         kubernetes_store(&[(NAMES[0], b"v"), (&file, b"f"), ("u__org__acme__domain__development__key__d", b"d")]);
@@ -388,7 +388,7 @@ fn pulling() -> Value {
 const HERE: &str = "flytesnacks-development";
 
 #[test]
-fn a_twin_pulls_images_where_the_pod_is() {
+fn image_pull_secret_is_used_in_the_pods_namespace() {
     let domain = Scope { project: "", ..ACME };
     let organization = Scope { project: "", domain: "", ..ACME };
     for (name, scope) in [(NAMES[0], ACME), (NAMES[1], domain), (NAMES[2], domain), (NAMES[4], organization)] {
@@ -421,7 +421,7 @@ fn a_twin_pulls_images_where_the_pod_is() {
 }
 
 #[test]
-fn no_twin_is_looked_for_unless_it_is_wanted() {
+fn image_pull_secrets_are_looked_up_only_if_enabled() {
     let twin = image_pull_name(ACME, "k");
     for settings in [json!({}), embedded(json!({ "imagePullSecrets": { "enabled": false } }))] {
         let store = twins(&[NAMES[0]], &[(HERE, &twin)]);
@@ -435,7 +435,7 @@ fn no_twin_is_looked_for_unless_it_is_wanted() {
 
 /// A pod in the namespace that holds the values has its twins there: nothing is to be copied.
 #[test]
-fn a_twin_at_home_is_looked_for_once() {
+fn image_pull_secret_in_the_stores_namespace_is_read_once() {
     let twin = image_pull_name(ACME, "k");
     let asking = with(pod(&["key:'k'"]), "/metadata/namespace", json!("flyte"));
     let store = twins(&[NAMES[0]], &[]);
@@ -567,7 +567,7 @@ fn dollars_survive_the_expansion_of_kubernetes() {
 
 /// A value that every cluster leaves alone is written as it is.
 #[test]
-fn dollars_that_mean_nothing_are_not_doubled() {
+fn literal_dollars_are_not_doubled() {
     for value in ["a$b", "$", "$(", "${HOME}", "p$1"] {
         let store = kubernetes_store(&[(NAMES[0], value.as_bytes())]);
         let asking = pod(&["key:'k'"]);

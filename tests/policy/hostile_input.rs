@@ -569,7 +569,7 @@ fn expansions() {
 }
 
 #[test]
-fn no_script_holds_what_kubernetes_would_expand() {
+fn scripts_contain_no_expansions() {
     for (manager, request) in [
         ("Embedded", "key:'k' mount_requirement:FILE"),
         ("GCP", "group:'g' group_version:'1'"),

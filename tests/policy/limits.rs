@@ -411,7 +411,7 @@ fn odd_requests() {
 }
 
 #[test]
-fn what_kubernetes_would_not_store_is_refused() {
+fn pods_beyond_limits_of_kubernetes_are_rejected() {
     let variable = |number: usize| format!("group:'g{number}' key:'k{number}' mount_requirement:ENV_VAR");
     let thousand = containers(1000, |number| format!("c{number}"));
     let listed = |count: usize| -> Vec<String> {
@@ -494,7 +494,7 @@ fn default_limits_bound_fuel_and_reads() {
 }
 
 #[test]
-fn no_work_grows_out_of_hand() {
+fn fuel_grows_linearly() {
     let file = |number: usize| format!("group:'g{number}' key:'k{number}'");
     let taken = containers(1000, |number| format!("aws-pull-secret-{number}"));
     let (escapes, long) = ("\\x01".repeat(35_000), "s".repeat(MIB));

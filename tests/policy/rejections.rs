@@ -451,7 +451,7 @@ fn missing_secrets() {
 }
 
 #[test]
-fn values_that_a_variable_cannot_hold() {
+fn values_that_are_invalid_in_variables() {
     let name = project_name("k");
     let not_text = "the value is not UTF-8 text; request it as a FILE".to_owned();
     let limit = 128 * 1024 - 1 - "_UNION_K=".len();
@@ -481,7 +481,7 @@ fn values_that_a_variable_cannot_hold() {
 }
 
 #[test]
-fn files_that_the_init_container_cannot_be_handed() {
+fn files_beyond_the_limit_of_the_init_container() {
     let refused = |annotation: &str, key: &str, file: usize, all: usize| {
         let message = format!(
             "secret {key:?} (annotation flyte.secrets/{annotation}) cannot be injected: Embedded: with this file of \
@@ -755,7 +755,7 @@ const NOT_HERE: &str = "Embedded: namespace \"elsewhere\" does not match the pod
 
 /// The worst of the reasons decides the code, wherever it stands.
 #[test]
-fn the_worst_reason_decides_the_code() {
+fn most_severe_reason_decides_the_code() {
     let elsewhere = with(pod(&["key:'k'"]), "/metadata/namespace", json!("elsewhere"));
     let tenancy = json!({ "namespaceTemplate": "{{ project }}-{{ domain }}" });
     for (chain, reasons) in [
@@ -805,7 +805,7 @@ fn invalid_settings() {
 
 /// An init-container of the user's that looks like ours but does not write into our volume pulls nothing.
 #[test]
-fn init_containers_with_the_name_of_ours() {
+fn init_containers_with_names_of_the_policy() {
     let request = pod(&["group:'arn:x' key:'k'"]);
     let once = mutated(&create(&request, &managers(&["AWS"]))).clone();
     let ours = once["spec"]["initContainers"][0].clone();

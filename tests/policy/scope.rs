@@ -27,7 +27,7 @@ const REQUEST: &str = "group:'db' key:'password' mount_requirement:ENV_VAR";
 const UNLABELLED: &str = "pod has secret requests but gets no secrets: missing label inject-flyte-secrets: \"true\"";
 
 #[test]
-fn only_the_creation_of_a_pod_is_looked_at() {
+fn only_pod_creation_is_evaluated() {
     let request = creation(&pod(&[REQUEST]));
     let table = [
         ("an update", vec![("/operation", json!("UPDATE"))]),
@@ -54,7 +54,7 @@ fn only_the_creation_of_a_pod_is_looked_at() {
 }
 
 #[test]
-fn a_deployment_whose_template_asks_is_left_alone() {
+fn pod_templates_of_deployments_are_unchanged() {
     let asking = pod(&[REQUEST]);
     let deployment = json!({
         "apiVersion": "apps/v1",
@@ -68,7 +68,7 @@ fn a_deployment_whose_template_asks_is_left_alone() {
 }
 
 #[test]
-fn an_empty_subresource_is_none() {
+fn empty_subresource_is_absent() {
     let asking = pod(&[REQUEST]);
     for none in [json!(""), json!(null)] {
         let request = with(creation(&asking), "/subResource", none.clone());
@@ -135,7 +135,7 @@ fn labels_and_annotations_decide() {
 
 /// A request beside others' annotations is served, and they are named.
 #[test]
-fn an_annotation_that_is_no_request_does_not_stop_one() {
+fn other_annotations_are_ignored() {
     let asking = pod(&[REQUEST]);
     let mut mixed = asking.clone();
     if let Some(annotations) = mixed.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
@@ -159,7 +159,7 @@ fn an_annotation_that_is_no_request_does_not_stop_one() {
 
 /// The prefix alone sends a payload into the slow path, wherever it stands; that must not matter.
 #[test]
-fn the_prefix_elsewhere_means_nothing() {
+fn prefix_in_other_fields_is_ignored() {
     let text = json!("flyte.secrets/s0");
     let request = json!({ "flyte.secrets/s0": annotation(REQUEST) });
     let table = [
@@ -193,7 +193,7 @@ fn an_escaped_prefix_is_found() {
 
 /// A pod that is none of ours costs no call of the host, and needs no settings that can be read.
 #[test]
-fn nothing_is_asked_for_a_pod_that_is_not_ours() {
+fn no_host_calls_for_pods_without_secret_requests() {
     let store = Store::new(json!({}));
     let capabilities: Arc<dyn Capabilities> = Arc::clone(&store) as Arc<dyn Capabilities>;
     for pod in [pod(&[]), with(pod(&["key:'k'"]), "/metadata/labels", json!({}))] {

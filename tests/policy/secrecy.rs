@@ -279,7 +279,7 @@ fn a_value_is_in_the_pod_and_nowhere_else() {
 
 /// What would be seen if there were something to see.
 #[test]
-fn each_form_is_seen() {
+fn every_form_of_a_value_is_detected() {
     let shifted = |shift: usize| STANDARD.encode(["k".repeat(shift).as_bytes(), CANARY.as_bytes(), b"\n"].concat());
     let hex: String = CANARY.bytes().map(|byte| format!("{byte:02X}")).collect();
     let bytes = format!("{:?}", [b"a", CANARY.as_bytes(), b"b"].concat());
@@ -304,7 +304,7 @@ fn each_form_is_seen() {
 
 /// What the core's types show of a value that they hold, in the way in which panics and logs would show them.
 #[test]
-fn types_that_hold_a_value_show_nothing() {
+fn debug_output_of_values_is_empty() {
     let mut shown: Vec<(String, String)> = Vec::new();
     for Way { what, pod, settings: of_way, answers, .. } in ways() {
         let host = Host::new(&answers);

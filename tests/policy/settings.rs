@@ -28,7 +28,7 @@ fn accepted() {
 }
 
 #[test]
-fn each_label_that_nothing_binds_is_told() {
+fn unverified_labels_cause_a_warning() {
     let creators = json!(["system:serviceaccount:flyte:flyte-binary"]);
     let table = [
         (json!({}), vec!["organization", "project", "domain"]),
@@ -78,7 +78,7 @@ fn refused() {
 
 /// `null` leaves a known key at its default; it does not make an unknown one known.
 #[test]
-fn an_unknown_key_is_refused_whatever_its_value() {
+fn unknown_fields_are_rejected_with_any_value() {
     let invalid = |problem: &str| Err(format!("InvalidSettings: {problem}"));
     let table = [
         (
@@ -95,7 +95,7 @@ fn an_unknown_key_is_refused_whatever_its_value() {
 
 /// The host's own JSON, and what is none.
 #[test]
-fn answers_are_as_the_host_reads_them() {
+fn settings_answers_have_the_hosts_format() {
     let global = json!({ "valid": true, "message": GLOBAL_IS_SKIPPED });
     let table = [
         ("validate_settings", "{\"secretManagerType\":\"k8s\"}", json!({ "valid": true, "message": null })),

@@ -80,7 +80,7 @@ fn kubernetes(marked: &str) {
 
 /// A whole pod with all that a JSON library would write anew: numbers, escapes, order, white space.
 #[test]
-fn what_is_not_touched_is_not_written_anew() {
+fn unchanged_parts_keep_their_text() {
     kubernetes(
         r#"{
   "x-new": [1e5, 1.0, -0, -0.0, 1E+2, 12345678901234567890123, 0.1000, true, null, {}, [], [ ], ""],
@@ -100,7 +100,7 @@ fn what_is_not_touched_is_not_written_anew() {
 
 /// Each way in which a list can be missing or empty.
 #[test]
-fn lists_that_are_not_there() {
+fn missing_lists_are_created() {
     for container in [
         r#"{"name":"a"‹→,"env":[@ENV],"volumeMounts":[@MOUNT]›}"#,
         r#"{‹→"env":[@ENV],"volumeMounts":[@MOUNT]›}"#,
@@ -130,7 +130,7 @@ fn lists_that_are_not_there() {
 
 /// Ephemeral containers are debuggers: nobody gives them secrets.
 #[test]
-fn ephemeral_containers_are_left_alone() {
+fn ephemeral_containers_are_unchanged() {
     kubernetes(
         r#"{@META,"spec":{"ephemeralContainers":[{"name":"debug","env":[{"name":"FLYTE_SECRETS_ENV_PREFIX","value":"x"}],"volumeMounts":null}],"containers":[{"name":"a"‹→,"env":[@ENV],"volumeMounts":[@MOUNT]›}],"volumes":[‹→@VOLUME›]}}"#,
     );
@@ -138,7 +138,7 @@ fn ephemeral_containers_are_left_alone() {
 
 /// A user's variables of our names go, wherever they stand; the others keep their order and their text.
 #[test]
-fn variables_of_our_names_are_removed() {
+fn variables_of_the_same_name_are_removed() {
     kubernetes(
         r#"{@META,"spec":{"containers":[{"env":[‹{"name":"FLYTE_SECRETS_ENV_PREFIX","value":"x"}→@ENV›,{"name":"B","value":"$(_UNION_DB_USER)"},‹{"value":"y","name":"_UNION_DB_USER"},→›{"name":"_union_db_user","value":"1"}‹,{"name":"FLYTE_SECRETS_DEFAULT_DIR"},{"name":"FLYTE_SECRETS\u005fENV_PREFIX","valueFrom":{"fieldRef":{"fieldPath":"metadata.name"}}}→›],"volumeMounts":[‹→@MOUNT›]},{"env":[‹{"name":"FLYTE_SECRETS_FILE_PREFIX","value":"x"}→@ENV›],"volumeMounts":[‹→@MOUNT›]}],"volumes":[‹→@VOLUME›]}}"#,
     );
@@ -146,7 +146,7 @@ fn variables_of_our_names_are_removed() {
 
 /// A mount and a volume that are there already are not added again, whatever their text; their places keep their order.
 #[test]
-fn what_is_there_is_not_added_again() {
+fn existing_additions_are_not_repeated() {
     kubernetes(
         r#"{@META,"spec":{"volumes":[{"secret":{"optional":true,"items":[{"path":"other","key":"other"}‹→,{"key":"password","path":"password"}›],"secretName":"db","defaultMode":256.0},"name":"mrrf5"},{"name":"z"}],"containers":[{"volumeMounts":[{"mountPath":"/etc/flyte/secrets/db/","name":"mrrf5"},{"name":"z","mountPath":"/z"}],"env":[‹→@ENV›]}]}}"#,
     );
@@ -185,7 +185,7 @@ fn a_locked_annotation_is_replaced_in_place() {
 
 /// A list of init-containers that is missing, `null` or empty gets ours, and so does one with the user's.
 #[test]
-fn init_containers_of_ours_stand_first() {
+fn init_containers_of_the_policy_are_first() {
     let request = annotation("group:'arn:x:' key:'K' mount_requirement:FILE");
     let files =
         r#"{"name":"FLYTE_SECRETS_FILE_PREFIX"},{"name":"FLYTE_SECRETS_DEFAULT_DIR","value":"/etc/flyte/secrets"}"#;
@@ -263,7 +263,7 @@ fn the_same_payload_yields_the_same_bytes() {
 
 /// Regression: of two specs, the additions went into the one that does not count.
 #[test]
-fn of_members_of_one_name_the_last_one_counts() {
+fn last_of_duplicate_members_counts() {
     let annotation = annotation("group:'g' key:'k'");
     let first = r#""spec":{"initContainers":[{"name":"a"}],"volumes":[],"containers":[]}"#;
     let pod = format!(

@@ -123,7 +123,7 @@ proptest! {
 }
 
 #[test]
-fn the_comparison_itself_sees_what_is_lost() {
+fn comparison_detects_lost_fields() {
     let table = [
         (r#"{"a":1}"#, r#"{"a":1.0}"#, false),
         (r#"{"spec":{"volumes":[{"name":"a"}]}}"#, r#"{"spec":{"volumes":[{"name":"b"}]}}"#, false),

@@ -50,7 +50,12 @@ async fn accepted(cluster: &Cluster, pods: Vec<[Value; 2]>) -> Result<()> {
             Err(error) => differing.push(format!("{error:#}")),
         }
     }
-    ensure!(differing.is_empty(), "{} of {PODS}, such as\n{}", differing.len(), differing[..differing.len().min(10)].join("\n"));
+    ensure!(
+        differing.is_empty(),
+        "{} of {PODS}, such as\n{}",
+        differing.len(),
+        differing[..differing.len().min(10)].join("\n")
+    );
     anstream::println!("     {valid} of {PODS} were valid before");
     ensure!(valid > PODS / 2, "only {valid} pods were valid before");
     Ok(())

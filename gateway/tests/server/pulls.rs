@@ -144,7 +144,7 @@ async fn pull_returns_granted_secrets_only() {
 }
 
 #[tokio::test]
-async fn a_pod_gets_properties_and_versions() {
+async fn pull_returns_properties_and_versions() {
     let part = |key: &str, group: &str, version: &str| Granted {
         key: key.to_owned(),
         group: group.to_owned(),
@@ -200,7 +200,7 @@ async fn a_pod_gets_properties_and_versions() {
 }
 
 #[tokio::test]
-async fn values_that_flyte_has_not_packed_are_served_if_the_settings_say_so() {
+async fn plain_azure_values_are_served_if_enabled() {
     let lines = |plain: bool| {
         format!(
             "

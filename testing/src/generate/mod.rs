@@ -1,13 +1,13 @@
 //! Random pods, requests, settings and stores, as proptest strategies: valid ones, ones similar to the policy's
 //! additions, and attacks.
 //!
-//! | module | makes |
+//! | module | generates |
 //! |---|---|
 //! | [`pods`] | pods that an API server accepts |
-//! | [`requests`] | requests for secrets, and their annotations |
-//! | [`settings`] | settings that validate, and some that do not |
-//! | [`stores`] | what the stores hold for a pod's requests |
-//! | [`text`] | JSON in spellings that no library writes |
+//! | [`requests`] | secret requests and their annotations |
+//! | [`settings`] | valid settings, and some invalid ones |
+//! | [`stores`] | contents of the stores for a pod's requests |
+//! | [`text`] | JSON in unusual spellings |
 //!
 //! Knows the policy's input, and not its behavior.
 

@@ -1,4 +1,4 @@
-//! Pods that an API server accepts, of many shapes and similar to the policy's additions; and the same with one error.
+//! Pods that an API server accepts, of many shapes and similar to the policy's additions.
 
 use proptest::prelude::*;
 use proptest::sample::Index;
