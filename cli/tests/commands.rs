@@ -1,4 +1,4 @@
-//! What examples cannot show: standard input, values that must not appear, shells, and the cases recorded from Flyte.
+//! Tests that examples cannot cover: standard input, hidden values, shells, and the cases recorded from Flyte.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // how tests fail
 
 use std::fs;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_flyte-secrets");
 
-/// What a run leaves behind: exit code, standard output, standard error.
+/// Result of a run: exit code, standard output, standard error.
 type Ran = (i32, String, String);
 
 fn run(command: &mut Command, input: &str) -> Ran {
@@ -134,7 +134,7 @@ fn preview_shows_values_on_request_only() {
     }
 }
 
-/// DEL, C1 control characters and escape sequences are data where no terminal is.
+/// DEL, C1 control characters and escape sequences are data if the output is not a terminal.
 #[test]
 fn values_are_printed_unchanged() {
     let value = "a\u{7f}b\u{9b}c\u{85}d\u{1b}[1m\u{7}e";
@@ -236,7 +236,7 @@ fn findings_and_explanations_as_json() {
     assert_eq!(explained["outcome"], json!("changed"));
 }
 
-/// A folder of programs that say what they were handed, and `sh` with nothing else in its path but `jq`.
+/// Runs a line in `sh`, with programs that print their arguments, and `jq`, in its PATH.
 fn shell(line: &str, programs: &Path, input: &str) -> Ran {
     run(Command::new("/bin/sh").args(["-c", line]).env("PATH", programs), input)
 }

@@ -1,4 +1,4 @@
-//! What `helm install` says afterwards.
+//! Notes of `helm install`.
 
 use std::ffi::OsStr;
 use std::fs;

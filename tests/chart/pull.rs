@@ -1,5 +1,5 @@
-//! `delivery: Pull`: when it is the default, the same settings and one authority for both sides, no right on Secrets for the policy
-//! server, and which values are rejected with it. The manifests themselves are in [`super::rendered`].
+//! `delivery: Pull`: when it is the default, the same settings and authority for policy and gateway, no permission on
+//! Secrets for the policy server, and rejected values. [`super::rendered`] has the manifests.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -1,5 +1,5 @@
-//! What Rancher asks: of the policy alone (`questions-ui.yml`), and of the chart (`questions.yaml` in it).
-//! Each question is for a key that there is.
+//! Rancher's forms: for the policy (`questions-ui.yml`), and for the chart (its `questions.yaml`). Each question is for
+//! an existing key.
 
 use std::collections::BTreeSet;
 

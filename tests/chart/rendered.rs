@@ -1,5 +1,5 @@
-//! What the chart renders: of the examples in its folder `ci`, and of the values beside this file, which use what the examples
-//! do not.
+//! Rendered manifests: of the examples in the chart's folder `ci`, and of the values in this folder, which set other
+//! fields.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -21,8 +21,8 @@ fn values() -> Vec<PathBuf> {
     files
 }
 
-/// Replaces random bytes, and what is made of them, by the name that they have in the Secret of the gateway's certificate. The
-/// APIService has the authority as `<ca.crt>`, the settings as a PEM without its body.
+/// Replaces random bytes, and what is made of them, by the name that they have in the Secret of the gateway's
+/// certificate. The APIService has the authority as `<ca.crt>`, the settings as a PEM without its body.
 fn masked(rendered: &str) -> String {
     let all = documents(rendered);
     let secrets = all.iter().filter(|document| document["kind"] == "Secret");

@@ -1,4 +1,4 @@
-//! What is written about the chart.
+//! The chart's README.
 
 use std::ffi::OsStr;
 

@@ -1,4 +1,4 @@
-//! What is checked beyond Flyte's webhook: names of variables, fields, Secrets, stores, and how much one pod may take.
+//! Checks that Flyte's webhook does not have: variables, fields, Secrets, stores, and limits of a pod.
 
 use std::sync::Arc;
 
@@ -247,7 +247,7 @@ fn annotations_that_disable_the_vault_agent_are_rejected() {
     );
 }
 
-/// Who creates a pod is the API server's to say.
+/// The API server reports the creator of a pod.
 #[test]
 fn labels_are_trusted_for_listed_creators_only() {
     let request = creation(&pod(&["key:'k'"]));

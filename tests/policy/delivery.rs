@@ -1,4 +1,4 @@
-//! How a value reaches the task: in the pod, by reference, or pulled.
+//! Delivery of values: in the pod, by reference, or pulled.
 
 use flyte_secrets_policy::grant::Grant;
 use flyte_secrets_policy::names::kubernetes::secret_name;

@@ -1,4 +1,4 @@
-//! Where the policy differs from Flyte's webhook (`docs/src/differences.md`).
+//! Differences from Flyte's webhook (`docs/src/differences.md`).
 
 use flyte_secrets_testing::engine::Response;
 use flyte_secrets_testing::host::Store;

@@ -1,4 +1,4 @@
-//! Embedded: scopes and names, the host calls that they cost, image pull secrets, and what pods get.
+//! Embedded: scopes and names, host calls, image pull secrets, and additions to pods.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub fn embedded(settings: Value) -> Value {
     json!({ "embeddedSecretManagerConfig": settings })
 }
 
-/// The question for a Secret.
+/// Returns the request for a Secret.
 fn secret(namespace: &str, name: &str, field: &str) -> Request {
     Request {
         api_version: "v1".into(),
@@ -39,12 +39,12 @@ fn secret(namespace: &str, name: &str, field: &str) -> Request {
     }
 }
 
-/// The question for a value in Secrets of the namespace `flyte`.
+/// Returns the request for a value in Secrets of the namespace `flyte`.
 fn value(name: &str) -> Request {
     secret("flyte", &secret_name(name), "data")
 }
 
-/// The question for a value through the gateway.
+/// Returns the request for a value through the gateway.
 fn gateway(kind: &str, name: &str) -> Request {
     Request {
         api_version: "secret-gateway.flyte.org/v1alpha1".into(),
@@ -56,7 +56,7 @@ fn gateway(kind: &str, name: &str) -> Request {
     }
 }
 
-/// Where messages and audit annotations say that a value is.
+/// Returns the place of a value in messages and audit annotations.
 pub fn location(name: &str) -> String {
     format!("{name} (Secret flyte/{})", secret_name(name))
 }
@@ -220,7 +220,7 @@ fn gateway_responses_are_decoded() {
         (json!({ "stringValue": null, "binaryValue": binary(b"binary") }), "binary"),
         (json!({ "binaryValue": binary("é\n".as_bytes()) }), "é\n"),
         (json!({ "stringValue": "text", "binaryValue": binary(b"binary") }), "text"),
-        // AWS' values are nobody's JSON.
+        // Values in AWS are not decoded as JSON.
         (json!({ "stringValue": "{\"type\":\"STRING\",\"value\":\"v\"}" }), "{\"type\":\"STRING\",\"value\":\"v\"}"),
         (json!({ "stringValue": " \"quoted\\\"\u{1F600}\u{1} " }), " \"quoted\\\"\u{1F600}\u{1} "),
     ];
@@ -290,7 +290,7 @@ fn an_azure_name_that_is_too_long_skips_its_scope() {
     assert_eq!(create_with(&asking, &azure(), &Store::new(json!({}))).0, answer);
 }
 
-/// The init-container's script has tests of its own.
+/// The script of the init container has tests of its own.
 fn script(pod: &Value) -> Value {
     pod.pointer("/spec/initContainers/0/command/2").cloned().unwrap_or_default()
 }

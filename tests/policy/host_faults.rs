@@ -1,7 +1,7 @@
-//! Each way in which the host fails or answers oddly, and what it means for the pod.
+//! Failures and unexpected responses of the host, and their outcome.
 //!
-//! What `rejections.rs` shows is not repeated: statuses, kinds of failure, objects without a value. The host is trusted:
-//! what it answers to a question is not held against the question, but where the store itself ties a value to its name.
+//! `rejections.rs` has statuses, kinds of failures, and objects without a value. The host is trusted: its response is
+//! not compared with the request, unless the store itself ties a value to its name.
 
 use std::sync::Arc;
 use std::thread::sleep;
@@ -350,7 +350,7 @@ fn image_pull_secret_exists_with_any_content() {
     }
 }
 
-/// A host that takes longer than it gives the policy stops it itself, and refuses the pod.
+/// A host that exceeds the policy's time limit stops the policy and rejects the pod.
 #[test]
 fn slow_host_is_stopped() {
     let slow: Arc<dyn Capabilities> = Arc::new(|_: &str, _: &str, _: &[u8]| {

@@ -1,9 +1,9 @@
-//! Attacks by a pod's author, and the whole answer to each.
+//! Attacks by the author of a pod, with the whole answer to each.
 //!
-//! The rows are from vulnerabilities of similar projects: injectors, operators, drivers and policies that bring secrets
-//! into pods. Each names its source. What other modules show is not repeated here; SECURITY.md names those tests too.
+//! The rows are from vulnerabilities of similar projects: injectors, operators, drivers and policies that inject
+//! secrets. Each names its source. SECURITY.md also names the tests in other modules.
 //!
-//! Mutating webhooks are called before the API server validates, so nothing of a pod may be taken for well formed.
+//! Mutating webhooks run before the API server validates, so any field of a pod can be malformed.
 
 use std::sync::Arc;
 
@@ -23,12 +23,12 @@ use crate::support::{
     annotation, create_with, kubernetes_store, managers, mutated, pod, policy, project_name, restricted, with,
 };
 
-/// What is sent, and all that comes of it.
+/// An attempt, with its expected outcome.
 struct Attempt {
     request: Value,
     settings: Value,
     answer: Value,
-    /// What the host is asked for, as `<kind> <name>`.
+    /// Expected host calls, as `<kind> <name>`.
     asked: Vec<String>,
 }
 
@@ -43,7 +43,7 @@ impl Attempt {
     }
 }
 
-/// A pod that asks for one secret, which nobody injects.
+/// A pod with one request, which no manager injects.
 fn refused(manager: &str, request: &str, secret: &str, reason: &str) -> Attempt {
     Attempt::new(&pod(&[request]), &managers(&[manager]), not_injected(400, secret, &format!("{manager}: {reason}")))
 }

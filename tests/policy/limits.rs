@@ -1,5 +1,5 @@
-//! Input that is too long, too many, too deep, or hardly JSON: each gets a clear answer within the two seconds after
-//! which policy-server stops a policy, and takes memory in proportion to what comes in and goes out.
+//! Input that is too long, too many, too deep, or barely JSON: each is answered within the two seconds after which
+//! policy-server stops a policy, with memory in proportion to input and output.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -149,7 +149,8 @@ fn assert_rows(rows: Vec<Row>) {
         let found = read(&answer, &wanted);
         assert!(found == wanted, "{what}: {}", String::from_utf8_lossy(&answer).chars().take(999).collect::<String>());
         assert!(took < DEADLINE, "{what}: {took:?}");
-        // The stack that Rust asks for, what the policy is, and what the host answers; the rest must come from somewhere.
+        // The stack that Rust asks for, what the policy is, and what the host answers; the rest must come from
+        // somewhere.
         assert!(memory as usize <= 6 * MIB + 6 * size, "{what}: {memory} bytes of memory for {size} in and out");
     }
 }
@@ -459,8 +460,8 @@ fn pods_beyond_limits_of_kubernetes_are_rejected() {
     ]);
 }
 
-/// What the limits let through by default is decided with fuel in proportion to its bytes, and one more is rejected before
-/// anything is read.
+/// What the limits let through by default is decided with fuel in proportion to its bytes, and one more is rejected
+/// before anything is read.
 #[test]
 fn default_limits_bound_fuel_and_reads() {
     let value = |number| format!("key:'k{number}' env_var:'V{number}'");

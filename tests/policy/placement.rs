@@ -1,4 +1,4 @@
-//! Where secrets go in a pod: into which containers, and beside which mounts.
+//! Placement of secrets in a pod: containers and mounts.
 
 use serde_json::{Value, json};
 

@@ -108,7 +108,7 @@ fn invalid_annotations() {
     }
 }
 
-/// One bad annotation refuses the pod, whatever the others hold; of several bad ones the first by number is named.
+/// One invalid annotation rejects the pod; the first of several by number is named.
 #[test]
 fn the_first_bad_annotation_by_number_is_named() {
     let good = annotation("group:'db' key:'k'");
@@ -506,7 +506,7 @@ fn files_beyond_the_limit_of_the_init_container() {
     mutated(&create_with(&same, &json!({}), &store));
 }
 
-/// Each kind of failure of the host, in its words, and never the host's.
+/// Each kind of failure of the host has its own message, without the host's.
 #[test]
 fn failures_of_the_host() {
     let forbidden = "forbidden for the policy server's service account; ask the operator to grant the verb get on it";
@@ -742,7 +742,7 @@ fn requests_cannot_forge_a_line() {
     assert_eq!(found, not_injected(400, "\"a\\nAWS: fine/k\\r\\nx\"", reasons));
 }
 
-/// Of a whole pod nothing is applied when its last request is refused, and the refused one is named.
+/// If the last request is rejected, nothing is added to the pod, and the request is named.
 #[test]
 fn one_rejected_request_rejects_the_pod() {
     let asking = pod(&["group:'db' key:'a'", "group:'db' key:'b' mount_requirement:ENV_VAR", "group:'db'"]);
@@ -753,7 +753,7 @@ fn one_rejected_request_rejects_the_pod() {
 const NOT_HERE: &str = "Embedded: namespace \"elsewhere\" does not match the pod's labels, which require namespace \
                         \"flytesnacks-development\"; correct the labels, or run the task in that namespace";
 
-/// The worst of the reasons decides the code, wherever it stands.
+/// The most severe reason decides the code, at any position.
 #[test]
 fn most_severe_reason_decides_the_code() {
     let elsewhere = with(pod(&["key:'k'"]), "/metadata/namespace", json!("elsewhere"));
@@ -767,7 +767,7 @@ fn most_severe_reason_decides_the_code() {
     }
 }
 
-/// An outage must not let a less preferred manager win, and must not ask it; what a more preferred one said stays.
+/// An outage must not select a less preferred manager, which is not tried. Reasons of more preferred ones are kept.
 #[test]
 fn unavailable_providers_end_the_chain() {
     let outage = format!(
@@ -803,7 +803,7 @@ fn invalid_settings() {
     assert_eq!(create(&pod(&["key:'k'"]), &several).0, not_injected(503, "\"k\"", reason));
 }
 
-/// An init-container of the user's that looks like ours but does not write into our volume pulls nothing.
+/// An init container of the user that resembles the policy's and does not write to its volume is not reused.
 #[test]
 fn init_containers_with_names_of_the_policy() {
     let request = pod(&["group:'arn:x' key:'k'"]);

@@ -1,5 +1,5 @@
-//! What a release is: one version wherever it is named, one Rust wherever it is built, one place for each artifact.
-//! `make release` writes the versions; [`metadata`](crate::metadata) holds those that Kubewarden reads.
+//! Consistency of a release: one version, one Rust, and one place for each artifact. `make release` writes the
+//! versions; [`metadata`](crate::metadata) checks those that Kubewarden reads.
 
 use flyte_secrets_policy::settings::images;
 use flyte_secrets_testing::repository;

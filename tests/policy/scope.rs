@@ -1,4 +1,4 @@
-//! Which pods are touched at all.
+//! Selection of pods.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::support::{annotation, create, managers, mutated, pod, policy, with};
 
-/// Says nothing and changes nothing.
+/// Checks that a pod is accepted unchanged, without warnings.
 fn untouched() -> Value {
     json!({ "accepted": true })
 }
@@ -114,7 +114,7 @@ fn labels_and_annotations_decide() {
             with(annotations(&[("flyte.secrets/source", "x")]), "/metadata/labels", json!({})),
             untouched(),
         ),
-        // Nobody reads a request that nobody serves.
+        // Without managers, requests are not decoded.
         (
             "no label, and a request that cannot be read",
             with(annotations(&[("flyte.secrets/s0", "?")]), "/metadata/labels", json!({})),
@@ -133,7 +133,7 @@ fn labels_and_annotations_decide() {
     }
 }
 
-/// A request beside others' annotations is served, and they are named.
+/// A request is served in a pod with other annotations of the prefix, which cause warnings.
 #[test]
 fn other_annotations_are_ignored() {
     let asking = pod(&[REQUEST]);
@@ -157,7 +157,7 @@ fn other_annotations_are_ignored() {
     assert_eq!(create(&mixed, &managers(&["K8s"])).0, answer);
 }
 
-/// The prefix alone sends a payload into the slow path, wherever it stands; that must not matter.
+/// The prefix in any field selects the slow path, which must have the same answer.
 #[test]
 fn prefix_in_other_fields_is_ignored() {
     let text = json!("flyte.secrets/s0");
@@ -177,7 +177,7 @@ fn prefix_in_other_fields_is_ignored() {
     }
 }
 
-/// The prefix in escapes is the prefix.
+/// An escaped prefix is found.
 #[test]
 fn an_escaped_prefix_is_found() {
     let asking = pod(&[REQUEST]);
@@ -191,7 +191,7 @@ fn an_escaped_prefix_is_found() {
     assert_eq!(answer, Ok(direct.0));
 }
 
-/// A pod that is none of ours costs no call of the host, and needs no settings that can be read.
+/// A pod without secret requests needs no host calls and no valid settings.
 #[test]
 fn no_host_calls_for_pods_without_secret_requests() {
     let store = Store::new(json!({}));

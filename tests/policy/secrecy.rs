@@ -1,7 +1,7 @@
-//! Where a value that is fetched shows itself: in the pod, where it belongs, and nowhere else.
+//! Fetched values are in the pod, and nowhere else.
 //!
-//! The value is [`CANARY`]. It is looked for in whatever leaves the policy, in each form that it may take; `make test`
-//! looks for it in all that the tests print.
+//! The value is [`CANARY`]. All output of the policy is searched for it, in each form; `make test` searches the output
+//! of tests.
 
 use std::sync::{Arc, Mutex};
 
@@ -23,8 +23,7 @@ use serde_json::{Value, json};
 use crate::embedded::embedded;
 use crate::support::{managers as chain, pod, policy, project_name, with};
 
-/// The canary as it may stand in a text: plain, in base64 at each of its three alignments, in hex, and as `Debug`
-/// writes bytes.
+/// Forms of the canary in a text: plain, base64 at each of three alignments, hex, and `Debug` of bytes.
 fn forms() -> Vec<String> {
     let shifted = |shift: usize| {
         let encoded = STANDARD.encode(["x".repeat(shift).as_bytes(), CANARY.as_bytes()].concat());
@@ -36,13 +35,13 @@ fn forms() -> Vec<String> {
     [CANARY.to_owned(), hex, bytes].into_iter().chain((0..3).map(shifted)).collect()
 }
 
-/// Which forms of the canary stand in a text.
+/// Returns the forms of the canary in a text.
 fn tells(text: &str) -> Vec<String> {
     let lower = text.to_lowercase();
     forms().into_iter().filter(|form| text.contains(form) || lower.contains(form)).collect()
 }
 
-/// Where in a value the canary stands, as JSON pointers.
+/// Returns JSON pointers to the canary in a value.
 fn places(value: &Value, at: &str) -> Vec<String> {
     let below: Vec<(String, &Value)> = match value {
         Value::Object(members) => members.iter().map(|(key, it)| (format!("{at}/{key}"), it)).collect(),
@@ -367,8 +366,8 @@ fn all_places<'v>(value: &'v Value, at: &str) -> Vec<(String, &'v Value)> {
     std::iter::once((at.to_owned(), value)).chain(below.iter().flat_map(|(at, it)| all_places(it, at))).collect()
 }
 
-/// What the policy says of a value of the wrong type in any field of a pod and of each answer of a host names the field and
-/// not the value.
+/// The message about a value of the wrong type, in any field of a pod or of a host's response, names the field and not
+/// the value.
 #[test]
 fn a_canary_of_the_wrong_type_is_not_quoted() {
     let asking = ["key:'k' mount_requirement:FILE", "group:'g' key:'k' env_var:'A'"];
@@ -435,7 +434,7 @@ fn a_canary_of_the_wrong_type_is_not_quoted() {
     assert!(tried > 150, "{tried} canaries");
 }
 
-/// The positive control of what `make test` looks for.
+/// Positive control of the search in `make test`.
 #[test]
 #[ignore = "prints the canary, so that `make test` sees that it would be seen"]
 fn the_canary_is_printed() {

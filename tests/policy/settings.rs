@@ -1,4 +1,4 @@
-//! Settings that are accepted and refused, each with the words that the operator sees.
+//! Valid and invalid settings, with the operator's messages.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 
 use crate::support::policy;
 
-/// What the operator is told of settings that are accepted, or why they are refused.
+/// Returns the warnings of valid settings, or the error of invalid ones.
 fn validated(settings: &Value) -> Result<String, String> {
     policy().validate_settings(settings, &nothing()).unwrap_or_else(|error| Err(format!("no answer: {error}")))
 }
 
-/// As [`validated`], without what is said of labels that nothing binds, and of the order of managers.
+/// As [`validated`], without warnings about unverified labels and the order of managers.
 fn validated_but_for_tenancy(settings: &Value) -> Result<String, String> {
     let is_other = |line: &&str| !line.starts_with("tenancy: ") && !line.contains("k8sSecretManager.verify");
     let others = |warnings: String| warnings.lines().filter(is_other).collect();
@@ -52,7 +52,7 @@ fn unverified_labels_cause_a_warning() {
 const GLOBAL_IS_SKIPPED: &str =
     "secretManagerTypes: ignored Global: a policy cannot read the environment and files of Flyte's webhook";
 
-/// The operator is told in the answer and in the server's log.
+/// Warnings are in the answer and in the log of the policy server.
 #[test]
 fn global_is_skipped_with_a_warning() {
     let lines = Arc::new(Mutex::new(Vec::new()));

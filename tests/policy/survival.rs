@@ -1,7 +1,7 @@
-//! What survives: everything that the policy does not add, as the host compares it.
+//! Fields that the policy does not add are kept, as compared by the host.
 //!
-//! Pods are written by hand as a text with marks in it. `‹old→new›` stands for `old` in the pod that comes in and for
-//! `new` in the one that goes out; what stands outside of marks must keep its value, and its place in a list.
+//! Pods are texts with marks: `‹old→new›` is `old` in the original pod, and `new` in the mutated one. Everything
+//! outside of marks must keep its value, and its place in a list.
 
 use std::sync::Arc;
 
@@ -53,8 +53,8 @@ fn check(marked: &str, names: &[(&str, &str)], settings: &str, store: &Arc<Store
     assert_eq!(answered(&after, settings, store), Ok(mutated), "in the second pass");
 }
 
-/// Checks a pod that asks for a file and a variable from the Secret `db`: `@META` is its metadata, or `@S0` and `@S1` the
-/// two annotations; `@ENV`, `@MOUNT` and `@VOLUME` are what is added.
+/// Checks a pod that asks for a file and a variable from the Secret `db`: `@META` is its metadata, or `@S0` and `@S1`
+/// the two annotations; `@ENV`, `@MOUNT` and `@VOLUME` are what is added.
 fn kubernetes(marked: &str) {
     let file = annotation("group:'db' key:'password' mount_requirement:FILE");
     let variable = annotation("group:'db' key:'user' mount_requirement:ENV_VAR");
@@ -78,7 +78,7 @@ fn kubernetes(marked: &str) {
     check(marked, &names, r#"{"secretManagerTypes":["K8s"]}"#, &Store::new(json!({})));
 }
 
-/// A whole pod with all that a JSON library would write anew: numbers, escapes, order, white space.
+/// A whole pod with everything that a JSON library would change: numbers, escapes, order, white space.
 #[test]
 fn unchanged_parts_keep_their_text() {
     kubernetes(
@@ -128,7 +128,7 @@ fn missing_lists_are_created() {
     }
 }
 
-/// Ephemeral containers are debuggers: nobody gives them secrets.
+/// Ephemeral containers are for debugging and get no secrets.
 #[test]
 fn ephemeral_containers_are_unchanged() {
     kubernetes(
@@ -136,7 +136,7 @@ fn ephemeral_containers_are_unchanged() {
     );
 }
 
-/// A user's variables of our names go, wherever they stand; the others keep their order and their text.
+/// Variables of the user with the same names are removed, at any position; others keep their order and text.
 #[test]
 fn variables_of_the_same_name_are_removed() {
     kubernetes(
@@ -183,7 +183,7 @@ fn a_locked_annotation_is_replaced_in_place() {
     );
 }
 
-/// A list of init-containers that is missing, `null` or empty gets ours, and so does one with the user's.
+/// Init containers are added to a missing, `null` or empty list, and before those of the user.
 #[test]
 fn init_containers_of_the_policy_are_first() {
     let request = annotation("group:'arn:x:' key:'K' mount_requirement:FILE");

@@ -1,4 +1,4 @@
-//! One answer for one payload, whoever gives it and however often it has been given.
+//! The same payload has the same answer, from the core and the wasm, in each run.
 
 use std::sync::{Arc, OnceLock};
 

@@ -1,5 +1,5 @@
-//! What is not ours survives, as the host compares it: members, elements and their order, fields that nobody knows. Each
-//! place where the policy may write is named in [`may`]; all else must be the same value.
+//! Other fields are kept, as compared by the host: members, elements and their order, unknown fields. [`may`] lists the
+//! places that the policy may change; all others must keep their value.
 
 use flyte_secrets_testing::generate;
 use proptest::prelude::*;

@@ -1,4 +1,4 @@
-//! Pulls: what pods get, which get nothing, and each way in which that fails.
+//! Pulls: secrets of pods, rejected pods, and failures.
 
 use std::path::PathBuf;
 use std::sync::Arc;

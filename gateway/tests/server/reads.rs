@@ -1,4 +1,4 @@
-//! Memory, single flight, limits and breakers: how often a provider is asked, and when it is not.
+//! Cache, shared calls, limits and circuit breakers: how often the provider is called.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::{aws, status_of};
 /// Times that hold on a machine under load.
 const PATIENT: &str = "access: { timeout: 60s }\nreads: { timeout: 60s, concurrency: 64 }";
 
-/// Reads all at once, on some connections, and counts what came of it.
+/// Reads paths concurrently on several connections, and counts the statuses.
 async fn all_at_once(kit: &Kit, paths: Vec<String>) -> BTreeMap<u16, usize> {
     counted(start_all(kit, paths).await).await
 }
@@ -44,7 +44,7 @@ async fn start_all(kit: &Kit, paths: Vec<String>) -> Vec<JoinHandle<u16>> {
     paths.into_iter().enumerate().map(read).collect()
 }
 
-/// Two thousand readers of one name, all of whom are there before the provider answers.
+/// Reads one name two thousand times concurrently, before the provider answers.
 async fn two_thousand(kit: &Kit) -> BTreeMap<u16, usize> {
     kit.memory.hold();
     let reads = start_all(kit, vec![aws("key"); 2000]).await;
