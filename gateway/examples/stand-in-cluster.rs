@@ -1,10 +1,11 @@
-//! Plays the API server for one gateway on loopback: the ConfigMap with the front proxy's authority, reviews that allow
-//! everything, and the proxy that hands requests on with its certificate and a user. For trying the gateway, and for
-//! the demo; nothing is secret in it, and nothing is refused.
+//! A replacement of the API server for one gateway on loopback: the ConfigMap with the front proxy's authority, reviews
+//! that allow everything, and the proxy that forwards requests with its certificate and a user. For demos; it protects
+//! nothing.
 //!
 //! `cargo run --package flyte-secret-gateway --example stand-in-cluster -- FOLDER [ADDRESS]` leaves in the folder
-//! `ca.crt`, `tls.crt` and `tls.key` for the gateway, and `kubeconfig` for the gateway and its clients. The gateway is expected at
-//! the address, or at 127.0.0.1:8443. A pod that is posted is there from then on, and its token is its name.
+//! `ca.crt`, `tls.crt` and `tls.key` for the gateway, and `kubeconfig` for the gateway and its clients. The gateway is
+//! expected at the address, or at 127.0.0.1:8443. A pod that is posted is there from then on, and its token is its
+//! name.
 
 #[path = "../tests/kit/mod.rs"]
 mod kit;
@@ -27,7 +28,7 @@ use kit::cluster::Cluster;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-/// What the proxy needs to speak with the gateway.
+/// The proxy's connection to the gateway.
 struct Proxy {
     gateway: SocketAddr,
     authority: Authority,

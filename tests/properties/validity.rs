@@ -1,4 +1,4 @@
-//! A pod that Kubernetes accepts stays one, and nothing that the user mounts is hidden.
+//! A valid pod stays valid, and no mount of the user is hidden.
 
 use flyte_secrets_testing::{generate, rules};
 use proptest::prelude::*;
@@ -33,7 +33,7 @@ proptest! {
             let after = value(&after);
             for kind in ["containers", "initContainers"] {
                 let (old, new) = (list(&case.pod["spec"][kind]), list(&after["spec"][kind]));
-                // Init containers of ours stand first.
+                // Init containers of the policy are first.
                 let ours = if kind == "containers" { 0 } else { new.len() - old.len() };
                 for (old, new) in old.iter().zip(&new[ours..]) {
                     let (theirs, all) = (mounts(old), mounts(new));

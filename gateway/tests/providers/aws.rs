@@ -48,7 +48,7 @@ fn provider(endpoint: &str, credentials: SharedCredentialsProvider) -> SecretsMa
     SecretsManager::new(&config::Aws { regions, endpoint: Some(endpoint.to_owned()) }, &sdk(credentials)).unwrap()
 }
 
-/// Whoever makes the secrets that the gateway reads.
+/// Returns a client that creates secrets.
 fn owner(moto: &Moto) -> Client {
     let config = aws_sdk_secretsmanager::config::Builder::from(&sdk(static_credentials())).endpoint_url(&moto.url);
     Client::from_conf(config.build())

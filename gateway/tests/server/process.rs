@@ -1,4 +1,4 @@
-//! The binary: its arguments, what it writes, and how it ends.
+//! The program: arguments, output and shutdown.
 
 use std::net::SocketAddr;
 use std::os::unix::fs::FileExt;
@@ -205,7 +205,7 @@ impl Process {
         self.ending.take().unwrap().await.unwrap().unwrap()
     }
 
-    /// How often these bytes are in its memory, which a parent may look into.
+    /// Returns how often these bytes are in its memory, which a parent process can read.
     fn copies(&self, wanted: &[u8]) -> usize {
         let maps = std::fs::read_to_string(format!("/proc/{}/maps", self.pid)).unwrap();
         let memory = std::fs::File::open(format!("/proc/{}/mem", self.pid)).unwrap();

@@ -1,4 +1,4 @@
-//! Pulls: what pods get, which get nothing, and each way in which that fails.
+//! Pulls: secrets of pods, rejected pods, and failures.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -144,7 +144,7 @@ async fn pull_returns_granted_secrets_only() {
 }
 
 #[tokio::test]
-async fn a_pod_gets_properties_and_versions() {
+async fn pull_returns_properties_and_versions() {
     let part = |key: &str, group: &str, version: &str| Granted {
         key: key.to_owned(),
         group: group.to_owned(),
@@ -200,7 +200,7 @@ async fn a_pod_gets_properties_and_versions() {
 }
 
 #[tokio::test]
-async fn values_that_flyte_has_not_packed_are_served_if_the_settings_say_so() {
+async fn plain_azure_values_are_served_if_enabled() {
     let lines = |plain: bool| {
         format!(
             "
@@ -211,17 +211,24 @@ pods:
 "
         )
     };
-    let table =
-        [(true, "plain", 200, "plain"), (true, r#"{"value":"packed"}"#, 200, "packed"), (false, "plain", 422, "")];
+    let table: [(bool, &str, u16, &[u8]); 5] = [
+        (true, "plain", 200, b"plain"),
+        (true, r#"{"value":"packed"}"#, 200, b"packed"),
+        (false, "plain", 422, b""),
+        (false, r#"{"type":"BINARY","value":"AP8="}"#, 200, b"\0\xff"),
+        (false, CANARY, 422, b""),
+    ];
     for (plain, stored, code, value) in table {
-        let grant = grant(&[], &["k"]);
+        let grant = grant(&["k"], &[]);
         let kit = start(&lines(plain), &grant).await;
         kit.memory.answer(Duration::ZERO, Ok(text(stored)));
         let answer = pull(&kit.pod().await, "good").await;
         assert_eq!(answer.status, code, "{plain} {stored}");
         if code == 200 {
-            let head = Head::new(&grant, [], [value.len() as u64]).to_line().unwrap();
-            assert_eq!(answer.body.trim_ascii_start(), [head.as_bytes(), value.as_bytes()].concat());
+            let head = Head::new(&grant, [value.len() as u64], []).to_line().unwrap();
+            assert_eq!(answer.body.trim_ascii_start(), [head.as_bytes(), value].concat());
+        } else {
+            assert!(answer.text().contains("is not Flyte's") && !answer.text().contains("c4n4ry"), "{answer:?}");
         }
         // A lookup judges what a pull would bring.
         let path = "/apis/secret-gateway.flyte.org/v1alpha1/secretlookups/flyte.vault.azure.net:1-a";
@@ -611,24 +618,6 @@ async fn large_values_are_sent_unchanged() {
     let wanted = [head, value("a"), value("small"), value("b"), value("c")].concat();
     assert_eq!(answer.status, 200);
     assert!(answer.body.trim_ascii_start() == wanted.as_bytes());
-}
-
-#[tokio::test]
-async fn azure_values_are_unpacked() {
-    let pods = "
-pods:
-  listen: 127.0.0.1:0
-  settings: { embeddedSecretManagerConfig: { azureConfig: { vaultURI: 'https://flyte.vault.azure.net/' } } }
-";
-    let kit = start(pods, &grant(&["a"], &[])).await;
-    kit.memory.answer(Duration::ZERO, Ok(text(r#"{"type":"BINARY","value":"AP8="}"#)));
-    let client = kit.pod().await;
-    assert!(pull(&client, "good").await.body.ends_with(b"}],\"variables\":[]}\n\0\xff"));
-    kit.cluster.object("pods", pod(&grant(&["b"], &[])));
-    kit.memory.answer(Duration::ZERO, Ok(text(CANARY)));
-    let answer = pull(&client, "good").await;
-    assert_eq!(answer.status, 422);
-    assert!(answer.text().contains("is not Flyte's") && !answer.text().contains("c4n4ry"));
 }
 
 #[tokio::test]

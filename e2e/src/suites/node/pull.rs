@@ -1,4 +1,4 @@
-//! Pods that pull: what arrives in them, what does not, and whom the gateway answers.
+//! Pods that pull: values that they get, and requests that the gateway rejects.
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
@@ -150,7 +150,7 @@ fn tasks() -> Vec<Task> {
     ]
 }
 
-/// No lookup is answered, so the policy warns; the init containers try again until the gateway is back.
+/// Checks pods while the gateway is unavailable: the policy warns, and init containers retry until the gateway is back.
 async fn away(world: &mut World) -> Result<()> {
     let mut gateway = world.gateway.take().context("no gateway")?;
     gateway.kill();
@@ -185,7 +185,7 @@ async fn away(world: &mut World) -> Result<()> {
     Ok(())
 }
 
-/// A pod as the policy has made it, to be created as if somebody had written it.
+/// Returns a mutated pod, to create it as if written by hand.
 async fn made(world: &World, name: &str, requests: &[&str]) -> Result<Value> {
     let pod = Task::new(name, DEVELOPMENT, EMBEDDED, requests).pod();
     let mut made = dry_run(world, &pod).await?.ok()?;
@@ -231,7 +231,7 @@ async fn other_scope(world: &World) -> Result<()> {
     has_all(answer.refused(403)?, &[&format!("\"{CONTAINER}\"")])
 }
 
-/// Neither label nor our audience: the policy is not asked.
+/// Checks a pod without the label and with a token for another audience, which the policy does not evaluate.
 async fn other_audience(world: &World) -> Result<()> {
     let pod = without(made(world, "other-audience", &[TOKEN]).await?, &["labels", "annotations"]);
     world.cluster.admin.create_pod(DEVELOPMENT, &for_audience(pod, "somebody.else")).await?.ok()?;
@@ -243,7 +243,7 @@ async fn other_audience(world: &World) -> Result<()> {
     has_all(end["message"].as_str().unwrap_or_default(), &["401"])
 }
 
-/// A token of the service account `default`, of a pod or of none.
+/// Returns a token of the service account `default`, bound to a pod or to none.
 async fn token(world: &World, namespace: &str, pod: Option<&Value>, audience: &str) -> Result<String> {
     let bound = pod.map(|pod| {
         json!({
@@ -259,7 +259,7 @@ async fn token(world: &World, namespace: &str, pod: Option<&Value>, audience: &s
     Ok(answer["status"]["token"].as_str().context("no token")?.to_owned())
 }
 
-/// What the gateway answers to who brings a token.
+/// Pulls with a token.
 async fn pull(world: &World, token: Option<&str>) -> Result<(u16, String)> {
     let address = world.gateway.as_ref().and_then(|gateway| gateway.pods).context("no pod listener")?;
     let client = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).build()?;
@@ -273,7 +273,7 @@ async fn pull(world: &World, token: Option<&str>) -> Result<(u16, String)> {
 
 async fn requests(world: &World) -> Result<()> {
     let admin = &world.cluster.admin;
-    // Without a node they stay as they are.
+    // Without a node they do not start.
     let unscheduled = |pod: Value, name: &str, namespace: &str| {
         let mut pod = with(with(pod, "/metadata/name", json!(name)), "/metadata/namespace", json!(namespace));
         if let Some(spec) = pod["spec"].as_object_mut() {
@@ -289,7 +289,7 @@ async fn requests(world: &World) -> Result<()> {
     let plain = admin.create_pod(DEVELOPMENT, &unscheduled(plain, "plain", DEVELOPMENT)).await?.ok()?;
     let unseen = for_audience(bare.clone(), "somebody.else");
     let unseen = admin.create_pod(DEVELOPMENT, &unscheduled(unseen, "unseen", DEVELOPMENT)).await?.ok()?;
-    // Kubewarden keeps its own namespace out.
+    // Kubewarden excludes its own namespace.
     let elsewhere = unscheduled(bare, "elsewhere", kubewarden::NAMESPACE);
     let elsewhere = admin.create_pod(kubewarden::NAMESPACE, &elsewhere).await?.ok()?;
 
@@ -332,7 +332,7 @@ async fn requests(world: &World) -> Result<()> {
     expect("a deleted pod's token", Some(&own), 401).await
 }
 
-/// Whether the gateway has written that a pod was answered so.
+/// Whether the gateway has an audit line for a pod with this code.
 fn audited(world: &World, pod: &str, code: u16) -> bool {
     let output = world.gateway.as_ref().map(|gateway| gateway.output()).unwrap_or_default();
     let lines = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
