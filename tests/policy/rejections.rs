@@ -803,17 +803,26 @@ fn invalid_settings() {
     assert_eq!(create(&pod(&["key:'k'"]), &several).0, not_injected(503, "\"k\"", reason));
 }
 
-/// An init-container of the user's that looks like ours but does not write into our volume pulls nothing.
-#[test]
-fn init_containers_with_the_name_of_ours() {
+/// Returns the init containers of a pod that has one of the user's, which is ours but for one field, as `(ours, found)`.
+fn beside_alike(path: &str, to: Value) -> (Value, Vec<Value>) {
     let request = pod(&["group:'arn:x' key:'k'"]);
     let once = mutated(&create(&request, &managers(&["AWS"]))).clone();
     let ours = once["spec"]["initContainers"][0].clone();
-    let alike = with(ours.clone(), "/volumeMounts", json!([]));
+    let alike = with(ours.clone(), path, to);
     let found = create(&with(request, "/spec/initContainers", json!([alike])), &managers(&["AWS"]));
     let containers = mutated(&found)["spec"]["initContainers"].as_array().expect("init-containers").clone();
-    assert_eq!(containers.len(), 2);
-    assert_eq!(containers[0], with(ours, "/name", json!("aws-pull-secret-1")));
+    (ours, containers)
+}
+
+/// What does not write into our volume, or has a name that we do not give, pulls nothing.
+#[test]
+fn init_containers_that_look_like_ours() {
+    let (ours, found) = beside_alike("/volumeMounts", json!([]));
+    assert_eq!((found.len(), &found[0]), (2, &with(ours, "/name", json!("aws-pull-secret-1"))));
+    for name in ["aws-pull-secret-x", "aws-pull-secret-", "other"] {
+        let (ours, found) = beside_alike("/name", json!(name));
+        assert_eq!((found.len(), &found[0]), (2, &ours), "{name}");
+    }
 }
 
 #[test]
