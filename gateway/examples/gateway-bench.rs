@@ -20,7 +20,7 @@ use flyte_secrets_policy::answer::PATH;
 use flyte_secrets_policy::grant::AUDIENCE;
 use kit::authority::Authority;
 use kit::client::Client;
-use kit::cluster::Cluster;
+use kit::cluster::{Cluster, bound, granted};
 use kit::memory::{Memory, text};
 use secret_gateway::config::Config;
 use secret_gateway::names::Kind;
@@ -189,7 +189,7 @@ fn measure() -> Result<bool> {
         let (resident, most) = serving.memory()?;
 
         cluster.object("pods", pod(&["--file a", "--file b", "--file c", "--env v0=d", "--env v1=e"]));
-        cluster.token("token", AUDIENCE, user());
+        cluster.token("token", AUDIENCE, bound("bench", "default", "a0", "uid"));
         let authority = Arc::new(authority);
         let pulls = pulled(&serving, pods, &authority).await?;
         cluster.object("pods", pod(&["--file", CROWDED.0]));
@@ -249,26 +249,7 @@ async fn addresses(folder: &Path) -> Result<[SocketAddr; 3]> {
 fn pod(secrets: &[&str]) -> serde_json::Value {
     let args = "pull --gateway https://localhost --ca cGVt --scope acme/development/bench --patience 2m";
     let args = [args, &secrets.join(" ")].join(" ");
-    serde_json::json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": { "namespace": "bench", "name": "a0", "uid": "uid" },
-        "spec": {
-            "containers": [{ "name": "main" }],
-            "initContainers": [{ "name": "flyte-secrets", "args": args.split_whitespace().collect::<Vec<_>>() }],
-            "volumes": [{ "name": "flyte-secrets-token", "projected": {
-                "sources": [{ "serviceAccountToken": { "audience": AUDIENCE, "path": "token" } }],
-            } }],
-        },
-    })
-}
-
-fn user() -> serde_json::Value {
-    let extra = serde_json::json!({
-        "authentication.kubernetes.io/pod-name": ["a0"],
-        "authentication.kubernetes.io/pod-uid": ["uid"],
-    });
-    serde_json::json!({ "username": "system:serviceaccount:bench:default", "extra": extra })
+    granted("bench", "uid", &args.split_whitespace().collect::<Vec<_>>())
 }
 
 /// Pulls of five cached secrets; the handshake is part of each.

@@ -24,7 +24,7 @@ use axum::{Json, Router};
 use flyte_secrets_policy::grant::AUDIENCE;
 use kit::authority::{Authority, Identity};
 use kit::client::Client;
-use kit::cluster::Cluster;
+use kit::cluster::{Cluster, bound};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -82,14 +82,8 @@ async fn create(cluster: Cluster, Json(mut pod): Json<Value>) -> StatusCode {
     pod["metadata"]["uid"] = json!("uid");
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let (name, namespace) = (text(&pod["metadata"]["name"]), text(&pod["metadata"]["namespace"]));
-    let user = json!({
-        "username": format!("system:serviceaccount:{namespace}:{}", text(&pod["spec"]["serviceAccountName"])),
-        "extra": {
-            "authentication.kubernetes.io/pod-name": [name],
-            "authentication.kubernetes.io/pod-uid": ["uid"],
-        },
-    });
-    cluster.token(&name, AUDIENCE, user);
+    let account = text(&pod["spec"]["serviceAccountName"]);
+    cluster.token(&name, AUDIENCE, bound(&namespace, &account, &name, "uid"));
     cluster.object("pods", pod);
     StatusCode::CREATED
 }

@@ -120,30 +120,13 @@ impl Checker {
         for container in &containers {
             self.container(container, &volumes, &mut names);
         }
-        let init_containers = self.list(&spec.get("initContainers"));
-        for container in &init_containers {
+        for container in &self.list(&spec.get("initContainers")) {
             self.container(container, &volumes, &mut names);
         }
         // `validateImagePullSecrets` in validation.go accepts any name.
         for secret in self.list(&spec.get("imagePullSecrets")) {
             self.text(&secret.get("name"));
         }
-        self.host_processes(spec, &containers, &init_containers);
-    }
-
-    /// All containers run as processes of a Windows host, or none (`validateWindowsHostProcessPod` in validation.go).
-    fn host_processes(&mut self, spec: &At, containers: &[At], init_containers: &[At]) {
-        let option = |at: &At| at.value["securityContext"]["windowsOptions"]["hostProcess"].as_bool();
-        let of_pod = option(spec);
-        let all: Vec<&At> = containers.iter().chain(init_containers).collect();
-        for container in &all {
-            let clash = matches!((of_pod, option(container)), (Some(pod), Some(own)) if pod != own);
-            self.require(!clash, container, "hostProcess differs from the pod's");
-        }
-        let count = all.iter().filter(|container| option(container).or(of_pod) == Some(true)).count();
-        self.require(count == 0 || count == all.len(), spec, "some containers are host processes, some are not");
-        let network = self.boolean(&spec.get("hostNetwork"));
-        self.require(count == 0 || network, &spec.get("hostNetwork"), "host processes need it");
     }
 }
 

@@ -265,6 +265,13 @@ fn grants_of_the_pod_are_rejected() {
     for (what, pod) in table {
         assert_eq!(create(&pod, &pulling(json!({}))).0, granted, "{what}");
     }
+    // A token for the gateway in a pod that is served otherwise; another audience is another's affair.
+    for (audience, code) in [("secret-gateway.flyte.org", 403), ("x.secret-gateway.flyte.org", 0)] {
+        let token = json!({ "serviceAccountToken": { "audience": audience, "path": "token" } });
+        let volumes = json!([{ "name": "token", "projected": { "sources": [token] } }]);
+        let asking = with(pod(&["group:'g' key:'k'"]), "/spec/volumes", volumes);
+        assert_eq!(create(&asking, &managers(&["K8s"])).code(), code, "{audience}");
+    }
     for settings in [json!({}), delivery("Value")] {
         let found = create_with(&once, &settings, &kubernetes_store(&[(&project_name("a"), b"v")]));
         assert_eq!(found.0, granted, "{settings}");

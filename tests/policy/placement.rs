@@ -62,6 +62,21 @@ fn init_containers_are_first_by_default() {
     }
 }
 
+#[test]
+fn init_containers_have_the_pull_policy_of_the_settings() {
+    let store = kubernetes_store(&[(&project_name("k"), b"v")]);
+    for (manager, section, request) in [
+        ("AWS", "/awsSecretManager", "group:'arn' key:'k'"),
+        ("GCP", "/gcpSecretManager", "group:'g' group_version:'1'"),
+        ("Azure", "/azureSecretManager", "group:'https://v.vault.azure.net/secrets/x'"),
+        ("Embedded", "/embeddedSecretManagerConfig/fileMountInitContainer", "key:'k' mount_requirement:FILE"),
+    ] {
+        let settings = with(managers(&[manager]), &format!("{section}/imagePullPolicy"), json!("Always"));
+        let out = mutated_twice(&pod(&[request]), &settings, &store);
+        assert_eq!(out["spec"]["initContainers"][0]["imagePullPolicy"], "Always", "{manager}");
+    }
+}
+
 /// The runtime cannot make mount points in a volume that is read-only (kubernetes/kubernetes#121294): the first init
 /// container that writes it has a `subPath` mount for each, whose folder the kubelet makes.
 #[test]

@@ -803,17 +803,27 @@ fn invalid_settings() {
     assert_eq!(create(&pod(&["key:'k'"]), &several).0, not_injected(503, "\"k\"", reason));
 }
 
-/// An init container of the user that resembles the policy's and does not write to its volume is not reused.
-#[test]
-fn init_containers_with_names_of_the_policy() {
+/// Returns the init containers of a pod that has one of the user's, which is the policy's but for one field, as `(ours, found)`.
+fn beside_alike(path: &str, to: Value) -> (Value, Vec<Value>) {
     let request = pod(&["group:'arn:x' key:'k'"]);
     let once = mutated(&create(&request, &managers(&["AWS"]))).clone();
     let ours = once["spec"]["initContainers"][0].clone();
-    let alike = with(ours.clone(), "/volumeMounts", json!([]));
+    let alike = with(ours.clone(), path, to);
     let found = create(&with(request, "/spec/initContainers", json!([alike])), &managers(&["AWS"]));
     let containers = mutated(&found)["spec"]["initContainers"].as_array().expect("init-containers").clone();
-    assert_eq!(containers.len(), 2);
-    assert_eq!(containers[0], with(ours, "/name", json!("aws-pull-secret-1")));
+    (ours, containers)
+}
+
+/// An init container of the user that resembles the policy's, and does not write to its volume or has another name, is not
+/// reused.
+#[test]
+fn init_containers_with_names_of_the_policy() {
+    let (ours, found) = beside_alike("/volumeMounts", json!([]));
+    assert_eq!((found.len(), &found[0]), (2, &with(ours, "/name", json!("aws-pull-secret-1"))));
+    for name in ["aws-pull-secret-x", "aws-pull-secret-", "other"] {
+        let (ours, found) = beside_alike("/name", json!(name));
+        assert_eq!((found.len(), &found[0]), (2, &ours), "{name}");
+    }
 }
 
 #[test]

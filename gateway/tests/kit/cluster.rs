@@ -13,6 +13,7 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
+use flyte_secrets_policy::grant::AUDIENCE;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -26,6 +27,31 @@ pub enum Verdict {
     Deny(&'static str),
     Fail(u16),
     Stall(Duration),
+}
+
+/// Returns the user of a service account's token that is bound to a pod.
+pub fn bound(namespace: &str, account: &str, pod: &str, uid: &str) -> Value {
+    let extra =
+        json!({ "authentication.kubernetes.io/pod-name": [pod], "authentication.kubernetes.io/pod-uid": [uid] });
+    json!({ "username": format!("system:serviceaccount:{namespace}:{account}"), "extra": extra })
+}
+
+/// Returns the pod `a0` whose init container has these arguments, a grant.
+pub fn granted(namespace: &str, uid: &str, args: &[impl AsRef<str>]) -> Value {
+    let args: Vec<&str> = args.iter().map(AsRef::as_ref).collect();
+    let token = json!({ "serviceAccountToken": { "audience": AUDIENCE, "path": "token" } });
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "namespace": namespace, "name": "a0", "uid": uid },
+        "spec": {
+            "nodeName": "node-1",
+            "containers": [{ "name": "main" }],
+            "initContainers": [{ "name": "flyte-secrets", "args": args }],
+            "volumes": [{ "name": "flyte-secrets-token", "projected": { "sources": [token] } }],
+        },
+        "status": { "phase": "Pending" },
+    })
 }
 
 type Judge = Arc<dyn Fn(&Value) -> Verdict + Send + Sync>;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::http::Method;
 use flyte_secrets_policy::answer::Head;
-use flyte_secrets_policy::grant::{Grant, Granted};
+use flyte_secrets_policy::grant::{AUDIENCE, Grant, Granted};
 use flyte_secrets_policy::names::kubernetes::secret_name;
 use flyte_secrets_pull::{self as puller, Places};
 use http_body_util::Empty;
@@ -17,11 +17,9 @@ use serde_json::{Value, json};
 use crate::kit::Kit;
 use crate::kit::authority::Authority;
 use crate::kit::client::{self, Answer, Client};
-use crate::kit::cluster::Cluster;
+use crate::kit::cluster::{Cluster, bound, granted};
 use crate::kit::memory::{CANARY, Memory, text};
 use crate::status;
-
-const AUDIENCE: &str = "secret-gateway.flyte.org";
 
 /// A store and tenants.
 const PODS: &str = "
@@ -48,30 +46,11 @@ fn grant(files: &[&str], variables: &[&str]) -> Grant {
 }
 
 fn pod(grant: &Grant) -> Value {
-    json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": { "namespace": "snacks-development", "name": "a0", "uid": "uid-0" },
-        "spec": {
-            "nodeName": "node-1",
-            "containers": [{ "name": "main" }],
-            "initContainers": [{ "name": "flyte-secrets", "args": grant.to_args() }],
-            "volumes": [{ "name": "flyte-secrets-token", "projected": {
-                "sources": [{ "serviceAccountToken": { "audience": AUDIENCE, "path": "token" } }],
-            } }],
-        },
-        "status": { "phase": "Pending" },
-    })
+    granted("snacks-development", "uid-0", &grant.to_args())
 }
 
 fn user(name: &str, pod: &str, uid: &str) -> Value {
-    json!({
-        "username": format!("system:serviceaccount:snacks-development:{name}"),
-        "extra": {
-            "authentication.kubernetes.io/pod-name": [pod],
-            "authentication.kubernetes.io/pod-uid": [uid],
-        },
-    })
+    bound("snacks-development", name, pod, uid)
 }
 
 /// A gateway, and a pod with this grant and the token `good`.
@@ -583,9 +562,7 @@ async fn pull_limits() {
     let mut elsewhere = pod(&Grant { project: "pizza".to_owned(), ..grant(&["z"], &[]) });
     elsewhere["metadata"]["namespace"] = json!("pizza-development");
     kit.cluster.object("pods", elsewhere);
-    let mut owner = user("default", "a0", "uid-0");
-    owner["username"] = json!("system:serviceaccount:pizza-development:default");
-    kit.cluster.token("elsewhere", AUDIENCE, owner);
+    kit.cluster.token("elsewhere", AUDIENCE, bound("pizza-development", "default", "a0", "uid-0"));
     let other = tokio::spawn({
         let client = client.clone();
         async move { pull(&client, "elsewhere").await }
