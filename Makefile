@@ -101,7 +101,8 @@ $(LINTERS)/bin/actionlint:
 	GOBIN=$(LINTERS)/bin go install github.com/rhysd/actionlint/cmd/actionlint@v$(ACTIONLINT_VERSION)
 
 VALE := $(CACHE)/vale-$(VALE_VERSION)/vale
-PROSE := README.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md SECURITY.md deploy/chart/README.md cli/README.md gateway/README.md docs/adr docs/src
+PROSE := README.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md SECURITY.md deploy/chart/README.md cli/README.md gateway/README.md \
+	e2e/README.md fuzz/README.md playground/package/README.md tests/golden/README.md docs/adr docs/src
 prose: $(VALE) ## the words of the documentation, by the rules in docs/style
 	@# That each rule can fail: this file breaks all of them.
 	@diff <($(VALE) --config docs/style/vale.ini --output line docs/style/wrong.md | cut -d: -f4 | sort -u) \

@@ -5,14 +5,14 @@ import { existsSync } from "node:fs";
 import { defineConfig } from "@playwright/test";
 
 const chromium = process.env.CHROMIUM ?? "/usr/bin/chromium";
-if (!existsSync(chromium)) throw new Error(`there is no ${chromium}: apt-get install chromium, or set CHROMIUM`);
+if (!existsSync(chromium)) throw new Error(`${chromium} not found: apt-get install chromium, or set CHROMIUM`);
 
 export default defineConfig({
   testDir: "tests",
-  // axe takes its time on a busy machine.
+  // axe is slow on a busy machine.
   timeout: 120_000,
   expect: { timeout: 20_000 },
-  // One at a time, because one of them is about time.
+  // One at a time, because one test measures time.
   workers: 1,
   forbidOnly: true,
   reporter: "list",

@@ -1,5 +1,5 @@
 /**
- * `npm run screenshots`: the pictures in the book, taken of the built page.
+ * `npm run screenshots`: screenshots of the built page for the book.
  */
 import base from "./playwright.config";
 

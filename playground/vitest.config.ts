@@ -1,5 +1,5 @@
 /**
- * The tests that need no browser: the package's, and those of the page's pure modules.
+ * Tests without a browser: of the package, and of modules of the page without DOM.
  */
 import { defineConfig } from "vitest/config";
 

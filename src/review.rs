@@ -86,22 +86,28 @@ pub fn read(payload: &[u8]) -> Result<Option<Review<'_>>, Malformed> {
     }))
 }
 
-/// Whether what stands before the `//` of an address is the option of a [grant](crate::grant).
-fn is_grant(before: &[u8]) -> bool {
-    let option = before.strip_suffix(b"\"https:").map(<[u8]>::trim_ascii_end);
-    let option = option.and_then(|option| option.strip_suffix(b",")).map(<[u8]>::trim_ascii_end);
-    option.is_some_and(|option| option.ends_with(b"\"--gateway\""))
-}
-
-/// Whether a secret request, or a grant, may be in the payload. JSON can write any character as `\u`, which the host does not; where
-/// there is such an escape, one may. One pass: the slash of a request's annotation and the backslash are both rare.
+/// Whether a secret request, a grant, or a token for the gateway may be in the payload. JSON can write any character as `\u`,
+/// which the host does not; where there is such an escape, one may. One pass: the slash of a request's annotation and the
+/// backslash are both rare. Another one, for a token, only where the settings name the gateway that takes it.
 fn may_hold_secrets(payload: &[u8]) -> bool {
-    memchr::memchr2_iter(b'/', b'\\', payload).any(|at| match payload.split_at_checked(at) {
+    let mut pulls = false;
+    let found = memchr::memchr2_iter(b'/', b'\\', payload).any(|at| match payload.split_at_checked(at) {
         Some((before, [b'/', b's', ..])) => before.ends_with(REQUEST_DOMAIN.as_bytes()),
-        Some((before, [b'/', b'/', ..])) => is_grant(before),
+        Some((before, [b'/', b'/', ..])) => {
+            pulls |= is_address_of(before, b"\"gateway\"", b":");
+            is_address_of(before, b"\"--gateway\"", b",")
+        }
         Some((_, [b'\\', b'u', ..])) => true,
         _ => false,
-    })
+    });
+    found || pulls && memchr::memmem::find(payload, b"\"audience\"").is_some()
+}
+
+/// Whether what stands before the `//` of an address makes it the value of a key, or the argument after an option.
+fn is_address_of(before: &[u8], name: &[u8], separator: &[u8]) -> bool {
+    let name_before = before.strip_suffix(b"\"https:").map(<[u8]>::trim_ascii_end);
+    let name_before = name_before.and_then(|before| before.strip_suffix(separator)).map(<[u8]>::trim_ascii_end);
+    name_before.is_some_and(|before| before.ends_with(name))
 }
 
 /// Whether the object is none that this policy looks at; then it may have any fields.
@@ -180,6 +186,9 @@ mod tests {
             ("\"\\\\a\\n/s\"", false),
             ("[\"pull\", \"--gateway\" ,\n\"https://gateway\"]", true),
             ("[\"--gateways\",\"https://gateway\"]", false),
+            ("{\"audience\":\"a\",\"gateway\": \"https://gateway\"}", true),
+            ("{\"audience\":\"a\",\"gateways\":\"https://gateway\"}", false),
+            ("{\"gateway\":\"https://gateway\"}", false),
         ];
         for (text, held) in table {
             assert_eq!(may_hold_secrets(text.as_bytes()), held, "{text}");

@@ -19,7 +19,7 @@ pub struct Arguments {
     flyte: Flyte,
 }
 
-/// Which Flyte a configuration is for.
+/// The version of Flyte.
 #[derive(clap::Args)]
 pub struct Flyte {
     /// Flyte version of the configuration [default: detected from its other sections]
@@ -72,12 +72,12 @@ pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
     Ok(Answer::yes_if(checked.valid))
 }
 
-/// Returns the one section in a file, which must be valid, as the policy reads it.
+/// Returns the settings of the only section in a file.
 pub fn settings(path: &str) -> Result<Value, Error> {
     Ok(check::settings(&files::read(path)?, None, None)?.settings)
 }
 
-/// Returns the one section in a file or in one of its ConfigMaps, and what Flyte makes of it.
+/// Returns the only section in a file or in one of its ConfigMaps, with the configuration that it is part of.
 pub fn configured(path: &str, flyte: &Flyte, config_map: Option<&str>) -> Result<Settings, Error> {
     Ok(check::settings(&files::read(path)?, flyte.version(), config_map)?)
 }

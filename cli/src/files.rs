@@ -9,7 +9,7 @@ use flyte_secrets_explain::source::Source;
 #[error("failed to read {0}: {1}")]
 pub struct Error(String, std::io::Error);
 
-/// Reads a file, or standard input, which is called `-`.
+/// Reads a file, or standard input for `-`.
 pub fn read(path: &str) -> Result<Source, Error> {
     let mut text = String::new();
     let (name, read) = match path {

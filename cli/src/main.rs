@@ -66,7 +66,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Returns the command line, named as kubectl calls it when it runs as a plugin.
+/// Returns the command line, with the name of kubectl's plugin if kubectl runs it.
 fn command() -> clap::Command {
     let called = std::env::args_os().next();
     let plugin =

@@ -50,8 +50,8 @@ struct Query {
     /// Name schemes of the broader scopes, in lookup order [default: canonical, documented]
     #[arg(long, value_enum)]
     scheme: Vec<Scheme>,
-    /// Print a command for each scope that stores the secret from standard input, under its first name. For Kubernetes and the
-    /// organization flyte, it sets the labels that `flyte get secret` requires
+    /// Print a command for each scope that stores the secret from standard input, under its first name. For Kubernetes
+    /// and the organization flyte, it sets the labels that `flyte get secret` requires
     #[arg(long)]
     command: bool,
     /// Region, project, vault or namespace of the store [default: flyte for Kubernetes]
@@ -98,7 +98,7 @@ pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
     match (&arguments.command, &arguments.query) {
         (Some(Command::Decode { name }), _) => Ok(decode(name, arguments.output)),
         (None, Some(query)) => show(query, arguments.output),
-        // clap lets nothing else through.
+        // clap rejects this.
         (None, None) => Ok(Answer::No),
     }
 }

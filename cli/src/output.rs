@@ -17,9 +17,9 @@ use similar::TextDiff;
 /// Whether a command succeeded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Answer {
-    /// Nothing is wrong.
+    /// Success.
     Yes,
-    /// Something is.
+    /// Failure: exit code 1.
     No,
 }
 
@@ -42,17 +42,18 @@ pub enum Format {
     Json,
 }
 
-/// Writes human-readable text to standard output. Without colours, the stream drops all control characters: not for data.
+/// Writes human-readable text to standard output. Without colors, control characters are removed, so use it not for
+/// data.
 pub fn print(text: &str) {
     write(anstream::stdout(), text);
 }
 
-/// Writes data to standard output, as it is.
+/// Writes data to standard output, unchanged.
 pub fn data(text: &str) {
     write(std::io::stdout(), text);
 }
 
-/// Exits if nothing can be written; quietly if the reader has closed the pipe.
+/// Exits if writing fails, without a message if the reader has closed the pipe.
 fn write(mut stream: impl Write, text: &str) {
     if let Err(error) = stream.write_all(text.as_bytes()) {
         if error.kind() != ErrorKind::BrokenPipe {
@@ -62,7 +63,7 @@ fn write(mut stream: impl Write, text: &str) {
     }
 }
 
-/// Writes an answer for programs, with a line for each member.
+/// Writes an answer as JSON, with a line for each member.
 pub fn json(answer: &impl Serialize) {
     match serde_json::to_string_pretty(answer) {
         Ok(text) => data(&(text + "\n")),
@@ -94,7 +95,7 @@ fn say(kind: &str, color: AnsiColor, message: &str) {
     anstream::eprintln!("{style}{kind}{style:#}: {message}");
 }
 
-/// Columns under a heading; the last one is as wide as it likes.
+/// Returns aligned columns with a heading.
 pub fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> String {
     let mut widths = heading.map(str::len);
     for row in rows {
@@ -112,12 +113,12 @@ pub fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> String
     text
 }
 
-/// Whether standard output is to have colours.
+/// Whether standard output has colors.
 fn colored() -> bool {
     anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never
 }
 
-/// A unified diff, in colour where that is wanted. Its lines are data.
+/// Returns a unified diff, with colors if enabled. Its lines are data.
 pub fn diff(name: &str, before: &str, after: &str) -> String {
     let diff = TextDiff::from_lines(before, after);
     let unified = diff.unified_diff().header(name, "as admitted").to_string();
@@ -138,7 +139,7 @@ pub fn diff(name: &str, before: &str, after: &str) -> String {
         .collect()
 }
 
-/// A finding, and the place in a file that it is about. A file within a string of the text has no lines of its own to show.
+/// Returns a finding with an excerpt of its file. A file within a quoted string of the text has no excerpt.
 pub fn finding(finding: &Finding, source: &Source) -> String {
     let level = match finding.severity {
         Severity::Error => Level::ERROR,
@@ -159,7 +160,7 @@ pub fn finding(finding: &Finding, source: &Source) -> String {
     Renderer::styled().render(&[group]) + "\n"
 }
 
-/// The bytes at a place, up to the end of its line.
+/// Returns the byte range of a place, up to the end of its line.
 fn span(text: &str, place: Place) -> Range<usize> {
     let before: usize = text.split_inclusive('\n').take(place.line.saturating_sub(1)).map(str::len).sum();
     let line = text.lines().nth(place.line.saturating_sub(1)).unwrap_or_default();

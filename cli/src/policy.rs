@@ -1,6 +1,6 @@
-//! What a cluster that runs Flyte's own webhook needs to run the policy in its place.
+//! `policy`: manifests that replace Flyte's webhook by the policy, or values for the Helm chart.
 //!
-//! The manifests are those of the Helm chart; `--values` prints what the chart wants to know.
+//! The manifests are those that the chart renders.
 
 use flyte_secrets_explain::check::Settings;
 use flyte_secrets_explain::flyte::Version;
@@ -11,20 +11,20 @@ use serde_json::{Value, json};
 use crate::check::{self, Flyte};
 use crate::output::{self, Answer};
 
-/// Print the policy and its rights for a cluster that runs Flyte's own webhook today, and what to switch off there
+/// Print manifests of the policy and its permissions from the configuration of Flyte's webhook
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Flyte's configuration, as `check` reads it
+    /// File with Flyte's configuration, as for `check`
     #[arg(short, long)]
     file: String,
-    /// Print values for the Helm chart, which installs the secret gateway too
+    /// Print values for the Helm chart, which also installs the secret gateway
     #[arg(long)]
     values: bool,
-    /// The namespace that a pod must be in, if the settings have none [default: Flyte 2's namespace of tasks, Flyte 1's
-    /// namespace_mapping, else `{{ project }}-{{ domain }}`]
+    /// Template for the namespace of a pod, if the settings have none [default: Flyte 2's namespace of tasks, Flyte 1's
+    /// namespace_mapping, or `{{ project }}-{{ domain }}`]
     #[arg(long, value_name = "TEMPLATE")]
     namespace_template: Option<String>,
-    /// The ConfigMap, where the file has several with a webhook section
+    /// ConfigMap to read, if the file has several with a webhook section
     #[arg(long, value_name = "[NAMESPACE/]NAME")]
     config_map: Option<String>,
     #[command(flatten)]
@@ -33,13 +33,13 @@ pub struct Arguments {
     /// [default: the namespace template, if it is one namespace]
     #[arg(long, value_name = "NAMESPACE")]
     task_namespace: Vec<String>,
-    /// The policy server
+    /// Name of the policy server
     #[arg(long, value_name = "NAME", default_value = "default")]
     policy_server: String,
-    /// Its service account
+    /// Service account of the policy server
     #[arg(long, value_name = "NAMESPACE/NAME", default_value = "kubewarden/policy-server", value_parser = account)]
     service_account: Account,
-    /// How the manifests are written
+    /// Output format
     #[arg(short, long, value_enum, default_value = "yaml")]
     output: Shape,
 }
@@ -61,7 +61,7 @@ fn account(text: &str) -> Result<Account, String> {
     Ok(Account { namespace: namespace.to_owned(), name: name.to_owned() })
 }
 
-/// Why there are no manifests.
+/// An error that prevents the output.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
@@ -76,8 +76,8 @@ const NAME: &str = "flyte-secrets-policy";
 const TASK_SECRETS: &str = "flyte-secrets-policy-task-secrets";
 const GATEWAY: &str = "secret-gateway.flyte.org";
 
-/// Selects pods with the label, and those with a token for the gateway, as the chart does: labels can be added after
-/// admission.
+/// Returns the expression that selects pods with the label, or with a token for the gateway, as in the chart: labels
+/// can be added after admission.
 fn expression(audience: &str) -> String {
     [
         "(has(object.metadata.labels) && \"inject-flyte-secrets\" in object.metadata.labels",
@@ -137,29 +137,29 @@ pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
         None => ("Flyte 1.16.8 and 2.0.28", "propeller"),
     };
     output::note(&format!(
-        "switch Flyte's own webhook off: set disableCreateMutatingWebhookConfig: true in the section webhook (since {since}), \
-         restart Flyte, and remove its MutatingWebhookConfiguration"
+        "disable Flyte's webhook: set disableCreateMutatingWebhookConfig: true in the section webhook (since {since}), \
+         restart Flyte, and delete its MutatingWebhookConfiguration"
     ));
-    output::note(&format!("{writer} must go on to run: it writes the label and the annotations that the policy reads"));
+    output::note(&format!("keep {writer} running: it writes the label and the annotations that the policy reads"));
     Ok(Answer::Yes)
 }
 
-/// What the policy reads of the cluster, as the chart's facts have it.
+/// Objects that the policy reads, as in the facts of the chart.
 #[derive(Default)]
 struct Reads {
-    /// The namespace of Secrets with values, or with their twins that pull images.
+    /// Namespace of Secrets with values, or of the copies that pull images.
     secrets: Option<String>,
-    /// The namespace of the store, which is asked for when a secret is missing.
+    /// Namespace of the store, which is read if a secret is not found.
     store: Option<String>,
-    /// The gateway's kind.
+    /// Kind of the gateway.
     kind: Option<&'static str>,
-    /// Whether the gateway is asked for lookups.
+    /// Whether it reads lookups of the gateway.
     lookups: bool,
-    /// Whether Secrets of the manager K8s are looked for.
+    /// Whether it reads Secrets of the manager K8s.
     verify: bool,
-    /// Namespaces of tasks in which Secrets are read.
+    /// Namespaces of tasks whose Secrets it reads.
     tasks: Vec<String>,
-    /// The audience of the tokens with which pods pull.
+    /// Audience of the tokens with which pods pull.
     audience: Option<String>,
 }
 
@@ -187,7 +187,7 @@ impl Reads {
                 reads.kind = Some(provider.facts().kind);
             }
             if config.image_pull_secrets.enabled {
-                // The twins of image pull secrets are looked for in the store's namespace too.
+                // Image pull secrets are looked up in the store's namespace, too.
                 reads.secrets = namespace();
                 why = Some("imagePullSecrets.enabled");
             }
@@ -297,10 +297,11 @@ fn with<const N: usize>(mut object: Value, members: [(&str, Value); N]) -> Value
     object
 }
 
-/// What the chart makes the same of. It finds out by itself whether the gateway is needed, and for which places.
+/// Returns values with which the chart renders the same. The chart decides whether the gateway is required, and for
+/// what.
 fn values(arguments: &Arguments, version: Option<Version>, settings: &Value) -> Value {
     let Account { namespace, name } = &arguments.service_account;
-    // The settings are complete: what the chart adds for a version that is not known would be a guess.
+    // The settings are complete. Without a known version, defaults of the chart would be a guess.
     let mut flyte = version.map_or(json!({ "tenancy": false }), |version| json!({ "version": version }));
     if !arguments.task_namespace.is_empty() {
         flyte = with(flyte, [("taskNamespaces", json!(arguments.task_namespace))]);

@@ -134,7 +134,7 @@ fn show(shape: Shape, name: &str, separator: &str, before: &Value, after: &Value
 /// What stands between a secret request and the reasons of managers in a rejection.
 const FACT: &str = " cannot be injected";
 
-/// Returns the explanation for people.
+/// Returns the explanation as text.
 fn explanation(preview: &Preview) -> String {
     let mut lines = vec![format!("{} in namespace {}", preview.name, preview.namespace)];
     for ExplainedRequest { annotation, asks, managers } in &preview.requests {

@@ -1,4 +1,4 @@
-//! What `policy` prints is what the chart renders of the same settings: needs helm, and is run by `make chart-test`.
+//! Compares the output of `policy` with the chart for the same settings. Requires helm; `make chart-test` runs it.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // how tests fail
 
 use std::env;
@@ -24,7 +24,7 @@ fn policy(arguments: &[&OsStr]) -> Value {
     serde_json::from_str(&output(&mut command)).expect("JSON")
 }
 
-/// What the chart renders for the policy, without labels.
+/// Returns the chart's objects of the policy, without labels.
 fn chart(values: &Path) -> Vec<Value> {
     let tools = env::var_os("CHART_TOOLS").expect("CHART_TOOLS is not set; `make chart-test` builds helm and sets it");
     let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/chart");
@@ -56,7 +56,7 @@ fn sorted(mut documents: Vec<Value>) -> Vec<Value> {
 
 #[test]
 #[ignore = "needs helm: make chart-test"]
-fn manifests_are_those_of_the_chart() {
+fn manifests_match_the_chart() {
     let embedded = |settings: Value| json!({ "embeddedSecretManagerConfig": settings });
     let pull = |more: Value| {
         let pull = json!({ "gateway": "https://gateway.flyte.svc:8444", "ca": "-----BEGIN CERTIFICATE-----", "image": "pull:1" });

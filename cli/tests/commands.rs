@@ -1,4 +1,4 @@
-//! What examples cannot show: standard input, values that must not appear, shells, and the cases recorded from Flyte.
+//! Tests that examples cannot cover: standard input, hidden values, shells, and the cases recorded from Flyte.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // how tests fail
 
 use std::fs;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_flyte-secrets");
 
-/// What a run leaves behind: exit code, standard output, standard error.
+/// Result of a run: exit code, standard output, standard error.
 type Ran = (i32, String, String);
 
 fn run(command: &mut Command, input: &str) -> Ran {
@@ -30,7 +30,7 @@ fn flyte_secrets(arguments: &[&str]) -> Ran {
 
 fn json_of(arguments: &[&str]) -> Value {
     let (code, out, err) = flyte_secrets(arguments);
-    serde_json::from_str(&out).unwrap_or_else(|wrong| panic!("{arguments:?}: {code}, {wrong}: {out}{err}"))
+    serde_json::from_str(&out).unwrap_or_else(|error| panic!("{arguments:?}: {code}, {error}: {out}{err}"))
 }
 
 fn golden(file: &str) -> Vec<Value> {
@@ -40,7 +40,7 @@ fn golden(file: &str) -> Vec<Value> {
 }
 
 #[test]
-fn requests_are_written_as_flyte_writes_them() {
+fn requests_are_encoded_as_by_flyte() {
     let cases = golden("requests.jsonl").into_iter().filter(|case| case.get("encoded").is_some());
     let mut ran = 0;
     for case in cases.filter(|case| case["request"] != json!({})) {
@@ -66,7 +66,7 @@ fn requests_are_written_as_flyte_writes_them() {
 }
 
 #[test]
-fn names_are_those_of_flyte() {
+fn names_match_those_of_flyte() {
     let mut ran = 0;
     for case in golden("names.jsonl").into_iter().filter(|case| case["codec"] == "flyte-name") {
         let text = |at: usize| case["in"][at].as_str().unwrap_or_default();
@@ -89,7 +89,7 @@ fn names_are_those_of_flyte() {
 }
 
 #[test]
-fn pods_come_from_standard_input_as_json_too() {
+fn preview_reads_json_from_standard_input() {
     let value = "nnsxsoraejsgellqmfzxg42pojscectnn41w34c6ojsxc4ljojsw1zlooq4carkokzpvmqksbi";
     let metadata = json!({ "name": "p", "annotations": { "flyte.secrets/s0": value } });
     let pod = json!({ "kind": "Pod", "metadata": metadata, "spec": { "containers": [] } });
@@ -119,7 +119,7 @@ fn shows(text: &str) -> Vec<&'static str> {
 }
 
 #[test]
-fn values_are_shown_when_they_are_asked_for_and_not_else() {
+fn preview_shows_values_on_request_only() {
     for shape in ["diff", "yaml", "json", "patch"] {
         let arguments = [&PREVIEW[..], &["-o", shape]].concat();
         let (code, out, err) = flyte_secrets(&arguments);
@@ -134,9 +134,9 @@ fn values_are_shown_when_they_are_asked_for_and_not_else() {
     }
 }
 
-/// DEL, C1 control characters and escape sequences are data where no terminal is.
+/// DEL, C1 control characters and escape sequences are data if the output is not a terminal.
 #[test]
-fn values_are_written_as_they_are() {
+fn values_are_printed_unchanged() {
     let value = "a\u{7f}b\u{9b}c\u{85}d\u{1b}[1m\u{7}e";
     let store = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/store.yaml")).expect("a store");
     let encoded = "YX9iwptjwoVkG1sxbQdl";
@@ -162,7 +162,7 @@ fn values_are_written_as_they_are() {
 }
 
 #[test]
-fn values_of_an_earlier_pass_are_hidden_in_the_pod_that_comes_in() {
+fn values_of_an_earlier_mutation_are_hidden() {
     let (_, once, _) = flyte_secrets(&[&PREVIEW[..], &["-o", "yaml", "--show-values"]].concat());
     assert_eq!(shows(&once).len(), 3);
     let again = |arguments: &[&str], pod: &str| {
@@ -181,7 +181,7 @@ fn values_of_an_earlier_pass_are_hidden_in_the_pod_that_comes_in() {
 }
 
 #[test]
-fn the_patch_makes_the_pod() {
+fn patch_yields_the_mutated_pod() {
     let shape = |shape| json_of(&[&PREVIEW[..], &["--show-values", "-o", shape]].concat());
     let (patch, after) = (shape("patch"), shape("json"));
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/pod.yaml")).expect("a pod");
@@ -192,7 +192,7 @@ fn the_patch_makes_the_pod() {
 }
 
 #[test]
-fn findings_and_explanations_for_programs() {
+fn findings_and_explanations_as_json() {
     let checked = json_of(&["check", "examples/webhook.yaml", "-o", "json"]);
     let place = |finding: &Value| {
         (finding["path"].clone(), finding["place"]["line"].clone(), finding["place"]["column"].clone())
@@ -236,7 +236,7 @@ fn findings_and_explanations_for_programs() {
     assert_eq!(explained["outcome"], json!("changed"));
 }
 
-/// A folder of programs that say what they were handed, and `sh` with nothing else in its path but `jq`.
+/// Runs a line in `sh`, with programs that print their arguments, and `jq`, in its PATH.
 fn shell(line: &str, programs: &Path, input: &str) -> Ran {
     run(Command::new("/bin/sh").args(["-c", line]).env("PATH", programs), input)
 }
@@ -248,7 +248,7 @@ fn recorder(folder: &Path, name: &str) {
 }
 
 #[test]
-fn lines_that_store_secrets_are_safe_in_a_shell() {
+fn commands_that_store_secrets_are_quoted_for_a_shell() {
     let programs = tempfile::tempdir().expect("a folder");
     ["kubectl", "aws", "gcloud", "az", "jq"].iter().for_each(|name| recorder(programs.path(), name));
     let place = "a b'c\"d$(touch e)`f`;g&h|i*j\\k";
@@ -288,7 +288,7 @@ fn lines_that_store_secrets_are_safe_in_a_shell() {
 }
 
 #[test]
-fn kubectl_calls_it_as_a_plugin() {
+fn kubectl_runs_it_as_a_plugin() {
     let folder = tempfile::tempdir().expect("a folder");
     let plugin: PathBuf = folder.path().join("kubectl-flyte_secrets");
     symlink(BINARY, &plugin).expect("a link");
@@ -302,7 +302,7 @@ fn kubectl_calls_it_as_a_plugin() {
 }
 
 #[test]
-fn colours_are_for_terminals() {
+fn colors_are_for_terminals_only() {
     let check = |variable: &str| {
         let command = &mut Command::new(BINARY);
         command.args(["check", "examples/webhook.yaml"]).env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
@@ -312,7 +312,7 @@ fn colours_are_for_terminals() {
 }
 
 #[test]
-fn shells_and_manuals_know_all_commands() {
+fn completions_and_manuals_have_all_commands() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let (code, out, err) = flyte_secrets(&["completions", shell]);
         assert_eq!((code, err.as_str()), (0, ""), "{shell}");
@@ -344,7 +344,7 @@ fn shells_and_manuals_know_all_commands() {
 }
 
 #[test]
-fn every_configuration_of_flyte_is_recorded() {
+fn configurations_of_flyte_have_recorded_output() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let recorded = fs::read_to_string(folder.join("cmd/flyte.md")).expect("recorded answers");
     let files = fs::read_dir(folder.join("flyte")).expect("configurations");

@@ -1,5 +1,5 @@
-//! The examples of the README and of the book, and more of their kind in `tests/cmd`: each command is run, and what it
-//! says is compared with what stands there. `TRYCMD=overwrite` writes down what comes out.
+//! The examples of the README, of the book and in `tests/cmd`: each command is run, and its output is compared.
+//! `TRYCMD=overwrite` updates the output.
 
 #[test]
 fn examples() {

@@ -2,7 +2,7 @@
 # The annotated policy in kwctl: what an API server gets to see, whole.
 #
 # data/ holds admission requests, whose pods ask for what stands above the tests; replay/ what the cluster answers, call
-# by call; patches/ the JSON patches that must come out. They are run by `make e2e-tests`.
+# by call; patches.json the JSON patches that must come out. They are run by `make e2e-tests`.
 
 bats_require_minimum_version 1.5.0
 
@@ -49,10 +49,10 @@ is() {
   diff -u --label wanted --label found <(echo "$wanted") <(echo "$found")
 }
 
-# mutates PATCH AUDIT: the patch is that of the file, and the audit annotation says this.
+# mutates PATCH AUDIT: the patch is that of this name, and the audit annotation says this.
 mutates() {
-  is "$(jq --arg secrets "$2" \
-    '{allowed: true, status: null, patch: ., auditAnnotations: {$secrets}, warnings: null}' "e2e/kwctl/patches/$1.json")"
+  is "$(jq --arg name "$1" --arg secrets "$2" \
+    '{allowed: true, status: null, patch: .[$name], auditAnnotations: {$secrets}, warnings: null}' e2e/kwctl/patches.json)"
 }
 
 # rejects CODE MESSAGE: no patch, nothing in the audit.

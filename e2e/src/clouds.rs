@@ -1,5 +1,5 @@
-//! Clouds on loopback: moto for AWS, and doubles of GCP's Secret Manager and Azure's Key Vault that speak as much of their
-//! protocols as a read needs. Stores are written as in the golden cases.
+//! Clouds on loopback: moto for AWS, and test doubles of GCP's Secret Manager and Azure's Key Vault, with the part of
+//! their protocols that reads need. Stores have the format of the golden cases.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use crate::process::{Process, free_port};
 use crate::serve;
 use crate::tools::Tools;
 
-/// Where AWS keeps the golden cases' secrets.
+/// Region of the golden cases' secrets in AWS.
 pub const REGION: &str = "us-west-2";
 const TOKEN: &str = "an-access-token";
 const CHALLENGE: &str =
@@ -40,7 +40,7 @@ pub struct Clouds {
     client: Client,
 }
 
-/// What GCP and Azure hold.
+/// Contents of GCP and Azure.
 type Contents = Arc<Mutex<Value>>;
 
 impl Clouds {
@@ -79,7 +79,7 @@ impl Clouds {
         Ok(Self { moto, aws, gcp: gcp_url, azure, azure_authority, federated_token, contents, client })
     }
 
-    /// What the gateway's configuration says of them.
+    /// Returns `providers` of the gateway's configuration.
     pub fn providers(&self) -> Value {
         json!({
             "aws": { "regions": [REGION], "endpoint": self.aws },
@@ -91,7 +91,7 @@ impl Clouds {
         })
     }
 
-    /// The gateway's identity there, as variables of its environment.
+    /// Returns environment variables with the gateway's identity.
     pub fn identity(&self) -> Vec<(&'static str, String)> {
         vec![
             ("AWS_ACCESS_KEY_ID", "e2e".to_owned()),
@@ -102,7 +102,7 @@ impl Clouds {
         ]
     }
 
-    /// Makes the clouds hold what a store holds, and nothing else.
+    /// Replaces the contents of the clouds by those of a store.
     pub async fn hold(&self, store: &Value) -> Result<()> {
         if let Ok(mut contents) = self.contents.lock() {
             contents.clone_from(store);
@@ -133,7 +133,7 @@ fn held(contents: &Contents, cloud: &str, name: &str) -> Option<Value> {
     contents.lock().ok()?.get(cloud)?.get(name).cloned()
 }
 
-/// `projects/*/secrets/*/versions/latest:access`.
+/// Serves `projects/*/secrets/*/versions/latest:access`.
 async fn google(State(contents): State<Contents>, uri: Uri) -> Response {
     let name = uri.path().strip_prefix("/v1/projects/acme-prod/secrets/");
     let name = name.and_then(|rest| rest.strip_suffix("/versions/latest:access"));
@@ -159,12 +159,12 @@ fn bytes(secret: &Value) -> Result<Vec<u8>> {
     }
 }
 
-/// A token for the federated one.
+/// Exchanges the federated token.
 async fn entra() -> Json<Value> {
     Json(json!({ "access_token": TOKEN, "expires_in": 3600, "token_type": "Bearer" }))
 }
 
-/// A secret's latest version; who brings no token is told where to get one.
+/// Serves a secret's latest version, and a challenge without a token.
 async fn vault(State(contents): State<Contents>, Segments(name): Segments<String>, headers: HeaderMap) -> Response {
     let error = |code: &str| Json(json!({ "error": { "code": code, "message": "in words" } }));
     let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());

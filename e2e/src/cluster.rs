@@ -1,4 +1,4 @@
-//! A Kubernetes cluster and those who speak to it. Objects are JSON as the API server sends and takes them.
+//! A Kubernetes cluster and its clients. Objects are JSON in the API server's format.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -13,12 +13,12 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::{Value, json};
 
-/// A cluster, as its administrator sees it.
+/// A cluster, with a client of its administrator.
 pub struct Cluster {
     pub kubeconfig: PathBuf,
     pub admin: Caller,
     config: Config,
-    /// Under which address the cluster reaches this machine; without, Services' addresses are this machine's.
+    /// Address at which the cluster reaches this machine; without one, addresses of Services are on this machine.
     address: Option<IpAddr>,
     made: Mutex<Vec<String>>,
 }
@@ -28,20 +28,20 @@ impl Cluster {
         let file = Kubeconfig::read_from(kubeconfig)?;
         let mut config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
         config.read_timeout = Some(Duration::from_secs(60));
-        // What the server says is what is looked at, and policy-server's client does not ask twice either.
+        // Tests check each response, and the client of policy-server does not retry, either.
         config.default_retry = false;
         let admin = Caller(Client::try_from(config.clone())?);
         Ok(Self { kubeconfig: kubeconfig.to_owned(), admin, config, address, made: Mutex::default() })
     }
 
-    /// Somebody with a token.
+    /// Returns a client with a token.
     pub fn with_token(&self, token: &str) -> Result<Caller> {
         let mut config = self.config.clone();
         config.auth_info = serde_json::from_value(json!({ "token": token }))?;
         Ok(Caller(Client::try_from(config)?))
     }
 
-    /// A user whom the administrator impersonates.
+    /// Returns a client that impersonates a user.
     pub fn impersonate(&self, user: &str, groups: &[&str]) -> Result<Caller> {
         let mut config = self.config.clone();
         config.auth_info.impersonate = Some(user.to_owned());
@@ -49,7 +49,7 @@ impl Cluster {
         Ok(Caller(Client::try_from(config)?))
     }
 
-    /// A new token of a service account.
+    /// Returns a new token of a service account.
     pub async fn token(&self, namespace: &str, account: &str) -> Result<String> {
         let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
         let request = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {} });
@@ -57,7 +57,7 @@ impl Cluster {
         Ok(answer["status"]["token"].as_str().context("no token")?.to_owned())
     }
 
-    /// Whether a user may do something, by the API server's own word.
+    /// Whether a user may do something, by a SubjectAccessReview.
     pub async fn may(&self, user: &str, attributes: &Value) -> Result<bool> {
         let review = json!({
             "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
@@ -67,12 +67,12 @@ impl Cluster {
         Ok(review["status"]["allowed"] == true)
     }
 
-    /// Waits until the API server has taken up what was changed of rights and webhooks, which it hears of as clients do.
+    /// Waits until the API server applies changes of permissions and webhooks, which it watches as clients do.
     pub async fn settle(&self) {
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
 
-    /// A kubeconfig for a service account.
+    /// Writes a kubeconfig for a service account.
     pub async fn kubeconfig_for(&self, folder: &Path, namespace: &str, account: &str) -> Result<PathBuf> {
         let token = self.token(namespace, account).await?;
         let mut file = Kubeconfig::read_from(&self.kubeconfig)?;
@@ -84,7 +84,7 @@ impl Cluster {
         Ok(path)
     }
 
-    /// Makes a namespace with the service account `default`, whose token no pod mounts.
+    /// Creates a namespace with the service account `default`, whose token is not mounted into pods.
     pub async fn namespace(&self, name: &str) -> Result<()> {
         if self.admin.get(&format!("/api/v1/namespaces/{name}")).await?.code == 404 {
             let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
@@ -96,12 +96,12 @@ impl Cluster {
         self.account(name, "default").await
     }
 
-    /// The namespaces that were made.
+    /// Returns the namespaces that were created.
     pub fn made(&self) -> Vec<String> {
         self.made.lock().map(|made| made.clone()).unwrap_or_default()
     }
 
-    /// Makes a service account.
+    /// Creates a service account.
     pub async fn account(&self, namespace: &str, name: &str) -> Result<()> {
         let account = json!({
             "apiVersion": "v1", "kind": "ServiceAccount",
@@ -110,12 +110,12 @@ impl Cluster {
         self.apply(&format!("/api/v1/namespaces/{namespace}/serviceaccounts"), &account).await
     }
 
-    /// Makes an object in a collection, or makes it what it is to be.
+    /// Creates or replaces an object.
     pub async fn apply(&self, collection: &str, object: &Value) -> Result<()> {
         self.apply_part(collection, "", object).await
     }
 
-    /// Makes an object's status what it is to be, as its controller does.
+    /// Sets the status of an object, as its controller does.
     pub async fn apply_status(&self, collection: &str, object: &Value) -> Result<()> {
         self.apply_part(collection, "/status", object).await
     }
@@ -126,7 +126,7 @@ impl Cluster {
         self.admin.send("PATCH", &path, "application/apply-patch+yaml", Some(object)).await?.ok().map(drop)
     }
 
-    /// Makes a Service with the port `https`, and says where to listen as it.
+    /// Creates a Service with the port `https`, and returns the address at which to listen for it.
     pub async fn expose(&self, namespace: &str, service: &str, port: u16) -> Result<SocketAddr> {
         let object = json!({
             "apiVersion": "v1", "kind": "Service", "metadata": { "name": service },
@@ -139,7 +139,7 @@ impl Cluster {
         self.serve_as(namespace, service).await
     }
 
-    /// Where to listen so that the cluster reaches it as a Service's port `https`, whose endpoint this becomes.
+    /// Returns the address at which to listen for a Service's port `https`, and makes it an endpoint of the Service.
     pub async fn serve_as(&self, namespace: &str, service: &str) -> Result<SocketAddr> {
         let path = format!("/api/v1/namespaces/{namespace}/services/{service}");
         let object = self.admin.get(&path).await?.ok()?;
@@ -153,7 +153,7 @@ impl Cluster {
             }
             None => {
                 let address = object["spec"]["clusterIP"].as_str().context("the Service has no address")?;
-                // Nobody asks there, but the API server wants to see an endpoint, and none on loopback.
+                // No client connects there, but the API server requires an endpoint that is not on loopback.
                 (SocketAddr::new(address.parse()?, port), SocketAddr::new("192.0.2.1".parse()?, port))
             }
         };
@@ -171,7 +171,7 @@ impl Cluster {
     }
 }
 
-/// Somebody who asks the API server.
+/// A client of the API server.
 #[derive(Clone)]
 pub struct Caller(pub Client);
 
@@ -216,12 +216,12 @@ impl Caller {
     }
 }
 
-/// The text of a header `299 - "text"`.
+/// Returns the text of a header `299 - "text"`.
 fn warning(header: &str) -> Option<String> {
     serde_json::from_str(header.strip_prefix("299 - ")?).ok()
 }
 
-/// What the API server answered.
+/// A response of the API server.
 #[derive(Debug)]
 pub struct Answer {
     pub code: u16,
@@ -230,7 +230,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The object, or an error with the server's words.
+    /// Returns the object, or an error with the server's message.
     pub fn ok(self) -> Result<Value> {
         match self.code {
             200..=299 => Ok(self.body),
@@ -238,7 +238,7 @@ impl Answer {
         }
     }
 
-    /// The message of a refusal with this code.
+    /// Returns the message of a rejection with this code.
     pub fn refused(&self, code: u16) -> Result<&str> {
         let message = self.body["message"].as_str().unwrap_or_default();
         ensure!(self.code == code, "{code} was expected, but {} came: {message}", self.code);

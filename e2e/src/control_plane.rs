@@ -1,4 +1,4 @@
-//! etcd and kube-apiserver on loopback, as envtest starts them. Knows nothing of what is installed there.
+//! etcd and kube-apiserver on loopback, as envtest starts them. Does not know what is installed.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -12,8 +12,7 @@ use crate::node::NAME as NODE;
 use crate::process::{self, Process};
 use crate::tools::Tools;
 
-/// Addresses of Services: all of loopback is this machine, so that the API server reaches by a Service's address
-/// whoever listens there, and no proxy is needed.
+/// Addresses of Services: all of loopback is this machine, so the API server reaches Services without a proxy.
 const SERVICES: &str = "127.96.0.0/16";
 
 const AUDIT_POLICY: &str = "\
@@ -30,19 +29,19 @@ rules:
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A control plane without controllers; a node may join it.
+/// A control plane without controllers, which a node can join.
 pub struct ControlPlane {
-    /// For `system:masters`.
+    /// Kubeconfig of `system:masters`.
     pub kubeconfig: PathBuf,
     pub url: String,
-    /// Where etcd listens, without TLS.
+    /// Address of etcd, without TLS.
     pub etcd: String,
-    /// Requests and answers for pods and the secret gateway's kinds, one a line.
+    /// Audit log of requests and responses for pods and the secret gateway's kinds, one in each line.
     pub audit_log: PathBuf,
-    /// What signs its certificates, and where its own stands.
+    /// Certificate authority, with its file.
     pub authority: Authority,
     pub ca: PathBuf,
-    /// For [`crate::node`]'s kubelet.
+    /// Token of the kubelet of [`crate::node`].
     pub node_token: String,
     _api_server: Process,
     _etcd: Process,
@@ -120,7 +119,7 @@ impl ControlPlane {
     }
 }
 
-/// A token that nobody guesses.
+/// Returns a random token.
 fn random() -> Result<String> {
     Ok(hex::encode(KeyPair::generate()?.public_key_raw()))
 }
@@ -149,7 +148,7 @@ fn api_server_flags(etcd: &str, port: u16) -> Vec<String> {
     .into()
 }
 
-/// A kubeconfig with one cluster and one user who has a token.
+/// Returns a kubeconfig with one cluster, and one user with a token.
 pub fn kubeconfig(server: &str, authority: &Path, token: &str) -> String {
     let authority = authority.display();
     format!(

@@ -1,5 +1,4 @@
-//! The secret gateway as a pod of the chart's Deployment would run: with its ConfigMap, its certificate and its service
-//! account.
+//! The secret gateway with the ConfigMap, certificate and service account of the chart.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,10 +14,10 @@ use crate::cluster::Cluster;
 use crate::process::{self, Process};
 use crate::tools::Tools;
 
-/// Its namespace, and its name as a Deployment, Service, ConfigMap and service account.
+/// Namespace, and name of the Deployment, Service, ConfigMap and service account.
 pub const NAMESPACE: &str = "flyte";
 const NAME: &str = "secret-gateway";
-/// The Service that pods pull from.
+/// Service from which pods pull.
 const PODS: &str = "secret-gateway-pods";
 const API_SERVICE: &str = "/apis/apiregistration.k8s.io/v1/apiservices/v1alpha1.secret-gateway.flyte.org";
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -26,9 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The gateway, running or not.
 pub struct Gateway {
     pub address: SocketAddr,
-    /// Where pods pull, if the chart says that they do.
+    /// Address of the listener for pods, if the chart enables it.
     pub pods: Option<SocketAddr>,
-    /// Where its metrics are.
+    /// Address of metrics.
     pub metrics: SocketAddr,
     program: PathBuf,
     folder: PathBuf,
@@ -37,7 +36,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts it as the chart has configured it, with the clouds' doubles in the clouds' place.
+    /// Starts the gateway with the chart's configuration, and the doubles of clouds as endpoints.
     pub async fn start(tools: &Tools, folder: &Path, cluster: &Cluster, clouds: &Clouds) -> Result<Self> {
         let folder = folder.join("gateway");
         std::fs::create_dir_all(&folder)?;
@@ -78,13 +77,13 @@ impl Gateway {
         Ok(gateway)
     }
 
-    /// Starts it again, and waits until the API server knows.
+    /// Starts the gateway again, and waits until the API server uses it.
     pub async fn resume(&mut self, cluster: &Cluster) -> Result<()> {
         let mut process = Process::start(&self.folder, NAME, &self.program, |command| {
             command.arg("--config").arg(self.folder.join("config.yaml")).env_remove("KUBECONFIG");
             command.envs(self.identity.iter().map(|(name, value)| (name, value)));
         })?;
-        // What the API server says of it may be of the one before, so a request goes all the way, too.
+        // The condition can be of the previous process, so a request must succeed, too.
         let answers = async || {
             let kinds = cluster.admin.get("/apis/secret-gateway.flyte.org/v1alpha1").await;
             kinds.is_ok_and(|answer| answer.code == 200) && available(cluster).await == Some(true)
@@ -94,18 +93,18 @@ impl Gateway {
         Ok(())
     }
 
-    /// Ends it without a word to anybody.
+    /// Kills the gateway.
     pub fn kill(&mut self) {
         self.process = None;
     }
 
-    /// Its audit lines and its log.
+    /// Returns its audit lines and log.
     pub fn output(&self) -> String {
         self.process.as_ref().map(Process::output).unwrap_or_default()
     }
 }
 
-/// Whether the APIService is available, as the API server sees it.
+/// Whether the APIService is available.
 pub async fn available(cluster: &Cluster) -> Option<bool> {
     let service = cluster.admin.get(API_SERVICE).await.ok()?.ok().ok()?;
     let conditions = service["status"]["conditions"].as_array()?;

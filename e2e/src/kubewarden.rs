@@ -1,7 +1,7 @@
-//! What Kubewarden makes of a ClusterAdmissionPolicy: a MutatingWebhookConfiguration, and a policy server behind it.
+//! Replacement of Kubewarden: a MutatingWebhookConfiguration for a ClusterAdmissionPolicy, and a policy server.
 //!
-//! Source: `policy_subreconciler_webhook.go` of Kubewarden's controller. It leaves `reinvocationPolicy` to the API server,
-//! whose default is `Never`.
+//! Source: `policy_subreconciler_webhook.go` of Kubewarden's controller. It does not set `reinvocationPolicy`, whose
+//! default is `Never`.
 
 use std::net::{SocketAddr, TcpListener};
 
@@ -19,18 +19,18 @@ use crate::serve::{PolicyServer, Served};
 use crate::tools::repository;
 
 const POLICIES: &str = "/apis/policies.kubewarden.io/v1/clusteradmissionpolicies";
-/// Where webhooks are configured.
+/// Collection of webhook configurations.
 pub const WEBHOOKS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
-/// Whom the API server knows the default policy server as.
+/// User name of the default policy server.
 pub const USER: &str = "system:serviceaccount:kubewarden:policy-server";
-/// What Kubewarden calls the policy of the chart.
+/// Kubewarden's name for the policy of the chart.
 pub const WEBHOOK: &str = "clusterwide-flyte-secrets";
-/// Kubewarden's own namespace.
+/// Kubewarden's namespace.
 pub const NAMESPACE: &str = "kubewarden";
 const SERVICE: &str = "policy-server-default";
 /// The service account of Kubewarden's default policy server.
 const ACCOUNT: &str = "policy-server";
-/// Kubewarden's is 443, which not everybody may listen on.
+/// Port of the webhook. Kubewarden's is 443, which requires root.
 const PORT: u16 = 8443;
 
 /// Kubewarden with its default policy server.
@@ -47,7 +47,7 @@ struct Running {
 }
 
 impl Kubewarden {
-    /// Installs what Kubewarden's charts bring.
+    /// Installs the objects of Kubewarden's charts.
     pub async fn install(cluster: &Cluster, policy: Policy) -> Result<Self> {
         cluster.namespace(NAMESPACE).await?;
         cluster.account(NAMESPACE, ACCOUNT).await?;
@@ -55,7 +55,7 @@ impl Kubewarden {
         Ok(Self { policy, authority: Authority::new("kubewarden"), listen, served: None })
     }
 
-    /// Takes up the policy as it now stands in the cluster.
+    /// Serves the policy as it is in the cluster now.
     pub async fn reconcile(&mut self, cluster: &Cluster) -> Result<()> {
         let policy = cluster.admin.get(&format!("{POLICIES}/flyte-secrets")).await?.ok()?;
         let spec = &policy["spec"];
@@ -63,7 +63,7 @@ impl Kubewarden {
         declared(&read)?;
         let text = |kind: &Value, key: &str| kind[key].as_str().unwrap_or_default().to_owned();
         let granted = read.iter().map(|kind| (text(kind, "apiVersion"), text(kind, "kind"))).collect();
-        // The server's own client: its account's rights are all it has.
+        // A client with only the permissions of the server's service account.
         let client = cluster.with_token(&cluster.token(NAMESPACE, ACCOUNT).await?)?.0;
         let capabilities = Live::new(client, Handle::current(), granted);
         self.serve(Served { policy: self.policy.clone(), settings: spec["settings"].clone(), capabilities }).await?;
@@ -71,7 +71,7 @@ impl Kubewarden {
         self.report(cluster, "active").await
     }
 
-    /// Says in the cluster how far the policy is.
+    /// Sets the status of the policy in the cluster.
     pub async fn report(&self, cluster: &Cluster, status: &str) -> Result<()> {
         let status = json!({
             "apiVersion": "policies.kubewarden.io/v1", "kind": "ClusterAdmissionPolicy",
@@ -86,17 +86,17 @@ impl Kubewarden {
         self.serve(Served { settings: settings.clone(), ..now }).await
     }
 
-    /// The settings that it is served with.
+    /// Returns the settings of the served policy.
     pub fn settings(&self) -> Value {
         self.served.as_ref().map(|running| running.now.settings.clone()).unwrap_or_default()
     }
 
-    /// The requests that were reviewed since the last call.
+    /// Returns the requests reviewed since the last call.
     pub fn reviewed(&self) -> Vec<Value> {
         self.served.as_ref().map(|running| running.server.reviewed()).unwrap_or_default()
     }
 
-    /// What the policy answers to a request that it has reviewed: the response of its `validate`.
+    /// Returns the policy's response to a reviewed request.
     pub async fn answer(&self, request: Value) -> Result<Value> {
         let Served { policy, settings, capabilities } =
             self.served.as_ref().context("the policy is not served yet")?.now.clone();
@@ -105,8 +105,8 @@ impl Kubewarden {
     }
 
     async fn serve(&mut self, now: Served) -> Result<()> {
-        if let Err(wrong) = now.policy.validate_settings(&now.settings, &now.capabilities)? {
-            bail!("the policy refuses its settings: {wrong}");
+        if let Err(error) = now.policy.validate_settings(&now.settings, &now.capabilities)? {
+            bail!("invalid settings of the policy: {error}");
         }
         match &mut self.served {
             Some(running) => {
@@ -160,7 +160,7 @@ impl Kubewarden {
     }
 }
 
-/// What the manifest grants must be declared in the policy's metadata.
+/// Checks that the policy's metadata declares the resources that the manifest grants.
 fn declared(read: &[Value]) -> Result<()> {
     let metadata: Value = serde_yaml::from_str(&std::fs::read_to_string(repository("policy-metadata.yml"))?)?;
     let declared = metadata["contextAwareResources"].as_array().context("the metadata declares no resources")?;

@@ -1,4 +1,4 @@
-//! Host capabilities answered by a live API server, as policy-server answers them.
+//! Host capabilities of a live API server, as in policy-server.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -13,19 +13,19 @@ use tokio::runtime::{Handle, Runtime};
 pub struct Live {
     client: Client,
     runtime: Handle,
-    /// Kept while it is needed, where the caller brings none.
+    /// The runtime, if the caller has none.
     _own: Option<Runtime>,
-    /// The kinds that the policy may read, with their group and version; all of them without.
+    /// Kinds that the policy may read, with group and version [default: all].
     granted: Option<Vec<Kind>>,
-    /// What has been discovered; policy-server asks once, too.
+    /// Discovered kinds, which policy-server caches, too.
     known: Mutex<HashMap<Kind, (ApiResource, bool)>>,
 }
 
-/// Group and version, and kind, such as `v1` and `Secret`.
+/// Group with version, and kind, such as `v1` and `Secret`.
 pub type Kind = (String, String);
 
 impl Live {
-    /// Connects to the API server as kubectl finds it: KUBECONFIG, or the pod's own account. Everything is granted.
+    /// Connects to the API server of KUBECONFIG or of the pod's service account. Everything is granted.
     pub fn infer() -> Result<Arc<Self>> {
         let config = Runtime::new()?.block_on(Config::infer()).context("cannot find an API server")?;
         Self::connect(config)
@@ -34,14 +34,14 @@ impl Live {
     /// Connects to an API server. Everything is granted.
     pub fn connect(mut config: Config) -> Result<Arc<Self>> {
         let own = Runtime::new()?;
-        // As policy-server's, which is an older one.
+        // As in policy-server, which has an older client.
         config.default_retry = false;
         let client = own.block_on(async { Client::try_from(config) })?;
         let runtime = own.handle().clone();
         Ok(Arc::new(Self { client, runtime, _own: Some(own), granted: None, known: Mutex::default() }))
     }
 
-    /// Reads through a client what is granted; to be called from threads that may block.
+    /// Returns capabilities that read granted kinds. Call them from threads that may block.
     pub fn new(client: Client, runtime: Handle, granted: Vec<Kind>) -> Arc<Self> {
         Arc::new(Self { client, runtime, _own: None, granted: Some(granted), known: Mutex::default() })
     }
@@ -64,9 +64,9 @@ impl Live {
                 return Err(format!("Resource {api_version}/{kind} is namespaced, but no namespace was provided"));
             }
         };
-        let found = api.get_opt(name).await.map_err(|wrong| wrong.to_string())?;
+        let found = api.get_opt(name).await.map_err(|error| error.to_string())?;
         let object = found.ok_or_else(|| request.not_found())?;
-        serde_json::to_vec(&object).map_err(|wrong| wrong.to_string())
+        serde_json::to_vec(&object).map_err(|error| error.to_string())
     }
 
     async fn discover(&self, asked: Kind) -> Result<(ApiResource, bool), String> {
@@ -75,12 +75,12 @@ impl Live {
         }
         let (api_version, kind) = &asked;
         let list = match api_version.as_str() {
-            "v1" => self.client.list_core_api_resources("v1").await.map_err(|wrong| wrong.to_string()),
+            "v1" => self.client.list_core_api_resources("v1").await.map_err(|error| error.to_string()),
             _ => self
                 .client
                 .list_api_group_resources(api_version)
                 .await
-                .map_err(|wrong| format!("error finding resource {api_version} / {kind}: {wrong}")),
+                .map_err(|error| format!("error finding resource {api_version} / {kind}: {error}")),
         }?;
         let found = list.resources.into_iter().find(|resource| resource.kind == *kind);
         let found = found.ok_or_else(|| format!("Cannot find resource {api_version}/{kind}"))?;
@@ -105,7 +105,7 @@ impl Capabilities for Live {
         match (namespace, operation) {
             ("tracing", "log") => Ok(Vec::new()),
             ("kubernetes", "get_resource") => {
-                let request: Request = serde_json::from_slice(payload).map_err(|wrong| wrong.to_string())?;
+                let request: Request = serde_json::from_slice(payload).map_err(|error| error.to_string())?;
                 self.runtime.block_on(self.get(&request))
             }
             _ => Err(format!("unknown operation: {operation}")),
@@ -116,7 +116,7 @@ impl Capabilities for Live {
 #[cfg(test)]
 #[allow(clippy::expect_used)] // how tests fail
 mod tests {
-    //! An API server is played by a small double, over plain HTTP.
+    //! Tests with a small double of an API server, over plain HTTP.
 
     use std::io::{BufRead, BufReader, Write};
     use std::net::TcpListener;

@@ -1,19 +1,19 @@
-//! The policy and the gateway on a real control plane: etcd, kube-apiserver, admission, aggregation, RBAC. `make e2e` runs it;
-//! an argument is a word that the names of the checks to run must hold.
+//! Tests of the policy and the gateway on a real control plane: etcd, kube-apiserver, admission, aggregation, RBAC.
+//! `make e2e` runs them. An argument selects the checks whose names contain it.
 //!
-//! | module | holds |
+//! | module | purpose |
 //! |---|---|
-//! | `suites` | what is shown |
-//! | `world` | all that is there when a task's pod is created |
+//! | `suites` | the checks |
+//! | `world` | environment of the checks: cluster, Kubewarden, chart, gateway, clouds |
 //! | `control_plane` | etcd and kube-apiserver on loopback |
-//! | `cluster` | a cluster, and those who speak to it |
-//! | `live`, `serve` | what policy-server is: host calls to an API server, and the policy as a webhook |
-//! | `kubewarden` | what Kubewarden makes of the chart's policy |
+//! | `cluster` | a cluster and its clients |
+//! | `live`, `serve` | parts of policy-server: host calls to an API server, and the policy as a webhook |
+//! | `kubewarden` | replacement of Kubewarden's controller |
 //! | `gateway` | the secret gateway behind its APIService |
 //! | `clouds` | moto, and doubles of GCP and Azure |
 //! | `node` | a kubelet and a container runtime, for `make e2e-node` |
-//! | `process`, `tools` | programs that run beside |
-//! | `report` | what passed and what failed |
+//! | `process`, `tools` | processes and paths of programs |
+//! | `report` | results |
 
 #![allow(clippy::indexing_slicing)] // of JSON, which yields null
 
@@ -41,7 +41,6 @@ use std::time::Duration;
 
 use anstream::eprintln;
 use anyhow::{Context, Result, bail};
-use flyte_secrets_testing::demo;
 use flyte_secrets_testing::engine::Policy;
 use flyte_secrets_testing::host::Capabilities;
 
@@ -65,11 +64,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// A pod before and after, with what the API server of KUBECONFIG holds.
+/// Prints a pod before and after, with secrets of the API server of KUBECONFIG.
 fn show(pod: &str, settings: &str) -> Result<()> {
     let read = |file: &str| Ok::<_, anyhow::Error>(serde_yaml::from_str(&std::fs::read_to_string(file)?)?);
     let capabilities: Arc<dyn Capabilities> = live::Live::infer()?;
-    demo::show(&read(pod)?, &read(settings)?, &capabilities)
+    flyte_secrets_testing::show::demo(&read(pod)?, &read(settings)?, &capabilities)
 }
 
 #[tokio::main]
@@ -78,8 +77,8 @@ async fn check(mut arguments: Vec<String>) -> ExitCode {
     arguments.drain(..usize::from(node));
     let mut report = Report::new(arguments.into_iter().next());
     let outcome = if node { run_node(&mut report).await } else { run(&mut report).await };
-    if let Err(wrong) = &outcome {
-        eprintln!("\nit ended early: {wrong:#}");
+    if let Err(error) = &outcome {
+        eprintln!("\nstopped early: {error:#}");
     }
     match report.close() && outcome.is_ok() {
         true => ExitCode::SUCCESS,
@@ -114,7 +113,7 @@ async fn run_node(report: &mut Report) -> Result<()> {
     outcome
 }
 
-/// What the kernel still ends takes a moment.
+/// Checks that the machine is as before. Processes that the kernel still ends take a moment.
 async fn as_it_was(before: &Machine) -> Result<()> {
     let mut changes = Vec::new();
     for _ in 0..50 {

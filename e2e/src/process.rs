@@ -1,4 +1,4 @@
-//! Programs that run beside the tests, and end with them, however those end.
+//! Processes that run during the tests and end with them.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A running program; it is killed when this is dropped.
+/// A running process, which is killed on drop.
 pub struct Process {
     name: String,
     child: Child,
@@ -17,15 +17,15 @@ pub struct Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended already.
+        // It can have ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
 impl Process {
-    /// Starts a program whose output goes to `<folder>/<name>.log`. To be called from the main thread: the kernel kills the
-    /// program when the thread that started it ends.
+    /// Starts a program with output to `<folder>/<name>.log`. Call it from the main thread: the kernel kills the
+    /// process when the thread that started it ends.
     pub fn start(folder: &Path, name: &str, program: &Path, with: impl FnOnce(&mut Command)) -> Result<Self> {
         let log = folder.join(format!("{name}.log"));
         let output = File::options().create(true).append(true).open(&log)?;
@@ -37,7 +37,7 @@ impl Process {
         Ok(Self { name: name.to_owned(), child, log })
     }
 
-    /// Waits until something holds; fails with the log's end if the program ends before, or does not come so far.
+    /// Waits for a condition. Fails with the end of the log if the process ends first, or on timeout.
     pub async fn until(&mut self, patience: Duration, mut holds: impl AsyncFnMut() -> bool) -> Result<()> {
         let start = Instant::now();
         while !holds().await {
@@ -52,22 +52,22 @@ impl Process {
         Ok(())
     }
 
-    /// Its number.
+    /// Returns its process ID.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Stops it as it is, without its knowing, until [`Process::resume`].
+    /// Stops the process until [`Process::resume`].
     pub fn pause(&self) -> Result<()> {
         self.signal(Signal::STOP)
     }
 
-    /// Lets it go on.
+    /// Continues the process.
     pub fn resume(&self) -> Result<()> {
         self.signal(Signal::CONT)
     }
 
-    /// What it has written.
+    /// Returns its output.
     pub fn output(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -84,7 +84,7 @@ impl Process {
     }
 }
 
-/// Runs a program to its end; its standard output, or an error that shows what it said.
+/// Runs a program, and returns its standard output, or an error with all output.
 pub async fn output(program: &Path, with: impl FnOnce(&mut tokio::process::Command)) -> Result<String> {
     let mut command = tokio::process::Command::new(program);
     with(&mut command);
@@ -97,7 +97,7 @@ pub async fn output(program: &Path, with: impl FnOnce(&mut tokio::process::Comma
     Ok(text(&output.stdout))
 }
 
-/// A port of loopback that is free now.
+/// Returns a free port of loopback.
 pub fn free_port() -> Result<u16> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

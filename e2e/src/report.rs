@@ -1,4 +1,4 @@
-//! What passed and what failed, as it happens and in the end. Knows nothing of what is checked.
+//! Results of checks, printed at once, and as a summary. Does not know the checks.
 
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use anstream::println;
 use anyhow::{Result, anyhow};
 use futures::FutureExt;
 
-/// Counts, and says so at once.
+/// Prints and counts results.
 #[derive(Default)]
 pub struct Report {
     passed: usize,
@@ -17,18 +17,18 @@ pub struct Report {
 }
 
 impl Report {
-    /// A report of the checks whose section or name holds a word; of all without.
+    /// Returns a report of the checks whose section or name contains a word [default: all].
     pub fn new(only: Option<String>) -> Self {
         Self { only, ..Self::default() }
     }
 
-    /// What the next checks are about.
+    /// Starts a section of checks.
     pub fn section(&mut self, title: &str) {
         println!("\n── {title}");
         title.clone_into(&mut self.section);
     }
 
-    /// Whether a check of this section and name is to be run.
+    /// Whether a check of this section and name is selected.
     pub fn selects(&self, name: &str) -> bool {
         self.only.as_ref().is_none_or(|only| format!("{}: {name}", self.section).contains(only))
     }
@@ -43,7 +43,7 @@ impl Report {
         self.record(name, start.elapsed(), outcome.unwrap_or_else(|_| Err(anyhow!("it panicked"))));
     }
 
-    /// Says how a check went that was run elsewhere.
+    /// Records the result of a check.
     pub fn record(&mut self, name: &str, time: Duration, outcome: Result<()>) {
         let time = time.as_millis();
         match outcome {
@@ -51,21 +51,21 @@ impl Report {
                 self.passed += 1;
                 println!("ok   {name} ({time} ms)");
             }
-            Err(wrong) => {
-                println!("FAIL {name} ({time} ms)\n{wrong:#}");
+            Err(error) => {
+                println!("FAIL {name} ({time} ms)\n{error:#}");
                 self.failed.push(format!("{}: {name}", self.section));
             }
         }
     }
 
-    /// Says that a check cannot be run here, and why.
+    /// Records a check that cannot run here, with the reason.
     pub fn skip(&mut self, name: &str, reason: &str) {
         if self.selects(name) {
             println!("skip {name}: {reason}");
         }
     }
 
-    /// Says how it went; whether all of it went well, and anything was run at all.
+    /// Prints the summary, and returns whether checks ran and all succeeded.
     pub fn close(self) -> bool {
         println!();
         for name in &self.failed {

@@ -1,4 +1,4 @@
-//! The policy as policy-server serves it: an admission webhook over HTTPS, a fresh instance for each review.
+//! The policy as an admission webhook over HTTPS, with a new instance for each review, as in policy-server.
 
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
@@ -16,18 +16,18 @@ use flyte_secrets_testing::engine::{Policy, Response};
 use flyte_secrets_testing::host::Capabilities;
 use serde_json::{Value, json};
 
-/// What one policy is served with.
+/// A policy that is served.
 #[derive(Clone)]
 pub struct Served {
     /// The compiled wasm.
     pub policy: Policy,
     /// Its settings.
     pub settings: Value,
-    /// What its host calls are answered by.
+    /// Answers its host calls.
     pub capabilities: Arc<dyn Capabilities>,
 }
 
-/// A policy server with one policy. It ends when it is dropped.
+/// A policy server with one policy, until it is dropped.
 pub struct PolicyServer {
     state: Arc<Shared>,
     handle: Handle<std::net::SocketAddr>,
@@ -58,20 +58,20 @@ impl PolicyServer {
         Ok(Self { state, handle })
     }
 
-    /// Serves something else from the next review on, as policy-server does once it has been deployed again.
+    /// Serves another policy from the next review on, as a restarted policy-server does.
     pub fn serve(&self, served: Served) {
         if let Ok(mut now) = self.state.served.lock() {
             *now = served;
         }
     }
 
-    /// The requests that have been reviewed since the last call.
+    /// Returns the requests reviewed since the last call.
     pub fn reviewed(&self) -> Vec<Value> {
         self.state.reviews.lock().map(|mut reviews| std::mem::take(&mut *reviews)).unwrap_or_default()
     }
 }
 
-/// Serves a router over HTTPS until the handle says otherwise.
+/// Serves a router over HTTPS until the handle shuts it down.
 pub async fn https(
     listener: TcpListener,
     (certificate, key): (&str, &str),
@@ -96,10 +96,10 @@ async fn review(State(shared): State<Arc<Shared>>, Json(review): Json<Value>) ->
         let Served { policy, settings, capabilities } = served;
         match policy.validate(&request, &settings, &capabilities) {
             Ok(response) => answer(&request, &response),
-            Err(wrong) => json!({
+            Err(error) => json!({
                 "uid": request["uid"],
                 "allowed": false,
-                "status": { "message": format!("internal server error: {wrong}"), "code": 500 },
+                "status": { "message": format!("internal server error: {error}"), "code": 500 },
             }),
         }
     });
@@ -107,7 +107,7 @@ async fn review(State(shared): State<Arc<Shared>>, Json(review): Json<Value>) ->
     Ok(Json(json!({ "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response })))
 }
 
-/// The `AdmissionResponse` that policy-server makes of a policy's answer.
+/// Returns the `AdmissionResponse` of policy-server for a policy's answer.
 fn answer(request: &Value, Response(response): &Response) -> Value {
     let mut answer = json!({
         "uid": request["uid"],

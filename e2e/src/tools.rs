@@ -1,4 +1,4 @@
-//! The programs that are run. Knows where they are, not what they do.
+//! Paths of the programs that tests run.
 
 use std::path::PathBuf;
 
@@ -19,8 +19,8 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// The programs in the folders that the Makefile names: `E2E_TOOLS` (built by Go), `KUBEBUILDER_ASSETS` (etcd and
-    /// kube-apiserver, in place of those), `E2E_MOTO` and `E2E_BUILD` (cargo's).
+    /// Finds programs in the folders that the Makefile sets: `E2E_TOOLS` (built by Go), `KUBEBUILDER_ASSETS` (other
+    /// etcd and kube-apiserver), `E2E_MOTO` and `E2E_BUILD` (built by cargo).
     pub fn find() -> Result<Self> {
         let folder = |name: &str| -> Result<PathBuf> {
             Ok(std::env::var_os(name).with_context(|| format!("{name} is not set; `make e2e` sets it"))?.into())

@@ -1,4 +1,4 @@
-//! All that is there when a task's pod is created: the cluster, Kubewarden, the chart, the gateway and the clouds.
+//! Environment of the checks: the cluster, Kubewarden, the chart, the gateway and the clouds.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,25 +19,25 @@ use crate::kubewarden::{Kubewarden, WEBHOOK, WEBHOOKS};
 use crate::process;
 use crate::tools::{Tools, repository};
 
-/// The namespace of the tasks in `testing`'s pods.
+/// Namespace of the pods in `testing`.
 pub const TASKS: &str = "flytesnacks-development";
-/// What most pods of the suites ask for; its value is `t0ken` in all stores.
+/// Secret request of most pods. Its value is `t0ken` in all stores.
 pub const TOKEN: &str = "key: 'token' mount_requirement: ENV_VAR";
-/// What Helm calls it.
+/// Name of the Helm release.
 pub const RELEASE: &str = "flyte-secrets";
 
-/// What the examples of the chart do not say: a port that everybody may listen on; no memory, because tests change what clouds
-/// hold; and no objects of kinds that only other software brings.
+/// Values in addition to the chart's examples: an unprivileged port; no cache, because tests change the clouds; and no
+/// objects of kinds that are not installed.
 const OWN: &str = "gateway.service.port=8443,gateway.config.cache.ttl=1ms,gateway.config.cache.negativeTtl=1ms,\
                    gateway.serviceMonitor.enabled=false,gateway.prometheusRule.enabled=false,\
                    gateway.tls.certManager.enabled=false,flyte.tenancy=false,\
                    delivery=Auto";
-/// Tenants have a namespace each, and anybody may create their pods.
+/// Values for a namespace for each tenant, without creators.
 const TENANCY: &str = "policy.settings.tenancy.namespaceTemplate={{ project }}-{{ domain }}";
-/// Marks the Secrets that a store was made of.
+/// Label of the Secrets of a store.
 const HELD: &str = "e2e-store";
 
-/// What the suites work on.
+/// The environment of the suites.
 pub struct World {
     pub tools: Tools,
     pub folder: PathBuf,
@@ -45,12 +45,12 @@ pub struct World {
     pub kubewarden: Kubewarden,
     pub clouds: Clouds,
     pub gateway: Option<Gateway>,
-    /// Ends last.
+    /// The own control plane, which ends last.
     pub own: Option<ControlPlane>,
 }
 
 impl World {
-    /// A control plane of our own, or the cluster of KUBECONFIG that reaches this machine under E2E_ADDRESS.
+    /// Starts a control plane, or uses the cluster of KUBECONFIG, which reaches this machine at E2E_ADDRESS.
     pub async fn start(tools: Tools, folder: &Path, policy: Policy) -> Result<Self> {
         let address = std::env::var("E2E_ADDRESS").ok().map(|address| address.parse()).transpose();
         let address = address.context("E2E_ADDRESS is no IP address")?;
@@ -75,7 +75,7 @@ impl World {
         Ok(Self { tools, folder: folder.to_owned(), cluster, kubewarden, clouds, gateway: None, own })
     }
 
-    /// Installs the chart with the values of an example and some more, or upgrades to them.
+    /// Installs or upgrades the chart with the values of an example and additional ones.
     pub async fn install(&mut self, example: &str, values: &Value) -> Result<()> {
         let file = self.folder.join("values.json");
         std::fs::write(&file, values.to_string())?;
@@ -87,7 +87,7 @@ impl World {
         .await
     }
 
-    /// Installs the chart with nothing but what `--set` says, or upgrades to that.
+    /// Installs or upgrades the chart with values of `--set` only.
     pub async fn install_plain(&mut self, set: &[&str]) -> Result<()> {
         self.upgrade(|command| {
             command.arg("--reset-values").args(set.iter().flat_map(|set| ["--set", set]));
@@ -112,7 +112,7 @@ impl World {
         self.kubewarden.reconcile(&self.cluster).await
     }
 
-    /// Installs the chart with Embedded from Kubernetes Secrets and nothing else.
+    /// Installs the chart with Embedded from Kubernetes Secrets only.
     pub async fn install_embedded(&mut self) -> Result<()> {
         let settings = json!({
             "secretManagerTypes": ["Embedded"],
@@ -121,7 +121,7 @@ impl World {
         self.install("k8s", &json!({ "policy": { "settings": settings, "imagePullSecretNamespaces": [] } })).await
     }
 
-    /// Makes the clouds and the cluster hold what a store in the format of the golden cases holds, and nothing else.
+    /// Replaces the secrets of the clouds and the cluster by a store in the format of the golden cases.
     pub async fn hold(&self, store: &Value) -> Result<()> {
         self.clouds.hold(store).await?;
         let all = self.cluster.admin.get(&format!("/api/v1/secrets?labelSelector={HELD}")).await?.ok()?;
@@ -143,14 +143,14 @@ impl World {
         Ok(())
     }
 
-    /// Leaves a cluster that was given as it was.
+    /// Removes everything from a cluster of the caller.
     pub async fn leave(mut self) -> Result<()> {
         self.gateway = None;
         if self.own.is_some() {
             return Ok(());
         }
         let admin = &self.cluster.admin;
-        // First of all, or no pod with the label could be created any more.
+        // First, because otherwise no pod with the label could be created.
         admin.delete(&format!("{WEBHOOKS}/{WEBHOOK}")).await?;
         process::output(&self.tools.helm, |command| {
             command.args(["uninstall", RELEASE, "--namespace", gateway::NAMESPACE, "--kubeconfig"]);
@@ -164,7 +164,7 @@ impl World {
     }
 }
 
-/// The code and the message with which the API server passes on the policy's refusal of a pod, given what stores hold.
+/// Returns code and message with which the API server reports the policy's rejection of a pod with a store.
 pub fn refusal(world: &World, pod: &Value, store: &Value) -> Result<(u16, String)> {
     let store: Arc<dyn Capabilities> = Store::new(store.clone());
     let response = world.kubewarden.policy.create_pod(pod, &world.kubewarden.settings(), &store)?;
@@ -174,7 +174,7 @@ pub fn refusal(world: &World, pod: &Value, store: &Value) -> Result<(u16, String
     Ok((response.code().try_into()?, said))
 }
 
-/// An error unless the policy refused the secret `token` with this code, for this reason of Embedded's.
+/// Checks that the policy rejected the secret `token` with this code and this reason of Embedded.
 pub fn denied(answer: &Answer, code: ReasonCode, reason: &str) -> Result<()> {
     let expected = format!(
         "admission webhook \"{WEBHOOK}.kubewarden.admission\" denied the request: {code}: secret \"token\" \
@@ -183,14 +183,14 @@ pub fn denied(answer: &Answer, code: ReasonCode, reason: &str) -> Result<()> {
     same(&json!(expected), &json!(answer.refused(code.http_status())?))
 }
 
-/// An error unless a pod that asks for [`TOKEN`] comes out with its value.
+/// Checks that a pod with [`TOKEN`] gets its value.
 pub async fn arrives(world: &World) -> Result<()> {
     let created = world.cluster.admin.create_pod(TASKS, &pod(&[TOKEN])).await?.ok()?;
     world.cluster.admin.delete_pod(TASKS, "task-1").await?;
     delivered(&created)
 }
 
-/// An error unless a pod has the value of [`TOKEN`].
+/// Checks that a pod has the value of [`TOKEN`].
 pub fn delivered(pod: &Value) -> Result<()> {
     let variables = json!([
         { "name": "_UNION_TOKEN", "value": "t0ken" },
@@ -199,7 +199,7 @@ pub fn delivered(pod: &Value) -> Result<()> {
     same(&variables, &pod["spec"]["containers"][0]["env"])
 }
 
-/// What the API server itself makes of a pod, past all webhooks that look for the label: the pod with its defaults.
+/// Returns a pod with the API server's defaults, created without the label for webhooks.
 pub async fn stored(cluster: &Cluster, pod: &Value) -> Result<Value> {
     let mut pod = pod.clone();
     if let Some(labels) = pod["metadata"]["labels"].as_object_mut() {
@@ -209,7 +209,7 @@ pub async fn stored(cluster: &Cluster, pod: &Value) -> Result<Value> {
     Ok(bare(cluster.admin.post(&path, &pod).await?.ok()?))
 }
 
-/// A pod without what differs each time it is created, and without the label.
+/// Returns a pod without fields that differ on each creation, and without the label.
 pub fn bare(mut pod: Value) -> Value {
     if let Some(metadata) = pod["metadata"].as_object_mut() {
         for key in ["creationTimestamp", "generation", "managedFields", "resourceVersion", "uid"] {

@@ -1,7 +1,7 @@
-//! What is wrong in Flyte's `webhook` section, and where.
+//! Errors in Flyte's `webhook` section, with their places.
 //!
-//! The core reads the section and stops at the first thing that is wrong. To find the next one, what was found is taken
-//! out, and the core reads again.
+//! The core stops at the first error of a section. To find the next one, the invalid value is removed and the core
+//! reads the section again.
 
 use flyte_secrets_policy::settings;
 use saphyr::YamlDataOwned;
@@ -13,16 +13,16 @@ use crate::source::{self, Source};
 use crate::yaml::{self, Node, Place};
 use crate::{at, text};
 
-/// Why there is nothing to check.
+/// Why a text cannot be checked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The text cannot be read.
     #[error(transparent)]
     Source(#[from] source::Error),
-    /// It holds something else.
+    /// The text has no section.
     #[error("{0} holds no webhook section; expected one under the key webhook, as in Flyte's configuration")]
     NoSection(String),
-    /// One is expected.
+    /// The text has several sections.
     #[error("{name} holds {} webhook sections: {}; name a file or a ConfigMap with one of them", sections.len(), sections.join(", "))]
     Several {
         /// The text.
@@ -30,47 +30,47 @@ pub enum Error {
         /// Its sections.
         sections: Vec<String>,
     },
-    /// It is not valid.
+    /// The settings are invalid.
     #[error("{0}: invalid settings: {1}; `flyte-secrets check {0}` shows where")]
     Invalid(String, settings::Error),
 }
 
-/// How bad a finding is.
+/// Severity of a finding.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// It must be changed.
+    /// The policy does not start.
     Error,
-    /// It may be as meant.
+    /// The policy starts.
     Warning,
 }
 
-/// Something that somebody should look at.
+/// An error or a warning.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Finding {
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
-    /// The keys to it; empty if it is about the whole text.
+    /// Path of keys; empty if it concerns the whole text.
     pub path: String,
-    /// The fact and the way out.
+    /// The message.
     pub message: String,
-    /// Where it stands in the text, if that is known.
+    /// Place in the text, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
-    /// The file of the ConfigMap in which it stands, if the text holds it as one string, whose inside has no place.
+    /// File of the ConfigMap, if the text has it as a quoted string, within which places are unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
 }
 
 impl Finding {
-    /// Returns what makes a whole text useless.
+    /// Returns an error that concerns the whole text.
     pub fn error(message: String, place: Option<Place>) -> Self {
         Self { severity: Severity::Error, path: String::new(), message, place, file: None }
     }
 
-    /// Returns why a text cannot be read, for those who see it.
+    /// Returns the finding for a text that cannot be read.
     pub fn unreadable(error: &source::Error) -> Self {
         match error {
             source::Error::Yaml(_, invalid) => Self::error(invalid.problem.clone(), Some(invalid.place)),
@@ -79,28 +79,28 @@ impl Finding {
     }
 }
 
-/// What a look at all sections of a text has found.
+/// The result of checking all sections of a text.
 #[derive(Clone, Debug, Default, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CheckedSettings {
-    /// Whether the policy would start with it.
+    /// Whether the policy starts with these settings.
     pub valid: bool,
-    /// The sections, by the keys that lead to them.
+    /// Paths of the sections.
     pub sections: Vec<String>,
-    /// What Flyte makes of the sections that are in its configuration.
+    /// Sections that are part of Flyte's configuration, as Flyte reads them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub configurations: Vec<Configuration>,
-    /// In the order of the text.
+    /// Findings in the order of the text.
     pub findings: Vec<Finding>,
-    /// The settings, if there is one section and it is valid, with the defaults of the Flyte that it is for.
+    /// The settings, if there is one valid section, with the defaults of its version of Flyte.
     #[serde(skip)]
     pub settings: Option<Value>,
 }
 
-/// Looks at each section in a text, as the version of Flyte reads it that is given or recognized.
+/// Checks each section in a text, with the given or the detected version of Flyte.
 ///
 /// # Errors
-/// There is none. A text that is not YAML is a finding.
+/// The text has no section. A text that is not YAML is a finding.
 pub fn check(source: &Source, version: Option<Version>) -> Result<CheckedSettings, Error> {
     let documents = match source.documents() {
         Ok(documents) => documents,
@@ -124,19 +124,19 @@ pub fn check(source: &Source, version: Option<Version>) -> Result<CheckedSetting
     })
 }
 
-/// The one section in a text, which is valid.
+/// The only section in a text, which is valid.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// As the policy reads it, with the defaults of the Flyte that it is for.
+    /// Settings for the policy, with the defaults of its version of Flyte.
     pub settings: Value,
-    /// What Flyte makes of it, if it is in Flyte's configuration.
+    /// The section as Flyte reads it, if it is part of Flyte's configuration.
     pub configuration: Option<Configuration>,
 }
 
-/// Returns the one section in a text, which must be valid; that of one ConfigMap, as `namespace/name` or `name`, if it is given.
+/// Returns the only section in a text, or that of a ConfigMap, given as `namespace/name` or `name`.
 ///
 /// # Errors
-/// There is none, or several, or it is not valid.
+/// The text has no section, several, or an invalid one.
 pub fn settings(source: &Source, version: Option<Version>, config_map: Option<&str>) -> Result<Settings, Error> {
     let mut sections = sections(&source.documents()?, source, version)?;
     if let Some(name) = config_map {
@@ -156,21 +156,21 @@ pub fn settings(source: &Source, version: Option<Version>, config_map: Option<&s
     Ok(Settings { settings, configuration: section.configuration.clone() })
 }
 
-/// A section, and where its settings stand in the text.
+/// A section, and the places of its settings in the text.
 struct Section {
-    /// The keys above it, or the ConfigMap.
+    /// Path of keys, or the ConfigMap.
     path: String,
-    /// All files' together.
+    /// The section of all files, merged.
     node: Node,
-    /// What each file has of it, in the order in which they are merged.
+    /// The section of each file, in the order of merging.
     parts: Vec<Part>,
-    /// What Flyte makes of it.
+    /// The section as Flyte reads it.
     configuration: Option<Configuration>,
-    /// What is wrong with its files.
+    /// Errors of its files.
     findings: Vec<Finding>,
 }
 
-/// What one file has of a section.
+/// The section in one file.
 struct Part {
     file: String,
     node: Node,
@@ -182,7 +182,7 @@ impl Section {
         self.configuration.as_ref().map_or_else(|| yaml::value(&self.node), |it| it.settings.clone())
     }
 
-    /// Returns what `flyte-secrets policy` makes of it. Its places are not those of the text.
+    /// Returns the settings of `flyte-secrets policy`. Places are not those of the text.
     fn effective(&self) -> Node {
         let Some(configuration) = &self.configuration else { return self.node.clone() };
         // JSON is YAML.
@@ -192,7 +192,7 @@ impl Section {
             .unwrap_or_else(|| self.node.clone())
     }
 
-    /// Returns a finding with the place of its path: in the last file that has it, whose value is in effect.
+    /// Returns a finding with the place of its path in the last file that has it, whose value is in effect.
     fn found(&self, severity: Severity, path: String, message: String) -> Finding {
         let has = |part: &&Part, path: &str| walk(&part.node, path).1;
         let part = |path: &str| self.parts.iter().rev().find(|part| has(part, path));
@@ -205,14 +205,14 @@ impl Section {
     }
 }
 
-/// Where a node comes from, which says what its places are in the whole text.
+/// The origin of a node, which determines its places in the whole text.
 #[derive(Clone, Copy)]
 enum Origin {
     /// The text.
     Text,
-    /// The YAML in a literal block of it, such as an entry of a ConfigMap: so many lines further down, and columns further in.
+    /// YAML in a literal block, such as an entry of a ConfigMap: offset by lines and columns.
     Block { lines: usize, columns: usize },
-    /// The YAML in a string of another style, which stands here as a whole.
+    /// YAML in a string of another style, with one place for the whole.
     Whole(Place),
 }
 
@@ -236,7 +236,7 @@ impl Origin {
         if !matches!(self, Self::Text) {
             return Some((inner, Self::Whole(self.place(place))));
         }
-        // A literal block starts behind the line of its indicator, with the same lines, indented.
+        // A literal block starts in the line after its indicator, with the same lines, indented.
         let (above, first) = text.lines().enumerate().find(|(_, line)| !line.trim().is_empty())?;
         let mut lines = source.text.lines().enumerate().skip(place.line.saturating_sub(1)).take(above + 2);
         let indent = |line: &str| line.len() - line.trim_start().len();
@@ -257,11 +257,11 @@ fn sections(documents: &[Node], source: &Source, version: Option<Version>) -> Re
         reader.find(document, "", Origin::Text, &mut found);
     }
     if found.iter().any(|section| !section.parts.is_empty()) {
-        // Other ConfigMaps of the same Flyte.
+        // ConfigMaps without the section.
         found.retain(|section| !section.parts.is_empty());
     }
     if let ([], [document]) = (found.as_slice(), documents) {
-        // Objects of Kubernetes hold settings only where `find` looks.
+        // In objects of Kubernetes, only the places that `find` reads are settings.
         if document.data.as_mapping_get("apiVersion").is_none() && !document.data.is_string() {
             found.push(reader.section("the section".to_owned(), document, Origin::Text));
         }
@@ -269,7 +269,7 @@ fn sections(documents: &[Node], source: &Source, version: Option<Version>) -> Re
     if found.is_empty() { Err(Error::NoSection(source.name.clone())) } else { Ok(found) }
 }
 
-/// Returns the objects in a document, of which a List has several.
+/// Returns the objects in a document, which can be a List.
 fn objects(document: &Node) -> Vec<&Node> {
     match document.data.as_mapping_get("items").and_then(|items| items.data.as_sequence()) {
         Some(items) => items.iter().flat_map(objects).collect(),
@@ -277,7 +277,7 @@ fn objects(document: &Node) -> Vec<&Node> {
     }
 }
 
-/// Returns the namespaces of ConfigMaps, and what they say of the namespaces of tasks.
+/// Returns the namespaces of ConfigMaps, with their template for namespaces of tasks.
 fn namespace_templates(document: &Node) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for object in objects(document).into_iter().map(yaml::value).filter(|object| text(object, &["kind"]) == "ConfigMap")
@@ -296,7 +296,7 @@ fn namespace_templates(document: &Node) -> Vec<(String, String)> {
     found
 }
 
-/// Looks for sections.
+/// Finds sections.
 struct Reader<'a> {
     source: &'a Source,
     version: Option<Version>,
@@ -330,7 +330,7 @@ impl Reader<'_> {
             let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
             if key == "webhook" && !value.data.is_string() {
                 let mut section = self.section(path, value, origin);
-                // What stands beside it tells the version. The policy's own settings may stand alone.
+                // Adjacent sections determine the version. Settings of the policy have none.
                 let files = [File { name: String::new(), node: node.clone() }];
                 let given = flyte::Origin { version: self.version, ..flyte::Origin::default() };
                 section.configuration = Some(Configuration::read(&files, given)).filter(|it| it.flyte.is_some());
@@ -417,13 +417,13 @@ fn look_at(section: &Section) -> Vec<Finding> {
         };
         let path = error.path().to_owned();
         let original = renumbered(&path, &removed);
-        // What is not there any more has been reported when it was taken out.
+        // A path that no longer exists was reported when it was removed.
         if walk(&left, &path).1 || findings.iter().all(|known| known.path != original) {
             let message = with_path(error, original.clone()).to_string();
             findings.push(section.found(Severity::Error, original.clone(), message));
         }
-        // Something that is missing cannot be taken out. A provider without its region or the like can, and if that
-        // is not it, the whole part is.
+        // A missing field cannot be removed. Remove the provider that lacks a field, such as its region; if that does
+        // not help, remove the whole top-level field.
         let part = path.split(['.', '[']).next().unwrap_or_default();
         if take_out(&mut left, &path) {
             if let Some((list, number, "")) = numbered(&original) {
@@ -438,14 +438,14 @@ fn look_at(section: &Section) -> Vec<Finding> {
     findings
 }
 
-/// Splits a path at the number of an element: the list, the number, and the rest.
+/// Splits a path at the index of an element: the list, the index, and the rest.
 fn numbered(path: &str) -> Option<(&str, usize, &str)> {
     let (list, rest) = path.split_once('[')?;
     let (number, rest) = rest.split_once(']')?;
     Some((list, number.parse().ok()?, rest))
 }
 
-/// Returns a path with the number that an element had before others were taken out of its list.
+/// Returns a path with the index that an element had before others were removed from its list.
 fn renumbered(path: &str, removed: &[(String, usize)]) -> String {
     let Some((list, mut number, rest)) = numbered(path) else { return path.to_owned() };
     for (_, before) in removed.iter().filter(|(known, _)| known == list) {
@@ -472,7 +472,7 @@ enum Step<'n> {
     Item(usize, &'n Node),
 }
 
-/// Returns the first step of a path, and the rest of it. Keys may have dots in them, so the longest key that fits is taken.
+/// Returns the first step of a path, and the rest. Keys can contain dots, so the longest key that matches is used.
 fn step<'n, 'p>(node: &'n Node, path: &'p str) -> Option<(Step<'n>, &'p str)> {
     let (step, rest) = match &node.data {
         YamlDataOwned::Sequence(items) => {
@@ -491,7 +491,7 @@ fn step<'n, 'p>(node: &'n Node, path: &'p str) -> Option<(Step<'n>, &'p str)> {
     Some((step, rest.strip_prefix('.').unwrap_or(rest)))
 }
 
-/// Returns the last step of a path that is there, and whether it leads to its end.
+/// Returns the last step of a path that exists, and whether it is the end of the path.
 fn walk<'n>(node: &'n Node, path: &str) -> (Option<Step<'n>>, bool) {
     let (mut last, mut node, mut rest) = (None, node, path);
     while !rest.is_empty() {
@@ -502,7 +502,7 @@ fn walk<'n>(node: &'n Node, path: &str) -> (Option<Step<'n>>, bool) {
     (last, true)
 }
 
-/// Returns where a path leads, or the last step towards it: the value if it is one line, else the key.
+/// Returns the place of a path or of its last existing step: of the value if that is one line, otherwise of the key.
 fn place_of(node: &Node, path: &str) -> Place {
     let at = |node: &Node| Place::from(node.span);
     match walk(node, path) {
@@ -514,7 +514,7 @@ fn place_of(node: &Node, path: &str) -> Place {
     }
 }
 
-/// Takes out what a path leads to; says whether it was there.
+/// Removes the value at a path, and returns whether it existed.
 fn take_out(node: &mut Node, path: &str) -> bool {
     match step(node, path) {
         Some((Step::Key(key, _), rest)) => {

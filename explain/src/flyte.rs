@@ -1,5 +1,5 @@
-//! Flyte's configuration as Flyte reads it: the files of one ConfigMap, merged in the order of their names, and what Flyte
-//! takes where they are silent.
+//! Flyte's configuration as Flyte reads it: the files of one ConfigMap, merged in the order of their names, and Flyte's
+//! defaults.
 //!
 //! Source of the merge: `flytestdlib/config/viper` and viper's `MergeConfig`. Sources of the defaults, which differ:
 //! `flytepropeller/pkg/webhook/config` of Flyte 1, `flyteplugins/go/tasks/pluginmachinery/secret/config` of Flyte 2.
@@ -84,58 +84,58 @@ const INIT_CONTAINERS: [&[&str]; 4] = [
 /// One file of a configuration.
 #[derive(Clone, Debug)]
 pub struct File {
-    /// Its name, which decides on its turn; empty if the text is the file.
+    /// Its name, which determines the order; empty if the text is the file.
     pub name: String,
     /// Its content.
     pub node: Node,
 }
 
-/// A setting, and where it comes from.
+/// A setting and its origin.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Setting {
-    /// What it is, in words.
+    /// Its description.
     pub name: &'static str,
-    /// Its value, for people.
+    /// Its value in words.
     pub value: String,
-    /// A file, or whose default it is.
+    /// A file, or the version of Flyte whose default it is.
     pub from: String,
 }
 
-/// What Flyte makes of a configuration.
+/// A configuration as Flyte reads it.
 #[derive(Clone, Debug, Default, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Configuration {
     /// Namespace and name of the ConfigMap; empty if the text is the configuration.
     pub name: String,
-    /// The version of Flyte, 1 or 2, if it can be told.
+    /// Major version of Flyte, if known.
     #[cfg_attr(feature = "schema", schemars(with = "Option<u8>"))]
     pub flyte: Option<Version>,
-    /// By what it was recognized.
+    /// How the version was detected.
     pub evidence: String,
-    /// The files with a section `webhook`, in the order in which they are merged.
+    /// Files with a section `webhook`, in the order of merging.
     pub files: Vec<String>,
     /// Values that a later file replaces.
     pub replaced: Vec<String>,
-    /// What is in effect.
+    /// Settings in effect.
     pub effective: Vec<Setting>,
-    /// What the policy will do, by manager.
+    /// Behavior of the policy by manager.
     pub does: Vec<String>,
-    /// What Flyte's webhook does and the policy does not.
+    /// Features of Flyte's webhook that the policy does not have.
     pub missing: Vec<String>,
-    /// The section `webhook`, with Flyte's defaults written out.
+    /// The section `webhook` with Flyte's defaults.
     #[serde(skip)]
     pub settings: Value,
     /// `tenancy` for this Flyte.
     #[serde(skip)]
     pub tenancy: Map<String, Value>,
-    /// What may surprise, each with the field of the section that it is about.
+    /// Warnings, each with its field of the section.
     #[serde(skip)]
     pub warnings: Vec<Finding>,
 }
 
-/// Where a configuration comes from.
+/// The origin of a configuration.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Origin<'a> {
     /// The ConfigMap's namespace.
@@ -144,14 +144,14 @@ pub struct Origin<'a> {
     pub name: &'a str,
     /// The ConfigMap's labels.
     pub labels: Option<&'a Value>,
-    /// What the user says of the version.
+    /// The version given by the user.
     pub version: Option<Version>,
-    /// `namespace_mapping.template`, which may be in another ConfigMap of the same namespace.
+    /// `namespace_mapping.template`, which can be in another ConfigMap of the same namespace.
     pub namespace_template: Option<&'a str>,
 }
 
-/// Merges the files of a configuration as viper does: maps key by key, whatever their case; a list or a scalar is replaced as a
-/// whole; a map stays where a later file has something else.
+/// Merges the files of a configuration as viper does: maps key by key, case-insensitively. Lists and scalars are
+/// replaced as a whole. A map remains if a later file has another type.
 pub fn merge(files: &[File]) -> (Node, Vec<String>) {
     let mut merged = Node::value_from_str("{}");
     merged.data = YamlDataOwned::Mapping(Default::default());
@@ -195,7 +195,7 @@ fn merge_into(target: &mut Node, source: &Node, path: &mut Vec<String>, replaced
     }
 }
 
-/// Returns the name of the last file that has something at a path of keys.
+/// Returns the name of the last file that has a value at a path of keys.
 fn last_with<'f>(files: &'f [File], path: &[&str]) -> Option<&'f str> {
     files.iter().rev().find(|file| has(&file.node, path)).map(|file| file.name.as_str())
 }
@@ -206,7 +206,7 @@ fn has(node: &Node, path: &[&str]) -> bool {
     entries.any(|(name, value)| yaml::name(name).eq_ignore_ascii_case(key) && has(value, rest))
 }
 
-/// Tells the versions apart: by sections that only one has, else by the labels that Flyte's charts set.
+/// Detects the version by sections that only one version has, or by labels of Flyte's charts.
 fn recognize(root: &Value, labels: Option<&Value>) -> (Option<Version>, String) {
     let keys: Vec<String> = root.as_object().into_iter().flatten().map(|(key, _)| key.to_ascii_lowercase()).collect();
     let found = SECTIONS.map(|(version, names)| {
@@ -233,7 +233,7 @@ fn recognize(root: &Value, labels: Option<&Value>) -> (Option<Version>, String) 
     }
 }
 
-/// Says whether a configuration is that of the part of Flyte that runs the webhook, although it has no section `webhook`.
+/// Whether a configuration without section `webhook` is of the component of Flyte that runs the webhook.
 pub fn runs_webhook(root: &Value) -> bool {
     ["propeller", "actions", "executor"].iter().any(|section| root.get(section).is_some())
 }
@@ -266,7 +266,7 @@ impl Configuration {
         configuration
     }
 
-    /// Writes out what Flyte does where the section is silent.
+    /// Adds the defaults of Flyte.
     fn complete(&mut self, version: Version, files: &[File], root: &Value, origin: Origin) {
         let default = format!("default of {version}");
         let from = |path: &[&str]| {
@@ -409,7 +409,7 @@ impl Configuration {
         self.show("namespace of tasks", namespace.to_owned(), from);
         self.tenancy.insert("organizations".to_owned(), json!(["flyte"]));
         self.show("label organization", "flyte".to_owned(), "a constant of Flyte 2".to_owned());
-        // Flyte's chart calls the service account as all else, and the webhook's Service with a suffix.
+        // Flyte's chart gives the service account the name of the release, and the webhook's Service a suffix.
         let service = text(&self.settings, &["serviceName"]);
         if let (Some(name), false) = (service.strip_suffix("-webhook"), origin.namespace.is_empty()) {
             let creator = format!("system:serviceaccount:{}:{name}", origin.namespace);
@@ -422,7 +422,7 @@ impl Configuration {
         }
     }
 
-    /// Returns the settings with `tenancy` for this Flyte, of which what is given stays.
+    /// Returns the settings with `tenancy` for this Flyte. Existing values take precedence.
     pub fn tenant(&self) -> Value {
         let mut settings = self.settings.clone();
         if let Some(section) = settings.as_object_mut().filter(|_| !self.tenancy.is_empty()) {
@@ -435,7 +435,7 @@ impl Configuration {
         settings
     }
 
-    /// Lowers Flyte's default requests to limits that are given, where they are over them: Kubernetes rejects such pods.
+    /// Lowers Flyte's default resource requests to configured limits, because Kubernetes rejects requests above limits.
     fn lower_requests(&mut self) {
         for path in INIT_CONTAINERS {
             let limits =
@@ -493,7 +493,7 @@ impl Configuration {
         });
     }
 
-    /// Returns lines for people: what was found and where, what is in effect, what is not.
+    /// Returns a summary: what was found and where, settings in effect, behavior of the policy.
     pub fn summary(&self) -> Vec<String> {
         let name = match self.name.as_str() {
             "" => "configuration".to_owned(),
@@ -525,17 +525,17 @@ fn member<'v>(object: &'v Value, key: &str) -> Option<&'v Value> {
     object.as_object()?.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| value)
 }
 
-/// Returns what a manager does in the policy.
+/// Returns the behavior of a manager in the policy.
 fn does(manager: &str, provider: &str) -> Option<String> {
     let is = |name: &str| manager.eq_ignore_ascii_case(name);
     let does = match manager {
         _ if is("K8s") => "K8s refers to Secrets in the pod's namespace".to_owned(),
         _ if is("Vault") => "Vault adds annotations for the Vault Agent Injector".to_owned(),
         _ if is("Embedded") && (provider.is_empty() || provider.eq_ignore_ascii_case("K8s")) => {
-            "Embedded looks secrets up in Kubernetes Secrets, by the pod's labels".to_owned()
+            "Embedded looks up secrets in Kubernetes Secrets, by the pod's labels".to_owned()
         }
         _ if is("Embedded") => {
-            format!("Embedded looks secrets up in {provider}, by the pod's labels, through the secret gateway")
+            format!("Embedded looks up secrets in {provider}, by the pod's labels, through the secret gateway")
         }
         _ if ["AWS", "GCP", "Azure"].into_iter().any(is) => {
             format!("{manager} adds an init container for each secret, which fetches it with the pod's identity")

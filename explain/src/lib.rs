@@ -1,18 +1,18 @@
-//! What people ask of the policy, and its own answers: as data, which the command line and the playground show.
+//! Answers about the policy as data, for the command line and the playground.
 //!
-//! | module | holds |
+//! | module | purpose |
 //! |---|---|
-//! | [`preview`] | the pod as it will be, or why it is rejected, and what becomes of each secret request |
-//! | [`names`] | under which names a secret is stored, how to store it there, and what a name is made of |
-//! | [`requests`] | what secret requests ask for, in words |
-//! | [`check`] | what is wrong in Flyte's `webhook` section, and where |
-//! | [`flyte`] | Flyte's configuration as Flyte reads it: its files merged, its version, its defaults |
-//! | [`store`] | a cluster with the secrets that somebody has written down |
-//! | [`source`] | a text that somebody has given: its documents, the pods in it |
-//! | [`yaml`] | YAML with the places where things stand, and YAML for people to read |
+//! | [`preview`] | the mutated pod, or the reason for its rejection, and the result of each secret request |
+//! | [`names`] | names of a secret in a store, commands that store it, and decoded names |
+//! | [`requests`] | secret requests in words |
+//! | [`check`] | errors in Flyte's `webhook` section, with their places |
+//! | [`flyte`] | Flyte's configuration: merged files, version, defaults |
+//! | [`store`] | a cluster with the secrets in a file |
+//! | [`source`] | an input text: its documents and pods |
+//! | [`yaml`] | YAML with line and column of each value |
 //!
-//! All answers are the core's: nothing here decides what becomes of a pod. No files, no terminal, no browser. Answers are types
-//! that serde writes; values are [`serde_json::Value`].
+//! The core gives all answers: this crate decides nothing about pods. It uses no files, terminal or browser. Answers
+//! implement `Serialize`; values are [`serde_json::Value`].
 
 use serde::de::value::Error;
 use serde::de::{DeserializeOwned, IntoDeserializer};
@@ -26,18 +26,18 @@ pub mod source;
 pub mod store;
 pub mod yaml;
 
-/// Returns the variant of one of the core's enums that has this name, in any case.
+/// Returns the variant of an enum of the core with this name, case-insensitively.
 pub fn named<Enum: DeserializeOwned>(name: &str) -> Option<Enum> {
     let deserializer: serde::de::value::StrDeserializer<Error> = name.into_deserializer();
     Enum::deserialize(deserializer).ok()
 }
 
-/// Returns the text at the end of a path of keys; empty if there is none.
+/// Returns the text at a path of keys, or an empty one.
 fn text<'v>(value: &'v serde_json::Value, path: &[&str]) -> &'v str {
     at(value, path).and_then(serde_json::Value::as_str).unwrap_or_default()
 }
 
-/// Returns what stands at the end of a path of keys.
+/// Returns the value at a path of keys.
 fn at<'v>(value: &'v serde_json::Value, path: &[&str]) -> Option<&'v serde_json::Value> {
     path.iter().try_fold(value, |value, key| value.get(key))
 }

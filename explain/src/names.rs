@@ -1,4 +1,4 @@
-//! Under which names a secret is stored, and how to store it there; and back from a name.
+//! Names of a secret in a store, commands that store it, and a decoder for names.
 
 use flyte_secrets_policy::names::{self, Decoded, NameScheme, Scope, azure, flyte, kubernetes};
 use flyte_secrets_policy::settings::{self, Provider};
@@ -7,66 +7,67 @@ use serde::Serialize;
 
 use crate::store::Store;
 
-/// Which names are looked for.
+/// A query for names.
 #[derive(Clone, Debug)]
 pub struct Query<'a> {
     /// The label `organization`.
     pub organization: &'a str,
-    /// The label `domain`; without it, the organization's secrets alone.
+    /// The label `domain`; without it, only the organization's scope.
     pub domain: Option<&'a str>,
-    /// The label `project`; without it, the secrets of domain and organization.
+    /// The label `project`; without it, the scopes of domain and organization.
     pub project: Option<&'a str>,
     /// The secret's key.
     pub key: &'a str,
     /// The store.
     pub provider: Provider,
-    /// Region of AWS, project of GCP, name or URI of the Key Vault, or namespace of Kubernetes, which is `flyte` without it.
+    /// Region of AWS, project of GCP, name of the Key Vault, or namespace of Kubernetes [default: `flyte`].
     pub place: Option<&'a str>,
-    /// Which names of the broader scopes, in this order; both if it is empty.
+    /// Name schemes of the broader scopes, in this order; both if empty.
     pub schemes: &'a [NameScheme],
 }
 
-/// Why there are no names.
+/// An invalid query.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A part that no label can have.
+    /// A part is not a valid label value.
     #[error("{0} {1:?} must be a valid label value without \"__\", the separator in secret names")]
     Label(&'static str, String),
-    /// A key that no secret can have.
+    /// The key is invalid.
     #[error("invalid key {0:?}: must not be empty or contain control characters")]
     Key(String),
-    /// The project's domain.
+    /// The project has no domain.
     #[error("missing domain of project {0:?}")]
     NoDomain(String),
-    /// The settings' own.
+    /// The settings are invalid.
     #[error("invalid settings: {0}")]
     Settings(#[from] settings::Error),
 }
 
-/// A name in a scope, or why the scope has none.
+/// The name of a secret in a scope, or the reason why it has none.
 #[derive(Clone, Debug, Default, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StoredName {
-    /// The scope, in a word.
+    /// The scope.
     pub scope: String,
     /// The name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Why there is none.
+    /// The reason why there is no name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// Namespace and name of the Secret that holds it, in Kubernetes.
+    /// Namespace and name of the Secret, in Kubernetes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
-    /// The line that stores standard input there, with the labels by which Flyte 2 lists Secrets; none for Azure without a place.
+    /// Shell command that stores standard input under the name, with the labels by which Flyte 2 lists Secrets. None
+    /// for Azure without a place.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
 }
 
-/// Returns the names that the policy tries, in its order, as its own store has them.
+/// Returns the names that the policy looks up, in its order.
 ///
 /// # Errors
-/// No secret can be asked for so.
+/// The query is invalid.
 pub fn look_up(query: &Query) -> Result<Vec<StoredName>, Error> {
     let Query { organization, domain, project, key, provider, place, schemes } = *query;
     for (label, value) in [("organization", Some(organization)), ("domain", domain), ("project", project)] {
@@ -80,7 +81,7 @@ pub fn look_up(query: &Query) -> Result<Vec<StoredName>, Error> {
     if key.is_empty() || key.contains(|c: char| c.is_control()) {
         return Err(Error::Key(key.to_owned()));
     }
-    // Any place does: what a name may be does not depend on it.
+    // Names do not depend on the place, which can be any.
     let mut config = settings::parse(&provider.example().to_string())?.embedded_secret_manager_config;
     if !schemes.is_empty() {
         config.name_schemes = schemes.to_vec();
@@ -123,14 +124,14 @@ pub fn look_up(query: &Query) -> Result<Vec<StoredName>, Error> {
 /// The default of `k8sConfig.namespace`.
 const NAMESPACE: &str = "flyte";
 
-/// What the labels of Flyte 2's Secrets start with.
+/// Prefix of the labels of Flyte 2's Secrets.
 pub const FLYTE_LABELS: &str = "app.flyte.org/";
 
-/// The organization of Flyte 2, which knows no other (`DefaultOrganization`).
+/// The only organization of Flyte 2 (`DefaultOrganization`).
 const FLYTE_ORGANIZATION: &str = "flyte";
 
-/// Returns the labels by which `flyte get secret` finds a Secret (`secret/service/secret_service.go` of Flyte 2). It lists the
-/// Secrets of its one organization, and reads canonical names alone.
+/// Returns the labels by which `flyte get secret` finds a Secret (`secret/service/secret_service.go` of Flyte 2). It
+/// lists the Secrets of its only organization, and reads canonical names only.
 fn labels(scope: Scope, name: &str) -> Vec<String> {
     if scope.organization != FLYTE_ORGANIZATION || flyte::decode(name).is_err() {
         return Vec::new();
@@ -143,8 +144,8 @@ fn labels(scope: Scope, name: &str) -> Vec<String> {
         .collect()
 }
 
-/// The line that stores standard input under a name, for a POSIX shell; in Kubernetes, in this Secret. None of these tools prints the
-/// value.
+/// Returns a command for a POSIX shell that stores standard input under a name; in Kubernetes, in this Secret. None of
+/// the tools prints the value.
 fn command(provider: Provider, place: Option<&str>, name: &str, secret: &str, scope: Scope) -> Option<String> {
     let value = ["--from-file=", name, "=/dev/stdin"].concat();
     let (filter, mut words, flag): (_, Vec<&str>, _) = match provider {
@@ -171,7 +172,7 @@ fn command(provider: Provider, place: Option<&str>, name: &str, secret: &str, sc
         (None, Provider::Azure) => return None,
         (None, Provider::Aws | Provider::Gcp) => {}
     }
-    // A NUL alone cannot be quoted; names and keys have none.
+    // Only NUL cannot be quoted, which names and keys cannot contain.
     let quoted = shlex::try_join(words).ok()?;
     let labels = if provider == Provider::K8s { labels(scope, name) } else { Vec::new() };
     if labels.is_empty() {
@@ -189,16 +190,16 @@ fn vault_name(place: &str) -> &str {
     host.split('.').next().unwrap_or(host)
 }
 
-/// How a decoded name is written.
+/// Scheme of a decoded name.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Scheme {
-    /// As Flyte's webhook looks it up.
+    /// The names that Flyte's webhook looks up.
     Canonical,
-    /// As Flyte's page on AWS documents it.
+    /// The names in Flyte's documentation of AWS Secrets Manager.
     Documented,
-    /// As in Azure Key Vault.
+    /// The names in Azure Key Vault.
     Azure,
 }
 
@@ -213,13 +214,13 @@ impl Scheme {
     }
 }
 
-/// What a name is made of. Parts that it lacks are empty.
+/// A decoded name. Missing parts are empty.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DecodedName {
     /// The scheme that the name follows.
     pub scheme: Scheme,
-    /// The scope, in a word.
+    /// The scope.
     pub scope: String,
     /// The organization.
     pub organization: String,
@@ -241,7 +242,7 @@ impl DecodedName {
     }
 }
 
-/// A text that is not the name of a Flyte secret, and why, if that can be seen.
+/// A text that is not the name of a Flyte secret, with the reason if known.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{name:?} is not the name of a Flyte secret{why}")]
 pub struct NoName {
@@ -249,12 +250,12 @@ pub struct NoName {
     why: &'static str,
 }
 
-/// Reads a name in any store, or of one of the secret gateway's objects.
+/// Decodes a name in any store, or of an object of the secret gateway.
 ///
 /// # Errors
-/// It is none.
+/// The text is not the name of a secret.
 pub fn decode(name: &str) -> Result<DecodedName, NoName> {
-    // In the names of the gateway's objects the place comes first.
+    // Names of the gateway's objects start with the place.
     let stored = name.rsplit_once(':').map_or(name, |(_, stored)| stored);
     let found = read(name).or_else(|| read(stored));
     found.ok_or_else(|| NoName { name: name.to_owned(), why: why_not(name) })

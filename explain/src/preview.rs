@@ -1,4 +1,4 @@
-//! The pod as it will be, or why it is rejected: the policy's own answer, with a store of secrets that somebody has written down.
+//! Preview of a pod: the policy's answer, with the secrets in a file.
 
 use std::mem;
 
@@ -18,7 +18,7 @@ use crate::source::Pod;
 use crate::store::{self, Hashed, Store};
 use crate::text;
 
-/// What is accepted with values is accepted with placeholders, unless these take more room than there is.
+/// Placeholders exceed a limit that values do not exceed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("the pod would exceed a limit with placeholders instead of values")]
 pub struct NoRoom;
@@ -27,74 +27,74 @@ pub struct NoRoom;
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Preview {
-    /// The pod, as people call it.
+    /// Kind and name of the pod.
     pub name: String,
-    /// Where it is created.
+    /// Namespace in which it is created.
     pub namespace: String,
-    /// What becomes of it.
+    /// The outcome.
     pub outcome: Outcome,
-    /// Why it is rejected, if it is.
+    /// The rejection, if it is rejected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refusal: Option<Refused>,
-    /// What its author should know.
+    /// Warnings for the author of the pod.
     pub warnings: Vec<String>,
-    /// What becomes of each secret request.
+    /// The result of each secret request.
     pub requests: Vec<ExplainedRequest>,
-    /// The pod as it will be, with values.
+    /// The mutated pod, with values.
     #[serde(skip)]
     pub after: Value,
 }
 
-/// What becomes of a pod.
+/// The outcome for a pod.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// It stays as it is.
+    /// The pod is unchanged.
     Untouched,
-    /// It is changed.
+    /// The pod is mutated.
     Changed,
-    /// It is rejected.
+    /// The pod is rejected.
     Refused,
 }
 
-/// Why a pod is rejected.
+/// A rejection.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Refused {
     /// The HTTP status.
     pub code: u16,
-    /// All that the policy says: the fact, and a line for each manager that has declined.
+    /// The message of the policy.
     pub message: String,
 }
 
-/// What becomes of one secret request, and why.
+/// The result of one secret request.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ExplainedRequest {
     /// The annotation.
     pub annotation: String,
-    /// What it asks for, in words.
+    /// The request in words.
     pub asks: String,
-    /// The managers that were asked, in order; the last one takes it, or nobody does. None if the pod is rejected before.
+    /// Managers that were tried, in order. Only the last one can accept. Empty if the pod is rejected before.
     pub managers: Vec<AskedManager>,
 }
 
-/// What one manager makes of a secret request.
+/// The result of one manager.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AskedManager {
     /// The manager.
     pub manager: ManagerType,
-    /// Whether it takes the request.
+    /// Whether it accepts the request.
     pub takes: bool,
-    /// Under which name the secret is found, if it does.
+    /// Name under which the secret was found, if it accepts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// Why it does not, if it does not.
+    /// Reason, if it does not accept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What was looked up, in order.
+    /// Names that were looked up, in order.
     pub read: Vec<LookedUp>,
 }
 
@@ -102,11 +102,11 @@ pub struct AskedManager {
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LookedUp {
-    /// The object that holds it, or its kind and place.
+    /// The object with that name, or its kind and place.
     pub object: String,
     /// The name.
     pub name: String,
-    /// Whether it is there.
+    /// Whether it exists.
     pub found: bool,
 }
 
@@ -119,7 +119,7 @@ impl AskedManager {
         Self { manager, takes: false, source: None, reason: Some(reason.to_string()), read }
     }
 
-    /// Returns the managers that were asked for a request that one of them took.
+    /// Returns the managers that were tried for an accepted request.
     fn all(injected: Injected) -> Vec<Self> {
         let Injected { declined, manager, source, looked_up, .. } = injected;
         let takes = Self { manager, takes: true, source: Some(source), reason: None, read: read(&looked_up, true) };
@@ -138,7 +138,7 @@ fn read(lookups: &[Lookup], last_is_found: bool) -> Vec<LookedUp> {
     lookups.iter().enumerate().filter_map(read).collect()
 }
 
-/// Where a pod is created.
+/// The creation of a pod.
 #[derive(Debug)]
 pub struct Admission<'a> {
     pod: &'a Pod,
@@ -148,8 +148,8 @@ pub struct Admission<'a> {
 }
 
 impl<'a> Admission<'a> {
-    /// Returns a pod that is created with what `store` has; without one, each secret that is asked for is taken to be in its
-    /// project's scope. Without a namespace it is the pod's own, or `default`.
+    /// Returns the creation of a pod with the secrets in `store`; without a store, each requested secret is assumed to
+    /// exist in its project's scope. The default namespace is the pod's own, or `default`.
     pub fn new(pod: &'a Pod, namespace: Option<&'a str>, settings: &'a Value, store: Option<&Store>) -> Self {
         let store = store.cloned().unwrap_or_else(|| Store::assumed(names(pod)));
         let namespace = namespace.or(pod.namespace.as_deref()).unwrap_or("default");
@@ -201,12 +201,12 @@ impl<'a> Admission<'a> {
         preview
     }
 
-    /// Returns the pod before and after, as `preview` has it, without values. The policy is asked again with two kinds of
-    /// placeholders in the store: where these answers differ, a value stands. Variables of that name are hidden in the pod
-    /// that came in, too, where an earlier pass may have put a value.
+    /// Returns the pod before and after `preview`, without values. The policy runs again with two kinds of placeholders
+    /// in the store: where its answers differ, there is a value. Variables of the same names are hidden in the original
+    /// pod, too, because an earlier mutation can have added values.
     ///
     /// # Errors
-    /// With placeholders the pod is rejected.
+    /// The pod is rejected with placeholders.
     pub fn without_values(&self, preview: &Preview) -> Result<(Value, Value), NoRoom> {
         let mut before = self.pod.object.clone();
         if preview.outcome != Outcome::Changed {
@@ -224,7 +224,7 @@ impl<'a> Admission<'a> {
         Ok((before, hidden))
     }
 
-    /// Reads the pod that the core has written, which is JSON.
+    /// Parses the core's JSON of a pod.
     fn read(&self, pod: &str) -> Value {
         let mut pod = serde_json::from_str(pod).unwrap_or_default();
         reorder(&mut pod, &self.pod.object);
@@ -232,7 +232,7 @@ impl<'a> Admission<'a> {
     }
 
     fn ask(&self, store: &Store) -> (Verdict, Vec<Injected>) {
-        // The pod is taken to be created by Flyte.
+        // The pod is assumed to be created by Flyte.
         let creators = settings::parse(&self.settings.to_string()).ok().and_then(|settings| settings.tenancy.creators);
         let creator = creators.and_then(|creators| creators.into_iter().next());
         let request = json!({
@@ -247,8 +247,8 @@ impl<'a> Admission<'a> {
     }
 }
 
-/// Puts members in the order that they have in another value, so that a diff shows changes only. Elements of lists are those of
-/// the same name.
+/// Sorts members in the order of another value, so that a diff shows changes only. Elements of lists are matched by
+/// name.
 fn reorder(value: &mut Value, like: &Value) {
     match (value, like) {
         (Value::Object(members), Value::Object(like)) => {
@@ -274,7 +274,7 @@ fn reorder(value: &mut Value, like: &Value) {
     }
 }
 
-/// Returns all names under which the policy may look for what a pod asks for.
+/// Returns all names that the policy can look up for the secret requests of a pod.
 fn names(pod: &Pod) -> Vec<Hashed> {
     let label = |name: &str| text(&pod.object, &["metadata", "labels", name]);
     let scope = Scope { organization: label("organization"), domain: label("domain"), project: label("project") };
@@ -290,12 +290,12 @@ fn names(pod: &Pod) -> Vec<Hashed> {
     names
 }
 
-/// A variable that holds a value.
+/// A text that contains a value.
 struct Hidden {
     name: String,
-    /// The value itself, and what the core has been handed in its place.
+    /// The text with the value, and with its placeholder.
     values: [String; 2],
-    /// What is shown.
+    /// The text that is shown.
     shown: String,
 }
 
@@ -345,7 +345,7 @@ fn hide(value: &mut Value, values: &[Hidden]) {
     }
 }
 
-/// Files stand in base64, line by line; their placeholders are shown as they are.
+/// Decodes files, which are lines of base64, so that placeholders are readable.
 fn readable(text: &str) -> String {
     let mut shown = String::new();
     for line in text.split_inclusive('\n') {

@@ -1,4 +1,4 @@
-//! What secret requests ask for, in words.
+//! Secret requests in words.
 
 use flyte_secrets_policy::secret_request::{self, ANNOTATION_PREFIX, MountRequirement, SecretRequest};
 use serde::{Serialize, Serializer};
@@ -7,48 +7,48 @@ use serde_json::Value;
 use crate::at;
 use crate::source::Pod;
 
-/// What a pod asks for.
+/// The secret requests of a pod.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AskedRequests {
-    /// The pod, as people call it; empty for an annotation's value alone.
+    /// Kind and name of the pod; empty for the value of an annotation.
     pub name: String,
-    /// Its secret requests, in the policy's order, and behind them the annotations that hold none.
+    /// Its secret requests in the policy's order, followed by annotations that cannot be decoded.
     pub requests: Vec<DecodedRequest>,
-    /// Annotations that start as secret requests do and have no number.
+    /// Annotations with the prefix of secret requests and without a number.
     #[serde(skip)]
     pub ignored: Vec<String>,
 }
 
-/// A secret request, or why there is none.
+/// A decoded secret request, or an error.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DecodedRequest {
-    /// The annotation that holds it, if it is one of a pod's.
+    /// The annotation, if it is of a pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub annotation: Option<String>,
-    /// What it asks for.
+    /// The secret request.
     #[serde(flatten)]
     pub answer: Answer,
 }
 
-/// A secret request, or why there is none.
+/// A decoded secret request, or an error.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum Answer {
-    /// What it asks for.
+    /// The secret request.
     Request {
         /// Its fields.
         #[serde(serialize_with = "fields")]
         #[cfg_attr(feature = "schema", schemars(with = "Fields"))]
         request: SecretRequest,
-        /// The same in words.
+        /// The secret request in words.
         asks: String,
     },
-    /// The text holds no request.
+    /// The text is not a secret request.
     Error {
-        /// Why.
+        /// The reason.
         error: String,
     },
 }
@@ -59,15 +59,15 @@ impl Answer {
     }
 }
 
-/// Returns what an annotation's value asks for.
+/// Decodes the value of an annotation.
 ///
 /// # Errors
-/// It holds no secret request.
+/// The value is not a secret request.
 pub fn decode(value: &str) -> Result<Answer, secret_request::Unreadable> {
     secret_request::decode(value.trim()).map(Answer::of)
 }
 
-/// Reads the secret requests of a pod; unlike the policy, those that can be read also where others cannot.
+/// Decodes the secret requests of a pod. Unlike the policy, it continues after one that is invalid.
 pub fn read(pod: &Pod) -> AskedRequests {
     let annotations = at(&pod.object, &["metadata", "annotations"]).and_then(Value::as_object);
     let pairs = annotations.into_iter().flatten().filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)));
@@ -119,16 +119,16 @@ enum Mount {
     Unknown(i32),
 }
 
-/// As the command line names them.
+/// Mount requirements, as named by the command line.
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 enum KnownMount {
-    /// As the manager prefers.
+    /// The manager's default.
     Any,
-    /// As a variable.
+    /// A variable.
     Env,
-    /// As a file.
+    /// A file.
     File,
 }
 
@@ -143,7 +143,7 @@ fn fields<S: Serializer>(request: &SecretRequest, serializer: S) -> Result<S::Ok
     Fields { key, group, group_version, env_var, mount }.serialize(serializer)
 }
 
-/// Returns what a secret request asks for, in words.
+/// Returns a secret request in words.
 pub fn sentence(request: &SecretRequest) -> String {
     let SecretRequest { group, group_version, key, mount_requirement, env_var } = request;
     let mut text = match (group.as_str(), key.as_str()) {
@@ -161,15 +161,15 @@ pub fn sentence(request: &SecretRequest) -> String {
         (MountRequirement::File, "") => ", as a file".to_owned(),
         (MountRequirement::File, name) => format!(", as a file whose path is in the variable {name}"),
         (MountRequirement::Any, "") => {
-            ", as its manager likes best: a variable from Embedded, a file from others".to_owned()
+            ", by its manager's default: a variable from Embedded, a file from others".to_owned()
         }
         (MountRequirement::Any, name) => {
             format!(
-                ", as its manager likes best: the variable {name} from Embedded, a file from others with its path there"
+                ", by its manager's default: the variable {name} from Embedded, a file from others with its path there"
             )
         }
         (MountRequirement::Unknown(number), _) => {
-            format!(", with the mount_requirement {number}, which no manager serves")
+            format!(", with the mount_requirement {number}, which no manager supports")
         }
     });
     text

@@ -1,6 +1,6 @@
-//! A text that somebody has given: its documents, and the pods in it.
+//! An input text: its documents, and the pods in it.
 //!
-//! Knows nothing of secrets or settings, and not where the text comes from.
+//! Does not know secrets, settings, or the origin of the text.
 
 use serde_json::{Map, Value, json};
 
@@ -10,18 +10,18 @@ use crate::{at, text};
 /// Why a text cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It is not YAML.
+    /// The text is not YAML.
     #[error("{0} is not YAML: {1}")]
     Yaml(String, Invalid),
-    /// It is something else.
+    /// The text has no pod.
     #[error("{0} holds no pod; expected a Pod, a List of Pods, or a workload with a pod template")]
     NoPod(String),
 }
 
-/// A text, and what it is called.
+/// A text with its name.
 #[derive(Debug)]
 pub struct Source {
-    /// A file's name, or what else people call it.
+    /// Name of the file, or a description.
     pub name: String,
     /// YAML or JSON.
     pub text: String,
@@ -31,7 +31,7 @@ impl Source {
     /// Returns the documents in it.
     ///
     /// # Errors
-    /// It is not YAML.
+    /// The text is not YAML.
     pub fn documents(&self) -> Result<Vec<Node>, Error> {
         yaml::read(&self.text).map_err(|problem| Error::Yaml(self.name.clone(), problem))
     }
@@ -39,7 +39,7 @@ impl Source {
     /// Returns the pods in it.
     ///
     /// # Errors
-    /// There are none, or it is not YAML.
+    /// The text has no pod, or is not YAML.
     pub fn pods(&self) -> Result<Vec<Pod>, Error> {
         let mut pods = Vec::new();
         for document in &self.documents()? {
@@ -49,18 +49,18 @@ impl Source {
     }
 }
 
-/// A pod, or what a workload makes pods of.
+/// A pod, or the pod template of a workload.
 #[derive(Clone, Debug)]
 pub struct Pod {
-    /// As people call it: kind and name.
+    /// Kind and name of the object.
     pub name: String,
-    /// Where it is to be created, if it says so.
+    /// The object's namespace, if it has one.
     pub namespace: Option<String>,
     /// The pod.
     pub object: Value,
 }
 
-/// Where workloads have their pods: Deployments, Jobs and the like; CronJobs; PodTemplates.
+/// Paths of pod templates: in Deployments, Jobs and similar; in CronJobs; in PodTemplates.
 const TEMPLATES: [&[&str]; 3] = [&["spec", "template"], &["spec", "jobTemplate", "spec", "template"], &["template"]];
 
 fn collect_pods(object: &Value, pods: &mut Vec<Pod>) {

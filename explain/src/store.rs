@@ -1,7 +1,6 @@
-//! A cluster that somebody has written down: the secrets that stores hold, as the policy's host would answer.
+//! A cluster with the secrets in a file, which answers as the policy's host does.
 //!
-//! Unless values are to be shown, it hands out a placeholder in each one's place, so that the core never sees a value
-//! that is printed.
+//! Unless values are shown, it returns placeholders, so that the core never has a value that is printed.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -17,20 +16,20 @@ use crate::{at, text};
 /// Why a text is not a store.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It cannot be read.
+    /// The text cannot be read.
     #[error(transparent)]
     Source(#[from] source::Error),
-    /// It has something else in it.
+    /// The text has an unknown key.
     #[error("{file} is not a store: expected K8s, AWS, GCP, Azure or Secrets of Kubernetes, found {key:?}")]
     Unknown {
         /// The text.
         file: String,
-        /// What is unknown.
+        /// The key.
         key: String,
-        /// Where it stands, if that is known.
+        /// Its place, if known.
         place: Option<Place>,
     },
-    /// Secrets live in namespaces.
+    /// A Secret has no namespace.
     #[error("{file} holds the Secret {name} without a namespace; set metadata.namespace")]
     NoNamespace {
         /// The text.
@@ -40,16 +39,16 @@ pub enum Error {
     },
 }
 
-/// What there is.
+/// The contents of a store.
 #[derive(Clone, Debug)]
 enum Contents {
-    /// As in the text: store → name → value; for K8s namespace → Secret → data.
+    /// The contents of a text: store → name → value; for K8s namespace → Secret → data.
     Listed(Value),
-    /// Whatever is asked for; Secrets by the names that they are hashes of.
+    /// Every requested secret; Secrets by the names that are hashed.
     Assumed(Vec<Hashed>),
 }
 
-/// A name, and the Secret that holds the value stored under it.
+/// A name, and the Secret with its value.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Hashed {
     /// The Secret's name, which is a hash.
@@ -58,16 +57,16 @@ pub struct Hashed {
     pub name: String,
 }
 
-/// The cluster.
+/// A cluster with secrets.
 #[derive(Clone, Debug)]
 pub struct Store {
     contents: Contents,
-    /// The words that stand before a key in the place of its value; without them values are handed out.
+    /// Text of placeholders before the key; none to return values.
     instead: Option<&'static str>,
 }
 
 impl Store {
-    /// Returns a store with nothing in it.
+    /// Returns an empty store.
     pub fn empty() -> Self {
         Self { contents: Contents::Listed(Value::default()), instead: None }
     }
@@ -77,10 +76,10 @@ impl Store {
         Self { contents: Contents::Assumed(names), instead: Some(VALUE) }
     }
 
-    /// Reads a store that is written down: in the format of the golden cases, or as Secrets as kubectl prints them.
+    /// Parses a store in the format of the golden cases, or Secrets as printed by kubectl.
     ///
     /// # Errors
-    /// It is neither.
+    /// The text has another format.
     pub fn read(source: &Source) -> Result<Self, Error> {
         let mut contents = json!({});
         for document in source.documents()? {
@@ -89,12 +88,12 @@ impl Store {
         Ok(Self { contents: Contents::Listed(contents), instead: None })
     }
 
-    /// Whether nothing at all is written down.
+    /// Whether the text has no secrets.
     pub fn is_empty(&self) -> bool {
         matches!(&self.contents, Contents::Listed(contents) if contents.as_object().is_none_or(Map::is_empty))
     }
 
-    /// Returns the same store with a placeholder in each value's place.
+    /// Returns the same store with placeholders instead of values.
     pub fn with_placeholders(&self, words: &'static str) -> Self {
         Self { instead: Some(words), ..self.clone() }
     }
@@ -140,7 +139,7 @@ impl Cluster for Store {
         let GetResource { kind, name, namespace, .. } = request;
         let found = match (*kind, namespace) {
             ("Secret", Some(namespace)) => self.secret(namespace, name),
-            // What shows that a store is there.
+            // Shows that the store exists.
             ("Namespace" | "SecretLookup", _) => Some(json!({})),
             _ => {
                 let provider = Provider::ALL.iter().find(|it| it.facts().kind == *kind);
@@ -160,7 +159,7 @@ impl Cluster for Store {
     }
 }
 
-/// What placeholders of values say.
+/// Text of placeholders.
 pub const VALUE: &str = "value of";
 
 fn placeholder(words: &str, name: &str) -> String {
@@ -169,7 +168,7 @@ fn placeholder(words: &str, name: &str) -> String {
     format!("<{words} {}>", decoded.as_ref().map_or(name, |decoded| &decoded.key))
 }
 
-/// Adds what a document holds; `node` is the same with places.
+/// Adds the contents of a document; `node` is the same with places.
 fn add(document: &Value, node: &Node, file: &str, contents: &mut Value) -> Result<(), Error> {
     let name = text(document, &["metadata", "name"]);
     match (text(document, &["kind"]), document.get("items").and_then(Value::as_array)) {
@@ -185,7 +184,7 @@ fn add(document: &Value, node: &Node, file: &str, contents: &mut Value) -> Resul
             merge(contents, json!({ "K8s": { namespace: { name: data } } }));
         }
         (_, Some(items)) => items.iter().try_for_each(|item| add(item, node, file, contents))?,
-        // A document without anything, such as one of comments alone, is no store and no mistake.
+        // An empty document, such as one with only comments, is allowed.
         _ => {
             let mut keys = document.as_object().into_iter().flat_map(Map::keys);
             if let Some(key) = keys.find(|key| Provider::ALL.iter().all(|provider| provider.to_string() != **key)) {

@@ -1,6 +1,6 @@
-//! YAML: reading it as saphyr's nodes, which know where they stand, and writing it for people.
+//! YAML: reads documents as saphyr's nodes, which have places, and writes documents.
 //!
-//! Knows nothing of pods, settings or secrets. YAML is that of version 1.2, and `<<` merges, as kubectl reads it.
+//! Does not know pods, settings or secrets. Reads YAML 1.2, with merge keys (`<<`) as in kubectl.
 
 use std::mem;
 
@@ -9,16 +9,16 @@ use saphyr_parser::{Event, Marker, Parser, Span, SpannedEventReceiver};
 use serde::Serialize;
 use serde_json::Value;
 
-/// A value, and where it stands.
+/// A value with its place.
 pub type Node = MarkedYamlOwned;
 
-/// Why a text is not YAML, and where.
+/// A syntax error with its place.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("line {}, column {}: {problem}", .place.line, .place.column)]
 pub struct Invalid {
-    /// The fact.
+    /// The error.
     pub problem: String,
-    /// Where it shows.
+    /// The place.
     pub place: Place,
 }
 
@@ -34,7 +34,7 @@ impl From<&ScanError> for Invalid {
     }
 }
 
-/// Where something stands in a text. Lines and columns count from 1, columns and lengths in characters.
+/// A place in a text. Lines and columns count from 1; columns and lengths are in characters.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Place {
@@ -42,7 +42,7 @@ pub struct Place {
     pub line: usize,
     /// The column.
     pub column: usize,
-    /// How long it is, at least 1.
+    /// The length, at least 1.
     pub length: usize,
 }
 
@@ -52,17 +52,17 @@ impl From<Span> for Place {
     }
 }
 
-/// How many values may stand behind aliases, each counted as often as it is named: a few lines of aliases of aliases would fill
-/// any memory.
+/// Maximum number of values of aliases, each counted as often as it is used: a few lines of nested aliases could
+/// exhaust memory.
 const MAX_ALIASED: usize = 1_000_000;
 
-/// How deep values may nest, so that walks over them have stack enough.
+/// Maximum depth of values, so that recursion does not exhaust the stack.
 const MAX_DEPTH: usize = 128;
 
-/// Reads all documents of a text of YAML, of which JSON is a part; one without a value if there is none.
+/// Parses all documents of a text in YAML or JSON. An empty text is one document without a value.
 ///
 /// # Errors
-/// The first thing that is not YAML, a key that stands twice, or too much of everything.
+/// The first syntax error, a duplicate key, or a limit that is exceeded.
 pub fn read(text: &str) -> Result<Vec<Node>, Invalid> {
     let mut loader = Loader::default();
     loader.loader.alias_limit(MAX_ALIASED);
@@ -81,13 +81,13 @@ pub fn read(text: &str) -> Result<Vec<Node>, Invalid> {
     Ok(documents)
 }
 
-/// saphyr's loader, which has no limit for depth.
+/// saphyr's loader, with a limit for depth.
 #[derive(Default)]
 struct Loader<'t> {
     loader: YamlLoader<'t, Node>,
-    /// The anchors of what is open, outermost first, and how deep it nests so far.
+    /// Anchors of the open collections, outermost first, and their depth so far.
     open: Vec<(usize, usize)>,
-    /// How deep anchors nest, by their numbers, which count from 1.
+    /// Depth of anchors by their numbers, which count from 1.
     depths: Vec<usize>,
     too_deep: Option<Invalid>,
 }
@@ -125,7 +125,7 @@ impl<'t> SpannedEventReceiver<'t> for Loader<'t> {
     }
 }
 
-/// Leaves out tags, which JSON has none of, and puts what `<<` names into the map that names it; the map's own keys win.
+/// Removes tags, which JSON does not have, and applies merge keys; the map's own keys take precedence.
 fn settle(node: &mut Node) -> Result<(), Invalid> {
     while let YamlDataOwned::Tagged(_, inner) = &mut node.data {
         node.data = mem::replace(&mut inner.data, YamlDataOwned::BadValue);
@@ -154,7 +154,7 @@ fn settle(node: &mut Node) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// Returns the value of a node, without the places. What JSON cannot say is null.
+/// Returns the value of a node without places. Values that JSON does not have are null.
 pub fn value(node: &Node) -> Value {
     match &node.data {
         YamlDataOwned::Value(ScalarOwned::Boolean(value)) => (*value).into(),
@@ -167,7 +167,7 @@ pub fn value(node: &Node) -> Value {
     }
 }
 
-/// Returns the text of a key; JSON has no other keys.
+/// Returns the text of a key.
 pub fn name(key: &Node) -> String {
     match value(key) {
         Value::String(text) => text,
@@ -175,9 +175,9 @@ pub fn name(key: &Node) -> String {
     }
 }
 
-/// Writes a document for people to read.
+/// Returns a document as YAML.
 pub fn write(value: &impl Serialize) -> String {
-    // It fails on maps whose keys are not strings, of which JSON has none.
+    // It fails only for keys that are not strings.
     serde_yaml::to_string(value).unwrap_or_default()
 }
 
@@ -249,7 +249,7 @@ mod tests {
         let known = [
             "yes", "NO", "~", "0x1F", "1:20", ".inf", "1_000", "-", "a: b", "<<", "=", "a #b", "a\n\nb", " a\nb", "-ec",
         ];
-        // The writer leaves U+2028 and U+2029 as they are, which the reader takes for ends of lines, as YAML 1.1 does.
+        // The writer does not escape U+2028 and U+2029, which the reader treats as line ends, as YAML 1.1 does.
         let printable = "[^\\p{C}\u{2028}\u{2029}]{0,8}";
         prop_oneof![proptest::sample::select(known.to_vec()).prop_map(str::to_owned), "[ -~\n]{0,12}", printable]
     }

@@ -1,5 +1,5 @@
-//! Seeds for the targets that read text, from the recorded cases, and by hand for the gateway's:
-//! `seed GOLDEN_DIRECTORY SEEDS_DIRECTORY`.
+//! Seeds for the targets that read text: from the recorded cases, and handwritten ones for the gateway.
+//! `seed GOLDEN_DIRECTORY SEEDS_DIRECTORY`
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -44,7 +44,7 @@ impl Seeds {
     }
 }
 
-/// What each target of the gateway begins with: an input for each road through it.
+/// Seeds of the gateway's targets: an input for each outcome.
 const GATEWAY: [(&str, &[&str]); 5] = [
     (
         "gateway_names",

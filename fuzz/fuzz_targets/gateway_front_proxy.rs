@@ -1,5 +1,5 @@
-//! Any data as the ConfigMap of the front proxy, any headers as its words: what cannot be used changes nothing, and a user
-//! is made of these headers alone. `CA` stands for the authority's certificate.
+//! Any data as the ConfigMap of the front proxy, and any headers: an invalid ConfigMap changes nothing, and a user is
+//! read from these headers only. `CA` is replaced by the authority's certificate.
 
 #![no_main]
 
@@ -24,13 +24,13 @@ thread_local! {
     };
 }
 
-/// All values of the headers that `is_one` takes, as text.
+/// Returns all values of the headers that `is_one` selects, as text.
 fn values(headers: &HeaderMap, is_one: impl Fn(&str) -> bool) -> Vec<String> {
     let values = headers.iter().filter(|(name, _)| is_one(name.as_str()));
     values.map(|(_, value)| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect()
 }
 
-/// A list of the ConfigMap.
+/// Returns a list of the ConfigMap.
 fn list(data: &BTreeMap<String, String>, key: &str) -> Vec<String> {
     let lower = |text: String| text.to_ascii_lowercase();
     let text = data.get(&format!("requestheader-{key}"));

@@ -1,4 +1,4 @@
-//! Any text as the name of a gateway's object: what is read is written the same, and is made of what its store allows.
+//! Any text as the name of an object: a parsed name is printed the same, and has only characters that its store allows.
 
 #![no_main]
 
@@ -22,9 +22,9 @@ fuzz_target!(|text: &str| {
         let Ok(name) = Name::parse(kind, text) else { continue };
         assert_eq!(name.to_string(), text);
         assert_eq!(Name::parse(kind, &name.to_string()).as_ref(), Ok(&name));
-        // What the policy's host, a URL and an audit line take as it is.
+        // Characters that need no escape in the policy's host, a URL and an audit line.
         assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=.@-:".contains(&byte)), "{name:?}");
-        // A version may follow two colons.
+        // A version can follow two colons.
         let (secret, _) = name.secret.split_once("::").unwrap_or((&name.secret, ""));
         assert!(!secret.contains(':') && !secret.is_empty() && !name.place.is_empty(), "{name:?}");
         if SERVED.with(|served| served.check(&name)).is_ok() {

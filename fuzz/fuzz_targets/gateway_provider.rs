@@ -1,5 +1,5 @@
-//! Any bytes as the error of a provider, lines of status, `Retry-After`, code and message and then a body: "not found" is
-//! the provider's own word, a pause is at most a minute, and nothing of the answer shows but its code.
+//! Any bytes as the error of a provider: lines of status, `Retry-After`, code and message, then a body. Only the
+//! provider's own code counts as "not found", a pause is at most a minute, and only the code is shown.
 
 #![no_main]
 
@@ -11,7 +11,7 @@ use libfuzzer_sys::fuzz_target;
 use secret_gateway::provider::Failure;
 use secret_gateway::providers::fuzzing::Answer;
 
-/// Longer than each text with a code of 64 characters.
+/// Maximum length of a message with a code of 64 characters.
 const LONGEST: usize = 400;
 
 fn check(failure: &Failure, may_be_missing: bool) {

@@ -1,5 +1,5 @@
-//! Any headers, any arguments of the pod's init container, and any body as a pull: the body changes nothing, and what is
-//! answered is what was granted.
+//! Any headers, any arguments of the pod's init container, and any body as a pull: the body changes nothing, and the
+//! response has what was granted.
 
 #![no_main]
 
@@ -23,7 +23,7 @@ fn pull(headers: &HeaderMap, body: Body) -> Request<Body> {
     request
 }
 
-/// The part before an empty line, and the part behind it.
+/// Splits at an empty line.
 fn cut(bytes: &[u8]) -> (&[u8], &[u8]) {
     match bytes.windows(2).position(|window| window == b"\n\n") {
         Some(at) => (&bytes[..at], &bytes[at + 2..]),

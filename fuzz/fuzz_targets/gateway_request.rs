@@ -1,5 +1,5 @@
-//! Any method, path and headers as a request to the gateway's API: a stranger learns nothing, and a value is in the one
-//! object that the cluster was asked about, for the user whom the front proxy names.
+//! Any method, path and headers as a request to the gateway's API: without the front proxy's certificate it learns
+//! nothing, and a value is only in the object that was authorized, for the user that the front proxy names.
 
 #![no_main]
 

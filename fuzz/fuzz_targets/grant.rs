@@ -1,4 +1,4 @@
-//! Any lines as an init container's arguments, any line as the head of an answer, any bytes as a variable's value.
+//! Any lines as an init container's arguments, any line as the head of a response, any bytes as a variable's value.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Whatever the host answers to `get_resource`: each answer has an outcome, and neither its errors nor its values show.
+//! Any response of `get_resource`: each has an outcome, and no message contains its error text or value.
 
 #![no_main]
 
@@ -21,22 +21,22 @@ struct Input<'a> {
     provider: Provider,
     file: bool,
     image_pull_secrets: bool,
-    /// In the order of the calls; the last one goes on.
+    /// In the order of the calls; the last one repeats.
     answers: Vec<HostAnswer<'a>>,
 }
 
 #[derive(Arbitrary, Debug)]
 enum HostAnswer<'a> {
     NotFound,
-    /// The host's words, with the canary on both sides.
+    /// The host's message, with the canary on both sides.
     Error(&'a str),
-    /// A value as the provider holds it, behind the canary.
+    /// A value of the provider, after the canary.
     Text(&'a str),
-    /// Likewise, in base64.
+    /// The same in base64.
     Bytes(&'a [u8]),
-    /// `{"type", "value"}` of Azure's Key Vault, as it is.
+    /// `{"type", "value"}` of Azure Key Vault.
     Packed(&'a str),
-    /// Anything at all.
+    /// Any bytes.
     Raw(&'a [u8]),
 }
 
@@ -53,7 +53,7 @@ impl Input<'_> {
         settings
     }
 
-    /// An object that holds a value, as text or in base64.
+    /// Returns an object with a value, as text or in base64.
     fn object(&self, value: &[u8], text: Option<&str>) -> Vec<u8> {
         let encoded = STANDARD.encode(value);
         let object = match (self.provider, text) {
@@ -89,7 +89,7 @@ impl Input<'_> {
     }
 }
 
-/// One pass of the policy, whose calls are counted.
+/// The host of one evaluation, which counts calls.
 struct Host<'a> {
     input: &'a Input<'a>,
     asked: Cell<Vec<String>>,
@@ -100,7 +100,7 @@ impl Cluster for Host<'_> {
         if is_guard(request) {
             return Ok(b"{}".to_vec());
         }
-        // The same question has the same answer in each pass.
+        // The same request has the same response in each evaluation.
         let mut asked = self.asked.take();
         let question = format!("{} {:?} {}", request.kind, request.namespace, request.name);
         let call = asked.iter().position(|known| *known == question).unwrap_or_else(|| {
@@ -126,19 +126,19 @@ fuzz_target!(|input: Input| {
     let answer = check(&creation(pod, "p-d", input.settings()), &host);
     let calls = host.asked.take().len();
 
-    // What the first answer that is no "not found" leads to.
+    // The first response other than "not found" decides.
     let found = input.answers.iter().position(|answer| !matches!(answer, HostAnswer::NotFound));
     let scopes = if input.provider == Provider::Azure { 3 } else { 5 };
     match found.filter(|found| *found < scopes).map(|found| (found, &input.answers[found])) {
         None => assert_eq!((&answer["code"], calls), (&json!(400), scopes), "{answer}"),
-        // Words that say "not found" of this very object would have to hold its name.
+        // A message "not found" of this object would have to contain its name.
         Some((found, HostAnswer::Error(text))) if !text.contains("Cannot find") => {
             // A gateway that answers 400 says that no secret of its provider can have this name.
             let bad_name = text.contains("code: 400") && input.provider.is_cloud();
             assert!(answer["code"] == json!(503) || bad_name && answer["code"] == json!(400), "{answer}");
             assert_eq!(calls, found + 1, "{answer}");
         }
-        // In broader scopes each name asks the Secret for another key.
+        // In broader scopes, each name has another key in the Secret.
         Some((0, HostAnswer::Text(text)))
             if !input.image_pull_secrets && !text.contains('\0') && text.len() < 99_000 =>
         {
@@ -159,7 +159,7 @@ fn assert_injected(answer: &Value, file: bool, value: &str) {
     assert_eq!(found.flatten().map(expand).collect::<Vec<String>>(), [wanted], "{answer}");
 }
 
-/// What a process gets of a variable's value where no other variable is known.
+/// Returns the value of a variable after expansion, without other variables.
 ///
 /// Source: `third_party/forked/golang/expansion` of Kubernetes.
 fn expand(value: &str) -> String {
@@ -169,7 +169,7 @@ fn expand(value: &str) -> String {
         expanded.push_str(plain);
         expanded.push('$');
         rest = after.strip_prefix('$').unwrap_or(after);
-        // `$(NAME)` of a variable that is not known stays as it is; the policy must not hand on what looks like one.
+        // `$(NAME)` of an unknown variable is not expanded. The policy must escape what looks like one.
         assert!(after.starts_with('$') || !(after.starts_with('(') && after.contains(')')), "{value:?}");
     }
     expanded + rest

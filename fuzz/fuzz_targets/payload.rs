@@ -1,4 +1,5 @@
-//! Any bytes as the payload of `validate`. Its member `store`, which the policy does not read, is what the cluster holds.
+//! Any bytes as the payload of `validate`. Its member `store`, which the policy does not read, is the content of the
+//! cluster.
 
 #![no_main]
 

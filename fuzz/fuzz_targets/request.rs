@@ -1,4 +1,4 @@
-//! Any bytes as a secret request: as the text format, and as an annotation, beside another decoder of base32.
+//! Any bytes as a secret request: in the text format, and as an annotation, compared with another decoder of base32.
 
 #![no_main]
 
@@ -9,7 +9,7 @@ use flyte_secrets_policy::secret_request::{self, base32, text_format};
 use flyte_secrets_policy_fuzz::print;
 use libfuzzer_sys::fuzz_target;
 
-/// Base32 as Go reads it, but for lengths that no encoder writes: the crate rejects those, as the core does.
+/// Base32 as in Go, except lengths that no encoder produces, which the crate and the core reject.
 static FLYTE: LazyLock<Encoding> = LazyLock::new(|| {
     let mut specification = Specification::new();
     specification.symbols.push_str("abcdefghijklmnopqrstuvwxyz123456");

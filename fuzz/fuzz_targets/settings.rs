@@ -1,5 +1,4 @@
-//! Any bytes as settings. What they mean must not hang on how their JSON is written, and settings that validate must
-//! serve a pod.
+//! Any bytes as settings. Their meaning must not depend on the spelling of JSON, and valid settings must accept a pod.
 
 #![no_main]
 
@@ -15,7 +14,7 @@ fuzz_target!(|bytes: &[u8]| {
     match (settings::parse(text), &verdict) {
         (parsed, Ok((settings, _))) => assert_eq!(parsed.as_ref(), Ok(settings)),
         (Ok(_), Err(settings::Error::Value { .. })) | (Err(_), Err(_)) => {}
-        (Ok(_), Err(wrong)) => panic!("read, and then not of its type: {wrong}"),
+        (Ok(_), Err(error)) => panic!("read, and then not of its type: {error}"),
     }
     let Ok(value) = serde_json::from_str::<Value>(text) else { return };
     let respelt = respell(text);

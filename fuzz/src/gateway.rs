@@ -1,4 +1,4 @@
-//! A gateway for the fuzz targets: its routers without sockets, and a cluster and a provider that are data.
+//! A gateway for the fuzz targets: its routers without sockets, with a cluster and a provider in memory.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -34,13 +34,13 @@ use crate::CANARY;
 /// The token of the pod.
 pub const TOKEN: &str = "good";
 
-/// The regions, projects and vaults that are served.
+/// Regions, projects and vaults that are served.
 pub const PLACES: [&str; 3] = ["us-east-2", "flyte", "flyte.vault.azure.net"];
 
-/// How the names begin that are served.
+/// Prefixes of the names that are served.
 pub const PREFIXES: [&str; 2] = ["u__org__", "1-"];
 
-/// Nothing is remembered: each request stands for itself.
+/// Configuration without a cache, so that requests are independent.
 const CONFIG: &str = "
 tls: { certFile: none, keyFile: none }
 access: { allowedTtl: 0s, deniedTtl: 0s }
@@ -52,20 +52,20 @@ providers:
 pods: { settings: { embeddedSecretManagerConfig: { awsConfig: { region: us-east-2 } } } }
 ";
 
-/// What one request led to.
+/// Effects of one request.
 #[derive(Debug, Default)]
 pub struct Seen {
     /// The specs of SubjectAccessReviews.
     pub reviews: Vec<Value>,
-    /// Places and names that the provider was asked for.
+    /// Places and names of the provider's lookups.
     pub asked: Vec<(String, String)>,
-    /// Audit lines, as they were written.
+    /// Audit lines.
     pub lines: Vec<String>,
-    /// The arguments of the pod's init container.
+    /// Arguments of the pod's init container.
     args: Vec<String>,
 }
 
-/// An answer, read to its end.
+/// A complete response.
 #[derive(Debug, Eq, PartialEq)]
 pub struct Answer {
     /// The HTTP status.
@@ -77,12 +77,12 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Returns whether a value is in it.
+    /// Whether it contains a value.
     pub fn shows_a_value(&self) -> bool {
         self.body.windows(CANARY.len()).any(|window| window == CANARY.as_bytes())
     }
 
-    /// Holds a failure to the format of Kubernetes' Status.
+    /// Checks that a failure is a `Status` of Kubernetes.
     pub fn check_status(&self) {
         let status: Value = serde_json::from_slice(&self.body).expect("a Status is JSON");
         assert_eq!((&status["kind"], &status["code"]), (&json!("Status"), &json!(self.status)), "{status}");
@@ -91,7 +91,7 @@ impl Answer {
     }
 }
 
-/// What is shared with the doubles.
+/// State that is shared with the doubles.
 #[derive(Clone, Default)]
 struct Shared(Arc<Mutex<Seen>>);
 
@@ -119,12 +119,12 @@ impl Write for Shared {
     }
 }
 
-/// A gateway, and what it sees.
+/// A gateway with its doubles.
 pub struct Gateway {
     runtime: Runtime,
     api: Router,
     pods: Router,
-    /// The front proxy, and somebody without a certificate.
+    /// The front proxy, and a peer without a certificate.
     peers: [Arc<Peer>; 2],
     shared: Shared,
     metrics: Arc<Metrics>,
@@ -173,13 +173,13 @@ impl Default for Gateway {
 }
 
 impl Gateway {
-    /// Sends a request of the API to it, as the front proxy or as a stranger.
+    /// Sends a request to the API, as the front proxy or as another peer.
     pub fn api(&self, is_front_proxy: bool, request: Request<Body>) -> (Answer, Seen) {
         let [front_proxy, stranger] = &self.peers;
         self.send(&self.api, if is_front_proxy { front_proxy } else { stranger }, Vec::new(), request)
     }
 
-    /// Sends a pull to it, of a pod whose init container has these arguments.
+    /// Sends a pull of a pod whose init container has these arguments.
     pub fn pull(&self, args: Vec<String>, request: Request<Body>) -> (Answer, Seen) {
         self.send(&self.pods, &self.peers[1], args, request)
     }
@@ -206,7 +206,7 @@ impl Gateway {
     }
 }
 
-/// Returns headers of lines `name: value`, without those that HTTP does not have.
+/// Parses headers in lines `name: value`, without those that HTTP does not allow.
 pub fn headers<'a>(lines: impl Iterator<Item = &'a [u8]>) -> HeaderMap {
     let header = |line: &[u8]| {
         let colon = line.iter().position(|byte| *byte == b':')?;
@@ -220,7 +220,7 @@ pub fn headers<'a>(lines: impl Iterator<Item = &'a [u8]>) -> HeaderMap {
     headers
 }
 
-/// Returns a request of lines: a method and a path, then headers.
+/// Parses a request in lines: method and path, then headers.
 pub fn request(text: &[u8]) -> Option<Request<Body>> {
     let mut lines = text.split(|byte| *byte == b'\n');
     let line = lines.next()?;
@@ -232,7 +232,7 @@ pub fn request(text: &[u8]) -> Option<Request<Body>> {
     Some(request)
 }
 
-/// Returns the data of the ConfigMap that names an authority, and the front proxy by its certificate.
+/// Returns the data of a ConfigMap with an authority, and a peer with its certificate.
 pub fn front_proxy() -> (BTreeMap<String, String>, Peer) {
     let key = KeyPair::generate().expect("a key");
     let mut params = CertificateParams::new(Vec::new()).expect("a certificate");
@@ -255,14 +255,14 @@ pub fn front_proxy() -> (BTreeMap<String, String>, Peer) {
     (data, Peer::new(&[CertificateDer::from(client.der().to_vec())]))
 }
 
-/// Returns who believes what this ConfigMap says.
+/// Returns an authenticator with this ConfigMap.
 pub fn believer(data: &BTreeMap<String, String>) -> FrontProxy {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let loading = async { Trust::load(&cluster(data.clone(), Shared::default())).await };
     FrontProxy::new(runtime.block_on(loading).expect("a ConfigMap"))
 }
 
-/// A cluster that allows everything, and has one pod with one token.
+/// Returns a client of a cluster that allows everything, with one pod and one token.
 fn cluster(config_map: BTreeMap<String, String>, shared: Shared) -> Client {
     let answer = move |request: Request<KubeBody>| {
         let (config_map, shared) = (config_map.clone(), shared.clone());

@@ -1,6 +1,6 @@
-//! What the fuzz targets share: stores made of data, answers held to what the host expects, and texts written anew.
+//! Shared code of the fuzz targets: stores, checks of answers, and other spellings of texts.
 //!
-//! Knows the public functions of the core and of the gateway; knows nothing of libFuzzer.
+//! Uses public functions of the core and the gateway. Does not know libFuzzer.
 
 #[cfg(feature = "gateway")]
 pub mod gateway;
@@ -16,28 +16,28 @@ use flyte_secrets_policy::store::{Cluster, GetResource};
 use flyte_secrets_policy::{admission, policy};
 use serde_json::{Value, json};
 
-/// Stands in values and in the host's error texts, and so nowhere that a user or a log can see.
+/// Part of values and of the host's error texts, which neither users nor logs may see.
 ///
-/// Of a length that base64 encodes without a rest, so that what is encoded behind it changes nothing.
+/// Its length is a multiple of three, so that its base64 does not depend on what follows.
 pub const CANARY: &str = "c4n4ry-5ecre7-x";
 
-/// What a cluster answers: the object as JSON, or the host's words.
+/// Answer of a cluster: the object as JSON, or the host's message.
 pub type Answer = Result<Vec<u8>, String>;
 
-/// Answers by kind, namespace and name; what is not here does not exist. Of names in the gateway only what follows the
-/// region, the project or the vault counts.
+/// Answers by kind, namespace and name; other objects do not exist. Names of the gateway are without region, project or
+/// vault.
 #[derive(Debug, Default)]
 pub struct Objects(BTreeMap<[String; 3], Answer>);
 
 impl Objects {
-    /// Puts an object there.
+    /// Adds an object.
     pub fn insert(&mut self, kind: &str, namespace: Option<&str>, name: &str, answer: Answer) {
         let place = [kind, namespace.unwrap_or_default(), name].map(str::to_owned);
         self.0.insert(place, answer);
     }
 
-    /// The stores of a golden case (`tests/golden/README.md`): `K8s` holds namespaces with Secrets, `AWS`, `GCP` and
-    /// `Azure` hold objects, whose member `error` stands for a failure.
+    /// Returns the stores of a golden case (`tests/golden/README.md`): `K8s` maps namespaces to Secrets; `AWS`, `GCP`
+    /// and `Azure` have objects, whose member `error` is a failure.
     pub fn of_case(stores: &Value) -> Self {
         let mut objects = Self::default();
         let members = |value: &Value| value.as_object().cloned().unwrap_or_default();
@@ -72,24 +72,24 @@ impl Cluster for Objects {
     }
 }
 
-/// Whether a request is for what shows that a store is there.
+/// Whether a request checks that a store exists.
 pub fn is_guard(request: &GetResource) -> bool {
     ["Namespace", "SecretLookup"].contains(&request.kind)
 }
 
-/// The host's words for an object that does not exist.
+/// Returns the host's message for an object that does not exist.
 pub fn not_found(request: &GetResource) -> String {
     let GetResource { api_version, kind, name, namespace, .. } = request;
     format!("Cannot find {api_version}/{kind} named '{name}' inside of namespace '{namespace:?}'")
 }
 
-/// What the policy answers, without a look at it.
+/// Returns the policy's answer, unchecked.
 pub fn validate(payload: &[u8], cluster: &dyn Cluster) -> Vec<u8> {
     policy::respond(admission::validate(payload, cluster)).expect("an answer is JSON")
 }
 
-/// What the policy answers to a payload that is JSON: it must be what Kubewarden reads, the same each time, and hold
-/// the canary in the pod alone. A changed pod must come out of a second pass as it went in.
+/// Returns the policy's answer to a payload in JSON. It must be in Kubewarden's format, the same each time, and have
+/// the canary in the pod only. A second evaluation must not change a mutated pod.
 pub fn check(payload: &Value, cluster: &dyn Cluster) -> Value {
     let text = payload.to_string();
     let bytes = validate(text.as_bytes(), cluster);
@@ -104,10 +104,10 @@ pub fn check(payload: &Value, cluster: &dyn Cluster) -> Value {
     answer
 }
 
-/// Reads an answer, and holds it to the format.
+/// Parses an answer, and checks its format.
 pub fn read(bytes: &[u8]) -> Value {
     let mut answer: Value = serde_json::from_slice(bytes)
-        .unwrap_or_else(|wrong| panic!("the answer is not JSON: {wrong}: {}", bytes.escape_ascii()));
+        .unwrap_or_else(|error| panic!("the answer is not JSON: {error}: {}", bytes.escape_ascii()));
     answer.as_object_mut().into_iter().for_each(|members| members.retain(|_, value| !value.is_null()));
     let members: Vec<&str> = answer.as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
     let said = match members.as_slice() {
@@ -135,7 +135,7 @@ pub fn read(bytes: &[u8]) -> Value {
     answer
 }
 
-/// The payload of `validate` for the creation of a pod in a namespace.
+/// Returns the payload of `validate` for the creation of a pod in a namespace.
 pub fn creation(pod: Value, namespace: &str, settings: Value) -> Value {
     json!({
         "request": {
@@ -148,7 +148,7 @@ pub fn creation(pod: Value, namespace: &str, settings: Value) -> Value {
     })
 }
 
-/// A request in the text format, as protobuf's own printer writes it: printable ASCII as it is, all else in octal.
+/// Returns a request in the text format, as printed by protobuf: all bytes except printable ASCII in octal.
 pub fn print(request: &SecretRequest) -> String {
     let SecretRequest { group, group_version, key, mount_requirement, env_var } = request;
     let mut text = String::new();
@@ -175,7 +175,8 @@ pub fn print(request: &SecretRequest) -> String {
     text
 }
 
-/// The same JSON in other words: white space between all tokens, and each character of a string as an escape.
+/// Returns the same JSON in another spelling: white space between all tokens, and an escape for each character of a
+/// string.
 pub fn respell(json: &str) -> String {
     let mut text = String::with_capacity(6 * json.len());
     let (mut open, mut escaped) = (false, false);
@@ -185,7 +186,7 @@ pub fn respell(json: &str) -> String {
                 open = !open;
                 text.push('"');
             }
-            // What follows a backslash belongs to an escape that is there already, up to the digits of `\u`.
+            // A backslash starts an existing escape, up to the digits of `\u`.
             '\\' if open && !escaped => {
                 escaped = true;
                 text.push('\\');

@@ -1,5 +1,5 @@
-//! What the gateway does in a second on one core, over TLS on loopback: a server in a process of its own, with one
-//! worker, and clients that read as the API server does, on a few connections of HTTP/2 that stay.
+//! Benchmark of the gateway on one core, over TLS on loopback: a server process with one worker, and clients that read
+//! as the API server does, on a few persistent connections of HTTP/2.
 //!
 //! `make gateway-bench` takes about 20 seconds.
 
@@ -21,7 +21,7 @@ use flyte_secrets_policy::grant::AUDIENCE;
 use flyte_secrets_policy::settings;
 use kit::authority::Authority;
 use kit::client::Client;
-use kit::cluster::Cluster;
+use kit::cluster::{Cluster, bound, granted};
 use kit::memory::{Memory, text};
 use secret_gateway::config::Config;
 use secret_gateway::names::Kind;
@@ -34,17 +34,17 @@ use zeroizing_alloc::ZeroAlloc;
 #[global_allocator]
 static MEMORY: ZeroAlloc<System> = ZeroAlloc(System);
 
-/// How long each kind of read is measured.
+/// Duration of each measurement.
 const DURATION: Duration = Duration::from_secs(6);
-/// How many reads of a kind there are at most.
+/// Maximum number of reads in a measurement.
 const MOST: usize = 400_000;
-/// What a provider takes for an answer.
+/// Response time of the provider.
 const PROVIDER: Duration = Duration::from_millis(2);
-/// Names that are read from memory.
+/// Number of cached names.
 const CACHED_NAMES: usize = 100;
 const CONNECTIONS: usize = 4;
 const READERS_PER_CONNECTION: usize = 4;
-/// Ticks of processor time in a second, as Linux counts them for everybody.
+/// Ticks of CPU time in a second in Linux.
 const TICKS: f64 = 100.0;
 
 const GOAL_READS: f64 = 5000.0;
@@ -53,11 +53,11 @@ const GOAL_MEMORY: f64 = 64.0;
 const GOAL_PULLS: f64 = 1000.0;
 const GOAL_PULLS_P99: Duration = Duration::from_millis(20);
 const GOAL_PULLS_MEMORY: f64 = 128.0;
-/// Pods that pull at once, each on a connection of its own as pods do.
+/// Number of pods that pull concurrently, each on its own connection.
 const PULLERS: usize = 8;
-/// Pods that pull one secret at once, before anybody has it.
+/// Number of pods that pull one secret concurrently before it is cached.
 const CROWD: usize = 1000;
-/// The key of that secret, and what the provider takes for it.
+/// Key of that secret, and response time of the provider.
 const CROWDED: (&str, Duration) = ("crowded", Duration::from_secs(1));
 
 fn main() -> Result<ExitCode> {
@@ -179,7 +179,7 @@ fn measure() -> Result<bool> {
         let (resident, most) = serving.memory()?;
 
         cluster.object("pods", pod(&["--file a", "--file b", "--file c", "--env v0=d", "--env v1=e"]));
-        cluster.token("token", AUDIENCE, user());
+        cluster.token("token", AUDIENCE, bound("bench", "default", "a0", "uid"));
         let authority = Arc::new(authority);
         let pulls = pulled(&serving, pods, &authority).await?;
         cluster.object("pods", pod(&["--file", CROWDED.0]));
@@ -239,26 +239,7 @@ async fn addresses(folder: &Path) -> Result<[SocketAddr; 3]> {
 fn pod(secrets: &[&str]) -> serde_json::Value {
     let args = "pull --gateway https://localhost --ca cGVt --scope acme/development/bench --patience 2m";
     let args = [args, &secrets.join(" ")].join(" ");
-    serde_json::json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": { "namespace": "bench", "name": "a0", "uid": "uid" },
-        "spec": {
-            "containers": [{ "name": "main" }],
-            "initContainers": [{ "name": "flyte-secrets", "args": args.split_whitespace().collect::<Vec<_>>() }],
-            "volumes": [{ "name": "flyte-secrets-token", "projected": {
-                "sources": [{ "serviceAccountToken": { "audience": AUDIENCE, "path": "token" } }],
-            } }],
-        },
-    })
-}
-
-fn user() -> serde_json::Value {
-    let extra = serde_json::json!({
-        "authentication.kubernetes.io/pod-name": ["a0"],
-        "authentication.kubernetes.io/pod-uid": ["uid"],
-    });
-    serde_json::json!({ "username": "system:serviceaccount:bench:default", "extra": extra })
+    granted("bench", "uid", &args.split_whitespace().collect::<Vec<_>>())
 }
 
 /// Pulls of five cached secrets; the handshake is part of each.
@@ -325,7 +306,7 @@ async fn row(what: &'static str, serving: &Serving, clients: &[Client], name: fn
     Ok(row_of(what, &times, seconds, used))
 }
 
-/// What times in order say.
+/// Returns a row of the report for sorted times.
 fn row_of(what: &'static str, times: &[Duration], seconds: f64, used: f64) -> Row {
     #[allow(clippy::cast_precision_loss)] // of counts far below 2^52
     let reads = times.len() as f64;

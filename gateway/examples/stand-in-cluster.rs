@@ -1,10 +1,11 @@
-//! Plays the API server for one gateway on loopback: the ConfigMap with the front proxy's authority, reviews that allow
-//! everything, and the proxy that hands requests on with its certificate and a user. For trying the gateway, and for
-//! the demo; nothing is secret in it, and nothing is refused.
+//! A replacement of the API server for one gateway on loopback: the ConfigMap with the front proxy's authority, reviews
+//! that allow everything, and the proxy that forwards requests with its certificate and a user. For demos; it protects
+//! nothing.
 //!
 //! `cargo run --package flyte-secret-gateway --example stand-in-cluster -- FOLDER [ADDRESS]` leaves in the folder
-//! `ca.crt`, `tls.crt` and `tls.key` for the gateway, and `kubeconfig` for the gateway and its clients. The gateway is expected at
-//! the address, or at 127.0.0.1:8443. A pod that is posted is there from then on, and its token is its name.
+//! `ca.crt`, `tls.crt` and `tls.key` for the gateway, and `kubeconfig` for the gateway and its clients. The gateway is
+//! expected at the address, or at 127.0.0.1:8443. A pod that is posted is there from then on, and its token is its
+//! name.
 
 #[path = "../tests/kit/mod.rs"]
 mod kit;
@@ -23,11 +24,11 @@ use axum::{Json, Router};
 use flyte_secrets_policy::grant::AUDIENCE;
 use kit::authority::{Authority, Identity};
 use kit::client::Client;
-use kit::cluster::Cluster;
+use kit::cluster::{Cluster, bound};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-/// What the proxy needs to speak with the gateway.
+/// The proxy's connection to the gateway.
 struct Proxy {
     gateway: SocketAddr,
     authority: Authority,
@@ -81,14 +82,8 @@ async fn create(cluster: Cluster, Json(mut pod): Json<Value>) -> StatusCode {
     pod["metadata"]["uid"] = json!("uid");
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let (name, namespace) = (text(&pod["metadata"]["name"]), text(&pod["metadata"]["namespace"]));
-    let user = json!({
-        "username": format!("system:serviceaccount:{namespace}:{}", text(&pod["spec"]["serviceAccountName"])),
-        "extra": {
-            "authentication.kubernetes.io/pod-name": [name],
-            "authentication.kubernetes.io/pod-uid": ["uid"],
-        },
-    });
-    cluster.token(&name, AUDIENCE, user);
+    let account = text(&pod["spec"]["serviceAccountName"]);
+    cluster.token(&name, AUDIENCE, bound(&namespace, &account, &name, "uid"));
     cluster.object("pods", pod);
     StatusCode::CREATED
 }

@@ -1,16 +1,16 @@
 //! The secret gateway: an aggregated Kubernetes API server for secrets of cloud providers, and a listener for pods.
 //!
-//! | module | holds | knows nothing of |
+//! | module | purpose | does not know |
 //! |---|---|---|
-//! | [`server`] | sockets, TLS connections, background work, the end of it all | what is answered |
-//! | [`api`] | paths, discovery, objects, Status | providers |
-//! | [`access`] | who asks, and what they may | what is read |
-//! | [`names`] | kinds, names, and which of them are served | who asks |
-//! | [`reader`] | memory, single flight, budgets, breakers | HTTP, Kubernetes |
-//! | [`store`] | Flyte's secrets, by scope and key | HTTP, pods |
-//! | [`provider`] | what a provider is to the reader | SDKs |
-//! | [`providers`] | clouds by their own SDKs | what is remembered, Kubernetes |
-//! | [`config`], [`metrics`], [`audit`] | what an operator sets and sees | values |
+//! | [`server`] | listeners, connections, background tasks, shutdown | responses |
+//! | [`api`] | paths, discovery, objects, `Status` | providers |
+//! | [`access`] | authentication and authorization of callers | values |
+//! | [`names`] | kinds, names, and which of them are served | callers |
+//! | [`reader`] | cache, shared calls, timeouts, circuit breakers | HTTP, Kubernetes |
+//! | [`store`] | Flyte's secrets by scope and key | HTTP, pods |
+//! | [`provider`] | the trait of providers | SDKs |
+//! | [`providers`] | AWS, GCP and Azure with their SDKs | the cache, Kubernetes |
+//! | [`config`], [`metrics`], [`audit`] | configuration, metrics, audit log | values |
 
 pub mod access;
 pub mod api;

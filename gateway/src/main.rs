@@ -1,4 +1,4 @@
-//! The secret gateway as a process: a configuration, a log, and signals.
+//! The program `secret-gateway`: arguments, log and signals.
 
 use std::alloc::System;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ use tracing_subscriber::prelude::*;
 use tracing_subscriber::{EnvFilter, fmt};
 use zeroizing_alloc::ZeroAlloc;
 
-/// Wipes what is freed, also in the buffers of SDKs and of TLS, which know nothing of secrets.
+/// Wipes freed memory, also buffers of SDKs and TLS.
 #[global_allocator]
 static MEMORY: ZeroAlloc<System> = ZeroAlloc(System);
 
@@ -55,16 +55,16 @@ fn main() -> ExitCode {
     }
 }
 
-/// What SDKs, HTTP and TLS tell below `info` is what they send and receive.
+/// Returns whether log lines cannot contain values: below `info`, SDKs, HTTP and TLS log what they send and receive.
 fn holds_no_value(metadata: &Metadata) -> bool {
     metadata.target().starts_with("secret_gateway") || *metadata.level() <= Level::INFO
 }
 
 fn run(config: Config) -> Result<(), Error> {
-    // Memory that is never freed is never wiped, and must not get into files.
+    // Core dumps would contain memory that is not wiped.
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     raise_open_files(config.open_files())?;
-    // kube's client and the SDKs take what is the process's own.
+    // kube and the SDKs use the process's default.
     let _ = rustls::crypto::CryptoProvider::clone(&tls::provider()).install_default();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(workers) = config.workers {
@@ -73,7 +73,7 @@ fn run(config: Config) -> Result<(), Error> {
     runtime.enable_all().build()?.block_on(serve(config))
 }
 
-/// Raises the limit of open files as far as it goes: without a free one, nobody is let in.
+/// Raises the limit of open files as far as possible: without a free one, no connection is accepted.
 fn raise_open_files(needed: u64) -> Result<(), Error> {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;

@@ -1,6 +1,6 @@
-//! What may be asked for: the kinds, names as `<place>:<secret>`, and which of them the configuration serves.
+//! Kinds of the API, names of objects as `<place>:<secret>`, and which of them the configuration serves.
 //!
-//! Knows neither who asks nor how a provider is asked.
+//! Knows neither callers nor providers' APIs.
 
 use std::fmt;
 
@@ -9,27 +9,27 @@ use flyte_secrets_policy::settings::Provider;
 
 use crate::config::{Config, Pods};
 
-/// A kind of the API, a provider, or both.
+/// A kind of the API, a provider's store, or both.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Kind {
-    /// Secrets of a provider. Those of Kubernetes are for pods alone: the API does not serve what the cluster has already.
+    /// Secrets of a provider. Those of Kubernetes are only for pods that pull: the API server itself serves Secrets.
     Store(Provider),
-    /// Whether a secret is there, in any provider's places, and whether it can be a variable; never its value.
+    /// Whether a secret exists, in a place of any other kind, and whether it can be a variable, without its value.
     Lookup,
 }
 
 impl Kind {
-    /// Those that the API serves, in the order of discovery.
+    /// Returns the kinds of the API, in the order of discovery.
     pub fn served() -> impl Iterator<Item = Self> {
         Self::stores().filter(|kind| kind.provider().is_cloud()).chain([Self::Lookup])
     }
 
-    /// Those that have a provider.
+    /// Returns the kinds with a provider.
     pub fn stores() -> impl Iterator<Item = Self> {
         Provider::ALL.iter().copied().map(Self::Store)
     }
 
-    /// As `kind` stands in objects.
+    /// Returns the name in the field `kind`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Store(provider) => provider.facts().kind,
@@ -37,17 +37,17 @@ impl Kind {
         }
     }
 
-    /// As it stands in paths.
+    /// Returns the name in paths.
     pub fn plural(self) -> String {
         self.singular() + "s"
     }
 
-    /// As kubectl takes one.
+    /// Returns the singular name for kubectl.
     pub fn singular(self) -> String {
         self.name().to_ascii_lowercase()
     }
 
-    /// What the part before the colon is.
+    /// Returns the term for the part before the colon.
     pub fn place(self) -> String {
         match self {
             Self::Store(provider) => provider.facts().place.to_owned(),
@@ -55,7 +55,7 @@ impl Kind {
         }
     }
 
-    /// Where the configuration names them.
+    /// Returns the key of the list of places in the configuration.
     pub fn places_key(self) -> String {
         match self {
             Self::Store(provider) => {
@@ -65,12 +65,12 @@ impl Kind {
         }
     }
 
-    /// The kind behind a path.
+    /// Returns the kind with this name in paths.
     pub fn from_plural(plural: &str) -> Option<Self> {
         Self::served().find(|kind| kind.plural() == plural)
     }
 
-    /// Whose rules names and versions follow; those of a lookup that no provider serves, the widest.
+    /// Returns the provider whose rules for versions apply.
     const fn provider(self) -> Provider {
         match self {
             Self::Store(provider) => provider,
@@ -85,24 +85,24 @@ impl fmt::Display for Kind {
     }
 }
 
-/// The longest place: that of a DNS name.
+/// Maximum length of a place: that of a DNS name.
 const LONGEST_PLACE: usize = 253;
 
-/// Whether a region, project or vault can be called so.
+/// Whether a text can be the name of a region, project or vault host.
 pub fn is_place(text: &str) -> bool {
-    // A project of a Google domain has a colon in its id.
+    // Project IDs of a Google domain contain a colon.
     let has = |byte: u8| byte.is_ascii_alphanumeric() || b".:-".contains(&byte);
     (1..=LONGEST_PLACE).contains(&text.len()) && text.bytes().all(has)
 }
 
-/// The name of an object: `<place>:<secret>` or `<place>:<secret>::<version>`, well formed, and not necessarily served.
+/// A valid name of an object, `<place>:<secret>` or `<place>:<secret>::<version>`, not necessarily served.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Name {
     /// The kind of the object.
     pub kind: Kind,
     /// Region, project or vault.
     pub place: String,
-    /// What the provider calls the secret, with its version if one is asked for, as [`version::join`] writes it.
+    /// Name of the secret in the store, with a version if requested, in the format of [`version::join`].
     pub secret: String,
 }
 
@@ -112,40 +112,39 @@ impl fmt::Display for Name {
     }
 }
 
-/// Why a text names no object.
+/// Why a text is not the name of an object.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
 pub enum BadName {
-    /// No colon.
+    /// It has no colon.
     #[error("invalid name of {kind}: expected `<{place}>:<secret name>`", place = kind.place())]
     NoColon {
-        /// The kind that was asked for.
+        /// The requested kind.
         kind: Kind,
     },
-    /// What is before the colon.
+    /// The part before the colon is invalid.
     #[error("invalid {place} before the colon", place = kind.place())]
     Place {
-        /// The kind that was asked for.
+        /// The requested kind.
         kind: Kind,
     },
-    /// What is behind the colon.
+    /// The part after the colon is invalid.
     #[error("invalid secret name: {0}")]
     Secret(String),
-    /// What is behind two colons.
+    /// The part after two colons is invalid.
     #[error("invalid version of an {kind}: expected {expected}")]
     Version {
-        /// The kind that was asked for.
+        /// The requested kind.
         kind: Kind,
-        /// What it must be.
+        /// The expected form.
         expected: &'static str,
     },
 }
 
 impl Name {
-    /// Reads a name. No provider's secret has a colon in its name: two separate a version, and the last one before them
-    /// the place.
+    /// Parses a name. Names of secrets have no colon: two separate the version, and the last one before them the place.
     ///
     /// # Errors
-    /// What is wrong with it; the text itself is not in it, for it can be long.
+    /// A part is invalid. The error does not contain the text, which can be long.
     pub fn parse(kind: Kind, text: &str) -> Result<Self, BadName> {
         let (place, secret, version) = split(text).ok_or(BadName::NoColon { kind })?;
         if !is_place(place) {
@@ -166,7 +165,7 @@ fn split(text: &str) -> Option<(&str, &str, Option<&str>)> {
     Some((place, secret, version))
 }
 
-/// What the configuration serves.
+/// Names that the configuration serves.
 #[derive(Clone, Debug)]
 pub struct Served {
     config: Config,
@@ -178,26 +177,26 @@ pub enum NotServed {
     /// Its place is not configured.
     #[error("{what} {place:?} is not served; add it to {key} of the gateway")]
     Place {
-        /// What it is.
+        /// Term for the place: region, project, vault or namespace.
         what: String,
         /// The place.
         place: String,
-        /// Where it would have to stand.
+        /// Key of the configuration to which it must be added.
         key: String,
     },
-    /// It begins with none of the prefixes.
+    /// It has none of the prefixes.
     #[error("name matches no served prefix; add one to prefixes of the gateway")]
     Prefix,
 }
 
 impl Served {
-    /// What this configuration serves.
+    /// Returns the names that a configuration serves.
     pub fn new(config: &Config) -> Self {
         Self { config: config.clone() }
     }
 
-    /// The kind of the store that has the place in a lookup's name, first the one that pods pull from; that of lookups if
-    /// there is none.
+    /// Returns the kind of the store with the place in a lookup's name; the store that pods pull from takes precedence.
+    /// [`Kind::Lookup`] if there is none.
     pub fn store_of(&self, text: &str) -> Kind {
         let place = split(text).map_or("", |(place, ..)| place);
         if let Some(Ok((kind, known))) = self.config.pods.as_ref().map(Pods::store)
@@ -209,7 +208,7 @@ impl Served {
         Kind::stores().find(has).unwrap_or(Kind::Lookup)
     }
 
-    /// Whether values of Azure's that Flyte has not packed are served to pods as they are.
+    /// Whether pods get values in Azure that Flyte did not encode, unchanged.
     pub fn plain_values(&self) -> bool {
         self.config
             .pods
@@ -217,10 +216,10 @@ impl Served {
             .is_some_and(|pods| pods.settings.embedded_secret_manager_config.azure_config.plain_values)
     }
 
-    /// Whether a name is served.
+    /// Checks that a name is served.
     ///
     /// # Errors
-    /// Why not.
+    /// Its place or prefix is not configured.
     pub fn check(&self, name: &Name) -> Result<(), NotServed> {
         let Name { kind, place, secret } = name;
         if !self.config.providers.places(*kind).contains(place) {

@@ -1,4 +1,4 @@
-//! Where secrets live, as the reader sees it: one look-up by place and name, and the ways in which it fails.
+//! The trait of providers: one lookup by place and name, and its failures.
 //!
 //! Knows no SDK, no cache and no Kubernetes.
 
@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
-/// A future that is not named.
+/// A boxed future.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Where secrets live: one look-up, no retries and no cache (the reader has those).
+/// A provider of secrets: one lookup, without retries and cache, which the reader has.
 pub trait Provider: Send + Sync {
-    /// The value stored under `name`, which may carry a version (`flyte_secrets_policy::names::version`), in `place` (region,
-    /// project, vault). Ends within seconds, with or without one:
-    /// the reader lets nobody else ask until then.
+    /// Returns the value of `name`, which can have a version (`flyte_secrets_policy::names::version`), in `place`
+    /// (region, project, vault host, namespace). Must end within seconds, because it occupies a permit of the reader
+    /// until then.
     fn fetch<'a>(&'a self, place: &'a str, name: &'a str) -> BoxFuture<'a, Result<Value, Failure>>;
 }
 
-/// A value as the provider has it; wiped on drop, and shows nothing in `Debug`.
+/// A value of a provider. It is wiped on drop, and `Debug` does not print it.
 #[derive(Clone, Debug)]
 pub enum Value {
     /// Text.
@@ -28,7 +28,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// Its bytes.
+    /// Returns its bytes.
     pub fn bytes(&self) -> &[u8] {
         match self {
             Self::Text(text) => text.expose_secret().as_bytes(),
@@ -36,42 +36,42 @@ impl Value {
         }
     }
 
-    /// How many bytes it has.
+    /// Returns its length in bytes.
     pub fn len(&self) -> usize {
         self.bytes().len()
     }
 
-    /// Whether there are none.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// Why there is no value. The texts are the provider's or the gateway's words, and never hold a value.
+/// Why a lookup failed. Texts never contain a value.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Failure {
-    /// The provider's own word for "no such secret", or for one without an enabled version.
+    /// The provider reports that the secret, or an enabled version of it, does not exist.
     #[error("secret not found")]
     NotFound,
-    /// What the gateway may not; names the permission that is missing.
+    /// The gateway lacks a permission, which the text names.
     #[error("access denied by the provider: {0}")]
     Forbidden(String),
-    /// The provider throttles, perhaps with the time to wait.
+    /// The provider throttles, and may name the time to wait.
     #[error("throttled by the provider; retry later")]
     Throttled(Option<Duration>),
-    /// No connection, an error of the server, or credentials that cannot be had.
+    /// The connection failed, the server reports an error, or credentials are unavailable.
     #[error("provider unavailable: {0}")]
     Unreachable(String),
-    /// No answer in time.
+    /// The provider did not answer in time.
     #[error("timed out waiting for the provider")]
     Slow,
-    /// The provider refuses the name.
+    /// The provider rejects the name.
     #[error("name rejected by the provider: {0}")]
     BadName(String),
-    /// The secret is being changed, so that it cannot be read for a moment.
+    /// The secret is being modified and cannot be read yet.
     #[error("secret is being modified: {0}; retry later")]
     Conflict(String),
-    /// An answer that the provider's API does not yield.
+    /// The response does not follow the provider's API.
     #[error("unexpected response from the provider: {0}")]
     Garbage(String),
 }

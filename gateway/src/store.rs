@@ -1,6 +1,6 @@
-//! Flyte's secrets by scope and key: the policy's own names, read through the gateway's reader.
+//! Flyte's secrets by scope and key: names of the policy's core, read through the gateway's reader.
 //!
-//! Knows neither HTTP nor who asks. Which names, and in which order, is the policy's core.
+//! Knows neither HTTP nor callers. The core decides the names and their order.
 
 use std::sync::Arc;
 
@@ -15,22 +15,22 @@ use crate::names::{Kind, Name, NotServed, Served};
 use crate::provider::{Failure, Value};
 use crate::reader::{Failed, Reader};
 
-/// Why there is no secret.
+/// Why a secret is not returned.
 #[derive(Debug, thiserror::Error)]
 pub enum NotFound {
-    /// Looked up everywhere.
+    /// It is not found in any scope.
     #[error("not found; looked up {}; store it under one of these names", list(.0))]
     Nowhere(Vec<Lookup>),
-    /// It has no name in the store.
+    /// Its name is not valid in the store.
     #[error(transparent)]
     Name(#[from] store::Error),
-    /// The gateway's configuration does not serve its name.
+    /// Its name is not served by the configuration.
     #[error(transparent)]
     NotServed(#[from] NotServed),
-    /// What is stored is no value.
+    /// The stored value is invalid.
     #[error("invalid value of {0}: {1}; store the secret again")]
     Value(Name, &'static str),
-    /// What is stored has no such property.
+    /// The stored value does not have the property.
     #[error(transparent)]
     Property(#[from] store::NoProperty),
     /// The store could not be read.
@@ -44,13 +44,13 @@ fn list(lookups: &[Lookup]) -> String {
 
 /// A secret, and the name under which it is stored.
 pub struct Found {
-    /// Its value, unpacked, or its property.
+    /// Its decoded value, or a property of it.
     pub value: Arc<Value>,
     /// The name in the store, with its version.
     pub name: String,
 }
 
-/// The store that the policy's settings name.
+/// The store in the policy's settings.
 pub struct Store {
     kind: Kind,
     place: String,
@@ -59,7 +59,7 @@ pub struct Store {
     reader: Reader,
 }
 
-/// Names are asked for, values are not.
+/// A cluster without objects, for the core's names, which need none.
 struct NamesOnly;
 
 impl Cluster for NamesOnly {
@@ -69,7 +69,7 @@ impl Cluster for NamesOnly {
 }
 
 impl Store {
-    /// A store that reads through `reader`.
+    /// Returns a store that reads through `reader`.
     ///
     /// # Errors
     /// The settings name several stores.
@@ -79,10 +79,10 @@ impl Store {
         Ok(Self { kind, place, settings, served, reader })
     }
 
-    /// The first value that is found, nearest scope first.
+    /// Returns the first value found, from the narrowest scope to the broadest.
     ///
     /// # Errors
-    /// There is none, or it cannot be known.
+    /// No scope has a valid value, or the store cannot be read.
     pub async fn find(&self, scope: Scope<'_>, granted: &Granted) -> Result<Found, NotFound> {
         let mut looked_up = Vec::new();
         for scope in scope.cascade() {
@@ -102,7 +102,7 @@ impl Store {
         Err(NotFound::Nowhere(looked_up))
     }
 
-    /// The names in one scope, each checked as the policy checks it before it asks.
+    /// Returns the names in one scope, validated as by the policy.
     fn names(
         &self,
         scope: Scope,
@@ -128,7 +128,7 @@ impl Store {
     }
 }
 
-/// Returns what is granted of a value: all of it, or a property.
+/// Returns the granted part of a value: the whole, or a property.
 fn property(value: Arc<Value>, granted: &Granted) -> Result<Arc<Value>, NotFound> {
     if granted.group.is_empty() {
         return Ok(value);
@@ -137,10 +137,10 @@ fn property(value: Arc<Value>, granted: &Granted) -> Result<Arc<Value>, NotFound
     Ok(Arc::new(Value::Binary(property.bytes().to_vec().into())))
 }
 
-/// Returns what Flyte stored, of what the provider holds; with `plain`, what it has not stored as it is.
+/// Decodes a value of the provider. With `plain`, a value that Flyte did not encode is returned unchanged.
 ///
 /// # Errors
-/// It is no value.
+/// The value is empty or invalid.
 pub fn unpack(name: &Name, value: Arc<Value>, plain: bool) -> Result<Arc<Value>, NotFound> {
     let bad = |problem| NotFound::Value(name.clone(), problem);
     let value = match (name.kind, &*value) {

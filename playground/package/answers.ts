@@ -5,132 +5,132 @@ import type { ManagerType } from "./settings.js";
 
 /** The policy's answers for the pods in a text. */
 export interface Previews {
-  /** One for each pod, in the order of the text. */
+  /** Answers in the order of the pods. */
   pods: PodPreview[];
-  /** Whether no secrets are given, so that each requested secret is assumed to exist. */
+  /** Whether secrets are not given, so that each requested secret is assumed to exist. */
   assumed: boolean;
-  /** What is wrong in each text. With an error in one of them there are no pods. */
+  /** Findings in each text. With an error there are no pods. */
   findings: InputFindings;
 }
 
-/** The policy's answer for one pod, and the pod itself. YAML is written in JavaScript, because a writer is 10 kB of gzipped wasm. */
+/** The policy's answer for one pod, with the pod. JavaScript writes YAML, because a writer takes 10 kB of gzipped wasm. */
 export interface PodPreview {
-  /** The pod, as people call it. */
+  /** Kind and name of the pod. */
   name: string;
-  /** Where it is created. */
+  /** Namespace in which it is created. */
   namespace: string;
-  /** What becomes of it. */
+  /** The outcome. */
   outcome: Outcome;
-  /** Why it is rejected, if it is. */
+  /** The rejection, if it is rejected. */
   refusal?: Refused;
-  /** What its author should know. */
+  /** Warnings for the author of the pod. */
   warnings: string[];
-  /** What becomes of each secret request. */
+  /** The result of each secret request. */
   requests: ExplainedRequest[];
-  /** The pod as it comes in. */
+  /** The original pod. */
   before: unknown;
-  /** The pod as it will be. */
+  /** The mutated pod. */
   after: unknown;
 }
 
-/** What becomes of a pod. */
+/** The outcome for a pod. */
 export type Outcome = "untouched" | "changed" | "refused";
 
-/** Why a pod is rejected. */
+/** A rejection. */
 export interface Refused {
   /** The HTTP status. */
   code: number;
-  /** All that the policy says: the fact, and a line for each manager that has declined. */
+  /** The message of the policy. */
   message: string;
 }
 
-/** What becomes of one secret request, and why. */
+/** The result of one secret request. */
 export interface ExplainedRequest {
   /** The annotation. */
   annotation: string;
-  /** What it asks for, in words. */
+  /** The request in words. */
   asks: string;
-  /** The managers that were asked, in order; the last one takes it, or nobody does. None if the pod is rejected before. */
+  /** Managers that were tried, in order. Only the last one can accept. Empty if the pod is rejected before. */
   managers: AskedManager[];
 }
 
-/** What one manager makes of a secret request. */
+/** The result of one manager. */
 export interface AskedManager {
   /** The manager. */
   manager: ManagerType;
-  /** Whether it takes the request. */
+  /** Whether it accepts the request. */
   takes: boolean;
-  /** Under which name the secret is found, if it does. */
+  /** Name under which the secret was found, if it accepts. */
   source?: string;
-  /** Why it does not, if it does not. */
+  /** Reason, if it does not accept. */
   reason?: string;
-  /** What was looked up, in order. */
+  /** Names that were looked up, in order. */
   read: LookedUp[];
 }
 
 /** A name that was looked up. */
 export interface LookedUp {
-  /** The object that holds it, or its kind and place. */
+  /** The object with that name, or its kind and place. */
   object: string;
   /** The name. */
   name: string;
-  /** Whether it is there. */
+  /** Whether it exists. */
   found: boolean;
 }
 
-/** What is wrong in each input of a preview. */
+/** Findings in the inputs of a preview. */
 export interface InputFindings {
   pod: Finding[];
   settings: Finding[];
   secrets: Finding[];
 }
 
-/** Something that somebody should look at. */
+/** An error or a warning. */
 export interface Finding {
-  /** How bad it is. */
+  /** The severity. */
   severity: Severity;
-  /** The keys to it; empty if it is about the whole text. */
+  /** Path of keys; empty if it concerns the whole text. */
   path: string;
-  /** The fact and the way out. */
+  /** The message. */
   message: string;
-  /** Where it stands in the text, if that is known. */
+  /** Place in the text, if known. */
   place?: Place;
-  /** The file of the ConfigMap in which it stands, if the text holds it as one string, whose inside has no place. */
+  /** File of the ConfigMap, if the text has it as a quoted string, within which places are unknown. */
   file?: string;
 }
 
-/** How bad a finding is. */
+/** Severity of a finding. */
 export type Severity = "error" | "warning";
 
-/** Where something stands in a text. Lines and columns count from 1, columns and lengths in characters. */
+/** A place in a text. Lines and columns count from 1; columns and lengths are in characters. */
 export interface Place {
   /** The line. */
   line: number;
   /** The column. */
   column: number;
-  /** How long it is, at least 1. */
+  /** The length, at least 1. */
   length: number;
 }
 
-/** A name in a scope, or why the scope has none. */
+/** The name of a secret in a scope, or the reason why it has none. */
 export interface StoredName {
-  /** The scope, in a word. */
+  /** The scope. */
   scope: string;
   /** The name. */
   name?: string;
-  /** Why there is none. */
+  /** The reason why there is no name. */
   error?: string;
-  /** Namespace and name of the Secret that holds it, in Kubernetes. */
+  /** Namespace and name of the Secret, in Kubernetes. */
   secret?: string;
-  /** The line that stores standard input there, with the labels by which Flyte 2 lists Secrets; none for Azure without a place. */
+  /** Shell command that stores standard input under the name, with the labels by which Flyte 2 lists Secrets. None for Azure without a place. */
   command?: string;
 }
 
-/** What a name is made of. Parts that it lacks are empty. */
+/** A decoded name. Missing parts are empty. */
 export interface DecodedName {
   /** The scheme that the name follows. */
   scheme: Scheme;
-  /** The scope, in a word. */
+  /** The scope. */
   scope: string;
   /** The organization. */
   organization: string;
@@ -142,34 +142,34 @@ export interface DecodedName {
   key: string;
 }
 
-/** How a decoded name is written. */
+/** Scheme of a decoded name. */
 export type Scheme = "canonical" | "documented" | "azure";
 
 /** The secret requests in a text. */
 export interface DecodedRequests {
-  /** One without a name for an annotation's value. */
+  /** Pods; one without a name for the value of an annotation. */
   pods: AskedRequests[];
-  /** Why the text cannot be read. */
+  /** Errors of the text. */
   findings: Finding[];
 }
 
-/** What a pod asks for. */
+/** The secret requests of a pod. */
 export interface AskedRequests {
-  /** The pod, as people call it; empty for an annotation's value alone. */
+  /** Kind and name of the pod; empty for the value of an annotation. */
   name: string;
-  /** Its secret requests, in the policy's order, and behind them the annotations that hold none. */
+  /** Its secret requests in the policy's order, followed by annotations that cannot be decoded. */
   requests: DecodedRequest[];
 }
 
-/** A secret request, or why there is none. */
+/** A decoded secret request, or an error. */
 export interface DecodedRequest {
-  /** The annotation that holds it, if it is one of a pod's. */
+  /** The annotation, if it is of a pod. */
   annotation?: string;
   /** Its fields. */
   request?: SecretRequest;
-  /** The same in words. */
+  /** The secret request in words. */
   asks?: string;
-  /** Why. */
+  /** The reason. */
   error?: string;
 }
 
@@ -190,47 +190,47 @@ export interface SecretRequest {
 /** How a task mounts a secret; the number of a requirement that Flyte does not define. */
 export type Mount = KnownMount | number;
 
-/** As the command line names them. */
+/** Mount requirements, as named by the command line. */
 export type KnownMount = "any" | "env" | "file";
 
-/** What a look at all sections of a text has found. */
+/** The result of checking all sections of a text. */
 export interface CheckedSettings {
-  /** Whether the policy would start with it. */
+  /** Whether the policy starts with these settings. */
   valid: boolean;
-  /** The sections, by the keys that lead to them. */
+  /** Paths of the sections. */
   sections: string[];
-  /** What Flyte makes of the sections that are in its configuration. */
+  /** Sections that are part of Flyte's configuration, as Flyte reads them. */
   configurations?: Configuration[];
-  /** In the order of the text. */
+  /** Findings in the order of the text. */
   findings: Finding[];
 }
 
-/** What Flyte makes of a configuration. */
+/** A configuration as Flyte reads it. */
 export interface Configuration {
   /** Namespace and name of the ConfigMap; empty if the text is the configuration. */
   name: string;
-  /** The version of Flyte, 1 or 2, if it can be told. */
+  /** Major version of Flyte, if known. */
   flyte: number;
-  /** By what it was recognized. */
+  /** How the version was detected. */
   evidence: string;
-  /** The files with a section `webhook`, in the order in which they are merged. */
+  /** Files with a section `webhook`, in the order of merging. */
   files: string[];
   /** Values that a later file replaces. */
   replaced: string[];
-  /** What is in effect. */
+  /** Settings in effect. */
   effective: Setting[];
-  /** What the policy will do, by manager. */
+  /** Behavior of the policy by manager. */
   does: string[];
-  /** What Flyte's webhook does and the policy does not. */
+  /** Features of Flyte's webhook that the policy does not have. */
   missing: string[];
 }
 
-/** A setting, and where it comes from. */
+/** A setting and its origin. */
 export interface Setting {
-  /** What it is, in words. */
+  /** Its description. */
   name: string;
-  /** Its value, for people. */
+  /** Its value in words. */
   value: string;
-  /** A file, or whose default it is. */
+  /** A file, or the version of Flyte whose default it is. */
   from: string;
 }

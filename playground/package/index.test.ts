@@ -1,6 +1,6 @@
 /**
- * The package as a program in Node.js has it: built, with its wasm. What the core answers is tested where the core is; here it is shown that
- * questions reach it whole, and answers are what the types say.
+ * Tests of the built package in Node.js: arguments reach the core unchanged, and results have the declared types. The core's answers have
+ * tests of their own.
  */
 import { readFile } from "node:fs/promises";
 import init, {
@@ -22,7 +22,7 @@ beforeAll(async () => {
   await init(new Uint8Array(wasm));
 });
 
-test("a pod with its secrets", async () => {
+test("preview returns a pod with its secrets", async () => {
   const question = { pod: await example("pod.yaml"), secrets: await example("store.yaml") };
   const { pods, findings, assumed }: Previews = preview(question);
   expect(assumed).toBe(false);
@@ -59,7 +59,7 @@ test("a pod with its secrets", async () => {
   });
 });
 
-test("a pod that is refused, and one that is let through", async () => {
+test("preview returns rejected and unchanged pods", async () => {
   const pod = await example("pod.yaml");
   const refused = preview({ pod, secrets: await example("empty.yaml") }).pods[0];
   expect(refused).toMatchObject({ outcome: "refused", refusal: { code: 400 } });
@@ -75,7 +75,7 @@ test("a pod that is refused, and one that is let through", async () => {
   expect(untouched?.warnings).toHaveLength(1);
 });
 
-test("what is wrong in each text, with its place", () => {
+test("preview returns findings with their places", () => {
   const { pods, findings } = preview({
     pod: "kind: Pod\n  a: 1",
     settings: "secretManagerTypes: [Foo]",
@@ -94,7 +94,7 @@ test("what is wrong in each text, with its place", () => {
   );
 });
 
-test("names, in each store, and back", () => {
+test("names are encoded and decoded for each store", () => {
   const acme = { organization: "acme", domain: "development", project: "flytesnacks", key: "db-password" };
   const project = "u__org__acme__domain__development__project__flytesnacks__key__db-password";
   const secret = "2de57698649fec67c9a631507d836af5";
@@ -133,7 +133,7 @@ test("names, in each store, and back", () => {
   expect(() => decodeName("x")).toThrow('"x" is not the name of a Flyte secret');
 });
 
-test("requests, there and back", async () => {
+test("requests are encoded and decoded", async () => {
   const requests: SecretRequest[] = [
     { key: "k", mount: "env" },
     { key: "a: b\n", group: "g", groupVersion: "v", mount: "file", envVar: "E" },
@@ -172,7 +172,7 @@ test("settings", async () => {
   expect(() => checkSettings("kind: Service\napiVersion: v1")).toThrow("holds no webhook section");
 });
 
-test("what the README says", async () => {
+test("the README's examples return what it shows", async () => {
   const readme = await readFile(new URL("README.md", import.meta.url), "utf8");
   const examples = [...readme.matchAll(/^(\w+\(.*\).*);\n\/\/ (.*)$/gm)];
   expect(examples).toHaveLength(2);

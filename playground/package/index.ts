@@ -1,6 +1,6 @@
 /**
  * The policy's core in JavaScript: previews of pods, names of secrets, secret requests, and checks of the settings. Call `init` first.
- * Every function after it returns at once; nothing is sent anywhere.
+ * All other functions are synchronous, and make no network requests.
  */
 import type { CheckedSettings, DecodedName, DecodedRequests, Previews, SecretRequest, StoredName } from "./answers.js";
 import load, * as wasm from "./flyte_secrets.js";
@@ -9,24 +9,24 @@ import type { NameScheme, Provider, Settings } from "./settings.js";
 export type * from "./answers.js";
 export * from "./settings.js";
 
-/** A pod that is created. */
+/** The creation of a pod. */
 export interface PreviewQuestion {
-  /** YAML or JSON: pods, Lists of them, or workloads with a pod's template. */
+  /** YAML or JSON: pods, Lists of pods, or workloads with a pod template. */
   pod: string;
-  /** Flyte's `webhook` section, as an object or in YAML; or a configuration, ConfigMap or policy that holds it. [default: Flyte's] */
+  /** Flyte's `webhook` section, as an object or in YAML; or a configuration, ConfigMap or policy that contains it. [default: Flyte's] */
   settings?: string | Settings;
   /**
    * Contents of the stores, as `{K8s: {NAMESPACE: {SECRET: DATA}}, AWS | GCP | Azure: {NAME: {stringValue | binaryValue}}}` or as Secrets
    * of Kubernetes. [default: each requested secret exists in its project's scope]
    */
   secrets?: string;
-  /** The namespace that the pod is created in. [default: the pod's own, or `default`] */
+  /** Namespace of the pod. [default: the pod's own, or `default`] */
   namespace?: string;
   /** Show secret values instead of placeholders. */
   showValues?: boolean;
 }
 
-/** Whose secret it is, and where it is stored. */
+/** A secret and its store. */
 export interface NamesQuestion {
   organization: string;
   domain?: string;
@@ -36,11 +36,11 @@ export interface NamesQuestion {
   store?: Lowercase<Provider>;
   /** Region, project, vault or namespace of the store. [default: `flyte` for Kubernetes] */
   place?: string;
-  /** Which names of the broader scopes, in this order. [default: both] */
+  /** Name schemes of the broader scopes, in this order. [default: both] */
   schemes?: NameScheme[];
 }
 
-/** Loads the wasm, by default from the file beside this module. In Node.js, pass its bytes. */
+/** Loads the wasm, by default from the folder of this module. In Node.js, pass its bytes. */
 export default async function init(source?: URL | Uint8Array<ArrayBuffer>): Promise<void> {
   await load(source === undefined ? undefined : { module_or_path: source });
 }

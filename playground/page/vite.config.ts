@@ -1,5 +1,5 @@
 /**
- * How the page is built: static files with relative addresses, so that it works from any folder of any server.
+ * Build of the page: static files with relative URLs, which work in any folder of any server.
  */
 import { defineConfig } from "vite";
 
@@ -8,9 +8,9 @@ export default defineConfig({
   base: "./",
   build: {
     target: "es2022",
-    // Everything is one script; nothing is left to load ahead.
+    // There is only one script, so nothing to preload.
     modulePreload: false,
-    // The wasm stays a file of its own.
+    // The wasm is a separate file.
     assetsInlineLimit: 0,
   },
 });

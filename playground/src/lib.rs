@@ -1,8 +1,8 @@
-//! The policy's answers in the browser: what `explain` says, as JSON.
+//! Answers of `explain` as JSON, for JavaScript.
 //!
-//! Holds the functions that JavaScript calls. They return JSON, which the browser parses without a byte of wasm; `make generate` writes
-//! the TypeScript types of the answers (feature `schema`). A question without an answer returns `{"error"}`, which the package throws.
-//! An option that is not given is an empty text.
+//! The exported functions return JSON, which the browser parses without additional wasm. `make generate` writes the
+//! TypeScript types of the answers (feature `schema`). Errors are `{"error"}`, which the package throws. Missing
+//! options are empty texts.
 
 use std::fmt::Display;
 
@@ -21,15 +21,15 @@ use wasm_bindgen::prelude::wasm_bindgen;
 #[derive(Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Previews {
-    /// One for each pod, in the order of the text.
+    /// Answers in the order of the pods.
     pods: Vec<PodPreview>,
-    /// Whether no secrets are given, so that each requested secret is assumed to exist.
+    /// Whether secrets are not given, so that each requested secret is assumed to exist.
     assumed: bool,
-    /// What is wrong in each text. With an error in one of them there are no pods.
+    /// Findings in each text. With an error there are no pods.
     findings: InputFindings,
 }
 
-/// What is wrong in each input of a preview.
+/// Findings in the inputs of a preview.
 #[derive(Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct InputFindings {
@@ -38,15 +38,15 @@ pub struct InputFindings {
     secrets: Vec<Finding>,
 }
 
-/// The policy's answer for one pod, and the pod itself. YAML is written in JavaScript, because a writer is 10 kB of gzipped wasm.
+/// The policy's answer for one pod, with the pod. JavaScript writes YAML, because a writer takes 10 kB of gzipped wasm.
 #[derive(Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PodPreview {
     #[serde(flatten)]
     preview: Preview,
-    /// The pod as it comes in.
+    /// The original pod.
     before: Value,
-    /// The pod as it will be.
+    /// The mutated pod.
     after: Value,
 }
 
@@ -54,19 +54,19 @@ pub struct PodPreview {
 #[derive(Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DecodedRequests {
-    /// One without a name for an annotation's value.
+    /// Pods; one without a name for the value of an annotation.
     pods: Vec<AskedRequests>,
-    /// Why the text cannot be read.
+    /// Errors of the text.
     findings: Vec<Finding>,
 }
 
-/// Why there is no answer; the package throws it.
+/// An error, which the package throws.
 #[derive(Serialize)]
 struct Refused {
     error: String,
 }
 
-/// Returns the policy's answer for each pod in a text: [`Previews`]. An empty text is the same as none.
+/// Returns the policy's answer for each pod in a text: [`Previews`]. An empty text is the default.
 #[wasm_bindgen]
 pub fn preview(pod: String, settings: String, secrets: String, namespace: &str, values: bool) -> String {
     let (pods, pod_findings) = match called("the pod", pod).pods() {
@@ -97,12 +97,12 @@ pub fn preview(pod: String, settings: String, secrets: String, namespace: &str, 
     })
 }
 
-/// Returns the settings, if they can be used.
+/// Returns the settings, if they are valid.
 fn read_settings(text: String) -> (Option<Value>, Vec<Finding>) {
     let is_empty = text.trim().is_empty();
     match check::check(&called("the text", text), None) {
         Ok(checked) => {
-            // Of defaults there is nothing to point at.
+            // Defaults have no place in the text.
             let mut findings = if is_empty { Vec::new() } else { checked.findings };
             if checked.sections.len() > 1 {
                 let several = check::Error::Several { name: "the text".to_owned(), sections: checked.sections.clone() };
@@ -114,7 +114,7 @@ fn read_settings(text: String) -> (Option<Value>, Vec<Finding>) {
     }
 }
 
-/// Returns the store, if it can be used: one that has whatever is asked for, if there is no text.
+/// Returns the store, if it is valid; without a text, a store with every requested secret.
 fn read_secrets(text: String) -> (Option<Option<Store>>, Vec<Finding>) {
     match Store::read(&called("the text", text)) {
         Ok(store) => (Some(Some(store).filter(|store| !store.is_empty())), Vec::new()),
@@ -129,7 +129,7 @@ fn read_secrets(text: String) -> (Option<Option<Store>>, Vec<Finding>) {
     }
 }
 
-/// Returns the names that the policy tries, with the lines that store a secret there: a list of `StoredName`.
+/// Returns the names that the policy looks up, with commands that store a secret: a list of `StoredName`.
 #[wasm_bindgen]
 pub fn names(
     organization: &str,
@@ -157,17 +157,17 @@ pub fn names(
     }))
 }
 
-/// Returns what a name is made of: `DecodedName`.
+/// Returns a decoded name: `DecodedName`.
 #[wasm_bindgen(js_name = decodeName)]
 pub fn decode_name(name: &str) -> String {
     answer(names::decode(name.trim()))
 }
 
-/// Returns what an annotation's value asks for, or the pods in a text: `DecodedRequests`.
+/// Returns the decoded value of an annotation, or the requests of pods: `DecodedRequests`.
 #[wasm_bindgen(js_name = decodeRequests)]
 pub fn decode_requests(given: String) -> String {
     let mut findings = Vec::new();
-    // A value is one word; a pod is not.
+    // The value of an annotation has none of these characters.
     let pods = if given.trim().contains([':', '\n', '{']) {
         let pods = called("the text", given).pods();
         pods.map(|pods| pods.iter().map(requests::read).collect()).unwrap_or_else(|error| {
@@ -182,7 +182,7 @@ pub fn decode_requests(given: String) -> String {
     text(&DecodedRequests { pods, findings })
 }
 
-/// Returns a secret request as an annotation's value.
+/// Returns a secret request as the value of an annotation.
 #[wasm_bindgen(js_name = encodeRequest)]
 pub fn encode_request(group: String, group_version: String, key: String, mount: &str, env_var: String) -> String {
     let mount_requirement = match mount {
@@ -194,13 +194,13 @@ pub fn encode_request(group: String, group_version: String, key: String, mount: 
     text(&secret_request::encode(&SecretRequest { group, group_version, key, mount_requirement, env_var }))
 }
 
-/// Returns what is wrong in Flyte's `webhook` section, or a text that holds some: `CheckedSettings`.
+/// Returns the findings in Flyte's `webhook` section, or a text that contains it: `CheckedSettings`.
 #[wasm_bindgen(js_name = checkSettings)]
 pub fn check_settings(given: String) -> String {
     answer(check::check(&called("the text", given), None))
 }
 
-/// A word that this package's types do not allow.
+/// A value that the package's types do not allow.
 #[derive(Debug, thiserror::Error)]
 #[error("invalid {0} {1:?}")]
 struct Unknown<'a>(&'static str, &'a str);
@@ -225,6 +225,6 @@ fn called(name: &str, text: String) -> Source {
 }
 
 fn text(answer: &impl Serialize) -> String {
-    // It fails on maps whose keys are not strings; answers have none.
+    // It fails only for keys that are not strings.
     serde_json::to_string(answer).unwrap_or_default()
 }

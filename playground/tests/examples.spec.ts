@@ -1,11 +1,11 @@
 /**
- * Each example, and what comes of it.
+ * Each example with its result.
  */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { expect, findAfter, open, openExample, test, verdict } from "./page";
 
-/** Folder, verdict, words about the secret requests, words in the pod after. */
+/** Folder, verdict, texts in the secret requests, texts in the mutated pod. */
 const EXPECTED: Record<string, [string, string[], string[]]> = {
   embedded: ["Changed", ["Embedded: injected", "found", "not found"], ["- name: DB_PASSWORD", "init-embedded-secret"]],
   "embedded-aws": ["Changed", ["Embedded: injected", "AWSSecret"], ["- name: DB_PASSWORD"]],
@@ -33,7 +33,7 @@ const EXPECTED: Record<string, [string, string[], string[]]> = {
   mistakes: ["Invalid input", [], []],
 };
 
-test("each folder of examples is expected here, and none besides", () => {
+test("the table lists all folders of examples", () => {
   const folders = readdirSync(join(import.meta.dirname, "../page/public/examples"));
   expect(Object.keys(EXPECTED).sort()).toEqual(folders.sort());
 });

@@ -1,5 +1,5 @@
 /**
- * Bytes, milliseconds, and that nothing leaves the page.
+ * Limits of size and time, and no requests to other servers.
  */
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { createServer } from "node:http";
@@ -27,18 +27,18 @@ test("script: at most 650 kB, 220 kB gzipped; wasm: at most 900 kB, 330 kB gzipp
   expect(script.gzipped).toBeLessThanOrEqual(220_000);
   expect(wasm.raw).toBeLessThanOrEqual(900_000);
   expect(wasm.gzipped).toBeLessThanOrEqual(330_000);
-  // None is hidden in the page itself.
+  // The page itself contains none.
   expect(readFileSync(join(DIST, "index.html"), "utf8")).not.toMatch(/<script(?![^>]* src=)/);
 });
 
-test("no address of the page is absolute", () => {
+test("the page has no absolute URLs", () => {
   const html = readFileSync(join(DIST, "index.html"), "utf8");
   const addresses = [...html.matchAll(/ (?:src|href)="([^"]*)"/g)].map(([, address]) => address ?? "");
   expect(addresses.length).toBeGreaterThan(2);
   for (const address of addresses) expect(address).toMatch(/^(\.\/|#|data:)/);
 });
 
-test("the page's own policy keeps requests to elsewhere back", async ({ browser, server }) => {
+test("the content security policy blocks requests to other servers", async ({ browser, server }) => {
   let asked = 0;
   const other = createServer((_, response) => {
     asked++;
@@ -50,7 +50,7 @@ test("the page's own policy keeps requests to elsewhere back", async ({ browser,
   const address = `http://127.0.0.1:${(other.address() as AddressInfo).port}/`;
   expect(await (await fetch(address)).text()).toBe("hello");
 
-  // A context of its own, because what is refused stands in the console.
+  // A context of its own, because the console has the blocked requests.
   const context = await browser.newContext();
   const page = await context.newPage();
   await page.goto(server);
@@ -87,7 +87,7 @@ function bigPod(): string {
   return pod.replace("  annotations:\n", `$&${requests}`).replace("      env:\n", `$&${variables}`);
 }
 
-test("each key takes less than 100 ms up to the answer, on a 10 kB pod", async ({ page }) => {
+test("a key press in a 10 kB pod is answered within 100 ms", async ({ page }) => {
   await open(page);
   const pod = bigPod();
   expect(Buffer.byteLength(pod)).toBeGreaterThanOrEqual(10_000);
@@ -97,7 +97,7 @@ test("each key takes less than 100 ms up to the answer, on a 10 kB pod", async (
   await textOf(page, "Pod").getByText("name: f9372").first().click();
   await page.keyboard.press("End");
 
-  // By the clock: from the event to the verdict, which has the pod's name, and to the frame that shows it.
+  // Wall-clock time from the event to the verdict with the pod's name, and to its frame.
   await page.evaluate(() => {
     const clock: Clock = { answered: [], drawn: [] };
     let pressed = 0;
@@ -115,8 +115,7 @@ test("each key takes less than 100 ms up to the answer, on a 10 kB pod", async (
     }).observe(document.querySelector(".verdict") as Element, { childList: true });
     Object.assign(window, { clock });
   });
-  // By the processor's time of the page's only thread, script, layout and painting together: what a key takes on a machine that has
-  // nothing else to do, and hardly more on one that has.
+  // CPU time of the page's only thread, for script, layout and painting: the same on an idle machine, and little more on a busy one.
   const session = await page.context().newCDPSession(page);
   await session.send("Performance.enable", { timeDomain: "threadTicks" });
   const busy = async () => {

@@ -1,5 +1,5 @@
 /**
- * Colours, widths, the keyboard, and what axe says, in each tab.
+ * Colours, widths, keyboard and accessibility of each tab.
  */
 import type { Page } from "@playwright/test";
 import { expect, open, openExample, test, textOf, verdict, violations } from "./page";
@@ -9,7 +9,7 @@ const background = (page: Page) => page.evaluate(() => getComputedStyle(document
 const LIGHT = "rgb(245, 246, 249)";
 const DARK = "rgb(16, 19, 24)";
 
-test("colours follow the system until the switch is used, which is remembered", async ({ page }) => {
+test("colours follow the system until the switch is used, which is stored", async ({ page }) => {
   await page.emulateMedia({ colorScheme: "dark" });
   await open(page);
   const dark = page.getByRole("switch", { name: "Dark colours" });
@@ -26,7 +26,7 @@ test("colours follow the system until the switch is used, which is remembered", 
   expect(await background(page)).toBe(DARK);
 });
 
-test("the switch works where nothing can be remembered", async ({ page }) => {
+test("the switch works without storage", async ({ page }) => {
   await page.addInitScript(() => {
     Object.defineProperty(window, "localStorage", {
       get() {
@@ -54,7 +54,7 @@ for (const width of [320, 390, 768, 1100]) {
       await page.getByRole("tab", { name: tab, exact: true }).click();
       expect(await overflow(), tab).toBe(0);
     }
-    // Nor is anything cut off at the side within a pane.
+    // Panes do not overflow, either.
     const cut = await page
       .locator(".pane:visible")
       .evaluateAll((panes) => panes.filter((pane) => pane.scrollWidth > pane.clientWidth).length);
@@ -62,7 +62,7 @@ for (const width of [320, 390, 768, 1100]) {
   });
 }
 
-test("on a phone there is one column, and the verdict stays in sight of the question", async ({ page }) => {
+test("a phone has one column, and the verdict stays visible", async ({ page }) => {
   await page.setViewportSize({ width: 390, height: 844 });
   await open(page);
   const [left, right] = await page
@@ -80,7 +80,7 @@ test("on a phone there is one column, and the verdict stays in sight of the ques
   await expect(page.locator(".diff .cm-merge-b .cm-line").getByText("apiVersion: v1")).toHaveCount(1);
 });
 
-test("all by keyboard: an example, another tab, a question, an answer", async ({ page }) => {
+test("the keyboard reaches examples, tabs, fields and results", async ({ page }) => {
   await open(page);
   await page.keyboard.press("Tab");
   await expect(page.getByRole("link", { name: "Skip to content" })).toBeFocused();
@@ -116,7 +116,7 @@ test("all by keyboard: an example, another tab, a question, an answer", async ({
   await expect(verdict(page)).toContainText("Invalid input");
 });
 
-test("whatever has the focus shows it", async ({ page }) => {
+test("all focusable elements have a focus ring", async ({ page }) => {
   await open(page);
   const unseen = [];
   for (let at = 0; at < 40; at++) {
@@ -124,7 +124,7 @@ test("whatever has the focus shows it", async ({ page }) => {
     const focused = await page.evaluate(() => {
       const element = document.activeElement;
       if (!element || element === document.body) return undefined;
-      // The editor's frame shows it for the editor, the label's for a hidden radio.
+      // The focus ring is on the frame of an editor, and on the label of a hidden radio button.
       const shown = [element, element.closest(".editor"), element.nextElementSibling].some(
         (candidate) =>
           candidate &&
@@ -139,7 +139,7 @@ test("whatever has the focus shows it", async ({ page }) => {
   expect(unseen).toEqual([]);
 });
 
-test("the verdict is announced once typing rests", async ({ page }) => {
+test("the verdict is announced after a pause in typing", async ({ page }) => {
   await open(page);
   const region = page.locator("#announcer");
   await expect(region).toHaveText(/^Changed/);
@@ -169,7 +169,7 @@ for (const colorScheme of ["light", "dark"] as const) {
       });
     }
 
-    test("sheets, a notice, a phone", async ({ page }) => {
+    test("sheets, a notice and a phone have no findings of axe", async ({ page }) => {
       await page.setViewportSize({ width: 390, height: 844 });
       await open(page, "#v1=***");
       expect(await violations(page)).toEqual([]);
@@ -182,7 +182,7 @@ for (const colorScheme of ["light", "dark"] as const) {
   });
 }
 
-test("axe finds what is wrong", async ({ page }) => {
+test("axe reports a violation", async ({ page }) => {
   await open(page);
   await page.evaluate(() => {
     document.querySelector("#names-form")?.replaceWith(document.createElement("div"));

@@ -11,7 +11,7 @@ test.describe("names", () => {
     await page.getByRole("tab", { name: "Names" }).click();
   });
 
-  test("in the order in which they are tried, with commands", async ({ page }) => {
+  test("are in lookup order, with commands", async ({ page }) => {
     const rows = page.locator(".names tbody tr");
     await expect(rows.locator("th")).toHaveText(["project", "domain", "domain", "organization", "organization"]);
     await expect(rows.first()).toContainText("flyte/2de57698649fec67c9a631507d836af5");
@@ -21,7 +21,7 @@ test.describe("names", () => {
     await expect(rows.first()).toContainText("kubectl create secret generic");
   });
 
-  test("follow the form as one types", async ({ page }) => {
+  test("follow the form while typing", async ({ page }) => {
     const form = page.locator("#names-form");
     await form.getByLabel("Store").selectOption("AWS Secrets Manager");
     await expect(form.getByLabel("Region")).toBeVisible();
@@ -36,7 +36,7 @@ test.describe("names", () => {
     await expect(page.locator(".names")).toContainText("aws secretsmanager create-secret");
   });
 
-  test("Azure has a name of its own, and no schemes", async ({ page }) => {
+  test("Azure has one name and no schemes", async ({ page }) => {
     const form = page.locator("#names-form");
     await form.getByLabel("Store").selectOption("Azure Key Vault");
     await expect(form.getByLabel("Scheme")).toBeHidden();
@@ -45,7 +45,7 @@ test.describe("names", () => {
     await expect(page.locator(".names")).toContainText("az keyvault secret set");
   });
 
-  test("what cannot be named is told in words", async ({ page }) => {
+  test("invalid fields show an error", async ({ page }) => {
     const form = page.locator("#names-form");
     await form.getByLabel("Organization").fill("a__b");
     await expect(page.locator("#names-answer .error").first()).toContainText("a__b");
@@ -53,7 +53,7 @@ test.describe("names", () => {
     await expect(page.locator("#names-answer")).toHaveText("Fill in the organization and the key.");
   });
 
-  test("wrap after separators, and not in the middle of words", async ({ page }) => {
+  test("wrap after separators only", async ({ page }) => {
     await page.setViewportSize({ width: 320, height: 844 });
     const name = page.locator(".names code").nth(1);
     await expect(name).toHaveText("u__org__acme__domain__development__project__flytesnacks__key__db-password");
@@ -86,7 +86,7 @@ test.describe("names", () => {
     expect(await page.evaluate(() => navigator.clipboard.readText())).toMatch(/^kubectl create secret generic /);
   });
 
-  test("are read back", async ({ page }) => {
+  test("are decoded", async ({ page }) => {
     await page.locator("#back-form").getByLabel("Name").fill("1-acme-development--MRRC24DBONZXO33SMQ");
     await expect(page.locator("#back-answer dl")).toHaveText(
       /schemeazurescopedomainorganizationacmedomaindevelopmentkeydb-password/,
@@ -102,13 +102,13 @@ test.describe("requests", () => {
     await page.getByRole("tab", { name: "Requests" }).click();
   });
 
-  test("an annotation in words and fields", async ({ page }) => {
+  test("decode an annotation", async ({ page }) => {
     await fill(page, "Decode secret requests", VALUE);
-    await expect(page.locator("#decode-answer")).toContainText('Secret: key "db-password", as a variable');
+    await expect(page.locator("#decode-answer")).toContainText('Asks for key "db-password", as a variable');
     await expect(page.locator("#decode-answer dl")).toHaveText("Keydb-passwordMountvariable");
   });
 
-  test("all of a pod", async ({ page }) => {
+  test("decode all annotations of a pod", async ({ page }) => {
     const pod = (name: string) =>
       `kind: Pod\napiVersion: v1\nmetadata:\n  name: ${name}\n  annotations:\n    flyte.secrets/s0: ${VALUE}\n    flyte.secrets/s1: oops\n`;
     await fill(page, "Decode secret requests", `${pod("a")}---\n${pod("b")}`);
@@ -117,13 +117,13 @@ test.describe("requests", () => {
     await expect(page.locator("#decode-answer .error").first()).toContainText("flyte.secrets/s1");
   });
 
-  test("what is no request is told in words", async ({ page }) => {
+  test("show an error for an invalid request", async ({ page }) => {
     await fill(page, "Decode secret requests", "oops!");
     await expect(page.locator("#requests")).toContainText(/oops!/);
     await expect(page.locator("#requests :is(.error, .findings li)").first()).toBeVisible();
   });
 
-  test("one is written, copied, and reads back", async ({ page, context }) => {
+  test("encode a request that decodes to the same", async ({ page, context }) => {
     await context.grantPermissions(["clipboard-read", "clipboard-write"]);
     const form = page.locator("#encode-form");
     await form.getByLabel("Key").pressSequentially("db-password");

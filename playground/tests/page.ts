@@ -1,6 +1,6 @@
 /**
- * The built page as tests see it: served on a free port, from a folder deep down, with all that leaves it or goes wrong in it on record.
- * A test that ends with a request to elsewhere or an error in the console has failed.
+ * Fixtures for tests of the built page: served on a free port from a nested folder. A test fails if the page sends requests to other
+ * servers or logs errors.
  */
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -17,9 +17,9 @@ const FOLDER = "docs/some where/playground";
 
 export const test = base.extend<{ watched: Page }, { server: string }>({
   server: [
-    // biome-ignore lint/correctness/noEmptyPattern: Playwright reads the names of what is wanted
+    // biome-ignore lint/correctness/noEmptyPattern: Playwright reads the names of fixtures
     async ({}, use) => {
-      if (!existsSync(DIST)) throw new Error("the page is not built: npm run build");
+      if (!existsSync(DIST)) throw new Error("the page is not built: run npm run build");
       const root = mkdtempSync(join(tmpdir(), "playground-"));
       cpSync(DIST, join(root, FOLDER), { recursive: true });
       const server = await preview({
@@ -79,12 +79,12 @@ function firstWords(folder: string): string {
   return exampleFile(folder, "pod").slice(0, 40).split("\n")[0] ?? "";
 }
 
-/** The editor of this name. */
+/** Returns the editor with this name. */
 export function textOf(page: Page, name: "Pod" | "Settings" | "Secrets in the store" | "Decode secret requests") {
   return page.getByRole("textbox", { name, exact: true });
 }
 
-/** Puts a text in place of what an editor holds, as a paste does. */
+/** Replaces the text of an editor, as a paste does. */
 export async function fill(page: Page, name: Parameters<typeof textOf>[1], text: string): Promise<void> {
   const editor = textOf(page, name);
   await editor.focus();
@@ -93,7 +93,7 @@ export async function fill(page: Page, name: Parameters<typeof textOf>[1], text:
   else await page.keyboard.press("Delete");
 }
 
-/** Scrolls through the pod after, of which CodeMirror draws no more than what is near, until there is a line with these words. */
+/** Scrolls through the mutated pod, of which CodeMirror renders only the visible part, until there is a line with this text. */
 export async function findAfter(page: Page, words: string): Promise<void> {
   const pane = page.locator("#answer");
   await pane.evaluate((pane) => pane.scrollTo(0, 0));
@@ -108,9 +108,9 @@ export const verdict = (page: Page) => page.locator(".verdict");
 
 const axeSource = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
-/** What axe finds on the page as it is. */
+/** Returns the findings of axe on the current page. */
 export async function violations(page: Page): Promise<string[]> {
-  // By the debugger's protocol, because the page's own policy lets no script in.
+  // By the DevTools protocol, because the page's content security policy blocks scripts.
   await page.evaluate(axeSource);
   return page.evaluate(async () => {
     const { axe } = window as unknown as { axe: typeof import("axe-core") };

@@ -1,9 +1,9 @@
 /**
- * The tab for pods, at a keyboard.
+ * The tab for pods.
  */
 import { exampleFile, expect, fill, open, openExample, test, textOf, verdict } from "./page";
 
-test("typing in the pod changes the answer, and undo brings it back", async ({ page }) => {
+test("typing in the pod changes the answer, and undo restores it", async ({ page }) => {
   await open(page);
   await openExample(page, "tenancy");
   await expect(verdict(page)).toContainText("Rejected with code 403");
@@ -42,7 +42,7 @@ test("typing in the store changes the answer", async ({ page }) => {
   await expect(verdict(page)).toContainText("The store is empty");
 });
 
-test("a broken pod is marked where it is broken, and the last answer is out of reach", async ({ page }) => {
+test("a syntax error is marked, and the last answer is inert", async ({ page }) => {
   await open(page);
   await openExample(page, "k8s-variable");
   await textOf(page, "Pod").getByText("kind: Pod").click();
@@ -67,7 +67,7 @@ test("a broken pod is marked where it is broken, and the last answer is out of r
   await expect(page.locator(".details")).not.toHaveAttribute("inert", "");
 });
 
-test("each mistake in the settings is marked, with the nearest known name", async ({ page }) => {
+test("errors in the settings are marked, with the nearest known name", async ({ page }) => {
   await open(page);
   await openExample(page, "mistakes");
   const settings = page.locator("#settings-editor");
@@ -101,7 +101,7 @@ test("Enter keeps the indentation, Tab leaves", async ({ page }) => {
   await expect(textOf(page, "Settings")).toBeFocused();
 });
 
-test("several pods: one is looked at", async ({ page }) => {
+test("one of several pods is selected", async ({ page }) => {
   await open(page);
   await openExample(page, "several");
   const pods = page.getByRole("group", { name: "Which pod" }).getByRole("radio");
@@ -115,14 +115,14 @@ test("several pods: one is looked at", async ({ page }) => {
   await expect(verdict(page)).toContainText("Changed");
   await expect(page.locator("#pod .requests > li")).toHaveCount(2);
 
-  // The choice stays while one types elsewhere.
+  // The choice is kept while typing in another field.
   await textOf(page, "Settings").click();
   await page.keyboard.press("ControlOrMeta+End");
   await page.keyboard.type("# more");
   await expect(verdict(page)).toContainText("Job nightly");
 });
 
-test("the namespace can be another one, and one that is none is told", async ({ page }) => {
+test("the namespace can be set, and an invalid one is reported", async ({ page }) => {
   await open(page);
   await openExample(page, "tenancy");
   const field = page.getByLabel("Namespace").first();
@@ -133,7 +133,7 @@ test("the namespace can be another one, and one that is none is told", async ({ 
   await expect(verdict(page)).toContainText("No Namespace");
 });
 
-test("values are shown if that is asked for", async ({ page }) => {
+test("values are shown on request", async ({ page }) => {
   await open(page);
   await openExample(page, "embedded");
   await expect(page.locator(".diff")).not.toContainText("correct horse");
@@ -141,13 +141,13 @@ test("values are shown if that is asked for", async ({ page }) => {
   await expect(page.locator(".diff")).toContainText("correct horse battery staple");
 });
 
-test("what is the same is folded, and unfolds", async ({ page }) => {
+test("unchanged lines are folded, and unfold", async ({ page }) => {
   await open(page);
   await openExample(page, "embedded");
   await expect(page.locator(".diff .cm-merge-a .cm-line").first()).not.toHaveText("apiVersion: v1");
   await page.getByRole("button", { name: "Show unchanged lines" }).click();
   await expect(page.locator(".diff .cm-merge-a .cm-line").first()).toHaveText("apiVersion: v1");
-  // It stays unfolded while one types.
+  // It stays unfolded while typing.
   await textOf(page, "Pod").click();
   await page.keyboard.press("ControlOrMeta+End");
   await page.keyboard.type("# more");
@@ -165,7 +165,7 @@ test("a click on hidden lines shows them, and another example hides them again",
   await expect(page.getByRole("button", { name: "Show unchanged lines" })).toBeVisible();
 });
 
-test("a request is written into one pod of a List", async ({ page }) => {
+test("a request is added to one pod of a List", async ({ page }) => {
   await open(page);
   await openExample(page, "several");
   await page.getByRole("radio", { name: "Deployment dashboard" }).check({ force: true });
@@ -177,7 +177,7 @@ test("a request is written into one pod of a List", async ({ page }) => {
   await expect(page.locator("#pod .requests > li")).toHaveCount(2);
 });
 
-test("the pod as it will be is copied", async ({ page, context }) => {
+test("the mutated pod is copied", async ({ page, context }) => {
   await context.grantPermissions(["clipboard-read", "clipboard-write"]);
   await open(page);
   await openExample(page, "k8s-variable");
@@ -189,7 +189,7 @@ test("the pod as it will be is copied", async ({ page, context }) => {
 });
 
 test.describe("asking for a secret", () => {
-  test("writes the next free annotation into the text, and keeps the rest of it", async ({ page }) => {
+  test("adds the next free annotation, and keeps the rest of the text", async ({ page }) => {
     await open(page);
     await openExample(page, "embedded");
     await page.getByText("Add a secret request").click();
@@ -210,7 +210,7 @@ test.describe("asking for a secret", () => {
     expect(text).toEqual(expect.arrayContaining(old));
   });
 
-  test("writes label and annotations where there are none", async ({ page }) => {
+  test("adds missing label and annotations", async ({ page }) => {
     await open(page);
     await fill(
       page,
@@ -244,7 +244,7 @@ test.describe("asking for a secret", () => {
     await expect(form.getByRole("button", { name: "Copy YAML" })).toBeVisible();
   });
 
-  test("says what is wrong with a request", async ({ page }) => {
+  test("shows the error of a request", async ({ page }) => {
     await open(page);
     await page.getByText("Add a secret request").click();
     const form = page.locator("#ask-form");

@@ -1,5 +1,5 @@
 /**
- * Writes the pictures of the book. They are looked at by eye, and kept small.
+ * Writes the screenshots of the book, with a maximum size. Review them by eye.
  */
 import { mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -12,7 +12,7 @@ const MOST_BYTES = 200_000;
 async function shoot(page: Page, name: string): Promise<void> {
   mkdirSync(FOLDER, { recursive: true });
   const path = join(FOLDER, `playground-${name}.png`);
-  // Nothing moves any more, and no caret blinks.
+  // Animations have ended.
   await page.waitForTimeout(500);
   await page.screenshot({ path, caret: "hide", animations: "disabled" });
   expect(statSync(path).size, path).toBeLessThan(MOST_BYTES);

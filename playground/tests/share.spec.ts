@@ -1,5 +1,5 @@
 /**
- * Links: what they carry, and what they leave out.
+ * Links: what they contain, and what they omit.
  */
 import type { Page } from "@playwright/test";
 import { decode } from "../page/src/link";
@@ -16,7 +16,7 @@ async function link(page: Page, withSecrets: boolean): Promise<string> {
   return address;
 }
 
-test("a link brings back texts, choices and tabs, but no secrets", async ({ page, context }) => {
+test("a link restores texts, options and tabs, without secrets", async ({ page, context }) => {
   await open(page);
   await openExample(page, "embedded");
   await fill(page, "Settings", "secretManagerTypes: [Embedded]  # ünïcödé 🔑");
@@ -34,14 +34,14 @@ test("a link brings back texts, choices and tabs, but no secrets", async ({ page
   await expect(other.getByRole("tab", { name: "Names" })).toHaveAttribute("aria-selected", "true");
   await expect(other.locator("#names-form").getByLabel("Organization")).toHaveValue("umbrella");
   await other.getByRole("tab", { name: "Pod", exact: true }).click();
-  await expect(textOf(other, "Pod")).toContainText("A task's pod as Flyte's propeller creates it");
+  await expect(textOf(other, "Pod")).toContainText("A task pod as created by Flyte");
   await expect(textOf(other, "Settings")).toContainText("# ünïcödé 🔑");
   await expect(textOf(other, "Secrets in the store")).toHaveText("");
   await expect(other.getByLabel("Namespace").first()).toHaveValue("elsewhere");
   await expect(verdict(other)).toContainText("The store is empty");
 });
 
-test("secrets go along if that is ticked, and the tick does not stay", async ({ page, context }) => {
+test("a link has secrets only if selected, each time", async ({ page, context }) => {
   await open(page);
   await openExample(page, "embedded");
   const address = await link(page, true);
@@ -64,7 +64,7 @@ test("the link is copied", async ({ page, context }) => {
   );
 });
 
-test("where copying is not allowed, the link is selected", async ({ page }) => {
+test("the link is selected if copying is not allowed", async ({ page }) => {
   await page.addInitScript(() => {
     navigator.clipboard.writeText = () => Promise.reject(new DOMException("no", "NotAllowedError"));
   });
@@ -89,7 +89,7 @@ for (const [what, fragment] of [
   });
 }
 
-test("a link that is pasted into an open page is followed", async ({ page }) => {
+test("a link that is pasted into an open page is loaded", async ({ page }) => {
   await open(page);
   await openExample(page, "tenancy");
   const address = await link(page, true);

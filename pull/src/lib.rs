@@ -1,12 +1,12 @@
-//! The puller: brings the secrets that a pod was granted from the secret gateway into the pod's memory.
+//! The puller: an init container that pulls a pod's secrets from the secret gateway into volumes in memory.
 //!
-//! | module | holds | knows nothing of |
+//! | module | purpose | does not know |
 //! |---|---|---|
-//! | [`run`](mod@run) | attempts, pauses, refreshing, what is logged | HTTP |
-//! | [`request`] | one request and its answer | how often |
-//! | [`write`] | files that appear complete or not at all | where values come from |
+//! | [`run`](mod@run) | attempts, backoff, refresh, log | HTTP |
+//! | [`request`] | one request and its response | the number of attempts |
+//! | [`write`] | files that are written completely or not at all | the source of values |
 //!
-//! What is granted, the env file and the answer's format are the core's: `grant`, `env_file` and `answer`.
+//! The core defines the grant, the env file and the format of the response: `grant`, `env_file` and `answer`.
 
 pub mod request;
 pub mod run;
@@ -17,19 +17,19 @@ use std::path::{Path, PathBuf};
 use flyte_secrets_policy::grant::{ENV_DIR, ENV_FILE, TOKEN_DIR, TOKEN_FILE};
 use flyte_secrets_policy::pod::SECRETS_DIR;
 
-/// Where things are in the container.
+/// Paths in the container.
 #[derive(Clone, Debug)]
 pub struct Places {
     /// The folder of files.
     pub files: PathBuf,
-    /// The env file's folder.
+    /// The folder of the env file.
     pub env: PathBuf,
     /// The service account token.
     pub token: PathBuf,
 }
 
 impl Places {
-    /// Returns the places under a root folder: `/` in a container.
+    /// Returns the paths under a root folder, `/` in a container.
     pub fn under(root: &Path) -> Self {
         let place = |path: &str| root.join(path.trim_start_matches('/'));
         Self { files: place(SECRETS_DIR), env: place(ENV_DIR), token: place(TOKEN_DIR).join(TOKEN_FILE) }

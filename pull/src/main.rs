@@ -1,4 +1,4 @@
-//! The puller as a process: arguments in, exit code and log lines out.
+//! The program `flyte-secrets-pull`: arguments, exit code and log.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag::register_conditional_shutdown;
 
-/// The folder that stands for `/`, for trying it out of a container.
+/// Variable with a folder to use instead of `/`, to run outside of a container.
 const ROOT: &str = "FLYTE_SECRETS_PULL_ROOT";
 
 fn main() -> ExitCode {
@@ -34,9 +34,9 @@ fn main() -> ExitCode {
 }
 
 fn pull(args: &[String], places: &Places) -> Result<(), Box<dyn std::error::Error>> {
-    // Values must not get into files other than the granted ones.
+    // Core dumps would contain values.
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
-    // As a container's first process it would not be ended by a signal without a handler.
+    // Without a handler, signals do not end the first process of a container.
     for signal in [SIGTERM, SIGINT] {
         register_conditional_shutdown(signal, 128 + signal, Arc::new(AtomicBool::new(true)))?;
     }

@@ -1,4 +1,4 @@
-//! One request to the gateway, and its answer written into the pod.
+//! One request to the gateway, whose response is written to files.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
@@ -16,58 +16,58 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 use crate::Places;
 use crate::write::{self, NotWritten, Staged};
 
-/// Everybody in the pod may read files: tasks run as any user.
+/// Mode of files: tasks can run as any user.
 const FILE_MODE: u32 = 0o444;
 
-/// The kubelet alone reads the env file, as root.
+/// Mode of the env file: only the kubelet reads it, as root.
 const ENV_MODE: u32 = 0o400;
 
-/// How long one attempt may take to connect, and to be answered.
+/// Timeout of connecting, and of the first byte of the response.
 const CONNECT: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// How long one attempt may take.
+/// Timeout of one attempt.
 pub const ATTEMPT: Duration = Duration::from_secs(60);
 
-/// The longest `Retry-After` that is respected.
+/// Maximum of `Retry-After`.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// What is read of an answer that is an error.
+/// Maximum size of an error response.
 const STATUS_LIMIT: u64 = 64 * 1024;
 
 /// Why a pull failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The grant's authority cannot be used.
+    /// The certificate authority in the grant is invalid.
     #[error("invalid value of option --ca: {0}")]
     Authority(&'static str),
-    /// The kubelet has not written the token.
+    /// The token cannot be read.
     #[error("cannot read service account token {}: {error}", path.display())]
     Token {
-        /// Where it should be.
+        /// Its file.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         error: io::Error,
     },
-    /// The gateway was not reached.
+    /// The gateway cannot be reached.
     #[error("cannot reach the secret gateway: {0}")]
     Transport(#[from] ureq::Error),
-    /// The gateway has nothing for this pod, or not now.
+    /// The gateway rejected the request.
     #[error("{code} {reason}: {message}")]
     Status {
         /// The HTTP status.
         code: u16,
-        /// The reason of Kubernetes' `Status`.
+        /// The reason in the `Status`.
         reason: String,
-        /// Its message, on one line.
+        /// The message in the `Status`, on one line.
         message: String,
-        /// What the gateway asks for.
+        /// The time that the gateway asks to wait.
         retry_after: Option<Duration>,
     },
-    /// The answer ended early.
+    /// The response ended early.
     #[error("incomplete response: {0}")]
     CutOff(io::Error),
-    /// The answer is not what was granted.
+    /// The response does not match the grant.
     #[error("unexpected response from the secret gateway: {0}")]
     Answer(&'static str),
     /// A secret cannot be a variable.
@@ -75,13 +75,13 @@ pub enum Error {
     Variable {
         /// The secret's key.
         key: String,
-        /// Why.
+        /// The reason.
         problem: env_file::Error,
     },
-    /// The startup probe would not learn of it.
+    /// The file for the startup probe cannot be written.
     #[error("cannot write the ready marker: {0}")]
     Ready(io::Error),
-    /// A volume does not take what was pulled.
+    /// A file cannot be written.
     #[error(transparent)]
     Write(#[from] NotWritten),
 }
@@ -96,7 +96,7 @@ impl From<write::Error> for Error {
 }
 
 impl Error {
-    /// Whether another attempt may succeed.
+    /// Whether another attempt can succeed.
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Transport(_) | Self::CutOff(_) => true,
@@ -105,7 +105,7 @@ impl Error {
         }
     }
 
-    /// How long the gateway asks to wait.
+    /// Returns the time that the gateway asks to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
@@ -114,13 +114,13 @@ impl Error {
     }
 }
 
-/// The gateway, as far as it is known.
+/// A client of the gateway.
 pub struct Gateway {
     agent: Agent,
     url: String,
 }
 
-/// Kubernetes' `Status`, as far as it is read.
+/// The fields of a `Status` that are read.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Status {
@@ -129,10 +129,10 @@ struct Status {
 }
 
 impl Gateway {
-    /// Returns the gateway of a grant.
+    /// Returns a client of the gateway in a grant.
     ///
     /// # Errors
-    /// Its authority is not PEM of certificates.
+    /// The certificate authority is invalid.
     pub fn new(grant: &Grant) -> Result<Self, Error> {
         let mut authorities: Vec<Certificate> = Vec::new();
         for item in ureq::tls::parse_pem(grant.ca.as_bytes()) {
@@ -153,22 +153,22 @@ impl Gateway {
             .https_only(true)
             .http_status_as_error(false)
             .max_redirects(0)
-            // No environment changes where the token goes.
+            // Variables of the environment must not redirect the token.
             .proxy(None)
             .user_agent(concat!("flyte-secrets-pull/", env!("CARGO_PKG_VERSION")))
             .timeout_connect(Some(CONNECT))
             .timeout_recv_response(Some(ANSWER))
-            // A gateway that was replaced is connected to anew.
+            // Connect again after the gateway was replaced.
             .max_idle_connections(0)
             .build()
             .into();
         Ok(Self { agent, url: [&grant.gateway, PATH].concat() })
     }
 
-    /// Pulls what was granted, writes it, and returns how many files have changed.
+    /// Pulls the granted secrets, writes them, and returns the number of changed files.
     ///
     /// # Errors
-    /// Nothing has changed, unless a volume failed while files got their names.
+    /// The request or a file failed. No file has changed, unless renaming failed.
     pub fn pull(&self, grant: &Grant, places: &Places, timeout: Duration) -> Result<usize, Error> {
         let token =
             fs::read_to_string(&places.token).map_err(|error| Error::Token { path: places.token.clone(), error })?;
@@ -191,17 +191,17 @@ impl Gateway {
 
 fn status(code: u16, after: Option<u64>, body: impl Read) -> Error {
     let mut text = Vec::new();
-    // What cannot be read is not said.
+    // The message is what can be read.
     let _ = body.take(STATUS_LIMIT).read_to_end(&mut text);
     let Status { reason, message } = serde_json::from_slice(&text).unwrap_or_default();
-    // One line, whoever answered.
+    // The response can be from another server, with any characters.
     let line = |text: String| text.replace(|c: char| c.is_control(), " ");
     let retry_after = after.map(|seconds| Duration::from_secs(seconds).min(LONGEST_PAUSE));
     let message = if message.is_empty() { "no Status in the response".to_owned() } else { line(message) };
     Error::Status { code, reason: line(reason), message, retry_after }
 }
 
-/// Writes an answer's values under temporary names.
+/// Writes the values of a response to temporary files.
 fn stage(grant: &Grant, places: &Places, body: &mut impl BufRead) -> Result<Staged, Error> {
     let mut line = Vec::new();
     body.take(HEAD_LIMIT as u64).read_until(b'\n', &mut line).map_err(Error::CutOff)?;

@@ -1,4 +1,4 @@
-//! Attempts until one succeeds or none can, and refreshing.
+//! Attempts with backoff, and refresh.
 
 use std::fs;
 use std::thread;
@@ -9,28 +9,28 @@ use flyte_secrets_policy::grant::{Grant, format_duration};
 use crate::Places;
 use crate::request::{ATTEMPT, Error, Gateway};
 
-/// The first pause between attempts, and the longest; each is twice the one before, less up to half of it by chance, so that
-/// pods that wait for one gateway do not come back at once.
+/// First and longest backoff between attempts. Each is twice the previous one, less up to half of it at random, so that
+/// waiting pods do not retry at the same time.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 
-/// Why there are no secrets.
+/// Why pulling failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// No other attempt can succeed.
+    /// Another attempt cannot succeed.
     #[error(transparent)]
     Final(#[from] Error),
-    /// Patience has ended.
+    /// The time of the grant is over.
     #[error("timed out after {}: {last}", format_duration(*patience))]
     GaveUp {
-        /// How long was tried.
+        /// That time.
         patience: Duration,
-        /// Why the last attempt failed.
+        /// The error of the last attempt.
         last: Error,
     },
 }
 
-/// Pulls until it succeeds, for as long as the grant's patience allows, and logs each attempt that fails. Returns how many
-/// files have changed.
+/// Pulls with retries for the `patience` of the grant, logs each failed attempt, and returns the number of changed
+/// files.
 ///
 /// # Errors
 /// No attempt succeeded.
@@ -55,8 +55,8 @@ pub fn run(gateway: &Gateway, grant: &Grant, places: &Places, log: &dyn Fn(&str)
     Ok(0)
 }
 
-/// Pulls, marks the pod as ready, and then pulls again and again; what has changed is replaced, and what cannot be pulled
-/// stays as it is.
+/// Pulls, writes the ready marker, and then pulls periodically. Changed files are replaced; if a pull fails, files
+/// remain.
 ///
 /// # Errors
 /// The first pull failed.
@@ -80,7 +80,7 @@ pub fn refresh(
     }
 }
 
-/// Returns the line that tells of a pull.
+/// Returns the log line of a pull.
 pub fn pulled(grant: &Grant, changed: usize) -> String {
     let Grant { files, variables, .. } = grant;
     format!("pulled {} as files and {} as variables; {changed} files written", files.len(), variables.len())

@@ -1,4 +1,4 @@
-//! Files that appear complete or not at all: written under temporary names, renamed when all of them are there.
+//! Files that are written completely or not at all: first under temporary names, then renamed together.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, BufReader, ErrorKind, Read, Write};
@@ -9,23 +9,23 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write {}: {error}", path.display())]
 pub struct NotWritten {
-    /// The file, by the name that it was to get.
+    /// The final name of the file.
     path: PathBuf,
     error: io::Error,
 }
 
-/// Why a file is not staged.
+/// An error of staging a file.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The volume does not take it.
+    /// It cannot be written.
     #[error(transparent)]
     Write(#[from] NotWritten),
-    /// Its contents ended early or could not be read.
+    /// Its contents ended early or cannot be read.
     #[error("incomplete response: {0}")]
     Read(#[from] io::Error),
 }
 
-/// Files under temporary names; those that are not committed are removed when it is dropped.
+/// Files under temporary names. Those that are not committed are removed on drop.
 #[derive(Debug, Default)]
 pub struct Staged {
     files: Vec<(PathBuf, PathBuf)>,
@@ -38,9 +38,9 @@ impl Staged {
     /// It cannot be written, or its contents cannot be read.
     pub fn add(&mut self, path: &Path, mode: u32, contents: &mut impl Read, bytes: u64) -> Result<(), Error> {
         let failed = |error| NotWritten { path: path.to_owned(), error };
-        // No key has this character.
+        // Keys cannot contain this character.
         let temporary = path.with_file_name(format!("~{}", self.files.len()));
-        // Of a process that was killed.
+        // A killed process can have left one.
         remove(&temporary).map_err(failed)?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary).map_err(failed)?;
         self.files.push((temporary, path.to_owned()));
@@ -57,16 +57,15 @@ impl Staged {
             file.write_all(buffer.get(..read).unwrap_or_default()).map_err(failed)?;
             rest -= read as u64;
         }
-        // Whatever the umask is.
+        // Independent of the umask.
         file.set_permissions(Permissions::from_mode(mode)).map_err(failed)?;
         Ok(())
     }
 
-    /// Gives the files their names, each by one rename, but leaves those alone that are there with the same contents. Returns
-    /// how many have changed.
+    /// Renames the files, except those that exist with the same contents, and returns the number of changed files.
     ///
     /// # Errors
-    /// The first file that cannot be renamed.
+    /// A file cannot be renamed.
     pub fn commit(self) -> Result<usize, NotWritten> {
         let mut changed = 0;
         for (temporary, path) in &self.files {
@@ -83,7 +82,7 @@ impl Staged {
 impl Drop for Staged {
     fn drop(&mut self) {
         for (temporary, _) in &self.files {
-            // Those that were renamed are no longer there; others go with the volume.
+            // Renamed files do not exist any longer. Others are removed with the volume.
             let _ = remove(temporary);
         }
     }
@@ -96,7 +95,7 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether two files have the same contents; a file that is not there has none.
+/// Whether two files exist with the same contents.
 fn same(new: &Path, old: &Path) -> io::Result<bool> {
     let (new, old) = match (File::open(new), File::open(old)) {
         (_, Err(error)) if error.kind() == ErrorKind::NotFound => return Ok(false),

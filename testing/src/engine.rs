@@ -14,7 +14,7 @@ use wasmtime_provider::{EpochDeadlines, WasmtimeEngineProviderBuilder, WasmtimeE
 use crate::host::Capabilities;
 use crate::repository;
 
-/// How often the clock that stops a policy ticks.
+/// Interval of the clock that stops a policy.
 const TICK: Duration = Duration::from_millis(10);
 
 /// Ticks after which policy-server stops a policy: two seconds.
@@ -37,8 +37,8 @@ impl Policy {
     pub fn compile(wasm: &[u8]) -> Result<Self> {
         let mut config = cached()?;
         config.epoch_interruption(true);
-        let engine = Engine::new(&config).map_err(|wrong| anyhow!("{wrong}"))?;
-        let module = Module::new(&engine, wasm).map_err(|wrong| anyhow!("{wrong}"))?;
+        let engine = Engine::new(&config).map_err(|error| anyhow!("{error}"))?;
+        let module = Module::new(&engine, wasm).map_err(|error| anyhow!("{error}"))?;
         let clock = engine.clone();
         std::thread::spawn(move || {
             loop {
@@ -50,17 +50,17 @@ impl Policy {
         Ok(Self { pre })
     }
 
-    /// The policy that is there to be tested: see [`built`].
+    /// Loads the policy under test, see [`built`].
     pub fn built() -> Result<Self> {
         Self::load(&built()?)
     }
 
-    /// Calls a function of the policy in a fresh instance.
+    /// Calls a function of the policy in a new instance.
     pub fn call(&self, function: &str, payload: &[u8], capabilities: &Arc<dyn Capabilities>) -> Result<Vec<u8>> {
         Ok(self.instance(capabilities)?.call(function, payload)?)
     }
 
-    /// A fresh instance.
+    /// Returns a new instance.
     pub fn instance(&self, capabilities: &Arc<dyn Capabilities>) -> Result<WapcHost> {
         let deadlines = EpochDeadlines { wapc_init: DEADLINE, wapc_func: DEADLINE };
         let provider = self.pre.rehydrate(Some(deadlines))?;
@@ -88,7 +88,7 @@ impl Policy {
         self.validate(&creation(pod), settings, capabilities)
     }
 
-    /// Calls `validate_settings`; an error is why they are refused, success holds what the operator is told.
+    /// Calls `validate_settings`, and returns the warnings for the operator, or the error of invalid settings.
     pub fn validate_settings(
         &self,
         settings: &Value,
@@ -101,7 +101,8 @@ impl Policy {
     }
 }
 
-/// An engine's settings. What it compiles is kept in `target`, by its content: an unoptimised compiler takes seconds.
+/// Returns the configuration of an engine. Compiled code is cached in `target`, because an unoptimized compiler takes
+/// seconds.
 pub(crate) fn cached() -> Result<Config> {
     let mut cache = CacheConfig::new();
     cache.with_directory(std::path::absolute(repository::path("target/engine"))?);
@@ -110,14 +111,14 @@ pub(crate) fn cached() -> Result<Config> {
     Ok(config)
 }
 
-/// Where the policy's wasm is, from the repository's root; a target of the Makefile.
+/// Path of the policy's wasm in the repository; a target of the Makefile.
 const WASM: &str = "target/wasm32-wasip1/release/flyte_secrets_policy.wasm";
 
-/// Builds the policy once in each process, and returns where it is: the file that the variable `POLICY_WASM` names, or
-/// what the Makefile builds of the sources as they are now.
+/// Returns the path of the policy: the file in the variable `POLICY_WASM`, or built by the Makefile, once in each
+/// process.
 ///
 /// # Errors
-/// It cannot be built.
+/// The policy cannot be built.
 pub fn built() -> Result<PathBuf> {
     static BUILT: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| match std::env::var_os("POLICY_WASM") {
         Some(path) => Ok(path.into()),
@@ -129,7 +130,7 @@ pub fn built() -> Result<PathBuf> {
 fn build() -> Result<PathBuf> {
     let mut make = Command::new("make");
     make.args(["--silent", "--no-print-directory", WASM]).current_dir(repository::path(""));
-    // Where a make runs these tests, its options and jobs are its own.
+    // Options and jobs of a make that runs these tests must not be inherited.
     for variable in ["MAKEFLAGS", "MFLAGS", "MAKELEVEL"] {
         make.env_remove(variable);
     }
@@ -140,7 +141,7 @@ fn build() -> Result<PathBuf> {
     Ok(repository::path(WASM))
 }
 
-/// The admission request that creates a pod.
+/// Returns the admission request that creates a pod.
 pub fn creation(pod: &Value) -> Value {
     let kind = json!({ "group": "", "version": "v1", "kind": "Pod" });
     let resource = json!({ "group": "", "version": "v1", "resource": "pods" });
@@ -161,7 +162,7 @@ pub fn creation(pod: &Value) -> Value {
     })
 }
 
-/// The policy's answer, as the host reads it: `null` is as good as no member.
+/// The policy's answer, as the host reads it: `null` equals an absent member.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Response(pub Value);
 
@@ -178,27 +179,27 @@ impl Response {
         self.0["accepted"] == json!(true)
     }
 
-    /// The pod as it is to be, if it is changed.
+    /// Returns the mutated pod, if it is changed.
     pub fn mutated(&self) -> Option<&Value> {
         self.0.get("mutated_object")
     }
 
-    /// The message of a refusal.
+    /// Returns the message of a rejection.
     pub fn message(&self) -> &str {
         self.0["message"].as_str().unwrap_or_default()
     }
 
-    /// The code of a refusal.
+    /// Returns the code of a rejection.
     pub fn code(&self) -> u64 {
         self.0["code"].as_u64().unwrap_or_default()
     }
 
-    /// The warnings.
+    /// Returns the warnings.
     pub fn warnings(&self) -> Vec<&str> {
         self.0["warnings"].as_array().map(|list| list.iter().filter_map(Value::as_str).collect()).unwrap_or_default()
     }
 
-    /// The patch that the host makes of a changed pod.
+    /// Returns the patch that the host creates for a mutated pod.
     pub fn patch(&self, pod: &Value) -> json_patch::Patch {
         self.mutated().map(|mutated| json_patch::diff(pod, mutated)).unwrap_or_default()
     }

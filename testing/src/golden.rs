@@ -1,5 +1,5 @@
-//! Cases recorded from Flyte's own code (`tests/golden/README.md` gives the format). The kind of a case is told by its
-//! fields; pods go through the built wasm, the rest through the core's own functions.
+//! Cases recorded from Flyte's own code, in the format of `tests/golden/README.md`. The fields of a case determine its
+//! kind. Pods run through the built wasm, others through functions of the core.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,11 +17,11 @@ use crate::engine::Policy;
 use crate::host::{Capabilities, Store};
 use crate::show;
 
-/// One case: what it is called, and what was wrong with it.
+/// The result of a case.
 pub struct Outcome {
-    /// Its name, or what stands for one.
+    /// Name of the case.
     pub name: String,
-    /// What differs, readable; nothing if the case passed.
+    /// The difference, or none if the case passed.
     pub failure: Option<String>,
 }
 
@@ -33,7 +33,7 @@ pub fn run_file(policy: &Policy, path: &Path) -> Result<Vec<Outcome>> {
         .map(|(number, line)| {
             let case: Value = serde_json::from_str(line).with_context(|| format!("line {} is no JSON", number + 1))?;
             let name = case["name"].as_str().map_or_else(|| format!("line {}: {line}", number + 1), str::to_owned);
-            Ok(Outcome { name, failure: run(policy, &case).err().map(|wrong| format!("{wrong:#}")) })
+            Ok(Outcome { name, failure: run(policy, &case).err().map(|error| format!("{error:#}")) })
         })
         .collect()
 }
@@ -79,7 +79,7 @@ fn pod(policy: &Policy, case: &Value) -> Result<()> {
     Ok(())
 }
 
-/// The settings of a case with ours that make the policy do what the recorded version of Flyte does.
+/// Returns the settings of a case, with those that make the policy behave as the recorded version of Flyte.
 pub fn as_recorded(settings: &Value) -> Value {
     let mut settings = settings.clone();
     json_patch::merge(
@@ -89,7 +89,7 @@ pub fn as_recorded(settings: &Value) -> Value {
     settings
 }
 
-/// An error that shows the differences, if there are any.
+/// Checks that two values are equal; the error shows the differences.
 pub fn same(wanted: &Value, found: &Value) -> Result<()> {
     if wanted == found {
         return Ok(());
@@ -102,15 +102,15 @@ pub fn same(wanted: &Value, found: &Value) -> Result<()> {
     bail!("differs (-wanted +found):\n{}", show::diff(&wanted, &found))
 }
 
-/// A pod as recorded pods are compared: sorted keys, nothing that is as good as absent, ids of Vault by their order, no
-/// commands of init-containers that are ours, no digests of their images, and nothing that Flyte does not have: security
-/// contexts, mounts of other volumes in these containers, and sizes of volumes in memory.
+/// Returns a pod in the form in which pods are compared: sorted keys, without empty fields, IDs of Vault by their
+/// order. Init containers of the policy have no commands, no digests of images, and nothing that Flyte does not add:
+/// security contexts, mounts of other volumes, and sizes of volumes in memory.
 pub fn normal(pod: &Value) -> Value {
     let mut pod = sorted(pod);
     rename_vault_ids(&mut pod);
     let containers = pod.pointer_mut("/spec/initContainers").and_then(Value::as_array_mut);
     for container in containers.into_iter().flatten() {
-        // Flyte names images by tag alone.
+        // Images of Flyte have tags only.
         if let Some((tagged, _)) = container["image"].as_str().and_then(|image| image.split_once('@')) {
             container["image"] = json!(tagged);
         }
@@ -146,7 +146,7 @@ fn sorted(value: &Value) -> Value {
         Value::Object(map) => {
             let mut members: BTreeMap<&String, Value> = map.iter().map(|(key, value)| (key, sorted(value))).collect();
             members.retain(|_, value| !absent(value));
-            // An environment variable's empty value is as good as none.
+            // An empty value of a variable equals an absent one.
             if members.contains_key(&"name".to_owned()) {
                 members.retain(|key, value| key.as_str() != "value" || *value != json!(""));
             }
@@ -157,7 +157,7 @@ fn sorted(value: &Value) -> Value {
     }
 }
 
-/// `…/agent-inject-secret-<id>` and its companions; ids are numbered by the request that the annotation stands for.
+/// Renames the IDs in `…/agent-inject-secret-<id>` and related annotations to the number of their request.
 fn rename_vault_ids(pod: &mut Value) {
     const FILE: &str = "vault.hashicorp.com/agent-inject-file-";
     let Some(annotations) = pod.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) else { return };
@@ -192,15 +192,15 @@ fn request(case: &Value, annotation: &Value) -> Result<()> {
     match (case["rejected"] == json!(true), found) {
         (true, Err(_)) => Ok(()),
         (true, Ok(found)) => bail!("read as {found}, but Flyte refuses it"),
-        (false, Ok(found)) => same(&sorted(&case["request"]), &sorted(&found)).or_else(|wrong| {
+        (false, Ok(found)) => same(&sorted(&case["request"]), &sorted(&found)).or_else(|error| {
             let named = normalised_mount(&case["request"]);
-            same(&sorted(&named), &sorted(&found)).map_err(|_| wrong)
+            same(&sorted(&named), &sorted(&found)).map_err(|_| error)
         }),
-        (false, Err(wrong)) => bail!("refused: {wrong}"),
+        (false, Err(error)) => bail!("rejected: {error}"),
     }
 }
 
-/// Cases name mount requirements as well as number them.
+/// Returns a request with the number of its mount requirement, which cases can name.
 fn normalised_mount(request: &Value) -> Value {
     let mut request = request.clone();
     let number = match request["mount_requirement"].as_str() {
@@ -267,12 +267,12 @@ fn azure_text(case: &Value) -> Result<()> {
     let found = match azure_value::unpack(text) {
         Ok(AzureValue::Text(text)) => Ok((text, String::new())),
         Ok(AzureValue::Binary(bytes)) => Ok((String::new(), STANDARD.encode(bytes))),
-        Err(wrong) => Err(wrong),
+        Err(error) => Err(error),
     };
     match (case["rejected"] == json!(true), found) {
         (true, Err(_)) => Ok(()),
         (true, Ok(_)) => bail!("unpacked, but Flyte refuses it"),
-        (false, Err(wrong)) => bail!("refused: {wrong}"),
+        (false, Err(error)) => bail!("rejected: {error}"),
         (false, Ok((text, binary))) => same(&json!([case["stringValue"], case["binaryValue"]]), &json!([text, binary])),
     }
 }

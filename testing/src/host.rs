@@ -1,4 +1,4 @@
-//! Host capabilities, answered in the words that policy-server uses.
+//! Host capabilities, with the messages of policy-server.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -9,9 +9,9 @@ use flyte_secrets_policy::store::{Cluster, GetResource};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// What a policy may ask of its host.
+/// Host capabilities of a policy.
 pub trait Capabilities: Send + Sync {
-    /// Answers a call, or says in a host's words why not.
+    /// Answers a call, or returns the message of a host.
     fn call(&self, namespace: &str, operation: &str, payload: &[u8]) -> Result<Vec<u8>, String>;
 }
 
@@ -21,7 +21,7 @@ impl<F: Fn(&str, &str, &[u8]) -> Result<Vec<u8>, String> + Send + Sync> Capabili
     }
 }
 
-/// A host without capabilities.
+/// Returns a host without capabilities.
 pub fn nothing() -> Arc<dyn Capabilities> {
     Arc::new(|namespace: &str, operation: &str, _: &[u8]| match namespace {
         "tracing" => Ok(Vec::new()),
@@ -43,21 +43,21 @@ pub struct Request {
     /// Whether the host's cache is bypassed.
     #[serde(default)]
     pub disable_cache: bool,
-    /// The fields that are wanted; all of them without.
+    /// Requested fields [default: all].
     #[serde(default)]
     pub field_masks: Option<Vec<String>>,
 }
 
 impl Request {
-    /// The host's words for an object that does not exist.
+    /// Returns the host's message for an object that does not exist.
     pub fn not_found(&self) -> String {
         let Self { api_version, kind, name, namespace, .. } = self;
         format!("Cannot find {api_version}/{kind} named '{name}' inside of namespace '{namespace:?}'")
     }
 }
 
-/// Secrets as data, in the format of the golden cases: clouds such as `AWS` hold names with `{"stringValue"}`,
-/// `{"binaryValue"}` or `{"error"}`, `K8s` holds namespaces with Secrets with their `data`.
+/// Secrets in the format of the golden cases: `AWS`, `GCP` and `Azure` map names to `{"stringValue"}`,
+/// `{"binaryValue"}` or `{"error"}`; `K8s` maps namespaces to Secrets with their `data`.
 #[derive(Debug, Default)]
 pub struct Store {
     contents: Value,
@@ -65,23 +65,23 @@ pub struct Store {
 }
 
 impl Store {
-    /// A store with these contents.
+    /// Returns a store with these contents.
     pub fn new(contents: Value) -> Arc<Self> {
         Arc::new(Self { contents, asked: Mutex::default() })
     }
 
-    /// A store from a file of YAML or JSON.
+    /// Reads a store from a file of YAML or JSON.
     pub fn load(path: &Path) -> Result<Arc<Self>> {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         Ok(Self::new(serde_yaml::from_str(&text).with_context(|| format!("{} is no store", path.display()))?))
     }
 
-    /// What has been asked so far.
+    /// Returns all requests so far.
     pub fn asked(&self) -> Vec<Request> {
         self.asked.lock().map(|asked| asked.clone()).unwrap_or_default()
     }
 
-    /// What has been asked so far, but for what shows that a store is there.
+    /// Returns all requests so far, except those that check whether a store exists.
     pub fn looked_up(&self) -> Vec<Request> {
         let is_guard = |request: &Request| ["Namespace", "SecretLookup"].contains(&request.kind.as_str());
         self.asked().into_iter().filter(|request| !is_guard(request)).collect()
@@ -99,7 +99,7 @@ impl Store {
                 let stored = name.split_once(':').map(|(_, stored)| stored).unwrap_or_default();
                 self.contents.get(store).and_then(|all| all.get(stored)).cloned()
             }
-            // What shows that a store is there, if the contents do not say otherwise.
+            // Shows that the store exists, unless the contents differ.
             ("v1", "Namespace", None) | ("secret-gateway.flyte.org/v1alpha1", "SecretLookup", None) => {
                 self.contents.get(kind).map_or(Some(json!({})), |all| all.get(name).cloned())
             }
@@ -123,7 +123,7 @@ impl Capabilities for Store {
         match (namespace, operation) {
             ("tracing", "log") => Ok(Vec::new()),
             ("kubernetes", "get_resource") => {
-                let request: Request = serde_json::from_slice(payload).map_err(|wrong| wrong.to_string())?;
+                let request: Request = serde_json::from_slice(payload).map_err(|error| error.to_string())?;
                 let answer = self.object(&request);
                 if let Ok(mut asked) = self.asked.lock() {
                     asked.push(request);
@@ -135,7 +135,7 @@ impl Capabilities for Store {
     }
 }
 
-/// The core without its wasm asks the same store.
+/// The same store for the core without wasm.
 impl Cluster for Store {
     fn get_resource(&self, request: &GetResource) -> Result<Vec<u8>, String> {
         let GetResource { api_version, kind, name, namespace, field_masks } = request;
@@ -147,7 +147,7 @@ impl Cluster for Store {
     }
 }
 
-/// A replay file, as `kwctl run --replay-host-capabilities-interactions` reads it.
+/// A file for `kwctl run --replay-host-capabilities-interactions`.
 #[derive(Debug)]
 pub struct Replay {
     exchanges: Mutex<VecDeque<Exchange>>,
@@ -184,11 +184,11 @@ impl Capabilities for Replay {
         if operation != "get_resource" {
             return Err(format!("unknown operation: {operation}"));
         }
-        let request: Request = serde_json::from_slice(payload).map_err(|wrong| wrong.to_string())?;
+        let request: Request = serde_json::from_slice(payload).map_err(|error| error.to_string())?;
         let exchange = self.exchanges.lock().ok().and_then(|mut left| left.pop_front());
         let exchange = exchange.ok_or("no exchange is left in the replay file")?;
         let text = exchange.request.trim_start().trim_start_matches("!KubernetesGetResource");
-        let recorded: Request = serde_yaml::from_str(text).map_err(|wrong| wrong.to_string())?;
+        let recorded: Request = serde_yaml::from_str(text).map_err(|error| error.to_string())?;
         if recorded != request {
             return Err(format!("the replay file has {recorded:?} next, but {request:?} was asked"));
         }

@@ -1,21 +1,19 @@
-//! Runs the built policy as policy-server does: in the same engine, a fresh instance for each request, stopped after
-//! two seconds, with host capabilities answered from data.
+//! Runs the built policy as policy-server does: in the same engine, with a new instance for each request and a time
+//! limit of two seconds. Host capabilities are answered from data.
 //!
-//! | module | holds |
+//! | module | purpose |
 //! |---|---|
-//! | [`demo`] | a pod before and after, for people |
-//! | [`engine`] | the wasm, and what the host makes of its answers |
+//! | [`engine`] | the wasm, and its answers as the host reads them |
 //! | [`host`] | host capabilities: a store of secrets, a replay file |
 //! | [`golden`] | the cases recorded from Flyte's own code |
-//! | [`generate`] | pods, requests, settings and stores at random |
-//! | [`rules`] | what Kubernetes wants of a pod |
-//! | [`pods`] | pods that ask for secrets |
-//! | [`meter`] | what a call costs in fuel and memory |
+//! | [`generate`] | random pods, requests, settings and stores |
+//! | [`rules`] | validation of pods by Kubernetes |
+//! | [`pods`] | pods with secret requests |
+//! | [`meter`] | fuel and memory of a call |
 //! | [`repository`] | the repository's files, by their paths |
-//! | [`settings`] | settings that are accepted and refused |
-//! | [`show`] | what people see: diffs and patches |
+//! | [`settings`] | valid and invalid settings |
+//! | [`show`] | diffs, patches, and a pod before and after, as text |
 
-pub mod demo;
 pub mod engine;
 pub mod generate;
 pub mod golden;

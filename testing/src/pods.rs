@@ -1,4 +1,4 @@
-//! Pods of Flyte tasks, and what they ask for.
+//! Pods of Flyte tasks, with secret requests.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -6,8 +6,8 @@ use flyte_secrets_policy::names::kubernetes::secret_name;
 use flyte_secrets_policy::secret_request::base32;
 use serde_json::{Map, Value, json};
 
-/// A value that is like no other. Tests fetch it, and `make test` looks for it in all that they print: it belongs into
-/// pods, and nowhere else. Its length is a multiple of three, so that base64 writes it without padding.
+/// A unique value. Tests fetch it, and `make test` checks that no output contains it: it may only be in pods. Its
+/// length is a multiple of three, so that its base64 has no padding.
 pub const CANARY: &str = "canary-5f1d93b7e2c8a640z";
 
 /// Variables that secret requests must not name, because they change how programs start.
@@ -27,12 +27,12 @@ pub const DENIED_VARIABLES: [&str; 13] = [
     "KUBERNETES_SERVICE_HOST",
 ];
 
-/// A request in the text format, as flytekit writes it into an annotation.
+/// Encodes a request in the text format, as flytekit does for annotations.
 pub fn annotation(request: &str) -> String {
     base32::encode(request.as_bytes())
 }
 
-/// A task's pod with one container, in `flytesnacks-development`, that asks for `requests` in the text format.
+/// Returns a task pod with one container, in `flytesnacks-development`, with `requests` in the text format.
 pub fn pod(requests: &[&str]) -> Value {
     let annotations = requests.iter().enumerate();
     let annotations = annotations.map(|(number, it)| (format!("flyte.secrets/s{number}"), json!(annotation(it))));
@@ -54,7 +54,7 @@ pub fn pod(requests: &[&str]) -> Value {
     })
 }
 
-/// `value` with the member at `path`, a JSON pointer, set to `to`; objects on the way are made.
+/// Sets the member at `path`, a JSON pointer, and creates missing objects.
 pub fn with(mut value: Value, path: &str, to: Value) -> Value {
     let mut place = &mut value;
     for key in path.split('/').skip(1) {
@@ -67,13 +67,13 @@ pub fn with(mut value: Value, path: &str, to: Value) -> Value {
     value
 }
 
-/// The full name of a secret in the project scope of [`pod`].
+/// Returns the full name of a secret in the project scope of [`pod`].
 pub fn project_name(key: &str) -> String {
     format!("u__org__acme__domain__development__project__flytesnacks__key__{key}")
 }
 
-/// A store of Kubernetes Secrets that Embedded finds, for [`crate::host::Store`]: full names with their values, in the
-/// namespace `flyte`.
+/// Returns Secrets for [`crate::host::Store`] that Embedded finds: full names with their values, in the namespace
+/// `flyte`.
 pub fn kubernetes_store(values: &[(&str, &[u8])]) -> Value {
     let secrets = values.iter().map(|(name, value)| {
         let data: Map<String, Value> = [((*name).to_owned(), json!(STANDARD.encode(value)))].into_iter().collect();

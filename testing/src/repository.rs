@@ -1,32 +1,32 @@
-//! The repository's files, by their paths from its root.
+//! Files of the repository, by paths relative to its root.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-/// Where a file or a folder is.
+/// Returns the absolute path of a file or folder.
 pub fn path(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
 }
 
-/// A text.
+/// Reads a text file.
 ///
 /// # Errors
-/// It cannot be read.
+/// The file cannot be read.
 pub fn read(file: &str) -> Result<String> {
     std::fs::read_to_string(path(file)).with_context(|| format!("cannot read {file}"))
 }
 
-/// A file of YAML or JSON.
+/// Reads a file of YAML or JSON.
 ///
 /// # Errors
-/// It cannot be read, or is neither.
+/// The file cannot be read or parsed.
 pub fn yaml(file: &str) -> Result<Value> {
     serde_yaml::from_str(&read(file)?).with_context(|| format!("{file} is not YAML"))
 }
 
-/// All files with this ending below a folder, in order. What builds leave and hidden folders are passed over.
+/// Returns all files with this suffix below a folder, sorted, except hidden folders and output of builds.
 ///
 /// # Errors
 /// A folder cannot be read.

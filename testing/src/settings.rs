@@ -1,13 +1,13 @@
-//! Settings that are accepted and refused, for the tests of the policy and those of the chart, which must agree.
+//! Valid and invalid settings, for the tests of the policy and of the chart, which must agree.
 
 use serde_json::{Value, json};
 
-/// Settings of `embeddedSecretManagerConfig`.
+/// Returns settings with `embeddedSecretManagerConfig`.
 fn embedded(settings: Value) -> Value {
     json!({ "embeddedSecretManagerConfig": settings })
 }
 
-/// Flyte's section with every key that it has, as a user pastes it.
+/// Returns Flyte's section with all its fields.
 fn whole_section() -> Value {
     let resources = json!({
         "limits": { "cpu": "200m", "memory": "500Mi" },
@@ -56,7 +56,7 @@ fn whole_section() -> Value {
     })
 }
 
-/// Settings that are accepted without a word.
+/// Returns valid settings, without warnings.
 pub fn accepted() -> Vec<Value> {
     let each_null: Value = match whole_section() {
         Value::Object(section) => section.into_iter().map(|(key, _)| (key, Value::Null)).collect(),
@@ -70,7 +70,7 @@ pub fn accepted() -> Vec<Value> {
         json!({ "secretManagerType": "k8S" }),
         json!({ "secretManagerTypes": [] }),
         json!({ "secretManagerTypes": ["k8s", "aws", "GCP", "aZURE", "vault", "EMBEDDED"] }),
-        // One that is not used.
+        // A field that is not used.
         json!({ "secretManagerType": "Global", "secretManagerTypes": ["K8s"] }),
         json!({ "vaultSecretManager": { "kvVersion": 1 } }),
         json!({ "vaultSecretManager": { "kvVersion": "1" } }),
@@ -94,7 +94,7 @@ pub fn accepted() -> Vec<Value> {
         embedded(json!({ "azureConfig": { "vaultURI": "https://Name.vault.azure.net" } })),
         embedded(json!({ "azureConfig": { "vaultURI": "https://name.vault.azure.net/" } })),
         embedded(json!({ "azureConfig": { "vaultURI": "HTTPS://NAME.vault.azure.net/" } })),
-        // The type says which of several is meant.
+        // The type selects one of several providers.
         embedded(json!({
             "type": "GCP", "gcpConfig": { "project": "acme-prod" }, "awsConfig": { "region": "us-east-2" },
         })),
@@ -104,12 +104,12 @@ pub fn accepted() -> Vec<Value> {
         json!({ "tenancy": { "namespaceTemplate": "{{ project }}-{{ domain }}", "organizations": ["acme"] } }),
         json!({ "tenancy": { "namespaceTemplate": "x}}-{{project}}.{{ domain }}}", "organizations": [] } }),
         json!({ "tenancy": { "namespaceTemplate": "flyte", "creators": ["serviceaccount:flyte/flyte-binary", "admin"] } }),
-        // Without Embedded there is nobody's secret to be had.
+        // Without Embedded, unverified labels cause no warning.
         json!({ "tenancy": { "namespaceTemplate": "{{ project }}-{{ domain }}" }, "secretManagerTypes": ["K8s"] }),
     ]
 }
 
-/// Settings that are refused, and what is wrong with them in the words of the policy.
+/// Returns invalid settings, with the policy's message.
 pub fn refused() -> Vec<(Value, String)> {
     let only_global = "`secretManagerTypes`: Global is not supported by a policy; add another manager";
     let manager = |path: &str, value: &str| {
@@ -159,7 +159,7 @@ pub fn refused() -> Vec<(Value, String)> {
     let unequal =
         "`awsSecretManager.resources`: example.com/gpu: request and limit must be equal for an extended resource";
     vec![
-        // Keys that nobody knows.
+        // Unknown fields.
         (json!({ "foo": 1 }), "unknown field `foo`".into()),
         (json!({ "" : 1 }), "unknown field ``".into()),
         (
@@ -185,7 +185,7 @@ pub fn refused() -> Vec<(Value, String)> {
             json!({ "awsSecretManager": { "resources": { "claims": [] } } }),
             "unknown field `awsSecretManager.resources.claims`".into(),
         ),
-        // Names that nobody has.
+        // Unknown values.
         (
             json!({ "secretManagerTypes": ["K8s", "Vaut"] }),
             format!("{}; did you mean `Vault`?", manager("secretManagerTypes[1]", "Vaut")),
@@ -258,7 +258,7 @@ pub fn refused() -> Vec<(Value, String)> {
             "`gcpSecretManager.resources.limits.cpu`: expected a string or a number".into(),
         ),
         (json!({ "tenancy": { "serviceAccounts": "default" } }), "`tenancy.serviceAccounts`: expected a list".into()),
-        // Where Embedded looks.
+        // Stores of Embedded.
         (embedded(json!({ "type": "AWS" })), region("")),
         (
             embedded(json!({ "awsConfig": { "region": "EU West" } })),
@@ -317,7 +317,7 @@ pub fn refused() -> Vec<(Value, String)> {
              DNS label"
                 .into(),
         ),
-        // What pods get.
+        // Additions to pods.
         (json!({ "secretEnvVarPrefix": "1A" }), prefix("1A")),
         (json!({ "secretEnvVarPrefix": "A=" }), prefix("A=")),
         (json!({ "secretEnvVarPrefix": "A B" }), prefix("A B")),
@@ -349,7 +349,7 @@ pub fn refused() -> Vec<(Value, String)> {
              the limit of 64Mi; raise the limit too"
                 .into(),
         ),
-        // Who may have what.
+        // Tenancy.
         (
             template("Flyte"),
             "`tenancy.namespaceTemplate`: invalid namespace \"Flyte\"; expected a DNS label, or a template such as {{ project }}-{{ domain }}".into(),
@@ -374,7 +374,7 @@ pub fn refused() -> Vec<(Value, String)> {
             "`tenancy.namespaceTemplate`: \"x-{{org}}-{{project}}{{domain}}-y\" has two placeholders without a separator, so namespaces are ambiguous"
                 .into(),
         ),
-        // At the edge of what there is: lengths, amounts, letters that only look like those of ASCII.
+        // Boundaries: lengths, amounts, and letters that look like ASCII.
         (
             embedded(json!({ "awsConfig": { "region": format!("eu-{}", "w".repeat(61)) } })),
             region(&format!("eu-{}", "w".repeat(61))),

@@ -1,5 +1,5 @@
-//! The alerts on the gateway ask for metrics, labels and words that the gateway has, and speak of labels that they keep. Knows the
-//! gateway through its sources, and alerts as the chart renders them.
+//! Alerts on the gateway: they use metrics and labels that the gateway has, and name labels that remain. Metrics are
+//! read from the gateway's sources, alerts from the rendered chart.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,7 +15,7 @@ fn source(path: &str) -> String {
     fs::read_to_string(repository("gateway/src").join(path)).expect("a source of the gateway")
 }
 
-/// The text between two others, after each place where the first stands.
+/// Returns the text between two others, for each occurrence of the first.
 fn between<'a>(text: &'a str, from: &'a str, to: &'a str) -> impl Iterator<Item = &'a str> {
     text.split(from).skip(1).filter_map(move |rest| rest.split_once(to).map(|(found, _)| found))
 }
@@ -56,7 +56,7 @@ fn alerts() -> Vec<Value> {
     rules.flat_map(|rule| rule["spec"]["groups"][0]["rules"].as_array().cloned().expect("alerts")).collect()
 }
 
-/// What dashboards show, and by itself calls nobody: an alert stands on what it leads to.
+/// Metrics for dashboards, without alerts of their own.
 const WITHOUT_ALERT: &[&str] = &[
     "secret_gateway_audit_queued_bytes",
     "secret_gateway_cache_bytes",
@@ -95,7 +95,7 @@ fn each_metric_has_an_alert_or_a_reason_for_none() {
 }
 
 #[test]
-fn alerts_ask_for_what_there_is() {
+fn alerts_use_existing_metrics() {
     let (metrics, alerts) = (metrics(), alerts());
     let sources = ["metrics.rs", "reader/lane.rs", "api/status.rs", "access/review.rs"].map(source).concat();
     assert!(alerts.len() > 5, "{alerts:#?}");

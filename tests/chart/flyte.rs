@@ -1,4 +1,4 @@
-//! A default Flyte 2 and a default Flyte 1 with the chart's own values: tasks get their secrets, and nobody else does.
+//! Default installations of Flyte 2 and Flyte 1 with the chart's defaults: only tasks get their secrets.
 
 use std::collections::BTreeSet;
 
@@ -33,8 +33,7 @@ impl Cluster for OneSecret {
     }
 }
 
-/// What becomes of a pod under the settings that the chart hands to the policy: the names of its container's variables, or the
-/// code of its rejection.
+/// Returns the names of a pod's variables with the chart's settings, or the code of its rejection.
 fn answer(values: &Value, pod: &Value, creator: &str) -> Result<BTreeSet<String>, u16> {
     let rendered = template_of(values).expect("the chart renders");
     let policy = documents(&rendered).into_iter().find(|document| document["kind"] == "ClusterAdmissionPolicy");

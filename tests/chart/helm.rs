@@ -1,4 +1,4 @@
-//! Runs helm and helm-docs. Knows files and texts, not what is in them.
+//! Runs helm and helm-docs.
 
 use std::env;
 use std::ffi::OsStr;
@@ -17,12 +17,12 @@ pub const CHART: &str = "deploy/chart";
 pub fn run(program: &str, arguments: &[&OsStr]) -> Output {
     let tools = env::var_os("CHART_TOOLS").expect("CHART_TOOLS is not set; `make chart-test` builds helm and sets it");
     let mut command = Command::new(Path::new(&tools).join(program));
-    // Neither a cluster nor somebody's own settings of helm.
+    // Without a cluster and the user's configuration of helm.
     command.args(arguments).current_dir(repository("")).env_clear().env("HOME", "/nonexistent");
-    command.output().unwrap_or_else(|wrong| panic!("cannot run {program}: {wrong}"))
+    command.output().unwrap_or_else(|error| panic!("cannot run {program}: {error}"))
 }
 
-/// What the chart makes of a file of values, or what helm says of it.
+/// Renders the chart with a file of values, or returns helm's error.
 pub fn template(values: &Path) -> Result<String, String> {
     template_on(values, &[])
 }
@@ -38,25 +38,25 @@ fn template_on(values: &Path, more: &[&str]) -> Result<String, String> {
     }
 }
 
-/// What the chart makes of values.
+/// Renders the chart with values, or returns helm's error.
 pub fn template_of(values: &Value) -> Result<String, String> {
     template_with(values, &[])
 }
 
-/// What the chart makes of values, with more arguments of helm's.
+/// Renders the chart with values and additional arguments.
 pub fn template_with(values: &Value, more: &[&str]) -> Result<String, String> {
     let file = tempfile::NamedTempFile::new().expect("a file");
     fs::write(&file, values.to_string()).expect("written");
     template_on(file.path(), more)
 }
 
-/// The documents of what helm renders.
+/// Returns the documents of a rendered chart.
 pub fn documents(text: &str) -> Vec<Value> {
     let text = format!("\n{text}");
     text.split("\n---\n").map(|document| serde_yaml::from_str(document).expect("YAML")).collect()
 }
 
-/// Fails with the differences if a file holds something else; with WRITE it is written.
+/// Checks the content of a file; with WRITE, writes it.
 pub fn holds(path: &Path, wanted: &str) {
     if env::var_os("WRITE").is_some() {
         return fs::write(path, wanted).expect("written");

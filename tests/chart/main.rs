@@ -1,19 +1,19 @@
-//! The Helm chart: what it renders, what it refuses and in which words, and what is written about it. Knows the chart through helm
-//! and helm-docs alone; what a cluster makes of it is shown by `make e2e`.
+//! Tests of the Helm chart by helm and helm-docs: rendered manifests, rejected values, and documentation. `make e2e`
+//! installs the chart on a cluster.
 //!
-//! | module | shows |
+//! | module | subject |
 //! |---|---|
-//! | [`flyte`] | that tasks of a default Flyte 2 and a default Flyte 1 get their secrets |
-//! | [`rendered`] | lint, and the manifests of each file of values, byte for byte |
-//! | [`refused`] | wrong values, each with its reason; which settings the chart refuses, and which the policy alone |
-//! | [`written`] | the table of values in its README |
-//! | [`alerts`] | that alerts are PromQL on metrics that the gateway has |
-//! | [`pull`] | `delivery: Pull`: rights of both sides, one authority, what cannot work |
-//! | [`notes`] | what `helm install` says |
-//! | [`questions`] | what Rancher asks |
-//! | [`helm`] | how the programs are run |
+//! | [`flyte`] | tasks of default installations of Flyte 2 and Flyte 1 |
+//! | [`rendered`] | lint, and the manifests of each file of values |
+//! | [`refused`] | invalid values with their reasons, rejected by the chart or by the policy |
+//! | [`written`] | the table of values in the README |
+//! | [`alerts`] | PromQL of alerts, and their metrics |
+//! | [`pull`] | `delivery: Pull`: permissions, certificate authority, rejected combinations |
+//! | [`notes`] | notes of `helm install` |
+//! | [`questions`] | Rancher's forms |
+//! | [`helm`] | runs the programs |
 //!
-//! Tests that need helm are run by `make chart-test`, which builds it. With WRITE they write what they otherwise compare.
+//! `make chart-test` runs the tests that require helm, and builds it. With WRITE they update golden files.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // how tests fail
 

@@ -1,4 +1,4 @@
-//! What `helm install` says afterwards.
+//! Notes of `helm install`.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -31,7 +31,7 @@ fn notes(values: &Value) -> String {
 
 #[test]
 #[ignore = "needs helm: make chart-test"]
-fn what_is_installed_and_what_is_missing() {
+fn notes_describe_the_installation() {
     let tenancy = |tenancy: Value| json!({ "policy": { "settings": { "tenancy": tenancy } } });
     let rows = [
         json!({}),

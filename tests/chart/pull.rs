@@ -1,5 +1,5 @@
-//! `delivery: Pull`: when it is the default, the same settings and one authority for both sides, no right on Secrets for the policy
-//! server, and which values are rejected with it. The manifests themselves are in [`super::rendered`].
+//! `delivery: Pull`: when it is the default, the same settings and authority for policy and gateway, no permission on
+//! Secrets for the policy server, and rejected values. [`super::rendered`] has the manifests.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -75,7 +75,7 @@ fn gateway_and_policy_have_the_same_settings_and_one_authority() {
 
 #[test]
 #[ignore = "needs helm: make chart-test"]
-fn rights_are_no_more_than_needed() {
+fn permissions_are_minimal() {
     let aws = json!({ "policy": { "settings": { "embeddedSecretManagerConfig": { "awsConfig": { "region": "eu-west-1" } } } } });
     let off = json!({ "policy": { "settings": { "embeddedSecretManagerConfig": { "lookup": "Off" } } } });
     let everywhere = json!({ "flyte": { "tenancy": false } });
@@ -169,7 +169,7 @@ fn kubernetes_before_1_35_is_rejected() {
 
 #[test]
 #[ignore = "needs helm: make chart-test"]
-fn pull_is_the_default_where_it_works() {
+fn pull_is_the_default_if_possible() {
     let aws = |more: Value| {
         let config = json!({ "awsConfig": { "region": "eu-west-1" } });
         let mut values = json!({ "policy": { "settings": { "embeddedSecretManagerConfig": config } } });
@@ -205,7 +205,7 @@ fn pull_is_the_default_where_it_works() {
 
 #[test]
 #[ignore = "needs helm: make chart-test"]
-fn what_cannot_work_is_rejected() {
+fn values_that_rule_out_pull_are_rejected() {
     let policy = |values: Value| json!({ "policy": values });
     let embedded = |values: Value| json!({ "policy": { "settings": { "embeddedSecretManagerConfig": values } } });
     let why = "a pod that the policy does not judge could grant itself secrets";
@@ -251,7 +251,7 @@ fn what_cannot_work_is_rejected() {
 
 #[test]
 #[ignore = "needs helm: make chart-test"]
-fn the_puller_comes_by_its_digest() {
+fn puller_image_has_a_digest() {
     let digest = format!("sha256:{}", "0".repeat(64));
     let version = env!("CARGO_PKG_VERSION");
     let own = json!({ "policy": { "settings": { "embeddedSecretManagerConfig": { "pull": { "image": "a/b:1" } } } } });

@@ -1,5 +1,5 @@
-//! What Rancher asks: of the policy alone (`questions-ui.yml`), and of the chart (`questions.yaml` in it).
-//! Each question is for a key that there is.
+//! Rancher's forms: for the policy (`questions-ui.yml`), and for the chart (its `questions.yaml`). Each question is for
+//! an existing key.
 
 use std::collections::BTreeSet;
 
@@ -85,26 +85,26 @@ fn well_formed(questions: &[Value]) {
 }
 
 #[test]
-fn questions_are_of_the_form_that_rancher_reads() {
+fn questions_have_rancher_format() {
     well_formed(&questions("questions-ui.yml"));
     well_formed(&questions("deploy/chart/questions.yaml"));
 }
 
 #[test]
-fn each_question_is_for_a_key_of_the_settings() {
+fn questions_are_for_existing_settings() {
     for question in questions("questions-ui.yml") {
         let answers = answers(&question);
         assert!(!answers.is_empty(), "{question}");
         for answer in answers {
             let mut settings = json!({});
             put(&mut settings, text(&question, "variable"), answer);
-            parse(&settings.to_string()).unwrap_or_else(|wrong| panic!("{question}: {wrong}"));
+            parse(&settings.to_string()).unwrap_or_else(|error| panic!("{question}: {error}"));
         }
     }
 }
 
 #[test]
-fn what_the_chart_asks_besides_is_in_its_values() {
+fn other_questions_are_for_existing_values() {
     let values = yaml("deploy/chart/values.yaml");
     for question in questions("deploy/chart/questions.yaml") {
         let variable = text(&question, "variable");
@@ -125,7 +125,7 @@ fn what_the_chart_asks_besides_is_in_its_values() {
 
 #[test]
 #[ignore = "needs helm: make chart-test"]
-fn the_form_as_it_is_installs() {
+fn default_answers_render() {
     let values = defaults(&questions(&format!("{CHART}/questions.yaml")));
     template_of(&values).unwrap_or_else(|said| panic!("{said}"));
 }

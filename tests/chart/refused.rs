@@ -1,4 +1,4 @@
-//! Wrong values: helm refuses them, and says why. Of settings it refuses what the schema of their types refuses.
+//! Invalid values, which helm rejects with a reason. Invalid settings are rejected by the schema or by the policy.
 
 use std::thread;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::helm::{documents, holds, repository, template_of};
 
-/// Why the policy refuses settings.
+/// Returns the policy's error for settings.
 fn policy_says(settings: &Value) -> Result<(), Error> {
     validate(settings.to_string().as_bytes()).map(drop)
 }
@@ -17,7 +17,7 @@ fn values(settings: &Value) -> Value {
     json!({ "policy": { "settings": settings } })
 }
 
-/// Why helm refuses values: its words without what helm wraps around them.
+/// Returns helm's error for values, without its prefix.
 fn helm_says(values: &Value) -> Result<String, String> {
     template_of(values).map_err(|said| {
         let said = said.trim_end().trim_end_matches("Use --debug flag to render out invalid YAML").trim_end();
@@ -44,11 +44,11 @@ fn each<T: Sync, R: Send>(rows: &[T], check: impl Fn(&T) -> R + Sync) -> Vec<R> 
     })
 }
 
-/// Helm refuses what the schema refuses, in the words of its library; the policy refuses the rest at its start. Both are kept in a
-/// file, so that nothing moves from one to the other unseen.
+/// Helm rejects what the schema rejects, with messages of its library; the policy rejects the rest when it starts. A
+/// golden file has both, so that a change is visible.
 #[test]
 #[ignore = "needs helm: make chart-test"]
-fn what_the_policy_refuses() {
+fn settings_that_the_policy_rejects_are_rejected_or_passed_on() {
     let said = each(&settings::refused(), |(settings, problem)| {
         policy_says(settings).expect_err("the table says so");
         let said = helm_says(&values(settings)).err().unwrap_or_else(|| format!("the policy: {problem}"));
@@ -57,10 +57,10 @@ fn what_the_policy_refuses() {
     holds(&repository("tests/chart/golden/settings.txt"), &said.concat());
 }
 
-/// Nor is the chart stricter than the policy; and it hands settings on as they are, but for managers, which it always names.
+/// The chart is not stricter than the policy, and passes settings on unchanged, except managers, which it always sets.
 #[test]
 #[ignore = "needs helm: make chart-test"]
-fn what_the_policy_accepts_helm_hands_on() {
+fn settings_that_the_policy_accepts_are_passed_on() {
     let more = json!({
         "delivery": "Auto",
         "flyte": { "tenancy": false, "taskNamespaces": ["flytesnacks-development"] },
@@ -85,7 +85,7 @@ fn what_the_policy_accepts_helm_hands_on() {
 
 #[test]
 #[ignore = "needs helm: make chart-test"]
-fn other_wrong_values() {
+fn other_invalid_values_are_rejected() {
     let gateway = |values: Value| {
         let config = json!({ "providers": { "aws": { "regions": ["eu-west-1"] } } });
         let mut gateway = json!({ "enabled": true, "config": config });

@@ -1,5 +1,5 @@
-//! What the chart renders: of the examples in its folder `ci`, and of the values beside this file, which use what the examples
-//! do not.
+//! Rendered manifests: of the examples in the chart's folder `ci`, and of the values in this folder, which set other
+//! fields.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -21,8 +21,8 @@ fn values() -> Vec<PathBuf> {
     files
 }
 
-/// Replaces random bytes, and what is made of them, by the name that they have in the Secret of the gateway's certificate. The
-/// APIService has the authority as `<ca.crt>`, the settings as a PEM without its body.
+/// Replaces random bytes, and what is made of them, by the name that they have in the Secret of the gateway's
+/// certificate. The APIService has the authority as `<ca.crt>`, the settings as a PEM without its body.
 fn masked(rendered: &str) -> String {
     let all = documents(rendered);
     let secrets = all.iter().filter(|document| document["kind"] == "Secret");
@@ -59,10 +59,10 @@ fn lint() {
 #[ignore = "needs helm: make chart-test"]
 fn manifests() {
     for file in values() {
-        let rendered = template(&file).unwrap_or_else(|wrong| panic!("{}: {wrong}", file.display()));
+        let rendered = template(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         for policy in documents(&rendered).iter().filter(|document| document["kind"] == "ClusterAdmissionPolicy") {
             let settings = policy["spec"]["settings"].to_string();
-            validate(settings.as_bytes()).unwrap_or_else(|wrong| panic!("{}: {wrong}", file.display()));
+            validate(settings.as_bytes()).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         }
         let name = file.file_name().expect("a name");
         holds(&repository("tests/chart/golden").join(name), &masked(&rendered));

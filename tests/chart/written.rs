@@ -1,4 +1,4 @@
-//! What is written about the chart.
+//! The chart's README.
 
 use std::ffi::OsStr;
 
@@ -6,7 +6,7 @@ use crate::helm::{CHART, holds, repository, run};
 
 #[test]
 #[ignore = "needs helm-docs: make chart-test"]
-fn the_readme_is_made_of_the_values() {
+fn readme_is_generated_from_the_values() {
     let arguments = ["--chart-search-root", CHART, "--skip-version-footer", "--dry-run"].map(OsStr::new);
     let output = run("helm-docs", &arguments);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

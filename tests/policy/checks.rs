@@ -1,4 +1,4 @@
-//! What is checked beyond Flyte's webhook: names of variables, fields, Secrets, stores, and how much one pod may take.
+//! Checks that Flyte's webhook does not have: variables, fields, Secrets, stores, and limits of a pod.
 
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ fn unknown_fields_reject_or_warn() {
 }
 
 #[test]
-fn k8s_verifies_secret_and_key_if_told() {
+fn k8s_verifies_secret_and_key_if_enabled() {
     let asking = pod(&["group:'db' key:'password' mount_requirement:ENV_VAR"]);
     let settings = |chain: &[&str]| with(managers(chain), "/k8sSecretManager", json!({ "verify": true }));
     let secrets = |secrets: Value| Store::new(json!({ "K8s": { "flytesnacks-development": secrets } }));
@@ -68,7 +68,7 @@ fn k8s_verifies_secret_and_key_if_told() {
 }
 
 #[test]
-fn what_managers_behind_k8s_never_see_is_told() {
+fn unreachable_managers_cause_a_warning() {
     let unreached = "secretManagerTypes: AWS is unreachable, because K8s accepts every secret request; set \
                      k8sSecretManager.verify to look up the Secret first";
     let hidden = "secretManagerTypes: K8s accepts secrets that Embedded does not find, so missing secrets are not \
@@ -89,7 +89,7 @@ fn what_managers_behind_k8s_never_see_is_told() {
 
 /// A store that is gone has no secrets, either: that must not let another manager win.
 #[test]
-fn a_store_that_is_gone_is_an_outage() {
+fn a_missing_store_is_an_outage() {
     let table = [
         (json!({}), json!({ "Namespace": {} }), "Namespace flyte"),
         (json!({ "awsConfig": { "region": "eu-west-1" } }), json!({ "SecretLookup": {} }), "SecretLookup ready"),
@@ -106,17 +106,7 @@ fn a_store_that_is_gone_is_an_outage() {
 }
 
 #[test]
-fn a_pod_takes_what_it_may() {
-    let asking = |count: usize, request: &dyn Fn(usize) -> String| {
-        let requests: Vec<String> = (0..count).map(request).collect();
-        pod(&requests.iter().map(String::as_str).collect::<Vec<_>>())
-    };
-    let store = Store::new(json!({}));
-    let many = create_with(&asking(65, &|number| format!("key:'k{number}'")), &json!({}), &store);
-    assert_eq!((many.code(), store.asked().len()), (400, 0), "rejected before the first read");
-    let sidecars = asking(65, &|number| format!("group:'arn' key:'k{number}'"));
-    assert_eq!(create(&sidecars, &managers(&["AWS"])).code(), 400);
-    mutated(&create(&asking(64, &|number| format!("group:'arn' key:'k{number}'")), &managers(&["AWS"])));
+fn limits_of_a_pod_are_enforced() {
     let reads = json!({ "limits": { "reads": 2 } });
     let store = kubernetes_store(&[]);
     let few = create_with(&pod(&["key:'k'"]), &reads, &store);
@@ -125,7 +115,7 @@ fn a_pod_takes_what_it_may() {
 }
 
 #[test]
-fn a_key_is_read_once() {
+fn each_name_is_read_once() {
     let name = project_name("k");
     let store = kubernetes_store(&[(&name, b"v")]);
     let requests = ["key:'k'", "key:'k' env_var:'A'", "key:'k' mount_requirement:FILE"];
@@ -134,7 +124,7 @@ fn a_key_is_read_once() {
 }
 
 #[test]
-fn a_group_names_the_secret_and_the_key_its_property() {
+fn group_names_the_secret_and_key_its_property() {
     let store = kubernetes_store(&[(&project_name("rds"), br#"{"password":"p","port":5432,"nested":{},"empty":""}"#)]);
     let settings = embedded(json!({ "properties": true }));
     let answer = |key: &str| create_with(&pod(&[&format!("group:'rds' key:'{key}'")]), &settings, &store);
@@ -152,7 +142,7 @@ fn a_group_names_the_secret_and_the_key_its_property() {
 }
 
 #[test]
-fn group_version_is_a_version_of_the_secret() {
+fn group_version_selects_a_version() {
     let (azure, id) = ("1-acme-development-flytesnacks-NM", "0123456789abcdef0123456789abcdef");
     let aws = |name: &str| json!({ "AWS": { name: { "stringValue": "v" } } });
     let table = [
@@ -207,7 +197,7 @@ fn group_version_is_a_version_of_the_secret() {
 }
 
 #[test]
-fn azure_values_need_not_be_flytes() {
+fn plain_azure_values_are_accepted_if_enabled() {
     let name = "1-acme-development-flytesnacks-NM";
     let store = || Store::new(json!({ "Azure": { name: { "stringValue": "plain" } } }));
     let vault = |plain: bool| {
@@ -219,7 +209,7 @@ fn azure_values_need_not_be_flytes() {
 }
 
 #[test]
-fn vaults_agent_must_not_be_kept_out() {
+fn annotations_that_disable_the_vault_agent_are_rejected() {
     let annotated = |name: &str, value: &str| {
         let mut pod = pod(&["group:'g' key:'k'"]);
         pod["metadata"]["annotations"][format!("vault.hashicorp.com/{name}")] = json!(value);
@@ -242,9 +232,9 @@ fn vaults_agent_must_not_be_kept_out() {
     );
 }
 
-/// Who creates a pod is the API server's to say.
+/// The API server reports the creator of a pod.
 #[test]
-fn labels_are_believed_of_pods_that_flyte_creates() {
+fn labels_are_trusted_for_listed_creators_only() {
     let request = creation(&pod(&["key:'k'"]));
     let tenancy = |creators: Value| json!({ "tenancy": { "namespaceTemplate": "flytesnacks-development", "creators": creators } });
     let store: Arc<dyn Capabilities> = kubernetes_store(&[(&project_name("k"), b"v")]);

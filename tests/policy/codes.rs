@@ -1,4 +1,4 @@
-//! Which words have which reason code, and its HTTP status: what operators match.
+//! Reason codes of messages, and their HTTP status.
 
 use serde_json::{Value, json};
 
@@ -80,7 +80,8 @@ pub fn rejected(status: u16, words: &str) -> Value {
     json!({ "accepted": false, "code": status, "message": message(status, words) })
 }
 
-/// Returns the answer to a pod whose first secret request is not injected: how it is named, and a line for each manager.
+/// Returns the answer to a pod whose first secret request is not injected: how it is named, and a line for each
+/// manager.
 #[track_caller]
 pub fn not_injected(status: u16, secret: &str, reasons: &str) -> Value {
     let reasons = match reasons.contains('\n') {

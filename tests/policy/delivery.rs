@@ -1,4 +1,4 @@
-//! How a value reaches the task: in the pod, by reference, or pulled.
+//! Delivery of values: in the pod, by reference, or pulled.
 
 use flyte_secrets_policy::grant::Grant;
 use flyte_secrets_policy::names::kubernetes::secret_name;
@@ -25,7 +25,7 @@ fn reference(name: &str) -> Value {
 
 /// A variable as flyteorg/flyte#7834 writes it: the prefix first, then the reference, each put in front.
 #[test]
-fn a_variable_refers_to_the_secret_where_it_can() {
+fn variables_refer_to_the_secret_if_possible() {
     let (name, request) = (project_name("k"), "key:'k' mount_requirement:ENV_VAR");
     let store = kubernetes_store(&[(&name, b"canary")]);
     let referred = json!([
@@ -89,7 +89,7 @@ fn files_are_projected_from_their_secrets() {
 
 /// Where another manager writes to the volume in memory, files go there too, whichever comes first.
 #[test]
-fn files_beside_others_are_written_with_them() {
+fn files_are_written_by_value_together_with_others() {
     let store = kubernetes_store(&[(&project_name("k"), b"v")]);
     let (file, aws) = ("key:'k' mount_requirement:FILE", "group:'arn' key:'missing' mount_requirement:FILE");
     for requests in [[file, aws], [aws, file]] {
@@ -116,7 +116,7 @@ fn pulling(more: Value) -> Value {
 
 /// The whole pod: volumes, the grant, and variables that the kubelet reads from the env file.
 #[test]
-fn a_pod_pulls_what_it_was_granted() {
+fn grant_has_the_requested_secrets() {
     let before = pod(&["key:'tls.crt' mount_requirement:FILE", "key:'db-password' env_var:'PASSWORD'"]);
     let memory =
         |name: &str, size: &str| json!({ "name": name, "emptyDir": { "medium": "Memory", "sizeLimit": size } });
@@ -238,18 +238,21 @@ fn properties_and_versions_are_pulled() {
 
 /// A grant that the policy did not write, in a pod with a secret request, without, and without the label.
 #[test]
-fn a_grant_of_the_pods_own_is_rejected() {
+fn grants_of_the_pod_are_rejected() {
     let once = mutated(&create(&pod(&["key:'a' mount_requirement:FILE"]), &pulling(json!({})))).clone();
     let other = mutated(&create(&pod(&["key:'b' mount_requirement:FILE"]), &pulling(json!({})))).clone();
     let forged = |path: &str, to: &Value| with(once.clone(), path, to.clone());
     let unlabelled = forged("/metadata/labels", &json!({}));
+    let token_only = |labelled: Value| with(labelled, "/spec/initContainers", json!([]));
     let message =
         "container \"flyte-secrets\" or a token for the secret gateway is not what the policy grants; remove it";
     let granted = rejected(403, &format!("secrets cannot be injected: {message}"));
     let table = [
         ("another key", forged("/spec/initContainers", &other["spec"]["initContainers"])),
         ("no request", forged("/metadata/annotations", &json!({}))),
-        ("no label", unlabelled),
+        ("no label", unlabelled.clone()),
+        ("a token alone", token_only(forged("/metadata/annotations", &json!({})))),
+        ("a token alone, no label", with(token_only(unlabelled), "/metadata/annotations", json!({}))),
         (
             "a plain container",
             with(
@@ -262,6 +265,13 @@ fn a_grant_of_the_pods_own_is_rejected() {
     for (what, pod) in table {
         assert_eq!(create(&pod, &pulling(json!({}))).0, granted, "{what}");
     }
+    // A token for the gateway in a pod that is served otherwise; another audience is another's affair.
+    for (audience, code) in [("secret-gateway.flyte.org", 403), ("x.secret-gateway.flyte.org", 0)] {
+        let token = json!({ "serviceAccountToken": { "audience": audience, "path": "token" } });
+        let volumes = json!([{ "name": "token", "projected": { "sources": [token] } }]);
+        let asking = with(pod(&["group:'g' key:'k'"]), "/spec/volumes", volumes);
+        assert_eq!(create(&asking, &managers(&["K8s"])).code(), code, "{audience}");
+    }
     for settings in [json!({}), delivery("Value")] {
         let found = create_with(&once, &settings, &kubernetes_store(&[(&project_name("a"), b"v")]));
         assert_eq!(found.0, granted, "{settings}");
@@ -270,7 +280,7 @@ fn a_grant_of_the_pods_own_is_rejected() {
 
 /// Names are looked up through the gateway, never values.
 #[test]
-fn names_are_looked_up_before_a_pod_is_let_in() {
+fn names_are_looked_up_before_admission() {
     let name = format!("flyte:{}", project_name("k"));
     let lookups = |answer: Value| Store::new(json!({ "SecretLookup": { "ready": {}, &name: answer } }));
     let asking = pod(&["key:'k'"]);
@@ -298,7 +308,7 @@ fn names_are_looked_up_before_a_pod_is_let_in() {
 
 /// With `refresh` the puller goes on as a native sidecar.
 #[test]
-fn files_are_pulled_again() {
+fn refresh_makes_the_init_container_a_sidecar() {
     let settings = pulling(json!({ "pull": { "refresh": "5m" } }));
     let out = mutated_twice(&pod(&["key:'a' mount_requirement:FILE"]), &settings, &Store::new(json!({})));
     let container = &out["spec"]["initContainers"][0];

@@ -1,4 +1,4 @@
-//! Where the policy differs from Flyte's webhook (`docs/src/differences.md`).
+//! Differences from Flyte's webhook (`docs/src/differences.md`).
 
 use flyte_secrets_testing::engine::Response;
 use flyte_secrets_testing::host::Store;
@@ -40,39 +40,7 @@ fn requests_are_handled_in_the_order_of_their_numbers() {
 }
 
 #[test]
-fn vault_ids_are_deterministic() {
-    let pod = pod(&["group:'secret/data/a' key:'k'", "group:'secret/data/a' key:'l' group_version:'kv1'"]);
-    let once = mutated_twice(&pod, &managers(&["Vault"]), &empty());
-    let again = mutated_twice(&pod, &managers(&["Vault"]), &empty());
-    assert_eq!(once, again);
-    assert_eq!(
-        once["metadata"]["annotations"].as_object().map(|all| all.len()),
-        Some(2 + 4 + 2 * 3),
-        "the requests, the common ones, and three for each request"
-    );
-}
-
-#[test]
-fn a_second_pass_changes_nothing() {
-    let store = kubernetes_store(&[(&project_name("a"), b"1"), (&project_name("b"), b"2"), (&project_name("c"), b"3")]);
-    let cases = [
-        (
-            managers(&["K8s"]),
-            vec!["group:'g' key:'a'", "group:'g' key:'b'", "group:'h' key:'b' mount_requirement:ENV_VAR"],
-        ),
-        (managers(&["AWS"]), vec!["group:'arn' key:'a'", "group:'arn' key:'b'"]),
-        (managers(&["GCP"]), vec!["group:'a' group_version:'1'", "group:'b' group_version:'2' env_var:'B'"]),
-        (managers(&["Azure"]), vec!["group:'https://v.vault.azure.net/secrets/a'"]),
-        (managers(&["Vault"]), vec!["group:'secret/data/a' key:'k'"]),
-        (json!({}), vec!["key:'a' mount_requirement:FILE", "key:'b' mount_requirement:FILE env_var:'B'", "key:'c'"]),
-    ];
-    for (settings, requests) in cases {
-        mutated_twice(&pod(&requests), &settings, &store);
-    }
-}
-
-#[test]
-fn a_second_pass_ignores_defaults_of_the_api_server() {
+fn second_mutation_ignores_defaults_of_the_api_server() {
     let store = kubernetes_store(&[(&project_name("a"), b"1")]);
     let settings = json!({ "secretManagerTypes": ["Embedded", "K8s"] });
     let pod = pod(&["key:'a' mount_requirement:FILE", "group:'g' key:'b' mount_requirement:FILE"]);
@@ -85,7 +53,7 @@ fn a_second_pass_ignores_defaults_of_the_api_server() {
 }
 
 #[test]
-fn a_second_pass_renews_what_the_init_container_writes() {
+fn second_mutation_updates_values_of_the_init_container() {
     let pod = pod(&["key:'a' mount_requirement:FILE"]);
     let before = kubernetes_store(&[(&project_name("a"), b"old")]);
     let after = kubernetes_store(&[(&project_name("a"), b"new")]);
@@ -114,7 +82,7 @@ fn two_versions_of_a_group_share_the_volume_that_is_there() {
 }
 
 #[test]
-fn a_volume_of_the_users_own_stays_as_it_is() {
+fn existing_volumes_are_unchanged() {
     let own = json!({ "name": "mine", "secret": { "secretName": "g", "items": [{ "key": "x", "path": "x" }] } });
     let pod = with(pod(&["group:'g' key:'a'"]), "/spec/volumes", json!([own]));
     let out = mutated_twice(&pod, &managers(&["K8s"]), &empty());
@@ -166,7 +134,7 @@ fn all_variables_of_a_name_are_replaced() {
 }
 
 #[test]
-fn a_volume_that_is_mounted_elsewhere_is_mounted_here_as_well() {
+fn volumes_mounted_elsewhere_are_mounted_again() {
     let mounts = json!([{ "name": "aws-secret-vol", "mountPath": "/elsewhere" }]);
     let volumes = json!([{ "name": "aws-secret-vol", "emptyDir": { "medium": "Memory", "sizeLimit": "64Mi" } }]);
     let pod = with(pod(&["group:'arn' key:'k'"]), "/spec/containers/0/volumeMounts", mounts);
@@ -178,24 +146,6 @@ fn a_volume_that_is_mounted_elsewhere_is_mounted_here_as_well() {
             { "name": "aws-secret-vol", "readOnly": true, "mountPath": "/etc/flyte/secrets" },
         ])
     );
-}
-
-#[test]
-fn vault_keys_and_paths_are_quoted() {
-    let out = create(&pod(&["group:'secret/data/a\"b' key:'my-key'"]), &managers(&["Vault"]));
-    let annotations = mutated(&out)["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
-    let template = annotations.iter().find(|(key, _)| key.contains("template")).map(|(_, value)| value.clone());
-    let wanted = r#"{{- with secret "secret/data/a\"b" -}}{{ index .Data.data "my-key" }}{{- end -}}"#;
-    assert_eq!(template, Some(json!(wanted)));
-}
-
-#[test]
-fn an_unknown_vault_engine_is_the_default_with_a_warning() {
-    let out = create(&pod(&["group:'secret/data/a' group_version:'kv3' key:'k'"]), &managers(&["Vault"]));
-    assert!(out.accepted());
-    let warning =
-        "unknown group_version \"kv3\" of secret secret/data/a/k: using the default engine; expected kv1, kv2 or db";
-    assert_eq!(out.warnings(), [warning]);
 }
 
 #[test]
@@ -251,20 +201,6 @@ fn vault_conflicts_with_a_memory_volume() {
 }
 
 #[test]
-fn names_do_not_reach_a_shell() {
-    for (manager, request) in [
-        ("GCP", "group:'a;touch x' group_version:'1'"),
-        ("GCP", "group:'a' group_version:'$(id)'"),
-        ("GCP", "group:'--help' group_version:'1'"),
-        ("Azure", "group:'https://v.vault.azure.net/secrets/a`id`'"),
-        ("Azure", "group:'https://v.vault.azure.net/secrets/a' group_version:'1;x'"),
-    ] {
-        let out = create(&pod(&[request]), &managers(&[manager]));
-        assert_eq!((out.code(), out.mutated()), (400, None), "{request}");
-    }
-}
-
-#[test]
 fn a_version_in_an_azure_uri_is_read_as_one() {
     let whole = create(&pod(&["group:'https://v.vault.azure.net/secrets/Name/0F'"]), &managers(&["Azure"]));
     let apart =
@@ -301,7 +237,7 @@ fn env_var_leads_to_the_file_in_every_manager() {
 }
 
 #[test]
-fn our_init_containers_have_their_own_variables_alone() {
+fn init_containers_have_only_their_own_variables() {
     let store = kubernetes_store(&[(&project_name("a"), b"1"), (&project_name("b"), b"2")]);
     let init = json!([{ "name": "users", "image": "x" }]);
     let requests = ["key:'a' mount_requirement:FILE", "key:'b' env_var:'SECRETS'"];
@@ -314,109 +250,7 @@ fn our_init_containers_have_their_own_variables_alone() {
 }
 
 #[test]
-fn every_embedded_file_has_its_own_variable_with_its_real_path() {
-    let store = kubernetes_store(&[(&project_name("A"), b"1"), (&project_name("B"), b"2")]);
-    let requests = ["key:'A' mount_requirement:FILE env_var:'ONE'", "key:'B' mount_requirement:FILE env_var:'TWO'"];
-    let out = mutated_twice(&pod(&requests), &json!({}), &store);
-    assert_eq!(
-        *env(&out),
-        json!([
-            { "name": "TWO", "value": "/etc/flyte/secrets/B" },
-            { "name": "ONE", "value": "/etc/flyte/secrets/A" },
-            { "name": "FLYTE_SECRETS_FILE_PREFIX" },
-            { "name": "FLYTE_SECRETS_DEFAULT_DIR", "value": "/etc/flyte/secrets" },
-        ])
-    );
-}
-
-#[test]
-fn keys_are_not_commands_or_paths() {
-    for key in ["x;touch y", "../x", ".", "..", "a/b", "$(id)", "a b", "é"] {
-        let store = kubernetes_store(&[(&project_name(key), b"1")]);
-        let out = create_with(&pod(&[&format!("key:'{key}' mount_requirement:FILE")]), &json!({}), &store);
-        assert_eq!((out.code(), out.mutated()), (400, None), "{key}");
-        assert_eq!(store.asked(), [], "nothing is fetched for {key}");
-    }
-}
-
-#[test]
-fn dollars_are_doubled_where_kubernetes_would_expand() {
-    for (value, written) in [
-        ("a$b", "a$b"),
-        ("$", "$"),
-        ("$$", "$$$"),
-        ("$(HOME)", "$$(HOME)"),
-        ("$(", "$("),
-        ("x$$(A)y", "x$$$$(A)y"),
-        ("$$$", "$$$$$"),
-        ("$(a$(b)", "$$(a$$(b)"),
-    ] {
-        let store = kubernetes_store(&[(&project_name("k"), value.as_bytes())]);
-        let out = create_with(&pod(&["key:'k' env_var:'V'"]), &json!({}), &store);
-        assert_eq!(env(mutated(&out))[0], json!({ "name": "V", "value": written }));
-        assert_eq!(expand(written), value, "as the task sees it");
-    }
-}
-
-/// What Kubernetes makes of a value when all variables are defined as `!`; a port of its expansion.
-fn expand(value: &str) -> String {
-    let bytes = value.as_bytes();
-    let (mut out, mut at) = (String::new(), 0);
-    while at < bytes.len() {
-        match (bytes[at], bytes.get(at + 1)) {
-            (b'$', Some(b'$')) => {
-                out.push('$');
-                at += 2;
-            }
-            (b'$', Some(b'(')) if value[at..].contains(')') => {
-                out.push('!');
-                at += value[at..].find(')').unwrap_or_default() + 1;
-            }
-            _ => {
-                out.push(char::from(bytes[at]));
-                at += 1;
-            }
-        }
-    }
-    out
-}
-
-#[test]
-fn azure_names_that_are_too_long_skip_their_scope() {
-    // 60 bytes are 96 characters; with organization, domain and project that is more than 127.
-    let key = "k".repeat(60);
-    let name = flyte_secrets_policy::names::azure::encode(
-        flyte_secrets_policy::names::Scope { organization: "acme", domain: "", project: "" },
-        &key,
-    )
-    .expect("the organization's name is short enough");
-    let store = Store::new(json!({ "Azure": { name: { "stringValue": "{\"type\":0,\"value\":\"found\"}" } } }));
-    let settings =
-        json!({ "embeddedSecretManagerConfig": { "azureConfig": { "vaultURI": "https://v.vault.azure.net/" } } });
-    let out = create_with(&pod(&[&format!("key:'{key}' env_var:'V'")]), &settings, &store);
-    assert_eq!(env(mutated(&out))[0], json!({ "name": "V", "value": "found" }));
-}
-
-#[test]
-fn empty_string_value_falls_back_to_binary() {
-    let stored = json!({ "stringValue": "", "binaryValue": "YmluYXJ5" });
-    let store = Store::new(json!({ "AWS": { project_name("k"): stored } }));
-    let settings = json!({ "embeddedSecretManagerConfig": { "awsConfig": { "region": "eu-west-1" } } });
-    let out = create_with(&pod(&["key:'k' env_var:'V'"]), &settings, &store);
-    assert_eq!(env(mutated(&out))[0], json!({ "name": "V", "value": "binary" }));
-}
-
-#[test]
-fn unknown_pod_fields_survive() {
-    let pod = with(pod(&["group:'g' key:'k'"]), "/spec/containers/0/brandNew", json!({ "a": [1.0, null] }));
-    let pod = with(pod, "/spec/futureField", json!(true));
-    let out = mutated_twice(&pod, &managers(&["K8s"]), &empty());
-    assert_eq!(out["spec"]["containers"][0]["brandNew"], json!({ "a": [1.0, null] }));
-    assert_eq!(out["spec"]["futureField"], json!(true));
-}
-
-#[test]
-fn nothing_is_added_that_the_api_server_would_leave_out() {
+fn no_empty_fields_are_added() {
     let out = mutated_twice(&pod(&["group:'g' group_version:'1'"]), &managers(&["GCP"]), &empty());
     assert!(!out.to_string().contains("[]") && !out.to_string().contains("{}"), "{out:#}");
 }

@@ -1,4 +1,4 @@
-//! Embedded: scopes and names, the host calls that they cost, image pull secrets, and what pods get.
+//! Embedded: scopes and names, host calls, image pull secrets, and additions to pods.
 
 use std::sync::Arc;
 
@@ -22,14 +22,12 @@ pub const NAMES: [&str; 5] = [
     "u__org__acme__key__k",
 ];
 
-const AWS: &str = "AWS";
-
 /// Settings of `embeddedSecretManagerConfig`.
 pub fn embedded(settings: Value) -> Value {
     json!({ "embeddedSecretManagerConfig": settings })
 }
 
-/// The question for a Secret.
+/// Returns the request for a Secret.
 fn secret(namespace: &str, name: &str, field: &str) -> Request {
     Request {
         api_version: "v1".into(),
@@ -41,12 +39,12 @@ fn secret(namespace: &str, name: &str, field: &str) -> Request {
     }
 }
 
-/// The question for a value in Secrets of the namespace `flyte`.
+/// Returns the request for a value in Secrets of the namespace `flyte`.
 fn value(name: &str) -> Request {
     secret("flyte", &secret_name(name), "data")
 }
 
-/// The question for a value through the gateway.
+/// Returns the request for a value through the gateway.
 fn gateway(kind: &str, name: &str) -> Request {
     Request {
         api_version: "secret-gateway.flyte.org/v1alpha1".into(),
@@ -58,7 +56,7 @@ fn gateway(kind: &str, name: &str) -> Request {
     }
 }
 
-/// Where messages and audit annotations say that a value is.
+/// Returns the place of a value in messages and audit annotations.
 pub fn location(name: &str) -> String {
     format!("{name} (Secret flyte/{})", secret_name(name))
 }
@@ -79,7 +77,7 @@ pub fn injected(audit: &str, pod: Value) -> Value {
 
 /// A value is found under each of its names, after as many calls as stand before it, each with the same field.
 #[test]
-fn each_name_is_found_after_those_before_it() {
+fn names_are_looked_up_in_order() {
     for (at, name) in NAMES.into_iter().enumerate() {
         let store = kubernetes_store(&[(name, name.as_bytes())]);
         let asking = pod(&["key:'k'"]);
@@ -92,7 +90,7 @@ fn each_name_is_found_after_those_before_it() {
 }
 
 #[test]
-fn a_miss_asks_for_every_name_once() {
+fn missing_secret_looks_up_every_name_once() {
     let store = Store::new(json!({}));
     create_with(&pod(&["key:'k'"]), &json!({}), &store);
     assert_eq!(store.looked_up(), NAMES.map(value));
@@ -100,7 +98,7 @@ fn a_miss_asks_for_every_name_once() {
 
 /// Of several the nearest scope wins, and in a scope the name that Flyte's webhook looks up.
 #[test]
-fn the_nearer_and_the_canonical_name_wins() {
+fn narrower_scope_and_canonical_name_take_precedence() {
     for (at, winner) in NAMES.into_iter().enumerate() {
         let there: Vec<(&str, &[u8])> = NAMES.into_iter().skip(at).map(|name| (name, name.as_bytes())).collect();
         let asking = pod(&["key:'k'"]);
@@ -208,35 +206,25 @@ fn the_provider_is_the_one_that_is_configured() {
     }
 }
 
-#[test]
-fn what_the_gateway_answers_is_the_value() {
-    let binary = |bytes: &[u8]| STANDARD.encode(bytes);
-    let table = [
-        (json!({ "stringValue": "text" }), "text"),
-        (json!({ "stringValue": "", "binaryValue": binary(b"binary") }), "binary"),
-        (json!({ "stringValue": null, "binaryValue": binary(b"binary") }), "binary"),
-        (json!({ "binaryValue": binary("é\n".as_bytes()) }), "é\n"),
-        (json!({ "stringValue": "text", "binaryValue": binary(b"binary") }), "text"),
-        // AWS' values are nobody's JSON.
-        (json!({ "stringValue": "{\"type\":\"STRING\",\"value\":\"v\"}" }), "{\"type\":\"STRING\",\"value\":\"v\"}"),
-        (json!({ "stringValue": " \"quoted\\\"\u{1F600}\u{1} " }), " \"quoted\\\"\u{1F600}\u{1} "),
-    ];
-    let settings = embedded(json!({ "awsConfig": { "region": "eu-west-1" } }));
-    for (answer, text) in table {
-        let store = Store::new(json!({ AWS: { NAMES[0]: answer } }));
-        let asking = pod(&["key:'k'"]);
-        let found = create_with(&asking, &settings, &store);
-        assert_eq!(found.mutated(), Some(&with_variable(asking, text)), "{answer}");
-    }
-}
-
 fn azure() -> Value {
     embedded(json!({ "azureConfig": { "vaultURI": "https://name.vault.azure.net/" } }))
 }
 
 #[test]
-fn azure_values_are_unpacked() {
-    let table = [
+fn gateway_responses_are_decoded() {
+    let binary = |bytes: &[u8]| STANDARD.encode(bytes);
+    let aws = embedded(json!({ "awsConfig": { "region": "eu-west-1" } }));
+    let of_aws = [
+        (json!({ "stringValue": "text" }), "text"),
+        (json!({ "stringValue": "", "binaryValue": binary(b"binary") }), "binary"),
+        (json!({ "stringValue": null, "binaryValue": binary(b"binary") }), "binary"),
+        (json!({ "binaryValue": binary("é\n".as_bytes()) }), "é\n"),
+        (json!({ "stringValue": "text", "binaryValue": binary(b"binary") }), "text"),
+        // Values in AWS are not decoded as JSON.
+        (json!({ "stringValue": "{\"type\":\"STRING\",\"value\":\"v\"}" }), "{\"type\":\"STRING\",\"value\":\"v\"}"),
+        (json!({ "stringValue": " \"quoted\\\"\u{1F600}\u{1} " }), " \"quoted\\\"\u{1F600}\u{1} "),
+    ];
+    let of_azure = [
         ("{\"type\":\"STRING\",\"value\":\"v\"}", "v"),
         ("{\"type\":0,\"value\":\"v\"}", "v"),
         ("{\"type\":\"BINARY\",\"value\":\"YmluYXJ5\"}", "binary"),
@@ -244,12 +232,14 @@ fn azure_values_are_unpacked() {
         ("{\"value\":\"v\",\"type\":\"STRING\",\"more\":[1]}", "v"),
         (" { \"Type\" : \"STRING\" , \"VALUE\" : \"\\u00e9\" } ", "é"),
     ];
-    for (packed, text) in table {
-        let name = "1-acme-development-flytesnacks-NM";
-        let store = Store::new(json!({ "Azure": { name: { "stringValue": packed } } }));
+    let of_aws = of_aws.map(|(answer, text)| (aws.clone(), json!({ "AWS": { NAMES[0]: answer } }), text));
+    let of_azure = of_azure.map(|(packed, text)| {
+        (azure(), json!({ "Azure": { "1-acme-development-flytesnacks-NM": { "stringValue": packed } } }), text)
+    });
+    for (settings, store, text) in of_aws.into_iter().chain(of_azure) {
         let asking = pod(&["key:'k'"]);
-        let found = create_with(&asking, &azure(), &store);
-        assert_eq!(found.mutated(), Some(&with_variable(asking, text)), "{packed}");
+        let found = create_with(&asking, &settings, &Store::new(store.clone()));
+        assert_eq!(found.mutated(), Some(&with_variable(asking, text)), "{store}");
     }
 }
 
@@ -300,7 +290,7 @@ fn an_azure_name_that_is_too_long_skips_its_scope() {
     assert_eq!(create_with(&asking, &azure(), &Store::new(json!({}))).0, answer);
 }
 
-/// The init-container's script has tests of its own.
+/// The script of the init container has tests of its own.
 fn script(pod: &Value) -> Value {
     pod.pointer("/spec/initContainers/0/command/2").cloned().unwrap_or_default()
 }
@@ -351,7 +341,7 @@ fn two_files_have_a_variable_each() {
 
 /// Each request has its entry, in the order of their numbers: a variable, a file, one of the domain, another manager's.
 #[test]
-fn the_audit_annotation_says_who_found_what_where() {
+fn audit_annotation_has_manager_and_name() {
     let file = project_name("f");
     let store =
         kubernetes_store(&[(NAMES[0], b"v"), (&file, b"f"), ("u__org__acme__domain__development__key__d", b"d")]);
@@ -398,7 +388,7 @@ fn pulling() -> Value {
 const HERE: &str = "flytesnacks-development";
 
 #[test]
-fn a_twin_pulls_images_where_the_pod_is() {
+fn image_pull_secret_is_used_in_the_pods_namespace() {
     let domain = Scope { project: "", ..ACME };
     let organization = Scope { project: "", domain: "", ..ACME };
     for (name, scope) in [(NAMES[0], ACME), (NAMES[1], domain), (NAMES[2], domain), (NAMES[4], organization)] {
@@ -431,7 +421,7 @@ fn a_twin_pulls_images_where_the_pod_is() {
 }
 
 #[test]
-fn no_twin_is_looked_for_unless_it_is_wanted() {
+fn image_pull_secrets_are_looked_up_only_if_enabled() {
     let twin = image_pull_name(ACME, "k");
     for settings in [json!({}), embedded(json!({ "imagePullSecrets": { "enabled": false } }))] {
         let store = twins(&[NAMES[0]], &[(HERE, &twin)]);
@@ -445,7 +435,7 @@ fn no_twin_is_looked_for_unless_it_is_wanted() {
 
 /// A pod in the namespace that holds the values has its twins there: nothing is to be copied.
 #[test]
-fn a_twin_at_home_is_looked_for_once() {
+fn image_pull_secret_in_the_stores_namespace_is_read_once() {
     let twin = image_pull_name(ACME, "k");
     let asking = with(pod(&["key:'k'"]), "/metadata/namespace", json!("flyte"));
     let store = twins(&[NAMES[0]], &[]);
@@ -538,6 +528,8 @@ fn delivered(value: &str, bytewise: bool) -> String {
     expand(written, &[("HOME", "/root"), ("", "nobody"), ("(", "paren")], bytewise)
 }
 
+/// A lone `$` is doubled before a character beyond ASCII, which it breaks in clusters without
+/// kubernetes/kubernetes#136325: where the kubelet checks its messages for UTF-8, such a container cannot start.
 #[test]
 fn dollars_survive_the_expansion_of_kubernetes() {
     assert_eq!(expand("$(HOME) $$(HOME) $(X) $$ $( $", &[("HOME", "/root")], false), "/root $(HOME) $(X) $ $( $");
@@ -563,6 +555,9 @@ fn dollars_survive_the_expansion_of_kubernetes() {
         "$ (HOME)",
         "${HOME}",
         "é$(HOME)é",
+        "$é",
+        "pa$中word",
+        "$\u{1F600}",
     ] {
         for bytewise in [false, true] {
             assert_eq!(delivered(value, bytewise), value);
@@ -572,22 +567,11 @@ fn dollars_survive_the_expansion_of_kubernetes() {
 
 /// A value that every cluster leaves alone is written as it is.
 #[test]
-fn dollars_that_mean_nothing_are_not_doubled() {
+fn literal_dollars_are_not_doubled() {
     for value in ["a$b", "$", "$(", "${HOME}", "p$1"] {
         let store = kubernetes_store(&[(NAMES[0], value.as_bytes())]);
         let asking = pod(&["key:'k'"]);
         let found = create_with(&asking, &json!({}), &store);
         assert_eq!(found.mutated(), Some(&with_variable(asking, value)), "{value}");
-    }
-}
-
-/// In clusters without kubernetes/kubernetes#136325 a lone `$` breaks the character after it, and those whose kubelet
-/// checks its messages for UTF-8 cannot start the container at all. Doubled, it comes out right in every cluster.
-#[test]
-fn a_dollar_before_a_character_beyond_ascii_survives_older_clusters() {
-    for value in ["$é", "pa$中word", "$\u{1F600}"] {
-        for bytewise in [false, true] {
-            assert_eq!(delivered(value, bytewise), value, "bytewise: {bytewise}");
-        }
     }
 }

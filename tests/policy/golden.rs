@@ -1,4 +1,4 @@
-//! The cases recorded from Flyte's own code; pods go through the policy twice.
+//! Cases recorded from Flyte's own code. Pods are mutated twice.
 
 use flyte_secrets_testing::golden::run_file;
 

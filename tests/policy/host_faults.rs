@@ -1,7 +1,7 @@
-//! Each way in which the host fails or answers oddly, and what it means for the pod.
+//! Failures and unexpected responses of the host, and their outcome.
 //!
-//! What `rejections.rs` shows is not repeated: statuses, kinds of failure, objects without a value. The host is trusted:
-//! what it answers to a question is not held against the question, but where the store itself ties a value to its name.
+//! `rejections.rs` has statuses, kinds of failures, and objects without a value. The host is trusted: its response is
+//! not compared with the request, unless the store itself ties a value to its name.
 
 use std::sync::Arc;
 use std::thread::sleep;
@@ -95,7 +95,7 @@ const BOTH: [Place; 2] = [Place::Secret, Place::Gateway];
 /// What an object says of itself does not count. In a Secret a value stands under its whole name, so that another
 /// Secret's value is no value; an object of the gateway is taken by the host's word.
 #[test]
-fn objects_that_say_they_are_others() {
+fn objects_of_another_kind_or_name() {
     let edits = [
         ("/apiVersion", json!("v2")),
         ("/kind", json!("ConfigMap")),
@@ -122,7 +122,7 @@ fn objects_that_say_they_are_others() {
 
 /// A failure that comes as an answer has no value in it.
 #[test]
-fn errors_that_come_as_answers() {
+fn errors_in_successful_responses() {
     let status = |code: u16, reason: &str| {
         let failure = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "x" });
         with(with(failure, "/code", json!(code)), "/reason", json!(reason))
@@ -146,7 +146,7 @@ fn errors_that_come_as_answers() {
 /// base64 is read as Kubernetes writes it, and in no other way: what one reader takes for a value and another for
 /// another one is none.
 #[test]
-fn base64_that_kubernetes_does_not_write() {
+fn invalid_base64() {
     let value = "\u{fbff}~v?"; // in base64 with characters in which alphabets differ
     let plain = STANDARD.encode(value);
     let url = URL_SAFE.encode(value);
@@ -189,7 +189,7 @@ fn base64_that_kubernetes_does_not_write() {
 
 /// Other members are passed over; what is not one object of JSON is no answer.
 #[test]
-fn json_that_readers_disagree_about() {
+fn ambiguous_json() {
     let name = project_name("k");
     let data = |data: &str| data.replace("NAME", &name);
     let table = [
@@ -212,7 +212,7 @@ fn json_that_readers_disagree_about() {
 
 /// Each truncation of an answer is seen as one.
 #[test]
-fn answers_that_are_cut_short() {
+fn truncated_responses() {
     for place in BOTH {
         let whole = with(place.holding("dg=="), "/metadata", json!({ "labels": { "a": ["b", 1.5e3, true, null] } }));
         let whole = whole.to_string().into_bytes();
@@ -268,7 +268,7 @@ fn values_of_a_mebibyte() {
 
 /// The host's words for "there is no such object" count for this object alone; all else ends the search.
 #[test]
-fn words_for_an_object_that_is_not_there() {
+fn messages_of_missing_objects() {
     let unavailable = "the server is unavailable; retry later";
     for place in BOTH {
         let (version, kind) = match place {
@@ -316,7 +316,7 @@ fn words_for_an_object_that_is_not_there() {
 /// A failure ends the search wherever it happens, and no other manager is asked: a broader scope's secret, or another
 /// manager's, is not what was asked for.
 #[test]
-fn failures_behind_the_first_read() {
+fn failures_after_the_first_read() {
     let broader = NAMES[1];
     let failing = secret_name(broader);
     for chain in [&["Embedded"][..], &["Embedded", "K8s"]] {
@@ -337,7 +337,7 @@ fn failures_behind_the_first_read() {
 
 /// Of an image-pull twin only that it is there is asked.
 #[test]
-fn a_twin_is_there_whatever_it_holds() {
+fn image_pull_secret_exists_with_any_content() {
     let twin = image_pull_name(Scope { organization: "acme", domain: "development", project: "flytesnacks" }, "k");
     let settings = embedded(json!({ "imagePullSecrets": { "enabled": true } }));
     let wanted = with(with_variable(pod(&["key:'k'"]), "v"), "/spec/imagePullSecrets", json!([{ "name": twin }]));
@@ -350,9 +350,9 @@ fn a_twin_is_there_whatever_it_holds() {
     }
 }
 
-/// A host that takes longer than it gives the policy stops it itself, and refuses the pod.
+/// A host that exceeds the policy's time limit stops the policy and rejects the pod.
 #[test]
-fn a_host_that_is_too_slow() {
+fn slow_host_is_stopped() {
     let slow: Arc<dyn Capabilities> = Arc::new(|_: &str, _: &str, _: &[u8]| {
         // Well beyond: the engine counts the two seconds in ticks, which come late on a busy machine.
         sleep(Duration::from_secs(8));
@@ -366,7 +366,7 @@ fn a_host_that_is_too_slow() {
 /// kube's client answers "not found" with no object, for which the host has words of its own; a status that it passes
 /// on is another failure, whatever its message holds.
 #[test]
-fn words_in_another_failures_message() {
+fn messages_within_other_messages() {
     let unavailable = "the server is unavailable; retry later";
     let name = secret_name(&project_name("k"));
     let words = format!("Cannot find v1/Secret named '{name}' inside of namespace");
@@ -381,7 +381,7 @@ fn words_in_another_failures_message() {
 
 /// A key that is called like a word of a failure makes no failure of that kind.
 #[test]
-fn names_are_no_kinds_of_failures() {
+fn names_do_not_affect_the_kind_of_failure() {
     let settings = Place::Gateway.settings();
     let found = with_host(&pod(&["key:'deadline'"]), &settings, |asked| {
         Err(format!("ApiError: awssecrets \"{}\": internal error (ErrorResponse {{ code: 500 }})", asked.name))

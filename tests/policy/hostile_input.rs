@@ -1,9 +1,9 @@
-//! Attacks by a pod's author, and the whole answer to each.
+//! Attacks by the author of a pod, with the whole answer to each.
 //!
-//! The rows are from vulnerabilities of similar projects: injectors, operators, drivers and policies that bring secrets
-//! into pods. Each names its source. What other modules show is not repeated here; SECURITY.md names those tests too.
+//! The rows are from vulnerabilities of similar projects: injectors, operators, drivers and policies that inject
+//! secrets. Each names its source. SECURITY.md also names the tests in other modules.
 //!
-//! Mutating webhooks are called before the API server validates, so nothing of a pod may be taken for well formed.
+//! Mutating webhooks run before the API server validates, so any field of a pod can be malformed.
 
 use std::sync::Arc;
 
@@ -18,14 +18,17 @@ use uuid::Uuid;
 
 use crate::codes::{not_injected, rejected};
 use crate::embedded::{NAMES, embedded, injected, location, with_variable};
-use crate::support::{annotation, managers, pod, policy, project_name, restricted, with};
+use crate::rejections::{ARN, FILE_NAME, GCP_SECRET, GCP_VERSION, GROUP, KEY, VARIABLE, VAULT_PATH, VAULT_URI};
+use crate::support::{
+    annotation, create_with, kubernetes_store, managers, mutated, pod, policy, project_name, restricted, with,
+};
 
-/// What is sent, and all that comes of it.
+/// An attempt, with its expected outcome.
 struct Attempt {
     request: Value,
     settings: Value,
     answer: Value,
-    /// What the host is asked for, as `<kind> <name>`.
+    /// Expected host calls, as `<kind> <name>`.
     asked: Vec<String>,
 }
 
@@ -40,7 +43,7 @@ impl Attempt {
     }
 }
 
-/// A pod that asks for one secret, which nobody injects.
+/// A pod with one request, which no manager injects.
 fn refused(manager: &str, request: &str, secret: &str, reason: &str) -> Attempt {
     Attempt::new(&pod(&[request]), &managers(&[manager]), not_injected(400, secret, &format!("{manager}: {reason}")))
 }
@@ -111,10 +114,16 @@ fn aws() -> Value {
 /// CVE-2026-22039 (Kyverno: a policy's own rights, by a path that the pod's author chooses).
 #[test]
 fn names_in_urls() {
-    let wrong = "is not a valid secret name in this store; use a key of letters, digits, '.', '_' and '-'";
+    let problem = "is not a valid secret name in this store; use a key of letters, digits, '.', '_' and '-'";
     // As text format, and as it is meant: dots, slashes and backslashes in all their spellings, queries, users, ports,
     // and characters that some normalization turns into ASCII.
     let table = [
+        ("../../x", "../../x"),
+        ("a/b", "a/b"),
+        ("a?b", "a?b"),
+        ("a#b", "a#b"),
+        ("a b", "a b"),
+        ("é", "é"),
         ("%2e%2e%2fkube-system", "%2e%2e%2fkube-system"),
         ("..%2f..%2fsecrets", "..%2f..%2fsecrets"),
         ("..\\\\..\\\\x", "..\\..\\x"),
@@ -126,16 +135,20 @@ fn names_in_urls() {
         ("a\\u2215b", "a∕b"),
         ("k\\u00a0", "k\u{a0}"),
         ("k\\u202e", "k\u{202e}"),
+        ("\u{2066}a\u{2069}\u{200b}", "\u{2066}a\u{2069}\u{200b}"),
+        ("a\u{2028}b", "a\u{2028}b"),
     ];
-    check(table.map(|(written, key)| {
-        let name = format!("eu-west-1:{}", project_name(key));
-        let reason = format!("Embedded: {name:?} {wrong}");
-        let asking = pod(&[&format!("key:'{written}' env_var:'A'")]);
-        Attempt::new(&asking, &aws(), not_injected(400, &format!("{key:?}"), &reason))
-    }));
+    // A region in front, and a Secret's key.
+    for (settings, place) in [(aws(), "eu-west-1:"), (json!({}), "")] {
+        check(table.map(|(written, key)| {
+            let reason = format!("Embedded: {:?} {problem}", [place, &project_name(key)].concat());
+            let asking = pod(&[&format!("key:'{written}' env_var:'A'")]);
+            Attempt::new(&asking, &settings, not_injected(400, &format!("{key:?}"), &reason))
+        }));
+    }
     // A colon leads to no other region or version.
     check(["x:us-east-1", "us-east-1:k", "k::AWSPREVIOUS"].map(|key| {
-        let reason = format!("Embedded: {key:?} {wrong}");
+        let reason = format!("Embedded: {key:?} {problem}");
         let asking = pod(&[&format!("key:'{key}' env_var:'A'")]);
         Attempt::new(&asking, &aws(), not_injected(400, &format!("{key:?}"), &reason))
     }));
@@ -150,8 +163,8 @@ fn names_in_urls() {
     // The namespace travels too, when an image-pull twin is looked for.
     let pulling = embedded(json!({ "imagePullSecrets": { "enabled": true } }));
     check(["..", "a/../kube-system", "a?b", "a\nb"].map(|namespace| {
-        let wrong = format!("Embedded: {namespace:?} {wrong}");
-        let mut attempt = Attempt::new(&pod(&["key:'k'"]), &pulling, not_injected(400, "\"k\"", &wrong));
+        let problem = format!("Embedded: {namespace:?} {problem}");
+        let mut attempt = Attempt::new(&pod(&["key:'k'"]), &pulling, not_injected(400, "\"k\"", &problem));
         attempt.request = with(attempt.request, "/namespace", json!(namespace));
         attempt.asking([format!("Secret {}", secret_name(&project_name("k")))])
     }));
@@ -252,6 +265,7 @@ fn other_tenants() {
         ("/spec/serviceAccountName", json!("Trainer"), "Trainer"),
         ("/spec/serviceAccountName", json!("trainer\n"), "trainer\n"),
         ("/spec/serviceAccountName", json!("../trainer"), "../trainer"),
+        ("/spec/serviceAccountName", json!("elsewhere/default"), "elsewhere/default"),
     ];
     check(edits.map(|(path, to, found)| Attempt::new(&with(asking.clone(), path, to), &accounts, account(found))));
 }
@@ -291,7 +305,7 @@ fn names_of_other_tenants() {
 }
 
 /// What a process is started with: CVE-2014-6271 (variables that are commands), CVE-2023-5044 (commands by
-/// annotations). Scripts and their arguments are in `scripts.rs`, `rejections.rs` and the scripts of `make e2e`.
+/// annotations). Their arguments are in `rejections.rs`; `make e2e` runs the scripts in real shells.
 #[test]
 fn shells_and_processes() {
     let settings = managers(&["AWS"]);
@@ -404,10 +418,9 @@ fn templates_and_annotations() {
         template("kv/%s%d", "%v", "group:'kv/%s%d' key:'%v'", r#""kv/%s%d" -}}{{ index .Data.data "%v""#),
         template("kv/a*/}}", "k", "group:'kv/a*/}}' key:'k'", r#""kv/a*/}}" -}}{{ .Data.data.k"#),
     ]);
-    let path = "is not a valid Vault path; it must not contain empty parts, '.', '..' or control characters";
     let bad = |group: &str, key: &str, meant: &str| {
         let request = format!("group:'{group}' key:'{key}'");
-        refused("Vault", &request, &format!("{meant:?}"), &format!("group/key {meant:?} {path}"))
+        refused("Vault", &request, &format!("{meant:?}"), &format!("group/key {meant:?} {VAULT_PATH}"))
     };
     check([
         bad("kv/a\\r", "k", "kv/a\r/k"),
@@ -416,6 +429,11 @@ fn templates_and_annotations() {
         bad("kv\\x7f", "k", "kv\x7f/k"),
         bad("kv/..", "k", "kv/../k"),
         bad("kv/./a", "k", "kv/./a/k"),
+        bad("kv/\u{202e}gnp", "k", "kv/\u{202e}gnp/k"),
+        bad("kv/\u{2028}", "k", "kv/\u{2028}/k"),
+        bad("kv/a\u{200b}b", "k", "kv/a\u{200b}b/k"),
+        bad("kv/\u{2066}a", "k", "kv/\u{2066}a/k"),
+        bad("\u{feff}kv", "k", "\u{feff}kv/k"),
     ]);
     // An engine that is none stays out of the template, and its warning is a line.
     let version = "kv2 }}{{ env \"X\" }}\u{1b}[2J\n";
@@ -491,27 +509,25 @@ fn lines_and_terminals() {
         ("%n%s%x", "%n%s%x"),
         ("<script>", "<script>"),
     ];
-    let key = "is not a valid Secret key; expected up to 253 of a-z, A-Z, 0-9, '-', '_' and '.'";
-    let group = "is not a valid Secret name; expected up to 253 of a-z, 0-9, '-' and '.'";
     for (written, meant) in hostile {
         check([
-            refused("K8s", &format!("key:\"{written}\""), &format!("{meant:?}"), &format!("key {meant:?} {key}")),
+            refused("K8s", &format!("key:\"{written}\""), &format!("{meant:?}"), &format!("key {meant:?} {KEY}")),
             refused(
                 "K8s",
                 &format!("group:\"{written}\" key:'k'"),
                 &format!("{:?}", format!("{meant}/k")),
-                &format!("group {meant:?} {group}"),
+                &format!("group {meant:?} {GROUP}"),
             ),
             refused(
                 "GCP",
                 &format!("group:'token' group_version:\"{written}\""),
                 &format!("\"token\" version {meant:?}"),
-                &format!("group_version {meant:?} is not a valid GCP version; expected a number, latest or an alias"),
+                &format!("group_version {meant:?} {GCP_VERSION}"),
             ),
         ]);
         // Of a variable's name all of ASCII that is printed goes, and is quoted where it is named.
         if !meant.bytes().all(|c| matches!(c, b' '..=b'~')) {
-            let reason = format!("env_var {meant:?} is not a valid variable name; it must be ASCII without '='");
+            let reason = format!("env_var {meant:?} {VARIABLE}");
             check([refused("K8s", &format!("key:'k' env_var:\"{written}\""), "\"k\"", &reason)]);
         }
         // An annotation that is no request is named in a warning.
@@ -552,10 +568,22 @@ fn expansions() {
     }));
 }
 
+#[test]
+fn scripts_contain_no_expansions() {
+    for (manager, request) in [
+        ("Embedded", "key:'k' mount_requirement:FILE"),
+        ("GCP", "group:'g' group_version:'1'"),
+        ("Azure", "group:'https://v.vault.azure.net/secrets/a'"),
+    ] {
+        let found = create_with(&pod(&[request]), &managers(&[manager]), &kubernetes_store(&[(NAMES[0], b"v")]));
+        let command = mutated(&found)["spec"]["initContainers"][0]["command"].to_string();
+        assert!(!command.contains("$(") && !command.contains("$$"), "{command}");
+    }
+}
+
 /// Ways to write a request: what is checked is what the text means. CVE-2024-7254 (nesting in protobuf).
 #[test]
 fn text_format() {
-    let file = "is not a valid file name; expected up to 255 of a-z, A-Z, 0-9, '-', '_' and '.', and not '.' or '..'";
     let spelt = [
         r"'\056\056\057x'",
         r"'\x2e\x2E/x'",
@@ -564,11 +592,16 @@ fn text_format() {
         "'..'# a comment's quotes: 'y'\n'/x'",
     ];
     check(spelt.map(|key| {
-        refused("Embedded", &format!("key:{key} mount_requirement:FILE"), "\"../x\"", &format!("key \"../x\" {file}"))
+        refused(
+            "Embedded",
+            &format!("key:{key} mount_requirement:FILE"),
+            "\"../x\"",
+            &format!("key \"../x\" {FILE_NAME}"),
+        )
     }));
-    let malformed = |text: &str, wrong: &str| {
+    let malformed = |text: &str, problem: &str| {
         let message =
-            format!("annotation flyte.secrets/s0 is not a valid secret request: {wrong}; use flytekit to encode it");
+            format!("annotation flyte.secrets/s0 is not a valid secret request: {problem}; use flytekit to encode it");
         let answer = rejected(400, &message);
         Attempt::new(&pod(&[text]), &managers(&["K8s"]), answer)
     };
@@ -598,6 +631,11 @@ fn text_format() {
         malformed(&"{".repeat(100_000), &unknown("{")),
         malformed("\\x1b[2J:'k'", "unexpected byte 0x5c"),
     ]);
+    let escapes = ["\u{1b}", "\n", "U\u{1b}[2J\u{1b}[H\u{7}", "U\\\nAWS: o", "x\r\u{7}", "u\u{202e}a", "7\u{1b}c"];
+    check(escapes.map(|escape| {
+        let problem = format!("invalid escape sequence \\{} in field `key`", escape.escape_debug());
+        malformed(&format!("key:'\\{escape}'"), &problem)
+    }));
     // What a comment hides is not asked for, and one request in two spellings is one.
     let source = json!({ "secretKeyRef": { "name": "db", "key": "k", "optional": true } });
     let env = json!([
@@ -620,44 +658,38 @@ fn text_format() {
 /// only ASCII.
 #[test]
 fn homoglyphs() {
-    let key = "is not a valid Secret key; expected up to 253 of a-z, A-Z, 0-9, '-', '_' and '.'";
-    let group = "is not a valid Secret name; expected up to 253 of a-z, 0-9, '-' and '.'";
-    let arn =
-        "is not a valid path of ARN and key; it must be ASCII without empty parts, '.', '..' or control characters";
-    let gcp = "is not a valid GCP secret; expected projects/PROJECT/secrets/NAME, or NAME of a-z, A-Z, 0-9, '_', '-'";
-    let variable = "set `env_var`";
     for alike in ["ſecret", "\u{212a}ey", "İd", "ıd", "ﬀ", "ｋ", "рassword", "e\u{301}", "ß", "Å"] {
         check([
             refused(
                 "K8s",
                 &format!("group:'db' key:'{alike}'"),
                 &format!("{:?}", format!("db/{alike}")),
-                &format!("key {alike:?} {key}"),
+                &format!("key {alike:?} {KEY}"),
             ),
             refused(
                 "K8s",
                 &format!("group:'{alike}' key:'k'"),
                 &format!("{:?}", format!("{alike}/k")),
-                &format!("group {alike:?} {group}"),
+                &format!("group {alike:?} {GROUP}"),
             ),
             refused(
                 "AWS",
                 &format!("group:'{alike}' key:'k'"),
                 &format!("{:?}", format!("{alike}/k")),
-                &format!("group/key {:?} {arn}", format!("{alike}/k")),
+                &format!("group/key {:?} {ARN}", format!("{alike}/k")),
             ),
             refused(
                 "GCP",
                 &format!("group:'{alike}' group_version:'1'"),
                 &format!("{alike:?} version \"1\""),
-                &format!("group {alike:?} {gcp}"),
+                &format!("group {alike:?} {GCP_SECRET}"),
             ),
             refused(
                 "Embedded",
                 &format!("key:'{alike}'"),
                 &format!("{alike:?}"),
                 &format!(
-                    "key maps to the invalid variable name {:?}; {variable}",
+                    "key maps to the invalid variable name {:?}; set `env_var`",
                     format!("_UNION_{}", alike.to_ascii_uppercase())
                 ),
             ),
@@ -696,7 +728,6 @@ fn homoglyphs() {
 /// `rejections.rs`; here is what readers of URLs disagree about.
 #[test]
 fn other_hosts() {
-    let uri = "is not a valid Key Vault secret URI; expected https://VAULT.vault.azure.net/secrets/NAME";
     let hosts = [
         "https://v.vault.azure.net:443/secrets/x",
         "https://v.vault.azure.net./secrets/x",
@@ -730,14 +761,14 @@ fn other_hosts() {
     ];
     check(hosts.map(|group| {
         let written = group.replace('\\', "\\\\");
-        refused("Azure", &format!("group:'{written}'"), &format!("{group:?}"), &format!("group {group:?} {uri}"))
+        refused("Azure", &format!("group:'{written}'"), &format!("{group:?}"), &format!("group {group:?} {VAULT_URI}"))
     }));
     let group = "https://v.vault.azure.net/secrets/x\r\nHost: evil.example";
     check([refused(
         "Azure",
         "group:'https://v.vault.azure.net/secrets/x\\r\\nHost: evil.example'",
         &format!("{group:?}"),
-        &format!("group {group:?} {uri}"),
+        &format!("group {group:?} {VAULT_URI}"),
     )]);
 }
 
@@ -769,59 +800,6 @@ fn files_and_volumes() {
     }));
 }
 
-#[test]
-fn invalid_escapes_are_shown_escaped() {
-    let table = ["\u{1b}", "\n", "U\u{1b}[2J\u{1b}[H\u{7}", "U\\\nAWS: o", "x\r\u{7}", "u\u{202e}a", "7\u{1b}c"];
-    check(table.map(|escape| {
-        let message = format!(
-            "annotation flyte.secrets/s0 is not a valid secret request: invalid escape sequence \\{} in field `key`; \
-             use flytekit to encode it",
-            escape.escape_debug()
-        );
-        let answer = rejected(400, &message);
-        Attempt::new(&pod(&[&format!("key:'\\{escape}'")]), &managers(&["K8s"]), answer)
-    }));
-}
-
-#[test]
-fn conflicting_mount_paths_are_shown_escaped() {
-    let paths =
-        ["/etc/flyte/\u{1b}[2J/../secrets", "/etc/flyte/\nAWS: fine/../secrets", "/etc/\u{202e}x/../flyte/secrets"];
-    check(paths.map(|path| {
-        let mounts = json!([{ "name": "data", "mountPath": path }]);
-        let asking = with(pod(&["group:'arn' key:'k'"]), "/spec/containers/0/volumeMounts", mounts);
-        let message = format!(
-            "secrets cannot be injected: container \"main\": mount of \"data\" at {} conflicts with the mount of \
-             secrets; use another path",
-            path.escape_debug()
-        );
-        let answer = rejected(400, &message);
-        Attempt::new(&asking, &managers(&["AWS"]), answer)
-    }));
-}
-
-/// Keys of a Secret's `data` are made of letters, digits, `-`, `_` and `.`: no Secret holds any other name.
-#[test]
-fn invalid_secret_names_are_not_looked_up() {
-    let wrong = "is not a valid secret name in this store; use a key of letters, digits, '.', '_' and '-'";
-    check(["\u{202e}gnp.x", "\u{2066}a\u{2069}\u{200b}", "a\u{2028}b", "é", "a b", "../x"].map(|key| {
-        let reason = format!("Embedded: {:?} {wrong}", project_name(key));
-        let asking = pod(&[&format!("key:'{key}' env_var:'A'")]);
-        Attempt::new(&asking, &json!({}), not_injected(400, &format!("{key:?}"), &reason))
-    }));
-}
-
-#[test]
-fn vault_paths_reject_invisible_characters() {
-    let path = "is not a valid Vault path; it must not contain empty parts, '.', '..' or control characters";
-    check(["kv/\u{202e}gnp", "kv/\u{2028}", "kv/a\u{200b}b", "kv/\u{2066}a", "\u{feff}kv"].map(|group| {
-        let file = format!("{group}/k");
-        let request = format!("group:'{group}' key:'k' group_version:'kv9'");
-        let secret = format!("{file:?} version \"kv9\"");
-        refused("Vault", &request, &secret, &format!("group/key {file:?} {path}"))
-    }));
-}
-
 /// Without a template of ours, the agent's injector writes one, with the path in it as it is (`DefaultTemplate` in
 /// `agent-inject/agent/config.go` of hashicorp/vault-k8s).
 #[test]
@@ -833,13 +811,4 @@ fn vault_db_paths_reject_quotes() {
         let secret = format!("{:?} version \"db\"", format!("{group}/k"));
         refused("Vault", &request, &secret, &format!("group {group:?} {path}"))
     }));
-}
-
-#[test]
-fn service_account_names_reject_slashes() {
-    let settings = json!({ "tenancy": { "serviceAccounts": ["elsewhere/default"] } });
-    let asking = with(pod(&["key:'k'"]), "/spec/serviceAccountName", json!("elsewhere/default"));
-    let reason = "Embedded: service account \"elsewhere/default\" is not in tenancy.serviceAccounts; use another \
-                  service account, or ask the operator to add it";
-    check([Attempt::new(&asking, &settings, not_injected(403, "\"k\"", reason))]);
 }

@@ -1,5 +1,5 @@
-//! Input that is too long, too many, too deep, or hardly JSON: each gets a clear answer within the two seconds after
-//! which policy-server stops a policy, and takes memory in proportion to what comes in and goes out.
+//! Input that is too long, too many, too deep, or barely JSON: each is answered within the two seconds after which
+//! policy-server stops a policy, with memory in proportion to input and output.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -149,7 +149,8 @@ fn assert_rows(rows: Vec<Row>) {
         let found = read(&answer, &wanted);
         assert!(found == wanted, "{what}: {}", String::from_utf8_lossy(&answer).chars().take(999).collect::<String>());
         assert!(took < DEADLINE, "{what}: {took:?}");
-        // The stack that Rust asks for, what the policy is, and what the host answers; the rest must come from somewhere.
+        // The stack that Rust asks for, what the policy is, and what the host answers; the rest must come from
+        // somewhere.
         assert!(memory as usize <= 6 * MIB + 6 * size, "{what}: {memory} bytes of memory for {size} in and out");
     }
 }
@@ -411,7 +412,7 @@ fn odd_requests() {
 }
 
 #[test]
-fn what_kubernetes_would_not_store_is_refused() {
+fn pods_beyond_limits_of_kubernetes_are_rejected() {
     let variable = |number: usize| format!("group:'g{number}' key:'k{number}' mount_requirement:ENV_VAR");
     let thousand = containers(1000, |number| format!("c{number}"));
     let listed = |count: usize| -> Vec<String> {
@@ -459,8 +460,8 @@ fn what_kubernetes_would_not_store_is_refused() {
     ]);
 }
 
-/// What the limits let through by default is decided with fuel in proportion to its bytes, and one more is rejected before
-/// anything is read.
+/// What the limits let through by default is decided with fuel in proportion to its bytes, and one more is rejected
+/// before anything is read.
 #[test]
 fn default_limits_bound_fuel_and_reads() {
     let value = |number| format!("key:'k{number}' env_var:'V{number}'");
@@ -494,7 +495,7 @@ fn default_limits_bound_fuel_and_reads() {
 }
 
 #[test]
-fn no_work_grows_out_of_hand() {
+fn fuel_grows_linearly() {
     let file = |number: usize| format!("group:'g{number}' key:'k{number}'");
     let taken = containers(1000, |number| format!("aws-pull-secret-{number}"));
     let (escapes, long) = ("\\x01".repeat(35_000), "s".repeat(MIB));

@@ -12,7 +12,6 @@
 //! | [`delivery`] | how a value reaches the task: in the pod, by reference, or pulled |
 //! | [`placement`] | into which containers secrets go, and beside which mounts |
 //! | [`checks`] | what is checked beyond Flyte's webhook |
-//! | [`scripts`] | what the init-containers' scripts do, in a real shell |
 //! | [`limits`] | what is too long, too many, too deep or hardly JSON |
 //! | [`survival`] | what survives: all that the policy does not add |
 //! | [`metadata`] | what Kubewarden reads of the policy |
@@ -37,7 +36,6 @@ mod placement;
 mod rejections;
 mod release;
 mod scope;
-mod scripts;
 mod secrecy;
 mod settings;
 mod support;

@@ -66,7 +66,7 @@ fn calls() -> Vec<(String, Value)> {
 }
 
 #[test]
-fn the_metadata_is_what_kwctl_wants() {
+fn metadata_has_kwctl_format() {
     let mut metadata = metadata();
     let fields = metadata.as_object_mut().expect("an object");
     fields.remove("annotations");
@@ -91,7 +91,7 @@ fn the_protocol_version_is_the_policys() {
 }
 
 #[test]
-fn what_the_policy_asks_of_its_host_is_declared_and_nothing_else() {
+fn metadata_declares_exactly_the_host_calls() {
     let calls = calls();
     // Kubewarden grants the log to every policy.
     let gated = calls.iter().filter(|(call, _)| call != "tracing/log");
@@ -104,7 +104,7 @@ fn what_the_policy_asks_of_its_host_is_declared_and_nothing_else() {
 }
 
 #[test]
-fn the_annotations_are_those_that_kwctl_knows() {
+fn annotations_have_known_keys() {
     let metadata = metadata();
     let annotations = metadata["annotations"].as_object().expect("an object");
     let keys: BTreeSet<&str> = annotations.keys().map(String::as_str).collect();
@@ -142,7 +142,7 @@ fn the_annotations_are_those_that_kwctl_knows() {
 }
 
 #[test]
-fn the_annotations_say_what_the_package_says() {
+fn annotations_match_the_package() {
     let metadata = metadata();
     for (key, package) in [
         ("version", env!("CARGO_PKG_VERSION")),
@@ -157,7 +157,7 @@ fn the_annotations_say_what_the_package_says() {
 }
 
 #[test]
-fn the_package_for_artifact_hub_is_made_of_the_metadata() {
+fn artifact_hub_package_matches_the_metadata() {
     let metadata = metadata();
     let mut package = read("artifacthub-pkg.yml");
     let fields = package.as_object_mut().expect("an object");

@@ -1,4 +1,4 @@
-//! Where secrets go in a pod: into which containers, and beside which mounts.
+//! Placement of secrets in a pod: containers and mounts.
 
 use serde_json::{Value, json};
 
@@ -26,7 +26,7 @@ fn served(pod: &Value, settings: &Value) -> Vec<String> {
 }
 
 #[test]
-fn the_pods_author_and_the_operator_choose_containers() {
+fn containers_are_chosen_by_annotation_and_settings() {
     const CHOICE: &str = "flyte-secrets.flyte.org/containers";
     let all = vec!["istio-proxy", "main", "user-container", "users"];
     type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], Vec<&'a str>);
@@ -51,7 +51,7 @@ fn the_pods_author_and_the_operator_choose_containers() {
 }
 
 #[test]
-fn init_containers_stand_first_unless_told() {
+fn init_containers_are_first_by_default() {
     let pod = with(pod(&["group:'arn' key:'k'"]), "/spec/initContainers", json!([{ "name": "users", "image": "x" }]));
     for (order, names) in [("First", ["aws-pull-secret-0", "users"]), ("Last", ["users", "aws-pull-secret-1"])] {
         let settings = with(managers(&["AWS"]), "/initContainers", json!(order));
@@ -59,6 +59,21 @@ fn init_containers_stand_first_unless_told() {
         let found: Vec<&Value> =
             out["spec"]["initContainers"].as_array().into_iter().flatten().map(|it| &it["name"]).collect();
         assert_eq!(found, names, "{order}");
+    }
+}
+
+#[test]
+fn init_containers_have_the_pull_policy_of_the_settings() {
+    let store = kubernetes_store(&[(&project_name("k"), b"v")]);
+    for (manager, section, request) in [
+        ("AWS", "/awsSecretManager", "group:'arn' key:'k'"),
+        ("GCP", "/gcpSecretManager", "group:'g' group_version:'1'"),
+        ("Azure", "/azureSecretManager", "group:'https://v.vault.azure.net/secrets/x'"),
+        ("Embedded", "/embeddedSecretManagerConfig/fileMountInitContainer", "key:'k' mount_requirement:FILE"),
+    ] {
+        let settings = with(managers(&[manager]), &format!("{section}/imagePullPolicy"), json!("Always"));
+        let out = mutated_twice(&pod(&[request]), &settings, &store);
+        assert_eq!(out["spec"]["initContainers"][0]["imagePullPolicy"], "Always", "{manager}");
     }
 }
 
@@ -92,7 +107,7 @@ fn secrets_below_the_volume_in_memory_have_mount_points() {
 }
 
 #[test]
-fn windows_has_no_files() {
+fn files_on_windows_are_rejected() {
     let windows = |request: &str| with(pod(&[request]), "/spec/os", json!({ "name": "windows" }));
     let file = create(&windows("group:'g' key:'k' mount_requirement:FILE"), &managers(&["K8s"]));
     let message = "secret \"g/k\" (annotation flyte.secrets/s0) cannot be injected: K8s: files are not supported on \

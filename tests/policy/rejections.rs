@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::names::Scope;
 use flyte_secrets_policy::names::kubernetes::{image_pull_name, secret_name};
 use flyte_secrets_policy::secret_request::base32;
@@ -16,10 +14,25 @@ use crate::support::{
     annotation, create, create_with, kubernetes_store, managers, mutated, pod, policy, project_name, with,
 };
 
+// What messages say of a value that a manager does not take.
+pub const VARIABLE: &str = "is not a valid variable name; it must be ASCII without '='";
+pub const KEY: &str = "is not a valid Secret key; expected up to 253 of a-z, A-Z, 0-9, '-', '_' and '.'";
+pub const GROUP: &str = "is not a valid Secret name; expected up to 253 of a-z, 0-9, '-' and '.'";
+pub const VAULT_PATH: &str =
+    "is not a valid Vault path; it must not contain empty parts, '.', '..' or control characters";
+pub const ARN: &str =
+    "is not a valid path of ARN and key; it must be ASCII without empty parts, '.', '..' or control characters";
+pub const GCP_SECRET: &str =
+    "is not a valid GCP secret; expected projects/PROJECT/secrets/NAME, or NAME of a-z, A-Z, 0-9, '_', '-'";
+pub const GCP_VERSION: &str = "is not a valid GCP version; expected a number, latest or an alias";
+pub const VAULT_URI: &str = "is not a valid Key Vault secret URI; expected https://VAULT.vault.azure.net/secrets/NAME";
+pub const FILE_NAME: &str =
+    "is not a valid file name; expected up to 255 of a-z, A-Z, 0-9, '-', '_' and '.', and not '.' or '..'";
+
 /// What the policy answers to a payload.
 fn answer(payload: &[u8]) -> Result<Value, String> {
-    let answer = policy().call("validate", payload, &nothing()).map_err(|wrong| wrong.to_string())?;
-    let mut answer: Map<String, Value> = serde_json::from_slice(&answer).map_err(|wrong| wrong.to_string())?;
+    let answer = policy().call("validate", payload, &nothing()).map_err(|error| error.to_string())?;
+    let mut answer: Map<String, Value> = serde_json::from_slice(&answer).map_err(|error| error.to_string())?;
     answer.retain(|_, value| !value.is_null());
     Ok(Value::Object(answer))
 }
@@ -31,13 +44,13 @@ pub fn with_host(
     read: impl Fn(&Request) -> Result<Vec<u8>, String> + Send + Sync + 'static,
 ) -> Result<Value, String> {
     let host: Arc<dyn Capabilities> = Arc::new(move |namespace: &str, operation: &str, payload: &[u8]| {
-        let request: Request = serde_json::from_slice(payload).map_err(|wrong| wrong.to_string())?;
+        let request: Request = serde_json::from_slice(payload).map_err(|error| error.to_string())?;
         match (namespace, operation) {
             ("kubernetes", "get_resource") => read(&request),
             other => Err(format!("unknown operation: {other:?}")),
         }
     });
-    policy().create_pod(pod, settings, &host).map(|answer| answer.0).map_err(|wrong| wrong.to_string())
+    policy().create_pod(pod, settings, &host).map(|answer| answer.0).map_err(|error| error.to_string())
 }
 
 /// A pod with these annotations.
@@ -78,7 +91,7 @@ fn invalid_annotations() {
         (b"key:'\xff'", "field `key` is not valid UTF-8".into()),
         (b"\xef\xbb\xbfkey:'k'", "unexpected byte 0xef".into()),
     ];
-    let texts = texts.map(|(text, wrong)| (base32::encode(text), wrong));
+    let texts = texts.map(|(text, problem)| (base32::encode(text), problem));
     let encodings = [
         ("?".to_owned(), "invalid base32 character at position 0".to_owned()),
         ("nnsxsO".to_owned(), "invalid base32 character at position 5".to_owned()),
@@ -87,15 +100,15 @@ fn invalid_annotations() {
         ("nnsxsé".to_owned(), "invalid base32 character at position 5".to_owned()),
         (cut.to_owned(), "invalid base32 length 11: text is truncated or has extra characters".into()),
     ];
-    for (value, wrong) in texts.into_iter().chain(encodings) {
+    for (value, problem) in texts.into_iter().chain(encodings) {
         let message =
-            format!("annotation flyte.secrets/s0 is not a valid secret request: {wrong}; use flytekit to encode it");
+            format!("annotation flyte.secrets/s0 is not a valid secret request: {problem}; use flytekit to encode it");
         let found = create(&annotated(&[("flyte.secrets/s0", &value)]), &managers(&["K8s"]));
         assert_eq!(found.0, rejected(400, &message), "{value}");
     }
 }
 
-/// One bad annotation refuses the pod, whatever the others hold; of several bad ones the first by number is named.
+/// One invalid annotation rejects the pod; the first of several by number is named.
 #[test]
 fn the_first_bad_annotation_by_number_is_named() {
     let good = annotation("group:'db' key:'k'");
@@ -185,26 +198,54 @@ fn pods_with_fields_of_other_types() {
     }
 }
 
-/// What a user has in the pod where secrets must be.
+/// What a user has in the pod where secrets must be, however it is written; `None` where it is in nobody's way.
 #[test]
 fn pods_that_conflict() {
-    let table = [
-        (
-            "/spec/volumes",
-            json!([{ "name": "mrrf5", "emptyDir": {} }]),
-            "volume \"mrrf5\" conflicts with the secrets volume of the same name; rename it",
-        ),
-        (
-            "/spec/containers/0/volumeMounts",
-            json!([{ "name": "data", "mountPath": "/etc/flyte/secrets/db/" }]),
-            "container \"main\": mount of \"data\" at /etc/flyte/secrets/db/ conflicts with the mount of secrets; use \
-             another path",
-        ),
+    let k8s = ("K8s", "group:'db' key:'password' mount_requirement:FILE");
+    let aws = ("AWS", "group:'arn:x' key:'k'");
+    let mount = |path: &str| ("/spec/containers/0/volumeMounts", json!([{ "name": "d", "mountPath": path }]));
+    let volume = || Some("volume \"mrrf5\" conflicts with the secrets volume of the same name; rename it".to_owned());
+    let at =
+        |path: &str, why: &str| Some(format!("container \"main\": mount of \"d\" at {path} {why}; use another path"));
+    let same = "conflicts with the mount of secrets";
+    // Of the Secret, with another key where ours would be.
+    let items = json!([{ "key": "other", "path": "password" }]);
+    let items = json!([{ "name": "mrrf5", "secret": { "secretName": "db", "items": items, "optional": true } }]);
+    let device = json!([{ "name": "d", "devicePath": "/etc/flyte/secrets" }]);
+    let below = "conflicts with read-only \"aws-secret-vol\" at /etc/flyte/secrets";
+    let mut table = vec![
+        (k8s, ("/spec/volumes", json!([{ "name": "mrrf5", "emptyDir": {} }])), volume()),
+        (k8s, ("/spec/volumes", items), volume()),
+        (k8s, mount("/etc/flyte/secrets/db/"), at("/etc/flyte/secrets/db/", same)),
+        (aws, ("/spec/containers/0/volumeDevices", device), at("/etc/flyte/secrets", same)),
+        (aws, mount("/etc/flyte/./secrets/x"), at("/etc/flyte/./secrets/x", below)),
     ];
-    for (path, value, wrong) in table {
-        let bad = with(pod(&["group:'db' key:'password' mount_requirement:FILE"]), path, value);
-        let message = format!("secrets cannot be injected: {wrong}");
-        assert_eq!(create(&bad, &managers(&["K8s"])).0, rejected(400, &message), "{path}");
+    for path in [
+        "/etc/flyte/secrets",
+        "/etc/flyte/secrets/",
+        "etc/flyte/secrets",
+        "/etc/flyte/./secrets",
+        "/etc//flyte/secrets",
+        "/etc/flyte/x/../secrets",
+        "/../etc/flyte/secrets/.",
+        "/etc/flyte/\u{1b}[2J/../secrets",
+        "/etc/flyte/\nAWS: fine/../secrets",
+        "/etc/\u{202e}x/../flyte/secrets",
+    ] {
+        table.push((aws, mount(path), at(&path.escape_debug().to_string(), same)));
+    }
+    for path in ["/etc/flyte", "/etc/flyte/secrets/../other", "/x/etc/flyte/secrets"] {
+        table.push((aws, mount(path), None));
+    }
+    for ((manager, request), (path, value), problem) in table {
+        let found = create(&with(pod(&[request]), path, value.clone()), &managers(&[manager]));
+        match problem {
+            Some(problem) => {
+                let message = format!("secrets cannot be injected: {problem}");
+                assert_eq!(found.0, rejected(400, &message), "{path}: {value}");
+            }
+            None => drop(mutated(&found).clone()),
+        }
     }
 }
 
@@ -217,11 +258,11 @@ fn invalid_labels() {
         table.push((name, None, missing.clone()));
         table.push((name, Some(""), missing));
         for bad in ["a__b", "__", "a/b", "a b", "é", "..", "-a", "a_", "{{", "a$b", &long] {
-            let wrong = "must be a valid label value without \"__\", the separator in secret names";
-            table.push((name, Some(bad), format!("label {name}={bad:?} {wrong}")));
+            let problem = "must be a valid label value without \"__\", the separator in secret names";
+            table.push((name, Some(bad), format!("label {name}={bad:?} {problem}")));
         }
     }
-    for (name, value, wrong) in table {
+    for (name, value, problem) in table {
         let mut asking = pod(&["key:'k'"]);
         if let Some(labels) = asking.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
             match value {
@@ -231,7 +272,7 @@ fn invalid_labels() {
         }
         let store = Store::new(json!({}));
         let found = create_with(&asking, &json!({}), &store).0;
-        assert_eq!(found, not_injected(400, "\"k\"", &format!("Embedded: {wrong}")), "{name}: {value:?}");
+        assert_eq!(found, not_injected(400, "\"k\"", &format!("Embedded: {problem}")), "{name}: {value:?}");
         assert_eq!(store.asked(), [], "{name}: {value:?}");
     }
 }
@@ -250,18 +291,8 @@ fn requests_that_managers_do_not_support() {
     let no_variable = "unsupported mount_requirement ENV_VAR; use FILE or ANY";
     let all = "unsupported mount_requirement 7; use ANY, ENV_VAR or FILE";
     let files = "unsupported mount_requirement 7; use FILE or ANY";
-    let name = "is not a valid variable name; it must be ASCII without '='";
     let reserved = "is a reserved variable; set another `env_var`";
-    let key = "is not a valid Secret key; expected up to 253 of a-z, A-Z, 0-9, '-', '_' and '.'";
-    let group = "is not a valid Secret name; expected up to 253 of a-z, 0-9, '-' and '.'";
-    let path = "is not a valid Vault path; it must not contain empty parts, '.', '..' or control characters";
-    let arn =
-        "is not a valid path of ARN and key; it must be ASCII without empty parts, '.', '..' or control characters";
-    let gcp = "is not a valid GCP secret; expected projects/PROJECT/secrets/NAME, or NAME of a-z, A-Z, 0-9, '_', '-'";
-    let gcp_version = "is not a valid GCP version; expected a number, latest or an alias";
-    let uri = "is not a valid Key Vault secret URI; expected https://VAULT.vault.azure.net/secrets/NAME";
     let azure_version = "is not a valid Key Vault version; expected letters and digits";
-    let file = "is not a valid file name; expected up to 255 of a-z, A-Z, 0-9, '-', '_' and '.', and not '.' or '..'";
     let long = "a".repeat(254);
     let vault_uri = "https://v.vault.azure.net/secrets/x";
     // Manager, request, how messages name it, reason.
@@ -273,20 +304,20 @@ fn requests_that_managers_do_not_support() {
     row("K8s", "", "without group and key", "missing required field `key`");
     row("K8s", "group:'db'", "\"db\"", "missing required field `key`");
     row("K8s", "group:'db' group_version:'2'", "\"db\" version \"2\"", "missing required field `key`");
-    row("K8s", "group:'My_Group' key:'k'", "\"My_Group/k\"", &format!("group \"My_Group\" {group}"));
-    row("K8s", "group:'a..b' key:'k'", "\"a..b/k\"", &format!("group \"a..b\" {group}"));
-    row("K8s", "group:'../x' key:'k'", "\"../x/k\"", &format!("group \"../x\" {group}"));
-    row("K8s", &format!("group:'{long}' key:'k'"), &format!("\"{long}/k\""), &format!("group {long:?} {group}"));
-    row("K8s", "group:'db' key:'a/b'", "\"db/a/b\"", &format!("key \"a/b\" {key}"));
-    row("K8s", "key:'a b'", "\"a b\"", &format!("key \"a b\" {key}"));
-    row("K8s", "key:'..x'", "\"..x\"", &format!("key \"..x\" {key}"));
-    row("K8s", "key:'.'", "\".\"", &format!("key \".\" {key}"));
-    row("K8s", &format!("key:'{long}'"), &format!("\"{long}\""), &format!("key {long:?} {key}"));
+    row("K8s", "group:'My_Group' key:'k'", "\"My_Group/k\"", &format!("group \"My_Group\" {GROUP}"));
+    row("K8s", "group:'a..b' key:'k'", "\"a..b/k\"", &format!("group \"a..b\" {GROUP}"));
+    row("K8s", "group:'../x' key:'k'", "\"../x/k\"", &format!("group \"../x\" {GROUP}"));
+    row("K8s", &format!("group:'{long}' key:'k'"), &format!("\"{long}/k\""), &format!("group {long:?} {GROUP}"));
+    row("K8s", "group:'db' key:'a/b'", "\"db/a/b\"", &format!("key \"a/b\" {KEY}"));
+    row("K8s", "key:'a b'", "\"a b\"", &format!("key \"a b\" {KEY}"));
+    row("K8s", "key:'..x'", "\"..x\"", &format!("key \"..x\" {KEY}"));
+    row("K8s", "key:'.'", "\".\"", &format!("key \".\" {KEY}"));
+    row("K8s", &format!("key:'{long}'"), &format!("\"{long}\""), &format!("key {long:?} {KEY}"));
     row("K8s", "key:'k' mount_requirement:7", "\"k\"", all);
     for requirement in ["ENV_VAR", "FILE"] {
         for variable in ["A=B", "é", "a\\nb"] {
             let request = format!("key:'k' env_var:'{variable}' mount_requirement:{requirement}");
-            row("K8s", &request, "\"k\"", &format!("env_var \"{variable}\" {name}"));
+            row("K8s", &request, "\"k\"", &format!("env_var \"{variable}\" {VARIABLE}"));
         }
         for variable in ["FLYTE_SECRETS_DEFAULT_DIR", "FLYTE_SECRETS_FILE_PREFIX", "FLYTE_SECRETS_ENV_PREFIX"] {
             let request = format!("key:'k' env_var:'{variable}' mount_requirement:{requirement}");
@@ -300,25 +331,25 @@ fn requests_that_managers_do_not_support() {
     row("Vault", "group:'kv/app'", "\"kv/app\"", "missing required field `key`");
     row("Vault", "group:'kv' key:'k' mount_requirement:ENV_VAR", "\"kv/k\"", no_variable);
     row("Vault", "group:'kv' key:'k' mount_requirement:7", "\"kv/k\"", files);
-    row("Vault", "group:'kv/../x' key:'k'", "\"kv/../x/k\"", &format!("group/key \"kv/../x/k\" {path}"));
-    row("Vault", "group:'kv' key:'../../k'", "\"kv/../../k\"", &format!("group/key \"kv/../../k\" {path}"));
-    row("Vault", "group:'kv' key:'.'", "\"kv/.\"", &format!("group/key \"kv/.\" {path}"));
-    row("Vault", "group:'kv//x' key:'k'", "\"kv//x/k\"", &format!("group/key \"kv//x/k\" {path}"));
-    row("Vault", "group:'kv' key:'k/'", "\"kv/k/\"", &format!("group/key \"kv/k/\" {path}"));
-    row("Vault", "group:'/' key:'k'", "\"//k\"", &format!("group/key \"/k\" {path}"));
-    row("Vault", "group:'kv' key:'a\\nb'", "\"kv/a\\nb\"", &format!("group/key \"kv/a\\nb\" {path}"));
-    row("Vault", "group:'kv' key:'k' env_var:'A=B'", "\"kv/k\"", &format!("env_var \"A=B\" {name}"));
+    row("Vault", "group:'kv/../x' key:'k'", "\"kv/../x/k\"", &format!("group/key \"kv/../x/k\" {VAULT_PATH}"));
+    row("Vault", "group:'kv' key:'../../k'", "\"kv/../../k\"", &format!("group/key \"kv/../../k\" {VAULT_PATH}"));
+    row("Vault", "group:'kv' key:'.'", "\"kv/.\"", &format!("group/key \"kv/.\" {VAULT_PATH}"));
+    row("Vault", "group:'kv//x' key:'k'", "\"kv//x/k\"", &format!("group/key \"kv//x/k\" {VAULT_PATH}"));
+    row("Vault", "group:'kv' key:'k/'", "\"kv/k/\"", &format!("group/key \"kv/k/\" {VAULT_PATH}"));
+    row("Vault", "group:'/' key:'k'", "\"//k\"", &format!("group/key \"/k\" {VAULT_PATH}"));
+    row("Vault", "group:'kv' key:'a\\nb'", "\"kv/a\\nb\"", &format!("group/key \"kv/a\\nb\" {VAULT_PATH}"));
+    row("Vault", "group:'kv' key:'k' env_var:'A=B'", "\"kv/k\"", &format!("env_var \"A=B\" {VARIABLE}"));
 
     row("AWS", "key:'k'", "\"k\"", "missing required field `group`");
     row("AWS", "group:'arn:x'", "\"arn:x\"", "missing required field `key`");
     row("AWS", "group:'arn:x' key:'k' mount_requirement:ENV_VAR", "\"arn:x/k\"", no_variable);
     row("AWS", "group:'arn:x' key:'k' mount_requirement:7", "\"arn:x/k\"", files);
-    row("AWS", "group:'../X' key:'k'", "\"../X/k\"", &format!("group/key \"../X/k\" {arn}"));
-    row("AWS", "group:'arn:x' key:'../k'", "\"arn:x/../k\"", &format!("group/key \"arn:x/../k\" {arn}"));
-    row("AWS", "group:'a//b' key:'k'", "\"a//b/k\"", &format!("group/key \"a//b/k\" {arn}"));
-    row("AWS", "group:'/a' key:'k'", "\"/a/k\"", &format!("group/key \"/a/k\" {arn}"));
-    row("AWS", "group:'é' key:'k'", "\"é/k\"", &format!("group/key \"é/k\" {arn}"));
-    row("AWS", "group:'a' key:'k\\n'", "\"a/k\\n\"", &format!("group/key \"a/k\\n\" {arn}"));
+    row("AWS", "group:'../X' key:'k'", "\"../X/k\"", &format!("group/key \"../X/k\" {ARN}"));
+    row("AWS", "group:'arn:x' key:'../k'", "\"arn:x/../k\"", &format!("group/key \"arn:x/../k\" {ARN}"));
+    row("AWS", "group:'a//b' key:'k'", "\"a//b/k\"", &format!("group/key \"a//b/k\" {ARN}"));
+    row("AWS", "group:'/a' key:'k'", "\"/a/k\"", &format!("group/key \"/a/k\" {ARN}"));
+    row("AWS", "group:'é' key:'k'", "\"é/k\"", &format!("group/key \"é/k\" {ARN}"));
+    row("AWS", "group:'a' key:'k\\n'", "\"a/k\\n\"", &format!("group/key \"a/k\\n\" {ARN}"));
 
     row("GCP", "key:'k'", "\"k\"", "missing required field `group`");
     row("GCP", "group:'token' key:'k'", "\"token/k\"", "missing required field `group_version`");
@@ -326,11 +357,21 @@ fn requests_that_managers_do_not_support() {
     for bad in ["a;b", "$(id)", "`id`", "a b", "a|b", "a'\"b", "-x", "../x", "a/b", "projects/p/secrets/x/versions/1"] {
         let quoted = bad.replace('\'', "\\'");
         let request = format!("group:'{quoted}' group_version:'1'");
-        row("GCP", &request, &format!("{bad:?} version \"1\""), &format!("group {bad:?} {gcp}"));
+        row("GCP", &request, &format!("{bad:?} version \"1\""), &format!("group {bad:?} {GCP_SECRET}"));
     }
-    for bad in ["1;2", "../1", "$(id)", "-1"] {
-        let request = format!("group:'token' group_version:'{bad}'");
-        row("GCP", &request, &format!("\"token\" version {bad:?}"), &format!("group_version {bad:?} {gcp_version}"));
+    for part in ["$(id)", "`id`", "..", "-x", "", "x y", "é", "*"] {
+        for bad in [
+            format!("projects/{part}/secrets/x"),
+            format!("projects/p/secrets/{part}"),
+            format!("projects/p/locations/{part}/secrets/x"),
+        ] {
+            let request = format!("group:'{bad}' group_version:'1'");
+            row("GCP", &request, &format!("{bad:?} version \"1\""), &format!("group {bad:?} {GCP_SECRET}"));
+        }
+    }
+    for bad in ["1;2", "../1", "$(id)", "-1", "--help", "1/2", "x'y"] {
+        let request = format!("group:'token' group_version:'{}'", bad.replace('\'', "\\'"));
+        row("GCP", &request, &format!("\"token\" version {bad:?}"), &format!("group_version {bad:?} {GCP_VERSION}"));
     }
 
     row("Azure", "key:'k'", "\"k\"", "missing required field `group`");
@@ -348,9 +389,9 @@ fn requests_that_managers_do_not_support() {
         "https://v.vault.azure.net.example.com/secrets/x",
         "https://user@v.vault.azure.net/secrets/x",
     ] {
-        row("Azure", &format!("group:'{bad}'"), &format!("{bad:?}"), &format!("group {bad:?} {uri}"));
+        row("Azure", &format!("group:'{bad}'"), &format!("{bad:?}"), &format!("group {bad:?} {VAULT_URI}"));
     }
-    for bad in ["1;2", "../1", "$(id)", "a-b"] {
+    for bad in ["1;2", "../1", "$(id)", "a-b", "--help", "1/2", "`id`"] {
         let request = format!("group:'{vault_uri}' group_version:'{bad}'");
         let named = format!("{vault_uri:?} version {bad:?}");
         row("Azure", &request, &named, &format!("group_version {bad:?} {azure_version}"));
@@ -367,7 +408,7 @@ fn requests_that_managers_do_not_support() {
     let one_line = "is not a valid key; it must not contain control characters";
     row("Embedded", "key:'a\\nb' env_var:'A'", "\"a\\nb\"", &format!("key \"a\\nb\" {one_line}"));
     row("Embedded", "key:'k' mount_requirement:7", "\"k\"", all);
-    row("Embedded", "key:'k' env_var:'A=B'", "\"k\"", &format!("env_var \"A=B\" {name}"));
+    row("Embedded", "key:'k' env_var:'A=B'", "\"k\"", &format!("env_var \"A=B\" {VARIABLE}"));
     row("Embedded", "key:'a=b'", "\"a=b\"", "key maps to the invalid variable name \"_UNION_A=B\"; set `env_var`");
     row(
         "Embedded",
@@ -378,7 +419,7 @@ fn requests_that_managers_do_not_support() {
     let too_long = "k".repeat(256);
     for bad in ["../x", "a/b", "a;b", "x;touch y", "$(id)", "a=b", ".", "..", "é", "a b", &too_long] {
         let request = format!("key:'{bad}' mount_requirement:FILE");
-        row("Embedded", &request, &format!("{bad:?}"), &format!("key {bad:?} {file}"));
+        row("Embedded", &request, &format!("{bad:?}"), &format!("key {bad:?} {FILE_NAME}"));
     }
 
     for (manager, request, named, reason) in table {
@@ -387,20 +428,6 @@ fn requests_that_managers_do_not_support() {
         assert_eq!(found, not_injected(400, &named, &format!("{manager}: {reason}")), "{manager}: {request}");
         // What can be refused without a value is refused before anything is fetched.
         assert_eq!(store.asked(), [], "{manager}: {request}");
-    }
-}
-
-/// A key that may not stand in a URL is refused before the call.
-#[test]
-fn embedded_names_that_change_the_url() {
-    let settings = json!({ "embeddedSecretManagerConfig": { "awsConfig": { "region": "eu-west-1" } } });
-    for key in ["../../x", "a/b", "a?b", "a#b", "a%2fb", "a b"] {
-        let store = Store::new(json!({}));
-        let name = format!("eu-west-1:{}", project_name(key));
-        let wrong = "is not a valid secret name in this store; use a key of letters, digits, '.', '_' and '-'";
-        let found = create_with(&pod(&[&format!("key:'{key}' env_var:'A'")]), &settings, &store).0;
-        assert_eq!(found, not_injected(400, &format!("{key:?}"), &format!("Embedded: {name:?} {wrong}")), "{key}");
-        assert_eq!(store.asked(), [], "{key}");
     }
 }
 
@@ -424,7 +451,7 @@ fn missing_secrets() {
 }
 
 #[test]
-fn values_that_a_variable_cannot_hold() {
+fn values_that_are_invalid_in_variables() {
     let name = project_name("k");
     let not_text = "the value is not UTF-8 text; request it as a FILE".to_owned();
     let limit = 128 * 1024 - 1 - "_UNION_K=".len();
@@ -454,7 +481,7 @@ fn values_that_a_variable_cannot_hold() {
 }
 
 #[test]
-fn files_that_the_init_container_cannot_be_handed() {
+fn files_beyond_the_limit_of_the_init_container() {
     let refused = |annotation: &str, key: &str, file: usize, all: usize| {
         let message = format!(
             "secret {key:?} (annotation flyte.secrets/{annotation}) cannot be injected: Embedded: with this file of \
@@ -479,7 +506,7 @@ fn files_that_the_init_container_cannot_be_handed() {
     mutated(&create_with(&same, &json!({}), &store));
 }
 
-/// Each kind of failure of the host, in its words, and never the host's.
+/// Each kind of failure of the host has its own message, without the host's.
 #[test]
 fn failures_of_the_host() {
     let forbidden = "forbidden for the policy server's service account; ask the operator to grant the verb get on it";
@@ -685,17 +712,6 @@ fn tenancy() {
     }
 }
 
-/// The namespace is the API server's, not what the pod says of itself.
-#[test]
-fn tenancy_ignores_the_pods_own_namespace_field() {
-    let settings = json!({ "tenancy": { "namespaceTemplate": "{{ project }}-{{ domain }}" } });
-    let request = with(creation(&pod(&["key:'k'"])), "/namespace", json!("elsewhere"));
-    let found = policy().validate(&request, &settings, &nothing()).map(|answer| answer.0).ok();
-    let reason = "Embedded: namespace \"elsewhere\" does not match the pod's labels, which require namespace \
-                  \"flytesnacks-development\"; correct the labels, or run the task in that namespace";
-    assert_eq!(found, Some(not_injected(403, "\"k\"", reason)));
-}
-
 #[test]
 fn reasons_of_all_managers_are_listed() {
     let chain = managers(&["K8s", "Vault", "AWS", "GCP", "Azure", "Embedded"]);
@@ -726,7 +742,7 @@ fn requests_cannot_forge_a_line() {
     assert_eq!(found, not_injected(400, "\"a\\nAWS: fine/k\\r\\nx\"", reasons));
 }
 
-/// Of a whole pod nothing is applied when its last request is refused, and the refused one is named.
+/// If the last request is rejected, nothing is added to the pod, and the request is named.
 #[test]
 fn one_rejected_request_rejects_the_pod() {
     let asking = pod(&["group:'db' key:'a'", "group:'db' key:'b' mount_requirement:ENV_VAR", "group:'db'"]);
@@ -737,9 +753,9 @@ fn one_rejected_request_rejects_the_pod() {
 const NOT_HERE: &str = "Embedded: namespace \"elsewhere\" does not match the pod's labels, which require namespace \
                         \"flytesnacks-development\"; correct the labels, or run the task in that namespace";
 
-/// The worst of the reasons decides the code, wherever it stands.
+/// The most severe reason decides the code, at any position.
 #[test]
-fn the_worst_reason_decides_the_code() {
+fn most_severe_reason_decides_the_code() {
     let elsewhere = with(pod(&["key:'k'"]), "/metadata/namespace", json!("elsewhere"));
     let tenancy = json!({ "namespaceTemplate": "{{ project }}-{{ domain }}" });
     for (chain, reasons) in [
@@ -751,7 +767,7 @@ fn the_worst_reason_decides_the_code() {
     }
 }
 
-/// An outage must not let a less preferred manager win, and must not ask it; what a more preferred one said stays.
+/// An outage must not select a less preferred manager, which is not tried. Reasons of more preferred ones are kept.
 #[test]
 fn unavailable_providers_end_the_chain() {
     let outage = format!(
@@ -787,132 +803,27 @@ fn invalid_settings() {
     assert_eq!(create(&pod(&["key:'k'"]), &several).0, not_injected(503, "\"k\"", reason));
 }
 
-/// Whatever goes wrong around a value, neither it nor what the host says of itself comes out.
-#[test]
-fn answers_hold_no_value_and_no_stack_trace() {
-    const VALUE: &str = "hunter2-hunter2-hunter2";
-    let name = project_name("k");
-    let encoded = STANDARD.encode(VALUE);
-    let kubernetes = json!({});
-    let twins = json!({ "embeddedSecretManagerConfig": { "imagePullSecrets": { "enabled": true } } });
-    let aws = json!({ "embeddedSecretManagerConfig": { "awsConfig": { "region": "eu-west-1" } } });
-    let azure =
-        json!({ "embeddedSecretManagerConfig": { "azureConfig": { "vaultURI": "https://name.vault.azure.net" } } });
-    let data = |value: &str| Ok(json!({ "data": { &name: value } }).to_string());
-    let text = |value: &str| Ok(json!({ "stringValue": value }).to_string());
-    let too_large = STANDARD.encode(VALUE.repeat(9000));
-    let binary = STANDARD.encode([VALUE.as_bytes(), b"\xff"].concat());
-    let table: Vec<(&Value, &str, Result<String, String>)> = vec![
-        (&kubernetes, "key:'k'", data(&binary)),
-        (&kubernetes, "key:'k'", data(&too_large)),
-        (&kubernetes, "key:'k' mount_requirement:FILE", data(&too_large)),
-        (&kubernetes, "key:'k'", data(VALUE)),
-        (&kubernetes, "key:'k'", Ok(json!({ "data": { "k": &encoded } }).to_string())),
-        (&kubernetes, "key:'k'", Ok(json!({ "data": [VALUE, &encoded] }).to_string())),
-        (&kubernetes, "key:'k'", Ok(VALUE.to_owned())),
-        (&kubernetes, "key:'k'", Err(format!("{VALUE}\n\nStack backtrace:\n   0: std::backtrace_rs\n {encoded}"))),
-        (&aws, "key:'k'", Ok(json!({ "stringValue": { "value": VALUE } }).to_string())),
-        (&aws, "key:'k'", Ok(json!({ "binaryValue": VALUE }).to_string())),
-        (&azure, "key:'k'", text(VALUE)),
-        (&azure, "key:'k'", text(&json!({ "type": VALUE, "value": VALUE }).to_string())),
-        (&azure, "key:'k'", text(&json!({ "type": "BINARY", "value": VALUE }).to_string())),
-    ];
-    for (settings, request, reply) in table {
-        let shown = format!("{reply:.99?}");
-        let found = with_host(&pod(&[request]), settings, move |_| reply.clone().map(String::into_bytes));
-        let found = found.map(|answer| (answer["accepted"].clone(), answer.to_string()));
-        let tells = found.map(|(accepted, answer)| (accepted, tells(&answer, VALUE)));
-        assert_eq!(tells, Ok((json!(false), Vec::new())), "{request} {shown}");
-    }
-
-    // An accepted pod has the value where it belongs, and neither its warnings nor its audit annotation have it.
-    let scope = Scope { organization: "acme", domain: "development", project: "flytesnacks" };
-    let store = Store::new(json!({
-        "K8s": { "flyte": { secret_name(&name): { &name: encoded }, image_pull_name(scope, "k"): {} } },
-    }));
-    let mut answer = create_with(&pod(&["key:'k'"]), &twins, &store).0;
-    let mutated = answer.as_object_mut().and_then(|answer| answer.shift_remove("mutated_object"));
-    assert_eq!(mutated.map(|pod| tells(&pod.to_string(), VALUE)), Some(vec![VALUE.to_owned()]));
-    assert_eq!(answer["warnings"].as_array().map(Vec::len), Some(1));
-    assert_eq!(tells(&answer.to_string(), VALUE), Vec::<String>::new());
-}
-
-/// What of a value, plain or encoded, and of a stack trace stands in a text.
-fn tells(text: &str, value: &str) -> Vec<String> {
-    let told = [value.to_owned(), STANDARD.encode(value), "backtrace".to_owned()];
-    told.into_iter().filter(|secret| text.contains(secret)).collect()
-}
-
-/// What would be at one place with ours, however it is written.
-#[test]
-fn mounts_at_the_secrets_path() {
-    let request = pod(&["group:'arn:x' key:'k'"]);
-    let volumes = json!([{ "name": "d", "emptyDir": {} }]);
-    let taken = |path: &str| {
-        let message = format!(
-            "secrets cannot be injected: container \"main\": mount of \"d\" at {path} conflicts with the mount of \
-             secrets; use another path"
-        );
-        rejected(400, &message)
-    };
-    for path in [
-        "/etc/flyte/secrets",
-        "/etc/flyte/secrets/",
-        "etc/flyte/secrets",
-        "/etc/flyte/./secrets",
-        "/etc//flyte/secrets",
-        "/etc/flyte/x/../secrets",
-        "/../etc/flyte/secrets/.",
-    ] {
-        let container =
-            with(request["spec"]["containers"].clone(), "/0/volumeMounts", json!([{ "name": "d", "mountPath": path }]));
-        let pod = with(with(request.clone(), "/spec/volumes", volumes.clone()), "/spec/containers", container);
-        assert_eq!(create(&pod, &managers(&["AWS"])).0, taken(path), "{path}");
-    }
-    let device = json!([{ "name": "d", "devicePath": "/etc/flyte/secrets" }]);
-    let container = with(request["spec"]["containers"].clone(), "/0/volumeDevices", device);
-    assert_eq!(
-        create(&with(request.clone(), "/spec/containers", container), &managers(&["AWS"])).0,
-        taken("/etc/flyte/secrets")
-    );
-    let below = json!([{ "name": "d", "mountPath": "/etc/flyte/./secrets/x" }]);
-    let container = with(request["spec"]["containers"].clone(), "/0/volumeMounts", below);
-    let message = "secrets cannot be injected: container \"main\": mount of \"d\" at /etc/flyte/./secrets/x conflicts \
-                   with read-only \"aws-secret-vol\" at /etc/flyte/secrets; use another path";
-    let nested = create(&with(request.clone(), "/spec/containers", container), &managers(&["AWS"])).0;
-    assert_eq!(nested, rejected(400, message));
-    for path in ["/etc/flyte", "/etc/flyte/secrets/../other", "/x/etc/flyte/secrets"] {
-        let container =
-            with(request["spec"]["containers"].clone(), "/0/volumeMounts", json!([{ "name": "d", "mountPath": path }]));
-        mutated(&create(&with(request.clone(), "/spec/containers", container), &managers(&["AWS"])));
-    }
-}
-
-/// A volume of the user's that has our volume's name and Secret, and another key where ours would be.
-#[test]
-fn volume_items_that_conflict() {
-    let request = pod(&["group:'db' key:'k' mount_requirement:FILE"]);
-    let once = mutated(&create(&request, &managers(&["K8s"]))).clone();
-    let name = once["spec"]["volumes"][0]["name"].as_str().expect("a name").to_owned();
-    let volume = with(once["spec"]["volumes"].clone(), "/0/secret/items", json!([{ "key": "other", "path": "k" }]));
-    let found = create(&with(request, "/spec/volumes", volume), &managers(&["K8s"]));
-    let message = format!(
-        "secrets cannot be injected: volume {name:?} conflicts with the secrets volume of the same name; rename it"
-    );
-    assert_eq!(found.0, rejected(400, &message));
-}
-
-/// An init-container of the user's that looks like ours but does not write into our volume pulls nothing.
-#[test]
-fn init_containers_with_the_name_of_ours() {
+/// Returns the init containers of a pod that has one of the user's, which is the policy's but for one field, as `(ours, found)`.
+fn beside_alike(path: &str, to: Value) -> (Value, Vec<Value>) {
     let request = pod(&["group:'arn:x' key:'k'"]);
     let once = mutated(&create(&request, &managers(&["AWS"]))).clone();
     let ours = once["spec"]["initContainers"][0].clone();
-    let alike = with(ours.clone(), "/volumeMounts", json!([]));
+    let alike = with(ours.clone(), path, to);
     let found = create(&with(request, "/spec/initContainers", json!([alike])), &managers(&["AWS"]));
     let containers = mutated(&found)["spec"]["initContainers"].as_array().expect("init-containers").clone();
-    assert_eq!(containers.len(), 2);
-    assert_eq!(containers[0], with(ours, "/name", json!("aws-pull-secret-1")));
+    (ours, containers)
+}
+
+/// An init container of the user that resembles the policy's, and does not write to its volume or has another name, is not
+/// reused.
+#[test]
+fn init_containers_with_names_of_the_policy() {
+    let (ours, found) = beside_alike("/volumeMounts", json!([]));
+    assert_eq!((found.len(), &found[0]), (2, &with(ours, "/name", json!("aws-pull-secret-1"))));
+    for name in ["aws-pull-secret-x", "aws-pull-secret-", "other"] {
+        let (ours, found) = beside_alike("/name", json!(name));
+        assert_eq!((found.len(), &found[0]), (2, &ours), "{name}");
+    }
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! What a release is: one version wherever it is named, one Rust wherever it is built, one place for each artifact.
-//! `make release` writes the versions; [`metadata`](crate::metadata) holds those that Kubewarden reads.
+//! Consistency of a release: one version, one Rust, and one place for each artifact. `make release` writes the
+//! versions; [`metadata`](crate::metadata) checks those that Kubewarden reads.
 
 use flyte_secrets_policy::settings::images;
 use flyte_secrets_testing::repository;
@@ -46,7 +46,7 @@ fn documents_name_this_version_of_the_policy() {
 }
 
 #[test]
-fn images_are_built_with_the_rust_of_everything_else() {
+fn images_are_built_with_the_pinned_rust() {
     let toolchain = text("rust-toolchain.toml");
     let channel = toolchain.split("channel = \"").nth(1).and_then(|rest| rest.split('"').next()).expect("a channel");
     for file in ["gateway/Containerfile", "pull/Containerfile"] {
@@ -78,7 +78,7 @@ fn renovate_follows_every_version_that_is_installed() {
 }
 
 #[test]
-fn the_workflow_pushes_to_where_users_look() {
+fn workflow_pushes_to_the_documented_registries() {
     let workflow = yaml(".github/workflows/release.yml");
     let registry = workflow["env"]["REGISTRY"].as_str().expect("a registry");
     let steps = text(".github/workflows/release.yml");

@@ -1,4 +1,4 @@
-//! Which pods are touched at all.
+//! Selection of pods.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::support::{annotation, create, managers, mutated, pod, policy, with};
 
-/// Says nothing and changes nothing.
+/// Checks that a pod is accepted unchanged, without warnings.
 fn untouched() -> Value {
     json!({ "accepted": true })
 }
@@ -19,7 +19,7 @@ fn warned(warnings: &[&str]) -> Value {
 
 fn review(request: &Value, settings: &Value) -> Result<Value, String> {
     let answer = policy().validate(request, settings, &nothing());
-    answer.map(|response| response.0).map_err(|wrong| wrong.to_string())
+    answer.map(|response| response.0).map_err(|error| error.to_string())
 }
 
 const REQUEST: &str = "group:'db' key:'password' mount_requirement:ENV_VAR";
@@ -27,7 +27,7 @@ const REQUEST: &str = "group:'db' key:'password' mount_requirement:ENV_VAR";
 const UNLABELLED: &str = "pod has secret requests but gets no secrets: missing label inject-flyte-secrets: \"true\"";
 
 #[test]
-fn only_the_creation_of_a_pod_is_looked_at() {
+fn only_pod_creation_is_evaluated() {
     let request = creation(&pod(&[REQUEST]));
     let table = [
         ("an update", vec![("/operation", json!("UPDATE"))]),
@@ -54,7 +54,7 @@ fn only_the_creation_of_a_pod_is_looked_at() {
 }
 
 #[test]
-fn a_deployment_whose_template_asks_is_left_alone() {
+fn pod_templates_of_deployments_are_unchanged() {
     let asking = pod(&[REQUEST]);
     let deployment = json!({
         "apiVersion": "apps/v1",
@@ -68,7 +68,7 @@ fn a_deployment_whose_template_asks_is_left_alone() {
 }
 
 #[test]
-fn an_empty_subresource_is_none() {
+fn empty_subresource_is_absent() {
     let asking = pod(&[REQUEST]);
     for none in [json!(""), json!(null)] {
         let request = with(creation(&asking), "/subResource", none.clone());
@@ -114,7 +114,7 @@ fn labels_and_annotations_decide() {
             with(annotations(&[("flyte.secrets/source", "x")]), "/metadata/labels", json!({})),
             untouched(),
         ),
-        // Nobody reads a request that nobody serves.
+        // Without managers, requests are not decoded.
         (
             "no label, and a request that cannot be read",
             with(annotations(&[("flyte.secrets/s0", "?")]), "/metadata/labels", json!({})),
@@ -133,9 +133,9 @@ fn labels_and_annotations_decide() {
     }
 }
 
-/// A request beside others' annotations is served, and they are named.
+/// A request is served in a pod with other annotations of the prefix, which cause warnings.
 #[test]
-fn an_annotation_that_is_no_request_does_not_stop_one() {
+fn other_annotations_are_ignored() {
     let asking = pod(&[REQUEST]);
     let mut mixed = asking.clone();
     if let Some(annotations) = mixed.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
@@ -157,9 +157,9 @@ fn an_annotation_that_is_no_request_does_not_stop_one() {
     assert_eq!(create(&mixed, &managers(&["K8s"])).0, answer);
 }
 
-/// The prefix alone sends a payload into the slow path, wherever it stands; that must not matter.
+/// The prefix in any field selects the slow path, which must have the same answer.
 #[test]
-fn the_prefix_elsewhere_means_nothing() {
+fn prefix_in_other_fields_is_ignored() {
     let text = json!("flyte.secrets/s0");
     let request = json!({ "flyte.secrets/s0": annotation(REQUEST) });
     let table = [
@@ -177,7 +177,7 @@ fn the_prefix_elsewhere_means_nothing() {
     }
 }
 
-/// The prefix in escapes is the prefix.
+/// An escaped prefix is found.
 #[test]
 fn an_escaped_prefix_is_found() {
     let asking = pod(&[REQUEST]);
@@ -186,14 +186,14 @@ fn an_escaped_prefix_is_found() {
     assert_ne!(escaped, payload);
     let direct = create(&asking, &managers(&["K8s"]));
     mutated(&direct);
-    let answer = policy().call("validate", escaped.as_bytes(), &nothing()).map_err(|wrong| wrong.to_string());
-    let answer = answer.and_then(|text| serde_json::from_slice::<Value>(&text).map_err(|wrong| wrong.to_string()));
+    let answer = policy().call("validate", escaped.as_bytes(), &nothing()).map_err(|error| error.to_string());
+    let answer = answer.and_then(|text| serde_json::from_slice::<Value>(&text).map_err(|error| error.to_string()));
     assert_eq!(answer, Ok(direct.0));
 }
 
-/// A pod that is none of ours costs no call of the host, and needs no settings that can be read.
+/// A pod without secret requests needs no host calls and no valid settings.
 #[test]
-fn nothing_is_asked_for_a_pod_that_is_not_ours() {
+fn no_host_calls_for_pods_without_secret_requests() {
     let store = Store::new(json!({}));
     let capabilities: Arc<dyn Capabilities> = Arc::clone(&store) as Arc<dyn Capabilities>;
     for pod in [pod(&[]), with(pod(&["key:'k'"]), "/metadata/labels", json!({}))] {

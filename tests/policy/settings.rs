@@ -1,4 +1,4 @@
-//! Settings that are accepted and refused, each with the words that the operator sees.
+//! Valid and invalid settings, with the operator's messages.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 
 use crate::support::policy;
 
-/// What the operator is told of settings that are accepted, or why they are refused.
+/// Returns the warnings of valid settings, or the error of invalid ones.
 fn validated(settings: &Value) -> Result<String, String> {
-    policy().validate_settings(settings, &nothing()).unwrap_or_else(|wrong| Err(format!("no answer: {wrong}")))
+    policy().validate_settings(settings, &nothing()).unwrap_or_else(|error| Err(format!("no answer: {error}")))
 }
 
-/// As [`validated`], without what is said of labels that nothing binds, and of the order of managers.
+/// As [`validated`], without warnings about unverified labels and the order of managers.
 fn validated_but_for_tenancy(settings: &Value) -> Result<String, String> {
     let is_other = |line: &&str| !line.starts_with("tenancy: ") && !line.contains("k8sSecretManager.verify");
     let others = |warnings: String| warnings.lines().filter(is_other).collect();
@@ -28,7 +28,7 @@ fn accepted() {
 }
 
 #[test]
-fn each_label_that_nothing_binds_is_told() {
+fn unverified_labels_cause_a_warning() {
     let creators = json!(["system:serviceaccount:flyte:flyte-binary"]);
     let table = [
         (json!({}), vec!["organization", "project", "domain"]),
@@ -52,7 +52,7 @@ fn each_label_that_nothing_binds_is_told() {
 const GLOBAL_IS_SKIPPED: &str =
     "secretManagerTypes: ignored Global: a policy cannot read the environment and files of Flyte's webhook";
 
-/// The operator is told in the answer and in the server's log.
+/// Warnings are in the answer and in the log of the policy server.
 #[test]
 fn global_is_skipped_with_a_warning() {
     let lines = Arc::new(Mutex::new(Vec::new()));
@@ -78,14 +78,14 @@ fn refused() {
 
 /// `null` leaves a known key at its default; it does not make an unknown one known.
 #[test]
-fn an_unknown_key_is_refused_whatever_its_value() {
-    let wrong = |problem: &str| Err(format!("InvalidSettings: {problem}"));
+fn unknown_fields_are_rejected_with_any_value() {
+    let invalid = |problem: &str| Err(format!("InvalidSettings: {problem}"));
     let table = [
         (
             json!({ "secretManagrTypes": null }),
-            wrong("unknown field `secretManagrTypes`, did you mean `secretManagerTypes`?"),
+            invalid("unknown field `secretManagrTypes`, did you mean `secretManagerTypes`?"),
         ),
-        (json!({ "tenancy": { "foo": null } }), wrong("unknown field `tenancy.foo`")),
+        (json!({ "tenancy": { "foo": null } }), invalid("unknown field `tenancy.foo`")),
         (json!({ "tenancy": null, "vaultSecretManager": { "annotations": { "any": null } } }), Ok(String::new())),
     ];
     for (settings, answer) in table {
@@ -95,7 +95,7 @@ fn an_unknown_key_is_refused_whatever_its_value() {
 
 /// The host's own JSON, and what is none.
 #[test]
-fn answers_are_as_the_host_reads_them() {
+fn settings_answers_have_the_hosts_format() {
     let global = json!({ "valid": true, "message": GLOBAL_IS_SKIPPED });
     let table = [
         ("validate_settings", "{\"secretManagerType\":\"k8s\"}", json!({ "valid": true, "message": null })),
@@ -123,8 +123,8 @@ fn answers_are_as_the_host_reads_them() {
         ("protocol_version", "", json!("v1")),
     ];
     for (function, payload, answer) in table {
-        let found = policy().call(function, payload.as_bytes(), &nothing()).map_err(|wrong| wrong.to_string());
-        let found = found.and_then(|text| serde_json::from_slice::<Value>(&text).map_err(|wrong| wrong.to_string()));
+        let found = policy().call(function, payload.as_bytes(), &nothing()).map_err(|error| error.to_string());
+        let found = found.and_then(|text| serde_json::from_slice::<Value>(&text).map_err(|error| error.to_string()));
         assert_eq!(found, Ok(answer), "{function} {payload}");
     }
 }

@@ -1,4 +1,4 @@
-//! What the tests share: the policy, and pods that ask for secrets.
+//! Shared code: the policy, and pods with secret requests.
 
 use std::sync::{Arc, OnceLock};
 
@@ -20,7 +20,7 @@ pub fn managers(names: &[&str]) -> Value {
     json!({ "secretManagerTypes": names })
 }
 
-/// The security context of init containers of ours by default, which passes Pod Security `restricted`.
+/// Returns the default security context of the policy's init containers, which passes Pod Security `restricted`.
 pub fn restricted() -> Value {
     json!({
         "allowPrivilegeEscalation": false,
@@ -33,23 +33,23 @@ pub fn restricted() -> Value {
     })
 }
 
-/// What the policy says to a pod, with an empty store.
+/// Returns the policy's answer to a pod, with an empty store.
 pub fn create(pod: &Value, settings: &Value) -> Response {
     create_with(pod, settings, &Store::new(json!({})))
 }
 
-/// What the policy says to a pod, with a store.
+/// Returns the policy's answer to a pod, with a store.
 pub fn create_with(pod: &Value, settings: &Value, store: &Arc<Store>) -> Response {
     let store: Arc<dyn Capabilities> = Arc::clone(store) as Arc<dyn Capabilities>;
     policy().create_pod(pod, settings, &store).expect("the policy answers")
 }
 
-/// The pod that comes out; the refusal is shown where there is none.
+/// Returns the mutated pod, or fails with the rejection.
 pub fn mutated(response: &Response) -> &Value {
     response.mutated().unwrap_or_else(|| panic!("not changed: {:#}", response.0))
 }
 
-/// The pod that comes out of two passes, of which the second must change nothing.
+/// Returns the pod after two mutations, of which the second must change nothing.
 pub fn mutated_twice(pod: &Value, settings: &Value, store: &Arc<Store>) -> Value {
     let once = mutated(&create_with(pod, settings, store)).clone();
     let twice = create_with(&once, settings, store);

@@ -1,7 +1,7 @@
-//! What survives: everything that the policy does not add, as the host compares it.
+//! Fields that the policy does not add are kept, as compared by the host.
 //!
-//! Pods are written by hand as a text with marks in it. `‹old→new›` stands for `old` in the pod that comes in and for
-//! `new` in the one that goes out; what stands outside of marks must keep its value, and its place in a list.
+//! Pods are texts with marks: `‹old→new›` is `old` in the original pod, and `new` in the mutated one. Everything
+//! outside of marks must keep its value, and its place in a list.
 
 use std::sync::Arc;
 
@@ -11,7 +11,6 @@ use flyte_secrets_policy::settings::images;
 use flyte_secrets_testing::host::{Capabilities, Store};
 use serde_json::{Value, json};
 
-use crate::codes::rejected;
 use crate::support::{annotation, kubernetes_store, policy, project_name, restricted};
 
 /// Both sides of a text with marks.
@@ -37,10 +36,10 @@ fn answered(pod: &str, settings: &str, store: &Arc<Store>) -> Result<Value, Stri
          \"group\":\"\"}},\"object\":{pod} ,\"operation\":\"CREATE\",\"namespace\":\"flytesnacks-development\",\
          \"oldObject\":null,\"options\":{{\"x\":1e5}}}},\"more\":[{pod}]}}"
     );
-    let answer = policy().call("validate", payload.as_bytes(), &capabilities).map_err(|wrong| wrong.to_string())?;
-    let again = policy().call("validate", payload.as_bytes(), &capabilities).map_err(|wrong| wrong.to_string())?;
+    let answer = policy().call("validate", payload.as_bytes(), &capabilities).map_err(|error| error.to_string())?;
+    let again = policy().call("validate", payload.as_bytes(), &capabilities).map_err(|error| error.to_string())?;
     assert_eq!(answer, again, "the same payload has two answers");
-    let answer: Value = serde_json::from_slice(&answer).map_err(|wrong| wrong.to_string())?;
+    let answer: Value = serde_json::from_slice(&answer).map_err(|error| error.to_string())?;
     answer.get("mutated_object").cloned().ok_or_else(|| answer.to_string())
 }
 
@@ -49,13 +48,13 @@ fn check(marked: &str, names: &[(&str, &str)], settings: &str, store: &Arc<Store
     let marked = names.iter().fold(marked.to_owned(), |marked, (name, text)| marked.replace(name, text));
     let (before, after) = sides(&marked);
     assert_ne!(before, after);
-    let mutated: Value = serde_json::from_str(&after).unwrap_or_else(|wrong| panic!("{wrong}: {after}"));
+    let mutated: Value = serde_json::from_str(&after).unwrap_or_else(|error| panic!("{error}: {after}"));
     assert_eq!(answered(&before, settings, store), Ok(mutated.clone()));
     assert_eq!(answered(&after, settings, store), Ok(mutated), "in the second pass");
 }
 
-/// Checks a pod that asks for a file and a variable from the Secret `db`: `@META` is its metadata, or `@S0` and `@S1` the
-/// two annotations; `@ENV`, `@MOUNT` and `@VOLUME` are what is added.
+/// Checks a pod that asks for a file and a variable from the Secret `db`: `@META` is its metadata, or `@S0` and `@S1`
+/// the two annotations; `@ENV`, `@MOUNT` and `@VOLUME` are what is added.
 fn kubernetes(marked: &str) {
     let file = annotation("group:'db' key:'password' mount_requirement:FILE");
     let variable = annotation("group:'db' key:'user' mount_requirement:ENV_VAR");
@@ -79,9 +78,9 @@ fn kubernetes(marked: &str) {
     check(marked, &names, r#"{"secretManagerTypes":["K8s"]}"#, &Store::new(json!({})));
 }
 
-/// A whole pod with all that a JSON library would write anew: numbers, escapes, order, white space.
+/// A whole pod with everything that a JSON library would change: numbers, escapes, order, white space.
 #[test]
-fn what_is_not_touched_is_not_written_anew() {
+fn unchanged_parts_keep_their_text() {
     kubernetes(
         r#"{
   "x-new": [1e5, 1.0, -0, -0.0, 1E+2, 12345678901234567890123, 0.1000, true, null, {}, [], [ ], ""],
@@ -101,7 +100,7 @@ fn what_is_not_touched_is_not_written_anew() {
 
 /// Each way in which a list can be missing or empty.
 #[test]
-fn lists_that_are_not_there() {
+fn missing_lists_are_created() {
     for container in [
         r#"{"name":"a"‹→,"env":[@ENV],"volumeMounts":[@MOUNT]›}"#,
         r#"{‹→"env":[@ENV],"volumeMounts":[@MOUNT]›}"#,
@@ -129,17 +128,17 @@ fn lists_that_are_not_there() {
     }
 }
 
-/// Ephemeral containers are debuggers: nobody gives them secrets.
+/// Ephemeral containers are for debugging and get no secrets.
 #[test]
-fn ephemeral_containers_are_left_alone() {
+fn ephemeral_containers_are_unchanged() {
     kubernetes(
         r#"{@META,"spec":{"ephemeralContainers":[{"name":"debug","env":[{"name":"FLYTE_SECRETS_ENV_PREFIX","value":"x"}],"volumeMounts":null}],"containers":[{"name":"a"‹→,"env":[@ENV],"volumeMounts":[@MOUNT]›}],"volumes":[‹→@VOLUME›]}}"#,
     );
 }
 
-/// A user's variables of our names go, wherever they stand; the others keep their order and their text.
+/// Variables of the user with the same names are removed, at any position; others keep their order and text.
 #[test]
-fn variables_of_our_names_are_removed() {
+fn variables_of_the_same_name_are_removed() {
     kubernetes(
         r#"{@META,"spec":{"containers":[{"env":[‹{"name":"FLYTE_SECRETS_ENV_PREFIX","value":"x"}→@ENV›,{"name":"B","value":"$(_UNION_DB_USER)"},‹{"value":"y","name":"_UNION_DB_USER"},→›{"name":"_union_db_user","value":"1"}‹,{"name":"FLYTE_SECRETS_DEFAULT_DIR"},{"name":"FLYTE_SECRETS\u005fENV_PREFIX","valueFrom":{"fieldRef":{"fieldPath":"metadata.name"}}}→›],"volumeMounts":[‹→@MOUNT›]},{"env":[‹{"name":"FLYTE_SECRETS_FILE_PREFIX","value":"x"}→@ENV›],"volumeMounts":[‹→@MOUNT›]}],"volumes":[‹→@VOLUME›]}}"#,
     );
@@ -147,7 +146,7 @@ fn variables_of_our_names_are_removed() {
 
 /// A mount and a volume that are there already are not added again, whatever their text; their places keep their order.
 #[test]
-fn what_is_there_is_not_added_again() {
+fn existing_additions_are_not_repeated() {
     kubernetes(
         r#"{@META,"spec":{"volumes":[{"secret":{"optional":true,"items":[{"path":"other","key":"other"}‹→,{"key":"password","path":"password"}›],"secretName":"db","defaultMode":256.0},"name":"mrrf5"},{"name":"z"}],"containers":[{"volumeMounts":[{"mountPath":"/etc/flyte/secrets/db/","name":"mrrf5"},{"name":"z","mountPath":"/z"}],"env":[‹→@ENV›]}]}}"#,
     );
@@ -184,9 +183,9 @@ fn a_locked_annotation_is_replaced_in_place() {
     );
 }
 
-/// A list of init-containers that is missing, `null` or empty gets ours, and so does one with the user's.
+/// Init containers are added to a missing, `null` or empty list, and before those of the user.
 #[test]
-fn init_containers_of_ours_stand_first() {
+fn init_containers_of_the_policy_are_first() {
     let request = annotation("group:'arn:x:' key:'K' mount_requirement:FILE");
     let files =
         r#"{"name":"FLYTE_SECRETS_FILE_PREFIX"},{"name":"FLYTE_SECRETS_DEFAULT_DIR","value":"/etc/flyte/secrets"}"#;
@@ -262,18 +261,9 @@ fn the_same_payload_yields_the_same_bytes() {
     }
 }
 
-/// Regression: the additions were put in front of the whole payload.
-#[test]
-fn a_pod_without_a_spec_is_refused() {
-    let mut asking = crate::support::pod(&["group:'arn' key:'k'"]);
-    asking.as_object_mut().expect("a pod").remove("spec");
-    let out = crate::support::create(&asking, &crate::support::managers(&["AWS"]));
-    assert_eq!(out.0, rejected(400, "secrets cannot be injected: unexpected value in `spec`"));
-}
-
 /// Regression: of two specs, the additions went into the one that does not count.
 #[test]
-fn of_members_of_one_name_the_last_one_counts() {
+fn last_of_duplicate_members_counts() {
     let annotation = annotation("group:'g' key:'k'");
     let first = r#""spec":{"initContainers":[{"name":"a"}],"volumes":[],"containers":[]}"#;
     let pod = format!(

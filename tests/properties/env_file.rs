@@ -1,12 +1,12 @@
-//! What is written into an env file is what the kubelet reads from it.
+//! The kubelet reads from an env file what was written.
 
 use flyte_secrets_policy::env_file::{self, LINE_LIMIT, VALUE_LIMIT};
 use proptest::prelude::*;
 
 use crate::support::cases;
 
-/// Lines as Go's `bufio.Scanner` yields them: without `\n`, and without a `\r` before it. None after a line that with its end
-/// is longer than 64 KiB.
+/// Lines as Go's `bufio.Scanner` yields them: without `\n`, and without a `\r` before it. None after a line that with
+/// its end is longer than 64 KiB.
 fn scan(file: &[u8]) -> impl Iterator<Item = Result<&[u8], ()>> {
     let mut lines = file.split(|byte| *byte == b'\n').collect::<Vec<_>>();
     // What follows the last line feed is no line if it is empty.

@@ -1,4 +1,4 @@
-//! A grant is its arguments, and arguments are one grant.
+//! Grants and their arguments map to each other one to one.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
-//! All requests are injected, each as the manager that took it promises, or the pod is refused as a whole.
+//! All requests are injected as documented for their manager, or the pod is rejected.
 //!
-//! What a manager promises is written down here once more, from the tables in `docs/src/pods.md` and not from the code.
+//! The expectations are from the tables in `docs/src/pods.md`, independent of the code.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -269,7 +269,7 @@ fn many_cases_change_the_pod_and_each_manager_takes_some() {
         }
     }
     for (manager, least) in
-        [("any", 250), ("K8s", 50), ("AWS", 50), ("GCP", 20), ("Azure", 5), ("Vault", 50), ("Embedded", 50)]
+        [("any", 250), ("K8s", 50), ("AWS", 50), ("GCP", 20), ("Azure", 3), ("Vault", 50), ("Embedded", 50)]
     {
         assert!(taken_by.get(manager) >= Some(&least), "{manager}: {taken_by:?}");
     }

@@ -1,20 +1,20 @@
-//! What holds for every pod, every request and every setting: on the core, and with fewer cases on the built wasm.
+//! Properties of all pods, requests and settings: on the core, and with fewer cases on the built wasm.
 //!
-//! | module | shows |
+//! | module | property |
 //! |---|---|
-//! | [`stable`] | one answer for one payload; a second pass changes nothing; the wasm says what the core says |
-//! | [`survival`] | what is not ours survives byte for byte |
-//! | [`validity`] | a pod that Kubernetes accepts stays one, and nothing of the user's is shadowed |
-//! | [`env_file`] | the kubelet reads what was written into an env file |
-//! | [`grant`] | a grant reads back from its arguments |
-//! | [`injection`] | all requests are injected, or the pod is refused |
-//! | [`secrecy`] | a value is in the pod alone |
-//! | [`tenants`] | no two tenants look up one name |
+//! | [`stable`] | the same payload has the same answer, also in the wasm; a second mutation changes nothing |
+//! | [`survival`] | other fields are kept byte for byte |
+//! | [`validity`] | a valid pod stays valid, and no mount of the user is hidden |
+//! | [`env_file`] | the kubelet reads what was written to an env file |
+//! | [`grant`] | a grant equals its parsed arguments |
+//! | [`injection`] | all requests are injected, or the pod is rejected |
+//! | [`secrecy`] | a value is only in the pod |
+//! | [`tenants`] | no two tenants look up the same name |
 //! | [`names`] | names and encodings have exact inverses |
-//! | [`settings`] | settings that validate can be used |
-//! | [`support`] | what they share |
+//! | [`settings`] | valid settings can be used |
+//! | [`support`] | shared code |
 //!
-//! Each run draws the same cases. `PROPTEST_RNG_SEED=7` draws others, `PROPTEST_CASES=100000` as many of each.
+//! Each run has the same cases. `PROPTEST_RNG_SEED=7` generates others, `PROPTEST_CASES=100000` sets their number.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used)] // how tests fail
 

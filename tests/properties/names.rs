@@ -1,4 +1,4 @@
-//! Names and encodings have exact inverses, so no two things have one name.
+//! Names and encodings have exact inverses, so names are unique.
 
 use flyte_secrets_policy::names::{Scope, azure, flyte, kubernetes};
 use flyte_secrets_policy::secret_request::base32;
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use crate::support::cases;
 
-/// Labels as Embedded takes them.
+/// Generates labels that Embedded accepts.
 fn label() -> impl Strategy<Value = String> {
     "[a-zA-Z0-9]([-_.a-zA-Z0-9]{0,10}[a-zA-Z0-9])?|0{1,3}|[0-]{0,3}1".prop_filter("ends of labels", |label| {
         !label.contains("__") && !label.starts_with('-') && !label.ends_with('-')

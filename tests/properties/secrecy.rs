@@ -1,4 +1,4 @@
-//! A value is in the pod alone: in no message, warning or audit annotation, whatever the store answers.
+//! A value is only in the pod: in no message, warning or audit annotation, for any answer of the store.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -1,4 +1,4 @@
-//! Settings that validate can be used, and what cannot be read is refused in the same words.
+//! Valid settings can be used, and invalid ones have the same message at start and at admission.
 
 use flyte_secrets_policy::settings;
 use flyte_secrets_testing::generate;

@@ -1,4 +1,4 @@
-//! One answer for one payload, whoever gives it and however often it has been given.
+//! The same payload has the same answer, from the core and the wasm, in each run.
 
 use std::sync::{Arc, OnceLock};
 
@@ -30,7 +30,7 @@ proptest! {
     #![proptest_config(cases(4000))]
 
     #[test]
-    fn a_second_pass_changes_nothing(case in generate::case()) {
+    fn second_mutation_changes_nothing(case in generate::case()) {
         if let Some(once) = Answer::to(&case).pod {
             let again = Answer::parse(&answer(&case.payload_with(&once), &Store::new(case.store)));
             prop_assert_eq!(again.pod.as_deref().map(value), Some(value(&once)), "{}", again.rest);

@@ -1,4 +1,4 @@
-//! What the properties share: the core's answer to a case, and JSON with the places of its parts.
+//! Shared code: the core's answer to a case, and JSON with paths of its parts.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -22,7 +22,7 @@ pub fn cases(cases: u32) -> Config {
     Config { cases, rng_seed, failure_persistence: None, ..default }
 }
 
-/// What the core says to a payload, as the host reads it.
+/// Returns the core's answer to a payload, as the host reads it.
 pub fn answer(payload: &str, store: &Arc<Store>) -> String {
     let answer = policy::respond(admission::validate(payload.as_bytes(), &**store)).expect("JSON");
     String::from_utf8(answer).expect("an answer is text")

@@ -1,5 +1,5 @@
-//! What is not ours survives, as the host compares it: members, elements and their order, fields that nobody knows. Each
-//! place where the policy may write is named in [`may`]; all else must be the same value.
+//! Other fields are kept, as compared by the host: members, elements and their order, unknown fields. [`may`] lists the
+//! places that the policy may change; all others must keep their value.
 
 use flyte_secrets_testing::generate;
 use proptest::prelude::*;
@@ -46,28 +46,28 @@ fn survives(before: &Value, after: &Value, path: &str, locked: &[String]) -> Res
     if before == after {
         return Ok(());
     }
-    let wrong = |what: &str| Err(format!("{what} at {path:?}\nbefore: {before}\nafter: {after}"));
-    let Some(may) = may(path) else { return wrong("a change") };
+    let changed = |what: &str| Err(format!("{what} at {path:?}\nbefore: {before}\nafter: {after}"));
+    let Some(may) = may(path) else { return changed("a change") };
     match (may, before, after) {
         (May::Give, ..) => {
             let name = path.trim_start_matches(".metadata.annotations.");
-            if locked.iter().any(|known| known == name) { Ok(()) } else { wrong("a change") }
+            if locked.iter().any(|known| known == name) { Ok(()) } else { changed("a change") }
         }
         (_, Value::Null, Value::Array(_) | Value::Object(_)) => Ok(()),
         (may @ (May::Change(_) | May::Grow), Value::Object(old), Value::Object(new)) => {
             for (name, old) in old {
-                let Some(new) = new.get(name) else { return wrong(&format!("{name:?} is lost")) };
+                let Some(new) = new.get(name) else { return changed(&format!("{name:?} is lost")) };
                 survives(old, new, &format!("{path}.{name}"), locked)?;
             }
             let mut added = new.keys().filter(|name| !old.contains_key(*name));
             match may {
-                May::Change(names) if added.any(|name| !names.contains(&name.as_str())) => wrong("something is new"),
+                May::Change(names) if added.any(|name| !names.contains(&name.as_str())) => changed("something is new"),
                 _ => Ok(()),
             }
         }
         (may @ (May::Change(_) | May::Grow), Value::Array(old), Value::Array(new)) => {
             if new.len() < old.len() || matches!(may, May::Change(_)) && new.len() > old.len() {
-                return wrong("another length");
+                return changed("another length");
             }
             old.iter().zip(new).try_for_each(|(old, new)| survives(old, new, &format!("{path}[]"), locked))
         }
@@ -77,19 +77,19 @@ fn survives(before: &Value, after: &Value, path: &str, locked: &[String]) -> Res
                 let once = names.iter().enumerate().all(|(at, name)| !names[..at].contains(name));
                 once && new[count..].iter().eq(old.iter().filter(|it| !names.contains(&&it["name"])))
             };
-            if (0..=new.len()).any(fits) { Ok(()) } else { wrong("other variables") }
+            if (0..=new.len()).any(fits) { Ok(()) } else { changed("other variables") }
         }
         (May::Mix, Value::Array(old), Value::Array(new)) => {
             let mut left: Vec<&Value> = new.iter().collect();
             for element in old {
                 match left.iter().position(|it| *it == element) {
                     Some(at) => drop(left.remove(at)),
-                    None => return wrong("something is lost"),
+                    None => return changed("something is lost"),
                 }
             }
             Ok(())
         }
-        _ => wrong("a change of type"),
+        _ => changed("a change of type"),
     }
 }
 
@@ -123,7 +123,7 @@ proptest! {
 }
 
 #[test]
-fn the_comparison_itself_sees_what_is_lost() {
+fn comparison_detects_lost_fields() {
     let table = [
         (r#"{"a":1}"#, r#"{"a":1.0}"#, false),
         (r#"{"spec":{"volumes":[{"name":"a"}]}}"#, r#"{"spec":{"volumes":[{"name":"b"}]}}"#, false),

@@ -1,4 +1,4 @@
-//! No two tenants look up one name, but in the scopes that they share.
+//! No two tenants look up the same name, except in scopes that they share.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -63,7 +63,7 @@ fn asked(pod: &Value, key: &str, settings: &Value, style: text::Style) -> BTreeS
     store
         .asked()
         .into_iter()
-        // What shows that a store is there is nobody's.
+        // Requests that check the store have no tenant.
         .filter(|request| !["Namespace", "SecretLookup"].contains(&request.kind.as_str()))
         .map(|request| format!("{}/{:?}/{}", request.kind, request.namespace, request.name))
         .collect()

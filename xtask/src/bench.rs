@@ -1,5 +1,5 @@
-//! What the policy costs on the payloads of `benches/payloads`: fuel and memory, which are the same on every machine,
-//! and time in the engine against the host's own floor, which is not.
+//! Cost of the policy for the payloads in `benches/payloads`: fuel and memory, which are the same on every machine, and
+//! time in the engine, compared with a policy that does nothing.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,7 +15,7 @@ use flyte_secrets_testing::meter::Meter;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-/// A policy that accepts without a look: what is left is the host's.
+/// A policy that accepts everything: its time is that of the host.
 const FLOOR: &str = r#"(module
   (import "wapc" "__guest_request" (func $request (param i32 i32)))
   (import "wapc" "__guest_response" (func $response (param i32 i32)))
@@ -26,8 +26,8 @@ const FLOOR: &str = r#"(module
     (call $response (i32.const 0) (i32.const 17))
     (i32.const 1)))"#;
 
-/// Rounds of calls, and calls in each. Rounds of the policy and of the floor take turns, and of each the quietest is
-/// kept, so that what else the machine does falls on both or on none.
+/// Number of rounds. Rounds of the policy and of the floor alternate, and the fastest of each is kept, so that other
+/// load on the machine affects both or none.
 const ROUNDS: usize = 20;
 const CALLS: usize = 100;
 
@@ -36,24 +36,24 @@ const CALLS: usize = 100;
 pub struct Report {
     /// Size of the wasm.
     pub wasm_bytes: u64,
-    /// By payload.
+    /// Costs by payload.
     pub payloads: BTreeMap<String, Cost>,
-    /// Time of a fresh instance that accepts without a look, in µs.
+    /// Time of a new instance that accepts everything, in µs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub floor_us: Option<f64>,
-    /// Time of a fresh instance of the policy that is asked nothing but its protocol's version, in µs.
+    /// Time of a new instance of the policy that returns its protocol version, in µs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_us: Option<f64>,
 }
 
-/// What one payload costs.
+/// The cost of one payload.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Cost {
-    /// Instructions of the guest, in wasmtime's measure.
+    /// Fuel of wasmtime.
     pub fuel: u64,
     /// The guest's linear memory after the call.
     pub memory_bytes: u64,
-    /// Median time in a fresh instance, in µs.
+    /// Median time in a new instance, in µs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fresh_us: Option<f64>,
     /// Its 99th percentile.
@@ -109,10 +109,10 @@ fn keep_least(known: &mut Option<f64>, new: f64) {
     *known = Some(known.map_or(new, |known| known.min(new)));
 }
 
-/// Memory grows by pages of wasm, of which one more or less says nothing.
+/// Memory grows by pages of wasm. A difference of one page is ignored.
 const PAGE: u64 = 65_536;
 
-/// What a report costs more than another, by more than 3 %.
+/// Returns the costs that exceed those of another report by more than 3 %.
 pub fn exceeds(found: &Report, ceilings: &Report) -> Vec<String> {
     let mut over = Vec::new();
     let mut check = |what: String, found: u64, ceiling: u64, step: u64| {
@@ -162,7 +162,7 @@ fn percentile(times: &mut [f64], percent: usize) -> f64 {
     times.get(at).map_or(0.0, |time| (time * 10.0).round() / 10.0)
 }
 
-/// Answers at once with all secrets that a payload's pod asks for, each under its name in the project's scope.
+/// Returns capabilities with all secrets that a payload's pod requests, each in the project's scope.
 pub fn secrets_of(payload: &[u8]) -> Result<Arc<dyn Capabilities>> {
     let payload: Value = serde_json::from_slice(payload)?;
     let metadata = &payload["request"]["object"]["metadata"];
@@ -178,7 +178,7 @@ pub fn secrets_of(payload: &[u8]) -> Result<Arc<dyn Capabilities>> {
     }
     let secret = json!({ "apiVersion": "v1", "kind": "Secret", "data": data }).to_string();
     Ok(Arc::new(move |_: &str, _: &str, payload: &[u8]| {
-        let request: Request = serde_json::from_slice(payload).map_err(|wrong| wrong.to_string())?;
+        let request: Request = serde_json::from_slice(payload).map_err(|error| error.to_string())?;
         match request.kind.as_str() {
             "Secret" => Ok(secret.clone().into_bytes()),
             _ => Err(request.not_found()),

@@ -1,4 +1,4 @@
-//! Tools for maintainers; `cargo xtask` runs them.
+//! Tools of maintainers, for `cargo xtask`.
 
 mod bench;
 mod codegen;
@@ -11,7 +11,7 @@ use anstream::eprintln;
 use anyhow::{Context, Result};
 use flyte_secrets_testing::engine::{self, Policy};
 use flyte_secrets_testing::host::{self, Capabilities, Replay, Store};
-use flyte_secrets_testing::{demo, golden, repository, show};
+use flyte_secrets_testing::{golden, repository, show};
 use serde_json::{Value, json};
 
 const USAGE: &str = "\
@@ -83,7 +83,7 @@ fn run(payload: &str, store: Option<&str>) -> Result<bool> {
     Ok(true)
 }
 
-/// A store, or a replay file, which is a list.
+/// Opens a store, or a replay file, which is a list.
 fn open(path: &Path) -> Result<Arc<dyn Capabilities>> {
     match Replay::load(path) {
         Ok(replay) => Ok(replay),
@@ -93,7 +93,7 @@ fn open(path: &Path) -> Result<Arc<dyn Capabilities>> {
 
 fn demo(pod: &str, store: &str, settings: Option<&str>) -> Result<bool> {
     let settings = settings.map_or_else(|| Ok(json!({})), yaml)?;
-    demo::show(&yaml(pod)?, &settings, &open(Path::new(store))?)?;
+    show::demo(&yaml(pod)?, &settings, &open(Path::new(store))?)?;
     Ok(true)
 }
 

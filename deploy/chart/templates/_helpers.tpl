@@ -1,6 +1,6 @@
 {{/* What all templates share: names, labels, and the facts that the policy's settings imply. */}}
 
-{{/* The name of what belongs to this release; with the chart's name in it, and never longer than a label may be. */}}
+{{/* Name for the objects of this release: contains the chart's name, and fits into a label. */}}
 {{- define "flyte-secrets-policy.fullname" -}}
 {{- $name := contains .Chart.Name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name .Chart.Name) }}
 {{- .Values.fullnameOverride | default $name | trunc 45 | trimSuffix "-" }}
@@ -15,19 +15,19 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
 {{- end }}
 
-{{/* Those of them that never change. Takes root and component. */}}
+{{/* Labels that never change, for selectors. Takes root and component. */}}
 {{- define "flyte-secrets-policy.selectorLabels" -}}
 app.kubernetes.io/name: {{ .root.Chart.Name }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
-{{/* An image by its digest or, without one, by its tag. Takes image, and tag for where it has none. */}}
+{{/* Image reference by digest or, without one, by tag. Takes image, and tag as the default tag. */}}
 {{- define "flyte-secrets-policy.image" -}}
 {{- .image.repository }}{{ with .image.digest }}@{{ . }}{{ else }}:{{ .image.tag | default .tag }}{{ end }}
 {{- end }}
 
-{{/* Who runs the policy: name of the PolicyServer and of its service account, as YAML. */}}
+{{/* Names of the PolicyServer and of its service account, as YAML. */}}
 {{- define "flyte-secrets-policy.policyServer" -}}
 {{- $server := .Values.policyServer }}
 {{- $name := $server.name | default ($server.create | ternary "flyte-secrets" "default") }}
@@ -51,10 +51,10 @@ kind, name, and remedy.
 
 {{/*
 What the policy's settings imply, as YAML; the rules are those of README.md, "Settings". Names are read in any case.
-  delivery          how values reach tasks; where nothing is set, Pull if the gateway is installed and nothing is in the way
-  obstacle          what is in the way of Pull, as the predicate of a sentence
+  delivery          how values reach tasks [default: Pull if the gateway is installed and no value rules it out]
+  obstacle          what rules Pull out, as the predicate of a sentence
   embedded          whether Embedded is among the managers
-  provider          where Embedded fetches, such as K8s
+  provider          store of Embedded, such as K8s
   field             the setting that holds the place
   place             the region, project or host of the vault there
   places            what the gateway calls a list of them
@@ -99,7 +99,7 @@ What the policy's settings imply, as YAML; the rules are those of README.md, "Se
 {{- $lookups := $pull | ternary (ne (lower (toString $config.lookup)) "off") $cloud }}
 {{- $store := and $embedded (not (or $cloud $pull)) }}
 {{- $imagePullSecrets := and $embedded (($config.imagePullSecrets).enabled | default false) }}
-{{- /* A template without labels in it is the one namespace that tenancy lets have secrets. */}}
+{{- /* A template without placeholders is the only namespace whose pods get secrets. */}}
 {{- $template := ($settings.tenancy).namespaceTemplate | default "" }}
 {{- $bound := or (not $template) (contains "{{" $template) | ternary list (list $template) }}
 {{- merge (get $providers $provider) (dict
@@ -148,8 +148,8 @@ What the policy's settings imply, as YAML; the rules are those of README.md, "Se
 {{- end }}
 
 {{/*
-The policy's settings: those of the user, and what flyte.version implies for keys that they do not have. A key of tenancy that is
-null stays null, which checks nothing. Never a template.
+The policy's settings: those of the user, with defaults by flyte.version. A key of tenancy that is null stays null, which disables
+the check. Values are never evaluated as templates.
 */}}
 {{- define "flyte-secrets-policy.ownSettings" -}}
 {{- $flyte := .Values.flyte }}
@@ -187,7 +187,7 @@ null stays null, which checks nothing. Never a template.
 {{- toYaml $settings }}
 {{- end }}
 
-{{/* Labels of pods that nothing binds, as the policy has it, as a list in YAML: a pod gets the secrets of whatever they claim. */}}
+{{/* Labels that tenancy does not verify, by the policy's rules, as a list in YAML. */}}
 {{- define "flyte-secrets-policy.unboundLabels" -}}
 {{- $settings := include "flyte-secrets-policy.ownSettings" . | fromYaml }}
 {{- $tenancy := $settings.tenancy | default dict }}
@@ -200,7 +200,7 @@ null stays null, which checks nothing. Never a template.
 {{- toYaml $labels }}
 {{- end }}
 
-{{/* The gateway's configuration: gateway.config, and what the chart or the policy's settings decide. */}}
+{{/* The gateway's configuration: gateway.config, with the values that the chart or the policy's settings imply. */}}
 {{- define "flyte-secrets-policy.gatewayConfig" -}}
 {{- $facts := include "flyte-secrets-policy.facts" . | fromYaml }}
 {{- $gateway := .Values.gateway }}
@@ -262,7 +262,7 @@ null stays null, which checks nothing. Never a template.
 {{- .Values.gateway.tls.secretName | default (printf "%s-tls" .Values.gateway.name) }}
 {{- end }}
 
-{{/* The name under which the API server knows the gateway, and that under which pods do. */}}
+{{/* DNS names of the gateway for the API server, and for pods. */}}
 {{- define "flyte-secrets-policy.apiHost" -}}
 {{- printf "%s.%s.svc" .Values.gateway.name .Release.Namespace }}
 {{- end }}
@@ -270,7 +270,7 @@ null stays null, which checks nothing. Never a template.
 {{- printf "%s-pods.%s.svc" .Values.gateway.name .Release.Namespace }}
 {{- end }}
 
-{{/* Data of the Secret with the certificate that the chart makes or made before; one for all templates that ask. */}}
+{{/* Data of the Secret with the certificate that the chart creates, or created earlier; the same for all templates of a run. */}}
 {{- define "flyte-secrets-policy.certificate" -}}
 {{- if not .Values.certificate }}
 {{- $secretName := include "flyte-secrets-policy.tlsSecretName" . }}
@@ -279,7 +279,7 @@ null stays null, which checks nothing. Never a template.
 {{- if $data }}
   {{- fail (printf "gateway.tls.secretName: Secret %s exists without ca.crt; set gateway.tls.caBundle to its certificate authority, or use another Secret" $secretName) }}
 {{- end }}
-{{- /* The authority's key is thrown away: nobody can sign with it again. */}}
+{{- /* The authority's key is not stored, so it cannot sign again. */}}
 {{- $name := .Values.gateway.name }}
 {{- $hosts := list (include "flyte-secrets-policy.apiHost" .) (include "flyte-secrets-policy.podsHost" .) }}
 {{- $ca := genCA (printf "%s-ca" $name) 3650 }}

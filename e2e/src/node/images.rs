@@ -1,4 +1,4 @@
-//! Images of the node, in one OCI archive: busybox, and stubs of the clouds' tools over it.
+//! Images of the node in one OCI archive: busybox, and stubs of the clouds' tools based on it.
 
 use std::fs::File;
 use std::io::Cursor;
@@ -13,15 +13,15 @@ use tar::{Builder, EntryType, Header};
 /// The image of tasks, of Embedded's init container, and of sandboxes.
 pub const BUSYBOX: &str = "localhost/e2e:1";
 
-/// The image of the puller, which has nothing else.
+/// The image of the puller, with its binary only.
 pub const PULL: &str = "localhost/pull:1";
 
-/// Writes below `/tmp`, as Amazon's sidecar does; here the value is the ARN.
+/// Stub of Amazon's sidecar: writes below `/tmp`. The value is the ARN.
 const AWS: &str = r#"file=/tmp$SECRET_FILENAME; mkdir -p "${file%/*}"; printf %s "$SECRET_ARN" > "$file""#;
-/// The value is the secret's resource name with its version. gcloud writes for its own user alone.
+/// Stub of gcloud, which writes files for its own user only. The value is the secret's resource name with its version.
 const GCLOUD: &str = "#!/bin/sh\nset -eu; umask 077\n[ \"$1 $2 $3\" = 'secrets versions access' ]\n\
     printf %s \"$4\" > \"${5#--out-file=}\"\n";
-/// The value is the secret's URI, with the line break that `-o tsv` adds.
+/// Stub of az. The value is the secret's URI, with the line break that `-o tsv` adds.
 const AZ: &str = "#!/bin/sh\nset -eu; case \"$1 $2\" in\n'login --service-principal') ;;\n\
     'keyvault secret') shift 4; echo \"$1\" ;;\n*) exit 2 ;;\nesac\n";
 
@@ -47,12 +47,12 @@ pub fn write(file: &Path, busybox: &Path, applets: &str, puller: &Path) -> Resul
     archive.image(&aws.sidecar_image, &runs(&["/bin/sh", "-ec", AWS]), &[&base])?;
     archive.image(&gcp.sidecar_image, &sleep, &[&base, &gcloud])?;
     archive.image(&azure.sidecar_image, &sleep, &[&base, &az])?;
-    // As pull/Containerfile has it.
+    // As in pull/Containerfile.
     archive.image(PULL, &json!({ "Entrypoint": ["/flyte-secrets-pull"], "User": "65532:65532" }), &[&puller])?;
     archive.close()
 }
 
-/// A layer that is not compressed, so that it has one digest.
+/// An uncompressed layer, which has one digest.
 struct Layer(Vec<u8>);
 
 struct LayerBuilder(Builder<Vec<u8>>);

@@ -1,4 +1,4 @@
-//! What of a machine a node could change and must not: processes, mounts, cgroups and sysctls.
+//! State of the machine that a node must not change: processes, mounts, cgroups and sysctls.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,12 +8,12 @@ use anyhow::{Context, Result};
 
 const CGROUPS: &str = "/sys/fs/cgroup";
 
-/// A machine at one moment, each fact a line.
+/// A snapshot of a machine, as lines.
 pub struct Machine(BTreeSet<String>);
 
 impl Machine {
-    /// The machine as it is now: sysctls that can be set, mounts, cgroups at the top of each hierarchy, processes in
-    /// other namespaces than ours, and children of ours.
+    /// Returns a snapshot: writable sysctls, mounts, cgroups at the top of each hierarchy, processes in other
+    /// namespaces, and child processes.
     pub fn now() -> Result<Self> {
         let mut facts = BTreeSet::new();
         let mounts = fs::read_to_string("/proc/self/mountinfo")?;
@@ -27,26 +27,26 @@ impl Machine {
         Ok(Self(facts))
     }
 
-    /// What there is now and was not before, and the other way round.
+    /// Returns the differences from an earlier snapshot.
     pub fn changes(&self, before: &Self) -> Vec<String> {
         let new = self.0.difference(&before.0).map(|fact| format!("+ {fact}"));
         new.chain(before.0.difference(&self.0).map(|fact| format!("- {fact}"))).collect()
     }
 }
 
-/// The controllers that the root of cgroups, version 2, hands down. A container runtime turns on all that there are.
+/// The controllers that are enabled in the root of cgroups, version 2. A container runtime enables all.
 pub struct Controllers(BTreeSet<String>);
 
 impl Controllers {
     const FILE: &str = "/sys/fs/cgroup/cgroup.subtree_control";
 
-    /// Those that are on now; none with version 1.
+    /// Returns the controllers that are enabled now; none with version 1.
     pub fn now() -> Self {
         let text = fs::read_to_string(Self::FILE).unwrap_or_default();
         Self(text.split_whitespace().map(str::to_owned).collect())
     }
 
-    /// Turns off those that were not on before; one that somebody else uses stays.
+    /// Disables controllers that were not enabled before, except those in use.
     pub fn restore(&self) {
         for new in Self::now().0.difference(&self.0) {
             let _ = fs::write(Self::FILE, format!("-{new}"));
@@ -54,7 +54,7 @@ impl Controllers {
     }
 }
 
-/// Removes a cgroup, and those below it, from all hierarchies; those in use stay.
+/// Removes a cgroup and its children from all hierarchies, except those in use.
 pub fn remove_cgroups(name: &str) {
     for hierarchy in hierarchies() {
         remove(&hierarchy.join(name));
@@ -66,7 +66,7 @@ fn remove(cgroup: &Path) {
     let _ = fs::remove_dir(cgroup);
 }
 
-/// The root of version 2, or those of version 1, one for each controller.
+/// Returns the root of version 2, or the roots of version 1.
 fn hierarchies() -> Vec<PathBuf> {
     let root = PathBuf::from(CGROUPS);
     match root.join("cgroup.controllers").exists() {
@@ -80,7 +80,7 @@ fn folders(path: &Path) -> impl Iterator<Item = PathBuf> {
     entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path())
 }
 
-/// The number of the last process is one that can be set, too.
+/// Adds sysctls, except the writable number of the last process.
 fn sysctls(folder: &Path, facts: &mut BTreeSet<String>) {
     use std::os::unix::fs::PermissionsExt;
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -102,7 +102,7 @@ fn processes(facts: &mut BTreeSet<String>) -> Result<()> {
     let namespaces = |process: &Path| ["pid", "mnt"].map(|kind| fs::read_link(process.join("ns").join(kind)).ok());
     let ours = namespaces(Path::new("/proc/self"));
     for process in folders(Path::new("/proc")) {
-        // Some have ended meanwhile, and what the kernel runs has no namespaces to read.
+        // A process can have ended, and kernel threads have no namespaces.
         let theirs = namespaces(&process);
         let Ok(status) = fs::read_to_string(process.join("stat")) else { continue };
         let (name, rest) = status.rsplit_once(") ").context("/proc/*/stat has another form")?;

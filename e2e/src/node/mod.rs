@@ -1,5 +1,5 @@
-//! A node: containerd and a kubelet in mount and process namespaces of their own, from which nothing of the machine can be
-//! changed but cgroups and one folder.
+//! A node: containerd and a kubelet in mount and process namespaces of their own, which can change only cgroups and one
+//! folder of the machine.
 
 mod images;
 pub mod machine;
@@ -23,9 +23,9 @@ use machine::Controllers;
 pub use images::{BUSYBOX, PULL};
 pub use network::Network;
 
-/// The node's name, and its address: pods reach nothing beyond it.
+/// Name and address of the node. Pods reach no other address.
 pub const NAME: &str = "127.0.0.1";
-/// Where containerd puts the pods' cgroups, below the root of each hierarchy.
+/// Parent of the pods' cgroups, below the root of each hierarchy.
 const CGROUP: &str = "k8s.io";
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -38,7 +38,7 @@ pub struct NodeTools {
 }
 
 impl NodeTools {
-    /// The programs in the folder that the Makefile names, `E2E_NODE_TOOLS`, those of Debian, and the puller, `E2E_PULL`.
+    /// Finds programs in `E2E_NODE_TOOLS`, which the Makefile sets, those of Debian, and the puller in `E2E_PULL`.
     pub fn find() -> Result<Self> {
         ensure!(
             rustix::process::geteuid().is_root(),
@@ -56,7 +56,7 @@ impl NodeTools {
     }
 }
 
-/// A node, running.
+/// A running node.
 pub struct Node {
     controllers: Controllers,
     pub network: Network,
@@ -67,7 +67,7 @@ pub struct Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        // With the first process the kernel ends all others, and lets us know when they have ended; the cgroups stay.
+        // When the first process ends, the kernel ends all others before it reports the exit. Cgroups remain.
         self.unshare = None;
         if let Some(first) = self.first {
             let _ = waitpid(Some(first), WaitOptions::empty());
@@ -77,13 +77,13 @@ impl Drop for Node {
     }
 }
 
-/// Removes what a node leaves behind that has not been ended in order, too.
+/// Removes cgroups, also of a node that was killed.
 pub fn remove_cgroups() {
     machine::remove_cgroups(CGROUP);
 }
 
 impl Node {
-    /// Starts it, and waits until the API server knows that it is ready.
+    /// Starts a node, and waits until it is ready.
     pub async fn start(
         tools: &Tools,
         node: &NodeTools,
@@ -92,7 +92,7 @@ impl Node {
         cluster: &Cluster,
     ) -> Result<Self> {
         let controllers = Controllers::now();
-        // So that its first process is our child when unshare is gone.
+        // Makes its first process a child of this one when unshare has ended.
         set_child_subreaper(Some(getpid())).context("cannot adopt orphans")?;
         let folder = folder.join("node");
         for part in ["logs", "plugins", "tmp"] {
@@ -120,7 +120,7 @@ impl Node {
             command.arg(format!("--hostname-override={NAME}"));
             let path = std::env::var_os("PATH").unwrap_or_default();
             let folders = std::iter::once(node.folder.clone()).chain(std::env::split_paths(&path));
-            // A list that came apart at colons goes together again.
+            // Joining a list that was split at colons cannot fail.
             command.env("PATH", std::env::join_paths(folders).unwrap_or_default());
         })?;
         let id = process.id();

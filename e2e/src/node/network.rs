@@ -1,4 +1,5 @@
-//! The pods' network: each pod has loopback alone, where the secret gateway's pod listener answers as if it were there.
+//! Network of the pods: each pod has loopback only, on which connections are forwarded to the gateway's listener for
+//! pods.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -16,20 +17,20 @@ use tokio::io::copy_bidirectional;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
-/// The port of the Service that pods pull from.
+/// Port of the Service from which pods pull.
 pub const PORT: u16 = 8444;
 
-/// Connects the pods of a node with the gateway.
+/// Connects the pods of a node to the gateway.
 pub struct Network {
     folder: PathBuf,
     gateway: Gateway,
 }
 
-/// Where the gateway is now, if it is anywhere.
+/// Current address of the gateway, if it runs.
 type Gateway = Arc<Mutex<Option<SocketAddr>>>;
 
 impl Network {
-    /// Writes the CNI plugin: it gives pods an address that leads nowhere, and waits until the pod's port is served.
+    /// Writes the CNI plugin, which gives pods an unreachable address, and waits until the pod's port is served.
     pub fn new(folder: &Path) -> Result<Self> {
         let folder = folder.join("cni");
         std::fs::create_dir_all(folder.join("served"))?;
@@ -55,7 +56,7 @@ esac
         Ok(Self { folder, gateway: Gateway::default() })
     }
 
-    /// Has pods reach the gateway here from now on, or nothing.
+    /// Sets the address to which connections are forwarded, or none.
     pub fn lead_to(&self, gateway: Option<SocketAddr>) {
         if let Ok(mut now) = self.gateway.lock() {
             *now = gateway;
@@ -67,7 +68,7 @@ esac
         let (folder, gateway, runtime) = (self.folder.clone(), Arc::clone(&self.gateway), Handle::current());
         let root = PathBuf::from(format!("/proc/{}/root", first.as_raw_nonzero()));
         std::thread::spawn(move || {
-            // Open for writing, too: there is always somebody who writes.
+            // Also open for writing, so that reads do not end.
             let pods = File::options().read(true).write(true).open(folder.join("pods"));
             let lines = pods.map(|pods| BufReader::new(pods).lines()).into_iter().flatten();
             for network in lines.map_while(Result::ok) {
@@ -86,12 +87,12 @@ esac
     }
 }
 
-/// A socket stays in the network in which it was made; the thread that makes it does not come back from there.
+/// Returns a listener in another network namespace. A thread of its own enters the namespace and ends.
 fn listen_in(network: PathBuf) -> Result<TcpListener> {
     let listen = move || {
         let file = File::open(&network).with_context(|| format!("no network {}", network.display()))?;
         move_into_link_name_space(std::os::fd::AsFd::as_fd(&file), Some(LinkNameSpaceType::Network))?;
-        // Loopback is not up yet.
+        // Loopback is not up yet, so listen on all addresses.
         let listener = TcpListener::bind(("0.0.0.0", PORT))?;
         listener.set_nonblocking(true)?;
         Ok(listener)
@@ -104,7 +105,7 @@ async fn relay(listener: tokio::net::TcpListener, gateway: Gateway) {
         let Some(address) = gateway.lock().ok().and_then(|now| *now) else { continue };
         tokio::spawn(async move {
             if let Ok(mut gateway) = TcpStream::connect(address).await {
-                // Either side may leave.
+                // Both sides can disconnect.
                 let _ = copy_bidirectional(&mut pod, &mut gateway).await;
             }
         });

@@ -1,5 +1,5 @@
-//! What a client of the API server sees of the policy: pods that are let through, refusals, warnings, dry runs, and the
-//! pods of Deployments and Jobs.
+//! The policy as seen by clients of the API server: accepted pods, rejections, warnings, dry runs, and pods of
+//! Deployments and Jobs.
 
 use anyhow::{Context, Result, bail, ensure};
 use flyte_secrets_testing::golden::same;
@@ -51,7 +51,7 @@ async fn nothing(world: &World, labels: Value) -> Result<()> {
     same(&stored(&world.cluster, &pod).await?, &bare(created.ok()?))
 }
 
-/// Creates a pod and deletes it again.
+/// Creates a pod and deletes it.
 async fn create(caller: &Caller, pod: &Value) -> Result<Answer> {
     let created = caller.create_pod(TASKS, pod).await?;
     if created.code < 300 {
@@ -102,12 +102,12 @@ async fn updated(world: &World) -> Result<()> {
     same(&bare(pod), &bare(updated))
 }
 
-/// What makes pods of a template, and in whose name.
+/// A workload, and the controller that creates its pods.
 struct Workload {
     collection: &'static str,
     api_version: &'static str,
     kind: &'static str,
-    /// What stands between the object and its pods, if anything does.
+    /// Owner of the pods: kind and API version.
     owner: (&'static str, &'static str),
     controller: &'static str,
     restart: &'static str,
@@ -132,8 +132,8 @@ impl Workload {
     };
 }
 
-/// A pod as the controller creates it of a template that the API server has taken: with a generated name, an owner, and the
-/// controller's own account.
+/// Creates a pod as the controller does from a stored template: with a generated name, an owner, and the controller's
+/// service account.
 async fn workload(world: &World, workload: Workload) -> Result<()> {
     let Workload { collection, api_version, kind, owner, controller, restart } = workload;
     let mut template = pod(&[TOKEN]);
@@ -172,6 +172,6 @@ async fn workload(world: &World, workload: Workload) -> Result<()> {
     expected["metadata"]["name"] = json!(name);
     match stored(&world.cluster, &expected).await {
         Ok(expected) => same(&expected, &bare(created)),
-        Err(wrong) => bail!("the expected pod is none: {wrong:#}"),
+        Err(error) => bail!("the expected pod is invalid: {error:#}"),
     }
 }

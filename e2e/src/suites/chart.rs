@@ -1,5 +1,5 @@
-//! The chart as Helm installs it: pods of the restricted standard, a certificate that stays, and `helm test`, whose pod is run as a
-//! kubelet would run it.
+//! The chart installed by Helm: pods that pass the restricted standard, a certificate that upgrades keep, and `helm
+//! test`, whose pod runs as in a kubelet.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use crate::tools::repository;
 use crate::world::{RELEASE, World};
 
 const PATIENCE: Duration = Duration::from_secs(30);
-/// What belongs to `helm test`, and is gone after it.
+/// Name of the objects of `helm test`.
 const NAME: &str = "flyte-secrets-flyte-secrets-policy-test";
 const PODS: &str = "/api/v1/namespaces/flyte/pods";
 const CERTIFICATE: &str = "/api/v1/namespaces/flyte/secrets/secret-gateway-tls";
@@ -34,7 +34,7 @@ pub async fn run(report: &mut Report, world: &mut World) -> Result<()> {
 async fn install(world: &mut World) -> Result<()> {
     let region = json!({ "embeddedSecretManagerConfig": { "type": "AWS", "awsConfig": { "region": REGION } } });
     world.install("aws", &json!({ "policy": { "settings": region } })).await?;
-    // From here on the API server holds all pods there to the standard, those of `helm test` too.
+    // From now on the API server enforces the standard for all pods there, including those of `helm test`.
     let enforced = json!({
         "apiVersion": "v1", "kind": "Namespace",
         "metadata": { "name": NAMESPACE, "labels": { "pod-security.kubernetes.io/enforce": "restricted" } },
@@ -48,7 +48,7 @@ async fn restricted(world: &World) -> Result<()> {
     let mut pod = deployment["spec"]["template"].clone();
     pod["metadata"]["name"] = json!("secret-gateway-1");
     admin.post(&format!("{PODS}?dryRun=All"), &pod).await?.ok()?;
-    // So that it is known to be enforced.
+    // Shows that the standard is enforced.
     pod["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = json!(true);
     let message = admin.post(&format!("{PODS}?dryRun=All"), &pod).await?;
     let message = message.refused(403)?;
@@ -92,11 +92,11 @@ async fn fails(world: &World) -> Result<()> {
     let said = executed.err().context("kubectl has found the policy active")?.to_string();
     ensure!(said.contains("timed out waiting for the condition on clusteradmissionpolicies/flyte-secrets"), "{said}");
     ensure!(tested.is_err(), "helm test has not noticed: {tested:?}");
-    // It stays for its log.
+    // The pod is kept for its log.
     world.cluster.admin.delete_pod(NAMESPACE, NAME).await
 }
 
-/// Without the binding of the policy server's rights.
+/// Checks `helm test` without the binding of the policy server's permissions.
 async fn not_allowed(world: &World) -> Result<()> {
     let path = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/flyte-secrets-flyte-secrets-policy";
     let mut binding = world.cluster.admin.get(path).await?.ok()?;
@@ -139,7 +139,7 @@ async fn helm_test(world: &World) -> Result<String> {
     .await
 }
 
-/// Runs the commands of the test's pod, once it is there, with the rights of its service account; what each says, or why one fails.
+/// Runs the commands of the test's pod with the permissions of its service account, and returns their output.
 async fn execute(world: &World, edit: impl Fn(String) -> String) -> Result<Vec<String>> {
     let start = Instant::now();
     let pod = loop {

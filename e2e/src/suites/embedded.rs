@@ -1,4 +1,4 @@
-//! Embedded from Kubernetes Secrets: what the shipped RBAC lets the policy read, what it says when it may not, and tenancy.
+//! Embedded from Kubernetes Secrets: permissions of the chart's RBAC, messages without them, and tenancy.
 
 use anyhow::{Result, ensure};
 use flyte_secrets_policy::names::Scope;
@@ -32,7 +32,7 @@ pub async fn run(report: &mut Report, world: &mut World) -> Result<()> {
     Ok(())
 }
 
-/// What the policy server's account may and may not, by the API server's own word.
+/// Checks the permissions of the policy server's service account by SubjectAccessReviews.
 async fn rights(cluster: &Cluster) -> Result<()> {
     for (verb, resource, namespace, allowed) in [
         ("get", "secrets", "flyte", true),

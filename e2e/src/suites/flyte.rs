@@ -1,5 +1,5 @@
-//! The chart as it is, beside what Flyte's charts make: a task's pod as Flyte 2's executor creates it, and as Flyte 1's propeller
-//! does.
+//! The chart with defaults and the objects of Flyte's charts: a task pod as created by Flyte 2's executor, and by Flyte
+//! 1's propeller.
 
 use anyhow::{Result, ensure};
 use flyte_secrets_policy::names::kubernetes::secret_name;
@@ -32,7 +32,8 @@ pub async fn run(report: &mut Report, world: &mut World) -> Result<()> {
     Ok(())
 }
 
-/// Makes what Flyte's chart makes, as far as the policy comes near it: the ConfigMap, and the service account that creates tasks.
+/// Creates the objects of Flyte's chart that concern the policy: the ConfigMap, and the service account that creates
+/// tasks.
 async fn beside(world: &World, config: &str, account: &str) -> Result<()> {
     let cluster = &world.cluster;
     let text = std::fs::read_to_string(repository(&format!("cli/tests/flyte/{config}")))?;
@@ -51,13 +52,13 @@ async fn beside(world: &World, config: &str, account: &str) -> Result<()> {
     Ok(())
 }
 
-/// A service account of Flyte's, as the API server knows it.
+/// Returns a client with a service account of Flyte.
 fn account(world: &World, name: &str) -> Result<Caller> {
     let groups = ["system:serviceaccounts", "system:serviceaccounts:flyte", "system:authenticated"];
     world.cluster.impersonate(&format!("system:serviceaccount:{NAMESPACE}:{name}"), &groups)
 }
 
-/// A task's pod of Flyte 2, which asks for a key as the SDK's `Secret(key, as_env_var="DB_PASSWORD")` does.
+/// Returns a task pod of Flyte 2 with the request of `Secret(key, as_env_var="DB_PASSWORD")`.
 fn task(key: &str) -> Value {
     let request = format!("key: '{key}' mount_requirement: ENV_VAR env_var: 'DB_PASSWORD'");
     let pod = with(pod(&[&request]), "/metadata/namespace", json!(NAMESPACE));
@@ -72,7 +73,7 @@ async fn create(caller: &Caller, namespace: &str, pod: &Value) -> Result<Answer>
     Ok(answer)
 }
 
-/// The value itself, or a reference to the Secret that holds it: the pod runs in the Secret's namespace.
+/// Checks that the pod gets the value, or a reference to the Secret, because the pod is in the Secret's namespace.
 async fn arrives(world: &World) -> Result<()> {
     let created = create(&account(world, "flyte-binary")?, NAMESPACE, &task("db-password")).await?.ok()?;
     let variables = created["spec"]["containers"][0]["env"].as_array().cloned().unwrap_or_default();
@@ -98,7 +99,7 @@ async fn missing(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// Flyte 1 sets no label `organization`.
+/// Checks a pod of Flyte 1, which does not set the label `organization`.
 async fn refers(world: &World) -> Result<()> {
     let request = "group: 'db' key: 'password' mount_requirement: ENV_VAR";
     let mut pod = pod(&[request]);

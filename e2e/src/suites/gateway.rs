@@ -1,4 +1,4 @@
-//! The secret gateway behind the API server's aggregation layer, with moto behind it.
+//! The secret gateway behind the API server's aggregation layer, with moto as AWS.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -59,7 +59,7 @@ async fn discovery(world: &World) -> Result<()> {
     let mut served: Vec<&str> = clouds.chain(["SecretLookup"]).collect();
     served.sort_unstable();
     ensure!(kinds == served, "{kinds:?}");
-    // The API server fetches the schemas anew once a minute.
+    // The API server fetches the schemas every minute.
     let start = Instant::now();
     loop {
         let explained = kubectl(world, &["explain", "awssecrets"]).await;
@@ -153,7 +153,7 @@ async fn narrow(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// Whoever reaches the gateway itself, with a good token of the cluster or with the front proxy's headers.
+/// Checks direct requests to the gateway, with a valid token of the cluster or with the front proxy's headers.
 async fn past_the_front_proxy(world: &World) -> Result<()> {
     let gateway = world.gateway.as_ref().context("no gateway")?;
     let token = world.cluster.token("kubewarden", "policy-server").await?;
@@ -181,14 +181,14 @@ async fn stalled(world: &World) -> Result<()> {
     arrives(world).await
 }
 
-/// Pods are created all the while, each as often as it takes. No refusal but 503, and no pod without its secret.
+/// Creates pods with retries during an outage: all rejections are 503, and each pod gets its secret.
 async fn outage(world: &mut World) -> Result<()> {
     let World { cluster, gateway, .. } = world;
     let (cluster, gateway) = (&*cluster, gateway.as_mut().context("no gateway")?);
     let ended = AtomicBool::new(false);
     let creating = async {
         let (mut created, mut refused, mut waiting) = (0, 0, false);
-        // The last pod, too, is tried until it is there.
+        // The last pod is retried until it is created, too.
         while !ended.load(Ordering::SeqCst) || waiting {
             let mut task = pod(&[TOKEN]);
             let name = format!("outage-{created}");
@@ -229,7 +229,7 @@ async fn gone_and_back(cluster: &Cluster, gateway: &mut Gateway) -> Result<()> {
     gateway.resume(cluster).await
 }
 
-/// What the gateway has written: who read what, and no value.
+/// Checks that audit lines have the reader and the name, and no value.
 async fn audited(world: &World) -> Result<()> {
     let output = world.gateway.as_ref().context("no gateway")?.output();
     let lines = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());

@@ -1,6 +1,7 @@
-//! Pods come out of the API server as the recorded cases say, for every manager, and pass its own validation.
+//! Recorded cases through the API server, for every manager, with its own validation.
 //!
-//! The server takes ephemeral containers through a subresource only; they are left out here. It gives pods defaults. So the recorded pod is shown to it as well, past the webhook, and what it makes of both is compared.
+//! Ephemeral containers are omitted, because the server accepts them through a subresource only. The server adds
+//! defaults, so the recorded pod is created as well, without the webhook, and both results are compared.
 
 use anstream::println;
 use anyhow::{Context, Result, ensure};
@@ -15,7 +16,7 @@ pub async fn run(report: &mut Report, world: &mut World) -> Result<()> {
     let text = std::fs::read_to_string(repository("tests/golden/pods.jsonl")).context("tests/golden/pods.jsonl")?;
     let cases: Result<Vec<Value>, _> = text.lines().map(serde_json::from_str).collect();
     let cases = cases?;
-    // The chart is installed as each store wants it; other settings change nothing that is outside of the policy.
+    // The chart is installed for each store. Other settings do not affect anything outside of the policy.
     let mut stores: Vec<(&str, Value)> = cases.iter().map(store).collect();
     stores.sort_by_key(|(example, values)| (example.to_string(), values.to_string()));
     stores.dedup();
@@ -40,7 +41,7 @@ pub async fn run(report: &mut Report, world: &mut World) -> Result<()> {
     Ok(())
 }
 
-/// The example of the chart for a case, and what it must say besides.
+/// Returns the chart's example for a case, and additional values.
 fn store(case: &Value) -> (&'static str, Value) {
     let embedded = &case["settings"]["embeddedSecretManagerConfig"];
     let example = match embedded["type"].as_str() {
@@ -54,7 +55,7 @@ fn store(case: &Value) -> (&'static str, Value) {
     (example, json!({ "policy": { "settings": { "embeddedSecretManagerConfig": place } } }))
 }
 
-/// Why a case cannot be: the recorded stores hold secrets under any name, clouds do not.
+/// Returns why a case cannot be tested: recorded stores have names that clouds do not allow.
 fn impossible(case: &Value) -> Option<String> {
     let mut names = case["store"]["GCP"].as_object()?.keys();
     let bad = names.find(|name| !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
@@ -74,7 +75,7 @@ async fn one(world: &World, case: &Value) -> Result<()> {
     }
     let created = created?;
     if case["rejected"] == json!(true) {
-        // What a stalled cloud looks like is not in the store.
+        // The store does not contain the behavior of a cloud that is down.
         match down {
             true => drop(created.refused(503)?),
             false => {

@@ -1,4 +1,4 @@
-//! Many pods at once.
+//! Many concurrent pods.
 
 use std::time::Instant;
 
@@ -58,7 +58,7 @@ async fn one(world: &World, number: usize) -> Result<()> {
     pod["metadata"]["name"] = json!(format!("load-{number}"));
     let created = world.cluster.admin.create_pod(TASKS, &pod).await?.ok()?;
     let variables = keys.map(|key| json!({ "name": format!("_UNION_KEY{key}"), "value": format!("value {key}") }));
-    // The last one first; the prefix came with each, and stands where it came last.
+    // Later variables are first. The prefix was added with each, and is where it was added last.
     let [first, second, third] = variables;
     let prefix = json!({ "name": "FLYTE_SECRETS_ENV_PREFIX", "value": "_UNION_" });
     let found: &Value = &created["spec"]["containers"][0]["env"];

@@ -1,4 +1,4 @@
-//! What is shown, one file for each part. A suite knows the world, and no other suite.
+//! The checks, one file for each subject. A suite uses the world, and no other suite.
 
 use anyhow::Result;
 use flyte_secrets_testing::engine::Policy;
@@ -21,20 +21,20 @@ mod rules;
 mod scripts;
 mod templates;
 
-/// Runs what needs no cluster: the policy's scripts and templates, in the programs that will read them.
+/// Runs checks without a cluster: the policy's scripts and templates, in the programs that execute them.
 pub async fn run_alone(report: &mut Report, tools: &Tools, policy: &Policy) -> Result<()> {
     scripts::run(report, tools, policy).await?;
     templates::run(report, tools, policy).await
 }
 
-/// Runs all that needs a cluster.
+/// Runs checks with a cluster.
 pub async fn run(report: &mut Report, world: &mut World) -> Result<()> {
     golden::run(report, world).await?;
     admission::run(report, world).await?;
     pod_security::run(report, world).await?;
     embedded::run(report, world).await?;
     gateway::run(report, world).await?;
-    // The chart's suite holds the namespace of Flyte to the restricted standard from then on.
+    // Before the suite of the chart, which enforces the restricted standard in Flyte's namespace.
     flyte::run(report, world).await?;
     chart::run(report, world).await?;
     reinvocation::run(report, world).await?;

@@ -1,4 +1,4 @@
-//! Namespaces that enforce Pod Security's restricted standard: what the policy adds to a pod keeps to it.
+//! Additions of the policy in namespaces that enforce the restricted standard of Pod Security.
 
 use anyhow::{Result, ensure};
 use flyte_secrets_testing::pods::{kubernetes_store, pod};
@@ -50,7 +50,7 @@ async fn refused(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// Has the API server say what it makes of a pod that keeps to the standard in all that is its own.
+/// Creates a pod that passes the standard without the policy's additions.
 async fn create(world: &World, requests: &[&str]) -> Result<Answer> {
     let path = format!("/api/v1/namespaces/{NAMESPACE}/pods?dryRun=All");
     world.cluster.admin.post(&path, &restricted(pod(requests))).await

@@ -1,5 +1,5 @@
-//! A second webhook edits pods after ours, which the API server then asks again. Kubewarden leaves this off; where an operator
-//! turns it on, the second pass changes nothing that the first one made.
+//! Reinvocation: a second webhook edits pods, and the API server calls the policy again. Kubewarden does not enable
+//! this. If an operator does, the second evaluation keeps what the first one added.
 
 use std::net::TcpListener;
 
@@ -18,7 +18,7 @@ use crate::report::Report;
 use crate::serve;
 use crate::world::{TASKS, World, bare, stored};
 
-/// Sorts behind ours.
+/// Name of the second webhook, which sorts after the policy's.
 const OTHER: &str = "zz-sidecars";
 const REQUESTS: [&str; 4] = [
     "key: 'token' mount_requirement: ENV_VAR",
@@ -70,7 +70,7 @@ fn sidecar() -> Value {
     json!({ "name": "mesh", "image": "mesh:1" })
 }
 
-/// Answers a review with one addition, if it is not there yet.
+/// Answers a review with one addition, if it is missing.
 fn edit(Json(review): Json<Value>, path: &str, value: Value) -> Json<Value> {
     let (uid, pod) = (&review["request"]["uid"], &review["request"]["object"]);
     let containers = pod["spec"]["containers"].as_array().into_iter().flatten();
@@ -84,7 +84,7 @@ fn edit(Json(review): Json<Value>, path: &str, value: Value) -> Json<Value> {
     Json(json!({ "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response }))
 }
 
-/// Has ours asked again or not.
+/// Sets `reinvocationPolicy` of the policy's webhook.
 async fn reinvoked(world: &World, policy: &str) -> Result<()> {
     let path = format!("{WEBHOOKS}/{WEBHOOK}");
     let mut configuration = world.cluster.admin.get(&path).await?.ok()?;

@@ -1,6 +1,5 @@
-//! The templates that the policy writes for the Vault Agent Injector, rendered by consul-template, the engine that
-//! Vault Agent embeds, against a double of Vault: each file holds the stored value and nothing else. Knows nothing of
-//! how templates are made.
+//! Templates for the Vault Agent Injector, rendered by consul-template, which Vault Agent embeds, with a double of
+//! Vault: each file has the stored value only.
 
 mod vault;
 
@@ -22,12 +21,11 @@ use crate::report::Report;
 use crate::tools::Tools;
 use vault::{TOKEN, Vault};
 
-/// What the injector uses where there is no template: `DefaultTemplate` of hashicorp/vault-k8s, in
-/// `agent-inject/agent/config.go`.
+/// The injector's default: `DefaultTemplate` in `agent-inject/agent/config.go` of hashicorp/vault-k8s.
 const DEFAULT_TEMPLATE: &str =
     "{{ with secret \"PATH\" }}{{ range $k, $v := .Data }}{{ $k }}: {{ $v }}\n{{ end }}{{ end }}";
 
-/// What no template may bring into a file.
+/// Content that no template may read.
 const CANARY: &str = "what another file holds";
 
 const KEYS: &[&str] = &[
@@ -120,7 +118,7 @@ struct Secret {
 }
 
 impl Secret {
-    /// A secret whose value is like no other's, and would be spoilt if it were escaped, trimmed or rendered.
+    /// Returns a secret with a unique value, which escaping, trimming or rendering would change.
     fn new(path: &str, key: &str) -> Self {
         let value = json!(format!(" \t{path}|{key}\r\n{{{{ .Data }}}} <&>\"'\\ é\u{1f600}\n\n"));
         Self { path: path.to_owned(), key: key.to_owned(), value }
@@ -192,7 +190,7 @@ impl Bench<'_> {
             let paths = hostile.iter().map(|path| Secret::new(&format!("{root}{path}"), "my-key"));
             let secrets: Vec<Secret> = keys.chain(paths).collect();
             self.deliver(&json!({}), version, &secrets).await?;
-            // Not stored, it may fail or yield nothing.
+            // A missing secret can fail or be empty.
             for secret in &secrets {
                 let other = json!({ "kv/other": { "canary": CANARY }, format!("{root}app"): { "any": "value" } });
                 let vault = Vault::start(other).await?;
@@ -234,7 +232,7 @@ impl Bench<'_> {
         same(&wanted, &json!(self.render(&vault, TOKEN, &templates).await?))
     }
 
-    /// Stores secrets, has the policy ask for them in one pod, and compares the files that the agent would write.
+    /// Stores secrets, requests them in one pod, and compares the files that the agent writes.
     async fn deliver(&self, settings: &Value, version: &str, secrets: &[Secret]) -> Result<()> {
         let vault = Vault::start(contents(secrets)).await?;
         let templates = self.templates(settings, version, secrets)?;
@@ -246,7 +244,7 @@ impl Bench<'_> {
         same(&json!(wanted), &json!(self.render(&vault, TOKEN, &templates).await?))
     }
 
-    /// The injector's files and their templates, from the annotations of the pod that asks for secrets.
+    /// Returns the injector's files and templates, from the annotations of the mutated pod.
     fn templates(&self, vault: &Value, version: &str, secrets: &[Secret]) -> Result<BTreeMap<String, Option<String>>> {
         let requests = secrets.iter().map(|Secret { path, key, .. }| {
             let text = |text: &str| text.bytes().map(|byte| format!("\\{byte:03o}")).collect::<String>();
@@ -268,7 +266,7 @@ impl Bench<'_> {
         Ok(files)
     }
 
-    /// What the engine makes of templates.
+    /// Renders templates.
     async fn render(
         &self,
         vault: &Vault,
@@ -300,7 +298,7 @@ impl Bench<'_> {
     }
 }
 
-/// What Vault holds under the paths at which the engine asks for secrets.
+/// Returns the contents of Vault by path.
 fn contents(secrets: &[Secret]) -> Value {
     let mut all: Map<String, Value> = Map::new();
     for Secret { path, key, value } in secrets {
@@ -315,7 +313,7 @@ fn contents(secrets: &[Secret]) -> Value {
 }
 
 fn fails_with(outcome: Result<BTreeMap<String, String>>, words: &str) -> Result<()> {
-    let Err(wrong) = outcome else { bail!("it renders {outcome:?}") };
-    ensure!(wrong.to_string().contains(words), "it fails otherwise: {wrong:#}");
+    let Err(error) = outcome else { bail!("it renders {outcome:?}") };
+    ensure!(error.to_string().contains(words), "it fails otherwise: {error:#}");
     Ok(())
 }

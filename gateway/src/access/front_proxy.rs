@@ -166,13 +166,13 @@ impl Trust {
             return Ok(());
         }
         let (_, certificate) = X509Certificate::from_der(own).map_err(|_| Unknown::Untrusted)?;
-        // As crypto/x509 of Go has it, the last of several common names counts.
+        // The last of several common names counts, as in crypto/x509 of Go.
         let name = certificate.subject().iter_common_name().last().map_or(Ok(""), |name| name.as_str());
         let is_allowed = name.is_ok_and(|name| self.common_names.iter().any(|allowed| allowed == name));
         if is_allowed { Ok(()) } else { Err(Unknown::NotAllowed) }
     }
 
-    /// The user in headers, as the package headerrequest of apiserver reads it.
+    /// Returns the user in headers, by the rules of the package headerrequest of apiserver.
     fn user(&self, headers: &HeaderMap) -> Result<User, Unknown> {
         let first = |names: &[HeaderName]| names.iter().filter_map(|name| headers.get(name)).find_map(said);
         let all = |name: &HeaderName| headers.get_all(name).iter().filter_map(said).collect::<Vec<_>>();
@@ -193,17 +193,17 @@ impl Trust {
     }
 }
 
-/// A header in UTF-8. What is none is replaced, as Go does when it writes a review.
+/// Returns a header as UTF-8. Invalid bytes are replaced, as by Go when it encodes a review.
 fn text(value: &HeaderValue) -> String {
     String::from_utf8_lossy(value.as_bytes()).into_owned()
 }
 
-/// A header that says something.
+/// Returns a header that is not blank.
 fn said(value: &HeaderValue) -> Option<String> {
     (!value.is_empty()).then(|| text(value))
 }
 
-/// The key of an extra, as `url.PathUnescape` reads it; as it is if one of its escapes is none.
+/// Returns the decoded key of an extra field (`url.PathUnescape` of Go); unchanged if an escape is invalid.
 fn unescaped(key: &str) -> String {
     let is_escape = |rest: &str| rest.as_bytes().get(..2).is_some_and(|it| it.iter().all(u8::is_ascii_hexdigit));
     if key.split('%').skip(1).all(is_escape) {
@@ -213,7 +213,7 @@ fn unescaped(key: &str) -> String {
     }
 }
 
-/// The API server writes lists as JSON.
+/// Returns a list of the ConfigMap, which is JSON.
 fn list(source: &BTreeMap<String, String>, key: &'static str) -> Result<Vec<String>, Error> {
     let Some(text) = source.get(key) else { return Ok(Vec::new()) };
     serde_json::from_str(text).map_err(|error| Error::Malformed(key, error.to_string()))
@@ -224,7 +224,7 @@ fn headers(source: &BTreeMap<String, String>, key: &'static str) -> Result<Vec<H
     list(source, key)?.iter().map(name).collect()
 }
 
-/// The other end of a connection: its certificates, which the handshake has shown to be its own, and no more.
+/// A connection's peer: its certificates, of which the handshake has proved possession only.
 #[derive(Debug, Default)]
 pub struct Peer {
     chain: Vec<CertificateDer<'static>>,
@@ -239,7 +239,7 @@ struct Verified {
 }
 
 impl Peer {
-    /// One with these certificates, its own first.
+    /// Returns a peer with these certificates, its own first.
     pub fn new(chain: &[CertificateDer<'_>]) -> Self {
         let chain = chain.iter().cloned().map(CertificateDer::into_owned).collect();
         Self { chain, verified: Mutex::default() }
@@ -258,13 +258,13 @@ impl Peer {
     }
 }
 
-/// Says who asks.
+/// Authenticates callers by the front proxy's certificate and headers.
 pub struct FrontProxy {
     trust: ArcSwap<Trust>,
 }
 
 impl FrontProxy {
-    /// One that believes what the ConfigMap says now.
+    /// Returns an authenticator for the current ConfigMap.
     pub fn new(trust: Trust) -> Self {
         Self { trust: ArcSwap::from_pointee(trust) }
     }
@@ -274,20 +274,20 @@ impl FrontProxy {
         peer.verify(&self.trust.load_full()).is_ok()
     }
 
-    /// The user whom the front proxy names.
+    /// Returns the user that the front proxy names.
     ///
     /// # Errors
-    /// If it is not the front proxy, or names nobody.
+    /// The peer is not the front proxy, or names no user.
     pub fn authenticate(&self, peer: &Peer, headers: &HeaderMap) -> Result<User, Unknown> {
         let trust = self.trust.load_full();
         peer.verify(&trust)?;
         trust.user(headers)
     }
 
-    /// Learns what the ConfigMap says now, and says whether it has changed. What was known stays if that is of no use.
+    /// Applies the current ConfigMap, and returns whether it has changed. An invalid one is ignored.
     ///
     /// # Errors
-    /// If it does not say whom to believe.
+    /// The ConfigMap is invalid.
     pub fn learn(&self, source: BTreeMap<String, String>) -> Result<bool, Error> {
         let trust = Trust::read(source)?;
         let changed = trust.source != self.trust.load().source;
@@ -298,11 +298,11 @@ impl FrontProxy {
     }
 }
 
-/// What the ConfigMap says, now and whenever it changes. Tries again for ever, with pauses, when it cannot be watched.
+/// Returns a stream of the ConfigMap's data: now, and after each change. Retries with backoff.
 pub fn watch(cluster: &Client) -> impl Stream<Item = Result<BTreeMap<String, String>, Error>> + use<> {
     let maps: Api<ConfigMap> = Api::namespaced(cluster.clone(), NAMESPACE);
     let seen = watcher::watch_object(maps, CONFIG_MAP).default_backoff();
-    // One that is gone says nothing.
+    // A deleted ConfigMap has no data.
     let data = |map: Option<ConfigMap>| map.and_then(|map| map.data).unwrap_or_default();
     seen.map(move |map| map.map(data).map_err(|error| Error::Unwatched(Box::new(error))))
 }

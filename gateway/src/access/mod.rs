@@ -1,4 +1,4 @@
-//! Who may ask: the certificate of the front proxy and the user it names, and what the cluster says of that user.
+//! Authentication and authorization of callers: TLS, the front proxy and its users, access reviews, and pods that pull.
 
 pub mod front_proxy;
 pub mod pods;

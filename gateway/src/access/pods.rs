@@ -1,5 +1,5 @@
-//! Which pod asks, and what it was granted: a TokenReview, and the pod as the API server has it. Nothing that a caller says
-//! counts but its token.
+//! Authentication of pods that pull: a TokenReview, and the grant in the pod as the API server has it. Only the token
+//! of the request is used.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use kube::{Api, Client, Error as KubeError};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
-/// How many questions the API server is asked at once.
+/// Maximum number of concurrent requests to the API server.
 const AT_ONCE: usize = 64;
 
-/// What users are called that are service accounts.
+/// Prefix of the names of users that are service accounts.
 const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
 
 /// The pod that a token is bound to.
@@ -27,39 +27,39 @@ pub struct Bound {
     pub pod: String,
     /// Its uid.
     pub uid: String,
-    /// The service account that it runs as.
+    /// Its service account.
     pub service_account: String,
-    /// Where it runs, once that is known.
+    /// Its node, once known.
     pub node: Option<String>,
 }
 
-/// Why a caller gets nothing.
+/// Why a caller is rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum NotIdentified {
-    /// No `Authorization: Bearer`.
+    /// There is no header `Authorization: Bearer`.
     #[error("missing bearer token")]
     NoToken,
-    /// The cluster does not know it, it has expired, or it is for somebody else.
+    /// The token is unknown, expired, or for another audience.
     #[error("invalid token: unknown, expired or for another audience")]
     Token,
-    /// A service account's, or a user's.
+    /// The token is of a service account or a user, and not bound to a pod.
     #[error("token is not bound to a pod; expected a projected service account token")]
     NotOfAPod,
-    /// It was deleted, or is another one of the same name.
+    /// The pod was deleted, or replaced by another one of the same name.
     #[error("pod of the token not found; it was deleted or replaced")]
     NoPod,
-    /// It needs no secrets any more.
+    /// The pod has completed or is being deleted.
     #[error("pod has completed or is being deleted")]
     Ended,
-    /// The policy has granted nothing.
+    /// The pod has no valid grant.
     #[error("no valid grant in init container {name:?}: {0}", name = grant::CONTAINER)]
     NoGrant(String),
-    /// The API server says nothing.
+    /// The API server does not answer.
     #[error("cannot identify the pod: {0}; retry later")]
     Unavailable(&'static str),
 }
 
-/// Asks the cluster.
+/// Identifies pods by requests to the API server.
 pub struct Identifier {
     cluster: Client,
     audience: String,
@@ -68,15 +68,15 @@ pub struct Identifier {
 }
 
 impl Identifier {
-    /// Tokens must be for `audience`.
+    /// Returns an identifier for tokens of an audience.
     pub fn new(cluster: Client, audience: String, timeout: Duration) -> Self {
         Self { cluster, audience, timeout, turns: Semaphore::new(AT_ONCE) }
     }
 
-    /// The pod that a token is bound to.
+    /// Returns the pod that a token is bound to.
     ///
     /// # Errors
-    /// There is none, or it cannot be known.
+    /// The token is not valid or not bound to a pod, or the API server does not answer.
     pub async fn review(&self, token: &str) -> Result<Bound, NotIdentified> {
         let spec = TokenReviewSpec { token: token.to_owned(), audiences: Some(vec![self.audience.clone()]) };
         let reviews = Api::<TokenReview>::all(self.cluster.clone());
@@ -91,10 +91,10 @@ impl Identifier {
         }
     }
 
-    /// What a pod was granted, if it still needs it.
+    /// Returns the grant of a pod that has not completed.
     ///
     /// # Errors
-    /// Nothing, or it cannot be known.
+    /// The pod has no valid grant, or the API server does not answer.
     pub async fn grant(&self, bound: &mut Bound) -> Result<Grant, NotIdentified> {
         let pods = Api::<Pod>::namespaced(self.cluster.clone(), &bound.namespace);
         let pod = self.ask("pods", pods.get(&bound.pod)).await?.ok_or(NotIdentified::NoPod)?;
@@ -107,8 +107,8 @@ impl Identifier {
         }
         let spec = pod.spec.unwrap_or_default();
         bound.node = spec.node_name;
-        // Without the label, the policy judges pods with such a volume alone. Labels can change after admission, and tokens
-        // can be requested for any pod; volumes cannot change.
+        // The policy evaluates every pod with such a volume, also without the label. Labels can change after admission,
+        // and tokens can be requested for any pod; volumes cannot change.
         let sources = spec.volumes.into_iter().flatten().filter_map(|volume| volume.projected?.sources).flatten();
         let mut audiences = sources.filter_map(|source| source.service_account_token?.audience);
         if !audiences.any(|audience| audience == self.audience) {
@@ -122,7 +122,7 @@ impl Identifier {
         Grant::parse(&args).map_err(|error| NotIdentified::NoGrant(error.to_string()))
     }
 
-    /// An object, or none if there is none.
+    /// Returns the object in a response, or none for status 404.
     async fn ask<T>(
         &self,
         resource: &'static str,
@@ -150,7 +150,7 @@ impl Identifier {
     }
 }
 
-/// The pod of a user that is a service account, used in a pod.
+/// Returns the pod of a user, if it is a service account with a token bound to a pod.
 fn bound(user: UserInfo) -> Option<Bound> {
     let name = user.username?;
     let (namespace, service_account) = name.strip_prefix(SERVICE_ACCOUNT)?.split_once(':')?;

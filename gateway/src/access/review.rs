@@ -1,4 +1,4 @@
-//! What a user may, in the cluster's own word: a SubjectAccessReview, whose answer is remembered for a moment.
+//! Authorization by the cluster: SubjectAccessReviews, with a short cache.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,29 +18,29 @@ use crate::config;
 use crate::metrics::{ByResult, Metrics};
 use crate::names::Kind;
 
-/// How many reviews the API server is asked for at once: each has a connection of its own.
+/// Maximum number of concurrent reviews, each of which has a connection.
 const AT_ONCE: usize = 64;
 
-/// What is to be done. The verb is always `get`.
+/// An action to review. The verb is always `get`.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Action {
-    /// To read an object, under its whole name.
+    /// Read an object, by its full name.
     Read(Kind, String),
-    /// To see something that is no object.
+    /// Read a path that is not a resource.
     See(&'static str),
 }
 
-/// Somebody and what is to be done.
+/// A user and an action.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Question {
-    /// Who.
+    /// The user.
     pub user: User,
-    /// What.
+    /// The action.
     pub action: Action,
 }
 
 impl Question {
-    /// How much memory it takes, rounded up: users can have hundreds of groups.
+    /// Returns its size in memory, rounded up: users can have hundreds of groups.
     fn kibibytes(&self) -> u32 {
         let User { name, uid, groups, extra } = &self.user;
         let action = match &self.action {
@@ -54,16 +54,16 @@ impl Question {
     }
 }
 
-/// Why it is not done.
+/// Why an action is rejected.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Refusal {
-    /// The cluster says no, perhaps with a reason.
+    /// The cluster denies it.
     #[error("denied by the cluster (reason: {reason:?})")]
     Denied {
-        /// The authorizer's words.
+        /// The authorizer's reason, or empty.
         reason: String,
     },
-    /// The cluster says nothing.
+    /// The cluster does not answer.
     #[error("cannot check access: {0}; retry later")]
     Unavailable(&'static str),
 }
@@ -88,7 +88,7 @@ impl Expiry<Question, Answer> for Lifetime {
     }
 }
 
-/// Asks the cluster.
+/// Reviews actions, with a cache.
 pub struct Reviewer {
     reviews: Api<SubjectAccessReview>,
     timeout: Duration,
@@ -98,7 +98,7 @@ pub struct Reviewer {
 }
 
 impl Reviewer {
-    /// One that remembers nothing yet.
+    /// Returns a reviewer with an empty cache.
     pub fn new(config: &config::Access, cluster: Client, metrics: Arc<Metrics>) -> Self {
         let lifetime = Lifetime { allowed: config.allowed_ttl, denied: config.denied_ttl };
         Self {
@@ -114,10 +114,10 @@ impl Reviewer {
         }
     }
 
-    /// Whether the user may.
+    /// Checks that the user may do the action.
     ///
     /// # Errors
-    /// Why not.
+    /// The cluster denies the action, or does not answer.
     pub async fn review(&self, question: &Question) -> Result<(), Refusal> {
         match self.answers.try_get_with_by_ref(question, self.ask(question)).await {
             Ok(Answer::Allowed) => Ok(()),

@@ -1,5 +1,5 @@
-//! TLS of the server: its certificate, which changes while it runs, and client certificates, which are asked for and
-//! shown to be the caller's own; whom they make it is decided for each request, so that a wrong one gets a Status.
+//! TLS of the server: its certificate, which is reloaded, and client certificates. The handshake only proves possession
+//! of a client certificate. Each request verifies it, so that an invalid one gets a Status.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,26 +17,26 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::config;
 
-/// Why there is no certificate.
+/// An error of loading the certificate.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be read.
     #[error("cannot read certificate or key {0}: {1}")]
     Unreadable(std::path::PathBuf, std::io::Error),
-    /// A file holds no PEM of the right kind.
+    /// A file has no PEM of the expected kind.
     #[error("invalid certificate or key {0}: expected PEM: {1}")]
     Malformed(std::path::PathBuf, pem::Error),
-    /// They do not fit.
+    /// Certificate and key do not match.
     #[error("invalid serving certificate: {0}")]
     Unusable(#[from] rustls::Error),
 }
 
-/// The one implementation of cryptography.
+/// Returns the implementation of cryptography that all parts use.
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-/// The server's certificate, as its files were when they were last looked at.
+/// The server's certificate, as last read from its files.
 #[derive(Debug)]
 pub struct Certificate {
     files: config::Tls,
@@ -47,16 +47,16 @@ impl Certificate {
     /// Reads the files.
     ///
     /// # Errors
-    /// If they do not hold a certificate and its key.
+    /// They do not contain a certificate and its key.
     pub fn load(files: &config::Tls) -> Result<Arc<Self>, Error> {
         let current = ArcSwap::from_pointee(read(files)?);
         Ok(Arc::new(Self { files: files.clone(), current }))
     }
 
-    /// Reads the files again, and says whether the certificate has changed. The old one stays if they cannot be used.
+    /// Reads the files again, and returns whether the certificate has changed. Invalid files are ignored.
     ///
     /// # Errors
-    /// If they do not hold a certificate and its key, as for a moment while they are replaced.
+    /// They do not contain a certificate and its key, for example while they are being replaced.
     pub fn refresh(&self) -> Result<bool, Error> {
         let found = read(&self.files)?;
         let changed = found.cert != self.current.load().cert;
@@ -66,17 +66,17 @@ impl Certificate {
         Ok(changed)
     }
 
-    /// When it expires, in seconds since 1970.
+    /// Returns the time at which it expires, in seconds since 1970.
     pub fn expiry(&self) -> Option<i64> {
         let current = self.current.load();
         let (_, certificate) = X509Certificate::from_der(current.end_entity_cert().ok()?).ok()?;
         Some(certificate.validity().not_after.timestamp())
     }
 
-    /// TLS 1.2 and 1.3 with this certificate, for HTTP/2 and HTTP/1.1.
+    /// Returns a configuration for TLS 1.2 and 1.3 with this certificate, for HTTP/2 and HTTP/1.1.
     ///
     /// # Errors
-    /// None with the cryptography that is built in.
+    /// The built-in cryptography returns none.
     pub fn server_config(self: &Arc<Self>) -> Result<ServerConfig, Error> {
         let provider = provider();
         let any = Arc::new(AnyCertificate(Arc::clone(&provider)));
@@ -112,7 +112,7 @@ impl ResolvesServerCert for Certificate {
     }
 }
 
-/// Lets any certificate, or none, through the handshake, if only the caller has its key.
+/// Accepts any client certificate whose key the caller has, or none.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

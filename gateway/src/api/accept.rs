@@ -1,21 +1,21 @@
-//! What form of an answer a client wants, by its `Accept` header, in its own order of preference.
+//! Content negotiation by the header `Accept`, in the client's order of preference.
 
 use axum::http::{HeaderMap, header};
 
-/// A form that can be had.
+/// A form of a response.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Form {
     /// The object itself.
     Plain,
-    /// Rows and columns, as kubectl prints them.
+    /// A table, for kubectl.
     Table,
-    /// Metadata alone.
+    /// Metadata only.
     Metadata,
     /// All groups with their resources, in this version of `apidiscovery.k8s.io`.
     Discovery(&'static str),
 }
 
-/// The first form that a client accepts and the server has.
+/// Returns the first form that the client accepts and the server has.
 pub(super) fn negotiate(headers: &HeaderMap, has: impl Fn(Form) -> bool) -> Option<Form> {
     let mut ranges =
         headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|it| it.split(','));

@@ -1,4 +1,4 @@
-//! What the server has: groups, versions and resources, in the old documents and in the aggregated one.
+//! Discovery: groups, versions and resources, in legacy and aggregated documents.
 
 use axum::Json;
 use axum::extract::Path;
@@ -94,7 +94,7 @@ pub(super) async fn version() -> Json<Value> {
     }))
 }
 
-/// With its own kind where it stands alone.
+/// Returns the group, with a kind if it is a document of its own.
 fn group_of(kind: &str) -> Value {
     let version = json!({ "groupVersion": API_VERSION, "version": VERSION });
     let mut group = json!({ "name": GROUP, "versions": [version], "preferredVersion": version });

@@ -1,4 +1,4 @@
-//! Whether the server lives, and whether it wants requests: for anybody, as API servers have it.
+//! Health checks, without authentication, as in API servers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,14 +8,14 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-/// Whether more requests are wanted.
+/// Whether the server accepts requests.
 #[derive(Debug, Default)]
 pub struct Health {
     stopping: AtomicBool,
 }
 
 impl Health {
-    /// From now on, no.
+    /// Fails `/readyz` from now on.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
     }
@@ -29,8 +29,8 @@ impl Health {
     }
 }
 
-/// `/livez` is fine as long as it is answered: what a restart cannot mend must not cause one. That is also why no
-/// provider makes `/readyz` fail; all replicas would go at once.
+/// Returns the routes of `/livez`, `/readyz` and `/healthz`. `/livez` always succeeds, because a restart repairs
+/// nothing. An unavailable provider does not fail `/readyz`, because all replicas would fail at once.
 pub(super) fn router<S: Clone + Send + Sync + 'static>(health: Arc<Health>) -> Router<S> {
     let readyz = move || async move { health.readiness() };
     Router::new()

@@ -1,4 +1,4 @@
-//! The API as Kubernetes expects it of an aggregated server: paths, who comes through, and what they are answered.
+//! The API of an aggregated API server: paths, access and responses.
 //!
 //! Knows no provider, only the reader.
 
@@ -31,35 +31,35 @@ pub use health::Health;
 pub use pull::{Pulls, Turns, router as pulls_router};
 use status::Status;
 
-/// The group of the API.
+/// API group.
 pub const GROUP: &str = "secret-gateway.flyte.org";
-/// Its one version.
+/// API version.
 pub const VERSION: &str = "v1alpha1";
-/// Both, as they stand in objects.
+/// Group and version, as in the field `apiVersion`.
 pub const API_VERSION: &str = "secret-gateway.flyte.org/v1alpha1";
 
-/// The caller has left; the status is that of nginx.
+/// Outcome of requests that the caller canceled, with the status code of nginx.
 const GONE: (&str, u16) = ("Canceled", 499);
 
-/// What requests are answered with.
+/// The state of the API.
 pub struct Gateway {
-    /// Who asks.
+    /// Authenticates callers.
     pub front_proxy: FrontProxy,
-    /// What they may.
+    /// Authorizes callers.
     pub reviewer: Reviewer,
-    /// What is served.
+    /// Names that are served.
     pub served: Served,
-    /// Where values come from.
+    /// Reads values.
     pub reader: Reader,
-    /// What Prometheus sees.
+    /// Metrics.
     pub metrics: Arc<Metrics>,
-    /// Who read what.
+    /// Audit log of reads.
     pub audit: Arc<audit::Log>,
-    /// Whether more requests are wanted.
+    /// Whether the server accepts requests.
     pub health: Arc<Health>,
 }
 
-/// The API. Requests need their connection's [`Peer`] as an extension.
+/// Returns the API. Requests must have their connection's [`Peer`] as an extension.
 pub fn router(gateway: Arc<Gateway>) -> Router {
     let known = Router::new()
         .route("/", get(discovery::paths))
@@ -73,7 +73,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/version", get(discovery::version))
         .route("/metrics", get(reviewed_metrics))
         .layer(middleware::from_fn_with_state(Arc::clone(&gateway), known_callers));
-    // Reads look at their caller themselves, for they have a line to write also of those who are turned away.
+    // Reads authenticate the caller themselves, because rejected ones are audited, too.
     Router::new()
         .route("/apis/secret-gateway.flyte.org/v1alpha1/{resource}", any(resource::collection))
         .route("/apis/secret-gateway.flyte.org/v1alpha1/{resource}/{name}", any(resource::object))
@@ -85,7 +85,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .with_state(gateway)
 }
 
-/// Metrics and health alone, for a listener inside the cluster.
+/// Returns metrics and health only, for a listener inside the cluster.
 pub fn metrics_router(metrics: Arc<Metrics>, health: Arc<Health>) -> Router {
     Router::new()
         .route("/metrics", get(move || async move { encoded(&metrics) }))
@@ -94,7 +94,7 @@ pub fn metrics_router(metrics: Arc<Metrics>, health: Arc<Health>) -> Router {
 }
 
 impl Gateway {
-    /// The user whom the front proxy names in a request.
+    /// Returns the user that the front proxy names in a request.
     fn authenticate(&self, request: &Parts) -> Result<User, Box<Status>> {
         let nobody = Peer::default();
         let peer = request.extensions.get::<Arc<Peer>>().map_or(&nobody, Arc::as_ref);
@@ -116,7 +116,7 @@ async fn known_callers(State(gateway): State<Arc<Gateway>>, request: Request, ne
     }
 }
 
-/// Spares all others the case.
+/// Rejects paths that are not UTF-8.
 async fn readable_paths(request: Request, next: Next) -> Response {
     match percent_decode_str(request.uri().path()).decode_utf8() {
         Ok(_) => next.run(request).await,
@@ -124,7 +124,7 @@ async fn readable_paths(request: Request, next: Next) -> Response {
     }
 }
 
-/// As API servers have it: whoever may get `/metrics` as a path.
+/// Serves metrics to users that may `get` the path `/metrics`, as API servers do.
 async fn reviewed_metrics(State(gateway): State<Arc<Gateway>>, Extension(user): Extension<User>) -> Response {
     let question = Question { user, action: Action::See("/metrics") };
     match gateway.reviewer.review(&question).await {

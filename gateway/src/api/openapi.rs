@@ -1,5 +1,5 @@
-//! The schema of the API, in OpenAPI 2 and 3. Documents never change while the server runs; the aggregator asks for
-//! them again and again, and gets 304.
+//! The schema of the API, in OpenAPI 2 and 3. Documents do not change while the server runs, so the aggregator, which
+//! requests them periodically, gets status 304.
 
 use std::fmt::Write;
 use std::sync::LazyLock;
@@ -16,7 +16,7 @@ use super::status::Status;
 use super::{API_VERSION, GROUP, VERSION};
 use crate::names::Kind;
 
-/// A document, and the hash that stands for it.
+/// A document and its hash.
 struct Document {
     json: Bytes,
     hash: String,
@@ -110,7 +110,7 @@ pub(super) async fn v3_version(Path((group, version)): Path<(String, String)>, h
 
 const TAG: &str = "secretGatewayFlyteOrg_v1alpha1";
 
-/// Where both versions of OpenAPI differ.
+/// Version of OpenAPI.
 #[derive(Clone, Copy)]
 enum Flavour {
     V2,
@@ -121,7 +121,7 @@ fn info() -> Value {
     json!({ "title": "Flyte secret gateway", "version": concat!("v", env!("CARGO_PKG_VERSION")) })
 }
 
-/// As the kinds' Go package would be called.
+/// Returns the name of a kind's schema, in the format of Go packages.
 fn schema_name(kind: Kind) -> String {
     format!("org.flyte.secret-gateway.{VERSION}.{}", kind.name())
 }

@@ -1,4 +1,5 @@
-//! `/v1/pull`: a pod's secrets, by its token alone. The request has no body; the answer is the core's `answer`.
+//! `/v1/pull`: a pod's secrets, authenticated by its token. The request has no body; `answer` of the core has the
+//! format of the response.
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
@@ -33,23 +34,23 @@ use crate::metrics::{ByResult, Metrics};
 use crate::provider::Value;
 use crate::store::{Found, NotFound, Store};
 
-/// What pulls are answered with.
+/// The state of pulls.
 pub struct Pulls {
-    /// Which pod asks.
+    /// Identifies pods.
     pub identifier: Identifier,
-    /// Where secrets are.
+    /// The store of secrets.
     pub store: Store,
-    /// Who may have what, and how much.
+    /// Configuration: the policy's settings, and limits.
     pub config: Pods,
-    /// What Prometheus sees.
+    /// Metrics.
     pub metrics: Arc<Metrics>,
-    /// Who pulled what.
+    /// Audit log of pulls.
     pub audit: Arc<audit::Log>,
-    /// Pulls under way, by namespace.
+    /// Pulls in flight by namespace.
     pub turns: Turns,
 }
 
-/// The listener of pods: pulls and health alone.
+/// Returns the API of the listener for pods: pulls and health only.
 pub fn router(pulls: Arc<Pulls>, health: Arc<Health>) -> Router {
     Router::new()
         .route(PATH, post(pull))
@@ -59,14 +60,14 @@ pub fn router(pulls: Arc<Pulls>, health: Arc<Health>) -> Router {
         .method_not_allowed_fallback(|| async { Status::method_not_allowed() })
 }
 
-/// What is known of a pull so far. At its end it is counted, and its audit line is written: also if the pod leaves before.
+/// The audit trail of a pull. When dropped, it counts the pull and writes its audit line, also if the pod disconnects.
 struct Trail<'a> {
     pulls: &'a Pulls,
     start: Instant,
     pod: Option<Bound>,
     scope: Option<String>,
     names: Vec<String>,
-    /// In one word, and as an HTTP status.
+    /// Reason and HTTP status.
     outcome: (&'static str, u16),
 }
 
@@ -136,7 +137,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 type Values = Vec<Arc<Value>>;
 
-/// The values of a grant, files and variables, and the names under which they were found.
+/// Returns the values of a grant, files and variables, and the names under which they were found.
 async fn find(
     pulls: &Arc<Pulls>,
     grant: &Arc<Grant>,
@@ -182,11 +183,11 @@ async fn find(
     Ok((values, variables))
 }
 
-/// Pulls under way, by namespace.
+/// Pulls in flight by namespace.
 #[derive(Clone, Default)]
 pub struct Turns(Arc<Mutex<HashMap<String, usize>>>);
 
-/// One of them; it ends when it is dropped.
+/// A pull in flight, until it is dropped.
 struct Turn<'a>(&'a Turns, String);
 
 impl Turns {
@@ -213,7 +214,7 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// A value that the reader may remember, sent from where it is.
+/// A value of the reader's cache, sent without a copy.
 struct Shared(Arc<Value>);
 
 impl AsRef<[u8]> for Shared {
@@ -228,12 +229,12 @@ struct Chunks {
     left: u64,
 }
 
-/// The longest body that goes out as one piece, which is one frame of HTTP/2.
+/// Maximum size of a body that is sent as one frame of HTTP/2.
 const ONE_FRAME: usize = 16 << 10;
 
 impl Chunks {
-    /// A head and values. The head is long enough to be what HTTP/2 keeps of a frame, as [`LEAD`] says, and a body that is not
-    /// too long is one frame.
+    /// Returns a body of a head and values. The head is padded to the size that HTTP/2 keeps of a frame, see [`LEAD`].
+    /// A body of at most [`ONE_FRAME`] is one frame.
     fn new(line: &str, values: Vec<Arc<Value>>) -> Self {
         let head = format!("{line:>LEAD$}");
         let length = head.len() + values.iter().map(|value| value.len()).sum::<usize>();

@@ -1,4 +1,4 @@
-//! Reading an object: who asks, what they may, whether it is served, and only then the reader.
+//! Reads of objects: authentication, authorization, configured names, then the reader.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,15 +30,15 @@ use crate::provider::Value;
 use crate::reader::{Failed, Source};
 use crate::store;
 
-/// No provider's names are as long; what is longer is refused before anybody hears of it, and cut where it is told.
+/// Maximum length of a name. Longer ones are rejected at once, and truncated in messages.
 const LONGEST: usize = 1024;
 
-/// The longest list of headers, counted as HTTP/2 does: room for thousands of groups, and no more than a review can hold.
+/// Maximum size of headers, counted as in HTTP/2: enough for thousands of groups, and within the limit of a review.
 const LONGEST_HEAD: usize = 1 << 20;
-/// The lookup that always succeeds, so that a gateway that is not there can be told from a secret that is not there.
+/// Name of the lookup that always succeeds, which distinguishes a missing secret from a missing gateway.
 const READY: &str = "ready";
 
-/// Nobody lists secrets, and nobody makes any.
+/// Rejects requests for collections: secrets cannot be listed or created.
 pub(super) async fn collection(
     State(gateway): State<Arc<Gateway>>,
     Path(resource): Path<String>,
@@ -47,7 +47,7 @@ pub(super) async fn collection(
     refuse(&gateway, &request, Kind::from_plural(&resource), verb(&request, true))
 }
 
-/// One object.
+/// Serves an object.
 pub(super) async fn object(
     State(gateway): State<Arc<Gateway>>,
     Path((resource, name)): Path<(String, String)>,
@@ -67,9 +67,9 @@ fn refuse(gateway: &Gateway, request: &Parts, kind: Option<Kind>, verb: &str) ->
     }
 }
 
-/// The verb of a request, as Kubernetes names it. Asking for one object's changes is a watch.
+/// Returns the Kubernetes verb of a request. A `get` with the parameter `watch` is a watch.
 fn verb(request: &Parts, collection: bool) -> &'static str {
-    // As apimachinery converts it: what is neither "false" nor "0" is true.
+    // As in apimachinery, every value except "false" and "0" is true.
     let asks_to_watch = |pair: &str| match pair.split_once('=').unwrap_or((pair, "")) {
         ("watch", value) => !value.eq_ignore_ascii_case("false") && value != "0",
         _ => false,
@@ -89,18 +89,18 @@ fn verb(request: &Parts, collection: bool) -> &'static str {
     }
 }
 
-/// What is known of a read so far. At its end it is counted, and its audit line is written: also if the caller leaves
-/// before, for the provider may have been asked.
+/// The audit trail of a read. When dropped, it counts the read and writes its audit line, also if the caller
+/// disconnects, because the provider may have been called.
 struct Trail<'a> {
     gateway: &'a Gateway,
     kind: Kind,
-    /// As it was asked for.
+    /// The requested name.
     text: &'a str,
     start: Instant,
     user: Option<User>,
     name: Option<Name>,
     source: Option<Source>,
-    /// In one word, and as an HTTP status.
+    /// Reason and HTTP status.
     outcome: (&'static str, u16),
     _in_flight: InFlight,
 }
@@ -152,7 +152,7 @@ async fn answer(trail: &mut Trail<'_>, request: &Parts) -> Result<Response, Box<
     let Trail { gateway, kind, text, .. } = *trail;
     let user = trail.user.insert(gateway.authenticate(request)?);
     if head(&request.headers) > LONGEST_HEAD {
-        // Whose they are is enough for the audit line.
+        // The user's name is enough for the audit line.
         user.groups.clear();
         return Err(Box::new(Status::too_long_a_head(kind, text, LONGEST_HEAD)));
     }
@@ -188,27 +188,27 @@ async fn answer(trail: &mut Trail<'_>, request: &Parts) -> Result<Response, Box<
     }
 }
 
-/// The size of a list of headers, as RFC 9113 (6.5.2) has it.
+/// Returns the size of headers by RFC 9113 (6.5.2).
 fn head(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
 }
 
-/// A lookup that succeeded, as it is answered.
+/// The object of a successful lookup.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Lookup<'a> {
     api_version: &'static str,
     kind: &'static str,
     metadata: Metadata<'a>,
-    /// Whether it can be a variable.
+    /// Whether the value can be a variable.
     #[serde(skip_serializing_if = "Option::is_none")]
     variable: Option<bool>,
-    /// Why it cannot.
+    /// Why the value cannot be a variable.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
 }
 
-/// Answers a lookup that succeeded.
+/// Returns the response of a successful lookup.
 fn there(form: Form, name: &str, variable: Option<Result<(), env_file::Error>>) -> Response {
     match form {
         Form::Table => Json(table(name)).into_response(),
@@ -229,11 +229,11 @@ fn cut(name: &str) -> &str {
     end.and_then(|end| name.get(..end)).unwrap_or(name)
 }
 
-/// Objects begin with so many spaces. HTTP/2 (h2's `CHAIN_THRESHOLD`) copies the first bytes of a body into a buffer that
-/// it keeps, unwiped, for as long as the connection lasts, and sends the rest from where it is.
+/// Number of spaces before each object. HTTP/2 (`CHAIN_THRESHOLD` of h2) copies the first bytes of a body into a buffer
+/// of the connection, which is not wiped, and sends the rest without a copy.
 pub(super) const LEAD: usize = 256;
 
-/// An object as it is answered.
+/// The object in a response.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Object<'a> {
@@ -251,7 +251,7 @@ struct Metadata<'a> {
     name: &'a str,
 }
 
-/// Writes an object into memory that is wiped once it is sent, and never moved before.
+/// Returns the response of a read. Its memory is wiped after it is sent, and not moved before.
 fn render(kind: Kind, name: &str, value: &Value) -> serde_json::Result<Response> {
     let encoded = match value {
         Value::Text(_) => None,
@@ -278,7 +278,7 @@ fn render(kind: Kind, name: &str, value: &Value) -> serde_json::Result<Response>
     Ok(response)
 }
 
-/// Bytes that are wiped once they are sent.
+/// Bytes that are wiped after they are sent.
 pub(super) struct Wiped(pub(super) Zeroizing<Vec<u8>>);
 
 impl AsRef<[u8]> for Wiped {
@@ -287,7 +287,7 @@ impl AsRef<[u8]> for Wiped {
     }
 }
 
-/// Counts what is written.
+/// A writer that counts bytes.
 struct Length(usize);
 
 impl std::io::Write for Length {
@@ -301,7 +301,7 @@ impl std::io::Write for Length {
     }
 }
 
-/// What kubectl prints: that it is there, and no value.
+/// Returns the table for kubectl, which has no value.
 fn table(name: &str) -> serde_json::Value {
     json!({
         "kind": "Table",

@@ -1,4 +1,4 @@
-//! Failures as Kubernetes tells them: a `Status` object with a reason, a code and details.
+//! Failures as objects of the kind `Status`, with reason, code and details.
 
 use std::time::Duration;
 
@@ -18,13 +18,13 @@ use crate::provider::Failure;
 use crate::reader::Failed;
 use crate::store::NotFound;
 
-/// How long to wait where nobody says it.
+/// Default of `Retry-After`.
 const SHORT: Duration = Duration::from_secs(1);
 
-/// How long to wait at most, whatever anybody says.
+/// Maximum of `Retry-After`.
 const LONG: Duration = Duration::from_secs(60);
 
-/// Why there is nothing else to answer.
+/// A failure.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase", tag = "kind", rename = "Status")]
 pub(super) struct Status {
@@ -32,7 +32,7 @@ pub(super) struct Status {
     metadata: Empty,
     status: &'static str,
     message: String,
-    /// In one word.
+    /// Its reason.
     pub(super) reason: &'static str,
     #[serde(skip_serializing_if = "Details::is_empty")]
     details: Details,
@@ -50,7 +50,7 @@ struct Details {
     name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     group: Option<&'static str>,
-    /// The resource: apimachinery has it so.
+    /// The resource, as in apimachinery.
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,7 +84,7 @@ impl Status {
     }
 
     fn retry_after(mut self, pause: Duration) -> Self {
-        // Whole seconds, and rather late than early.
+        // Whole seconds, rounded up.
         let pause = pause.min(LONG);
         let seconds = pause.as_secs() + u64::from(pause.subsec_nanos() > 0);
         self.details.retry_after_seconds = Some(seconds.max(1));
@@ -112,7 +112,7 @@ impl Status {
         Self::new(StatusCode::FORBIDDEN, ReasonCode::TenantMismatch, why)
     }
 
-    /// A secret that a pod was granted, by its key.
+    /// Returns the failure of a secret that a pod was granted, by its key.
     pub(super) fn not_found(key: &str, why: &NotFound) -> Self {
         let mut status = match why {
             NotFound::Nowhere(_) => Self::new(StatusCode::NOT_FOUND, ReasonCode::SecretNotFound, why),
@@ -132,8 +132,8 @@ impl Status {
         status
     }
 
-    /// One for several: what may pass goes first, for then the others are known at the next attempt; all that are missing are
-    /// told at once.
+    /// Returns one failure for several. Temporary ones take precedence, because the next attempt can find the others.
+    /// All missing secrets are listed.
     pub(super) fn together(mut failures: Vec<Self>) -> Option<Self> {
         failures.sort_by_key(|status| match status.code {
             429 | 500.. => 0,
@@ -184,7 +184,7 @@ impl Status {
         Self::new(StatusCode::BAD_REQUEST, "BadRequest", "invalid path: expected UTF-8")
     }
 
-    /// As apimachinery's `NewMethodNotSupported` puts it.
+    /// Returns `NewMethodNotSupported` of apimachinery.
     pub(super) fn not_supported(kind: Kind, verb: &str) -> Self {
         let message = format!("{verb} is not supported on resources of kind \"{}.{GROUP}\"", kind.plural());
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message).of(kind, None)
@@ -234,7 +234,7 @@ impl Status {
         let unavailable = || new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable");
         match failed {
             Failed::Provider(Failure::NotFound) => {
-                // As apimachinery's `NewNotFound` puts it.
+                // The message of `NewNotFound` of apimachinery.
                 let message = format!("{}.{GROUP} {name:?} not found", kind.plural());
                 Self::new(StatusCode::NOT_FOUND, "NotFound", message).of(kind, Some(name))
             }
@@ -265,7 +265,7 @@ fn reason_code(failed: &Failed) -> &'static str {
     code.into()
 }
 
-/// As apimachinery's `NewForbidden` puts it.
+/// Returns `NewForbidden` of apimachinery.
 fn forbidden(kind: Kind, name: &str, why: &dyn std::fmt::Display) -> Status {
     let message = format!("{}.{GROUP} {name:?} is forbidden: {why}", kind.plural());
     Status::new(StatusCode::FORBIDDEN, "Forbidden", message).of(kind, Some(name))

@@ -1,10 +1,10 @@
-//! AWS Secrets Manager: `GetSecretValue` of the version that is asked for, else of the one at `AWSCURRENT`.
+//! AWS Secrets Manager: `GetSecretValue` of the requested version, or of `AWSCURRENT`.
 //!
-//! Credentials come by the SDK's default chain: IRSA, EKS Pod Identity, environment, instance. What they must allow:
-//! `secretsmanager:GetSecretValue`, and `kms:Decrypt` where a secret has a key of the customer's own.
+//! Credentials are those of the SDK's default chain: IRSA, EKS Pod Identity, environment, instance. Required
+//! permissions: `secretsmanager:GetSecretValue`, and `kms:Decrypt` for secrets with a customer managed key.
 //!
-//! A secret that is marked for deletion is not "no such secret": it is there, may be restored, and a value of a
-//! broader scope must not silently take its place. It is [`Failure::Forbidden`], with the way out.
+//! A secret that is marked for deletion is [`Failure::Forbidden`] and not "not found": it can be restored, and a value
+//! of a broader scope must not silently replace it.
 
 use std::collections::HashMap;
 
@@ -28,40 +28,40 @@ use super::{
 use crate::config;
 use crate::provider::{BoxFuture, Failure, Provider, Value};
 
-/// The stage of the version that is read unless another is asked for.
+/// Stage of the version that is read by default.
 const STAGE: &str = "AWSCURRENT";
 
-/// Secrets Manager in the regions that are configured.
+/// Secrets Manager in the configured regions.
 #[derive(Debug)]
 pub struct SecretsManager {
-    /// By region.
+    /// Clients by region.
     clients: HashMap<String, Client>,
 }
 
 impl SecretsManager {
-    /// With credentials as the SDK finds them.
+    /// Returns the provider with the SDK's default credentials.
     ///
     /// # Errors
-    /// An endpoint that is none.
+    /// The endpoint is invalid.
     pub async fn open(config: &config::Aws) -> Result<Self, Error> {
         let mut sdk = aws_config::defaults(BehaviorVersion::v2026_01_12()).timeout_config(timeouts());
         if let Some(region) = config.regions.first() {
-            // STS is asked in this one, and no metadata service for another.
+            // The region of STS. Without it, the SDK would request one from the metadata service.
             sdk = sdk.region(Region::new(region.clone()));
         }
         Self::new(config, &sdk.load().await)
     }
 
-    /// With the SDK's configuration at hand.
+    /// Returns the provider with a configuration of the SDK.
     ///
     /// # Errors
-    /// An endpoint that is none.
+    /// The endpoint is invalid.
     pub fn new(config: &config::Aws, sdk: &SdkConfig) -> Result<Self, Error> {
         if let Some(text) = &config.endpoint {
             endpoint("AWS", text)?;
         }
         let client = |region: &String| {
-            // The reader retries, within its own budget.
+            // The reader retries within its timeout.
             let mut service = Builder::from(sdk)
                 .region(Region::new(region.clone()))
                 .retry_config(RetryConfig::disabled())
@@ -95,13 +95,13 @@ impl Provider for SecretsManager {
     }
 }
 
-/// Whether a version is called as Secrets Manager itself calls those that it makes; other names are stages.
+/// Whether a version is an ID of Secrets Manager. Others are stages.
 fn is_uuid(version: &str) -> bool {
     let lengths = version.split('-').map(str::len);
     lengths.eq([8, 4, 4, 4, 12]) && version.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
 }
 
-/// SecretString, else SecretBinary; an empty string hides no bytes.
+/// Returns `SecretString`, or `SecretBinary` if that is absent or empty.
 fn value(output: GetSecretValueOutput) -> Answer {
     match (output.secret_string, output.secret_binary) {
         (Some(text), None) => Ok(Value::Text(SecretString::from(text))),
@@ -122,12 +122,12 @@ fn failure(error: &SdkError<GetSecretValueError, HttpResponse>) -> Failure {
     }
 }
 
-/// Credentials that cannot be had, at whatever stage the SDK notices.
+/// Whether credentials are unavailable, at any stage of the SDK.
 fn is_of_credentials(error: &SdkError<GetSecretValueError, HttpResponse>) -> bool {
     causes(error).any(|cause| cause.is::<CredentialsError>())
 }
 
-/// What Secrets Manager says in its own words.
+/// Returns the failure for an error of Secrets Manager.
 pub(super) fn refused(error: &GetSecretValueError, raw: &HttpResponse) -> Failure {
     let status = raw.status().as_u16();
     let code = error.code().unwrap_or_default();
@@ -139,7 +139,7 @@ pub(super) fn refused(error: &GetSecretValueError, raw: &HttpResponse) -> Failur
                 .to_owned(),
         ),
         "DecryptionFailure" => decrypt(),
-        // The word for a missing kms:Decrypt is the same; its message is "Access to KMS is not allowed".
+        // A missing kms:Decrypt has the same code, with the message "Access to KMS is not allowed".
         "AccessDeniedException" if error.message().is_some_and(|message| message.contains("KMS")) => decrypt(),
         "AccessDeniedException" => {
             Failure::Forbidden("grant the gateway's role secretsmanager:GetSecretValue on the secret".to_owned())

@@ -1,15 +1,14 @@
-//! Azure Key Vault: the version of a secret that is asked for, else the latest one, as its raw text.
+//! Azure Key Vault: the requested version of a secret, or the latest one, as text.
 //!
-//! Credentials are those of Workload Identity. What they must allow: the data action
-//! `Microsoft.KeyVault/vaults/secrets/getSecret/action`, as the role "Key Vault Secrets User" does, or the permission
-//! `get` in a vault with access policies.
+//! Credentials are those of Workload Identity. Required permission: the data action
+//! `Microsoft.KeyVault/vaults/secrets/getSecret/action`, as in the role "Key Vault Secrets User", or `get` in a vault
+//! with access policies.
 //!
-//! The SDK takes the scope of its token from the vault's challenge, and refuses one for another resource than the
-//! vault's own. With an endpoint of the configuration requests still are the vault's own in all but the connection, so
-//! this check holds for emulators too.
+//! The SDK reads the scope of its token from the vault's challenge, and rejects one for another resource than the
+//! vault. With a configured endpoint only the connection differs, so this check applies to emulators, too.
 //!
-//! A disabled secret is not "no such secret": somebody has switched it off, and a value of a broader scope must not
-//! silently take its place. It is [`Failure::Forbidden`], with the way out.
+//! A disabled secret is [`Failure::Forbidden`] and not "not found": a value of a broader scope must not silently
+//! replace it.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -39,22 +38,22 @@ use super::{
 use crate::config;
 use crate::provider::{BoxFuture, Failure, Provider, Value};
 
-/// Who the gateway is to Entra, as Workload Identity's webhook tells it.
+/// The gateway's identity in Entra, as set by the webhook of Workload Identity.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    /// The directory.
+    /// The directory (tenant ID).
     pub tenant: String,
     /// The application or managed identity.
     pub client: String,
-    /// Where the service account's token is, which the kubelet renews.
+    /// File of the service account token, which the kubelet renews.
     pub token_file: PathBuf,
 }
 
 impl Identity {
-    /// From the environment.
+    /// Reads the identity from environment variables.
     ///
     /// # Errors
-    /// The variable that is missing.
+    /// A variable is missing.
     pub fn from_environment() -> Result<Self, Error> {
         let variable = |name| std::env::var(name).map_err(|_| Error::NoIdentity(name));
         Ok(Self {
@@ -65,25 +64,25 @@ impl Identity {
     }
 }
 
-/// Key Vault at the hosts that are configured.
+/// Key Vault at the configured hosts.
 pub struct KeyVault {
-    /// By host.
+    /// Clients by host.
     clients: HashMap<String, Arc<SecretClient>>,
 }
 
 impl KeyVault {
-    /// With Workload Identity.
+    /// Returns the provider with the identity in the environment.
     ///
     /// # Errors
-    /// What an operator must mend first.
+    /// The identity or the configuration is invalid.
     pub fn open(config: &config::Azure) -> Result<Self, Error> {
         Self::new(config, Identity::from_environment()?)
     }
 
-    /// With an identity at hand.
+    /// Returns the provider with an identity.
     ///
     /// # Errors
-    /// What an operator must mend first.
+    /// The configuration is invalid.
     pub fn new(config: &config::Azure, identity: Identity) -> Result<Self, Error> {
         let http = http_client(config.ca_file.as_deref())?;
         let credential = credential(config, identity, http.clone())?;
@@ -120,7 +119,7 @@ impl Provider for KeyVault {
     }
 }
 
-/// The SDK sends no token without TLS.
+/// Checks that an endpoint has TLS, without which the SDK sends no token.
 fn secure(endpoint: Url) -> Result<Url, Error> {
     match endpoint.scheme() {
         "https" => Ok(endpoint),
@@ -147,7 +146,7 @@ fn http_client(ca_file: Option<&Path>) -> Result<reqwest::Client, Error> {
     builder.build().map_err(setup)
 }
 
-/// The reader retries, within its own budget.
+/// Returns the SDK's options, without retries: the reader retries within its timeout.
 fn options(http: Arc<dyn HttpClient>) -> ClientOptions {
     ClientOptions { retry: RetryOptions::none(), transport: Some(Transport::new(http)), ..Default::default() }
 }
@@ -172,7 +171,7 @@ fn credential(
     Ok(credential.map_err(setup)?)
 }
 
-/// Sends what is meant for a vault to the endpoint of the configuration, below all that the SDK checks and adds.
+/// An HTTP client that connects to the configured endpoint instead of the vault, after the SDK's own checks.
 #[derive(Debug)]
 struct Rerouted {
     http: reqwest::Client,
@@ -199,7 +198,7 @@ fn failure(error: &azure_core::Error) -> Failure {
         ErrorKind::HttpResponse { status, raw_response, .. } => refused(u16::from(*status), raw_response.as_deref()),
         ErrorKind::Credential => no_credentials(&problem(error)),
         ErrorKind::DataConversion => Failure::Garbage("not a response of Key Vault".to_owned()),
-        // What the SDK itself refuses: a challenge.
+        // The SDK itself rejects a challenge.
         ErrorKind::Other => {
             Failure::Garbage("challenge for another resource than the vault; no token was sent".to_owned())
         }
@@ -212,7 +211,7 @@ fn is_timeout(error: &azure_core::Error) -> bool {
     causes(error).filter_map(|cause| cause.downcast_ref::<reqwest::Error>()).any(reqwest::Error::is_timeout)
 }
 
-/// The error of Key Vault's answers; the code inside is the more exact one.
+/// The error in a response of Key Vault. Its inner code is more exact.
 #[derive(Default, Deserialize)]
 struct Refusal {
     error: Code,
@@ -231,7 +230,7 @@ struct InnerCode {
     code: String,
 }
 
-/// What Key Vault says in its own words.
+/// Returns the failure for an error of Key Vault.
 pub(super) fn refused(status: u16, raw: Option<&RawResponse>) -> Failure {
     let error = raw.and_then(|raw| serde_json::from_slice::<Refusal>(raw.body()).ok()).unwrap_or_default().error;
     let said = || code_or_status(Some(&error.code), status);
@@ -252,7 +251,7 @@ pub(super) fn refused(status: u16, raw: Option<&RawResponse>) -> Failure {
         (401, ..) => credentials_refused(&said()),
         (429, ..) => Failure::Throttled(retry_after(raw.and_then(|raw| raw.headers().get_optional_str(&RETRY_AFTER)))),
         (400, "BadParameter", _) => Failure::BadName(said()),
-        // It is being deleted or recovered.
+        // The secret is being deleted or recovered.
         (409, ..) => Failure::Conflict(said()),
         (500.., ..) => Failure::Unreachable(said()),
         _ => Failure::Garbage(format!("undocumented error {} of Key Vault", said())),

@@ -1,4 +1,4 @@
-//! What a provider's error means, given the parts that come over the network. For the fuzz targets.
+//! Failures for errors of providers, built from the parts that come over the network. For the fuzz targets.
 
 use aws_sdk_secretsmanager::config::http::HttpResponse;
 use aws_sdk_secretsmanager::error::ErrorMetadata;
@@ -13,7 +13,7 @@ use google_cloud_secretmanager_v1::Error as GcpError;
 use super::{aws, azure, gcp};
 use crate::provider::Failure;
 
-/// An error as a provider sends it.
+/// An error response of a provider.
 #[derive(Debug)]
 pub struct Answer<'a> {
     /// The HTTP status.
@@ -29,7 +29,7 @@ pub struct Answer<'a> {
 }
 
 impl Answer<'_> {
-    /// Returns what it means as an error of Secrets Manager; nothing for a status that HTTP does not have.
+    /// Returns the failure for an error of Secrets Manager, or none for an invalid HTTP status.
     pub fn aws(&self) -> Option<Failure> {
         let mut raw = HttpResponse::new(self.status.try_into().ok()?, "".into());
         raw.headers_mut().insert("retry-after", self.retry_after.to_str().ok()?.to_owned());
@@ -40,18 +40,18 @@ impl Answer<'_> {
         Some(aws::refused(&GetSecretValueError::generic(metadata.build()), &raw))
     }
 
-    /// Returns what it means as an error of Secret Manager.
+    /// Returns the failure for an error of Secret Manager.
     pub fn gcp(&self) -> Failure {
         let headers = HeaderMap::from_iter([(header::RETRY_AFTER, self.retry_after.clone())]);
         let body = Bytes::copy_from_slice(self.body);
-        // As the SDK itself tells one from the other.
+        // The SDK distinguishes them like this.
         gcp::failure(&match Status::try_from(&body) {
             Ok(status) => GcpError::service_with_http_metadata(status, Some(self.status), Some(headers)),
             Err(_) => GcpError::http(self.status, headers, body),
         })
     }
 
-    /// Returns what it means as an error of Key Vault.
+    /// Returns the failure for an error of Key Vault.
     pub fn azure(&self) -> Failure {
         let mut headers = Headers::new();
         if let Ok(text) = self.retry_after.to_str() {

@@ -1,12 +1,10 @@
-//! GCP Secret Manager: `AccessSecretVersion` of the version that is asked for, else of `versions/latest`; its checksum is
-//! checked.
+//! GCP Secret Manager: `AccessSecretVersion` of the requested version, or of `latest`. The checksum is verified.
 //!
-//! Credentials are Application Default Credentials: Workload Identity, or a file that the environment names. What
-//! they must allow: `secretmanager.versions.access`, as the role `roles/secretmanager.secretAccessor` does.
+//! Credentials are Application Default Credentials: Workload Identity, or a file named by the environment. Required
+//! permission: `secretmanager.versions.access`, as in the role `roles/secretmanager.secretAccessor`.
 //!
-//! `latest` is the version made last. When that one is disabled or destroyed, the secret is there and somebody has
-//! switched it off: a value of a broader scope must not silently take its place. It is [`Failure::Forbidden`], with the
-//! way out. A secret without any version is "not found" in the provider's own word.
+//! `latest` is the version created last. If it is disabled or destroyed, the lookup is [`Failure::Forbidden`] and not
+//! "not found": a value of a broader scope must not silently replace it. A secret without any version is not found.
 
 use std::collections::HashSet;
 use std::error::Error as _;
@@ -30,26 +28,26 @@ use super::{
 use crate::config;
 use crate::provider::{BoxFuture, Failure, Provider};
 
-/// Where credentials come from, each time anew.
+/// A function that creates credentials.
 type Source = Box<dyn Fn() -> Result<Credentials, String> + Send + Sync>;
 
-/// Secret Manager in the projects that are configured.
+/// Secret Manager in the configured projects.
 pub struct SecretManager {
     projects: HashSet<String>,
     connection: Arc<Connection>,
 }
 
 impl SecretManager {
-    /// With Application Default Credentials, or with none for an emulator.
+    /// Returns the provider with Application Default Credentials, or without credentials for an emulator.
     ///
     /// # Errors
-    /// An endpoint that is none, or a credentials file that cannot be used.
+    /// The endpoint or the credentials file is invalid.
     pub fn open(config: &config::Gcp) -> Result<Self, Error> {
         let default = || DefaultCredentials::default().build().map_err(|error| problem(&error));
         let source: Source = if config.anonymous {
             Box::new(|| Ok(anonymous::Builder::new().build()))
         } else {
-            // A file that cannot be used is found now, not at the first read; and the token is fetched from now on.
+            // Reports an invalid file at startup, and starts to fetch the token.
             let first = default().map_err(|problem| Error::Setup { provider: "GCP", problem })?;
             let first = std::sync::Mutex::new(Some(first));
             Box::new(move || first.lock().ok().and_then(|mut first| first.take()).map_or_else(default, Ok))
@@ -57,10 +55,10 @@ impl SecretManager {
         Self::new(config, source)
     }
 
-    /// With credentials at hand.
+    /// Returns the provider with a source of credentials.
     ///
     /// # Errors
-    /// An endpoint that is none.
+    /// The endpoint is invalid.
     pub fn new(config: &config::Gcp, source: Source) -> Result<Self, Error> {
         if let Some(text) = &config.endpoint {
             endpoint("GCP", text)?;
@@ -85,7 +83,7 @@ impl Provider for SecretManager {
     }
 }
 
-/// The SDK's client, and how to make another. The first read makes it, for it asks the metadata server.
+/// The SDK's client, and the data to create another. The first read creates it, because it calls the metadata server.
 struct Connection {
     endpoint: Option<String>,
     source: Source,
@@ -112,7 +110,7 @@ impl Connection {
             return Ok(client.clone());
         }
         let credentials = (self.source)().map_err(|problem| no_credentials(&problem))?;
-        // The reader retries, within its own budget.
+        // The reader retries within its timeout.
         let mut builder = SecretManagerService::builder().with_credentials(credentials).with_retry_policy(NeverRetry);
         if let Some(endpoint) = &self.endpoint {
             builder = builder.with_endpoint(endpoint);
@@ -122,8 +120,8 @@ impl Connection {
     }
 }
 
-/// Whether the SDK has given up on its credentials: it does after a failure that it takes for permanent, such as the
-/// ones of a metadata server that starts later than the pod. Only new ones try again.
+/// Whether the SDK no longer retries to get credentials: it stops after a failure that it considers permanent, also
+/// when the metadata server starts later than the pod. Only new credentials are retried.
 fn is_lasting(error: &SdkError) -> bool {
     let credentials = error.source().and_then(|source| source.downcast_ref::<CredentialsError>());
     error.is_authentication() && !credentials.is_some_and(CredentialsError::is_transient)
@@ -133,10 +131,10 @@ fn value(answer: AccessSecretVersionResponse) -> Answer {
     let garbage = |problem: &str| Err(Failure::Garbage(problem.to_owned()));
     let Some(payload) = answer.payload else { return garbage("missing payload") };
     match payload.data_crc32c {
-        // Secret Manager has one for each version, whether or not its writer gave one.
+        // Secret Manager has a checksum for each version, even if its writer sent none.
         None => garbage("missing CRC32C of the payload"),
         Some(sum) if sum != i64::from(crc32c::crc32c(&payload.data)) => garbage("payload does not match its CRC32C"),
-        // The buffer has no other owner: this moves it.
+        // The buffer has no other owner, so this moves it.
         Some(_) => Ok(text_or_binary(payload.data.into())),
     }
 }
@@ -157,13 +155,13 @@ pub(super) fn failure(error: &SdkError) -> Failure {
     }
 }
 
-/// What became of the request for a token. The SDK's own text quotes the answer.
+/// Returns why credentials are unavailable. The SDK's own text is not used, because it quotes the response.
 fn of_credentials(error: &SdkError) -> String {
     let status = causes(error).skip(1).find_map(|cause| cause.downcast_ref::<SdkError>()?.http_status_code());
     status.map_or_else(|| problem(error), |status| format!("{} from the token endpoint", code_or_status(None, status)))
 }
 
-/// What Secret Manager says in its own words.
+/// Returns the failure for an error of Secret Manager.
 fn refused(status: &Status, error: &SdkError) -> Failure {
     let said = status.code.name();
     match status.code {
@@ -192,7 +190,7 @@ fn has_reason(status: &Status, reason: &str) -> bool {
     status.details.iter().any(|detail| matches!(detail, StatusDetails::ErrorInfo(info) if info.reason == reason))
 }
 
-/// How long Secret Manager wants to be left alone.
+/// Returns the time that Secret Manager asks to wait.
 fn wait(status: Option<&Status>, error: &SdkError) -> Option<std::time::Duration> {
     let detail = status.into_iter().flat_map(|status| &status.details).find_map(|detail| match detail {
         StatusDetails::RetryInfo(info) => info.retry_delay.and_then(|delay| delay.try_into().ok()),

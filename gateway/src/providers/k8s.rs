@@ -1,5 +1,5 @@
-//! Kubernetes Secrets as Flyte 2 stores them: the Secret is named by a hash, and its `data` holds the value under the whole
-//! name. What the gateway's service account must be allowed: `get secrets` in the namespaces that are configured.
+//! Kubernetes Secrets in Flyte 2's format: the name of the Secret is a hash, and its `data` has the value under the
+//! full name. Required permission of the gateway's service account: `get secrets` in the configured namespaces.
 
 use std::collections::HashSet;
 
@@ -11,14 +11,14 @@ use super::{Answer, look_up, not_served, refuse};
 use crate::config;
 use crate::provider::{BoxFuture, Failure, Provider, Value};
 
-/// Secrets in the namespaces that are configured.
+/// Kubernetes Secrets in the configured namespaces.
 pub struct Secrets {
     namespaces: HashSet<String>,
     cluster: Client,
 }
 
 impl Secrets {
-    /// As the cluster's own client may.
+    /// Returns the provider with the permissions of the cluster's client.
     pub fn open(config: &config::K8s, cluster: Client) -> Self {
         Self { namespaces: config.namespaces.iter().cloned().collect(), cluster }
     }

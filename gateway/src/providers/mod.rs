@@ -1,12 +1,9 @@
-//! Clouds as [`Provider`]s: one look-up with the provider's own SDK, and its answer in the words of
-//! [`Failure`].
+//! Providers: one lookup with the SDK of AWS, GCP, Azure or Kubernetes, whose errors become a [`Failure`].
 //!
-//! Knows no cache, no retries and no Kubernetes. No text from here holds anything of an answer's body but the error
-//! codes that the provider documents.
+//! Knows no cache and no retries. Of the body of a response, texts contain only documented error codes.
 //!
-//! **What the SDKs leave in memory.** Values are moved, not copied, into types that wipe themselves. The buffers of
-//! TLS, of HTTP and of JSON in which they came are freed by the SDKs without being wiped, as are the SDKs' own access
-//! tokens: only an allocator that wipes what is freed reaches those, and the binary has one.
+//! **Memory of the SDKs.** Values are moved, not copied, into types that wipe themselves. SDKs free the buffers of TLS,
+//! HTTP and JSON, and their access tokens, without wiping them. The program's allocator wipes all freed memory.
 
 use std::collections::HashMap;
 use std::error::Error as StdError;
@@ -29,54 +26,54 @@ pub mod fuzzing;
 pub mod gcp;
 pub mod k8s;
 
-/// How long a connection may take to come about.
+/// Timeout of a connection.
 const CONNECT: Duration = Duration::from_secs(1);
 
-/// How long a look-up may take, whoever still waits for it.
+/// Timeout of a lookup, even if no caller waits for it any longer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The longest time for which a provider is left alone because it says so.
+/// Maximum of a provider's `Retry-After`.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// Why a provider cannot even be asked: what an operator must mend before the gateway starts.
+/// An error of setting up a provider, which prevents the start of the gateway.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A URL that is none.
+    /// The endpoint is not a valid URL.
     #[error("invalid endpoint {endpoint} of {provider}: expected an http or https URL")]
     Endpoint {
         /// Its name.
         provider: &'static str,
-        /// What the configuration has.
+        /// The endpoint in the configuration.
         endpoint: String,
     },
-    /// Azure: no Workload Identity in the environment.
+    /// Azure: a variable of Workload Identity is missing.
     #[error(
         "missing environment variable {0}; set annotation azure.workload.identity/client-id of the gateway's service \
          account and label azure.workload.identity/use: \"true\" of its pod"
     )]
     NoIdentity(&'static str),
-    /// Azure: authorities that cannot be used.
+    /// Azure: the certificate authorities are invalid.
     #[error("invalid `providers.azure.caFile` {path}: {problem}")]
     Authorities {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         problem: String,
     },
-    /// An SDK cannot be set up.
+    /// The SDK cannot be set up.
     #[error("cannot set up {provider}: {problem}")]
     Setup {
         /// Its name.
         provider: &'static str,
-        /// Why.
+        /// The reason.
         problem: String,
     },
 }
 
-/// Opens what the configuration names. Nothing is asked of a provider yet.
+/// Returns the configured providers, without calling them.
 ///
 /// # Errors
-/// What an operator must mend first.
+/// A provider cannot be set up.
 pub async fn open(config: &config::Providers) -> Result<HashMap<Kind, Arc<dyn Provider>>, Error> {
     let mut providers: HashMap<Kind, Arc<dyn Provider>> = HashMap::new();
     if let Some(aws) = &config.aws {
@@ -91,24 +88,24 @@ pub async fn open(config: &config::Providers) -> Result<HashMap<Kind, Arc<dyn Pr
     Ok(providers)
 }
 
-/// A look-up that takes no longer than [`PATIENCE`].
+/// Limits a lookup to [`PATIENCE`].
 fn look_up<'a>(asking: impl Future<Output = Result<Value, Failure>> + Send + 'a) -> BoxFuture<'a, Answer> {
     Box::pin(async { tokio::time::timeout(PATIENCE, asking).await.unwrap_or(Err(Failure::Slow)) })
 }
 
 type Answer = Result<Value, Failure>;
 
-/// A look-up that ends before any call.
+/// Returns a failure without a call.
 fn refuse<'a>(failure: Failure) -> BoxFuture<'a, Answer> {
     Box::pin(std::future::ready(Err(failure)))
 }
 
-/// A place that the configuration does not name.
+/// Returns the failure for a place that is not configured.
 fn not_served(place: &str) -> Failure {
     Failure::Forbidden(format!("{place} is not configured in the gateway"))
 }
 
-/// Bytes as text, where they are text.
+/// Returns bytes as text if they are UTF-8.
 fn text_or_binary(bytes: Vec<u8>) -> Value {
     match String::from_utf8(bytes) {
         Ok(text) => Value::Text(SecretString::from(text)),
@@ -116,29 +113,29 @@ fn text_or_binary(bytes: Vec<u8>) -> Value {
     }
 }
 
-/// What `Retry-After` says in seconds, at most a minute; as a date it is of no use within one read.
+/// Returns `Retry-After` if it is in seconds, at most a minute. Dates are ignored.
 fn retry_after(header: Option<&str>) -> Option<Duration> {
     let text = header?.trim();
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    // What does not fit into a number is large.
+    // A number that does not fit is large.
     is_number.then(|| text.parse().map_or(LONGEST_PAUSE, Duration::from_secs).min(LONGEST_PAUSE))
 }
 
-/// The chain of an error's causes, itself first.
+/// Returns the chain of an error's causes, itself first.
 fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     std::iter::successors(Some(error), |&error| error.source())
 }
 
-/// What lies at the bottom of an error of a connection or of credentials, on one line.
+/// Returns the root cause of an error of a connection or of credentials, on one line.
 ///
-/// Not for errors of decoding a secret: those may quote it.
+/// Not for errors of decoding a secret, which can quote it.
 fn problem(error: &(dyn StdError + 'static)) -> String {
     const LONGEST: usize = 300;
     if causes(error).any(is_cut) {
         return "connection closed before the response was complete".to_owned();
     }
     match causes(error).last() {
-        // It quotes what it could not read, which may be a token.
+        // The error quotes its input, which can be a token.
         Some(root) if root.is::<serde_json::Error>() => "invalid JSON in the response".to_owned(),
         root => root
             .map(ToString::to_string)
@@ -150,7 +147,7 @@ fn problem(error: &(dyn StdError + 'static)) -> String {
     }
 }
 
-/// A connection that ended too early.
+/// Whether the connection ended early.
 fn is_cut(cause: &(dyn StdError + 'static)) -> bool {
     use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
     cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message)
@@ -159,27 +156,27 @@ fn is_cut(cause: &(dyn StdError + 'static)) -> bool {
             .is_some_and(|error| matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof))
 }
 
-/// An error code as a provider writes it, and nothing else that may stand in its place.
+/// Returns an error code in the format of providers, or the HTTP status.
 fn code_or_status(code: Option<&str>, status: u16) -> String {
     let is_code = |code: &&str| (1..=64).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
     code.filter(is_code).map_or_else(|| format!("status {status}"), |code| format!("{code} (status {status})"))
 }
 
-/// The gateway's own credentials are refused.
+/// Returns the failure if the gateway's credentials are rejected.
 fn credentials_refused(code: &str) -> Failure {
     Failure::Unreachable(format!(
         "credentials rejected: {code}; check the identity of the gateway's service account and the clock of its node"
     ))
 }
 
-/// The gateway has no credentials.
+/// Returns the failure if the gateway has no credentials.
 fn no_credentials(problem: &str) -> Failure {
     Failure::Unreachable(format!(
         "cannot get credentials: {problem}; check the identity of the gateway's service account"
     ))
 }
 
-/// An endpoint of the configuration, checked.
+/// Returns a configured endpoint as a URL.
 fn endpoint(provider: &'static str, text: &str) -> Result<url::Url, Error> {
     url::Url::parse(text)
         .ok()

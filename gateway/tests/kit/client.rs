@@ -1,4 +1,4 @@
-//! Clients as the aggregation layer is one: HTTP/2 over TLS, all requests on one connection.
+//! Clients like the aggregation layer: HTTP/2 over TLS, all requests on one connection.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::authority::{Authority, Identity};
 
-/// An answer, read to its end.
+/// A complete response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -54,7 +54,7 @@ async fn read(response: Response<Incoming>) -> Result<Answer> {
 pub struct Client {
     sender: http2::SendRequest<Full<Bytes>>,
     headers: Vec<(HeaderName, HeaderValue)>,
-    /// What the server showed of itself.
+    /// Certificate of the server.
     pub server: CertificateDer<'static>,
 }
 
@@ -129,7 +129,7 @@ pub async fn plain(address: SocketAddr, path: &str) -> Answer {
     read(sender.send_request(request).await.expect("an answer")).await.expect("a body")
 }
 
-/// A connection on which nothing is said yet but TLS.
+/// Opens a connection, and completes the TLS handshake.
 pub async fn handshake(
     address: SocketAddr,
     trusted: &Authority,

@@ -1,5 +1,5 @@
-//! A cluster, as far as the gateway asks it: the ConfigMap with the front proxy's authority, reviews of access and of tokens,
-//! pods and Secrets.
+//! A test double of a cluster: the ConfigMap with the front proxy's authority, reviews of access and of tokens, pods
+//! and Secrets.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -13,13 +13,14 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
+use flyte_secrets_policy::grant::AUDIENCE;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::authority::Authority;
 
-/// What the cluster answers to a review's spec.
+/// Answer to the spec of a review.
 #[derive(Clone)]
 pub enum Verdict {
     Allow,
@@ -28,17 +29,42 @@ pub enum Verdict {
     Stall(Duration),
 }
 
+/// Returns the user of a service account's token that is bound to a pod.
+pub fn bound(namespace: &str, account: &str, pod: &str, uid: &str) -> Value {
+    let extra =
+        json!({ "authentication.kubernetes.io/pod-name": [pod], "authentication.kubernetes.io/pod-uid": [uid] });
+    json!({ "username": format!("system:serviceaccount:{namespace}:{account}"), "extra": extra })
+}
+
+/// Returns the pod `a0` whose init container has these arguments, a grant.
+pub fn granted(namespace: &str, uid: &str, args: &[impl AsRef<str>]) -> Value {
+    let args: Vec<&str> = args.iter().map(AsRef::as_ref).collect();
+    let token = json!({ "serviceAccountToken": { "audience": AUDIENCE, "path": "token" } });
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "namespace": namespace, "name": "a0", "uid": uid },
+        "spec": {
+            "nodeName": "node-1",
+            "containers": [{ "name": "main" }],
+            "initContainers": [{ "name": "flyte-secrets", "args": args }],
+            "volumes": [{ "name": "flyte-secrets-token", "projected": { "sources": [token] } }],
+        },
+        "status": { "phase": "Pending" },
+    })
+}
+
 type Judge = Arc<dyn Fn(&Value) -> Verdict + Send + Sync>;
 
 struct Inner {
     config_map: watch::Sender<Option<Value>>,
     judge: Judge,
     reviews: Vec<Value>,
-    /// What a review says of each token for an audience.
+    /// Results of reviews, by token and audience.
     tokens: HashMap<(String, String), Value>,
-    /// By path.
+    /// Objects by path.
     objects: HashMap<String, Value>,
-    /// What questions about pods, tokens and Secrets are answered with instead.
+    /// Status of all requests for pods, tokens and Secrets, if set.
     failure: Option<u16>,
 }
 
@@ -50,7 +76,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// One that allows everything, and has no ConfigMap.
+    /// Starts a cluster that allows everything, without the ConfigMap.
     pub async fn start() -> Self {
         let inner = Inner {
             config_map: watch::Sender::new(None),
@@ -69,7 +95,7 @@ impl Cluster {
         cluster
     }
 
-    /// What it answers, as part of more.
+    /// Returns its routes.
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         Router::new()
             .route("/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication", get(config_map))
@@ -86,7 +112,7 @@ impl Cluster {
         kube::Client::try_from(config).expect("a client")
     }
 
-    /// From now on these authorities, and certificates of these common names, are the front proxy's.
+    /// Sets the authorities and common names of the front proxy.
     pub fn trust(&self, authorities: &[&Authority], common_names: &[&str]) {
         let ca: String = authorities.iter().map(|authority| authority.certificate.as_str()).collect();
         self.inner.lock().unwrap().config_map.send_replace(Some(json!({
@@ -105,52 +131,52 @@ impl Cluster {
         })));
     }
 
-    /// From now on the ConfigMap says this under a key.
+    /// Sets a key of the ConfigMap.
     pub fn say(&self, key: &str, value: &str) {
         let inner = self.inner.lock().unwrap();
         inner.config_map.send_modify(|map| map.as_mut().expect("a ConfigMap")["data"][key] = json!(value));
     }
 
-    /// From now on the ConfigMap cannot be read.
+    /// Makes reads of the ConfigMap fail.
     pub fn forget_config_map(&self) {
         self.inner.lock().unwrap().config_map.send_replace(None);
     }
 
-    /// From now on reviews are judged so.
+    /// Sets the decision on reviews.
     pub fn judge(&self, judge: impl Fn(&Value) -> Verdict + Send + Sync + 'static) {
         self.inner.lock().unwrap().judge = Arc::new(judge);
     }
 
-    /// From now on this is the token of a user, for an audience.
+    /// Sets the user of a token for an audience.
     pub fn token(&self, token: &str, audience: &str, user: Value) {
         let status = json!({ "authenticated": true, "user": user, "audiences": [audience] });
         self.token_status(token, audience, status);
     }
 
-    /// From now on this is what a review says of a token for an audience.
+    /// Sets the review of a token for an audience.
     pub fn token_status(&self, token: &str, audience: &str, status: Value) {
         self.inner.lock().unwrap().tokens.insert((token.to_owned(), audience.to_owned()), status);
     }
 
-    /// From now on there is this object, `pods` or `secrets`.
+    /// Adds an object of `pods` or `secrets`.
     pub fn object(&self, resource: &str, object: Value) {
         let name = |field: &str| object["metadata"][field].as_str().expect("a name").to_owned();
         let path = format!("/api/v1/namespaces/{}/{resource}/{}", name("namespace"), name("name"));
         self.inner.lock().unwrap().objects.insert(path, object);
     }
 
-    /// From now on there is no such object.
+    /// Removes an object.
     pub fn remove(&self, resource: &str, namespace: &str, name: &str) {
         let path = format!("/api/v1/namespaces/{namespace}/{resource}/{name}");
         self.inner.lock().unwrap().objects.remove(&path).expect("an object");
     }
 
-    /// From now on questions about tokens, pods and Secrets are answered with this status.
+    /// Answers all requests for tokens, pods and Secrets with this status.
     pub fn fail(&self, code: Option<u16>) {
         self.inner.lock().unwrap().failure = code;
     }
 
-    /// The specs of all reviews so far.
+    /// Returns the specs of all reviews so far.
     pub fn reviews(&self) -> Vec<Value> {
         self.inner.lock().unwrap().reviews.clone()
     }

@@ -1,4 +1,4 @@
-//! A provider in memory, which counts, stalls and fails as it is told.
+//! A provider in memory, which counts calls, and can stall and fail.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use secret_gateway::provider::{BoxFuture, Failure, Provider, Value};
 use tokio::sync::watch;
 
-/// What must appear nowhere but in an answer.
+/// A value that may appear in responses only.
 pub const CANARY: &str = "c4n4ry-\"value\"-7f3a";
 
-/// An answer, and how long it takes.
+/// A result with its delay.
 pub type Reply = (Duration, Result<Value, Failure>);
 
 type Behaviour = Arc<dyn Fn(&str, usize) -> Reply + Send + Sync>;
@@ -26,12 +26,12 @@ struct Inner {
     most_under_way: usize,
 }
 
-/// Answers every name with [`CANARY`], until it is told otherwise.
+/// A provider that returns [`CANARY`] for every name by default.
 pub struct Memory {
     inner: Mutex<Inner>,
-    /// Whether it keeps what it was asked for.
+    /// Whether it records lookups.
     keeps_calls: bool,
-    /// Whether it answers at all.
+    /// Whether it answers.
     open: watch::Sender<bool>,
 }
 
@@ -44,47 +44,47 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// One that does not keep what it was asked for, and needs no memory for it.
+    /// Returns a provider that does not record lookups.
     pub fn forgetful() -> Self {
         Self { keeps_calls: false, ..Self::default() }
     }
 
-    /// From now on answers a name, and the number of the call (from 0, of all calls), with this.
+    /// Sets the answers by name and by number of the call, from 0.
     pub fn behave(&self, behaviour: impl Fn(&str, usize) -> Reply + Send + Sync + 'static) {
         self.inner.lock().unwrap().behaviour = Arc::new(behaviour);
     }
 
-    /// From now on answers each call with this.
+    /// Sets the answer to all calls.
     pub fn answer(&self, after: Duration, outcome: Result<Value, Failure>) {
         self.behave(move |_, _| (after, outcome.clone()));
     }
 
-    /// From now on fails at once.
+    /// Sets a failure for all calls.
     pub fn fail(&self, failure: Failure) {
         self.answer(Duration::ZERO, Err(failure));
     }
 
-    /// From now on answers nothing, until it is told to again.
+    /// Holds all calls until [`Memory::release`].
     pub fn hold(&self) {
         self.open.send_replace(false);
     }
 
-    /// Answers all that wait.
+    /// Answers held calls.
     pub fn release(&self) {
         self.open.send_replace(true);
     }
 
-    /// How often it was asked.
+    /// Returns the number of calls.
     pub fn calls(&self) -> usize {
         self.inner.lock().unwrap().calls.len()
     }
 
-    /// How many calls it had at once, at most.
+    /// Returns the maximum number of concurrent calls.
     pub fn most_under_way(&self) -> usize {
         self.inner.lock().unwrap().most_under_way
     }
 
-    /// What it was asked for.
+    /// Returns the lookups: place and name.
     pub fn asked(&self) -> Vec<(String, String)> {
         self.inner.lock().unwrap().calls.clone()
     }
@@ -114,7 +114,7 @@ impl Provider for Memory {
     }
 }
 
-/// A call, until it has really ended.
+/// A call in flight.
 struct UnderWay<'a>(&'a Mutex<Inner>);
 
 impl Drop for UnderWay<'_> {

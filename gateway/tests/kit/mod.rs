@@ -1,5 +1,5 @@
-//! A gateway on loopback with all that is around it: authorities and certificates, a cluster that reviews, a provider
-//! in memory, and clients that speak to it as the API server does.
+//! A gateway on loopback with its environment: authorities and certificates, a cluster, a provider in memory, and
+//! clients like the API server.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::string_slice, clippy::unwrap_used)] // how tests fail
 #![allow(dead_code)] // each of its users needs another part
@@ -21,6 +21,7 @@ use secret_gateway::providers::k8s::Secrets;
 use secret_gateway::server::{Parts, Server};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 
 use authority::{Authority, Identity};
 use client::Client;
@@ -29,10 +30,10 @@ use memory::Memory;
 
 /// The common name that the cluster allows.
 pub const FRONT_PROXY: &str = "front-proxy-client";
-/// The user whom the front proxy names.
+/// The user that the front proxy names.
 pub const USER: &str = "system:serviceaccount:kubewarden:policy-server-default";
 
-/// All places and no waiting; tests add what they are about.
+/// Configuration with all places and no delays, to which tests add lines.
 const CONFIG: &str = "
 listen: 127.0.0.1:0
 metricsListen: 127.0.0.1:0
@@ -44,7 +45,7 @@ providers:
   k8s: { namespaces: [flyte] }
 ";
 
-/// A gateway, and its surroundings.
+/// A gateway with its environment.
 pub struct Kit {
     pub server: Option<Server>,
     pub cluster: Cluster,
@@ -61,17 +62,17 @@ pub struct Kit {
 }
 
 impl Kit {
-    /// A gateway whose configuration has these lines too.
+    /// Starts a gateway with additional lines of configuration.
     pub async fn start(lines: &str) -> Self {
         Self::start_in(Cluster::start().await, lines).await
     }
 
-    /// The same in a cluster that is there already, and trusts nobody yet.
+    /// Starts a gateway in an existing cluster, which has no front proxy yet.
     pub async fn start_in(cluster: Cluster, lines: &str) -> Self {
         Self::start_in_with(cluster, lines, |_| {}).await
     }
 
-    /// The same once the cluster says something else too.
+    /// Starts a gateway in an existing cluster, after a change of the cluster.
     pub async fn start_in_with(cluster: Cluster, lines: &str, prepare: impl Fn(&Cluster)) -> Self {
         Self::start_with(cluster, Memory::default(), Authority::new("gateway-ca"), lines, prepare).await
     }
@@ -123,19 +124,29 @@ impl Kit {
         self.connect(Some(&self.authority.client(FRONT_PROXY))).await.user(USER)
     }
 
-    /// A connection with this certificate, which names nobody.
+    /// Opens a connection with this certificate, without a user.
     pub async fn connect(&self, identity: Option<&Identity>) -> Client {
         Client::connect(self.address, &self.server_authority, identity).await.expect("a connection")
     }
 
-    /// A connection to where pods pull.
+    /// Opens a connection to the listener for pods.
     pub async fn pod(&self) -> Client {
         Client::connect(self.pods_address(), &self.server_authority, None).await.expect("a connection")
     }
 
-    /// Where pods pull.
+    /// Returns the address of the listener for pods.
     pub fn pods_address(&self) -> std::net::SocketAddr {
         self.pods_address.expect("a listener for pods")
+    }
+
+    /// Starts a read, and waits until the provider is asked for it.
+    pub async fn asking(&self, client: &Client, path: &str) -> JoinHandle<client::Answer> {
+        let (client, path, before) = (client.clone(), path.to_owned(), self.memory.calls());
+        let read = tokio::spawn(async move { client.get(&path).await });
+        while self.memory.calls() == before && !read.is_finished() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        read
     }
 
     /// Replaces the server's certificate.
@@ -143,17 +154,17 @@ impl Kit {
         write_certificate(&self.files, identity);
     }
 
-    /// A document that is served to anybody, without TLS.
+    /// Gets a document without TLS.
     pub async fn plain(&self, path: &str) -> client::Answer {
         client::plain(self.metrics_address, path).await
     }
 
-    /// What the listener without TLS says of metrics.
+    /// Returns metrics from the listener without TLS.
     pub async fn metrics(&self) -> String {
         String::from_utf8(self.plain("/metrics").await.body).expect("text")
     }
 
-    /// The audit lines so far, once all are written.
+    /// Returns the audit lines, after all are written.
     pub async fn audit(&self) -> Vec<Value> {
         while !self.metrics().await.contains("secret_gateway_audit_queued_bytes 0\n") {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -183,24 +194,24 @@ struct Written {
 }
 
 impl Lines {
-    /// From now on nobody takes what is written, until it is taken again.
+    /// Blocks writes, or continues them.
     pub fn hold(&self, held: bool) {
         self.0.0.lock().unwrap().held = held;
         self.0.1.notify_all();
     }
 
-    /// As they were written.
+    /// Returns the text.
     pub fn text(&self) -> String {
         String::from_utf8(self.0.0.lock().unwrap().bytes.clone()).expect("text")
     }
 
-    /// As JSON, without what is different each time.
+    /// Returns the lines as JSON, without fields that differ in each run.
     pub fn read(&self) -> Vec<Value> {
         read_lines(&self.text())
     }
 }
 
-/// Audit lines as JSON, without what is different each time.
+/// Parses audit lines as JSON, without fields that differ in each run.
 pub fn read_lines(text: &str) -> Vec<Value> {
     let line = |line: &str| {
         let mut line: Value = serde_json::from_str(line).expect("JSON");

@@ -14,8 +14,8 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::double::{Answer, Asked, Authority, Double, html, json, json_with, nobody};
 use crate::{
-    CANARY, Shown, assert_nothing_is_shown, bad_name, credentials_refused, forbidden, garbage, no_credentials,
-    nobody_listens, read, text, unreachable,
+    CANARY, Shown, assert_nothing_is_shown, assert_rejected_without_a_call, bad_name, broken_connections,
+    credentials_refused, forbidden, garbage, no_credentials, nobody_listens, read, text, unreachable,
 };
 
 pub const VAULT: &str = "flyte.vault.azure.net";
@@ -144,7 +144,7 @@ fn failures() -> Vec<(&'static str, Answer, Result<Shown, Failure>)> {
                 access policies";
     let denied = |inner: &str| json(403, error("Forbidden", object!({"code": inner})));
     let packed = r#"{"type":"STRING","value":"päss\n"}"#;
-    vec![
+    let mut table = vec![
         ("packed", secret(packed), text(packed)),
         ("empty", secret(""), text("")),
         ("no-value", json(200, object!({"id": "x"})), garbage("missing value")),
@@ -195,10 +195,9 @@ fn failures() -> Vec<(&'static str, Answer, Result<Shown, Failure>)> {
             unreachable("InternalServerError (status 500)"),
         ),
         ("bad-gateway", html(502), unreachable("status 502")),
-        ("stalled", Answer::Stall, Err(Failure::Slow)),
-        ("cut", Answer::Cut, unreachable("connection closed before the response was complete")),
-        ("cut-body", Answer::CutBody, unreachable("connection closed before the response was complete")),
-    ]
+    ];
+    table.extend(broken_connections());
+    table
 }
 
 #[tokio::test]
@@ -222,20 +221,9 @@ async fn unconfigured_places_and_invalid_names_are_rejected_without_a_call() {
     let cloud = Cloud::start(USUAL).await;
     let provider = cloud.provider();
     let alphabet = "expected 1 to 127 letters, digits and -";
-    let long = "a".repeat(128);
-    let table = [
-        ("other.vault.azure.net", "packed", forbidden("other.vault.azure.net is not configured in the gateway")),
-        (VAULT, "", bad_name(alphabet)),
-        (VAULT, "..", bad_name(alphabet)),
-        (VAULT, "a/b", bad_name(alphabet)),
-        (VAULT, "a_b", bad_name(alphabet)),
-        (VAULT, "ä", bad_name(alphabet)),
-        (VAULT, long.as_str(), bad_name(alphabet)),
-    ];
-    for (host, name, wanted) in table {
-        assert_eq!(read(&provider, host, name).await, wanted, "{name} in {host}");
-    }
-    assert_eq!(cloud.double.asked(), Vec::<String>::new());
+    let names = ["..", "a/b", "a_b", &"a".repeat(128)];
+    let places = (VAULT, "other.vault.azure.net");
+    assert_rejected_without_a_call(&provider, &cloud.double, places, (&names, alphabet)).await;
 }
 
 #[tokio::test]

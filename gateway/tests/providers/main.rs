@@ -28,6 +28,8 @@ use secret_gateway::provider::{Failure, Provider, Value};
 use secret_gateway::providers;
 use tracing_subscriber::filter::LevelFilter;
 
+use double::{Answer, Double};
+
 /// What must be seen nowhere but in a value.
 const CANARY: &str = "canary-7f3a9c";
 
@@ -84,6 +86,31 @@ async fn read(provider: &dyn Provider, place: &str, name: &str) -> Result<Shown,
         Value::Text(text) => Shown::Text(text.expose_secret().to_owned()),
         Value::Binary(bytes) => Shown::Binary(bytes.expose_secret().to_vec()),
     })
+}
+
+/// What becomes of connections that break, of each provider.
+fn broken_connections() -> [(&'static str, Answer, Result<Shown, Failure>); 3] {
+    let closed = || unreachable("connection closed before the response was complete");
+    [
+        ("stalled", Answer::Stall, Err(Failure::Slow)),
+        ("cut", Answer::Cut, closed()),
+        ("cut-body", Answer::CutBody, closed()),
+    ]
+}
+
+/// Checks that a place that is not configured, and names that a provider cannot have, are rejected without a call.
+async fn assert_rejected_without_a_call(
+    provider: &dyn Provider,
+    double: &Double,
+    (place, elsewhere): (&str, &str),
+    (names, alphabet): (&[&str], &str),
+) {
+    let wanted = forbidden(&format!("{elsewhere} is not configured in the gateway"));
+    assert_eq!(read(provider, elsewhere, "text").await, wanted);
+    for name in ["", "ä"].iter().chain(names) {
+        assert_eq!(read(provider, place, name).await, bad_name(alphabet), "{name}");
+    }
+    assert_eq!(double.asked(), Vec::<String>::new());
 }
 
 /// All that a process logs.

@@ -93,19 +93,6 @@ async fn aggregated_discovery() {
     assert_eq!((answer.status, answer.json()), (406, status(406, "NotAcceptable", message)));
 }
 
-#[tokio::test]
-async fn kube_client_discovers_the_api() {
-    // As a cluster-wide client does through the aggregator, here without one.
-    let kit = Kit::start("").await;
-    let answer = kit.client().await.get(&format!("/apis/{GROUP}/v1alpha1")).await;
-    let list: k8s_openapi::apimachinery::pkg::apis::meta::v1::APIResourceList =
-        serde_json::from_slice(&answer.body).unwrap();
-    let found: Vec<_> = list.resources.into_iter().map(|it| (it.kind, it.name, it.namespaced, it.verbs)).collect();
-    let wanted: Vec<_> =
-        kinds().into_iter().map(|(kind, plural, ..)| (kind, plural, false, vec!["get".to_owned()])).collect();
-    assert_eq!(found, wanted);
-}
-
 fn schemas() -> Value {
     let text = |description: &str| json!({ "type": "string", "description": description });
     let schema = |(kind, _, _, place): (String, String, String, String)| {

@@ -247,10 +247,7 @@ async fn shutdown_fails_readyz_first_and_drains_requests() {
     let mut kit = Kit::start("shutdown: { delay: 400ms, grace: 5s }").await;
     kit.memory.answer(Duration::from_millis(900), Ok(text("here")));
     let (client, late) = (kit.client().await, kit.client().await);
-    let under_way = tokio::spawn(async move { client.get(&aws("key")).await });
-    while kit.memory.calls() == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let under_way = kit.asking(&client, &aws("key")).await;
     let address = kit.server.as_ref().unwrap().address;
     let start = Instant::now();
     let server = kit.server.take().unwrap();

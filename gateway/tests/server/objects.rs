@@ -1,4 +1,4 @@
-//! What a read answers.
+//! Responses of reads.
 
 use std::time::Duration;
 

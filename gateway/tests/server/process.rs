@@ -1,4 +1,4 @@
-//! The binary: its arguments, what it writes, and how it ends.
+//! The program: arguments, output and shutdown.
 
 use std::net::SocketAddr;
 use std::os::unix::fs::FileExt;
@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 
 use crate::kit::authority::Authority;
 use crate::kit::client::Client;
-use crate::kit::cluster::Cluster;
+use crate::kit::cluster::{Cluster, bound, granted};
 use crate::kit::memory::CANARY;
 use crate::kit::{FRONT_PROXY, USER, read_lines};
 use crate::{aws, eventually};
@@ -45,19 +45,7 @@ fn limited(limit: &str) -> Command {
 fn pod() -> Value {
     let args =
         "pull --gateway https://localhost --ca cGVt --scope acme/development/snacks --patience 2m --file a --env v0=b";
-    let args: Vec<_> = args.split_whitespace().collect();
-    json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": { "namespace": "task", "name": "a0", "uid": "uid" },
-        "spec": {
-            "containers": [{ "name": "main" }],
-            "initContainers": [{ "name": "flyte-secrets", "args": args }],
-            "volumes": [{ "name": "flyte-secrets-token", "projected": {
-                "sources": [{ "serviceAccountToken": { "audience": "secret-gateway.flyte.org", "path": "token" } }],
-            } }],
-        },
-    })
+    granted("task", "uid", &args.split_whitespace().collect::<Vec<_>>())
 }
 
 fn text(bytes: &[u8]) -> &str {
@@ -143,12 +131,7 @@ impl Process {
         let (folder, own) = (TempDir::new().unwrap(), authority.server("localhost"));
         let (port, pods_port) = (free_port(), free_port());
         cluster.object("pods", pod());
-        let claims = json!({
-            "authentication.kubernetes.io/pod-name": ["a0"],
-            "authentication.kubernetes.io/pod-uid": ["uid"],
-        });
-        let user = json!({ "username": "system:serviceaccount:task:default", "extra": claims });
-        cluster.token("token", AUDIENCE, user);
+        cluster.token("token", AUDIENCE, bound("task", "default", "a0", "uid"));
         let kubeconfig = json!({
             "apiVersion": "v1",
             "kind": "Config",
@@ -206,7 +189,7 @@ impl Process {
         self.ending.take().unwrap().await.unwrap().unwrap()
     }
 
-    /// How often these bytes are in its memory, which a parent may look into.
+    /// Returns how often these bytes are in its memory, which a parent process can read.
     fn copies(&self, wanted: &[u8]) -> usize {
         let maps = std::fs::read_to_string(format!("/proc/{}/maps", self.pid)).unwrap();
         let memory = std::fs::File::open(format!("/proc/{}/mem", self.pid)).unwrap();

@@ -1,4 +1,4 @@
-//! Pulls: what pods get, which get nothing, and each way in which that fails.
+//! Pulls: secrets of pods, rejected pods, and failures.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::http::Method;
 use flyte_secrets_policy::answer::Head;
-use flyte_secrets_policy::grant::{Grant, Granted};
+use flyte_secrets_policy::grant::{AUDIENCE, Grant, Granted};
 use flyte_secrets_policy::names::kubernetes::secret_name;
 use flyte_secrets_pull::{self as puller, Places};
 use http_body_util::Empty;
@@ -17,11 +17,9 @@ use serde_json::{Value, json};
 use crate::kit::Kit;
 use crate::kit::authority::Authority;
 use crate::kit::client::{self, Answer, Client};
-use crate::kit::cluster::Cluster;
+use crate::kit::cluster::{Cluster, bound, granted};
 use crate::kit::memory::{CANARY, Memory, text};
 use crate::status;
-
-const AUDIENCE: &str = "secret-gateway.flyte.org";
 
 /// A store and tenants.
 const PODS: &str = "
@@ -48,30 +46,11 @@ fn grant(files: &[&str], variables: &[&str]) -> Grant {
 }
 
 fn pod(grant: &Grant) -> Value {
-    json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": { "namespace": "snacks-development", "name": "a0", "uid": "uid-0" },
-        "spec": {
-            "nodeName": "node-1",
-            "containers": [{ "name": "main" }],
-            "initContainers": [{ "name": "flyte-secrets", "args": grant.to_args() }],
-            "volumes": [{ "name": "flyte-secrets-token", "projected": {
-                "sources": [{ "serviceAccountToken": { "audience": AUDIENCE, "path": "token" } }],
-            } }],
-        },
-        "status": { "phase": "Pending" },
-    })
+    granted("snacks-development", "uid-0", &grant.to_args())
 }
 
 fn user(name: &str, pod: &str, uid: &str) -> Value {
-    json!({
-        "username": format!("system:serviceaccount:snacks-development:{name}"),
-        "extra": {
-            "authentication.kubernetes.io/pod-name": [pod],
-            "authentication.kubernetes.io/pod-uid": [uid],
-        },
-    })
+    bound("snacks-development", name, pod, uid)
 }
 
 /// A gateway, and a pod with this grant and the token `good`.
@@ -144,7 +123,7 @@ async fn pull_returns_granted_secrets_only() {
 }
 
 #[tokio::test]
-async fn a_pod_gets_properties_and_versions() {
+async fn pull_returns_properties_and_versions() {
     let part = |key: &str, group: &str, version: &str| Granted {
         key: key.to_owned(),
         group: group.to_owned(),
@@ -200,7 +179,7 @@ async fn a_pod_gets_properties_and_versions() {
 }
 
 #[tokio::test]
-async fn values_that_flyte_has_not_packed_are_served_if_the_settings_say_so() {
+async fn plain_azure_values_are_served_if_enabled() {
     let lines = |plain: bool| {
         format!(
             "
@@ -211,17 +190,24 @@ pods:
 "
         )
     };
-    let table =
-        [(true, "plain", 200, "plain"), (true, r#"{"value":"packed"}"#, 200, "packed"), (false, "plain", 422, "")];
+    let table: [(bool, &str, u16, &[u8]); 5] = [
+        (true, "plain", 200, b"plain"),
+        (true, r#"{"value":"packed"}"#, 200, b"packed"),
+        (false, "plain", 422, b""),
+        (false, r#"{"type":"BINARY","value":"AP8="}"#, 200, b"\0\xff"),
+        (false, CANARY, 422, b""),
+    ];
     for (plain, stored, code, value) in table {
-        let grant = grant(&[], &["k"]);
+        let grant = grant(&["k"], &[]);
         let kit = start(&lines(plain), &grant).await;
         kit.memory.answer(Duration::ZERO, Ok(text(stored)));
         let answer = pull(&kit.pod().await, "good").await;
         assert_eq!(answer.status, code, "{plain} {stored}");
         if code == 200 {
-            let head = Head::new(&grant, [], [value.len() as u64]).to_line().unwrap();
-            assert_eq!(answer.body.trim_ascii_start(), [head.as_bytes(), value.as_bytes()].concat());
+            let head = Head::new(&grant, [value.len() as u64], []).to_line().unwrap();
+            assert_eq!(answer.body.trim_ascii_start(), [head.as_bytes(), value].concat());
+        } else {
+            assert!(answer.text().contains("is not Flyte's") && !answer.text().contains("c4n4ry"), "{answer:?}");
         }
         // A lookup judges what a pull would bring.
         let path = "/apis/secret-gateway.flyte.org/v1alpha1/secretlookups/flyte.vault.azure.net:1-a";
@@ -576,9 +562,7 @@ async fn pull_limits() {
     let mut elsewhere = pod(&Grant { project: "pizza".to_owned(), ..grant(&["z"], &[]) });
     elsewhere["metadata"]["namespace"] = json!("pizza-development");
     kit.cluster.object("pods", elsewhere);
-    let mut owner = user("default", "a0", "uid-0");
-    owner["username"] = json!("system:serviceaccount:pizza-development:default");
-    kit.cluster.token("elsewhere", AUDIENCE, owner);
+    kit.cluster.token("elsewhere", AUDIENCE, bound("pizza-development", "default", "a0", "uid-0"));
     let other = tokio::spawn({
         let client = client.clone();
         async move { pull(&client, "elsewhere").await }
@@ -611,24 +595,6 @@ async fn large_values_are_sent_unchanged() {
     let wanted = [head, value("a"), value("small"), value("b"), value("c")].concat();
     assert_eq!(answer.status, 200);
     assert!(answer.body.trim_ascii_start() == wanted.as_bytes());
-}
-
-#[tokio::test]
-async fn azure_values_are_unpacked() {
-    let pods = "
-pods:
-  listen: 127.0.0.1:0
-  settings: { embeddedSecretManagerConfig: { azureConfig: { vaultURI: 'https://flyte.vault.azure.net/' } } }
-";
-    let kit = start(pods, &grant(&["a"], &[])).await;
-    kit.memory.answer(Duration::ZERO, Ok(text(r#"{"type":"BINARY","value":"AP8="}"#)));
-    let client = kit.pod().await;
-    assert!(pull(&client, "good").await.body.ends_with(b"}],\"variables\":[]}\n\0\xff"));
-    kit.cluster.object("pods", pod(&grant(&["b"], &[])));
-    kit.memory.answer(Duration::ZERO, Ok(text(CANARY)));
-    let answer = pull(&client, "good").await;
-    assert_eq!(answer.status, 422);
-    assert!(answer.text().contains("is not Flyte's") && !answer.text().contains("c4n4ry"));
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Memory, single flight, limits and breakers: how often a provider is asked, and when it is not.
+//! Cache, shared calls, limits and circuit breakers: how often the provider is called.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,10 +20,14 @@ use crate::{aws, status_of};
 /// Times that hold on a machine under load.
 const PATIENT: &str = "access: { timeout: 60s }\nreads: { timeout: 60s, concurrency: 64 }";
 
-/// Reads all at once, on some connections, and counts what came of it.
+/// Reads paths concurrently on several connections, and counts the statuses.
 async fn all_at_once(kit: &Kit, paths: Vec<String>) -> BTreeMap<u16, usize> {
+    counted(start_all(kit, paths).await).await
+}
+
+async fn counted(reads: Vec<JoinHandle<u16>>) -> BTreeMap<u16, usize> {
     let mut outcomes = BTreeMap::new();
-    for read in start_all(kit, paths).await {
+    for read in reads {
         *outcomes.entry(read.await.unwrap()).or_default() += 1;
     }
     outcomes
@@ -41,7 +45,7 @@ async fn start_all(kit: &Kit, paths: Vec<String>) -> Vec<JoinHandle<u16>> {
     paths.into_iter().enumerate().map(read).collect()
 }
 
-/// Two thousand readers of one name, all of whom are there before the provider answers.
+/// Reads one name two thousand times concurrently, before the provider answers.
 async fn two_thousand(kit: &Kit) -> BTreeMap<u16, usize> {
     kit.memory.hold();
     let reads = start_all(kit, vec![aws("key"); 2000]).await;
@@ -51,11 +55,7 @@ async fn two_thousand(kit: &Kit) -> BTreeMap<u16, usize> {
     // Those who came last are on their way from the review to the cache.
     tokio::time::sleep(Duration::from_millis(500)).await;
     kit.memory.release();
-    let mut outcomes = BTreeMap::new();
-    for read in reads {
-        *outcomes.entry(read.await.unwrap()).or_default() += 1;
-    }
-    outcomes
+    counted(reads).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -199,10 +199,7 @@ async fn canceled_reads_do_not_cancel_shared_calls() {
     let kit = Kit::start("").await;
     kit.memory.answer(Duration::from_millis(400), Ok(text("here")));
     let (first, second) = (kit.client().await, kit.client().await);
-    let leaving = tokio::spawn(async move { first.get(&aws("key")).await });
-    while kit.memory.calls() == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let leaving = kit.asking(&first, &aws("key")).await;
     let staying = tokio::spawn(async move { second.get(&aws("key")).await });
     tokio::time::sleep(Duration::from_millis(50)).await;
     leaving.abort();
@@ -218,11 +215,7 @@ async fn canceled_reads_do_not_cancel_shared_calls() {
 async fn canceled_reads_still_fill_the_cache() {
     let kit = Kit::start("").await;
     kit.memory.answer(Duration::from_millis(200), Ok(text("here")));
-    let client = kit.client().await;
-    let leaving = tokio::spawn(async move { client.get(&aws("key")).await });
-    while kit.memory.calls() == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let leaving = kit.asking(&kit.client().await, &aws("key")).await;
     leaving.abort();
     tokio::time::sleep(Duration::from_millis(400)).await;
     assert_eq!(kit.client().await.get(&aws("key")).await.json()["stringValue"], "here");
@@ -245,13 +238,7 @@ async fn status_429_has_retry_after() {
     let kit = Kit::start("reads: { concurrency: 1, queue: 0 }").await;
     kit.memory.answer(Duration::from_millis(400), Ok(text("value")));
     let client = kit.client().await;
-    let under_way = tokio::spawn({
-        let client = client.clone();
-        async move { client.get(&aws("one")).await.status }
-    });
-    while kit.memory.calls() == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let under_way = kit.asking(&client, &aws("one")).await;
     let start = Instant::now();
     let answer = client.get(&aws("two")).await;
     let message = "too many concurrent reads of this provider; retry later";
@@ -261,7 +248,7 @@ async fn status_429_has_retry_after() {
     assert!(start.elapsed() < Duration::from_millis(300), "{:?}", start.elapsed());
     let other_kind = "/apis/secret-gateway.flyte.org/v1alpha1/gcpsecrets/flyte:u__org__key";
     assert_eq!(client.get(other_kind).await.status, 200, "each provider has its own limit");
-    assert_eq!(under_way.await.unwrap(), 200);
+    assert_eq!(under_way.await.unwrap().status, 200);
 }
 
 #[tokio::test]
@@ -328,14 +315,9 @@ async fn hanging_region_does_not_block_another() {
     let kit = Kit::start("reads: { concurrency: 1, queue: 0, timeout: 5s }").await;
     kit.memory.hold();
     let client = kit.client().await;
-    let hanging = tokio::spawn({
-        let client = client.clone();
-        async move { client.get(&aws("key")).await.status }
-    });
-    crate::eventually(async || kit.memory.calls() == 1).await;
+    let hanging = kit.asking(&client, &aws("key")).await;
     let elsewhere = "/apis/secret-gateway.flyte.org/v1alpha1/awssecrets/eu-west-1:u__org__key";
-    let other = tokio::spawn(async move { client.get(elsewhere).await.status });
-    crate::eventually(async || kit.memory.calls() == 2 || other.is_finished()).await;
+    let other = kit.asking(&client, elsewhere).await;
     kit.memory.release();
-    assert_eq!((hanging.await.unwrap(), other.await.unwrap()), (200, 200));
+    assert_eq!((hanging.await.unwrap().status, other.await.unwrap().status), (200, 200));
 }

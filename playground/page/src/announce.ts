@@ -1,5 +1,5 @@
 /**
- * What screen readers are told when an answer changes: once typing rests, and only if it is another one.
+ * Announces a changed answer to screen readers, after a pause in typing.
  */
 import { byId } from "./dom";
 

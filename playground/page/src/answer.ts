@@ -1,6 +1,6 @@
 /**
- * The result in the tab for pods: the verdict, warnings, what happens to each secret request, and the pod before and after. Gets
- * the policy's answer as data.
+ * The result in the tab for pods: the verdict, warnings, what happens to each secret request, and the pod before and after. Its
+ * input is the policy's answer as data.
  */
 import type { PodPreview, Previews } from "flyte-secrets";
 import { announce } from "./announce";
@@ -12,11 +12,11 @@ import { write } from "./yaml-insert";
 
 export interface Answer {
   show(preview: Previews): void;
-  /** Shows why there is no answer. */
+  /** Shows the reason for a missing answer. */
   fail(message: string): void;
-  /** Returns which pod is shown, counted from 0. */
+  /** Returns the index of the pod that is shown. */
   selected(): number;
-  /** Forgets which pod and which parts of it were shown. */
+  /** Resets the selected pod and its unfolded parts. */
   reset(): void;
 }
 
@@ -63,7 +63,7 @@ export function answer(parent: HTMLElement): Answer {
     verdict.replaceChildren(h("p", {}, h("strong", {}, title)), ...rest);
     announce([title, ...rest.map(({ textContent }) => textContent)].join(" "));
   };
-  // The last answer stays visible but inert while the text is invalid, which is usually for a few keys only.
+  // The last answer stays visible but inert while the text is invalid, which usually lasts for a few keys.
   const stale = (is: boolean) => {
     details.inert = is;
     picker.inert = is;

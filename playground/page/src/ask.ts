@@ -1,5 +1,5 @@
 /**
- * The form that adds a secret request to the pod's text. Where the text cannot be edited safely, it shows the lines to paste.
+ * The form that adds a secret request to the pod's text. If the text cannot be edited safely, the form shows lines to paste.
  */
 import { decodeRequests, encodeRequest } from "flyte-secrets";
 import { announce } from "./announce";
@@ -9,7 +9,7 @@ import type { Editor } from "./editor";
 import { requestForm } from "./request-form";
 import { type Entry, insert, LABEL, requestEntry, snippet } from "./yaml-insert";
 
-/** `selected` returns which of the text's pods is shown. */
+/** `selected` returns the index of the pod that is shown. */
 export function ask(pod: Editor, selected: () => number): void {
   const form = byId<HTMLFormElement>("ask-form");
   const outcome = h("div", { class: "outcome", role: "status" });
@@ -51,7 +51,7 @@ function entriesFor(text: string, nth: number, value: string): Entry[] {
   return [requestEntry(Math.max(-1, ...numbers) + 1, value), LABEL];
 }
 
-/** Returns the edited text, if the nth pod has one secret request more in it and every other pod as many as before. */
+/** Returns the edited text, if it adds one secret request to the nth pod, and none to other pods. */
 function edit(text: string, nth: number, entries: Entry[]): string | undefined {
   const before = decodeRequests(text);
   const edited = insert(text, nth, entries);

@@ -1,5 +1,5 @@
 /**
- * Icon buttons that copy a text. Knows nothing of what the text is.
+ * Icon buttons that copy a text.
  */
 import { byId, h } from "./dom";
 
@@ -15,7 +15,7 @@ export async function copy(text: string): Promise<boolean> {
   }
 }
 
-/** A button that is named `Copy` and what is copied, such as `name`. */
+/** Returns a button with the label `Copy` and a name of the text, such as `name`. */
 export function copyButton(what: string, text: string | (() => string)): HTMLButtonElement {
   const icon = byId<HTMLTemplateElement>("copy-icon").content.cloneNode(true);
   const label = h("span", { class: "unseen" }, `Copy ${what}`);

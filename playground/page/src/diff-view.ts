@@ -1,5 +1,5 @@
 /**
- * Two texts and their difference, by CodeMirror: side by side, or in one column where there is no room. Knows nothing of pods.
+ * Two texts and their difference, by CodeMirror: side by side, or in one column if the page is narrow. Does not know pods.
  */
 import { MergeView, unifiedMergeView } from "@codemirror/merge";
 import { Compartment, EditorState, type Extension } from "@codemirror/state";
@@ -7,7 +7,7 @@ import { EditorView } from "@codemirror/view";
 import { h } from "./dom";
 import { changes, YAML } from "./editor";
 
-/** The narrowest width with two columns. */
+/** Minimum width of two columns. */
 const TWO_COLUMNS_PX = 600;
 
 export interface DiffView {
@@ -15,11 +15,11 @@ export interface DiffView {
   /** The button that shows and hides unchanged lines. */
   toggle: HTMLElement;
   show(before: string, after: string): void;
-  /** Forgets what was shown, and hides unchanged lines again. */
+  /** Resets the view, and hides unchanged lines. */
   reset(): void;
 }
 
-/** Compares what has this name. */
+/** Compares texts with this name. */
 export function diffView(name: string): DiffView {
   const toggle = h("button", { type: "button", class: "link", click: () => fold(!folded) });
   const parent = h("div", { class: "diff" });
@@ -41,12 +41,12 @@ export function diffView(name: string): DiffView {
     view?.destroy();
     view = undefined;
   };
-  // What stands for hidden lines can be clicked on, too.
+  // The placeholder of hidden lines can be clicked, too.
   parent.addEventListener("click", ({ target }) => {
     if ((target as Element).closest(".cm-collapsedLines")) fold(false);
   });
   new ResizeObserver(() => {
-    // Hidden, it has no width.
+    // A hidden element has no width.
     const next = parent.clientWidth && (parent.clientWidth < TWO_COLUMNS_PX ? 1 : 2);
     if (!next || next === columns) return;
     columns = next;

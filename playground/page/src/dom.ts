@@ -1,11 +1,11 @@
 /**
- * A few words for building elements. Knows nothing of what they show.
+ * Helpers that create elements.
  */
 
 type Child = Node | string | false | undefined;
 type Attributes = Record<string, string | boolean | undefined | (() => void)>;
 
-/** An element. Attributes that are false or undefined are left out; a function becomes a listener for the event of its name. */
+/** Returns an element. Attributes that are false or undefined are omitted; functions are listeners for the event of their name. */
 export function h<K extends keyof HTMLElementTagNameMap>(
   tag: K,
   attributes: Attributes = {},
@@ -20,7 +20,7 @@ export function h<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
-/** Fills an element, unless it has been filled from the same data: what is drawn again costs more than all answers. */
+/** Fills an element, unless its data is unchanged: rendering costs more than computing the answer. */
 export function refill(element: Element, data: unknown, make: () => Node[]): void {
   const key = JSON.stringify(data);
   if (filled.get(element) === key) return;
@@ -29,12 +29,12 @@ export function refill(element: Element, data: unknown, make: () => Node[]): voi
 }
 const filled = new WeakMap<Element, string>();
 
-/** Code that wraps after each `__`, the separator in secret names. */
+/** Returns code that wraps after each `__`, the separator in secret names. */
 export function code(text: string): HTMLElement {
   return h("code", {}, ...breakable(text));
 }
 
-/** Text that wraps after each `__`, and not at the hyphens of short words, such as flags. */
+/** Returns text that wraps after each `__`, and not at the hyphens of short words, such as flags. */
 export function breakable(text: string): Child[] {
   return text.split(/(?<=__|\s)|(?=\s)/).flatMap((part) => {
     const whole = part.includes("-") && part.length <= 24;
@@ -42,20 +42,20 @@ export function breakable(text: string): Child[] {
   });
 }
 
-/** A list of terms and what each is; those that are nothing are left out. */
+/** Returns a description list without empty entries. */
 export function facts(pairs: [term: string, value: string | undefined][]): HTMLElement {
   const given = pairs.flatMap(([term, value]) => (value ? [h("dt", {}, term), h("dd", {}, code(value))] : []));
   return h("dl", {}, ...given);
 }
 
-/** The element that index.html has under this id. */
+/** Returns the element with this ID in index.html. */
 export function byId<T extends HTMLElement = HTMLElement>(id: string): T {
   const element = document.getElementById(id);
   if (!element) throw new Error(`the page has no #${id}`);
   return element as T;
 }
 
-/** The words of whatever was thrown. */
+/** Returns the message of a thrown value. */
 export function words(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -1,5 +1,5 @@
 /**
- * A YAML editor: CodeMirror with findings marked in place and listed under the text. Knows nothing of what is edited.
+ * A YAML editor: CodeMirror with findings marked in place and listed under the text. Does not know its content.
  */
 import { defaultKeymap, history, historyKeymap } from "@codemirror/commands";
 import { yaml } from "@codemirror/lang-yaml";
@@ -20,10 +20,10 @@ export interface Editor {
   mark(findings: Finding[]): void;
 }
 
-/** How all YAML on the page looks. */
+/** Style of all YAML on the page. */
 export const YAML = [yaml(), syntaxHighlighting(classHighlighter), lineNumbers(), EditorView.lineWrapping];
 
-/** Returns the changes from one text to another: what is not changed keeps its selection and its layout. */
+/** Returns the changes from one text to another. Unchanged parts keep their selection and layout. */
 export function changes(old: Text, text: string): ChangeSpec {
   return diff(old.toString(), text, { scanLimit: 500 }).map(({ fromA, toA, fromB, toB }) => ({
     from: fromA,
@@ -32,7 +32,7 @@ export function changes(old: Text, text: string): ChangeSpec {
   }));
 }
 
-/** Creates an editor in an element whose data holds the ids of its label and its hint. */
+/** Creates an editor in an element whose data has the IDs of its label and its hint. */
 export function editor(parent: HTMLElement, changed: () => void): Editor {
   const list = h("ul", { class: "findings", id: `${parent.id}-findings`, "aria-label": "Findings" });
   const view = new EditorView({
@@ -41,7 +41,7 @@ export function editor(parent: HTMLElement, changed: () => void): Editor {
       history(),
       keymap.of([...historyKeymap, ...defaultKeymap]),
       YAML,
-      // Panes clip what stands out of them.
+      // Panes clip overflowing content.
       tooltips({ parent: document.body }),
       EditorView.contentAttributes.of({
         "aria-labelledby": parent.dataset.label ?? "",
@@ -92,7 +92,7 @@ function item({ severity, path, message, place }: Finding, reveal: (place: Place
   );
 }
 
-/** Returns a place's offsets. Its columns count characters, CodeMirror counts UTF-16 units. */
+/** Returns the offsets of a place. Columns count characters, CodeMirror counts UTF-16 units. */
 function range(doc: Text, { line, column, length }: Place): { from: number; to: number } {
   const { from, text } = doc.line(Math.min(Math.max(line, 1), doc.lines));
   const letters = Array.from(text);

@@ -1,6 +1,6 @@
 /**
- * The menu of examples, which is in index.html. Each is a folder of `public/examples` with a pod, settings and secrets, loaded when it is
- * chosen.
+ * The menu of examples, which is in index.html. Each is a folder of `public/examples` with a pod, settings and secrets, loaded when
+ * selected.
  */
 import { byId } from "./dom";
 import type { State } from "./link";

@@ -1,5 +1,5 @@
 /**
- * What happens to each secret request of a pod: which managers were asked, what they looked up, and why they did not inject it.
+ * The result of each secret request of a pod: managers that were tried, names that they looked up, and reasons.
  */
 import type { AskedManager, ExplainedRequest } from "flyte-secrets";
 import { breakable, code, h } from "./dom";
@@ -20,7 +20,7 @@ function request({ annotation, asks, managers }: ExplainedRequest): HTMLElement 
 }
 
 function manager({ manager, takes, source, reason, read }: AskedManager): HTMLElement {
-  // Where a secret was found is the last of what was looked up.
+  // The last name that was looked up is the one that was found.
   const found = read.some(({ found }) => found);
   return h(
     "li",

@@ -1,12 +1,12 @@
 /**
- * What the page holds, as the fragment of an address and back: JSON, deflated, in base64url. Knows no page and no address.
+ * Encodes the content of the page as the fragment of a URL, and decodes it: JSON, deflated, in base64url.
  */
 
-/** The texts and choices of all tabs, by name. */
+/** Texts and options of all tabs, by name. */
 export type State = Record<string, string>;
 
 const MARK = "#v1=";
-/** No more is unpacked: a link must not be able to fill the memory. */
+/** Maximum size of decoded content, so that a link cannot exhaust memory. */
 const LIMIT = 4 << 20;
 
 export function isLink(fragment: string): boolean {
@@ -19,7 +19,7 @@ export async function encode(state: State): Promise<string> {
   return MARK + btoa(binary).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
 }
 
-/** Throws if the fragment is not one that `encode` made. */
+/** Throws if the fragment was not created by `encode`. */
 export async function decode(fragment: string): Promise<State> {
   if (!isLink(fragment)) throw new Error("no link of this page");
   const binary = atob(fragment.slice(MARK.length).replace(/-/g, "+").replace(/_/g, "/"));

@@ -1,5 +1,5 @@
 /**
- * The tab for names: where Embedded looks up a secret, the commands that store it there, and a decoder for names.
+ * The tab for names: names that Embedded looks up, commands that store a secret, and a decoder.
  */
 import {
   type DecodedName,

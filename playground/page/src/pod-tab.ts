@@ -1,6 +1,5 @@
 /**
- * The tab for pods: three texts and two choices in, the policy's answer out, at every key press. What the answer looks like is told in
- * answer.ts.
+ * The tab for pods: three texts and two options, and the policy's answer after every key press. answer.ts renders the answer.
  */
 import { preview } from "flyte-secrets";
 import { answer } from "./answer";

@@ -1,11 +1,11 @@
 /**
- * The fields of a request for a secret, for the forms that write one. Knows nothing of where the request goes.
+ * The fields of a secret request, for all forms that encode one.
  */
 import type { SecretRequest } from "flyte-secrets";
 import { byId } from "./dom";
 
 export interface RequestForm {
-  /** What is filled in; nothing if all is empty. */
+  /** Returns the filled fields, or nothing if all are empty. */
   read(): Partial<SecretRequest> | undefined;
   save(): Record<string, string>;
   load(values: Record<string, string>): void;
@@ -13,7 +13,7 @@ export interface RequestForm {
 
 const TEXTS = ["key", "group", "groupVersion", "envVar"] as const;
 
-/** Puts the fields at the front of the form. Their names in `save` begin with the form's id. */
+/** Adds the fields at the start of the form. Their names in `save` start with the form's ID. */
 export function requestForm(form: HTMLFormElement, changed: () => void): RequestForm {
   form.prepend(byId<HTMLTemplateElement>("request-fields").content.cloneNode(true));
   const input = (name: string) => form.elements.namedItem(name) as HTMLInputElement;

@@ -63,7 +63,7 @@ function requestOf({ annotation, request, asks, error }: DecodedRequest): HTMLEl
       "p",
       { class: "asks" },
       annotation !== undefined && code(annotation),
-      asks !== undefined && `${annotation === undefined ? "Secret" : ""}: ${asks}`,
+      asks !== undefined && (annotation === undefined ? `Asks for ${asks}` : `: ${asks}`),
     ),
     error !== undefined && h("p", { class: "error" }, error),
     fields && facts(Object.entries(LABELS).map(([name, label]) => [label, fields[name as keyof typeof LABELS]])),

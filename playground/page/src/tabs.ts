@@ -1,10 +1,10 @@
 /**
- * The tabs, by the ARIA pattern: one stop for the Tab key, arrows between them. Knows nothing of what the panels hold.
+ * The tabs, by the ARIA pattern: one stop for the Tab key, arrow keys between them. Does not know the content of panels.
  */
 import { byId } from "./dom";
 
 export interface Tabs {
-  /** The id of the panel that is shown. */
+  /** ID of the visible panel. */
   current(): string;
   show(panel: string): void;
 }

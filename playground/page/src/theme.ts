@@ -1,5 +1,5 @@
 /**
- * Light or dark: as the system has it, until the switch is used; from then on as the switch says.
+ * Light or dark theme: that of the system until the switch is used, then that of the switch.
  */
 import { byId } from "./dom";
 
@@ -25,7 +25,7 @@ export function theme(): void {
   show();
 }
 
-// A browser may forbid storage. Then the choice lasts as long as the page.
+// If the browser forbids storage, the choice lasts until the page is closed.
 function read(): boolean | undefined {
   try {
     const kept = localStorage.getItem(KEPT);

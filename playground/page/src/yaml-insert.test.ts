@@ -6,7 +6,7 @@ const entries: Entry[] = [
   { map: "labels", key: "inject-flyte-secrets", value: "true" },
 ];
 
-/** What was inserted stands with a `+` in front. */
+/** Inserted lines have the prefix `+`. */
 function inserted(text: string, nth = 0): string | undefined {
   const edited = insert(text, nth, entries);
   if (edited === undefined) return undefined;
@@ -17,7 +17,7 @@ function inserted(text: string, nth = 0): string | undefined {
     .join("\n");
 }
 
-test("both maps are there: a line at the end of each, and comments stay", () => {
+test("existing maps get a line at their end, and comments stay", () => {
   expect(
     inserted(`# ours
 apiVersion: v1
@@ -57,19 +57,19 @@ spec: {}
 `);
 });
 
-test("the maps are made if they are missing", () => {
+test("missing maps are created", () => {
   expect(inserted("kind: Pod\nmetadata:\n    name: p\nspec: {}")).toBe(
     'kind: Pod\nmetadata:\n    name: p\n+    annotations:\n+        flyte.secrets/s1: nnsxs\n+    labels:\n+        inject-flyte-secrets: "true"\nspec: {}',
   );
 });
 
-test("maps without entries get them", () => {
+test("empty maps get entries", () => {
   expect(insert("kind: Pod\nmetadata:\n  labels: {} # none\n  annotations:\nspec: {}", 0, entries)).toBe(
     'kind: Pod\nmetadata:\n  labels: # none\n    inject-flyte-secrets: "true"\n  annotations:\n    flyte.secrets/s1: nnsxs\nspec: {}',
   );
 });
 
-test("maps in braces get them inside", () => {
+test("maps in braces get entries inside the braces", () => {
   expect(insert('kind: Pod\nmetadata:\n  labels: {app: p}\n  annotations: {a: "x" }', 0, entries)).toBe(
     'kind: Pod\nmetadata:\n  labels: {app: p, inject-flyte-secrets: "true"}\n  annotations: {a: "x", flyte.secrets/s1: nnsxs }',
   );
@@ -81,7 +81,7 @@ test("maps in braces get them inside", () => {
   );
 });
 
-test("a label that is there is left, and one that is wrong is put right", () => {
+test("an existing label is kept, and one with another value is corrected", () => {
   const text = (label: string) =>
     `kind: Pod\nmetadata:\n  labels:\n    inject-flyte-secrets: ${label}\n    app: p\n  annotations:\n    flyte.secrets/s1: nnsxs\n`;
   expect(insert(text('"true"'), 0, entries)).toBe(text('"true"'));
@@ -91,7 +91,7 @@ test("a label that is there is left, and one that is wrong is put right", () => 
   expect(insert(flow("false"), 0, entries)).toBe(flow('"true"'));
 });
 
-test("a workload gets them in its pod's template, a CronJob too", () => {
+test("a workload gets entries in its pod template, also a CronJob", () => {
   expect(
     inserted(
       "kind: Job\nmetadata:\n  name: j\nspec:\n  template:\n    metadata:\n      labels:\n        a: b\n    spec: {}\n",
@@ -108,14 +108,14 @@ test("a workload gets them in its pod's template, a CronJob too", () => {
   ).toContain("          annotations:\n            flyte.secrets/s1: nnsxs\n");
 });
 
-test("the nth document, and no other", () => {
+test("only the nth document is edited", () => {
   const pod = (name: string) => `kind: Pod\nmetadata:\n  name: ${name}\n`;
   const edited = insert(`---\n${pod("a")}---\n# nothing\n---\n${pod("b")}`, 1, entries);
   expect(edited?.startsWith(`---\n${pod("a")}---\n# nothing\n---\n`)).toBe(true);
   expect(edited).toMatch(/name: b\n {2}annotations:/);
 });
 
-test("comments survive, whatever they look like", () => {
+test("comments of all forms are kept", () => {
   const text = `kind: Pod # annotations: {}
 metadata:
   # annotations:
@@ -147,7 +147,7 @@ spec: {}
   expect(insert(text, 0, entries)).toBe(insert(text.replace(" null", ""), 0, entries));
 });
 
-test("a List of pods: its nth pod, wherever its items stand", () => {
+test("only the nth pod of a List is edited", () => {
   const list = (indent: string, secondName: string) =>
     `kind: List
 items:
@@ -176,13 +176,13 @@ ${indent}      spec: {}
     );
     expect(insert(list(indent, "b"), 3, entries)).toBeUndefined();
   }
-  // Lists among documents count on.
+  // Pods in Lists are counted as well.
   expect(insert(`${list("", "b")}---\nkind: Pod\nmetadata:\n  name: d\n`, 3, entries)).toMatch(
     /name: d\n {2}annotations:/,
   );
 });
 
-test("keys and values in quotes, or over several lines", () => {
+test("keys and values can be quoted or have several lines", () => {
   expect(
     inserted(
       `"kind": 'Pod'\n'metadata':\n  "annotations":\n    "a: b": 'it''s'\n    folded: "one\n      two"\n  'labels':\n    "inject-flyte-secrets": "true"\n`,
@@ -192,14 +192,14 @@ test("keys and values in quotes, or over several lines", () => {
   );
 });
 
-test("a value that would not be a string gets quotes", () => {
+test("a value that would not be a string is quoted", () => {
   const entry: Entry = { map: "annotations", key: "flyte.secrets/s0", value: "123456" };
   expect(insert("kind: Pod\nmetadata:\n  name: p", 0, [entry])).toBe(
     'kind: Pod\nmetadata:\n  name: p\n  annotations:\n    flyte.secrets/s0: "123456"',
   );
 });
 
-test("line ends stay", () => {
+test("line ends are kept", () => {
   expect(insert("kind: Pod\r\nmetadata:\r\n  name: p\r\n", 0, entries)).toBe(
     'kind: Pod\r\nmetadata:\r\n  name: p\r\n  annotations:\r\n    flyte.secrets/s1: nnsxs\r\n  labels:\r\n    inject-flyte-secrets: "true"\r\n',
   );
@@ -222,7 +222,7 @@ test.each([
   expect(insert(text, 0, entries)).toBeUndefined();
 });
 
-test("the lines to paste", () => {
+test("snippet returns the lines to paste", () => {
   expect(snippet(entries)).toBe(
     'metadata:\n  annotations:\n    flyte.secrets/s1: nnsxs\n  labels:\n    inject-flyte-secrets: "true"',
   );

@@ -1,6 +1,6 @@
 /**
- * Inserts annotations and labels into the manifests of pods. The `yaml` package says where; the rest of the text is left as it is, with its
- * comments and its layout.
+ * Inserts annotations and labels into the manifests of pods. The `yaml` package finds the place; the rest of the text is unchanged, with
+ * comments and layout.
  */
 import {
   isCollection,
@@ -22,7 +22,7 @@ export interface Entry {
   value: string;
 }
 
-/** The label without which the policy leaves a pod untouched. */
+/** The label that the policy requires. */
 export const LABEL: Entry = { map: "labels", key: "inject-flyte-secrets", value: "true" };
 
 /** The annotation for a secret request, encoded by `encodeRequest`. */
@@ -79,7 +79,7 @@ function metadataOf(object: unknown): (Pair | undefined)[] {
   return pod ? [pairIn(pod, "metadata")] : [];
 }
 
-/** Whether this is a mapping that has entries, and that is not meant elsewhere as well. */
+/** Whether this is a mapping with entries that has no alias elsewhere. */
 function hasEntries(node: unknown): node is YAMLMap {
   return isMap(node) && node.items.length > 0 && !node.anchor && !node.tag;
 }
@@ -96,7 +96,7 @@ function append(text: string, map: YAMLMap, entries: object, step?: number): str
   return replace(text, end, end, `, ${braces.slice(1, -1)}`);
 }
 
-/** Returns the text with these entries on lines of their own, below the line of this offset. */
+/** Returns the text with these entries in new lines below the line of this offset. */
 function insertBelow(text: string, offset: number, indent: number, entries: object, step = 2): string {
   const eol = text.includes("\r\n") ? "\r\n" : "\n";
   const lines = line(entries, { indent: step })
@@ -106,7 +106,7 @@ function insertBelow(text: string, offset: number, indent: number, entries: obje
   return next > 0 ? replace(text, next, next, lines.join(eol) + eol) : [text, ...lines].join(eol);
 }
 
-/** Returns a value in YAML, as kubectl reads it: strings that YAML 1.1 takes for something else are quoted. */
+/** Returns a value in YAML, as kubectl reads it: strings that are other types in YAML 1.1 are quoted. */
 export function write(value: unknown): string {
   return stringify(value, {
     version: "1.1",
@@ -133,7 +133,7 @@ function startOf(node: unknown): number {
   return (node as Node).range?.[0] ?? 0;
 }
 
-/** Where a value ends: before comments that belong to what follows. */
+/** Returns the end of a value, before comments that belong to the next one. */
 function endOf(node: unknown): number {
   if (isPair(node)) return endOf(node.value ?? node.key);
   const last = isCollection(node) && !node.flow && node.items.at(-1);

@@ -1,4 +1,4 @@
-//! A gateway that answers as it is told.
+//! A test double of the gateway.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -10,7 +10,7 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::json;
 
-/// What it does with one connection.
+/// Answer to one connection.
 #[derive(Clone)]
 pub enum Answer {
     /// Closes it before TLS.
@@ -19,18 +19,18 @@ pub enum Answer {
     Bytes(Vec<u8>),
 }
 
-/// An answer as HTTP/1.1 has it.
+/// Returns a response of HTTP/1.1.
 pub fn http(code: u16, headers: &str, body: &[u8]) -> Answer {
     let head = format!("HTTP/1.1 {code} X\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
     Answer::Bytes([head.as_bytes(), body].concat())
 }
 
-/// A failure as Kubernetes tells it.
+/// Returns a failure as a `Status` of Kubernetes.
 pub fn status(code: u16, headers: &str, reason: &str, message: &str) -> Answer {
     http(code, headers, json!({ "kind": "Status", "reason": reason, "message": message }).to_string().as_bytes())
 }
 
-/// What the body of a pull is.
+/// Returns the body of a pull.
 pub fn body(files: &[(&str, &[u8])], variables: &[(&str, &[u8])]) -> Vec<u8> {
     let entries = |values: &[(&str, &[u8])]| {
         values.iter().map(|(name, value)| json!({ "name": name, "bytes": value.len() })).collect::<Vec<_>>()
@@ -50,7 +50,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Answers each connection with the next of these, the last one again and again.
+    /// Answers each connection with the next answer; the last one repeats.
     pub fn start(answers: Vec<Answer>) -> Self {
         let authority_key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();

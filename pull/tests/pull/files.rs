@@ -1,4 +1,4 @@
-//! Files: complete or not there at all, whatever the volume does.
+//! Files are written completely or not at all, also on failures of the volume.
 
 use std::fs;
 use std::io::{self, Read};

@@ -1,4 +1,4 @@
-//! The puller from the outside: a gateway by TLS on loopback, and what is in the folders afterwards.
+//! Tests of the puller: a gateway with TLS on loopback, and the content of folders afterwards.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::unwrap_used)] // how tests fail
 

@@ -1,4 +1,4 @@
-//! The puller as a process: exit codes, the last line of its log, and signals.
+//! The program: exit codes, the last line of its log, and signals.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Pulls: what is written, what is tried again, and what ends it.
+//! Pulls: written files, retries, and failures.
 
 use std::cell::RefCell;
 use std::fs;

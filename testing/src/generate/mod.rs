@@ -1,15 +1,15 @@
-//! Pods, requests, settings and stores at random, as proptest strategies: what a cluster lets through, what is near to
-//! what the policy adds, and what an attacker would try.
+//! Random pods, requests, settings and stores, as proptest strategies: valid ones, ones similar to the policy's
+//! additions, and attacks.
 //!
-//! | module | makes |
+//! | module | generates |
 //! |---|---|
-//! | [`pods`] | pods that an API server accepts, and the same with one flaw |
-//! | [`requests`] | requests for secrets, and their annotations |
-//! | [`settings`] | settings that validate, and some that do not |
-//! | [`stores`] | what the stores hold for a pod's requests |
-//! | [`text`] | JSON in spellings that no library writes |
+//! | [`pods`] | pods that an API server accepts |
+//! | [`requests`] | secret requests and their annotations |
+//! | [`settings`] | valid settings, and some invalid ones |
+//! | [`stores`] | contents of the stores for a pod's requests |
+//! | [`text`] | JSON in unusual spellings |
 //!
-//! Knows what the policy's input looks like, and nothing of what the policy makes of it.
+//! Knows the policy's input, and not its behavior.
 
 pub mod pods;
 pub mod requests;
@@ -25,28 +25,28 @@ use serde_json::Value;
 use requests::Request;
 use text::Style;
 
-/// Everything that one answer of the policy depends on.
+/// The complete input of the policy.
 #[derive(Clone, Debug)]
 pub struct Case {
     /// The pod, with its requests in its annotations.
     pub pod: Value,
-    /// What the pod asks for, by annotation, in the order of their numbers.
+    /// The pod's requests by annotation, in the order of their numbers.
     pub requests: Vec<(String, Request)>,
     /// The policy's settings.
     pub settings: Value,
-    /// What the stores hold, for [`crate::host::Store`].
+    /// Contents of the stores, for [`crate::host::Store`].
     pub store: Value,
-    /// How the payload is written.
+    /// Spelling of the payload.
     pub style: Style,
 }
 
 impl Case {
-    /// The payload of `validate`.
+    /// Returns the payload of `validate`.
     pub fn payload(&self) -> String {
         self.payload_with(&self.style.write(&self.pod))
     }
 
-    /// The same for another pod, as text.
+    /// Returns the payload for another pod, as text.
     pub fn payload_with(&self, pod: &str) -> String {
         let mut request = crate::engine::creation(&self.pod);
         request["object"] = Value::String(text::HOLE.to_owned());
@@ -55,7 +55,7 @@ impl Case {
     }
 }
 
-/// A pod that asks for secrets, settings that validate, and a store.
+/// Generates a pod with secret requests, valid settings, and a store.
 pub fn case() -> impl Strategy<Value = Case> {
     let parts = (
         pods::pod().boxed(),
@@ -71,24 +71,24 @@ pub fn case() -> impl Strategy<Value = Case> {
     })
 }
 
-/// Values of a strategy, the same for the same seed; without end.
+/// Returns values of a strategy, the same for the same seed, without end.
 pub fn draw<S: Strategy>(strategy: S, seed: u64) -> impl Iterator<Item = S::Value> {
     let config = Config { rng_seed: RngSeed::Fixed(seed), ..Config::default() };
     let mut runner = TestRunner::new(config);
     std::iter::from_fn(move || strategy.new_tree(&mut runner).ok().map(|tree| tree.current()))
 }
 
-/// One of a few texts.
+/// Generates one of the texts.
 fn of(texts: &'static [&'static str]) -> impl Strategy<Value = String> + Clone {
     prop::sample::select(texts).prop_map(str::to_owned)
 }
 
-/// `true` once in a while.
+/// Generates `true` with a probability in percent.
 fn rarely(times_in_a_hundred: u32) -> impl Strategy<Value = bool> {
     prop::bool::weighted(f64::from(times_in_a_hundred) / 100.0)
 }
 
-/// An object of the members that are there.
+/// Returns an object of the members that are present.
 fn object<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
     members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }

@@ -1,4 +1,4 @@
-//! Requests for secrets: such as each manager takes, and such as an attacker would write.
+//! Secret requests: for each manager, and of attackers.
 
 use flyte_secrets_policy::secret_request::base32;
 use flyte_secrets_policy::secret_request::{ANNOTATION_PREFIX, SecretRequest};
@@ -7,23 +7,23 @@ use serde_json::{Value, json};
 
 use super::{of, rarely};
 
-/// A request that owns its texts.
+/// A secret request that owns its texts.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Request {
-    /// The store's object.
+    /// Object in the store.
     pub group: String,
     /// Its version.
     pub group_version: String,
     /// The key in it.
     pub key: String,
-    /// Variable or file, as the text format writes it.
+    /// Variable or file, in the text format.
     pub mount_requirement: String,
     /// The variable that gets the value, or its path.
     pub env_var: String,
 }
 
 impl Request {
-    /// In protobuf's text format, as Go writes it.
+    /// Returns the request in protobuf's text format, as encoded by Go.
     pub fn text_format(&self) -> String {
         let Self { group, group_version, key, mount_requirement, env_var } = self;
         let mut text = String::new();
@@ -38,7 +38,7 @@ impl Request {
         text
     }
 
-    /// As the core has it.
+    /// Returns the request as a type of the core.
     pub fn parsed(&self) -> SecretRequest {
         use flyte_secrets_policy::secret_request::MountRequirement;
         SecretRequest {
@@ -56,7 +56,7 @@ impl Request {
     }
 }
 
-/// A string of the text format: what is not printable ASCII in octal, byte by byte.
+/// Returns a string of the text format, with all bytes except printable ASCII in octal.
 fn quoted(text: &str) -> String {
     let escaped = text.bytes().map(|byte| match byte {
         b'"' => "\\\"".to_owned(),
@@ -67,7 +67,7 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", escaped.collect::<String>())
 }
 
-/// Texts that break out of something: paths, scripts, templates, names, lines.
+/// Generates texts for attacks on paths, scripts, templates, names and lines.
 pub fn hostile() -> impl Strategy<Value = String> {
     let known = of(&[
         ".",
@@ -149,7 +149,7 @@ fn sensible() -> impl Strategy<Value = Request> {
     })
 }
 
-/// One request, of which one field may be hostile.
+/// Generates a request, of which one field can be hostile.
 pub fn request() -> impl Strategy<Value = Request> {
     (sensible(), rarely(10), 0..4_usize, hostile_or_empty()).prop_map(|(mut request, broken, field, text)| {
         if broken {
@@ -164,7 +164,7 @@ pub fn request() -> impl Strategy<Value = Request> {
     })
 }
 
-/// Requests by annotation, in the order of their numbers.
+/// Generates requests by annotation, in the order of their numbers.
 pub fn annotated() -> impl Strategy<Value = Vec<(String, Request)>> {
     let number =
         prop_oneof![6 => (0..12_u64).prop_map(|n| n.to_string()), 1 => of(&["00", "01", "007"]), 1 => "[0-9]{1,25}"];
@@ -179,7 +179,7 @@ pub fn annotated() -> impl Strategy<Value = Vec<(String, Request)>> {
     })
 }
 
-/// Writes requests into a pod's annotations.
+/// Adds requests to a pod's annotations.
 pub fn annotate(pod: &mut Value, requests: &[(String, Request)]) {
     for (annotation, request) in requests {
         let value = base32::encode(request.text_format().as_bytes());

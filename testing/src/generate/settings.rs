@@ -1,4 +1,4 @@
-//! Settings: all keys, each with values that validate; and some with one that may not.
+//! Settings: all fields with valid values; and some with one that can be invalid.
 
 use flyte_secrets_policy::settings::ManagerType;
 use proptest::prelude::*;
@@ -10,7 +10,7 @@ fn values(values: impl Into<Vec<Value>>) -> impl Strategy<Value = Value> {
     prop::sample::select(values.into())
 }
 
-/// Once in a while.
+/// Generates an optional value with a probability in percent.
 fn maybe(times_in_a_hundred: u32, value: impl Strategy<Value = Value> + 'static) -> BoxedStrategy<Option<Value>> {
     prop::option::weighted(f64::from(times_in_a_hundred) / 100.0, value).boxed()
 }
@@ -131,7 +131,7 @@ fn tenancy() -> impl Strategy<Value = Value> {
         .prop_map(|(template, accounts)| object([("namespaceTemplate", template), ("serviceAccounts", accounts)]))
 }
 
-/// Settings of all managers, in the hands of an operator who knows what they do.
+/// Generates settings of all managers.
 fn all() -> impl Strategy<Value = Value> {
     let prefix = prop_oneof![
         3 => of(&["_UNION_", "FLYTE_", "my.prefix-", ""]),
@@ -169,14 +169,14 @@ fn all() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Settings that `validate_settings` accepts.
+/// Generates valid settings.
 pub fn valid() -> impl Strategy<Value = Value> {
     use flyte_secrets_policy::settings;
     let accepted = |it: &Value| settings::validate(it.to_string().as_bytes()).is_ok();
     all().prop_filter("settings that are refused", accepted)
 }
 
-/// Settings with a member somewhere that may be anything.
+/// Generates settings with an arbitrary member.
 pub fn any_at_all() -> impl Strategy<Value = Value> {
     let anything = values([
         Value::Null,
@@ -220,7 +220,7 @@ fn places(value: &Value, at: &str, pointers: &mut Vec<String>) {
     }
 }
 
-/// Returns the names of the managers, but for Global, which a policy does not have.
+/// Returns the names of the managers except Global, which is not supported by a policy.
 fn manager_names() -> Vec<String> {
     let schema = schemars::schema_for!(ManagerType).to_value();
     let names = schema["oneOf"].as_array().into_iter().flatten().filter_map(|name| name["const"].as_str());

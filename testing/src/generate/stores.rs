@@ -1,5 +1,4 @@
-//! What the stores hold for a pod's requests: values, values that cannot be used, and failures. All of them hold
-//! [`CANARY`].
+//! Contents of the stores for a pod's requests: values, invalid values, and failures. All of them contain [`CANARY`].
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,19 +10,19 @@ use serde_json::{Value, json};
 use super::rarely;
 use super::requests::Request;
 
-/// Stands in every value, and may stand in nothing but a pod.
+/// Part of every value, which only pods may contain.
 pub const CANARY: &str = "cAnArY-5f2c";
 
-/// What is stored under one name.
+/// Content of one name.
 #[derive(Clone, Debug)]
 pub enum Content {
     /// Text.
     Text(String),
-    /// Bytes that need not be text.
+    /// Bytes, which can be text.
     Binary(Vec<u8>),
-    /// Nothing, which is no value.
+    /// An empty value, which is invalid.
     Empty,
-    /// Something else than a value.
+    /// A value of another type.
     Broken,
     /// The store fails.
     Failure,
@@ -40,7 +39,7 @@ pub struct Entry {
 }
 
 impl Content {
-    /// The same, told apart from what other scopes hold.
+    /// Returns the same entry with a different value for each scope.
     fn in_scope(&self, scope: usize) -> Self {
         match self {
             Self::Text(text) => Self::Text(format!("{text} {scope}")),
@@ -77,18 +76,18 @@ fn entry() -> impl Strategy<Value = Entry> {
     parts.prop_map(|(request, scope, scheme, content, twin)| Entry { request, scope, scheme, content, twin })
 }
 
-/// Some secrets.
+/// Generates secrets.
 pub fn contents() -> impl Strategy<Value = Vec<Entry>> {
     prop::collection::vec(entry(), 0..12)
 }
 
-/// The scope that a pod's labels claim.
+/// Returns the scope of a pod's labels.
 pub fn scope(pod: &Value) -> Scope<'_> {
     let label = |name: &str| pod["metadata"]["labels"][name].as_str().unwrap_or_default();
     Scope { organization: label("organization"), domain: label("domain"), project: label("project") }
 }
 
-/// A store with `entries` in it, for [`crate::host::Store`]: each in all four stores.
+/// Returns contents for [`crate::host::Store`], with each entry in all four stores.
 pub fn store(pod: &Value, requests: &[(String, Request)], settings: &Value, entries: &[Entry]) -> Value {
     let config = &settings["embeddedSecretManagerConfig"];
     let home = config["k8sConfig"]["namespace"].as_str().unwrap_or("flyte");
@@ -114,7 +113,7 @@ pub fn store(pod: &Value, requests: &[(String, Request)], settings: &Value, entr
     store
 }
 
-/// What a Secret's `data`, AWS and GCP, and Azure hold.
+/// Returns the content in a Secret's `data`, in AWS and GCP, and in Azure.
 fn shapes(content: &Content, name: &str) -> (Value, Value, Value) {
     let azure = |kind: &str, value: &str| json!({ "stringValue": json!({ "type": kind, "value": value }).to_string() });
     match content {

@@ -1,12 +1,12 @@
-//! JSON in spellings that no library writes, so that what is written anew shows.
+//! JSON in unusual spellings, so that tests notice what is encoded again.
 
 use proptest::prelude::*;
 use serde_json::Value;
 
-/// Stands in a payload where a pod's text goes.
+/// Placeholder of a pod's text in a payload.
 pub(super) const HOLE: &str = "@hole@";
 
-/// Values in odd spellings, for fields that nobody knows. A value holds `@odd:N@` in place of number N.
+/// Values in unusual spellings, for unknown fields. `@odd:N@` is the placeholder of number N.
 const ODD: [&str; 14] = [
     "1e400",
     "-0.0",
@@ -24,12 +24,12 @@ const ODD: [&str; 14] = [
     "\n[\n1\n,\n2\n]\n",
 ];
 
-/// A field's value in an odd spelling.
+/// Generates a value in an unusual spelling.
 pub fn odd() -> impl Strategy<Value = Value> {
     (0..ODD.len()).prop_map(|number| Value::String(format!("@odd:{number}@")))
 }
 
-/// Keys that the policy reads, and how else they can be written.
+/// Keys that the policy reads, in other spellings.
 const ESCAPED: [(&str, &str); 6] = [
     ("\"env\"", "\"\\u0065nv\""),
     ("\"volumeMounts\"", "\"volume\\u004dounts\""),
@@ -39,22 +39,22 @@ const ESCAPED: [(&str, &str); 6] = [
     ("\"/etc/flyte/secrets\"", "\"\\/etc\\/flyte\\/secrets\""),
 ];
 
-/// How a value becomes text.
+/// Style of JSON.
 #[derive(Clone, Copy, Debug)]
 pub struct Style {
-    /// On many lines.
+    /// Several lines.
     pretty: bool,
-    /// With escapes where none are needed.
+    /// Unnecessary escapes.
     escaped: bool,
 }
 
 impl Style {
-    /// Mostly plain, as an API server writes.
+    /// Generates a style, which is mostly that of an API server.
     pub fn any() -> impl Strategy<Value = Self> {
         (super::rarely(20), super::rarely(20)).prop_map(|(pretty, escaped)| Self { pretty, escaped })
     }
 
-    /// Writes a value.
+    /// Returns the text of a value.
     pub fn write(self, value: &Value) -> String {
         let mut text = if self.pretty { format!("{value:#}") } else { value.to_string() };
         for (number, odd) in ODD.iter().enumerate() {

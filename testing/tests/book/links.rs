@@ -1,7 +1,7 @@
-//! Whether links in the repository's Markdown lead anywhere: to a file that is there, and to a heading that is in it.
+//! Links in the repository's Markdown: the file must exist, and have the heading.
 //!
-//! A page of the book may link to pages of the book alone, because nothing else is beside them once it is built; so may a
-//! file that a page includes. To the rest of the repository it links by its address, which is looked up as well.
+//! Pages of the book, and files that they include, may only link to pages of the book, because the built book has no
+//! other files. Links to the rest of the repository are URLs, which are checked as well.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -13,18 +13,18 @@ use pulldown_cmark::{Event, LinkType, Options, Parser, Tag, TagEnd};
 /// The folder of the book's pages.
 const BOOK: &str = "docs/src";
 
-/// What other parts of the build add to the book.
+/// Files that other parts of the build add to the book.
 const ABSENT: [&str; 1] = ["docs/src/playground/index.html"];
 
-/// How addresses of files in the repository begin.
+/// Prefixes of URLs of files in the repository.
 const ADDRESSES: [&str; 2] =
     [concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/"), concat!(env!("CARGO_PKG_REPOSITORY"), "/tree/main/")];
 
-/// What there is to know of a file of Markdown.
+/// A Markdown file.
 struct Page {
-    /// Where links lead.
+    /// Targets of its links.
     links: Vec<String>,
-    /// Where links can lead to in it.
+    /// Its anchors.
     anchors: Vec<String>,
     /// Files that a page of the book includes.
     includes: Vec<String>,
@@ -61,13 +61,13 @@ impl Page {
     }
 }
 
-/// The id of a heading, as GitHub and mdBook make it.
+/// Returns the ID of a heading in GitHub and mdBook.
 fn anchor(heading: &str) -> String {
     let kept = heading.trim().chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
     kept.flat_map(char::to_lowercase).map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
-/// A path without `.` and `..`; `None` if it leaves the repository.
+/// Returns a path without `.` and `..`, or `None` if it is outside of the repository.
 fn plain(path: &Path) -> Option<String> {
     let mut plain = PathBuf::new();
     for part in path.components() {
@@ -81,7 +81,7 @@ fn plain(path: &Path) -> Option<String> {
     plain.to_str().map(str::to_owned)
 }
 
-/// How many links there are in the repository's Markdown, and those that lead nowhere.
+/// Returns the number of links in the repository's Markdown, and the broken ones.
 ///
 /// # Errors
 /// A file cannot be read.

@@ -1,8 +1,8 @@
-//! What the code can say, and whether the chapter on troubleshooting has it.
+//! Messages in the source, compared with the pages of the book that document them.
 //!
-//! Every text in shipped code that reads like words is taken for a message, so that a new one cannot be forgotten; what is
-//! none is named in [`NO_MESSAGES`], and must be there. A placeholder stands for anything: what stands before, between
-//! and after them must be found, in this order, in one piece of code of the chapter.
+//! Every text in shipped code of the policy that reads like words counts as a message, so that no new one is missed.
+//! [`NO_MESSAGES`] lists the exceptions, all of which must exist. Placeholders match anything: the text before, between
+//! and after them must occur, in this order, in one code span of the page.
 
 use anyhow::{Context, Result, bail};
 use flyte_secrets_testing::repository::{files, read};
@@ -10,21 +10,18 @@ use proc_macro2::{TokenStream, TokenTree};
 use pulldown_cmark::{Event, Options, Parser};
 use syn::visit::{self, Visit};
 
-/// The chapter.
-pub const CHAPTER: &str = "docs/src/troubleshooting.md";
-
-/// A text that a user can see.
+/// A message that a user can see.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Message {
-    /// The file that it stands in, from the repository's root.
+    /// Its source file, relative to the repository.
     pub file: String,
-    /// As it is written there.
+    /// The text in the source, with placeholders.
     pub text: String,
-    /// What of it never differs, in order.
+    /// The text around the placeholders, in order.
     pieces: Vec<String>,
 }
 
-/// Texts in shipped code that read like words and are no messages: a file, how the text begins, and what it is.
+/// Texts that read like words and are not messages: the file, the beginning of the text, and what it is.
 const NO_MESSAGES: &[(&str, &str, &str)] = &[
     ("src/pod/document.rs", "an object", "what serde expects, which is not shown"),
     ("src/managers/azure.rs", "export HOME=", "a script"),
@@ -46,10 +43,10 @@ const NO_MESSAGES: &[(&str, &str, &str)] = &[
     ("src/store/host_error.rs", "deadline exceeded", "what the host says"),
 ];
 
-/// What the policy can say: its errors, and all other texts of `src` but those of tests.
+/// Returns the messages of the policy: its errors, and all other texts of `src` outside of tests.
 ///
 /// # Errors
-/// A source cannot be read, or an entry of [`NO_MESSAGES`] is there no more.
+/// A source cannot be read, or an entry of [`NO_MESSAGES`] does not exist.
 pub fn of_the_policy() -> Result<Vec<Message>> {
     let mut messages = Vec::new();
     for file in files("src", ".rs")? {
@@ -59,31 +56,33 @@ pub fn of_the_policy() -> Result<Vec<Message>> {
         let before = messages.len();
         messages.retain(|it| it.file != file || !it.text.starts_with(beginning));
         if messages.len() == before {
-            bail!("{file} has no text {beginning:?}, which is no message but {what}; take it off the list");
+            bail!("{file} has no text {beginning:?} ({what}); remove it from NO_MESSAGES");
         }
     }
     Ok(messages)
 }
 
-/// What the secret gateway can say: its errors.
+/// Returns the messages of `#[error]` in folders of sources.
 ///
 /// # Errors
 /// A source cannot be read.
-pub fn of_the_gateway() -> Result<Vec<Message>> {
+pub fn errors_in(folders: &[&str]) -> Result<Vec<Message>> {
     let mut messages = Vec::new();
-    for file in files("gateway/src", ".rs")? {
-        messages.extend(in_source(&file, &read(&file)?, Scope::Errors)?);
+    for folder in folders {
+        for file in files(folder, ".rs")? {
+            messages.extend(in_source(&file, &read(&file)?, Scope::Errors)?);
+        }
     }
     Ok(messages)
 }
 
-/// What the chart can say: the texts of `fail`, and in the template of checks those that it prints.
+/// Returns the messages of the chart: the texts of `fail` and, in the template of checks, those that it prints.
 ///
 /// # Errors
-/// A template cannot be read, or has a `fail` without a text.
+/// A template cannot be read, or has a `fail` without a literal text.
 pub fn of_the_chart() -> Result<Vec<Message>> {
     let mut messages = Vec::new();
-    // Templates have several endings, and their folder holds nothing else.
+    // Templates have several extensions, and their folder has no other files.
     for file in files("deploy/chart/templates", "")? {
         let text = read(&file)?;
         let printed: &[&str] = if file.ends_with("_checks.tpl") { &["{{- print ", "{{- printf "] } else { &[] };
@@ -98,7 +97,7 @@ pub fn of_the_chart() -> Result<Vec<Message>> {
     Ok(messages)
 }
 
-/// A string in quotes that a text starts with.
+/// Returns the content of the quoted string at the start of a text.
 fn go_string(text: &str) -> Option<String> {
     let mut plain = String::new();
     let mut characters = text.strip_prefix('"')?.chars();
@@ -111,9 +110,9 @@ fn go_string(text: &str) -> Option<String> {
     }
 }
 
-/// Those messages that are not in a chapter.
-pub fn missing<'m>(messages: &'m [Message], chapter: &str) -> Vec<&'m Message> {
-    let events = Parser::new_ext(chapter, Options::ENABLE_TABLES);
+/// Returns the messages that a page does not document.
+pub fn missing<'m>(messages: &'m [Message], page: &str) -> Vec<&'m Message> {
+    let events = Parser::new_ext(page, Options::ENABLE_TABLES);
     let codes: Vec<String> = events
         .filter_map(|event| match event {
             Event::Code(code) => Some(code.split_whitespace().collect::<Vec<_>>().join(" ")),
@@ -140,13 +139,13 @@ impl Message {
         })
     }
 
-    /// Whether there is a word in it that is always there.
+    /// Whether a word remains without the placeholders.
     fn has_words(&self) -> bool {
         self.pieces.iter().any(|piece| piece.chars().any(char::is_alphabetic))
     }
 }
 
-/// What stands around the placeholders of a format string.
+/// Returns the text around the placeholders of a format string.
 fn pieces(format: &str) -> Vec<String> {
     let mut pieces = vec![String::new()];
     let mut characters = format.chars().peekable();
@@ -170,7 +169,7 @@ fn pieces(format: &str) -> Vec<String> {
     pieces
 }
 
-/// Two words or more, one after the other.
+/// Whether a text has two consecutive words.
 fn reads_like_words(text: &str) -> bool {
     let word = |text: &&str| {
         text.len() > 1 && text.chars().all(|c| c.is_alphabetic() || matches!(c, '\'' | '-' | ',' | ':' | ';'))
@@ -182,9 +181,9 @@ fn reads_like_words(text: &str) -> bool {
 /// Which texts of a source are messages.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Scope {
-    /// Those of `#[error]`.
+    /// The texts of `#[error]`.
     Errors,
-    /// And all others that read like words.
+    /// Also all others that read like words.
     AllTexts,
 }
 
@@ -202,14 +201,14 @@ struct Finder<'a> {
 }
 
 impl Finder<'_> {
-    /// The literals in the arguments of a macro, which are formatted.
+    /// Collects the literals in the arguments of a macro as format strings.
     fn tokens(&mut self, tokens: TokenStream) {
         let mut of_doc = false;
         for token in tokens {
             let is_doc = matches!(&token, TokenTree::Ident(name) if name == "doc");
             let is_equals = matches!(&token, TokenTree::Punct(sign) if sign.as_char() == '=');
             match token {
-                // A comment reaches a macro as `doc = "…"`.
+                // Doc comments are `doc = "…"` in a macro.
                 TokenTree::Literal(_) if of_doc => {}
                 TokenTree::Group(group) => self.tokens(group.stream()),
                 TokenTree::Literal(literal) => {
@@ -254,7 +253,7 @@ impl<'ast> Visit<'ast> for Finder<'_> {
             let message = Message::new(self.file, &text.value(), true);
             self.found.extend(Some(message).filter(Message::has_words));
         }
-        // What fills its placeholders may have words too.
+        // Arguments can contain words, too.
         let arguments: TokenStream = list.tokens.clone().into_iter().skip(1).collect();
         self.tokens(arguments);
     }
@@ -294,28 +293,28 @@ mod tests {
     "#;
 
     #[test]
-    fn messages_are_found_and_nothing_else_is() {
+    fn finder_returns_messages_only() {
         let found = in_source("x.rs", SOURCE, Scope::AllTexts).expect("Rust");
         let texts: Vec<&str> = found.iter().map(|it| it.text.as_str()).collect();
-        let wanted =
+        let expected =
             ["the {0:?} is {gone}; look in {{braces}}", "needs {0}", "another name wanted", "{n} things are left"];
-        assert_eq!(texts, wanted);
+        assert_eq!(texts, expected);
         let errors = in_source("x.rs", SOURCE, Scope::Errors).expect("Rust");
         assert_eq!(errors, &found[..2]);
     }
 
     #[test]
-    fn a_message_that_is_missing_is_named() {
+    fn missing_returns_undocumented_messages() {
         let found = in_source("x.rs", SOURCE, Scope::AllTexts).expect("Rust");
-        let chapter = "| `the \"<name>\" is <reason>; look in {braces}` |\n\n`needs <field>`, `another name wanted`";
-        let texts: Vec<&str> = missing(&found, chapter).iter().map(|it| it.text.as_str()).collect();
+        let page = "| `the \"<name>\" is <reason>; look in {braces}` |\n\n`needs <field>`, `another name wanted`";
+        let texts: Vec<&str> = missing(&found, page).iter().map(|it| it.text.as_str()).collect();
         assert_eq!(texts, ["{n} things are left"]);
         let plain = "the \"x\" is gone; look in {braces}, needs x, another name wanted, 5 things are left";
         assert_eq!(missing(&found, plain).len(), 4, "only code counts");
     }
 
     #[test]
-    fn placeholders_are_left_out() {
+    fn pieces_omits_placeholders() {
         assert_eq!(pieces("{a} is {b:?}; {{ c }}{}"), ["", " is ", "; { c }", ""]);
         assert_eq!(go_string("\"a \\\"b\\\" c\" .x"), Some("a \"b\" c".to_owned()));
     }

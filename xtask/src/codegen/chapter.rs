@@ -1,10 +1,10 @@
-//! The chapter on settings: made of the schema of their types, whose descriptions are the fields' comments.
+//! The page of the settings, generated from the schema of their types, whose descriptions are the comments of fields.
 
 use serde_json::{Map, Value};
 
 use super::{kind, names, resolved};
 
-/// The chapter.
+/// Path of the page.
 pub const FILE: &str = "docs/src/settings.md";
 
 const INTRODUCTION: &str = "\
@@ -31,7 +31,7 @@ These fields of Flyte have no meaning in a policy. They are accepted and ignored
 
 ";
 
-/// Returns the chapter's text.
+/// Returns the text of the page.
 pub fn text() -> String {
     let schema = super::schema();
     let mut chapter = Chapter { schema: &schema, text: INTRODUCTION.to_owned(), ignored: Vec::new() };
@@ -46,12 +46,12 @@ pub fn text() -> String {
 struct Chapter<'s> {
     schema: &'s Value,
     text: String,
-    /// Paths of keys without a meaning.
+    /// Paths of fields that are ignored.
     ignored: Vec<String>,
 }
 
 impl Chapter<'_> {
-    /// Writes a section and those below it: `path` leads to it, and `default` is what its keys have.
+    /// Writes the section at `path` and those below it.
     fn section(&mut self, path: &str, description: &str, section: &Value) {
         let (mut rows, mut below) = (String::new(), Vec::new());
         for (key, property) in properties(section) {
@@ -134,7 +134,7 @@ fn code(value: &Value) -> String {
     format!("`{}`", value.as_str().map_or_else(|| value.to_string(), str::to_owned))
 }
 
-/// The description in one line. What it says first of a key is set apart.
+/// Returns the description in one line, with its first sentence set apart.
 fn meaning(property: &Value) -> String {
     let text = property["description"].as_str().unwrap_or_default().replace('\n', " ");
     for mark in ["Not in Flyte", "Deprecated by Flyte"] {

@@ -1,5 +1,5 @@
-//! The chart's schema of values. What is written by hand leaves out the settings and the gateway's providers, which are put in
-//! from their types: without references, so that helm's messages name keys. Settings may be `null`, as the policy reads them.
+//! The schema of the chart's values. The settings are inserted into a handwritten schema: without references, so that
+//! helm's messages name fields, and with `null` allowed for each field, as in the policy.
 
 use anyhow::{Context, Result};
 use flyte_secrets_testing::{repository, show};
@@ -8,15 +8,15 @@ use serde_json::{Map, Value, json};
 
 use super::{names, resolved};
 
-/// The schema.
+/// Path of the schema.
 pub const FILE: &str = "deploy/chart/values.schema.json";
-/// What it is made of, besides the settings' types.
+/// Path of the handwritten schema.
 const WRITTEN: &str = "deploy/chart/values.schema.in.json";
 
-/// Returns the schema's text.
+/// Returns the text of the schema.
 ///
 /// # Errors
-/// What is written by hand cannot be read, or has no place for the settings.
+/// The handwritten schema cannot be read, or has no place for the settings.
 pub fn text() -> Result<String> {
     let mut values: Value = serde_json::from_str(&repository::read(WRITTEN)?)?;
     let root = super::schema();
@@ -49,7 +49,7 @@ fn of(root: &Value, schema: &Value, member: fn(Value) -> Value) -> Value {
     if !parts.contains_key("type") {
         return json!(true);
     }
-    // What a field says of its value goes over what its type does.
+    // Keywords of a field take precedence over those of its type.
     let own = schema.as_object().into_iter().flatten();
     for (key, value) in parts.iter().chain(own) {
         let value = match (key.as_str(), value) {
@@ -70,7 +70,7 @@ fn of(root: &Value, schema: &Value, member: fn(Value) -> Value) -> Value {
         };
         made.insert(key.clone(), value);
     }
-    // Of names that do not match, helm's library tells the wrong place.
+    // For names that do not match, helm's library reports another path.
     if let Some(pattern) =
         made.shift_remove("propertyNames").and_then(|names| Some(names["pattern"].as_str()?.to_owned()))
         && let Some(values) = made.insert("additionalProperties".to_owned(), json!(false))
@@ -80,7 +80,7 @@ fn of(root: &Value, schema: &Value, member: fn(Value) -> Value) -> Value {
     made.into()
 }
 
-/// Lets a value be `null`, which counts as the default.
+/// Allows `null`, which is the default.
 fn nullable(mut schema: Value) -> Value {
     match schema.get_mut("type") {
         Some(Value::Array(kinds)) if !kinds.iter().any(|kind| kind == "null") => kinds.push(json!("null")),
@@ -93,7 +93,7 @@ fn nullable(mut schema: Value) -> Value {
     schema
 }
 
-/// Allows names in any case, of ASCII; those that are numbers as numbers, too.
+/// Allows names in any case of ASCII; names of digits also as numbers.
 fn any_case(names: &[&str]) -> Map<String, Value> {
     let numbers: Option<Vec<u64>> = names.iter().map(|name| name.parse().ok()).collect();
     let schema = match numbers {

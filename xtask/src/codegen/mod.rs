@@ -1,14 +1,13 @@
-//! Files that are made of the settings' types, and those that are made of one written by hand together with the types.
+//! Generated files: from the types of the settings, some combined with a handwritten file.
 //!
-//! | module | makes |
+//! | module | generates |
 //! |---|---|
 //! | [`chapter`] | the book's reference of the settings |
-//! | [`chart`] | the chart's schema of values: `values.schema.in.json`, with settings and providers put in |
-//! | [`providers`] | the chart's table of providers, and the gateway's kinds in the policy's metadata |
-//! | [`questions`] | what Rancher asks, in the chart, of the policy alone, and on Artifact Hub: `questions.in.yaml`, filled in |
+//! | [`chart`] | the schema of the chart's values, from `values.schema.in.json` |
+//! | [`questions`] | Rancher's forms for the chart, the policy and Artifact Hub, from `questions.in.yaml` |
 //! | [`typescript`] | the types of settings and answers for the npm package |
 //!
-//! `cargo xtask generate` writes them. The types reach here as JSON schema; nothing here knows a key.
+//! `cargo xtask generate` writes them. The types are read as JSON schema; no field is named here.
 
 pub mod chapter;
 pub mod chart;
@@ -20,10 +19,10 @@ use anyhow::Result;
 use flyte_secrets_policy::settings::{Provider, Settings};
 use serde_json::Value;
 
-/// Returns each generated file, by its path from the repository's root, with its text.
+/// Returns each generated file: its path in the repository, and its text.
 ///
 /// # Errors
-/// A file that another is made of cannot be read, or names a key that the settings do not have.
+/// A handwritten file cannot be read, or names an unknown field of the settings.
 pub fn files() -> Result<Vec<(&'static str, String)>> {
     let mut files = vec![
         (chapter::FILE, chapter::text()),
@@ -46,7 +45,7 @@ fn schema() -> Value {
     schemars::schema_for!(Settings).to_value()
 }
 
-/// Returns what a schema refers to; of a type that may be missing, the type.
+/// Resolves a reference; for an optional type, returns the type.
 fn resolved<'s>(root: &'s Value, schema: &'s Value) -> &'s Value {
     let schema = schema.get("anyOf").and_then(|types| types.get(0)).unwrap_or(schema);
     match schema["$ref"].as_str().and_then(|path| root.pointer(path.trim_start_matches('#'))) {
@@ -55,7 +54,7 @@ fn resolved<'s>(root: &'s Value, schema: &'s Value) -> &'s Value {
     }
 }
 
-/// Returns the names of an enum, or `None` if the schema is of something else.
+/// Returns the names of an enum, or `None` for other schemas.
 fn names(schema: &Value) -> Option<Vec<&str>> {
     match &schema["enum"] {
         Value::Array(names) => names.iter().map(Value::as_str).collect(),
@@ -63,7 +62,7 @@ fn names(schema: &Value) -> Option<Vec<&str>> {
     }
 }
 
-/// Returns the type's name in JSON schema; of one that may be `null`, the other.
+/// Returns the name of a type in JSON schema, other than `null`.
 fn kind(schema: &Value) -> &str {
     schema["type"].as_str().or_else(|| schema["type"][0].as_str()).unwrap_or_default()
 }

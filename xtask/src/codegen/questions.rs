@@ -1,5 +1,5 @@
-//! What Rancher asks. `questions.in.yaml` says which settings, in which order and under which labels; their types, defaults,
-//! options and descriptions are those of the settings' types, unless it gives others.
+//! Rancher's forms. `questions.in.yaml` has the settings, their order and labels. Types, defaults, options and
+//! descriptions are those of the settings, unless it has others.
 
 use anyhow::{Context, Result, bail};
 use flyte_secrets_policy::settings::{Facts, Provider};
@@ -8,19 +8,19 @@ use serde_json::{Map, Value, json};
 
 use super::{kind, names, resolved};
 
-/// What is written by hand.
+/// Path of the handwritten file.
 const WRITTEN: &str = "deploy/chart/questions.in.yaml";
-/// Rancher's form for the chart.
+/// Path of Rancher's form for the chart.
 const CHART: &str = "deploy/chart/questions.yaml";
-/// Rancher's extension for Kubewarden.
+/// Path of the form for Rancher's extension for Kubewarden.
 const POLICY: &str = "questions-ui.yml";
-/// The package for Artifact Hub, which has the latter within.
+/// Path of the package for Artifact Hub, which contains the latter.
 const PACKAGE: &str = "artifacthub-pkg.yml";
 
 /// Returns the files.
 ///
 /// # Errors
-/// One cannot be read, or a question is for a key that the settings do not have.
+/// A file cannot be read, or a question is for an unknown field of the settings.
 pub fn files() -> Result<Vec<(&'static str, String)>> {
     let root = super::schema();
     let written = repository::yaml(WRITTEN)?;
@@ -85,7 +85,7 @@ fn text(what: &str, questions: Vec<Map<String, Value>>) -> String {
     format!("# What {what}. Made by `make generate` of {WRITTEN}\n# and the settings' types.\n{questions}")
 }
 
-/// Returns a question for a setting. What is written by hand wins.
+/// Returns a question for a setting. The handwritten file takes precedence.
 fn setting(root: &Value, key: &str, written: &Map<String, Value>) -> Result<Map<String, Value>> {
     let mut property = root;
     for part in key.split('.') {
@@ -124,7 +124,7 @@ fn setting(root: &Value, key: &str, written: &Map<String, Value>) -> Result<Map<
     Ok(question)
 }
 
-/// Returns the question with the keys that lead to the settings in the chart's values.
+/// Returns the question with the path of the settings in the chart's values.
 fn in_the_chart(mut question: Map<String, Value>) -> Map<String, Value> {
     for key in ["variable", "show_if"] {
         if let Some(Value::String(setting)) = question.get_mut(key) {

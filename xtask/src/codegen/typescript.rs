@@ -1,4 +1,4 @@
-//! TypeScript's types: of the settings, and of the answers of the npm package.
+//! TypeScript types of the settings, and of the answers of the npm package.
 
 use flyte_secrets_explain::check::CheckedSettings;
 use flyte_secrets_explain::names::{DecodedName, StoredName};
@@ -9,10 +9,10 @@ use serde_json::{Map, Value};
 
 use super::{kind, names};
 
-/// The module of the settings.
+/// Path of the module with the settings.
 pub const FILE: &str = "playground/package/settings.ts";
 
-/// The module of the answers.
+/// Path of the module with the answers.
 pub const ANSWERS: &str = "playground/package/answers.ts";
 
 const INTRODUCTION: &str = "\
@@ -28,7 +28,7 @@ const ANSWERS_INTRODUCTION: &str = "\
  */
 ";
 
-/// Returns the module of the settings. Names that people choose from are values too, with a word on each.
+/// Returns the module with the settings. Enums are constants, too, with a comment on each name.
 pub fn text() -> String {
     let root = super::schema();
     let mut text = INTRODUCTION.to_owned();
@@ -48,7 +48,7 @@ pub fn text() -> String {
     text + "};\n"
 }
 
-/// Returns the module of the answers.
+/// Returns the module with the answers.
 pub fn answers() -> String {
     let mut generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
     generator.subschema_for::<Previews>();
@@ -95,7 +95,7 @@ fn choices(name: &str, schema: &Value) -> String {
     text + "};\n"
 }
 
-/// An interface. Of an answer that is one of several, the members of all are there, and none must be.
+/// Returns an interface. For an enum, it has the members of all variants, which are optional.
 fn interface(name: &str, schema: &Value) -> String {
     let mut text = format!("{}export interface {name} {{\n", comment("", schema));
     let required = |key: &str| schema["required"].as_array().is_some_and(|keys| keys.iter().any(|known| known == key));

@@ -1,4 +1,4 @@
-//! Where a value can be found after a pod has started with it.
+//! Places in which a value is found after a pod has started with it.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -32,7 +32,7 @@ const METRICS: &str = "the gateway's metrics";
 const PULLER: &str = "the puller's log";
 const MESSAGES: &str = "termination messages";
 
-/// Where a value is by `Value`.
+/// Places of a value with `Value`.
 const BY_VALUE: [&str; 5] = [POD, ETCD, AUDIT, DRY_RUN, ANSWER];
 
 pub async fn run(report: &mut Report, world: &mut World, node: &Node) -> Result<()> {
@@ -73,12 +73,12 @@ fn providers() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// A value that is nowhere else; base64 needs no padding for it.
+/// Returns a unique value, whose base64 has no padding.
 fn canary(delivery: &str, provider: &str) -> String {
     format!("canary-{:->9}-{:->5}-5f1d93b7e2c8a64z", delivery.to_lowercase(), provider.to_lowercase())
 }
 
-/// A provider that has the canary.
+/// Returns a store with the canary.
 fn store(provider: &str, canary: &str) -> Result<Value> {
     let name = project_name("canary");
     Ok(match provider {
@@ -93,7 +93,7 @@ fn store(provider: &str, canary: &str) -> Result<Value> {
     })
 }
 
-/// Has a pod start with the canary, and returns where it is found afterwards.
+/// Starts a pod with the canary, and returns the places in which it is found.
 async fn search(
     world: &mut World,
     node: &Node,
@@ -130,8 +130,8 @@ async fn search(
     let pods = format!("/api/v1/namespaces/{namespace}/pods");
     let dry_run = world.cluster.admin.post(&format!("{pods}?dryRun=All"), &task.pod()).await?.ok()?;
     let name = create(world, &task).await?.context("it was not created")?;
-    if let Err(wrong) = ends(world, &task, &name).await {
-        return Err(wrong.context(story(world, namespace, &name).await?));
+    if let Err(error) = ends(world, &task, &name).await {
+        return Err(error.context(story(world, namespace, &name).await?));
     }
     let mut places = vec![(DRY_RUN, dry_run.to_string().into_bytes())];
     for request in world.kubewarden.reviewed() {
@@ -164,10 +164,10 @@ async fn search(
     Ok(order.into_iter().filter(|place| found.contains(place)).collect())
 }
 
-/// All that etcd holds but Secrets; for values of clouds the bytes of its files too, whose Secrets are others.
+/// Returns the content of etcd except Secrets; for values of clouds, also the bytes of its files.
 async fn etcd(world: &World, provider: &str, namespace: &str, pod: &str) -> Result<Vec<u8>> {
     let plane = world.own.as_ref().context("no control plane of our own")?;
-    // All keys.
+    // The range of all keys.
     let range = json!({ "key": "AA==", "range_end": "AA==" });
     let request = reqwest::Client::new().post(format!("{}/v3/kv/range", plane.etcd)).json(&range);
     let answer: Value = request.send().await?.error_for_status()?.json().await?;

@@ -1,5 +1,5 @@
-//! Pods that start: each is created through the policy, runs on the node, and compares there what it was given with what the
-//! stores hold. Knows nothing of how the policy delivers values.
+//! Pods that start: each is created through the policy, runs on the node, and compares what it received with the
+//! stores. Does not know how the policy delivers values.
 
 mod canary;
 mod pull;
@@ -21,7 +21,7 @@ use crate::world::World;
 use task::{Change, Outcome, Task};
 use tasks::{DEVELOPMENT, PRODUCTION};
 
-/// For a pod that starts with many others.
+/// Timeout of a pod that starts with many others.
 const PATIENCE: Duration = Duration::from_secs(180);
 
 pub async fn run(report: &mut Report, world: &mut World, node: &Node) -> Result<()> {
@@ -40,9 +40,9 @@ pub async fn run(report: &mut Report, world: &mut World, node: &Node) -> Result<
     startup::run(report, world, node).await
 }
 
-/// The chart's values for settings of Embedded's.
+/// Returns the chart's values for settings of Embedded.
 fn values(embedded: &Value) -> Value {
-    // A machine has few CPUs, and many pods at once.
+    // Many pods share few CPUs.
     let resources = json!({ "requests": { "cpu": "10m", "memory": "10Mi" } });
     let mut settings = json!({
         "embeddedSecretManagerConfig": {
@@ -60,7 +60,7 @@ fn values(embedded: &Value) -> Value {
     json!({ "policy": { "settings": settings, "imagePullSecretNamespaces": [] } })
 }
 
-/// Installs the chart so that pods pull what Embedded finds in a store.
+/// Installs the chart with `delivery: Pull` and a store.
 async fn install_pull(world: &mut World, node: &Node, store: &Value) -> Result<()> {
     let mut embedded = store.clone();
     embedded["delivery"] = json!("Pull");
@@ -69,7 +69,7 @@ async fn install_pull(world: &mut World, node: &Node, store: &Value) -> Result<(
     Ok(())
 }
 
-/// Starts all tasks, and reports on each.
+/// Starts all tasks, and reports the result of each.
 async fn start(report: &mut Report, world: &mut World, section: &str, tasks: Vec<Task>) -> Result<()> {
     report.section(section);
     let base = world.kubewarden.settings();
@@ -89,7 +89,7 @@ async fn start(report: &mut Report, world: &mut World, section: &str, tasks: Vec
         let outcome = match created {
             Ok(Some(name)) => finish(world, &task, &name).await,
             Ok(None) => Ok(()),
-            Err(wrong) => Err(wrong),
+            Err(error) => Err(error),
         };
         (task, since.elapsed(), outcome)
     };
@@ -100,7 +100,7 @@ async fn start(report: &mut Report, world: &mut World, section: &str, tasks: Vec
     Ok(())
 }
 
-/// Has the API server take a task's pod, and returns the pod's name if it is then there.
+/// Creates the pod of a task, and returns its name unless it is rejected as expected.
 async fn create(world: &World, task: &Task) -> Result<Option<String>> {
     let pod = task.pod();
     let (namespace, pods) = (task.namespace(), format!("/api/v1/namespaces/{}/pods", task.namespace()));
@@ -138,13 +138,13 @@ async fn finish(world: &World, task: &Task, name: &str) -> Result<()> {
     let outcome = ends(world, task, name).await;
     let outcome = match outcome {
         Ok(()) => Ok(()),
-        Err(wrong) => Err(wrong.context(story(world, task.namespace(), name).await?)),
+        Err(error) => Err(error.context(story(world, task.namespace(), name).await?)),
     };
     world.cluster.admin.delete_pod(task.namespace(), name).await?;
     outcome
 }
 
-/// Waits until a pod has come to its outcome.
+/// Waits for the expected outcome of a pod.
 async fn ends(world: &World, task: &Task, name: &str) -> Result<()> {
     let namespace = task.namespace();
     let is_told = async |word: &str| Ok(told(world, namespace, name).await?.iter().any(|said| said == word));
@@ -173,7 +173,7 @@ async fn ends(world: &World, task: &Task, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// A pod that has ended.
+/// Returns a pod after it has ended.
 async fn ended(world: &World, namespace: &str, name: &str) -> Result<Value> {
     let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
     let mut pod = Value::Null;
@@ -196,7 +196,7 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> Result<bool>) -> Resu
     Ok(())
 }
 
-/// A pod's phase, the reasons of its events, and those for which its containers wait.
+/// Returns a pod's phase, the reasons of its events, and those for which its containers wait.
 async fn told(world: &World, namespace: &str, name: &str) -> Result<Vec<String>> {
     let pod = world.cluster.admin.get(&format!("/api/v1/namespaces/{namespace}/pods/{name}")).await?.ok()?;
     let waiting = statuses(&pod).map(|status| status["state"]["waiting"]["reason"].clone());
@@ -216,7 +216,7 @@ async fn events(world: &World, namespace: &str, name: &str) -> Result<Vec<Value>
     Ok(events["items"].as_array_mut().map(std::mem::take).unwrap_or_default())
 }
 
-/// What became of a pod: its containers' states, its events and its logs.
+/// Returns the states of a pod's containers, its events and its logs.
 async fn story(world: &World, namespace: &str, name: &str) -> Result<String> {
     let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
     let pod = world.cluster.admin.get(&path).await?.ok()?;
@@ -235,7 +235,7 @@ async fn story(world: &World, namespace: &str, name: &str) -> Result<String> {
     Ok(lines.join("\n"))
 }
 
-/// Has the API server hold pods of one namespace to Pod Security's restricted standard.
+/// Enforces the restricted standard of Pod Security in a namespace.
 async fn restrict(world: &World) -> Result<()> {
     for namespace in [DEVELOPMENT, PRODUCTION] {
         world.cluster.namespace(namespace).await?;
@@ -247,7 +247,7 @@ async fn restrict(world: &World) -> Result<()> {
     world.cluster.apply("/api/v1/namespaces", &enforced).await
 }
 
-/// Whether the container runtime can map a pod's users, by the node's own word.
+/// Whether the node reports that its container runtime supports user namespaces.
 async fn user_namespaces(world: &World) -> Result<bool> {
     let node = world.cluster.admin.get(&format!("/api/v1/nodes/{}", node::NAME)).await?.ok()?;
     let handlers = node["status"]["runtimeHandlers"].as_array().into_iter().flatten();

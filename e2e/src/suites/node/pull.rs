@@ -1,4 +1,4 @@
-//! Pods that pull: what arrives in them, what does not, and whom the gateway answers.
+//! Pods that pull: values that they get, and requests that the gateway rejects.
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
@@ -36,6 +36,7 @@ pub async fn run(report: &mut Report, world: &mut World, node: &Node) -> Result<
     report
         .check("a written init container, without the label, is rejected", written(world, &["annotations", "labels"]))
         .await;
+    report.check("a token for the gateway alone, without the label, is rejected", token_alone(world)).await;
     report.check("an init container that grants another project's secrets is rejected", other_scope(world)).await;
     report.check("a token for another audience pulls nothing: 401", other_audience(world)).await;
     report.check("requests to the pod listener: 401, 403, and an audit line", requests(world)).await;
@@ -150,7 +151,7 @@ fn tasks() -> Vec<Task> {
     ]
 }
 
-/// No lookup is answered, so the policy warns; the init containers try again until the gateway is back.
+/// Checks pods while the gateway is unavailable: the policy warns, and init containers retry until the gateway is back.
 async fn away(world: &mut World) -> Result<()> {
     let mut gateway = world.gateway.take().context("no gateway")?;
     gateway.kill();
@@ -185,7 +186,7 @@ async fn away(world: &mut World) -> Result<()> {
     Ok(())
 }
 
-/// A pod as the policy has made it, to be created as if somebody had written it.
+/// Returns a mutated pod, to create it as if written by hand.
 async fn made(world: &World, name: &str, requests: &[&str]) -> Result<Value> {
     let pod = Task::new(name, DEVELOPMENT, EMBEDDED, requests).pod();
     let mut made = dry_run(world, &pod).await?.ok()?;
@@ -222,6 +223,13 @@ async fn written(world: &World, parts: &[&str]) -> Result<()> {
     has_all(answer.refused(403)?, &[&format!("\"{CONTAINER}\"")])
 }
 
+async fn token_alone(world: &World) -> Result<()> {
+    let mut pod = without(made(world, "token-alone", &[TOKEN]).await?, &["annotations", "labels"]);
+    pod["spec"]["initContainers"] = json!([]);
+    let answer = dry_run(world, &pod).await?;
+    has_all(answer.refused(403)?, &["a token for the secret gateway"])
+}
+
 async fn other_scope(world: &World) -> Result<()> {
     let mut pod = made(world, "other-scope", &[TOKEN]).await?;
     let arguments = pod["spec"]["initContainers"][0]["args"].as_array_mut().context("no arguments")?;
@@ -231,7 +239,7 @@ async fn other_scope(world: &World) -> Result<()> {
     has_all(answer.refused(403)?, &[&format!("\"{CONTAINER}\"")])
 }
 
-/// Neither label nor our audience: the policy is not asked.
+/// Checks a pod without the label and with a token for another audience, which the policy does not evaluate.
 async fn other_audience(world: &World) -> Result<()> {
     let pod = without(made(world, "other-audience", &[TOKEN]).await?, &["labels", "annotations"]);
     world.cluster.admin.create_pod(DEVELOPMENT, &for_audience(pod, "somebody.else")).await?.ok()?;
@@ -243,7 +251,7 @@ async fn other_audience(world: &World) -> Result<()> {
     has_all(end["message"].as_str().unwrap_or_default(), &["401"])
 }
 
-/// A token of the service account `default`, of a pod or of none.
+/// Returns a token of the service account `default`, bound to a pod or to none.
 async fn token(world: &World, namespace: &str, pod: Option<&Value>, audience: &str) -> Result<String> {
     let bound = pod.map(|pod| {
         json!({
@@ -259,7 +267,7 @@ async fn token(world: &World, namespace: &str, pod: Option<&Value>, audience: &s
     Ok(answer["status"]["token"].as_str().context("no token")?.to_owned())
 }
 
-/// What the gateway answers to who brings a token.
+/// Pulls with a token.
 async fn pull(world: &World, token: Option<&str>) -> Result<(u16, String)> {
     let address = world.gateway.as_ref().and_then(|gateway| gateway.pods).context("no pod listener")?;
     let client = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).build()?;
@@ -273,7 +281,7 @@ async fn pull(world: &World, token: Option<&str>) -> Result<(u16, String)> {
 
 async fn requests(world: &World) -> Result<()> {
     let admin = &world.cluster.admin;
-    // Without a node they stay as they are.
+    // Without a node they do not start.
     let unscheduled = |pod: Value, name: &str, namespace: &str| {
         let mut pod = with(with(pod, "/metadata/name", json!(name)), "/metadata/namespace", json!(namespace));
         if let Some(spec) = pod["spec"].as_object_mut() {
@@ -289,7 +297,7 @@ async fn requests(world: &World) -> Result<()> {
     let plain = admin.create_pod(DEVELOPMENT, &unscheduled(plain, "plain", DEVELOPMENT)).await?.ok()?;
     let unseen = for_audience(bare.clone(), "somebody.else");
     let unseen = admin.create_pod(DEVELOPMENT, &unscheduled(unseen, "unseen", DEVELOPMENT)).await?.ok()?;
-    // Kubewarden keeps its own namespace out.
+    // Kubewarden excludes its own namespace.
     let elsewhere = unscheduled(bare, "elsewhere", kubewarden::NAMESPACE);
     let elsewhere = admin.create_pod(kubewarden::NAMESPACE, &elsewhere).await?.ok()?;
 
@@ -332,7 +340,7 @@ async fn requests(world: &World) -> Result<()> {
     expect("a deleted pod's token", Some(&own), 401).await
 }
 
-/// Whether the gateway has written that a pod was answered so.
+/// Whether the gateway has an audit line for a pod with this code.
 fn audited(world: &World, pod: &str, code: u16) -> bool {
     let output = world.gateway.as_ref().map(|gateway| gateway.output()).unwrap_or_default();
     let lines = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());

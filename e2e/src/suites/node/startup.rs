@@ -1,4 +1,4 @@
-//! What a pull costs when a pod starts.
+//! Time that a pull adds to the start of a pod.
 
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,7 @@ async fn compare(world: &mut World, node: &Node) -> Result<()> {
     Ok(())
 }
 
-/// One pod after the other.
+/// Returns the median time of pods that start one after the other.
 async fn median(world: &World, pulls: bool) -> Result<Duration> {
     let mut times = Vec::new();
     for number in 0..PODS {

@@ -1,4 +1,4 @@
-//! A task whose pod compares what it sees with what it should see, and fails if they differ.
+//! A task whose pod compares what it sees with what is expected, and fails if they differ.
 
 use std::fmt::Write as _;
 
@@ -8,31 +8,31 @@ use sha2::{Digest, Sha256};
 
 use crate::node;
 
-/// What is to become of a pod.
+/// Expected outcome of a pod.
 #[derive(Clone, Copy)]
 pub enum Outcome {
     /// Its containers end with exit code 0.
     Succeeds,
-    /// This container ends with exit code 1, and its termination message, or its log without one, has all of these.
+    /// This container ends with exit code 1. Its termination message, or its log, contains all of these texts.
     Fails(&'static str, &'static [&'static str]),
     /// One of its containers waits for this reason.
     Waits(&'static str),
-    /// The API server would create it; the node cannot run it.
+    /// The API server accepts it; the node cannot run it.
     Admitted,
-    /// The API server rejects it with this code and a message that has all of these.
+    /// The API server rejects it with this code and a message that contains all of these texts.
     Rejected(u16, &'static [&'static str]),
 }
 
-/// What changes while a pod is there.
+/// A change while a pod exists.
 pub struct Change {
-    /// The pod's phase, the reason of one of its events, or that for which a container waits.
+    /// Trigger: the pod's phase, the reason of an event, or the reason for which a container waits.
     pub once: &'static str,
     pub namespace: &'static str,
     pub secret: String,
     pub data: Value,
 }
 
-/// A task's pod, how it is served, and what it must see.
+/// A task: its pod, the policy's settings, and the expected variables and files.
 pub struct Task {
     name: String,
     managers: &'static [&'static str],
@@ -49,7 +49,7 @@ pub struct Task {
 }
 
 impl Task {
-    /// A task of this namespace, served by these managers.
+    /// Returns a task in this namespace with these managers.
     pub fn new(name: &str, namespace: &'static str, managers: &'static [&'static str], requests: &[&str]) -> Self {
         Self {
             name: name.to_owned(),
@@ -67,13 +67,13 @@ impl Task {
         }
     }
 
-    /// It must have a variable with this value.
+    /// Expects a variable with this value.
     pub fn variable(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         let _ = writeln!(self.script, "same {name} {} \"$(printf %s \"${name}\" | sum)\"", sum(value.as_ref()));
         self
     }
 
-    /// It must have a file with these contents, that it can read and not change.
+    /// Expects a read-only file with these contents.
     pub fn file(mut self, path: &str, contents: impl AsRef<[u8]>) -> Self {
         let path = format!("/etc/flyte/secrets/{path}");
         let _ = writeln!(self.script, "same {path} {} \"$(sum < '{path}')\"", sum(contents.as_ref()));
@@ -81,58 +81,58 @@ impl Task {
         self
     }
 
-    /// It must have no such variable.
+    /// Expects that a variable does not exist.
     pub fn no_variable(mut self, name: &str) -> Self {
         let _ = writeln!(self.script, "[ -z \"${{{name}+set}}\" ] || fail '{name} is set'");
         self
     }
 
-    /// It must have no such file.
+    /// Expects that a file does not exist.
     pub fn no_file(mut self, path: &str) -> Self {
         let path = format!("/etc/flyte/secrets/{path}");
         let _ = writeln!(self.script, "[ ! -e '{path}' ] || fail '{path} exists'");
         self
     }
 
-    /// It runs in this namespace.
+    /// Sets the namespace.
     pub fn of_namespace(mut self, namespace: &'static str) -> Self {
         self.namespace = namespace;
         self
     }
 
-    /// Its pod differs from others in this.
+    /// Edits the pod.
     pub fn shaped(mut self, shape: fn(&mut Value)) -> Self {
         self.shapes.push(shape);
         self
     }
 
-    /// The policy has other settings than for most.
+    /// Edits the policy's settings.
     pub fn with(mut self, settings: fn(&mut Value)) -> Self {
         self.settings.push(settings);
         self
     }
 
-    /// The pod's container fails once, and sees the same afterwards.
+    /// Lets the container fail once, and expects the same after the restart.
     pub fn restarted(mut self) -> Self {
         self.restarts = 1;
         self
     }
 
-    /// Secrets that the manager K8s references must exist. One does not at first: the pod waits, says this word, and goes on
-    /// once the Secret is there.
+    /// Requires the Secrets of the manager K8s, one of which is created late: the pod waits, with this word in an
+    /// event, and continues after the Secret is created.
     pub fn waiting(mut self, word: &'static str, secret: &'static str, data: Value) -> Self {
         self.optional = false;
         let namespace = self.namespace;
         self.changing(Change { once: word, namespace, secret: secret.to_owned(), data })
     }
 
-    /// A Secret changes while the pod is there.
+    /// Changes a Secret while the pod exists.
     pub fn changing(mut self, change: Change) -> Self {
         self.change = Some(change);
         self
     }
 
-    /// A file comes to have these contents.
+    /// Expects that a file gets these contents.
     pub fn file_becomes(mut self, path: &str, contents: impl AsRef<[u8]>) -> Self {
         let (path, sum) = (format!("/etc/flyte/secrets/{path}"), sum(contents.as_ref()));
         let _ = writeln!(self.script, "until [ \"$(sum < '{path}')\" = {sum} ]; do sleep 0.2; done");
@@ -140,19 +140,19 @@ impl Task {
         self
     }
 
-    /// It also does this, in sh.
+    /// Adds a shell script to the task.
     pub fn does(mut self, script: &str) -> Self {
         let _ = writeln!(self.script, "{script}");
         self
     }
 
-    /// The pod does not succeed.
+    /// Sets another outcome than success.
     pub fn ends(mut self, outcome: Outcome) -> Self {
         self.outcome = outcome;
         self
     }
 
-    /// The policy sees its own pod again.
+    /// Evaluates the mutated pod again.
     pub fn twice(mut self) -> Self {
         self.twice = true;
         self
@@ -186,7 +186,7 @@ impl Task {
         self.twice
     }
 
-    /// The policy's settings for it.
+    /// Returns the policy's settings.
     pub fn settings(&self, mut base: Value) -> Value {
         base["secretManagerTypes"] = json!(self.managers);
         base["k8sSecretManager"]["optional"] = json!(self.optional);
@@ -196,7 +196,7 @@ impl Task {
         base
     }
 
-    /// Its pod, as it is created.
+    /// Returns the pod to create.
     pub fn pod(&self) -> Value {
         let requests: Vec<&str> = self.requests.iter().map(String::as_str).collect();
         let mut pod = pod(&requests);
@@ -209,7 +209,7 @@ impl Task {
         pod["spec"]["nodeName"] = json!(node::NAME);
         pod["spec"]["restartPolicy"] = json!(if self.restarts > 0 { "OnFailure" } else { "Never" });
         pod["spec"]["terminationGracePeriodSeconds"] = json!(1);
-        // The DNS of a cluster.
+        // Replaces cluster DNS.
         let gateway = json!({ "ip": "127.0.0.1", "hostnames": ["secret-gateway-pods.flyte.svc"] });
         pod["spec"]["hostAliases"] = json!([gateway]);
         let mut main = container("main", &self.script);
@@ -227,12 +227,12 @@ impl Task {
     }
 }
 
-/// A container with a script.
+/// Returns a container with a script.
 pub fn container(name: &str, script: &str) -> Value {
     json!({ "name": name, "image": node::BUSYBOX, "imagePullPolicy": "Never", "command": ["sh", "-euc", script] })
 }
 
-/// No `$$`, which Kubernetes would take for one `$`.
+/// Functions of the scripts. Without `$$`, which Kubernetes would replace by `$`.
 const HELPERS: &str = "\
 fail() { echo \"$1\"; exit 1; }
 sum() { sha256sum | cut -d ' ' -f 1; }

@@ -1,4 +1,4 @@
-//! The tasks, and the stores that they are served from.
+//! The tasks, and their stores.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::task::{Outcome, Task, container};
 
-/// Namespaces of tasks; the second one is held to Pod Security's restricted standard.
+/// Namespaces of tasks; the second one enforces the restricted standard of Pod Security.
 pub const DEVELOPMENT: &str = "flytesnacks-development";
 pub const PRODUCTION: &str = "flytesnacks-production";
 /// The namespace of Embedded's Secrets, where Flyte 2 runs its tasks.
@@ -20,10 +20,10 @@ const BOTH: &[&str] = &["Embedded", "K8s"];
 const CLOUDS: &[&str] = &["AWS", "GCP", "Azure"];
 pub const ALL: &[&str] = &["Embedded", "K8s", "AWS", "GCP", "Azure"];
 
-/// What needs user namespaces.
+/// Name of the task that requires user namespaces.
 pub const OWN_USERS: &str = "a pod with hostUsers: false";
 
-/// What the message says of a variable that is denied.
+/// Part of the message for a denied variable.
 const DENIED: &[&str] = &["allowedEnvVars"];
 
 const AT_ONCE: usize = 40;
@@ -40,12 +40,12 @@ pub fn binary() -> Vec<u8> {
     (0..=255).collect()
 }
 
-/// Of this many bytes, in letters.
+/// Returns a value of this many letters.
 pub fn long(length: usize) -> Vec<u8> {
     (b'a'..=b'z').cycle().take(length).collect()
 }
 
-/// What Embedded finds in the namespace `flyte`, for both domains, and the manager K8s in the pods' own.
+/// Returns the Secrets of Embedded in the namespace `flyte`, for both domains, and of the manager K8s in those of pods.
 pub fn store() -> Value {
     let embedded: Vec<(String, Vec<u8>)> = vec![
         ("dollars".to_owned(), b"pa$$word$".to_vec()),
@@ -78,7 +78,7 @@ pub fn store() -> Value {
     json!({ "K8s": { STORE: all, DEVELOPMENT: own, PRODUCTION: own } })
 }
 
-/// All tasks, each with something of its own.
+/// Returns all tasks, each with a feature of its own.
 pub fn all(user_namespaces: bool) -> Vec<Task> {
     let embedded = |name: &str, requests: &[&str]| Task::new(name, DEVELOPMENT, EMBEDDED, requests);
     let k8s = |name: &str, requests: &[&str]| Task::new(name, DEVELOPMENT, K8S, requests);
@@ -241,11 +241,11 @@ pub const OF_AWS: &str = "group: 'arn:aws:secretsmanager:eu-west-1:1:secret:Db' 
 pub const OF_GCP: &str = "group: 'projects/acme-prod/secrets/Token' group_version: '3' mount_requirement: FILE";
 const OF_AZURE: &str =
     "group: 'https://acme-kv.vault.azure.net/secrets/Token' group_version: '0f' mount_requirement: FILE";
-/// As the request before, but the file is no folder's.
+/// As the previous request, without a version.
 pub const OF_AZURE_LATEST: &str = "group: 'https://acme-kv.vault.azure.net/secrets/Newest' mount_requirement: FILE";
 
 impl Task {
-    /// It sees the file of one of the requests above.
+    /// Expects the file of one of the requests above.
     pub fn sees(self, request: &str) -> Self {
         match request {
             DB => self.file("db/user", binary()),
@@ -259,13 +259,13 @@ impl Task {
         }
     }
 
-    /// A task that asks for files alone, and sees all of them.
+    /// Returns a task that requests files only, and expects all of them.
     pub fn of(name: &str, namespace: &'static str, requests: &[&str]) -> Self {
         requests.iter().fold(Self::new(name, namespace, ALL, requests), |task, request| task.sees(request))
     }
 }
 
-/// Volumes of Secrets below the volume in memory.
+/// Returns tasks with volumes of Secrets below the volume in memory.
 fn together() -> Vec<Task> {
     let of = |name: &str, requests: &[&str]| Task::of(name, DEVELOPMENT, requests);
     vec![
@@ -280,7 +280,7 @@ fn together() -> Vec<Task> {
     ]
 }
 
-/// Pods whose init containers of ours are held to the restricted standard, too.
+/// Returns tasks whose init containers must pass the restricted standard.
 fn restricted_tasks() -> Vec<Task> {
     let of = |name: &str, requests: &[&str]| Task::of(name, PRODUCTION, requests).shaped(restricted);
     vec![
@@ -292,7 +292,7 @@ fn restricted_tasks() -> Vec<Task> {
     ]
 }
 
-/// Containers of the user's beside the task's.
+/// Returns tasks with other containers.
 fn placed() -> Vec<Task> {
     let of = |name: &str, requests: &[&str]| Task::of(name, DEVELOPMENT, requests);
     vec![
@@ -320,7 +320,7 @@ fn placed() -> Vec<Task> {
     ]
 }
 
-/// A container before the task's that must see nothing.
+/// Adds a container before the task's, which must not get secrets.
 fn spectator(pod: &mut Value) {
     let script = "[ ! -e /etc/flyte ]; [ -z \"${FLYTE_SECRETS_DEFAULT_DIR+set}\" ]";
     if let Some(containers) = pod["spec"]["containers"].as_array_mut() {
@@ -328,7 +328,7 @@ fn spectator(pod: &mut Value) {
     }
 }
 
-/// Pods in the namespace of Embedded's Secrets, which refer to them.
+/// Returns tasks in the namespace of Embedded's Secrets, whose pods refer to them.
 fn referring() -> Vec<Task> {
     let one_namespace: fn(&mut Value) = |settings| settings["tenancy"]["namespaceTemplate"] = json!(STORE);
     let of = |name: &str, requests: &[&str]| {
@@ -358,8 +358,8 @@ fn referring() -> Vec<Task> {
     ]
 }
 
-/// What Flyte 2's executor puts into the pod of an action (`task_exec_metadata.go`, `container_helper.go`): the pod has the
-/// name of action and attempt, and so has its container.
+/// Edits a pod as Flyte 2's executor creates it (`task_exec_metadata.go`, `container_helper.go`): pod and container
+/// have the name of action and attempt.
 fn of_flyte2(pod: &mut Value) {
     let name = "r4mk2-a0-0";
     pod["metadata"]["name"] = json!(name);
@@ -393,7 +393,7 @@ fn of_flyte2(pod: &mut Value) {
     pod["spec"]["serviceAccountName"] = json!("default");
 }
 
-/// Pods that the policy rejects, and those that the node cannot start, with the reason.
+/// Returns tasks that the policy rejects, or that the node cannot start, with the reason.
 pub fn not_started() -> Vec<Task> {
     let of = |name: &str, managers, requests: &[&str], outcome| {
         Task::new(name, DEVELOPMENT, managers, requests).ends(outcome)
@@ -453,7 +453,7 @@ pub fn not_started() -> Vec<Task> {
     tasks
 }
 
-/// Many tasks, which start at once.
+/// Returns many tasks, which start concurrently.
 pub fn many() -> Vec<Task> {
     let task = |number: usize| {
         let (key, value) = (format!("many{number}"), format!("value {number}"));
@@ -466,7 +466,7 @@ pub fn many() -> Vec<Task> {
     (0..AT_ONCE).map(task).collect()
 }
 
-/// All that the restricted standard asks of a pod, and a root that is read-only.
+/// Edits a pod to pass the restricted standard, with a read-only root.
 pub fn restricted(pod: &mut Value) {
     pod["spec"]["securityContext"] = json!({ "runAsNonRoot": true, "seccompProfile": { "type": "RuntimeDefault" } });
     pod["spec"]["containers"][0]["securityContext"] = json!({
@@ -475,7 +475,7 @@ pub fn restricted(pod: &mut Value) {
     });
 }
 
-/// A native sidecar of the user's that sees what the task sees; the task starts when it has seen all.
+/// Adds a native sidecar that expects what the task expects. The task starts after it.
 pub fn accompanied(pod: &mut Value) {
     let script = pod["spec"]["containers"][0]["command"][2].as_str().unwrap_or_default().to_owned();
     let mut sidecar = container("proxy", &format!("{script}touch /tmp/seen; exec sleep 600"));
@@ -486,7 +486,7 @@ pub fn accompanied(pod: &mut Value) {
     pod["spec"]["initContainers"] = json!([sidecar]);
 }
 
-/// An init container of the user's that sees what the task sees.
+/// Adds an init container that expects what the task expects.
 pub fn initialized(pod: &mut Value) {
     let script = pod["spec"]["containers"][0]["command"][2].as_str().unwrap_or_default().to_owned();
     pod["spec"]["initContainers"] = json!([container("prepare", &script)]);

@@ -1,5 +1,5 @@
-//! Where an init-container's script runs for real: in a shell of choice, with programs of choice, and with a folder
-//! of ours as `/etc/flyte/secrets`. Knows containers as Kubernetes starts them, and nothing of secret managers.
+//! A sandbox for scripts of init containers: with a given shell and programs, and a temporary folder as
+//! `/etc/flyte/secrets`. Does not know managers.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
@@ -15,22 +15,23 @@ use tempfile::TempDir;
 
 const SECRETS_DIR: &str = "/etc/flyte/secrets";
 
-/// Namespaces in which a folder can be bound over `/etc`: root's, and an ordinary user's.
+/// Commands that create a namespace in which `/etc` can be mounted: for root, and for other users.
 const NAMESPACES: [&[&str]; 2] = [&["unshare", "--mount"], &["unshare", "--user", "--map-root-user", "--mount"]];
 
-/// Somebody else than who pulls secrets, and in none of their groups.
+/// Runs a command as another user, without groups.
 const ANOTHER_USER: &[&str] = &["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
 
-/// Arguments: a folder to be `/etc`, the PATH, the command. The mask is that of container runtimes.
+/// Script that enters the sandbox. Arguments: the folder for `/etc`, PATH, the command. The umask is that of container
+/// runtimes.
 const ENTER: &str = r#"umask 022; mount --bind "$1" /etc; PATH=$2; shift 2; exec "$@""#;
 const ENTER_WITHOUT: &str = r#"umask 022; PATH=$2; shift 2; exec "$@""#;
 
-/// What this machine lets us do.
+/// Capabilities of this machine.
 #[derive(Clone, Copy)]
 pub struct Machine {
-    /// How to get a namespace; without, scripts' paths are replaced.
+    /// Command that creates a namespace; without one, paths in scripts are replaced.
     namespace: Option<&'static [&'static str]>,
-    /// Whether files can be read as another user; without, mode bits tell.
+    /// Whether files can be read as another user; otherwise, mode bits are checked.
     another_user: bool,
 }
 
@@ -63,17 +64,17 @@ impl Display for Machine {
     }
 }
 
-/// A shell, and the programs that its scripts find.
+/// A shell, and the programs in its PATH.
 pub struct Shell {
     machine: Machine,
-    /// Holds `sh`.
+    /// Folder with `sh`.
     programs: TempDir,
-    /// Where else programs are found.
+    /// Rest of PATH.
     path: String,
 }
 
 impl Shell {
-    /// Busybox, with its own applets and nothing else.
+    /// Returns busybox, with its applets only.
     pub fn busybox(machine: Machine, busybox: &Path) -> Result<Self> {
         let list = Command::new(busybox).arg("--list").output().context("cannot run busybox")?;
         let programs = TempDir::new()?;
@@ -83,7 +84,7 @@ impl Shell {
         Ok(Self { machine, programs, path: String::new() })
     }
 
-    /// A shell that comes without programs: this machine's are its.
+    /// Returns a shell with the programs of this machine.
     pub fn plain(machine: Machine, shell: &Path) -> Result<Self> {
         let programs = TempDir::new()?;
         symlink(shell, programs.path().join("sh"))?;
@@ -91,7 +92,7 @@ impl Shell {
     }
 }
 
-/// A pod's volume, and what its init-containers find around them.
+/// A pod's volume, and the file system of its init containers.
 pub struct Sandbox<'a> {
     shell: &'a Shell,
     folder: TempDir,
@@ -103,22 +104,22 @@ impl<'a> Sandbox<'a> {
         for folder in ["bin", "etc/flyte/secrets", "work"] {
             fs::create_dir_all(sandbox.path(folder))?;
         }
-        // As the kubelet makes an emptyDir.
+        // Mode of an emptyDir.
         fs::set_permissions(sandbox.secrets(), Permissions::from_mode(0o777))?;
         Ok(sandbox)
     }
 
-    /// A place beside the secrets.
+    /// Returns a path outside of the secrets.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// The secrets' folder as it is seen from outside.
+    /// Returns the folder of secrets on this machine.
     pub fn secrets(&self) -> PathBuf {
         self.path("etc/flyte/secrets")
     }
 
-    /// A program that records how it was called, then runs a script in the same shell.
+    /// Adds a program that records its arguments and runs a script in the same shell.
     pub fn stub(&self, name: &str, script: &str) -> Result<()> {
         let (shell, record) = (self.shell.programs.path().join("sh"), self.path("calls"));
         let (shell, record) = (shell.display(), record.display());
@@ -128,13 +129,13 @@ impl<'a> Sandbox<'a> {
         Ok(fs::set_permissions(&file, Permissions::from_mode(0o755))?)
     }
 
-    /// How stubs were called: a word a line, an empty line after each call.
+    /// Returns the calls of stubs: a word in each line, and an empty line after each call.
     pub fn calls(&self) -> String {
         let text = fs::read_to_string(self.path("calls")).unwrap_or_default();
         text.replace(&*self.secrets().to_string_lossy(), SECRETS_DIR)
     }
 
-    /// Runs a container's command to its end, with its variables and some more. The error is that it cannot be started.
+    /// Runs a container's command with its variables and additional ones. Fails if it cannot be started.
     pub fn run(&self, container: &Value, more: &[(&str, &str)]) -> io::Result<Output> {
         let words = container["command"].as_array().into_iter().flatten().filter_map(Value::as_str);
         let words: Vec<String> = match self.shell.machine.namespace {
@@ -151,7 +152,7 @@ impl<'a> Sandbox<'a> {
         command.envs(more.iter().copied()).output()
     }
 
-    /// Fails unless these files are there and no other, another user can read them, and nothing lies around elsewhere.
+    /// Checks that exactly these files exist, that another user can read them, and that there are no files elsewhere.
     pub fn holds(&self, wanted: &[(&str, &[u8])]) -> Result<()> {
         let wanted: BTreeMap<PathBuf, &[u8]> = wanted.iter().map(|(name, bytes)| (name.into(), *bytes)).collect();
         let found = self.files()?;
@@ -168,7 +169,7 @@ impl<'a> Sandbox<'a> {
         self.readable(&found)
     }
 
-    /// The files in the secrets' folder.
+    /// Returns the files in the folder of secrets.
     pub fn files(&self) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
         let (root, mut files) = (self.secrets(), BTreeMap::new());
         let mut folders = vec![root.clone()];
@@ -206,7 +207,7 @@ impl<'a> Sandbox<'a> {
         Ok(())
     }
 
-    /// A command that finds the secrets where it looks for them, with no variable but PATH.
+    /// Returns a command in the sandbox, with PATH as its only variable.
     fn inside(&self, path: &str, words: &[String]) -> Command {
         let mut command = Command::new("timeout");
         command.arg("60").args(self.shell.machine.namespace.unwrap_or_default());

@@ -1,5 +1,5 @@
-//! A double of Vault on loopback: it reads from key-value engines of both versions and from a database's, as far as
-//! templates go. Knows what it holds, and nothing of templates.
+//! A double of Vault on loopback, with key-value engines of both versions and a database engine, as far as templates
+//! need.
 
 use anyhow::Result;
 use axum::extract::{Path, State};
@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
-/// Who may read everything.
+/// Token that may read everything.
 pub const TOKEN: &str = "a-token";
 
-/// A running double; it ends when this is dropped.
+/// A running double, until it is dropped.
 pub struct Vault {
     pub address: String,
     task: AbortHandle,
@@ -26,7 +26,7 @@ impl Drop for Vault {
 }
 
 impl Vault {
-    /// Serves what paths hold: in `kv` version 1, in `secret` version 2, `data/` included, and in `database` leases.
+    /// Serves contents by path: `kv` has version 1, `secret` version 2 (with `data/`), `database` has leases.
     pub async fn start(contents: Value) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = format!("http://{}", listener.local_addr()?);
