@@ -48,7 +48,7 @@ impl Objects {
             }
         }
         for store in Provider::ALL.iter().filter(|it| it.is_cloud()).map(ToString::to_string) {
-            for (name, object) in members(&stores[store]) {
+            for (name, object) in members(&stores[&store]) {
                 let answer = match object["error"].as_str() {
                     Some(error) => Err(format!("{error} (ErrorResponse {{ code: 503 }})")),
                     None => Ok(object.to_string().into_bytes()),
