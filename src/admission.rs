@@ -57,7 +57,7 @@ fn decide(payload: &[u8], cluster: &dyn Cluster, outcome: &mut Outcome) -> Resul
         .take(WARNINGS)
         .map(|key| format!("ignored annotation {:?}: expected flyte.secrets/s<number>", cut(key)))
         .collect();
-    let unknown = found.unknown.iter().take(WARNINGS);
+    let unknown = found.unknown.iter();
     warnings
         .extend(unknown.map(|(annotation, field)| format!("annotation {annotation}: ignored unknown field {field:?}")));
     if found.requests.is_empty() {

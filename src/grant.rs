@@ -8,6 +8,8 @@
 //!      [--file KEY [--group GROUP] [--version VERSION]]… [--env vN=KEY [--group GROUP] [--version VERSION]]…
 //! ```
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use base64::Engine;
@@ -78,6 +80,11 @@ impl Granted {
                 args.extend([option.to_owned(), value.clone()]);
             }
         }
+    }
+
+    /// What tells variables apart, in one text: no part has a line feed.
+    fn parts(&self) -> String {
+        [&*self.key, &self.group, &self.version].join("\n")
     }
 }
 
@@ -150,22 +157,6 @@ impl Grant {
         Scope { organization: &self.organization, domain: &self.domain, project: &self.project }
     }
 
-    /// Grants a file, once.
-    pub fn grant_file(&mut self, granted: Granted) {
-        if !self.files.contains(&granted) {
-            self.files.push(granted);
-        }
-    }
-
-    /// Grants a variable, once, and returns its name in the env file.
-    pub fn grant_variable(&mut self, granted: Granted) -> String {
-        let known = self.variables.iter().position(|known| *known == granted);
-        variable_name(known.unwrap_or_else(|| {
-            self.variables.push(granted);
-            self.variables.len() - 1
-        }))
-    }
-
     /// Returns the variables' names in the env file, each with its secret's key.
     pub fn named_variables(&self) -> impl Iterator<Item = (String, &str)> {
         self.variables.iter().enumerate().map(|(number, granted)| (variable_name(number), granted.key.as_str()))
@@ -235,9 +226,8 @@ impl Grant {
         }
         // A key makes one file, whichever secret it is of.
         let file_names = files.iter().map(|granted| granted.key.clone()).collect();
-        // No part has a line feed.
-        let parts = |granted: &Granted| [&*granted.key, &granted.group, &granted.version].join("\n");
-        for (option, mut keys) in [(FILE, file_names), (ENV, variables.iter().map(parts).collect::<Vec<_>>())] {
+        for (option, mut keys) in [(FILE, file_names), (ENV, variables.iter().map(Granted::parts).collect::<Vec<_>>())]
+        {
             let count = keys.len();
             keys.sort_unstable();
             keys.dedup();
@@ -327,6 +317,37 @@ impl Value<'_> {
     }
 }
 
+/// What is granted while a pod's secret requests are read.
+#[derive(Debug, Default)]
+pub struct Collected {
+    /// As [`Grant::files`].
+    pub files: Vec<Granted>,
+    /// As [`Grant::variables`].
+    pub variables: Vec<Granted>,
+    /// Places of both, by what tells them apart.
+    places: BTreeMap<String, usize>,
+}
+
+impl Collected {
+    /// Returns the name of a variable in the env file, which it will have if it is granted next.
+    pub fn variable(&self, granted: &Granted) -> String {
+        variable_name(self.places.get(&granted.parts()).copied().unwrap_or(self.variables.len()))
+    }
+
+    /// Grants a file or a variable, once. A key makes one file, whichever secret it is of.
+    pub fn add(&mut self, granted: Granted, is_file: bool) {
+        // No key starts with a line feed.
+        let (list, parts) = match is_file {
+            true => (&mut self.files, ["\n", &granted.key].concat()),
+            false => (&mut self.variables, granted.parts()),
+        };
+        if let Entry::Vacant(free) = self.places.entry(parts) {
+            free.insert(list.len());
+            list.push(granted);
+        }
+    }
+}
+
 /// The name of a variable in the env file; ours, so that no user's name must fit Kubernetes' rules for keys.
 fn variable_name(number: usize) -> String {
     format!("v{number}")
@@ -408,13 +429,16 @@ mod tests {
         };
         let whole = Granted::whole;
         let property = Granted { group: "rds".to_owned(), version: "AWSPREVIOUS".to_owned(), ..whole("password") };
+        let mut collected = Collected::default();
         for _ in 0..2 {
-            grant.grant_file(whole("tls.crt"));
-            grant.grant_file(Granted { version: "3".to_owned(), ..whole("ca.crt") });
-            assert_eq!(grant.grant_variable(whole("password")), "v0");
-            assert_eq!(grant.grant_variable(whole("a=b")), "v1");
-            assert_eq!(grant.grant_variable(property.clone()), "v2");
+            collected.add(whole("tls.crt"), true);
+            collected.add(Granted { version: "3".to_owned(), ..whole("ca.crt") }, true);
+            for (name, granted) in [("v0", whole("password")), ("v1", whole("a=b")), ("v2", property.clone())] {
+                assert_eq!(collected.variable(&granted), name);
+                collected.add(granted, false);
+            }
         }
+        (grant.files, grant.variables) = (collected.files, collected.variables);
         let more = [
             &["--file", "tls.crt", "--file", "ca.crt", "--version", "3", "--env", "v0=password", "--env", "v1=a=b"][..],
             &["--env", "v2=password", "--group", "rds", "--version", "AWSPREVIOUS"],

@@ -1,21 +1,24 @@
 //! Secrets fetched at admission: looked up scope by scope, then written into the pod as a variable or a file.
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value};
 
 use super::{
-    Context, ENV_PREFIX, Injection, Reason, SecretManager, derived_variable, file_variables, invalid, named_variable,
-    needed, path_variable,
+    Context, ENV_PREFIX, Injection, Outcome, Reason, SecretManager, derived_variable, file_variables, invalid,
+    named_variable, needed, path_variable,
 };
 use crate::cut;
 use crate::grant::{Granted, is_file_name};
 use crate::names::{self, Scope, kubernetes, version};
 use crate::pod::{
-    Container, ContainerName, File, InitContainer, Merged, Plan, SECRETS_DIR, memory_volume, mount, projected_volume,
-    secret_variable, variable,
+    Container, ContainerName, File, InitContainer, Malformed, Merged, Plan, SECRETS_DIR, memory_volume, mount,
+    projected_volume, secret_variable, variable,
 };
 use crate::secret_request::{MountRequirement, SecretRequest};
 use crate::settings::{Delivery, Provider};
@@ -42,25 +45,51 @@ const VARIABLE_LIMIT: usize = 128 * 1024 - 1;
 pub(super) struct Embedded<'a> {
     pub context: Context<'a>,
     /// How many requests have been looked up for the pod.
-    pub requests: Cell<usize>,
+    requests: Cell<usize>,
+    /// The labels organization, domain and project.
+    labels: [Result<Cow<'a, str>, Malformed>; 3],
+    service_account: Result<Cow<'a, str>, Malformed>,
+    /// Whether the pod may have secrets of its labels; the same for each request.
+    tenancy: OnceCell<Result<(), tenancy::Error>>,
+    /// Values that have been read, by the names of their secrets.
+    values: RefCell<BTreeMap<String, Rc<Stored>>>,
+}
+
+/// A value, and what it is as a JSON object, once that has been asked for.
+struct Stored {
+    value: SecretValue,
+    object: OnceCell<Option<Map<String, Value>>>,
+}
+
+/// The labels that say whose secrets a pod may see.
+const LABELS: [&str; 3] = ["organization", "domain", "project"];
+
+impl<'a> Embedded<'a> {
+    pub fn new(context: Context<'a>) -> Self {
+        let label = |name| context.pod.label(name).map(Option::unwrap_or_default);
+        Self {
+            context,
+            requests: Cell::default(),
+            labels: LABELS.map(label),
+            service_account: context.pod.service_account(),
+            tenancy: OnceCell::new(),
+            values: RefCell::default(),
+        }
+    }
 }
 
 impl SecretManager for Embedded<'_> {
-    fn inject(&self, request: &SecretRequest, merged: &Merged) -> Result<Injection, Reason> {
-        let Context { settings, namespace, creator, pod, .. } = self.context;
+    fn inject(&self, request: &SecretRequest, so_far: &Outcome) -> Result<Injection, Reason> {
+        let Context { settings, namespace, creator, .. } = self.context;
         let key = needed("key", &request.key)?;
         if key.contains(|c: char| c.is_control()) {
             // It would stand in messages and in the audit annotation, line by line.
             return Err(invalid("key", key, "a valid key; it must not contain control characters"));
         }
-        let labels = self.labels()?;
-        let scope = labels.scope();
-        let service_account = pod.service_account()?;
-        tenancy::check(
-            &settings.tenancy,
-            scope,
-            &tenancy::Origin { namespace, service_account: &service_account, creator: Some(creator) },
-        )?;
+        let scope = self.scope()?;
+        let service_account = self.service_account.as_deref().map_err(|malformed| *malformed)?;
+        let origin = tenancy::Origin { namespace, service_account, creator: Some(creator) };
+        self.tenancy.get_or_init(|| tenancy::check(&settings.tenancy, scope, &origin)).clone()?;
         // What can be rejected without the value is rejected before anything is fetched.
         self.count()?;
         let variable = self.variable_for(request)?;
@@ -71,46 +100,50 @@ impl SecretManager for Embedded<'_> {
         let ignored = ignored.into_iter().filter(|(_, asked, used)| asked != used);
         let warnings = ignored.map(|(field, ..)| format!("secret {request}: Embedded ignores {field}")).collect();
         if embedded.delivery == Delivery::Pull {
-            return self.pull(request, wanted, scope, variable, merged, warnings);
+            return self.pull(request, wanted, scope, variable, so_far, warnings);
         }
         let property = !wanted.group.is_empty();
         let by_reference = self.by_reference(property)?;
         let mut found = self.look_up(scope, &wanted)?;
         if property {
-            found.value = store::property(found.value.bytes(), &wanted.group, key)?;
+            let object = found.value.object.get_or_init(|| store::object(found.value.value.bytes()));
+            let value = store::property_of(object.as_ref(), &wanted.group, key)?;
+            found.value = Rc::new(Stored { value, object: OnceCell::new() });
         }
         let plan = match (variable, by_reference) {
             (Some(name), _) => self.as_variable(name, &found, by_reference)?,
             (None, true) if !self.context.files_by_value => {
-                self.as_referenced_file(request, &wanted, &found, merged)?
+                self.as_referenced_file(request, &wanted, &found, &so_far.merged)?
             }
-            (None, _) => self.as_file(request, &wanted, &found.value, merged)?,
+            (None, _) => self.as_file(request, &wanted, &found.value.value, &so_far.merged)?,
         };
         let source = found.looked_up.last().map(ToString::to_string).unwrap_or_default();
-        let mut injection = Injection { plan, source, looked_up: found.looked_up, warnings };
+        let mut injection = Injection { plan, source, looked_up: found.looked_up, warnings, ..Injection::default() };
         if embedded.image_pull_secrets.enabled {
             self.pull_images(found.scope, wanted.secret(), &mut injection)?;
         }
         Ok(injection)
     }
+
+    fn complete(&self, outcome: &mut Outcome) {
+        if let Ok(scope) = self.scope() {
+            self.grant(scope, outcome);
+        }
+    }
 }
 
-/// The labels that say whose secrets a pod may see.
-struct Labels<'a> {
-    organization: Cow<'a, str>,
-    domain: Cow<'a, str>,
-    project: Cow<'a, str>,
-}
-
-impl Labels<'_> {
-    fn scope(&self) -> Scope<'_> {
-        Scope { organization: &self.organization, domain: &self.domain, project: &self.project }
+/// A label as a part of a name.
+fn part<'v>(name: &'static str, value: &'v Result<Cow<str>, Malformed>) -> Result<&'v str, Reason> {
+    match value.as_deref().map_err(|malformed| *malformed)? {
+        "" => Err(Reason::MissingLabel(name)),
+        text if names::is_part(text) => Ok(text),
+        text => Err(Reason::Label { name, value: cut(text).to_owned() }),
     }
 }
 
 /// A value, and where it was found.
 struct Found<'a> {
-    value: SecretValue,
+    value: Rc<Stored>,
     /// The name under which it is stored.
     name: String,
     scope: Scope<'a>,
@@ -119,16 +152,13 @@ struct Found<'a> {
 }
 
 impl Embedded<'_> {
-    fn labels(&self) -> Result<Labels<'_>, Reason> {
-        let label = |name| {
-            let value = self.context.pod.label(name)?.unwrap_or_default();
-            match &*value {
-                "" => Err(Reason::MissingLabel(name)),
-                text if names::is_part(text) => Ok(value),
-                text => Err(Reason::Label { name, value: cut(text).to_owned() }),
-            }
-        };
-        Ok(Labels { organization: label("organization")?, project: label("project")?, domain: label("domain")? })
+    /// The scope of the pod's labels.
+    fn scope(&self) -> Result<Scope<'_>, Reason> {
+        let [organization, domain, project] = &self.labels;
+        let organization = part("organization", organization)?;
+        // As Flyte reports them.
+        let project = part("project", project)?;
+        Ok(Scope { organization, domain: part("domain", domain)?, project })
     }
 
     /// The variable that gets the value, or `None` if a file does.
@@ -158,8 +188,19 @@ impl Embedded<'_> {
         let store = store::open(&settings.embedded_secret_manager_config, reader)?;
         let mut looked_up = Vec::new();
         let (scope, value, name) =
-            self.first(&*store, scope, wanted, &mut looked_up, |name| store.fetch(name), store.guard())?;
+            self.first(&*store, scope, wanted, &mut looked_up, |name| self.fetch(&*store, name), store.guard())?;
         Ok(Found { value, name, scope, looked_up })
+    }
+
+    /// The value under a name, which is decoded once.
+    fn fetch(&self, store: &dyn SecretStore, name: &str) -> Result<Rc<Stored>, store::Error> {
+        let mut values = self.values.borrow_mut();
+        if let Some(known) = values.get(name) {
+            return Ok(Rc::clone(known));
+        }
+        let stored = Rc::new(Stored { value: store.fetch(name)?, object: OnceCell::new() });
+        values.insert(name.to_owned(), Rc::clone(&stored));
+        Ok(stored)
     }
 
     /// The first name that is there, nearest scope first, and what `ask` says of it; without any, `guard` tells whether the
@@ -240,8 +281,10 @@ impl Embedded<'_> {
     }
 
     fn as_variable(&self, name: String, found: &Found, by_reference: bool) -> Result<Plan, Reason> {
-        let text =
-            str::from_utf8(found.value.bytes()).ok().filter(|text| !text.contains('\0')).ok_or(Reason::NotText)?;
+        let text = str::from_utf8(found.value.value.bytes())
+            .ok()
+            .filter(|text| !text.contains('\0'))
+            .ok_or(Reason::NotText)?;
         let length = name.len() + 1 + text.len();
         if length > VARIABLE_LIMIT {
             return Err(Reason::VariableTooLarge(text.len(), VARIABLE_LIMIT - name.len() - 1));
@@ -298,7 +341,7 @@ impl Embedded<'_> {
         let known = merged.shared_init_container(&settings.container_name);
         let lines = known.and_then(|known| known.variable(SECRETS)).unwrap_or_default();
         // The same key has the same value, so one line is enough.
-        let there = lines.lines().any(|line| line.split_once('=').is_some_and(|(file, _)| file == key));
+        let there = merged.has_file(key);
         let line = if there { String::new() } else { format!("{key}={}\n", STANDARD.encode(value.bytes())) };
         let all = lines.len() + line.len();
         let limit = VARIABLE_LIMIT - SECRETS.len() - 1;

@@ -1,8 +1,11 @@
 //! References to Kubernetes Secrets of the pod's own namespace: a variable, or a volume for each Secret.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
 use super::{
-    Context, ENV_PREFIX, Injection, Reason, SecretManager, derived_variable, file_variables, invalid, named_variable,
-    needed, path_variable,
+    Context, ENV_PREFIX, Injection, Outcome, Reason, SecretManager, derived_variable, file_variables, invalid,
+    named_variable, needed, path_variable,
 };
 use crate::names::kubernetes;
 use crate::pod::{File, Merged, Plan, SECRETS_DIR, mount, secret_variable, secret_volume, variable};
@@ -11,10 +14,12 @@ use crate::store::{self, Lookup};
 
 pub(super) struct K8s<'a> {
     pub context: Context<'a>,
+    /// Secrets that have been read, and `SECRET/KEY` for each of their keys.
+    pub verified: RefCell<BTreeSet<String>>,
 }
 
 impl SecretManager for K8s<'_> {
-    fn inject(&self, request: &SecretRequest, merged: &Merged) -> Result<Injection, Reason> {
+    fn inject(&self, request: &SecretRequest, Outcome { merged, .. }: &Outcome) -> Result<Injection, Reason> {
         let key = secret_key(needed("key", &request.key)?)?;
         let group = match request.group.as_str() {
             // As Flyte's secret service names the Secrets that it creates.
@@ -35,7 +40,16 @@ impl K8s<'_> {
     /// Checks that Secret and key exist, if the settings say so.
     fn verify(&self, group: &str, key: &str) -> Result<(), Reason> {
         let Context { settings, reader, namespace, .. } = self.context;
-        if !settings.k8s_secret_manager.verify || store::has_key(reader, namespace, group, key)? {
+        if !settings.k8s_secret_manager.verify {
+            return Ok(());
+        }
+        let mut verified = self.verified.borrow_mut();
+        if !verified.contains(group) {
+            let keys = store::keys(reader, namespace, group)?;
+            verified.extend(keys.map(|key| [group, "/", &key].concat()));
+            verified.insert(group.to_owned());
+        }
+        if verified.contains(&[group, "/", key].concat()) {
             return Ok(());
         }
         let object = ["Secret ", namespace, "/", group].concat();

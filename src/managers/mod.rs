@@ -12,10 +12,14 @@ mod pull;
 mod sidecar;
 mod vault;
 
-use std::cell::Cell;
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::EnvVar;
 
+use crate::grant::{self, Granted};
+use crate::inserted;
 use crate::pod::{self, ConflictCause, Limits, Merged, Plan, Pod, TooLarge, variable};
 use crate::reason_code::ReasonCode;
 use crate::secret_request::{Annotated, MountRequirement, SecretRequest};
@@ -47,7 +51,10 @@ pub struct Context<'a> {
 /// A way to bring secrets into pods.
 trait SecretManager {
     /// Returns what is to be added for a request, given what is to be added for those before it.
-    fn inject(&self, request: &SecretRequest, merged: &Merged) -> Result<Injection, Reason>;
+    fn inject(&self, request: &SecretRequest, so_far: &Outcome) -> Result<Injection, Reason>;
+
+    /// Completes what is to be added when all requests are served.
+    fn complete(&self, _: &mut Outcome) {}
 }
 
 /// What a manager does for one request.
@@ -58,6 +65,8 @@ struct Injection {
     source: String,
     /// Where Embedded has looked; the last one holds it.
     looked_up: Vec<Lookup>,
+    /// What is granted to the pod, and whether that is a file.
+    granted: Option<(Granted, bool)>,
     warnings: Vec<String>,
 }
 
@@ -161,6 +170,12 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Whether no other manager is asked: an outage, or a limit of what is looked up, must not let a less preferred one win.
+    fn ends_search(&self) -> bool {
+        let is_limit = matches!(self, Self::TooManyRequests(_) | Self::Store(store::Error::TooManyReads(_)));
+        is_limit || self.code().http_status() == 503
+    }
+
     /// Returns the reason code.
     pub fn code(&self) -> ReasonCode {
         use HostError::{BadName, Forbidden, GatewayForbidden, NotGranted};
@@ -278,6 +293,8 @@ pub struct Outcome {
     pub merged: Merged,
     /// What became of each request.
     pub injected: Vec<Injected>,
+    /// What the pod may pull.
+    granted: grant::Collected,
     /// What the pod's author should know.
     pub warnings: Vec<String>,
 }
@@ -323,22 +340,29 @@ fn attempt(outcome: &mut Outcome, requests: &[Annotated], context: Context) -> R
         let tried = vec![(ManagerType::Embedded, Reason::TooManyRequests(limit))];
         return Err(Box::new(InjectionError::NotInjected { request: surplus.clone(), tried }));
     }
+    let is_windows = context.pod.is_windows();
+    let allowed = inserted(context.settings.allowed_env_vars.iter().map(|name| Cow::Borrowed(name.as_str())));
     for (number, annotated) in requests.iter().enumerate() {
         let too_large = |problem| Box::new(InjectionError::TooLarge { request: annotated.clone(), problem });
         for (field, text) in annotated.request.strings() {
             pod::check_text(field, text).map_err(too_large)?;
         }
-        let (declined, manager, injection) = ask(&chain, annotated, &outcome.merged, context)?;
+        let check = |plan: &Plan| check_plan(plan, is_windows, &allowed);
+        let (declined, manager, injection) = ask(&chain, annotated, outcome, &check)?;
         let annotation = annotated.annotation.clone();
-        let Injection { plan, source, looked_up, warnings } = injection;
+        let Injection { plan, source, looked_up, granted, warnings } = injection;
         outcome.injected.push(Injected { annotation, declined, manager, source, looked_up });
-        outcome.merged.add(number, plan).map_err(|conflict| {
+        outcome.merged.add(number, plan, context.limits).map_err(|conflict| {
             let first = requests.get(conflict.first).unwrap_or(annotated).clone();
             Box::new(InjectionError::ConflictingRequests { first, second: annotated.clone(), cause: conflict.cause })
         })?;
         context.limits.check(&outcome.merged).map_err(too_large)?;
+        if let Some((granted, is_file)) = granted {
+            outcome.granted.add(granted, is_file);
+        }
         outcome.warnings.extend(warnings);
     }
+    chain.iter().for_each(|(_, manager)| manager.complete(outcome));
     Ok(())
 }
 
@@ -351,19 +375,18 @@ type Answer = (Vec<(ManagerType, Reason)>, ManagerType, Injection);
 fn ask(
     chain: &[Link],
     annotated: &Annotated,
-    merged: &Merged,
-    context: Context,
+    so_far: &Outcome,
+    check: &dyn Fn(&Plan) -> Result<(), Reason>,
 ) -> Result<Answer, Box<InjectionError>> {
     let mut tried = Vec::new();
     for (name, manager) in chain {
-        let injection = manager.inject(&annotated.request, merged);
-        match injection.and_then(|injection| check_plan(&injection.plan, context).map(|()| injection)) {
+        let injection = manager.inject(&annotated.request, so_far);
+        match injection.and_then(|injection| check(&injection.plan).map(|()| injection)) {
             Ok(injection) => return Ok((tried, *name, injection)),
             Err(reason) => {
-                // An outage must not let a less preferred manager win.
-                let outage = reason.code().http_status() == 503;
+                let ends_search = reason.ends_search();
                 tried.push((*name, reason));
-                if outage {
+                if ends_search {
                     break;
                 }
             }
@@ -373,12 +396,15 @@ fn ask(
 }
 
 /// Checks what no manager may add.
-fn check_plan(plan: &Plan, Context { pod, settings, .. }: Context) -> Result<(), Reason> {
-    if !plan.files.is_empty() && pod.is_windows()? {
+fn check_plan(
+    plan: &Plan,
+    is_windows: Result<bool, pod::Malformed>,
+    allowed: &BTreeSet<Cow<str>>,
+) -> Result<(), Reason> {
+    if !plan.files.is_empty() && is_windows? {
         return Err(Reason::Windows);
     }
-    let allowed = |name: &str| settings.allowed_env_vars.iter().any(|allowed| allowed == name);
-    match plan.variables.iter().find(|variable| is_denied(&variable.name) && !allowed(&variable.name)) {
+    match plan.variables.iter().find(|variable| is_denied(&variable.name) && !allowed.contains(&*variable.name)) {
         Some(variable) => Err(Reason::Denied(variable.name.clone())),
         None => Ok(()),
     }
@@ -406,15 +432,15 @@ fn is_denied(name: &str) -> bool {
 fn open<'a>(manager: ManagerType, context: Context<'a>) -> Box<dyn SecretManager + 'a> {
     let settings = context.settings;
     match manager {
-        ManagerType::K8s => Box::new(k8s::K8s { context }),
-        ManagerType::Vault => Box::new(vault::Vault { settings: &settings.vault_secret_manager, pod: context.pod }),
+        ManagerType::K8s => Box::new(k8s::K8s { context, verified: RefCell::default() }),
+        ManagerType::Vault => {
+            Box::new(vault::Vault { settings: &settings.vault_secret_manager, limits: context.limits })
+        }
         ManagerType::Aws => Box::new(aws::manager(settings)),
         ManagerType::Gcp => Box::new(gcp::manager(settings)),
         ManagerType::Azure => Box::new(azure::manager(settings)),
         // Settings leave Global out.
-        ManagerType::Embedded | ManagerType::Global => {
-            Box::new(embedded::Embedded { context, requests: Cell::default() })
-        }
+        ManagerType::Embedded | ManagerType::Global => Box::new(embedded::Embedded::new(context)),
     }
 }
 

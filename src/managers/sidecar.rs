@@ -2,8 +2,8 @@
 
 use k8s_openapi::api::core::v1::EnvVar;
 
-use super::{Injection, Reason, SecretManager, file_only, file_variables, path_variable};
-use crate::pod::{Container, ContainerName, File, InitContainer, Merged, Plan, SECRETS_DIR, memory_volume, mount};
+use super::{Injection, Outcome, Reason, SecretManager, file_only, file_variables, path_variable};
+use crate::pod::{Container, ContainerName, File, InitContainer, Plan, SECRETS_DIR, memory_volume, mount};
 use crate::secret_request::SecretRequest;
 use crate::settings::Quantity;
 
@@ -33,7 +33,7 @@ pub(super) struct SidecarManager<'a> {
 }
 
 impl SecretManager for SidecarManager<'_> {
-    fn inject(&self, request: &SecretRequest, _: &Merged) -> Result<Injection, Reason> {
+    fn inject(&self, request: &SecretRequest, _: &Outcome) -> Result<Injection, Reason> {
         file_only(request)?;
         let Pull { command, variables, file, source } = (self.pull)(request)?;
         let path = [SECRETS_DIR, "/", &file].concat();

@@ -7,9 +7,10 @@ use std::borrow::Cow;
 use uuid::Uuid;
 
 use super::{
-    Injection, Reason, SecretManager, file_only, file_variables, invalid, is_plain_path, needed, path_variable,
+    Injection, Outcome, Reason, SecretManager, file_only, file_variables, invalid, is_plain_path, needed, path_variable,
 };
-use crate::pod::{Annotation, File, Merged, Plan, Pod, SECRETS_DIR};
+use crate::cut;
+use crate::pod::{Annotation, File, Limits, Malformed, Merged, PATH_LIMIT, Plan, SECRETS_DIR};
 use crate::secret_request::SecretRequest;
 use crate::settings::{KvVersion, VaultSecretManager};
 
@@ -21,20 +22,11 @@ const ID_NAMESPACE: Uuid = Uuid::from_u128(0x907d_6b9f_3428_53da_b2e6_e147_4401_
 
 pub(super) struct Vault<'a> {
     pub settings: &'a VaultSecretManager,
-    pub pod: &'a Pod<'a>,
-}
-
-/// An annotation of the injector's that the pod has itself.
-type Annotated<'a> = (&'a str, Cow<'a, str>);
-
-/// The value of an annotation of the injector's.
-fn value<'a>(annotations: &'a [Annotated], name: &str) -> Option<&'a str> {
-    let found = annotations.iter().find(|(key, _)| key.strip_prefix(PREFIX) == Some(name));
-    found.map(|(_, value)| &**value)
+    pub limits: &'a Limits<'a>,
 }
 
 impl SecretManager for Vault<'_> {
-    fn inject(&self, request: &SecretRequest, _: &Merged) -> Result<Injection, Reason> {
+    fn inject(&self, request: &SecretRequest, Outcome { merged, .. }: &Outcome) -> Result<Injection, Reason> {
         let SecretRequest { group_version: version, .. } = request;
         let group = needed("group", &request.group)?;
         let key = needed("key", &request.key)?;
@@ -48,9 +40,11 @@ impl SecretManager for Vault<'_> {
             let wanted = "a valid Vault path for db; it must not contain '\"' or '\\'";
             return Err(invalid("group", group, wanted));
         }
-        let own = self.pod.annotations(PREFIX)?;
-        self.check_agent(&own, request)?;
-        let folder = self.effective(&own, "secret-volume-path").unwrap_or(SECRETS_DIR);
+        self.check_agent(request)?;
+        let folder = self.effective("secret-volume-path")?.unwrap_or(Cow::Borrowed(SECRETS_DIR));
+        if folder.len() > PATH_LIMIT {
+            return Err(invalid("secret-volume-path", cut(&folder), "a valid path; it must be up to 4096 bytes long"));
+        }
         let path = [folder.trim_end_matches('/'), "/", &file].concat();
         let mut warnings = Vec::new();
         if !matches!(version.as_str(), "" | "kv1" | "kv2" | "db") {
@@ -59,10 +53,10 @@ impl SecretManager for Vault<'_> {
             ));
         }
         let plan = Plan {
-            variables: file_variables(folder).into_iter().chain(path_variable(request, &path)?).collect(),
-            annotations: self.annotations(request),
+            variables: file_variables(&folder).into_iter().chain(path_variable(request, &path)?).collect(),
+            annotations: self.annotations(request, merged),
             files: vec![File { path: file.clone(), contents: ["Vault ", group, " ", version, " ", key].concat() }],
-            foreign_mount: folder == SECRETS_DIR,
+            foreign_mount: *folder == *SECRETS_DIR,
             ..Plan::default()
         };
         Ok(Injection { plan, source: file, warnings, ..Injection::default() })
@@ -72,28 +66,29 @@ impl SecretManager for Vault<'_> {
 impl Vault<'_> {
     /// The value that an annotation of the injector's will have: the pod's own wins over the settings', unless they are
     /// locked.
-    fn effective<'p>(&'p self, own: &'p [Annotated<'p>], name: &str) -> Option<&'p str> {
+    fn effective(&self, name: &str) -> Result<Option<Cow<'_, str>>, Malformed> {
         let VaultSecretManager { annotations, lock_annotations, .. } = self.settings;
-        let set = || annotations.get(&[PREFIX, name].concat()).map(String::as_str);
-        let own = || value(own, name);
-        if *lock_annotations { set().or_else(own) } else { own().or_else(set) }
+        let key = [PREFIX, name].concat();
+        let set = annotations.get(&key).map(|value| Cow::Borrowed(value.as_str()));
+        let own = self.limits.annotation(&key)?;
+        Ok(if *lock_annotations { set.or(own) } else { own.or(set) })
     }
 
     /// Checks that no annotation keeps the agent out. A pod that the injector has seen already has the request's.
-    fn check_agent(&self, own: &[Annotated], request: &SecretRequest) -> Result<(), Reason> {
-        let inject = self.effective(own, "agent-inject");
-        if inject.is_some_and(|value| matches!(value, "0" | "f" | "F" | "false" | "FALSE" | "False")) {
+    fn check_agent(&self, request: &SecretRequest) -> Result<(), Reason> {
+        let inject = self.effective("agent-inject")?;
+        if inject.is_some_and(|value| matches!(&*value, "0" | "f" | "F" | "false" | "FALSE" | "False")) {
             return Err(Reason::AgentOff([PREFIX, "agent-inject: \"false\""].concat()));
         }
-        let seen = || value(own, &format!("agent-inject-secret-{}", id(request))).is_some();
-        if self.effective(own, "agent-inject-status") == Some("injected") && !seen() {
+        let seen = || self.limits.annotation(&format!("{PREFIX}agent-inject-secret-{}", id(request)));
+        if self.effective("agent-inject-status")?.is_some_and(|status| status == "injected") && seen()?.is_none() {
             return Err(Reason::AgentOff([PREFIX, "agent-inject-status: injected"].concat()));
         }
         Ok(())
     }
 
-    /// The request's annotations, the common ones, and those of the settings, which win.
-    fn annotations(&self, request: &SecretRequest) -> Vec<Annotation> {
+    /// The request's annotations and, with the first request, the common ones and those of the settings, which win.
+    fn annotations(&self, request: &SecretRequest, merged: &Merged) -> Vec<Annotation> {
         let SecretRequest { group, key, .. } = request;
         let VaultSecretManager { role, annotations: set, lock_annotations: lock, .. } = self.settings;
         let id = id(request);
@@ -108,15 +103,16 @@ impl Vault<'_> {
             ("role", role),
             ("agent-pre-populate-only", "true"),
         ];
-        let common = common.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let later = merged.has_annotation(&[PREFIX, "agent-inject"].concat());
+        let common = common.into_iter().filter(|_| !later).map(|(name, value)| (name.to_owned(), value.to_owned()));
         let ours = own.into_iter().chain(template).chain(common).map(|(name, value)| Annotation {
             replaces: *lock && name == "role",
             key: [PREFIX, &name].concat(),
             value,
         });
         let set_elsewhere = |annotation: &Annotation| !set.contains_key(&annotation.key);
-        let given =
-            set.iter().map(|(key, value)| Annotation { key: key.clone(), value: value.clone(), replaces: *lock });
+        let given = set.iter().filter(|_| !later);
+        let given = given.map(|(key, value)| Annotation { key: key.clone(), value: value.clone(), replaces: *lock });
         ours.filter(set_elsewhere).chain(given).collect()
     }
 
@@ -167,6 +163,7 @@ fn go_quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pod::Pod;
 
     #[test]
     fn templates_survive_any_key_and_path() {
@@ -178,7 +175,9 @@ mod tests {
                 key: key.to_owned(),
                 ..SecretRequest::default()
             };
-            Vault { settings: &settings, pod: &Pod::default() }.template(&request)
+            let pod = Pod::default();
+            let limits = Limits::new(&pod, 0).unwrap();
+            Vault { settings: &settings, limits: &limits }.template(&request)
         };
         let table = [
             ("a/b", "kv1", "k_1", Some(r#"{{- with secret "a/b" -}}{{ .Data.k_1 }}{{- end -}}"#)),

@@ -4,7 +4,7 @@
 //! survive.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use k8s_openapi::api::core::v1 as k8s;
@@ -18,6 +18,7 @@ use super::init_containers::{InitContainers, Own};
 use super::limits::TooLarge;
 use super::placement::{CONTAINERS, Placement};
 use super::plan::{Annotation, Merged, Volume};
+use crate::inserted;
 use crate::reason_code::ReasonCode;
 
 /// Something in the pod conflicts with what is to be added.
@@ -220,8 +221,7 @@ impl<'a> Additions<'a> {
     fn check_nested(&self, container: &Container, there: &BTreeMap<Cow<str>, Mount>) -> Result<(), Conflict> {
         let Some(ours) = self.merged.mounts.iter().find(|mount| mount.mount_path == SECRETS_DIR) else { return Ok(()) };
         let below = |path: &str| path.strip_prefix(SECRETS_DIR).is_some_and(|rest| rest.starts_with('/'));
-        let planned = |path: &str| self.merged.mounts.iter().any(|mount| mount.mount_path == path);
-        match there.iter().find(|(path, _)| below(path) && !planned(path)) {
+        match there.iter().find(|(path, _)| below(path) && !self.merged.mounts_below(path)) {
             None => Ok(()),
             Some((_, mount)) => Err(Conflict::NestedMount {
                 container: container.name()?.into_owned(),
@@ -312,11 +312,9 @@ fn with_items(own: &RawValue, planned: &Volume) -> Result<Option<Box<RawValue>>,
     if let Some(projected) = &planned.projected {
         let sources = own.pointer_mut("/projected/sources").and_then(Value::as_array_mut).ok_or_else(conflict)?;
         let before = sources.len();
-        for source in projected.sources.iter().map(|source| json!(source)) {
-            if !sources.contains(&source) {
-                sources.push(source);
-            }
-        }
+        let there: BTreeSet<String> = inserted(sources.iter().map(Value::to_string));
+        let planned = projected.sources.iter().map(|source| json!(source));
+        sources.extend(planned.filter(|source| !there.contains(&source.to_string())));
         return if sources.len() == before { Ok(None) } else { to_json(&own).map(Some) };
     }
     let Some(source) = &planned.secret else {
@@ -328,11 +326,15 @@ fn with_items(own: &RawValue, planned: &Volume) -> Result<Option<Box<RawValue>>,
     }
     let items = own.pointer_mut("/secret/items").and_then(Value::as_array_mut).ok_or_else(conflict)?;
     let before = items.len();
+    let text = |item: &Value, name| item.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let paths: BTreeSet<String> = inserted(items.iter().map(|item| text(item, "path")));
+    // What is planned holds no NUL.
+    let whole: BTreeSet<String> = inserted(items.iter().map(|item| [text(item, "path"), text(item, "key")].join("\0")));
     for item in source.items.iter().flatten() {
-        match items.iter().find(|there| there.get("path").is_some_and(|path| *path == item.path)) {
-            None => items.push(json!(item)),
-            Some(there) if there.get("key").is_some_and(|key| *key == item.key) => {}
-            Some(_) => return Err(conflict()),
+        match paths.contains(&item.path) {
+            false => items.push(json!(item)),
+            true if whole.contains(&[&*item.path, &item.key].join("\0")) => {}
+            true => return Err(conflict()),
         }
     }
     if items.len() == before { Ok(None) } else { to_json(&own).map(Some) }
@@ -361,14 +363,15 @@ fn add_image_pull_secrets<'a>(
         return Ok(());
     }
     let list = spec.image_pull_secrets.get_or_default();
-    let mut all = Vec::new();
+    let (mut all, mut there) = (Vec::new(), BTreeSet::new());
     for json in &*list {
         let Named { name } = read(json, "spec.imagePullSecrets")?;
+        there.insert(name.clone());
         all.push((name, *json));
     }
     let before = all.len();
     for (name, json) in merged.image_pull_secrets.iter().zip(json) {
-        if all.iter().take(before).all(|(known, _)| known != name) {
+        if !there.contains(name.as_str()) {
             all.push((Cow::Borrowed(name), json));
         }
     }

@@ -49,10 +49,16 @@ impl InitContainers {
         for container in spec.containers.own() {
             names.taken.insert(container.name()?.into_owned());
         }
+        let mut kinds: Vec<&ContainerName> = Vec::new();
+        for InitContainer { name, .. } in &*planned {
+            if !kinds.contains(&name) {
+                kinds.push(name);
+            }
+        }
         let mut candidates = Vec::new();
         for (at, container) in there.iter().enumerate() {
             let name = container.name()?.into_owned();
-            if planned.iter().any(|planned| planned.name.covers(&name)) {
+            if kinds.iter().any(|kind| kind.covers(&name)) {
                 candidates.push((at, Candidate::of(name.clone(), container)?));
             }
             names.taken.insert(name);

@@ -3,13 +3,15 @@
 //! What it would reject is rejected here first: before a value is fetched for it, and before a small pod becomes a large
 //! answer.
 
+use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::document::{Pod, text};
+use super::document::{Malformed, Pod, text};
 use super::placement::Placement;
-use super::plan::Merged;
+use super::plan::{Annotation, Merged};
 use crate::inserted;
 
 /// All annotations of an object, keys and values (`TotalAnnotationSizeLimitB` of apimachinery).
@@ -17,7 +19,7 @@ const ANNOTATIONS: usize = 256 * 1024;
 /// An object as etcd takes it, by default (`--max-request-bytes`).
 pub const OBJECT_LIMIT: usize = 1536 * 1024;
 /// A path on Linux (`PATH_MAX`); no store has longer names.
-const TEXT: usize = 4096;
+pub const PATH_LIMIT: usize = 4096;
 
 /// What exceeds a limit.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -32,7 +34,7 @@ pub enum TooLarge {
     )]
     Object(usize),
     /// A field of a secret request, in bytes.
-    #[error("{0} of {1} bytes exceeds the limit of {TEXT} bytes; shorten it")]
+    #[error("{0} of {1} bytes exceeds the limit of {PATH_LIMIT} bytes; shorten it")]
     Text(&'static str, usize),
     /// Init containers.
     #[error(
@@ -47,7 +49,7 @@ pub enum TooLarge {
 /// # Errors
 /// It is too long.
 pub fn check_text(field: &'static str, text: &str) -> Result<(), TooLarge> {
-    within(text.len(), TEXT, |length| TooLarge::Text(field, length))
+    within(text.len(), PATH_LIMIT, |length| TooLarge::Text(field, length))
 }
 
 /// What a pod takes before anything is added.
@@ -58,6 +60,8 @@ pub struct Limits<'a> {
     /// How many init containers of ours there may be, with those that are named like them.
     init_containers: usize,
     annotation_bytes: usize,
+    /// Its annotations, once one is to be added.
+    annotations: OnceCell<BTreeMap<&'a str, &'a RawValue>>,
 }
 
 impl<'a> Limits<'a> {
@@ -69,7 +73,7 @@ impl<'a> Limits<'a> {
         let annotation_bytes = annotation_bytes(pod);
         within(annotation_bytes, ANNOTATIONS, TooLarge::Annotations)?;
         within(string_bytes, OBJECT_LIMIT, TooLarge::Object)?;
-        Ok(Self { pod, containers: 0, init_containers: 0, annotation_bytes })
+        Ok(Self { pod, containers: 0, init_containers: 0, annotation_bytes, annotations: OnceCell::new() })
     }
 
     /// Returns the limits for additions that are placed so.
@@ -84,16 +88,28 @@ impl<'a> Limits<'a> {
     pub fn check(&self, merged: &Merged) -> Result<(), TooLarge> {
         check_init_containers(merged.init_containers.len(), self.init_containers)?;
         within(merged.weight(self.containers), OBJECT_LIMIT, TooLarge::Object)?;
-        if self.annotation_bytes + merged.annotation_bytes <= ANNOTATIONS {
-            return Ok(());
-        }
-        let own: BTreeMap<&str, &RawValue> = inserted(self.pod.all_annotations());
-        let added = merged.annotations.values().map(|planned| match own.get(planned.key.as_str()) {
+        within(self.annotation_bytes + merged.annotation_bytes, ANNOTATIONS, TooLarge::Annotations)
+    }
+
+    /// The value of an annotation that the pod has.
+    ///
+    /// # Errors
+    /// It is not a string.
+    pub fn annotation(&self, key: &str) -> Result<Option<Cow<'a, str>>, Malformed> {
+        self.annotations().get(key).map(|json| text(json, "metadata.annotations")).transpose()
+    }
+
+    fn annotations(&self) -> &BTreeMap<&'a str, &'a RawValue> {
+        self.annotations.get_or_init(|| inserted(self.pod.all_annotations()))
+    }
+
+    /// Returns how many bytes an annotation adds to those that the pod has.
+    pub(super) fn bytes_of(&self, planned: &Annotation) -> usize {
+        match self.annotations().get(planned.key.as_str()) {
             None => planned.key.len() + planned.value.len(),
             Some(own) if planned.replaces => planned.value.len().saturating_sub(own.get().len()),
             Some(_) => 0,
-        });
-        within(self.annotation_bytes + added.sum::<usize>(), ANNOTATIONS, TooLarge::Annotations)
+        }
     }
 }
 

@@ -11,7 +11,7 @@ mod plan;
 
 pub use apply::{Conflict, MutatedPod, apply};
 pub use document::{Malformed, Pod};
-pub use limits::{Limits, OBJECT_LIMIT, TooLarge, check_text};
+pub use limits::{Limits, OBJECT_LIMIT, PATH_LIMIT, TooLarge, check_text};
 pub use placement::{CONTAINERS, Placement};
 pub use plan::{
     Annotation, ConflictCause, Container, ContainerName, File, InitContainer, Merged, Plan, RequestConflict,

@@ -63,7 +63,8 @@ impl Placement {
 
     /// Returns how many containers of the pod get the additions.
     pub(super) fn count(&self, pod: &Pod) -> usize {
-        self.containers.as_ref().map_or_else(|| pod.containers().count(), BTreeSet::len)
+        // Several may have one name, as the API server checks that later.
+        pod.containers().filter(|container| container.name().is_ok_and(|name| self.includes(&name))).count()
     }
 }
 

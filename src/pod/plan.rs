@@ -7,6 +7,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Bound::{Included, Unbounded};
 
 use k8s_openapi::api::core::v1::{
     EmptyDirVolumeSource, EnvVar, EnvVarSource, FileKeySelector, KeyToPath, ResourceRequirements, SecretKeySelector,
@@ -17,6 +18,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::SECRETS_DIR;
+use super::limits::Limits;
 
 /// Additions to a pod. Lists are in the order in which Flyte adds things.
 #[derive(Default)]
@@ -36,7 +38,8 @@ pub struct Plan {
     pub annotations: Vec<Annotation>,
     /// Names of Secrets that images can be pulled with.
     pub image_pull_secrets: Vec<String>,
-    /// Files that will exist; two requests may name a path only if they mean the same.
+    /// Files that will exist, of which two requests may name one only if they mean the same; and then the keys of Secrets in
+    /// `volumes` are there already, too.
     pub files: Vec<File>,
     /// Whether a later webhook mounts a volume of its own where ours would be.
     pub foreign_mount: bool,
@@ -235,10 +238,8 @@ impl InitContainer {
         variables.filter(|known| known.name == name).find_map(|known| known.value.as_deref())
     }
 
-    /// Appends another's values to those of the variables with the same names. Arguments are those of the other, who has
-    /// them all.
+    /// Appends another's values to those of the variables with the same names.
     fn join(&mut self, other: Self) {
-        self.container.args = other.container.args;
         for mount in other.container.volume_mounts {
             if !self.container.volume_mounts.contains(&mount) {
                 self.container.volume_mounts.push(mount);
@@ -262,7 +263,7 @@ pub enum ContainerName {
     /// This name, or with `-1`, `-2`, … appended if another container has it: one for all requests, whose variables'
     /// values are joined.
     Shared(String),
-    /// This name and no other: one for all requests, with the arguments of the last.
+    /// This name and no other: one for all requests.
     Exact(&'static str),
 }
 
@@ -336,13 +337,15 @@ pub struct Merged {
     memory_volume: Option<(String, usize)>,
     /// The place of the volume of several Secrets, and the first request that needs it.
     projected_volume: Option<(usize, usize)>,
+    /// Names of volumes that init containers of ours alone mount.
+    private_volumes: BTreeSet<String>,
     pub(super) init_containers: Vec<InitContainer>,
     /// By key.
     pub(super) annotations: BTreeMap<String, Annotation>,
     pub(super) annotation_bytes: usize,
     pub(super) image_pull_secrets: BTreeSet<String>,
-    /// Files and the folders above them, by path.
-    paths: BTreeMap<String, Path>,
+    /// By path, with NULs for slashes: what is in a folder follows its name at once.
+    files: BTreeMap<String, KnownFile>,
     /// The topmost folders, the first request for each, and whether a volume is mounted there.
     folders: BTreeMap<String, (usize, bool)>,
     foreign_mount: Option<usize>,
@@ -354,7 +357,7 @@ pub struct Merged {
 impl fmt::Debug for Merged {
     /// As that of [`Plan`].
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "Merged({} variables, {} paths)", self.variables.len(), self.paths.len())
+        write!(f, "Merged({} variables, {} files)", self.variables.len(), self.files.len())
     }
 }
 
@@ -394,6 +397,11 @@ impl Merged {
         self.projected_volume.is_some()
     }
 
+    /// Whether a file is there.
+    pub fn has_file(&self, path: &str) -> bool {
+        self.files.contains_key(path)
+    }
+
     /// The init container that all requests share.
     pub fn shared_init_container(&self, name: &str) -> Option<&InitContainer> {
         let is_it = |known: &ContainerName| match known {
@@ -404,11 +412,24 @@ impl Merged {
         self.init_containers.iter().find(|known| is_it(&known.name))
     }
 
-    /// Adds the plan of request number `request` to what is here.
+    /// Whether there is an annotation with this key.
+    pub fn has_annotation(&self, key: &str) -> bool {
+        self.annotations.contains_key(key)
+    }
+
+    /// Sets the arguments of the init container that all requests share.
+    pub fn set_args(&mut self, name: &'static str, args: Vec<String>) {
+        let shared = self.init_containers.iter_mut().find(|known| known.name == ContainerName::Exact(name));
+        if let Some(shared) = shared {
+            shared.container.args = args;
+        }
+    }
+
+    /// Adds the plan of request number `request` to what is here, in a pod of these limits.
     ///
     /// # Errors
     /// It conflicts with an earlier request; then neither can be served, and nothing here is of use any more.
-    pub fn add(&mut self, request: usize, plan: Plan) -> Result<(), RequestConflict> {
+    pub fn add(&mut self, request: usize, plan: Plan, limits: &Limits) -> Result<(), RequestConflict> {
         let conflict = |first, cause| Err(RequestConflict { first, second: request, cause });
         for variable in plan.variables {
             self.added += 1;
@@ -425,13 +446,14 @@ impl Merged {
             }
         }
         let mounted = plan.mounts.iter().any(|mount| mount.mount_path != SECRETS_DIR);
+        let mut is_new = false;
         for file in plan.files {
             self.add_folder(request, &file.path, mounted)?;
-            self.add_file(request, file)?;
+            is_new |= self.add_file(request, file)?;
         }
-        let memory = self.add_volumes(request, plan.volumes);
+        let memory = self.add_volumes(request, plan.volumes, is_new);
         for volume in plan.private_volumes {
-            if self.volumes.iter().all(|known| known.name != volume.name) {
+            if self.private_volumes.insert(volume.name.clone()) {
                 self.volumes.push(volume);
             }
         }
@@ -457,7 +479,7 @@ impl Merged {
         }
         for annotation in plan.annotations {
             if !self.annotations.contains_key(&annotation.key) {
-                self.annotation_bytes += annotation.key.len() + annotation.value.len();
+                self.annotation_bytes += limits.bytes_of(&annotation);
                 self.annotations.insert(annotation.key.clone(), annotation);
             }
         }
@@ -488,19 +510,15 @@ impl Merged {
         }));
     }
 
-    /// Adds volumes, and returns the name under which the plan knows the volume in memory.
-    fn add_volumes(&mut self, request: usize, volumes: Vec<Volume>) -> Option<String> {
+    /// Adds volumes, with keys of Secrets if they are new, and returns the name under which the plan knows the volume in
+    /// memory.
+    fn add_volumes(&mut self, request: usize, volumes: Vec<Volume>, is_new: bool) -> Option<String> {
         let mut memory = None;
         for mut volume in volumes {
             if let Some(projected) = &mut volume.projected {
                 match self.projected_volume.and_then(|(at, _)| self.volumes.get_mut(at)?.projected.as_mut()) {
-                    Some(known) => {
-                        for source in projected.sources.drain(..) {
-                            if !known.sources.contains(&source) {
-                                known.sources.push(source);
-                            }
-                        }
-                    }
+                    Some(known) if is_new => known.sources.append(&mut projected.sources),
+                    Some(_) => {}
                     None => {
                         self.projected_volume = Some((self.volumes.len(), request));
                         self.volumes.push(volume);
@@ -519,14 +537,11 @@ impl Merged {
             };
             let known = self.secret_volumes.get(&secret).and_then(|at| self.volumes.get_mut(*at)).and_then(items_of);
             match (known, items_of(&mut volume)) {
-                (Some(known), Some(items)) => {
-                    for item in std::mem::take(items) {
-                        if !known.contains(&item) {
-                            self.single += item.key.len() + item.path.len();
-                            known.push(item);
-                        }
-                    }
+                (Some(known), Some(items)) if is_new => {
+                    self.single += items.iter().map(|item| item.key.len() + item.path.len()).sum::<usize>();
+                    known.append(items);
                 }
+                (Some(_), Some(_)) => {}
                 _ => {
                     self.secret_volumes.insert(secret, self.volumes.len());
                     self.volumes.push(volume);
@@ -554,39 +569,41 @@ impl Merged {
         }
     }
 
-    /// Adds a file and the folders above it.
-    fn add_file(&mut self, request: usize, File { path, contents }: File) -> Result<(), RequestConflict> {
-        let conflict = |first: usize, cause| Err(RequestConflict { first, second: request, cause });
-        let mut above = path.as_str();
-        while let Some((folder, _)) = above.rsplit_once('/') {
-            match self.paths.entry(folder.to_owned()) {
-                Entry::Vacant(free) => drop(free.insert(Path::Folder { request })),
-                Entry::Occupied(known) => match known.get() {
-                    // What is above a known folder is known.
-                    Path::Folder { .. } => break,
-                    Path::File { request: first, .. } => {
-                        return conflict(*first, ConflictCause::Folder(absolute(folder)));
-                    }
-                },
+    /// Adds a file, and tells whether it is new.
+    fn add_file(&mut self, request: usize, File { path, contents }: File) -> Result<bool, RequestConflict> {
+        let conflict = |first, cause| Err(RequestConflict { first, second: request, cause });
+        let place = path.replace('/', "\0");
+        let is_below = |path: &str, folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('\0'));
+        // A file in whose place there were a folder would be the last one before what is in the folder.
+        let range = |from, to| self.files.range::<String, _>((from, to));
+        if let Some((known, file)) = range(Unbounded, Included(&place)).next_back() {
+            match *known == place {
+                true if file.contents == contents => return Ok(false),
+                true => return conflict(file.request, ConflictCause::File(absolute(&path))),
+                false if is_below(&place, known) => {
+                    return conflict(file.request, ConflictCause::Folder(absolute(&known.replace('\0', "/"))));
+                }
+                false => {}
             }
-            above = folder;
         }
-        match self.paths.entry(path) {
-            Entry::Vacant(free) => drop(free.insert(Path::File { request, contents })),
-            Entry::Occupied(known) => match known.get() {
-                Path::File { contents: same, .. } if *same == contents => {}
-                Path::File { request, .. } => return conflict(*request, ConflictCause::File(absolute(known.key()))),
-                Path::Folder { request } => return conflict(*request, ConflictCause::Folder(absolute(known.key()))),
-            },
+        let inside = range(Included(&place), Unbounded).take_while(|(known, _)| is_below(known, &place));
+        if let Some(first) = inside.map(|(_, file)| file.request).min() {
+            return conflict(first, ConflictCause::Folder(absolute(&path)));
         }
-        Ok(())
+        self.files.insert(place, KnownFile { request, contents });
+        Ok(true)
+    }
+
+    /// Whether something is mounted at a path below [`SECRETS_DIR`].
+    pub(super) fn mounts_below(&self, path: &str) -> bool {
+        path.strip_prefix(SECRETS_DIR).is_some_and(|place| self.mounted.contains(place))
     }
 }
 
-/// What stands at a path, and the first request that wants it.
-enum Path {
-    File { request: usize, contents: String },
-    Folder { request: usize },
+/// A file, and the first request that wants it.
+struct KnownFile {
+    request: usize,
+    contents: String,
 }
 
 fn absolute(path: &str) -> String {

@@ -21,6 +21,9 @@ pub const ANNOTATION_PREFIX: &str = "flyte.secrets/";
 /// Every annotation that holds a request starts so.
 pub const REQUEST_PREFIX: &str = "flyte.secrets/s";
 
+/// How many unknown fields of a pod's requests are told of.
+const UNKNOWN: usize = 16;
+
 /// How the task wants to see the secret (`Secret.MountType` of flyteidl).
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub enum MountRequirement {
@@ -142,7 +145,7 @@ pub struct Requests {
     pub requests: Vec<Annotated>,
     /// Annotations that start as requests do but have no number; Flyte's webhook rejects such pods.
     pub ignored: Vec<String>,
-    /// Annotations, and fields in them that this version does not know.
+    /// Annotations, cut, and fields in them that this version does not know; the first 16.
     pub unknown: Vec<(String, String)>,
 }
 
@@ -182,7 +185,10 @@ pub fn read_with<'a>(
         let mut unknown = |field| match unknown_fields {
             UnknownFields::Reject => Err(text_format::Error::UnknownField(field)),
             UnknownFields::Warn => {
-                found.unknown.push((annotation.to_owned(), field));
+                // Both may be long, and many fields are told of no more than some.
+                if found.unknown.len() < UNKNOWN {
+                    found.unknown.push((cut(annotation).to_owned(), field));
+                }
                 Ok(())
             }
         };

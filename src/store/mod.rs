@@ -22,8 +22,8 @@ use crate::names::Scope;
 use crate::settings::{EmbeddedSecretManager, Provider};
 pub use gateway::{exists, ready};
 use host_error::HostError;
-pub use kubernetes::has_key;
-pub use property::{NoProperty, property};
+pub use kubernetes::keys;
+pub use property::{NoProperty, object, property, property_of};
 
 /// What reads one object of a cluster: the host capability `kubernetes/get_resource`, or something like it.
 pub trait Cluster {
