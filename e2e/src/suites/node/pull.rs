@@ -36,6 +36,7 @@ pub async fn run(report: &mut Report, world: &mut World, node: &Node) -> Result<
     report
         .check("a written init container, without the label, is rejected", written(world, &["annotations", "labels"]))
         .await;
+    report.check("a token for the gateway alone, without the label, is rejected", token_alone(world)).await;
     report.check("an init container that grants another project's secrets is rejected", other_scope(world)).await;
     report.check("a token for another audience pulls nothing: 401", other_audience(world)).await;
     report.check("requests to the pod listener: 401, 403, and an audit line", requests(world)).await;
@@ -220,6 +221,13 @@ async fn written(world: &World, parts: &[&str]) -> Result<()> {
     let pod = without(made(world, "written", &[TOKEN]).await?, parts);
     let answer = dry_run(world, &pod).await?;
     has_all(answer.refused(403)?, &[&format!("\"{CONTAINER}\"")])
+}
+
+async fn token_alone(world: &World) -> Result<()> {
+    let mut pod = without(made(world, "token-alone", &[TOKEN]).await?, &["annotations", "labels"]);
+    pod["spec"]["initContainers"] = json!([]);
+    let answer = dry_run(world, &pod).await?;
+    has_all(answer.refused(403)?, &["a token for the secret gateway"])
 }
 
 async fn other_scope(world: &World) -> Result<()> {
