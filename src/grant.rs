@@ -1,6 +1,6 @@
-//! What a pod was granted at admission, as arguments of the init container that pulls it.
+//! The secrets that a pod was granted at admission, as arguments of the init container that pulls them.
 //!
-//! A pod's spec cannot be changed after admission, its labels and annotations can: so the grant is part of the spec. The
+//! Labels and annotations can change after admission, and a pod's spec cannot: so the grant is part of the spec. The
 //! policy writes it with [`Grant::to_args`], the gateway and the puller read it with [`Grant::parse`].
 //!
 //! ```text
@@ -8,6 +8,8 @@
 //!      [--file KEY [--group GROUP] [--version VERSION]]… [--env vN=KEY [--group GROUP] [--version VERSION]]…
 //! ```
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use base64::Engine;
@@ -16,13 +18,13 @@ use base64::engine::general_purpose::STANDARD;
 use crate::cut;
 use crate::names::{self, Scope};
 
-/// The command that the arguments start with.
+/// The command, which is the first argument.
 pub const COMMAND: &str = "pull";
 
-/// The command of the startup probe: whether everything granted has been written.
+/// The command of the startup probe, which checks that all granted secrets have been written.
 pub const READY: &str = "ready";
 
-/// The init container that pulls.
+/// Name of the init container that pulls.
 pub const CONTAINER: &str = "flyte-secrets";
 
 /// The volume of files, mounted at [`SECRETS_DIR`](crate::pod::SECRETS_DIR).
@@ -31,7 +33,7 @@ pub const FILES_VOLUME: &str = "flyte-secrets";
 /// The volume of the env file.
 pub const ENV_VOLUME: &str = "flyte-secrets-env";
 
-/// Where the init container mounts [`ENV_VOLUME`].
+/// Mount path of [`ENV_VOLUME`] in the init container.
 pub const ENV_DIR: &str = "/run/flyte/secrets-env";
 
 /// The env file, in [`ENV_VOLUME`].
@@ -40,16 +42,16 @@ pub const ENV_FILE: &str = "env";
 /// The volume of the service account token.
 pub const TOKEN_VOLUME: &str = "flyte-secrets-token";
 
-/// Where the init container mounts [`TOKEN_VOLUME`].
+/// Mount path of [`TOKEN_VOLUME`] in the init container.
 pub const TOKEN_DIR: &str = "/run/flyte/secrets-token";
 
 /// The token, in [`TOKEN_VOLUME`].
 pub const TOKEN_FILE: &str = "token";
 
-/// The audience of the token by default.
+/// Default audience of the token.
 pub const AUDIENCE: &str = "secret-gateway.flyte.org";
 
-/// A secret that is granted, as it was requested.
+/// A granted secret.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Granted {
     /// The secret's key or, with a group, a property of the group's secret.
@@ -61,7 +63,7 @@ pub struct Granted {
 }
 
 impl Granted {
-    /// Returns the current version of a whole secret.
+    /// Returns a grant of the current version of a whole secret.
     pub fn whole(key: &str) -> Self {
         Self { key: key.to_owned(), ..Self::default() }
     }
@@ -79,16 +81,21 @@ impl Granted {
             }
         }
     }
+
+    /// What tells variables apart, in one text: no part has a line feed.
+    fn parts(&self) -> String {
+        [&*self.key, &self.group, &self.version].join("\n")
+    }
 }
 
-/// Everything that the init container is told.
+/// The arguments of the init container.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Grant {
     /// The gateway's pod listener, `https://host` with an optional port.
     pub gateway: String,
     /// The authority of the gateway's certificate, in PEM.
     pub ca: String,
-    /// Whose secrets these are.
+    /// Organization.
     pub organization: String,
     /// Domain.
     pub domain: String,
@@ -104,7 +111,7 @@ pub struct Grant {
     pub variables: Vec<Granted>,
 }
 
-/// Why arguments are not a grant.
+/// Invalid arguments.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Error {
     /// The first argument is another one.
@@ -122,14 +129,14 @@ pub enum Error {
     /// An option or a key that is given twice.
     #[error("option {0} is repeated")]
     Repeated(&'static str),
-    /// A value that is not what the option takes.
+    /// An invalid value of an option.
     #[error("invalid value {value:?} of option {option}: expected {expected}")]
     Value {
         /// The option.
         option: &'static str,
-        /// Its value, cut.
+        /// Its value, truncated.
         value: String,
-        /// What it takes.
+        /// The expected value.
         expected: &'static str,
     },
 }
@@ -150,23 +157,7 @@ impl Grant {
         Scope { organization: &self.organization, domain: &self.domain, project: &self.project }
     }
 
-    /// Grants a file, once.
-    pub fn grant_file(&mut self, granted: Granted) {
-        if !self.files.contains(&granted) {
-            self.files.push(granted);
-        }
-    }
-
-    /// Grants a variable, once, and returns its name in the env file.
-    pub fn grant_variable(&mut self, granted: Granted) -> String {
-        let known = self.variables.iter().position(|known| *known == granted);
-        variable_name(known.unwrap_or_else(|| {
-            self.variables.push(granted);
-            self.variables.len() - 1
-        }))
-    }
-
-    /// Returns the variables' names in the env file, each with its secret's key.
+    /// Returns the names of variables in the env file, with the keys of their secrets.
     pub fn named_variables(&self) -> impl Iterator<Item = (String, &str)> {
         self.variables.iter().enumerate().map(|(number, granted)| (variable_name(number), granted.key.as_str()))
     }
@@ -192,10 +183,10 @@ impl Grant {
         args
     }
 
-    /// Reads an init container's arguments.
+    /// Parses the arguments of an init container.
     ///
     /// # Errors
-    /// They are not a grant.
+    /// The arguments are not a grant.
     pub fn parse<S: AsRef<str>>(args: &[S]) -> Result<Self, Error> {
         let mut args = args.iter().map(AsRef::as_ref);
         if args.next() != Some(COMMAND) {
@@ -233,11 +224,10 @@ impl Grant {
                 }
             }
         }
-        // A key makes one file, whichever secret it is of.
+        // Each key is one file, even with different secrets.
         let file_names = files.iter().map(|granted| granted.key.clone()).collect();
-        // No part has a line feed.
-        let parts = |granted: &Granted| [&*granted.key, &granted.group, &granted.version].join("\n");
-        for (option, mut keys) in [(FILE, file_names), (ENV, variables.iter().map(parts).collect::<Vec<_>>())] {
+        for (option, mut keys) in [(FILE, file_names), (ENV, variables.iter().map(Granted::parts).collect::<Vec<_>>())]
+        {
             let count = keys.len();
             keys.sort_unstable();
             keys.dedup();
@@ -267,7 +257,7 @@ fn once<T>(place: &mut Option<T>, option: &'static str, value: T) -> Result<(), 
     }
 }
 
-/// An option's value as it is given.
+/// The value of an option.
 #[derive(Clone, Copy)]
 struct Value<'a> {
     option: &'static str,
@@ -327,25 +317,56 @@ impl Value<'_> {
     }
 }
 
-/// The name of a variable in the env file; ours, so that no user's name must fit Kubernetes' rules for keys.
+/// What is granted while a pod's secret requests are read.
+#[derive(Debug, Default)]
+pub struct Collected {
+    /// As [`Grant::files`].
+    pub files: Vec<Granted>,
+    /// As [`Grant::variables`].
+    pub variables: Vec<Granted>,
+    /// Places of both, by what tells them apart.
+    places: BTreeMap<String, usize>,
+}
+
+impl Collected {
+    /// Returns the name of a variable in the env file, which it will have if it is granted next.
+    pub fn variable(&self, granted: &Granted) -> String {
+        variable_name(self.places.get(&granted.parts()).copied().unwrap_or(self.variables.len()))
+    }
+
+    /// Grants a file or a variable, once. A key makes one file, whichever secret it is of.
+    pub fn add(&mut self, granted: Granted, is_file: bool) {
+        // No key starts with a line feed.
+        let (list, parts) = match is_file {
+            true => (&mut self.files, ["\n", &granted.key].concat()),
+            false => (&mut self.variables, granted.parts()),
+        };
+        if let Entry::Vacant(free) = self.places.entry(parts) {
+            free.insert(list.len());
+            list.push(granted);
+        }
+    }
+}
+
+/// Returns the name of a variable in the env file. It is generated, because names of users need not be valid keys.
 fn variable_name(number: usize) -> String {
     format!("v{number}")
 }
 
-/// Whether a secret's key can be looked up, be printed on one line, and be an argument in which Kubernetes expands nothing.
+/// Whether a key can be looked up, be printed on one line, and be an argument without expansion by Kubernetes.
 pub fn is_key(key: &str) -> bool {
     !key.is_empty() && !key.contains(|c: char| c.is_control() || c == '$')
 }
 
-/// Whether a key can be a file's name: Linux has names of up to 255 bytes (`NAME_MAX`).
+/// Whether a key can be a file name: Linux allows up to 255 bytes (`NAME_MAX`).
 pub fn is_file_name(key: &str) -> bool {
     (1..=255).contains(&key.len())
         && key.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'))
         && !matches!(key, "." | "..")
 }
 
-/// Whether a text is the address of a gateway: `https://`, a host and an optional port, and nothing that Kubernetes would
-/// expand in an argument.
+/// Whether a text is the address of a gateway: `https://`, a host and an optional port, and nothing that Kubernetes
+/// would expand in an argument.
 pub fn is_address(text: &str) -> bool {
     text.strip_prefix("https://").is_some_and(|host| {
         !host.is_empty()
@@ -353,7 +374,7 @@ pub fn is_address(text: &str) -> bool {
     })
 }
 
-/// Reads a duration of whole seconds, minutes or hours: `90s`, `2m`, `1h`.
+/// Parses a duration of whole seconds, minutes or hours: `90s`, `2m`, `1h`.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let number = text.strip_suffix(['s', 'm', 'h'])?;
     let unit = match text.as_bytes().last() {
@@ -361,14 +382,14 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         Some(b'm') => 60,
         _ => 1,
     };
-    // No sign, and no leading zeros: a duration has one form for each unit.
+    // Without sign and leading zeros, so that a duration has one form for each unit.
     if !number.bytes().all(|c| c.is_ascii_digit()) || number.starts_with('0') {
         return None;
     }
     number.parse::<u64>().ok()?.checked_mul(unit).map(Duration::from_secs)
 }
 
-/// Writes a duration as [`parse_duration`] reads it, in its largest unit.
+/// Returns a duration in its largest unit, in the format of [`parse_duration`].
 pub fn format_duration(duration: Duration) -> String {
     match duration.as_secs() {
         seconds if seconds % 3600 == 0 => format!("{}h", seconds / 3600),
@@ -408,13 +429,16 @@ mod tests {
         };
         let whole = Granted::whole;
         let property = Granted { group: "rds".to_owned(), version: "AWSPREVIOUS".to_owned(), ..whole("password") };
+        let mut collected = Collected::default();
         for _ in 0..2 {
-            grant.grant_file(whole("tls.crt"));
-            grant.grant_file(Granted { version: "3".to_owned(), ..whole("ca.crt") });
-            assert_eq!(grant.grant_variable(whole("password")), "v0");
-            assert_eq!(grant.grant_variable(whole("a=b")), "v1");
-            assert_eq!(grant.grant_variable(property.clone()), "v2");
+            collected.add(whole("tls.crt"), true);
+            collected.add(Granted { version: "3".to_owned(), ..whole("ca.crt") }, true);
+            for (name, granted) in [("v0", whole("password")), ("v1", whole("a=b")), ("v2", property.clone())] {
+                assert_eq!(collected.variable(&granted), name);
+                collected.add(granted, false);
+            }
         }
+        (grant.files, grant.variables) = (collected.files, collected.variables);
         let more = [
             &["--file", "tls.crt", "--file", "ca.crt", "--version", "3", "--env", "v0=password", "--env", "v1=a=b"][..],
             &["--env", "v2=password", "--group", "rds", "--version", "AWSPREVIOUS"],

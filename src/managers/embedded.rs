@@ -1,67 +1,97 @@
-//! Secrets fetched at admission: looked up scope by scope, then written into the pod as a variable or a file.
+//! Embedded: looks up secrets at admission, scope by scope, and adds them to the pod as variables or files.
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value};
 
 use super::{
-    Context, ENV_PREFIX, Injection, Reason, SecretManager, derived_variable, file_variables, invalid, named_variable,
-    needed, path_variable,
+    Context, ENV_PREFIX, Injection, Outcome, Reason, SecretManager, derived_variable, file_variables, invalid,
+    named_variable, needed, path_variable,
 };
 use crate::cut;
 use crate::grant::{Granted, is_file_name};
 use crate::names::{self, Scope, kubernetes, version};
 use crate::pod::{
-    Container, ContainerName, File, InitContainer, Merged, Plan, SECRETS_DIR, memory_volume, mount, projected_volume,
-    secret_variable, variable,
+    Container, ContainerName, File, InitContainer, Malformed, Merged, Plan, SECRETS_DIR, memory_volume, mount,
+    projected_volume, secret_variable, variable,
 };
 use crate::secret_request::{MountRequirement, SecretRequest};
 use crate::settings::{Delivery, Provider};
 use crate::store::{self, GetResource, Lookup, SecretStore, SecretValue};
 use crate::tenancy;
 
-/// The volume in memory that files are written to.
+/// Name of the volume in memory for files.
 const VOLUME: &str = "embedded-secret-vol";
 
-/// The init-container's variable: a line `key=base64` for each file.
+/// Variable of the init container, with a line `key=base64` for each file.
 const SECRETS: &str = "SECRETS";
 
-/// Writes each line of `SECRETS` to a file. Plain `sh`, for busybox and dash alike; keys have been checked, and are
-/// never read as anything but a file's name. `cat` says what busybox's `base64` keeps to itself: that a volume is full.
-/// No `$(`, which Kubernetes would take for one of its own variables.
+/// Script that writes each line of `SECRETS` to a file, for `sh` of busybox and dash. Keys have been validated, and are
+/// used as file names only. `cat` reports a full volume, which busybox's `base64` does not. Without `$(`, which
+/// Kubernetes would expand.
 const SCRIPT: &str = "\
 printf '%s' \"$SECRETS\" | while IFS= read -r line; do
 printf '%s' \"${line#*=}\" | base64 -d | cat > \"/etc/flyte/secrets/${line%%=*}\"
 done";
 
-/// The longest string that Linux hands to a process, with its end (`MAX_ARG_STRLEN`); a variable is one, name and all.
+/// Maximum length of a string for a process in Linux, with its terminator (`MAX_ARG_STRLEN`). A variable with its name
+/// is one.
 const VARIABLE_LIMIT: usize = 128 * 1024 - 1;
 
 pub(super) struct Embedded<'a> {
     pub context: Context<'a>,
-    /// How many requests have been looked up for the pod.
-    pub requests: Cell<usize>,
+    /// Number of requests that have been looked up for the pod.
+    requests: Cell<usize>,
+    /// The labels organization, domain and project.
+    labels: [Result<Cow<'a, str>, Malformed>; 3],
+    service_account: Result<Cow<'a, str>, Malformed>,
+    /// Whether the pod may have secrets of its labels; the same for each request.
+    tenancy: OnceCell<Result<(), tenancy::Error>>,
+    /// Values that have been read, by the names of their secrets.
+    values: RefCell<BTreeMap<String, Rc<Stored>>>,
+}
+
+/// A value, and what it is as a JSON object, once that has been asked for.
+struct Stored {
+    value: SecretValue,
+    object: OnceCell<Option<Map<String, Value>>>,
+}
+
+/// The labels with the scope of a pod.
+const LABELS: [&str; 3] = ["organization", "domain", "project"];
+
+impl<'a> Embedded<'a> {
+    pub fn new(context: Context<'a>) -> Self {
+        let label = |name| context.pod.label(name).map(Option::unwrap_or_default);
+        Self {
+            context,
+            requests: Cell::default(),
+            labels: LABELS.map(label),
+            service_account: context.pod.service_account(),
+            tenancy: OnceCell::new(),
+            values: RefCell::default(),
+        }
+    }
 }
 
 impl SecretManager for Embedded<'_> {
-    fn inject(&self, request: &SecretRequest, merged: &Merged) -> Result<Injection, Reason> {
-        let Context { settings, namespace, creator, pod, .. } = self.context;
+    fn inject(&self, request: &SecretRequest, so_far: &Outcome) -> Result<Injection, Reason> {
+        let Context { settings, namespace, creator, .. } = self.context;
         let key = needed("key", &request.key)?;
         if key.contains(|c: char| c.is_control()) {
-            // It would stand in messages and in the audit annotation, line by line.
+            // It would break lines of messages and of the audit annotation.
             return Err(invalid("key", key, "a valid key; it must not contain control characters"));
         }
-        let labels = self.labels()?;
-        let scope = labels.scope();
-        let service_account = pod.service_account()?;
-        tenancy::check(
-            &settings.tenancy,
-            scope,
-            &tenancy::Origin { namespace, service_account: &service_account, creator: Some(creator) },
-        )?;
-        // What can be rejected without the value is rejected before anything is fetched.
+        let scope = self.scope()?;
+        let service_account = self.service_account.as_deref().map_err(|malformed| *malformed)?;
+        let origin = tenancy::Origin { namespace, service_account, creator: Some(creator) };
+        self.tenancy.get_or_init(|| tenancy::check(&settings.tenancy, scope, &origin)).clone()?;
+        // Reject before anything is fetched.
         self.count()?;
         let variable = self.variable_for(request)?;
         let embedded = &settings.embedded_secret_manager_config;
@@ -71,67 +101,68 @@ impl SecretManager for Embedded<'_> {
         let ignored = ignored.into_iter().filter(|(_, asked, used)| asked != used);
         let warnings = ignored.map(|(field, ..)| format!("secret {request}: Embedded ignores {field}")).collect();
         if embedded.delivery == Delivery::Pull {
-            return self.pull(request, wanted, scope, variable, merged, warnings);
+            return self.pull(request, wanted, scope, variable, so_far, warnings);
         }
         let property = !wanted.group.is_empty();
         let by_reference = self.by_reference(property)?;
         let mut found = self.look_up(scope, &wanted)?;
         if property {
-            found.value = store::property(found.value.bytes(), &wanted.group, key)?;
+            let object = found.value.object.get_or_init(|| store::object(found.value.value.bytes()));
+            let value = store::property_of(object.as_ref(), &wanted.group, key)?;
+            found.value = Rc::new(Stored { value, object: OnceCell::new() });
         }
         let plan = match (variable, by_reference) {
             (Some(name), _) => self.as_variable(name, &found, by_reference)?,
             (None, true) if !self.context.files_by_value => {
-                self.as_referenced_file(request, &wanted, &found, merged)?
+                self.as_referenced_file(request, &wanted, &found, &so_far.merged)?
             }
-            (None, _) => self.as_file(request, &wanted, &found.value, merged)?,
+            (None, _) => self.as_file(request, &wanted, &found.value.value, &so_far.merged)?,
         };
         let source = found.looked_up.last().map(ToString::to_string).unwrap_or_default();
-        let mut injection = Injection { plan, source, looked_up: found.looked_up, warnings };
+        let mut injection = Injection { plan, source, looked_up: found.looked_up, warnings, ..Injection::default() };
         if embedded.image_pull_secrets.enabled {
             self.pull_images(found.scope, wanted.secret(), &mut injection)?;
         }
         Ok(injection)
     }
-}
 
-/// The labels that say whose secrets a pod may see.
-struct Labels<'a> {
-    organization: Cow<'a, str>,
-    domain: Cow<'a, str>,
-    project: Cow<'a, str>,
-}
-
-impl Labels<'_> {
-    fn scope(&self) -> Scope<'_> {
-        Scope { organization: &self.organization, domain: &self.domain, project: &self.project }
+    fn complete(&self, outcome: &mut Outcome) {
+        if let Ok(scope) = self.scope() {
+            self.grant(scope, outcome);
+        }
     }
 }
 
-/// A value, and where it was found.
+/// A label as a part of a name.
+fn part<'v>(name: &'static str, value: &'v Result<Cow<str>, Malformed>) -> Result<&'v str, Reason> {
+    match value.as_deref().map_err(|malformed| *malformed)? {
+        "" => Err(Reason::MissingLabel(name)),
+        text if names::is_part(text) => Ok(text),
+        text => Err(Reason::Label { name, value: cut(text).to_owned() }),
+    }
+}
+
+/// A value, and its name.
 struct Found<'a> {
-    value: SecretValue,
-    /// The name under which it is stored.
+    value: Rc<Stored>,
+    /// Its name in the store.
     name: String,
     scope: Scope<'a>,
-    /// Where it was looked for; the last one holds it.
+    /// Names that were looked up; the last one was found.
     looked_up: Vec<Lookup>,
 }
 
 impl Embedded<'_> {
-    fn labels(&self) -> Result<Labels<'_>, Reason> {
-        let label = |name| {
-            let value = self.context.pod.label(name)?.unwrap_or_default();
-            match &*value {
-                "" => Err(Reason::MissingLabel(name)),
-                text if names::is_part(text) => Ok(value),
-                text => Err(Reason::Label { name, value: cut(text).to_owned() }),
-            }
-        };
-        Ok(Labels { organization: label("organization")?, project: label("project")?, domain: label("domain")? })
+    /// The scope of the pod's labels.
+    fn scope(&self) -> Result<Scope<'_>, Reason> {
+        let [organization, domain, project] = &self.labels;
+        let organization = part("organization", organization)?;
+        // As Flyte reports them.
+        let project = part("project", project)?;
+        Ok(Scope { organization, domain: part("domain", domain)?, project })
     }
 
-    /// The variable that gets the value, or `None` if a file does.
+    /// Returns the variable for the value, or `None` for a file.
     fn variable_for(&self, request: &SecretRequest) -> Result<Option<String>, Reason> {
         let named = named_variable(request)?;
         match (request.mount_requirement, named) {
@@ -152,18 +183,29 @@ impl Embedded<'_> {
         }
     }
 
-    /// The first value that is found, nearest scope first.
+    /// Returns the first value that is found, narrowest scope first.
     fn look_up<'s>(&self, scope: Scope<'s>, wanted: &Granted) -> Result<Found<'s>, Reason> {
         let Context { settings, reader, .. } = self.context;
         let store = store::open(&settings.embedded_secret_manager_config, reader)?;
         let mut looked_up = Vec::new();
         let (scope, value, name) =
-            self.first(&*store, scope, wanted, &mut looked_up, |name| store.fetch(name), store.guard())?;
+            self.first(&*store, scope, wanted, &mut looked_up, |name| self.fetch(&*store, name), store.guard())?;
         Ok(Found { value, name, scope, looked_up })
     }
 
-    /// The first name that is there, nearest scope first, and what `ask` says of it; without any, `guard` tells whether the
-    /// store is there.
+    /// The value under a name, which is decoded once.
+    fn fetch(&self, store: &dyn SecretStore, name: &str) -> Result<Rc<Stored>, store::Error> {
+        let mut values = self.values.borrow_mut();
+        if let Some(known) = values.get(name) {
+            return Ok(Rc::clone(known));
+        }
+        let stored = Rc::new(Stored { value: store.fetch(name)?, object: OnceCell::new() });
+        values.insert(name.to_owned(), Rc::clone(&stored));
+        Ok(stored)
+    }
+
+    /// Returns the first name that exists, narrowest scope first, and the result of `ask` for it. Without any, checks
+    /// by `guard` that the store exists.
     pub(super) fn first<'s, T>(
         &self,
         store: &dyn SecretStore,
@@ -176,7 +218,7 @@ impl Embedded<'_> {
         for scope in scope.cascade() {
             let names = match store.names(scope, wanted.secret()) {
                 Ok(names) => names,
-                // A name that is too long for the store can be short enough in a broader scope.
+                // A name that is too long for the store can be shorter in a broader scope.
                 Err(problem @ store::Error::NoName(_)) => {
                     looked_up.push(Lookup::NoName { scope: scope.to_string(), problem });
                     continue;
@@ -197,7 +239,7 @@ impl Embedded<'_> {
         Err(Reason::NotFound(std::mem::take(looked_up)))
     }
 
-    /// What the request asks for, as far as the settings and the provider give its fields a meaning.
+    /// Returns the requested secret, with the fields that settings and provider support.
     fn wanted(&self, SecretRequest { key, group, group_version, .. }: &SecretRequest) -> Result<Granted, Reason> {
         let embedded = &self.context.settings.embedded_secret_manager_config;
         let mut wanted = Granted::whole(key);
@@ -214,14 +256,14 @@ impl Embedded<'_> {
         Ok(wanted)
     }
 
-    /// Counts one more request.
+    /// Counts a request.
     fn count(&self) -> Result<(), Reason> {
         let limit = self.context.settings.limits.embedded_requests;
         self.requests.set(self.requests.get() + 1);
         if self.requests.get() > limit { Err(Reason::TooManyRequests(limit)) } else { Ok(()) }
     }
 
-    /// Whether the pod refers to the Secret that holds the value, in place of the value itself.
+    /// Whether the pod refers to the Secret instead of having the value.
     fn by_reference(&self, property: bool) -> Result<bool, Reason> {
         let Context { settings, namespace, .. } = self.context;
         let embedded = &settings.embedded_secret_manager_config;
@@ -240,8 +282,10 @@ impl Embedded<'_> {
     }
 
     fn as_variable(&self, name: String, found: &Found, by_reference: bool) -> Result<Plan, Reason> {
-        let text =
-            str::from_utf8(found.value.bytes()).ok().filter(|text| !text.contains('\0')).ok_or(Reason::NotText)?;
+        let text = str::from_utf8(found.value.value.bytes())
+            .ok()
+            .filter(|text| !text.contains('\0'))
+            .ok_or(Reason::NotText)?;
         let length = name.len() + 1 + text.len();
         if length > VARIABLE_LIMIT {
             return Err(Reason::VariableTooLarge(text.len(), VARIABLE_LIMIT - name.len() - 1));
@@ -254,7 +298,7 @@ impl Embedded<'_> {
         Ok(Plan { variables: vec![variable(ENV_PREFIX, prefix), variable_of], ..Plan::default() })
     }
 
-    /// A file in a volume of the Secret's: without an init container, and it follows the Secret.
+    /// Returns a file in a volume of the Secret: without an init container, and updated with the Secret.
     fn as_referenced_file(
         &self,
         request: &SecretRequest,
@@ -270,8 +314,8 @@ impl Embedded<'_> {
         })
     }
 
-    /// What every file has, however it is delivered: variables and a path. The first file leads the task to the folder;
-    /// later ones do not move these variables to the front.
+    /// Returns the additions for a file with any delivery: variables and a path. The first file adds the variables with
+    /// the folder; later ones do not move them to the front.
     pub(super) fn file(&self, request: &SecretRequest, wanted: &Granted, later: bool) -> Result<Plan, Reason> {
         let key = &request.key;
         let first = (!later).then(|| file_variables(SECRETS_DIR));
@@ -298,7 +342,7 @@ impl Embedded<'_> {
         let known = merged.shared_init_container(&settings.container_name);
         let lines = known.and_then(|known| known.variable(SECRETS)).unwrap_or_default();
         // The same key has the same value, so one line is enough.
-        let there = lines.lines().any(|line| line.split_once('=').is_some_and(|(file, _)| file == key));
+        let there = merged.has_file(key);
         let line = if there { String::new() } else { format!("{key}={}\n", STANDARD.encode(value.bytes())) };
         let all = lines.len() + line.len();
         let limit = VARIABLE_LIMIT - SECRETS.len() - 1;
@@ -320,8 +364,8 @@ impl Embedded<'_> {
         })
     }
 
-    /// Lets the pod pull images with the secret's twin, if there is one in its namespace. Flyte copies the twin there;
-    /// a policy cannot write, so it says what to copy.
+    /// Adds the copy of the secret for image pulls, if it exists in the pod's namespace. Flyte creates the copy; a
+    /// policy cannot write, so it warns what to copy.
     fn pull_images(&self, scope: Scope, key: &str, injection: &mut Injection) -> Result<(), Reason> {
         let Context { reader, namespace, settings, .. } = self.context;
         let home = &settings.embedded_secret_manager_config.k8s_config.namespace;

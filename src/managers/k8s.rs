@@ -1,8 +1,11 @@
-//! References to Kubernetes Secrets of the pod's own namespace: a variable, or a volume for each Secret.
+//! References to Kubernetes Secrets in the pod's namespace: a variable, or a volume for each Secret.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 use super::{
-    Context, ENV_PREFIX, Injection, Reason, SecretManager, derived_variable, file_variables, invalid, named_variable,
-    needed, path_variable,
+    Context, ENV_PREFIX, Injection, Outcome, Reason, SecretManager, derived_variable, file_variables, invalid,
+    named_variable, needed, path_variable,
 };
 use crate::names::kubernetes;
 use crate::pod::{File, Merged, Plan, SECRETS_DIR, mount, secret_variable, secret_volume, variable};
@@ -11,13 +14,15 @@ use crate::store::{self, Lookup};
 
 pub(super) struct K8s<'a> {
     pub context: Context<'a>,
+    /// Secrets that have been read, and `SECRET/KEY` for each of their keys.
+    pub verified: RefCell<BTreeSet<String>>,
 }
 
 impl SecretManager for K8s<'_> {
-    fn inject(&self, request: &SecretRequest, merged: &Merged) -> Result<Injection, Reason> {
+    fn inject(&self, request: &SecretRequest, Outcome { merged, .. }: &Outcome) -> Result<Injection, Reason> {
         let key = secret_key(needed("key", &request.key)?)?;
         let group = match request.group.as_str() {
-            // As Flyte's secret service names the Secrets that it creates.
+            // The name that Flyte's secret service gives to Secrets.
             "" => kubernetes::secret_name(key),
             group => secret_name(group)?.to_owned(),
         };
@@ -35,7 +40,16 @@ impl K8s<'_> {
     /// Checks that Secret and key exist, if the settings say so.
     fn verify(&self, group: &str, key: &str) -> Result<(), Reason> {
         let Context { settings, reader, namespace, .. } = self.context;
-        if !settings.k8s_secret_manager.verify || store::has_key(reader, namespace, group, key)? {
+        if !settings.k8s_secret_manager.verify {
+            return Ok(());
+        }
+        let mut verified = self.verified.borrow_mut();
+        if !verified.contains(group) {
+            let keys = store::keys(reader, namespace, group)?;
+            verified.extend(keys.map(|key| [group, "/", &key].concat()));
+            verified.insert(group.to_owned());
+        }
+        if verified.contains(&[group, "/", key].concat()) {
             return Ok(());
         }
         let object = ["Secret ", namespace, "/", group].concat();
@@ -56,7 +70,7 @@ impl K8s<'_> {
         let file = request.key.to_ascii_lowercase();
         let folder = [SECRETS_DIR, "/", group].concat();
         let path = [&folder, "/", &file].concat();
-        // A Secret has one volume of ours, whichever version its first request names.
+        // A Secret has one volume, named by its first request.
         let volume = merged.volume_of(group).map_or_else(
             || kubernetes::volume_name(base32::encode([group, "_", &request.group_version].concat().as_bytes())),
             str::to_owned,
@@ -75,7 +89,7 @@ impl K8s<'_> {
     }
 }
 
-/// A key of a Secret's `data` (`IsConfigMapKey` of apimachinery).
+/// Checks a key of a Secret's `data` (`IsConfigMapKey` of apimachinery).
 fn secret_key(key: &str) -> Result<&str, Reason> {
     let allowed = key.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'));
     if allowed && key.len() <= 253 && key != "." && !key.starts_with("..") {
@@ -84,7 +98,7 @@ fn secret_key(key: &str) -> Result<&str, Reason> {
     Err(invalid("key", key, "a valid Secret key; expected up to 253 of a-z, A-Z, 0-9, '-', '_' and '.'"))
 }
 
-/// A Secret's name.
+/// Checks the name of a Secret.
 fn secret_name(group: &str) -> Result<&str, Reason> {
     match kubernetes::is_dns_subdomain(group) {
         true => Ok(group),

@@ -1,33 +1,34 @@
-//! Embedded's delivery `Pull`: the pod is granted its secrets, and pulls them when it starts. No value is read here.
+//! Delivery `Pull` of Embedded: grants secrets to the pod, which pulls them when it starts. No value is read here.
 
 use super::embedded::Embedded;
-use super::{Context, ENV_PREFIX, Injection, Reason, invalid};
-use crate::grant::{self, Grant, Granted};
+use super::{Context, ENV_PREFIX, Injection, Outcome, Reason, invalid};
+use crate::grant::{self, Collected, Grant, Granted};
 use crate::names::{Scope, version};
 use crate::pod::{
-    Container, ContainerName, InitContainer, Merged, Plan, SECRETS_DIR, file_variable, memory_volume, mount,
-    token_volume, variable,
+    Container, ContainerName, InitContainer, Plan, SECRETS_DIR, file_variable, memory_volume, mount, token_volume,
+    variable,
 };
 use crate::secret_request::{MountRequirement, SecretRequest};
-use crate::settings::LookupMode;
+use crate::settings::{LookupMode, Pull};
 use crate::store::{self, Lookup};
 
-/// The size of the volume of the env file, which cannot be larger.
+/// Size of the volume of the env file, which cannot be larger.
 const ENV_LIMIT: &str = "2Mi";
 
 impl Embedded<'_> {
-    /// Returns what grants a secret to the pod: as a variable with a name, else as a file.
+    /// Returns the additions that grant a secret to the pod: as a variable with a name, or as a file.
     pub(super) fn pull(
         &self,
         request: &SecretRequest,
         wanted: Granted,
         scope: Scope,
         name: Option<String>,
-        merged: &Merged,
+        so_far: &Outcome,
         mut warnings: Vec<String>,
     ) -> Result<Injection, Reason> {
         let settings = self.context.settings;
-        let pull = settings.embedded_secret_manager_config.pull.clone().unwrap_or_default();
+        let unset = Pull::default();
+        let pull = settings.embedded_secret_manager_config.pull.as_ref().unwrap_or(&unset);
         for (field, key) in [("key", wanted.key.as_str()), ("group", wanted.secret())] {
             if !grant::is_key(key) {
                 return Err(invalid(field, key, "a valid key; it must not contain control characters or '$'"));
@@ -40,21 +41,11 @@ impl Embedded<'_> {
         warnings.extend(warning);
         let granted = || format!("{scope} {}", version::join(wanted.secret(), &wanted.version));
         let source = looked_up.last().map_or_else(granted, ToString::to_string);
-        let known = merged.shared_init_container(grant::CONTAINER).map(|known| Grant::parse(&known.container.args));
-        let mut grant = known.and_then(Result::ok).unwrap_or_else(|| Grant {
-            gateway: pull.gateway.clone(),
-            ca: pull.ca.clone(),
-            organization: scope.organization.to_owned(),
-            domain: scope.domain.to_owned(),
-            project: scope.project.to_owned(),
-            patience: grant::parse_duration(&pull.patience).unwrap_or_default(),
-            refresh: pull.refresh.as_deref().and_then(grant::parse_duration),
-            files: Vec::new(),
-            variables: Vec::new(),
-        });
+        let is_file = name.is_none();
         let (own, volume, mut plan) = match name {
             Some(name) => {
-                let name = file_variable(name, grant::ENV_VOLUME, grant::ENV_FILE, grant.grant_variable(wanted));
+                let key = so_far.granted.variable(&wanted);
+                let name = file_variable(name, grant::ENV_VOLUME, grant::ENV_FILE, key);
                 let variables = vec![variable(ENV_PREFIX, &settings.secret_env_var_prefix), name];
                 let volume = memory_volume(grant::ENV_VOLUME, ENV_LIMIT);
                 let plan = Plan { variables, private_volumes: vec![volume], ..Plan::default() };
@@ -64,26 +55,47 @@ impl Embedded<'_> {
                 let plan = Plan {
                     mounts: vec![mount(grant::FILES_VOLUME, SECRETS_DIR, true)],
                     volumes: vec![memory_volume(grant::FILES_VOLUME, &settings.volume_size_limit.0)],
-                    ..self.file(request, &wanted, !grant.files.is_empty())?
+                    ..self.file(request, &wanted, !so_far.granted.files.is_empty())?
                 };
-                grant.grant_file(wanted);
                 (grant::FILES_VOLUME, SECRETS_DIR, plan)
             }
         };
         let mut mounts = vec![mount(own, volume, false)];
-        if grant.refresh.is_some() && own != grant::ENV_VOLUME {
-            // What its startup probe looks for is written there.
+        if pull.refresh.is_some() && own != grant::ENV_VOLUME {
+            // The ready marker for the startup probe is written there.
             plan.private_volumes.push(memory_volume(grant::ENV_VOLUME, ENV_LIMIT));
             mounts.push(mount(grant::ENV_VOLUME, grant::ENV_DIR, false));
         }
         mounts.push(mount(grant::TOKEN_VOLUME, grant::TOKEN_DIR, true));
         plan.private_volumes.push(token_volume(grant::TOKEN_VOLUME, &pull.audience, grant::TOKEN_FILE));
-        let container = Container { args: grant.to_args(), volume_mounts: mounts, ..pull.puller() };
+        let container = Container { volume_mounts: mounts, ..pull.puller() };
         plan.init_containers.push(InitContainer { name: ContainerName::Exact(grant::CONTAINER), container });
-        Ok(Injection { plan, source, looked_up, warnings })
+        Ok(Injection { plan, source, looked_up, granted: Some((wanted, is_file)), warnings })
     }
 
-    /// Asks the gateway whether a secret is there that can be delivered so; returns where it was looked up, and a warning.
+    /// Writes the grant, with all that the pod may pull, into the arguments of its init container.
+    pub(super) fn grant(&self, scope: Scope, outcome: &mut Outcome) {
+        let Collected { files, variables, .. } = std::mem::take(&mut outcome.granted);
+        if files.is_empty() && variables.is_empty() {
+            return;
+        }
+        let unset = Pull::default();
+        let pull = self.context.settings.embedded_secret_manager_config.pull.as_ref().unwrap_or(&unset);
+        let grant = Grant {
+            gateway: pull.gateway.clone(),
+            ca: pull.ca.clone(),
+            organization: scope.organization.to_owned(),
+            domain: scope.domain.to_owned(),
+            project: scope.project.to_owned(),
+            patience: grant::parse_duration(&pull.patience).unwrap_or_default(),
+            refresh: pull.refresh.as_deref().and_then(grant::parse_duration),
+            files,
+            variables,
+        };
+        outcome.merged.set_args(grant::CONTAINER, grant.to_args());
+    }
+
+    /// Checks with the gateway that the secret exists and can be delivered, and returns its lookups and a warning.
     fn look_before(
         &self,
         scope: Scope,
@@ -106,7 +118,7 @@ impl Embedded<'_> {
             store::ready(),
         );
         match found {
-            // Of a property the gateway knows when it is pulled.
+            // The gateway checks a property only when it is pulled.
             Ok((_, found, _)) if variable && wanted.group.is_empty() && found.variable == Some(false) => {
                 Err(Reason::NoVariable(found.problem.unwrap_or_default()))
             }

@@ -7,13 +7,14 @@ use std::borrow::Cow;
 use uuid::Uuid;
 
 use super::{
-    Injection, Reason, SecretManager, file_only, file_variables, invalid, is_plain_path, needed, path_variable,
+    Injection, Outcome, Reason, SecretManager, file_only, file_variables, invalid, is_plain_path, needed, path_variable,
 };
-use crate::pod::{Annotation, File, Merged, Plan, Pod, SECRETS_DIR};
+use crate::cut;
+use crate::pod::{Annotation, File, Limits, Malformed, Merged, PATH_LIMIT, Plan, SECRETS_DIR};
 use crate::secret_request::SecretRequest;
 use crate::settings::{KvVersion, VaultSecretManager};
 
-/// All annotations of the injector start so.
+/// Prefix of the injector's annotations.
 const PREFIX: &str = "vault.hashicorp.com/";
 
 /// Namespace of the ids: version 5 of `https://github.com/hashicorp/vault-k8s` in the namespace of URLs.
@@ -21,20 +22,11 @@ const ID_NAMESPACE: Uuid = Uuid::from_u128(0x907d_6b9f_3428_53da_b2e6_e147_4401_
 
 pub(super) struct Vault<'a> {
     pub settings: &'a VaultSecretManager,
-    pub pod: &'a Pod<'a>,
-}
-
-/// An annotation of the injector's that the pod has itself.
-type Annotated<'a> = (&'a str, Cow<'a, str>);
-
-/// The value of an annotation of the injector's.
-fn value<'a>(annotations: &'a [Annotated], name: &str) -> Option<&'a str> {
-    let found = annotations.iter().find(|(key, _)| key.strip_prefix(PREFIX) == Some(name));
-    found.map(|(_, value)| &**value)
+    pub limits: &'a Limits<'a>,
 }
 
 impl SecretManager for Vault<'_> {
-    fn inject(&self, request: &SecretRequest, _: &Merged) -> Result<Injection, Reason> {
+    fn inject(&self, request: &SecretRequest, Outcome { merged, .. }: &Outcome) -> Result<Injection, Reason> {
         let SecretRequest { group_version: version, .. } = request;
         let group = needed("group", &request.group)?;
         let key = needed("key", &request.key)?;
@@ -48,9 +40,11 @@ impl SecretManager for Vault<'_> {
             let wanted = "a valid Vault path for db; it must not contain '\"' or '\\'";
             return Err(invalid("group", group, wanted));
         }
-        let own = self.pod.annotations(PREFIX)?;
-        self.check_agent(&own, request)?;
-        let folder = self.effective(&own, "secret-volume-path").unwrap_or(SECRETS_DIR);
+        self.check_agent(request)?;
+        let folder = self.effective("secret-volume-path")?.unwrap_or(Cow::Borrowed(SECRETS_DIR));
+        if folder.len() > PATH_LIMIT {
+            return Err(invalid("secret-volume-path", cut(&folder), "a valid path; it must be up to 4096 bytes long"));
+        }
         let path = [folder.trim_end_matches('/'), "/", &file].concat();
         let mut warnings = Vec::new();
         if !matches!(version.as_str(), "" | "kv1" | "kv2" | "db") {
@@ -59,10 +53,10 @@ impl SecretManager for Vault<'_> {
             ));
         }
         let plan = Plan {
-            variables: file_variables(folder).into_iter().chain(path_variable(request, &path)?).collect(),
-            annotations: self.annotations(request),
+            variables: file_variables(&folder).into_iter().chain(path_variable(request, &path)?).collect(),
+            annotations: self.annotations(request, merged),
             files: vec![File { path: file.clone(), contents: ["Vault ", group, " ", version, " ", key].concat() }],
-            foreign_mount: folder == SECRETS_DIR,
+            foreign_mount: *folder == *SECRETS_DIR,
             ..Plan::default()
         };
         Ok(Injection { plan, source: file, warnings, ..Injection::default() })
@@ -70,30 +64,31 @@ impl SecretManager for Vault<'_> {
 }
 
 impl Vault<'_> {
-    /// The value that an annotation of the injector's will have: the pod's own wins over the settings', unless they are
-    /// locked.
-    fn effective<'p>(&'p self, own: &'p [Annotated<'p>], name: &str) -> Option<&'p str> {
+    /// Returns the value of an annotation after the mutation: the pod's own takes precedence over the settings, unless
+    /// they are locked.
+    fn effective(&self, name: &str) -> Result<Option<Cow<'_, str>>, Malformed> {
         let VaultSecretManager { annotations, lock_annotations, .. } = self.settings;
-        let set = || annotations.get(&[PREFIX, name].concat()).map(String::as_str);
-        let own = || value(own, name);
-        if *lock_annotations { set().or_else(own) } else { own().or_else(set) }
+        let key = [PREFIX, name].concat();
+        let set = annotations.get(&key).map(|value| Cow::Borrowed(value.as_str()));
+        let own = self.limits.annotation(&key)?;
+        Ok(if *lock_annotations { set.or(own) } else { own.or(set) })
     }
 
-    /// Checks that no annotation keeps the agent out. A pod that the injector has seen already has the request's.
-    fn check_agent(&self, own: &[Annotated], request: &SecretRequest) -> Result<(), Reason> {
-        let inject = self.effective(own, "agent-inject");
-        if inject.is_some_and(|value| matches!(value, "0" | "f" | "F" | "false" | "FALSE" | "False")) {
+    /// Checks that no annotation disables the agent, except in a pod that the injector has mutated for this request.
+    fn check_agent(&self, request: &SecretRequest) -> Result<(), Reason> {
+        let inject = self.effective("agent-inject")?;
+        if inject.is_some_and(|value| matches!(&*value, "0" | "f" | "F" | "false" | "FALSE" | "False")) {
             return Err(Reason::AgentOff([PREFIX, "agent-inject: \"false\""].concat()));
         }
-        let seen = || value(own, &format!("agent-inject-secret-{}", id(request))).is_some();
-        if self.effective(own, "agent-inject-status") == Some("injected") && !seen() {
+        let seen = || self.limits.annotation(&format!("{PREFIX}agent-inject-secret-{}", id(request)));
+        if self.effective("agent-inject-status")?.is_some_and(|status| status == "injected") && seen()?.is_none() {
             return Err(Reason::AgentOff([PREFIX, "agent-inject-status: injected"].concat()));
         }
         Ok(())
     }
 
-    /// The request's annotations, the common ones, and those of the settings, which win.
-    fn annotations(&self, request: &SecretRequest) -> Vec<Annotation> {
+    /// The request's annotations and, with the first request, the common ones and those of the settings, which win.
+    fn annotations(&self, request: &SecretRequest, merged: &Merged) -> Vec<Annotation> {
         let SecretRequest { group, key, .. } = request;
         let VaultSecretManager { role, annotations: set, lock_annotations: lock, .. } = self.settings;
         let id = id(request);
@@ -108,19 +103,20 @@ impl Vault<'_> {
             ("role", role),
             ("agent-pre-populate-only", "true"),
         ];
-        let common = common.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let later = merged.has_annotation(&[PREFIX, "agent-inject"].concat());
+        let common = common.into_iter().filter(|_| !later).map(|(name, value)| (name.to_owned(), value.to_owned()));
         let ours = own.into_iter().chain(template).chain(common).map(|(name, value)| Annotation {
             replaces: *lock && name == "role",
             key: [PREFIX, &name].concat(),
             value,
         });
         let set_elsewhere = |annotation: &Annotation| !set.contains_key(&annotation.key);
-        let given =
-            set.iter().map(|(key, value)| Annotation { key: key.clone(), value: value.clone(), replaces: *lock });
+        let given = set.iter().filter(|_| !later);
+        let given = given.map(|(key, value)| Annotation { key: key.clone(), value: value.clone(), replaces: *lock });
         ours.filter(set_elsewhere).chain(given).collect()
     }
 
-    /// The template that renders one key of what Vault answers; none for engines whose answer is no map.
+    /// Returns the template that renders one key; none for engines whose response is not a map.
     fn template(&self, request: &SecretRequest) -> Option<String> {
         let query = match (request.group_version.as_str(), self.settings.kv_version) {
             ("kv1", _) => ".Data",
@@ -138,7 +134,7 @@ impl Vault<'_> {
     }
 }
 
-/// The same request has the same id, in every pass and every pod.
+/// Returns the ID of a request, which is the same in each evaluation and pod.
 fn id(request: &SecretRequest) -> Uuid {
     let SecretRequest { group, group_version, key, mount_requirement, env_var } = request;
     let number = mount_requirement.number().to_string();
@@ -146,12 +142,12 @@ fn id(request: &SecretRequest) -> Uuid {
     Uuid::new_v5(&ID_NAMESPACE, whole.as_bytes())
 }
 
-/// Whether a key can follow a dot in a template. Letters beyond ASCII could as well; `index` reads them too.
+/// Whether a key can follow a dot in a template. Other letters than ASCII use `index`.
 fn is_go_identifier(key: &str) -> bool {
     key.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_') && !key.starts_with(|c: char| c.is_ascii_digit())
 }
 
-/// A string constant of a Go template; control characters have been rejected.
+/// Returns a string constant of a Go template; control characters have been rejected.
 fn go_quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for character in text.chars() {
@@ -167,6 +163,7 @@ fn go_quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pod::Pod;
 
     #[test]
     fn templates_survive_any_key_and_path() {
@@ -178,7 +175,9 @@ mod tests {
                 key: key.to_owned(),
                 ..SecretRequest::default()
             };
-            Vault { settings: &settings, pod: &Pod::default() }.template(&request)
+            let pod = Pod::default();
+            let limits = Limits::new(&pod, 0).unwrap();
+            Vault { settings: &settings, limits: &limits }.template(&request)
         };
         let table = [
             ("a/b", "kv1", "k_1", Some(r#"{{- with secret "a/b" -}}{{ .Data.k_1 }}{{- end -}}"#)),

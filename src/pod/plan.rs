@@ -1,12 +1,13 @@
-//! What is to be added to a pod, in Kubernetes' own types; the same for every container, so small and independent of the
-//! pod.
+//! Additions to a pod, in types of Kubernetes. They are the same for every container, so they are small and independent
+//! of the pod.
 //!
-//! Managers each yield a [`Plan`] for one secret request. [`Merged`] puts them together in the order of the requests and
-//! decides whether two of them conflict.
+//! A manager returns a [`Plan`] for one secret request. [`Merged`] combines plans in the order of the requests, and
+//! finds conflicts.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Bound::{Included, Unbounded};
 
 use k8s_openapi::api::core::v1::{
     EmptyDirVolumeSource, EnvVar, EnvVarSource, FileKeySelector, KeyToPath, ResourceRequirements, SecretKeySelector,
@@ -17,39 +18,42 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::SECRETS_DIR;
+use super::limits::Limits;
 
-/// Additions to a pod. Lists are in the order in which Flyte adds things.
+/// Additions to a pod. Lists are in Flyte's order.
 #[derive(Default)]
 pub struct Plan {
-    /// Variables for every container that is not ours. The last one added ends up first.
+    /// Variables for every container of the user. The last one added is the first in the container.
     pub variables: Vec<EnvVar>,
-    /// Mounts for every container that is not ours.
+    /// Mounts for every container of the user.
     pub mounts: Vec<VolumeMount>,
-    /// Volumes: of some keys of a Secret, of keys of several, or in memory. A pod has at most one in memory, one of several
-    /// Secrets, and one for each Secret: the first is used for all.
+    /// Volumes: of some keys of a Secret, of keys of several, or in memory. A pod has at most one in memory, one of
+    /// several Secrets, and one for each Secret: the first is used for all.
     pub volumes: Vec<Volume>,
-    /// Volumes that init containers of ours alone mount, each once.
+    /// Volumes that only init containers of the policy mount, each once.
     pub private_volumes: Vec<Volume>,
-    /// Init containers of ours.
+    /// Init containers of the policy.
     pub init_containers: Vec<InitContainer>,
     /// Annotations.
     pub annotations: Vec<Annotation>,
-    /// Names of Secrets that images can be pulled with.
+    /// Image pull secrets.
     pub image_pull_secrets: Vec<String>,
-    /// Files that will exist; two requests may name a path only if they mean the same.
+    /// Files that will exist, of which two requests may name one only if they mean the same; and then the keys of
+    /// Secrets in `volumes` are there already, too.
     pub files: Vec<File>,
-    /// Whether a later webhook mounts a volume of its own where ours would be.
+    /// Whether a later webhook mounts its own volume at the folder of secrets.
     pub foreign_mount: bool,
 }
 
 impl fmt::Debug for Plan {
-    /// Variables may hold secrets' values.
+    /// Prints no variables, which can contain values.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "Plan({} variables, {} files)", self.variables.len(), self.files.len())
     }
 }
 
-/// A container, as far as the policy adds any. `k8s-openapi`'s own has probes, hooks and ports, which are 60 kB of wasm.
+/// A container, with the fields that the policy adds. That of `k8s-openapi` has probes, hooks and ports, which take 60
+/// kB of wasm.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Container {
@@ -71,24 +75,24 @@ pub struct Container {
     pub env: Vec<EnvVar>,
     /// Requests and limits.
     pub resources: ResourceRequirements,
-    /// Its security context, as the settings have it.
+    /// Its security context in the settings.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub security_context: Map<String, Value>,
     /// Its mounts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub volume_mounts: Vec<VolumeMount>,
-    /// Where its last words come from.
+    /// Source of its termination message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub termination_message_policy: Option<&'static str>,
-    /// `Always` for one that goes on beside the others.
+    /// `Always` for a native sidecar.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restart_policy: Option<&'static str>,
-    /// What tells that the others can start.
+    /// Startup probe, after which other containers start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub startup_probe: Option<Value>,
 }
 
-/// A volume, as far as the policy adds any. `k8s-openapi`'s own has thirty more sources, and with them dates, which are a
+/// A volume, with the sources that the policy adds. That of `k8s-openapi` has thirty more, with dates, which are a
 /// tenth of the wasm.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -106,7 +110,7 @@ pub struct Volume {
     pub empty_dir: Option<EmptyDirVolumeSource>,
 }
 
-/// A projected volume, as far as the policy adds any.
+/// A projected volume, with the sources that the policy adds.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Projected {
@@ -126,7 +130,7 @@ pub enum ProjectedSource {
     ServiceAccountToken(ServiceAccountTokenProjection),
 }
 
-/// Returns a variable with a literal value, in which Kubernetes expands nothing.
+/// Returns a variable with a literal value, escaped against expansion by Kubernetes.
 pub fn variable(name: impl Into<String>, value: &str) -> EnvVar {
     let value = (!value.is_empty()).then(|| escape_expansion(value));
     EnvVar { name: name.into(), value, value_from: None }
@@ -151,8 +155,8 @@ pub fn secret_volume(name: &str, secret: &str, key: &str, path: &str, optional: 
     Volume { name: name.to_owned(), secret: Some(source), ..Volume::default() }
 }
 
-/// Returns a volume of one key of a Secret, to which those of other Secrets can be added. Everybody in the container may read
-/// the file.
+/// Returns a volume of one key of a Secret, to which those of other Secrets can be added. Everybody in the container
+/// may read the file.
 pub fn projected_volume(name: &str, secret: &str, key: &str, path: &str) -> Volume {
     let item = KeyToPath { key: key.to_owned(), path: path.to_owned(), mode: None };
     let secret = SecretProjection { name: secret.to_owned(), items: Some(vec![item]), optional: None };
@@ -179,7 +183,7 @@ pub fn file_variable(name: impl Into<String>, volume: &str, path: &str, key: Str
     EnvVar { name: name.into(), value: None, value_from: Some(source) }
 }
 
-/// Returns a volume in memory, which init containers of ours fill.
+/// Returns a volume in memory, to which init containers of the policy write.
 pub fn memory_volume(name: &str, size_limit: &str) -> Volume {
     let source =
         EmptyDirVolumeSource { medium: Some("Memory".to_owned()), size_limit: Some(Quantity(size_limit.to_owned())) };
@@ -220,25 +224,23 @@ fn escape_expansion(value: &str) -> String {
     escaped
 }
 
-/// An init container of ours. It mounts the volume in memory, writable.
+/// An init container of the policy. It mounts the volume in memory, writable.
 pub struct InitContainer {
-    /// How it is named.
+    /// Its name.
     pub name: ContainerName,
-    /// All else.
+    /// The container.
     pub container: Container,
 }
 
 impl InitContainer {
-    /// The value of one of its variables.
+    /// Returns the value of one of its variables.
     pub fn variable(&self, name: &str) -> Option<&str> {
         let variables = self.container.env.iter();
         variables.filter(|known| known.name == name).find_map(|known| known.value.as_deref())
     }
 
-    /// Appends another's values to those of the variables with the same names. Arguments are those of the other, who has
-    /// them all.
+    /// Appends another's values to those of the variables with the same names.
     fn join(&mut self, other: Self) {
-        self.container.args = other.container.args;
         for mount in other.container.volume_mounts {
             if !self.container.volume_mounts.contains(&mount) {
                 self.container.volume_mounts.push(mount);
@@ -254,7 +256,7 @@ impl InitContainer {
     }
 }
 
-/// How an init container of ours is named.
+/// Naming of an init container of the policy.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum ContainerName {
     /// This prefix and the number of init containers before it, or the next one that is free: one for each request.
@@ -262,7 +264,7 @@ pub enum ContainerName {
     /// This name, or with `-1`, `-2`, … appended if another container has it: one for all requests, whose variables'
     /// values are joined.
     Shared(String),
-    /// This name and no other: one for all requests, with the arguments of the last.
+    /// This name and no other: one for all requests.
     Exact(&'static str),
 }
 
@@ -282,22 +284,22 @@ pub struct Annotation {
 pub struct File {
     /// Its path below [`SECRETS_DIR`].
     pub path: String,
-    /// Where its contents come from: the same for two requests that mean the same.
+    /// Source of its contents, to compare requests.
     pub contents: String,
 }
 
 /// A conflict of two secret requests.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RequestConflict {
-    /// The first, as it was numbered.
+    /// Number of the first request.
     pub first: usize,
-    /// The second.
+    /// Number of the second request.
     pub second: usize,
-    /// What both set.
+    /// The cause.
     pub cause: ConflictCause,
 }
 
-/// What two secret requests set in different ways.
+/// Cause of a conflict of two secret requests.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ConflictCause {
     /// Two values for one variable.
@@ -315,46 +317,48 @@ pub enum ConflictCause {
     /// A volume of Secrets, and one in memory.
     #[error("each requires its own volume at {SECRETS_DIR}; set embeddedSecretManagerConfig.delivery to Auto")]
     Reference,
-    /// A volume of ours, and one that a later webhook mounts.
+    /// A volume of the policy, and one that a later webhook mounts.
     #[error("each requires its own volume at {0}, as the Vault agent does; use separate tasks")]
     Mount(&'static str),
 }
 
-/// The plans of several requests, put together.
+/// The combined plans of several requests.
 #[derive(Default)]
 pub struct Merged {
     /// By name.
     pub(super) variables: BTreeMap<String, Addition>,
-    /// How many have been added, those of the same name too.
+    /// Number of additions, including those of the same name.
     added: usize,
     pub(super) mounts: Vec<VolumeMount>,
     mounted: BTreeSet<String>,
     pub(super) volumes: Vec<Volume>,
-    /// By Secret: its volume's place among the volumes.
+    /// Index of the volume of each Secret.
     secret_volumes: BTreeMap<String, usize>,
     /// The name of the volume in memory, and the first request that needs it.
     memory_volume: Option<(String, usize)>,
-    /// The place of the volume of several Secrets, and the first request that needs it.
+    /// Index of the volume of several Secrets, and the first request that needs it.
     projected_volume: Option<(usize, usize)>,
+    /// Names of volumes that only init containers of the policy mount.
+    private_volumes: BTreeSet<String>,
     pub(super) init_containers: Vec<InitContainer>,
     /// By key.
     pub(super) annotations: BTreeMap<String, Annotation>,
     pub(super) annotation_bytes: usize,
     pub(super) image_pull_secrets: BTreeSet<String>,
-    /// Files and the folders above them, by path.
-    paths: BTreeMap<String, Path>,
+    /// By path, with NULs for slashes: what is in a folder follows its name at once.
+    files: BTreeMap<String, KnownFile>,
     /// The topmost folders, the first request for each, and whether a volume is mounted there.
     folders: BTreeMap<String, (usize, bool)>,
     foreign_mount: Option<usize>,
-    /// Bytes that each container gets, and bytes that the pod gets once, both at least.
+    /// Minimum number of bytes for each container, and for the pod.
     repeated: usize,
     single: usize,
 }
 
 impl fmt::Debug for Merged {
-    /// As that of [`Plan`].
+    /// Prints what [`Plan`] prints.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "Merged({} variables, {} paths)", self.variables.len(), self.paths.len())
+        write!(f, "Merged({} variables, {} files)", self.variables.len(), self.files.len())
     }
 }
 
@@ -362,29 +366,29 @@ impl fmt::Debug for Merged {
 pub(super) struct Addition {
     variable: EnvVar,
     request: usize,
-    /// How many came before it.
+    /// Number of variables before it.
     order: usize,
 }
 
 impl Merged {
-    /// The variables, the last one added first.
+    /// Returns the variables, the last one added first.
     pub(super) fn variables(&self) -> Vec<&EnvVar> {
         let mut additions: Vec<&Addition> = self.variables.values().collect();
         additions.sort_unstable_by_key(|addition| std::cmp::Reverse(addition.order));
         additions.into_iter().map(|addition| &addition.variable).collect()
     }
 
-    /// The name of the volume in memory; empty if there is none.
+    /// Returns the name of the volume in memory, or an empty one.
     fn memory_volume(&self) -> &str {
         self.memory_volume.as_ref().map_or("", |(name, _)| name)
     }
 
-    /// How many bytes the additions take at least in a pod of so many containers, as Kubernetes stores it.
+    /// Returns the minimum size in etcd of the additions to a pod with this number of containers.
     pub(super) fn weight(&self, containers: usize) -> usize {
         self.repeated.saturating_mul(containers).saturating_add(self.single)
     }
 
-    /// The name of the volume of a Secret.
+    /// Returns the name of the volume of a Secret.
     pub fn volume_of(&self, secret: &str) -> Option<&str> {
         Some(&self.volumes.get(*self.secret_volumes.get(secret)?)?.name)
     }
@@ -394,7 +398,12 @@ impl Merged {
         self.projected_volume.is_some()
     }
 
-    /// The init container that all requests share.
+    /// Whether a file is there.
+    pub fn has_file(&self, path: &str) -> bool {
+        self.files.contains_key(path)
+    }
+
+    /// Returns the init container that requests share.
     pub fn shared_init_container(&self, name: &str) -> Option<&InitContainer> {
         let is_it = |known: &ContainerName| match known {
             ContainerName::Shared(known) => known == name,
@@ -404,11 +413,24 @@ impl Merged {
         self.init_containers.iter().find(|known| is_it(&known.name))
     }
 
-    /// Adds the plan of request number `request` to what is here.
+    /// Whether there is an annotation with this key.
+    pub fn has_annotation(&self, key: &str) -> bool {
+        self.annotations.contains_key(key)
+    }
+
+    /// Sets the arguments of the init container that all requests share.
+    pub fn set_args(&mut self, name: &'static str, args: Vec<String>) {
+        let shared = self.init_containers.iter_mut().find(|known| known.name == ContainerName::Exact(name));
+        if let Some(shared) = shared {
+            shared.container.args = args;
+        }
+    }
+
+    /// Adds the plan of request number `request` to what is here, in a pod of these limits.
     ///
     /// # Errors
-    /// It conflicts with an earlier request; then neither can be served, and nothing here is of use any more.
-    pub fn add(&mut self, request: usize, plan: Plan) -> Result<(), RequestConflict> {
+    /// The plan conflicts with an earlier request. Then the combined plans must not be used.
+    pub fn add(&mut self, request: usize, plan: Plan, limits: &Limits) -> Result<(), RequestConflict> {
         let conflict = |first, cause| Err(RequestConflict { first, second: request, cause });
         for variable in plan.variables {
             self.added += 1;
@@ -425,19 +447,20 @@ impl Merged {
             }
         }
         let mounted = plan.mounts.iter().any(|mount| mount.mount_path != SECRETS_DIR);
+        let mut is_new = false;
         for file in plan.files {
             self.add_folder(request, &file.path, mounted)?;
-            self.add_file(request, file)?;
+            is_new |= self.add_file(request, file)?;
         }
-        let memory = self.add_volumes(request, plan.volumes);
+        let memory = self.add_volumes(request, plan.volumes, is_new);
         for volume in plan.private_volumes {
-            if self.volumes.iter().all(|known| known.name != volume.name) {
+            if self.private_volumes.insert(volume.name.clone()) {
                 self.volumes.push(volume);
             }
         }
         for mut mount in plan.mounts {
             self.share(&mut mount, memory.as_deref());
-            // Names that start alike take long to compare.
+            // Comparing names with a common prefix is slow.
             let place = mount.mount_path.strip_prefix(SECRETS_DIR).unwrap_or(&mount.mount_path);
             if self.mounted.insert(place.to_owned()) {
                 self.repeated += mount.mount_path.len() + mount.name.len();
@@ -457,7 +480,7 @@ impl Merged {
         }
         for annotation in plan.annotations {
             if !self.annotations.contains_key(&annotation.key) {
-                self.annotation_bytes += annotation.key.len() + annotation.value.len();
+                self.annotation_bytes += limits.bytes_of(&annotation);
                 self.annotations.insert(annotation.key.clone(), annotation);
             }
         }
@@ -474,9 +497,9 @@ impl Merged {
         }
     }
 
-    /// Makes mount points for the mounts below the volume in memory, which is read-only where tasks have it
-    /// (kubernetes/kubernetes#121294): the kubelet makes the folders of `subPath` mounts, and the first init container that
-    /// writes the volume has one for each.
+    /// Adds mount points for mounts below the volume in memory, which is read-only in tasks
+    /// (kubernetes/kubernetes#121294): the kubelet creates the folders of `subPath` mounts, which the first init
+    /// container that writes the volume gets.
     pub(super) fn make_mount_points(&mut self) {
         let (Some((volume, _)), Some(init)) = (&self.memory_volume, self.init_containers.first_mut()) else { return };
         let ours = &mut init.container.volume_mounts;
@@ -488,19 +511,15 @@ impl Merged {
         }));
     }
 
-    /// Adds volumes, and returns the name under which the plan knows the volume in memory.
-    fn add_volumes(&mut self, request: usize, volumes: Vec<Volume>) -> Option<String> {
+    /// Adds volumes, with keys of Secrets if they are new, and returns the name under which the plan knows the volume
+    /// in memory.
+    fn add_volumes(&mut self, request: usize, volumes: Vec<Volume>, is_new: bool) -> Option<String> {
         let mut memory = None;
         for mut volume in volumes {
             if let Some(projected) = &mut volume.projected {
                 match self.projected_volume.and_then(|(at, _)| self.volumes.get_mut(at)?.projected.as_mut()) {
-                    Some(known) => {
-                        for source in projected.sources.drain(..) {
-                            if !known.sources.contains(&source) {
-                                known.sources.push(source);
-                            }
-                        }
-                    }
+                    Some(known) if is_new => known.sources.append(&mut projected.sources),
+                    Some(_) => {}
                     None => {
                         self.projected_volume = Some((self.volumes.len(), request));
                         self.volumes.push(volume);
@@ -519,14 +538,11 @@ impl Merged {
             };
             let known = self.secret_volumes.get(&secret).and_then(|at| self.volumes.get_mut(*at)).and_then(items_of);
             match (known, items_of(&mut volume)) {
-                (Some(known), Some(items)) => {
-                    for item in std::mem::take(items) {
-                        if !known.contains(&item) {
-                            self.single += item.key.len() + item.path.len();
-                            known.push(item);
-                        }
-                    }
+                (Some(known), Some(items)) if is_new => {
+                    self.single += items.iter().map(|item| item.key.len() + item.path.len()).sum::<usize>();
+                    known.append(items);
                 }
+                (Some(_), Some(_)) => {}
                 _ => {
                     self.secret_volumes.insert(secret, self.volumes.len());
                     self.volumes.push(volume);
@@ -536,14 +552,14 @@ impl Merged {
         memory
     }
 
-    /// Lets a mount of the plan's volume in memory use the one that is there already.
+    /// Redirects a mount of the plan's volume in memory to the existing one.
     fn share(&self, mount: &mut VolumeMount, memory: Option<&str>) {
         if memory == Some(mount.name.as_str()) {
             mount.name = self.memory_volume().to_owned();
         }
     }
 
-    /// Notes whether the topmost folder of a file is a mount.
+    /// Records whether the topmost folder of a file is a mount.
     fn add_folder(&mut self, request: usize, path: &str, mounted: bool) -> Result<(), RequestConflict> {
         let Some((folder, _)) = path.split_once('/') else { return Ok(()) };
         match *self.folders.entry(folder.to_owned()).or_insert((request, mounted)) {
@@ -554,39 +570,41 @@ impl Merged {
         }
     }
 
-    /// Adds a file and the folders above it.
-    fn add_file(&mut self, request: usize, File { path, contents }: File) -> Result<(), RequestConflict> {
-        let conflict = |first: usize, cause| Err(RequestConflict { first, second: request, cause });
-        let mut above = path.as_str();
-        while let Some((folder, _)) = above.rsplit_once('/') {
-            match self.paths.entry(folder.to_owned()) {
-                Entry::Vacant(free) => drop(free.insert(Path::Folder { request })),
-                Entry::Occupied(known) => match known.get() {
-                    // What is above a known folder is known.
-                    Path::Folder { .. } => break,
-                    Path::File { request: first, .. } => {
-                        return conflict(*first, ConflictCause::Folder(absolute(folder)));
-                    }
-                },
+    /// Adds a file, and tells whether it is new.
+    fn add_file(&mut self, request: usize, File { path, contents }: File) -> Result<bool, RequestConflict> {
+        let conflict = |first, cause| Err(RequestConflict { first, second: request, cause });
+        let place = path.replace('/', "\0");
+        let is_below = |path: &str, folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('\0'));
+        // A file in whose place there were a folder would be the last one before what is in the folder.
+        let range = |from, to| self.files.range::<String, _>((from, to));
+        if let Some((known, file)) = range(Unbounded, Included(&place)).next_back() {
+            match *known == place {
+                true if file.contents == contents => return Ok(false),
+                true => return conflict(file.request, ConflictCause::File(absolute(&path))),
+                false if is_below(&place, known) => {
+                    return conflict(file.request, ConflictCause::Folder(absolute(&known.replace('\0', "/"))));
+                }
+                false => {}
             }
-            above = folder;
         }
-        match self.paths.entry(path) {
-            Entry::Vacant(free) => drop(free.insert(Path::File { request, contents })),
-            Entry::Occupied(known) => match known.get() {
-                Path::File { contents: same, .. } if *same == contents => {}
-                Path::File { request, .. } => return conflict(*request, ConflictCause::File(absolute(known.key()))),
-                Path::Folder { request } => return conflict(*request, ConflictCause::Folder(absolute(known.key()))),
-            },
+        let inside = range(Included(&place), Unbounded).take_while(|(known, _)| is_below(known, &place));
+        if let Some(first) = inside.map(|(_, file)| file.request).min() {
+            return conflict(first, ConflictCause::Folder(absolute(&path)));
         }
-        Ok(())
+        self.files.insert(place, KnownFile { request, contents });
+        Ok(true)
+    }
+
+    /// Whether something is mounted at a path below [`SECRETS_DIR`].
+    pub(super) fn mounts_below(&self, path: &str) -> bool {
+        path.strip_prefix(SECRETS_DIR).is_some_and(|place| self.mounted.contains(place))
     }
 }
 
-/// What stands at a path, and the first request that wants it.
-enum Path {
-    File { request: usize, contents: String },
-    Folder { request: usize },
+/// A file, and the first request that wants it.
+struct KnownFile {
+    request: usize,
+    contents: String,
 }
 
 fn absolute(path: &str) -> String {
@@ -597,7 +615,7 @@ fn items_of(volume: &mut Volume) -> Option<&mut Vec<KeyToPath>> {
     volume.secret.as_mut()?.items.as_mut()
 }
 
-/// Protobuf puts two bytes or more before each part.
+/// Returns the minimum size of a variable: protobuf adds at least two bytes for each part.
 fn weight_of_variable(variable: &EnvVar) -> usize {
     let reference = variable.value_from.as_ref().and_then(|source| source.secret_key_ref.as_ref());
     variable.name.len()

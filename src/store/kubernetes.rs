@@ -1,10 +1,9 @@
-//! Values in Kubernetes Secrets of one namespace, as Flyte 2 stores them: the Secret is named by a hash, and its
-//! `data` holds the value under the whole name.
+//! Values in Kubernetes Secrets of one namespace, in Flyte 2's format: the name of the Secret is a hash, and its `data`
+//! has the value under the full name.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use super::{
     Error, GetResource, Lookup, Reader, SecretStore, SecretValue, decode_base64, describe, not_empty, secret_request,
@@ -38,41 +37,34 @@ impl SecretStore for Secrets<'_> {
             return Err(Error::Name(name.to_owned()));
         }
         let hashed = kubernetes::secret_name(name);
-        // Not `data.<name>`: a name may hold dots, which a mask reads as steps.
+        // Not `data.<name>`: dots in a name would be separators in a mask.
         let request = secret_request(&hashed, self.namespace, &["data"]);
         let object = || describe(&request);
-        let answer = self.cluster.read(&request)?;
-        let secret: Secret =
-            from_json(&answer).ok_or_else(|| Error::BadValue { object: object(), problem: "no `data` of strings" })?;
-        let encoded = secret.data.unwrap_or_default().remove(name).flatten();
+        let encoded = data(self.cluster, &request)?.remove(name).flatten();
         let encoded = encoded.ok_or_else(|| Error::NoValue { object: object(), key: name.to_owned() })?;
         not_empty(decode_base64(&encoded, object)?, object)
     }
 }
 
-/// Whether a Secret exists and has a key.
+/// Returns the keys of a Secret; none if it does not exist.
 ///
 /// # Errors
-/// The question was not answered.
-pub fn has_key(reader: &Reader, namespace: &str, name: &str, key: &str) -> Result<bool, Error> {
-    let request = secret_request(name, namespace, &["data"]);
-    let answer = match reader.read(&request) {
-        Ok(answer) => answer,
-        Err(Error::NotFound) => return Ok(false),
-        Err(failure) => return Err(failure),
-    };
-    let keys: Keys = from_json(&answer)
-        .ok_or_else(|| Error::BadValue { object: describe(&request), problem: "no `data` of strings" })?;
-    Ok(keys.data.is_some_and(|data| data.contains_key(key)))
+/// The Secret cannot be read.
+pub fn keys(reader: &Reader, namespace: &str, name: &str) -> Result<impl Iterator<Item = String>, Error> {
+    match data(reader, &secret_request(name, namespace, &["data"])) {
+        Err(Error::NotFound) => Ok(BTreeMap::new().into_keys()),
+        data => Ok(data?.into_keys()),
+    }
 }
 
-/// A Secret without its values.
-#[derive(Deserialize)]
-struct Keys {
-    data: Option<BTreeMap<String, IgnoredAny>>,
+/// The data of a Secret.
+fn data(reader: &Reader, request: &GetResource) -> Result<BTreeMap<String, Option<String>>, Error> {
+    let bad = || Error::BadValue { object: describe(request), problem: "no `data` of strings" };
+    let secret: Secret = from_json(&reader.read(request)?).ok_or_else(bad)?;
+    Ok(secret.data.unwrap_or_default())
 }
 
-/// A Secret, as far as it is read. Values are in base64.
+/// The fields of a Secret that are read. Values are in base64.
 #[derive(Deserialize)]
 struct Secret {
     data: Option<BTreeMap<String, Option<String>>>,

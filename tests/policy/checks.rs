@@ -6,7 +6,7 @@ use flyte_secrets_policy::names::kubernetes::secret_name;
 use flyte_secrets_testing::engine::creation;
 use flyte_secrets_testing::host::{Capabilities, Store, nothing};
 use flyte_secrets_testing::pods::DENIED_VARIABLES;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::codes::not_injected;
 use crate::support::{create, create_with, kubernetes_store, managers, mutated, pod, policy, project_name, with};
@@ -112,6 +112,66 @@ fn limits_of_a_pod_are_enforced() {
     let few = create_with(&pod(&["key:'k'"]), &reads, &store);
     let reason = "Embedded: the pod's secret requests exceed the limit of 2 lookups; request fewer secrets";
     assert_eq!((few.0, store.asked().len()), (not_injected(400, "\"k\"", reason), 2));
+}
+
+/// Each of these pods takes exactly what it may by default, and with one request more the same number of reads.
+#[test]
+fn reads_are_limited() {
+    let asking = |count: usize, request: &dyn Fn(usize) -> String| {
+        let requests: Vec<String> = (0..count).map(request).collect();
+        pod(&requests.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    // Found under the last of five names.
+    let organization = |key: usize| format!("u__org__acme__key__k{key}");
+    let key = |number: usize| format!("key:'k{number}'");
+    let names: Vec<String> = (0..64).map(organization).collect();
+    let values = kubernetes_store(&names.iter().map(|name| (name.as_str(), &b"v"[..])).collect::<Vec<_>>());
+    let lookups = (0..64).map(|it| (format!("flyte:{}", organization(it)), json!({}))).collect::<Map<_, _>>();
+    let lookups = Store::new(json!({ "SecretLookup": lookups }));
+    let secrets = (0..201).map(|it| (format!("g{it}"), json!({ "k": "dg==" }))).collect::<Map<_, _>>();
+    let secrets = Store::new(json!({ "K8s": { "flytesnacks-development": secrets } }));
+    let pull = json!({ "gateway": "https://gateway.flyte.svc:8444", "ca": "-----BEGIN CERTIFICATE-----" });
+    let pull = embedded(json!({ "delivery": "Pull", "lookup": "Require", "pull": pull }));
+    let verify = with(managers(&["K8s"]), "/k8sSecretManager", json!({ "verify": true }));
+    let images = embedded(json!({ "imagePullSecrets": { "enabled": true } }));
+    let group = |number: usize| format!("group:'g{number}' key:'k'");
+    // Image pull secrets are looked up in two namespaces, so that a request takes seven reads.
+    let table = [
+        ("values", json!({}), &values, (&key as &dyn Fn(usize) -> String, 40), 200),
+        ("lookups", pull, &lookups, (&key, 40), 200),
+        ("verified Secrets", verify, &secrets, (&group, 200), 200),
+        ("image pull secrets", images, &values, (&key, 28), 196),
+    ];
+    let asked = |pod: &Value, settings: &Value, store: &Arc<Store>| {
+        let before = store.asked().len();
+        let found = create_with(pod, settings, store);
+        let limited = found.message().starts_with("LimitExceeded: ");
+        (found.accepted(), limited, store.asked().len() - before)
+    };
+    for (what, settings, store, (request, count), reads) in table {
+        assert_eq!(asked(&asking(count, request), &settings, store), (true, false, reads), "{what}");
+        assert_eq!(asked(&asking(count + 1, request), &settings, store), (false, true, 200), "{what}");
+    }
+    // A second attempt reads nothing again.
+    let file = |number: usize| match number {
+        38 => "group:'arn' key:'missing' mount_requirement:FILE".to_owned(),
+        number => format!("key:'k{number}' mount_requirement:FILE"),
+    };
+    let at_home = with(asking(39, &file), "/metadata/namespace", json!("flyte"));
+    assert_eq!(asked(&at_home, &managers(&["Embedded", "AWS"]), &values), (true, false, 38 * 5 + 6));
+}
+
+/// A limit of what is looked up must not let a less preferred manager win.
+#[test]
+fn limits_of_lookups_end_the_search() {
+    let missing = pod(&["group:'g' key:'k'"]);
+    let settings = with(managers(&["Embedded", "K8s"]), "/limits", json!({ "reads": 2 }));
+    let reason = "Embedded: the pod's secret requests exceed the limit of 2 lookups; request fewer secrets";
+    assert_eq!(create(&missing, &settings).0, not_injected(400, "\"g/k\"", reason));
+    let many = ["group:'g' key:'k' mount_requirement:ENV_VAR", "group:'g' key:'l' mount_requirement:ENV_VAR"];
+    let settings = with(managers(&["Vault", "Embedded", "K8s"]), "/limits", json!({ "embeddedRequests": 1 }));
+    let store = kubernetes_store(&[(&project_name("k"), b"v"), (&project_name("l"), b"v")]);
+    assert_eq!(create_with(&pod(&many), &settings, &store).code(), 400);
 }
 
 #[test]

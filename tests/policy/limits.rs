@@ -499,7 +499,14 @@ fn fuel_grows_linearly() {
     let file = |number: usize| format!("group:'g{number}' key:'k{number}'");
     let taken = containers(1000, |number| format!("aws-pull-secret-{number}"));
     let (escapes, long) = ("\\x01".repeat(35_000), "s".repeat(MIB));
+    let mut alike = with(asking(1000, file), "/spec/containers", containers(10_000, |_| "main".to_owned()));
+    alike["metadata"]["annotations"]["flyte-secrets.flyte.org/containers"] = json!("main");
     assert_rows(vec![
+        row(
+            "containers of one name",
+            k8s(&alike),
+            too_large("secret \"g3/k3\" (annotation flyte.secrets/s3)", 1_780_000),
+        ),
         row(
             "names that are taken",
             payload(&with(asking(1000, file), "/spec/containers", taken), &managers(&["AWS"])),

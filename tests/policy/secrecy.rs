@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::managers::{self, Context};
 use flyte_secrets_policy::names::Scope;
 use flyte_secrets_policy::names::kubernetes::{image_pull_name, secret_name};
-use flyte_secrets_policy::pod::{Limits, Merged, Plan, variable};
+use flyte_secrets_policy::pod::{Limits, Merged, Plan, Pod, variable};
 use flyte_secrets_policy::secret_request::{self as requests, ANNOTATION_PREFIX};
 use flyte_secrets_policy::store::{self, Cluster, GetResource, Reader};
 use flyte_secrets_policy::verdict::Verdict;
@@ -339,7 +339,8 @@ fn debug_output_of_values_is_empty() {
     let plan = Plan { variables: vec![variable("A", CANARY)], ..Plan::default() };
     shown.push(("plan".to_owned(), format!("{plan:?} {plan:#?}")));
     let mut merged = Merged::default();
-    merged.add(0, plan).expect("one plan alone");
+    let pod = Pod::default();
+    merged.add(0, plan, &Limits::new(&pod, 0).expect("a small pod")).expect("one plan alone");
     shown.push(("merged".to_owned(), format!("{merged:?} {merged:#?}")));
     for (what, text) in &shown {
         assert_eq!(tells(text), Vec::<String>::new(), "{what}");

@@ -6,6 +6,7 @@
 //! | [`survival`] | other fields are kept byte for byte |
 //! | [`validity`] | a valid pod stays valid, and no mount of the user is hidden |
 //! | [`env_file`] | the kubelet reads what was written to an env file |
+//! | [`fuel`] | fuel is linear in the bytes that are read and written |
 //! | [`grant`] | a grant equals its parsed arguments |
 //! | [`injection`] | all requests are injected, or the pod is rejected |
 //! | [`secrecy`] | a value is only in the pod |
@@ -19,6 +20,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used)] // how tests fail
 
 mod env_file;
+mod fuel;
 mod grant;
 mod injection;
 mod names;
