@@ -1,4 +1,4 @@
-//! From payload to verdict: the whole policy, in the order in which it happens.
+//! The whole policy, from payload to verdict, in order.
 
 use std::mem;
 
@@ -12,7 +12,7 @@ use crate::settings;
 use crate::store::{Cluster, Reader};
 use crate::verdict::{Rejection, Verdict, audit};
 
-/// How many warnings of one kind are given; Kubernetes passes on no more either.
+/// Maximum number of warnings of one kind; Kubernetes limits them, too.
 const WARNINGS: usize = 16;
 
 /// Answers an admission request: the payload of Kubewarden's `validate`, `{"request": …, "settings": …}`.
@@ -20,7 +20,7 @@ pub fn validate(payload: &[u8], cluster: &dyn Cluster) -> Verdict {
     explain(payload, cluster).0
 }
 
-/// As [`validate`], and what became of each secret request; where the pod is rejected, of those before.
+/// Returns the verdict of [`validate`], and the result of each secret request; if the pod is rejected, of those before.
 pub fn explain(payload: &[u8], cluster: &dyn Cluster) -> (Verdict, Vec<Injected>) {
     let mut outcome = Outcome::default();
     let verdict = decide(payload, cluster, &mut outcome);

@@ -1,30 +1,29 @@
-//! What the gateway answers to a pull: a head, one line of JSON, then all values as they are, in the head's order.
+//! The gateway's response to a pull: a head, which is one line of JSON, then all values unencoded, in the head's order.
 //!
 //! ```text
 //! {"files":[{"name":"tls.crt","bytes":1127}],"variables":[{"name":"v0","bytes":7}]}⏎
 //! …1127 bytes……7 bytes…
 //! ```
 //!
-//! Nothing is encoded: the gateway sends values as it remembers them, and the puller writes what it reads. Spaces may stand
-//! before the head.
+//! The gateway sends values from its cache, and the puller writes them as they are. Spaces are allowed before the head.
 
 use serde::{Deserialize, Serialize};
 
 use crate::grant::Grant;
 
-/// Where the gateway's pod listener answers; the request has no body.
+/// Path on the gateway's listener for pods; the request has no body.
 pub const PATH: &str = "/v1/pull";
 
-/// The answer's content type.
+/// Content type of the response.
 pub const CONTENT_TYPE: &str = "application/vnd.flyte.secrets.v1";
 
-/// The longest head with its line feed.
+/// Maximum length of the head with its line feed.
 pub const HEAD_LIMIT: usize = 1024 * 1024;
 
-/// What follows, and how long each value is.
+/// The values that follow, with their lengths.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Head {
-    /// Files, by the names that they get.
+    /// Files, by their names.
     pub files: Vec<Entry>,
     /// Variables, by their names in the env file.
     pub variables: Vec<Entry>,
@@ -40,7 +39,7 @@ pub struct Entry {
 }
 
 impl Head {
-    /// Returns the head of an answer to `grant`, with the lengths of its files and of its variables.
+    /// Returns the head of the response to `grant`, with the lengths of its files and variables.
     pub fn new(grant: &Grant, files: impl IntoIterator<Item = u64>, variables: impl IntoIterator<Item = u64>) -> Self {
         let entry = |(name, bytes)| Entry { name, bytes };
         Self {
@@ -49,25 +48,25 @@ impl Head {
         }
     }
 
-    /// Whether these are the values of a grant, all of them and no others.
+    /// Whether these are exactly the values of a grant.
     pub fn answers(&self, grant: &Grant) -> bool {
         let names = |entries: &[Entry]| entries.iter().map(|entry| entry.name.clone()).collect::<Vec<_>>();
         names(&self.files).iter().eq(grant.files.iter().map(|granted| &granted.key))
             && names(&self.variables).into_iter().eq(grant.named_variables().map(|(name, _)| name))
     }
 
-    /// Returns the head as it is sent, with its line feed.
+    /// Returns the head as a line, with its line feed.
     ///
     /// # Errors
-    /// None that strings and numbers could have.
+    /// None for strings and numbers.
     pub fn to_line(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string(self).map(|line| line + "\n")
     }
 
-    /// Reads a head.
+    /// Parses a head.
     ///
     /// # Errors
-    /// It is not one.
+    /// The line is not a head.
     pub fn parse(line: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(line)
     }

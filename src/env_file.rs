@@ -1,22 +1,23 @@
-//! The env file that containers' variables are read from (`fileKeyRef`), and which values it can hold.
+//! The env file from which the kubelet reads variables of containers (`fileKeyRef`), and the values that it can hold.
 //!
-//! Source: `pkg/kubelet/util/env` of Kubernetes 1.35 to 1.37. Each entry is `NAME='value'`, literal up to the next quote and
-//! over several lines; there is no escape. Lines are read by Go's `bufio.Scanner`.
+//! Source: `pkg/kubelet/util/env` of Kubernetes 1.35 to 1.37. Each entry is `NAME='value'`, literal up to the next
+//! quote and over several lines; there is no escape. Lines are read by Go's `bufio.Scanner`.
 
-/// The longest value of a variable: what Linux hands to a process in one string (`MAX_ARG_STRLEN`), less a variable's name
-/// of up to 254 bytes, `=` and the end.
+/// Maximum length of a value: that of a string for a process in Linux (`MAX_ARG_STRLEN`), without a variable's name of
+/// up to 254 bytes, `=` and the terminator.
 pub const VALUE_LIMIT: usize = 128 * 1024 - 256;
 
-/// The longest line of a value: `bufio.MaxScanTokenSize` includes the end of the line, a name of up to 8 bytes, `='` and `'`.
+/// Maximum length of a line of a value: `bufio.MaxScanTokenSize` includes the line end, a name of up to 8 bytes, `='`
+/// and `'`.
 pub const LINE_LIMIT: usize = 64 * 1024 - 1 - 8 - 3;
 
 /// Why a value cannot be a variable.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Error {
-    /// Kubernetes takes an empty value for a missing one.
+    /// Kubernetes treats an empty value as missing.
     #[error("the value is empty")]
     Empty,
-    /// More than a process may be handed.
+    /// The value exceeds the limit for a process.
     #[error("the value is larger than {VALUE_LIMIT} bytes; request it as a FILE")]
     TooLarge,
     /// Variables are text.
@@ -28,22 +29,22 @@ pub enum Error {
     /// Kubernetes' env files have no escape.
     #[error("the value contains a single quote, which Kubernetes' env files cannot hold; request it as a FILE")]
     Quote,
-    /// The kubelet would drop it.
+    /// The kubelet would remove the carriage return.
     #[error(
         "the value contains a carriage return before a line feed, which Kubernetes' env files cannot hold; request it as a FILE"
     )]
     CarriageReturn,
-    /// The kubelet would not read this entry nor those behind it.
+    /// The kubelet would not read this entry and those after it.
     #[error(
         "the value has a line longer than {LINE_LIMIT} bytes, which Kubernetes' env files cannot hold; request it as a FILE"
     )]
     LongLine,
 }
 
-/// Checks that a value can be a variable, whatever the other entries are.
+/// Checks that a value can be a variable, independent of other entries.
 ///
 /// # Errors
-/// It cannot, and why.
+/// The value cannot be in an env file.
 pub fn check(value: &[u8]) -> Result<(), Error> {
     match value {
         [] => return Err(Error::Empty),

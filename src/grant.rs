@@ -1,6 +1,6 @@
-//! What a pod was granted at admission, as arguments of the init container that pulls it.
+//! The secrets that a pod was granted at admission, as arguments of the init container that pulls them.
 //!
-//! A pod's spec cannot be changed after admission, its labels and annotations can: so the grant is part of the spec. The
+//! Labels and annotations can change after admission, and a pod's spec cannot: so the grant is part of the spec. The
 //! policy writes it with [`Grant::to_args`], the gateway and the puller read it with [`Grant::parse`].
 //!
 //! ```text
@@ -18,13 +18,13 @@ use base64::engine::general_purpose::STANDARD;
 use crate::cut;
 use crate::names::{self, Scope};
 
-/// The command that the arguments start with.
+/// The command, which is the first argument.
 pub const COMMAND: &str = "pull";
 
-/// The command of the startup probe: whether everything granted has been written.
+/// The command of the startup probe, which checks that all granted secrets have been written.
 pub const READY: &str = "ready";
 
-/// The init container that pulls.
+/// Name of the init container that pulls.
 pub const CONTAINER: &str = "flyte-secrets";
 
 /// The volume of files, mounted at [`SECRETS_DIR`](crate::pod::SECRETS_DIR).
@@ -33,7 +33,7 @@ pub const FILES_VOLUME: &str = "flyte-secrets";
 /// The volume of the env file.
 pub const ENV_VOLUME: &str = "flyte-secrets-env";
 
-/// Where the init container mounts [`ENV_VOLUME`].
+/// Mount path of [`ENV_VOLUME`] in the init container.
 pub const ENV_DIR: &str = "/run/flyte/secrets-env";
 
 /// The env file, in [`ENV_VOLUME`].
@@ -42,16 +42,16 @@ pub const ENV_FILE: &str = "env";
 /// The volume of the service account token.
 pub const TOKEN_VOLUME: &str = "flyte-secrets-token";
 
-/// Where the init container mounts [`TOKEN_VOLUME`].
+/// Mount path of [`TOKEN_VOLUME`] in the init container.
 pub const TOKEN_DIR: &str = "/run/flyte/secrets-token";
 
 /// The token, in [`TOKEN_VOLUME`].
 pub const TOKEN_FILE: &str = "token";
 
-/// The audience of the token by default.
+/// Default audience of the token.
 pub const AUDIENCE: &str = "secret-gateway.flyte.org";
 
-/// A secret that is granted, as it was requested.
+/// A granted secret.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Granted {
     /// The secret's key or, with a group, a property of the group's secret.
@@ -63,7 +63,7 @@ pub struct Granted {
 }
 
 impl Granted {
-    /// Returns the current version of a whole secret.
+    /// Returns a grant of the current version of a whole secret.
     pub fn whole(key: &str) -> Self {
         Self { key: key.to_owned(), ..Self::default() }
     }
@@ -88,14 +88,14 @@ impl Granted {
     }
 }
 
-/// Everything that the init container is told.
+/// The arguments of the init container.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Grant {
     /// The gateway's pod listener, `https://host` with an optional port.
     pub gateway: String,
     /// The authority of the gateway's certificate, in PEM.
     pub ca: String,
-    /// Whose secrets these are.
+    /// Organization.
     pub organization: String,
     /// Domain.
     pub domain: String,
@@ -111,7 +111,7 @@ pub struct Grant {
     pub variables: Vec<Granted>,
 }
 
-/// Why arguments are not a grant.
+/// Invalid arguments.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Error {
     /// The first argument is another one.
@@ -129,14 +129,14 @@ pub enum Error {
     /// An option or a key that is given twice.
     #[error("option {0} is repeated")]
     Repeated(&'static str),
-    /// A value that is not what the option takes.
+    /// An invalid value of an option.
     #[error("invalid value {value:?} of option {option}: expected {expected}")]
     Value {
         /// The option.
         option: &'static str,
-        /// Its value, cut.
+        /// Its value, truncated.
         value: String,
-        /// What it takes.
+        /// The expected value.
         expected: &'static str,
     },
 }
@@ -157,7 +157,7 @@ impl Grant {
         Scope { organization: &self.organization, domain: &self.domain, project: &self.project }
     }
 
-    /// Returns the variables' names in the env file, each with its secret's key.
+    /// Returns the names of variables in the env file, with the keys of their secrets.
     pub fn named_variables(&self) -> impl Iterator<Item = (String, &str)> {
         self.variables.iter().enumerate().map(|(number, granted)| (variable_name(number), granted.key.as_str()))
     }
@@ -183,10 +183,10 @@ impl Grant {
         args
     }
 
-    /// Reads an init container's arguments.
+    /// Parses the arguments of an init container.
     ///
     /// # Errors
-    /// They are not a grant.
+    /// The arguments are not a grant.
     pub fn parse<S: AsRef<str>>(args: &[S]) -> Result<Self, Error> {
         let mut args = args.iter().map(AsRef::as_ref);
         if args.next() != Some(COMMAND) {
@@ -224,7 +224,7 @@ impl Grant {
                 }
             }
         }
-        // A key makes one file, whichever secret it is of.
+        // Each key is one file, even with different secrets.
         let file_names = files.iter().map(|granted| granted.key.clone()).collect();
         for (option, mut keys) in [(FILE, file_names), (ENV, variables.iter().map(Granted::parts).collect::<Vec<_>>())]
         {
@@ -257,7 +257,7 @@ fn once<T>(place: &mut Option<T>, option: &'static str, value: T) -> Result<(), 
     }
 }
 
-/// An option's value as it is given.
+/// The value of an option.
 #[derive(Clone, Copy)]
 struct Value<'a> {
     option: &'static str,
@@ -348,25 +348,25 @@ impl Collected {
     }
 }
 
-/// The name of a variable in the env file; ours, so that no user's name must fit Kubernetes' rules for keys.
+/// Returns the name of a variable in the env file. It is generated, because names of users need not be valid keys.
 fn variable_name(number: usize) -> String {
     format!("v{number}")
 }
 
-/// Whether a secret's key can be looked up, be printed on one line, and be an argument in which Kubernetes expands nothing.
+/// Whether a key can be looked up, be printed on one line, and be an argument without expansion by Kubernetes.
 pub fn is_key(key: &str) -> bool {
     !key.is_empty() && !key.contains(|c: char| c.is_control() || c == '$')
 }
 
-/// Whether a key can be a file's name: Linux has names of up to 255 bytes (`NAME_MAX`).
+/// Whether a key can be a file name: Linux allows up to 255 bytes (`NAME_MAX`).
 pub fn is_file_name(key: &str) -> bool {
     (1..=255).contains(&key.len())
         && key.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'))
         && !matches!(key, "." | "..")
 }
 
-/// Whether a text is the address of a gateway: `https://`, a host and an optional port, and nothing that Kubernetes would
-/// expand in an argument.
+/// Whether a text is the address of a gateway: `https://`, a host and an optional port, and nothing that Kubernetes
+/// would expand in an argument.
 pub fn is_address(text: &str) -> bool {
     text.strip_prefix("https://").is_some_and(|host| {
         !host.is_empty()
@@ -374,7 +374,7 @@ pub fn is_address(text: &str) -> bool {
     })
 }
 
-/// Reads a duration of whole seconds, minutes or hours: `90s`, `2m`, `1h`.
+/// Parses a duration of whole seconds, minutes or hours: `90s`, `2m`, `1h`.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let number = text.strip_suffix(['s', 'm', 'h'])?;
     let unit = match text.as_bytes().last() {
@@ -382,14 +382,14 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         Some(b'm') => 60,
         _ => 1,
     };
-    // No sign, and no leading zeros: a duration has one form for each unit.
+    // Without sign and leading zeros, so that a duration has one form for each unit.
     if !number.bytes().all(|c| c.is_ascii_digit()) || number.starts_with('0') {
         return None;
     }
     number.parse::<u64>().ok()?.checked_mul(unit).map(Duration::from_secs)
 }
 
-/// Writes a duration as [`parse_duration`] reads it, in its largest unit.
+/// Returns a duration in its largest unit, in the format of [`parse_duration`].
 pub fn format_duration(duration: Duration) -> String {
     match duration.as_secs() {
         seconds if seconds % 3600 == 0 => format!("{}h", seconds / 3600),

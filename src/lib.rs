@@ -1,19 +1,19 @@
-//! A Kubewarden policy that injects the secrets which Flyte tasks ask for.
+//! A Kubewarden policy that injects the secrets that Flyte tasks request.
 //!
-//! | module | holds |
+//! | module | purpose |
 //! |---|---|
-//! | [`admission`] | the whole policy, from payload to verdict, in the order in which it happens |
-//! | [`review`] | reading the payload; which pods the policy looks at |
+//! | [`admission`] | the whole policy, from payload to verdict, in order |
+//! | [`review`] | decode the payload, select pods |
 //! | [`secret_request`] | annotations → base32 → text format → [`secret_request::SecretRequest`] |
 //! | [`settings`] | Flyte's `webhook` section: types, defaults, checks |
-//! | [`managers`] | who injects a request, and how: one file for each manager |
+//! | [`managers`] | the managers, one file for each, and their chain |
 //! | [`names`] | scopes, and the names of secrets in each store, with their inverses |
-//! | [`store`] | reading values through the cluster; what a host's errors mean |
-//! | [`tenancy`] | which pods may have which secrets |
-//! | [`grant`] | what a pod was granted, as arguments of the init container that pulls it |
-//! | [`answer`] | what the secret gateway answers to a pull |
-//! | [`env_file`] | the file that the kubelet reads variables from |
-//! | [`pod`] | a pod as it came in, what is to be added to it, and the edit |
+//! | [`store`] | values read through the cluster, and errors of the host |
+//! | [`tenancy`] | checks which pods may have which secrets |
+//! | [`grant`] | the secrets that a pod was granted, as arguments of its init container |
+//! | [`answer`] | the secret gateway's response to a pull |
+//! | [`env_file`] | the file from which the kubelet reads variables |
+//! | [`pod`] | the original pod, the additions, and the edit |
 //! | [`verdict`] | the policy's answer |
 //! | [`reason_code`] | reason codes of rejections, and their HTTP status |
 //! | `policy` | the waPC functions that the host calls, and its host capability (feature `policy`) |
@@ -39,19 +39,19 @@ pub mod store;
 pub mod tenancy;
 pub mod verdict;
 
-/// Puts elements into a map or set one by one. `collect` sorts them first, which takes 5 kB of wasm for each type.
+/// Collects elements into a map or set one by one. `collect` sorts them first, which takes 5 kB of wasm for each type.
 pub(crate) fn inserted<T: Default + Extend<E>, E>(elements: impl IntoIterator<Item = E>) -> T {
     let mut all = T::default();
     all.extend(elements);
     all
 }
 
-/// Reads JSON, as a string: serde_json's reader of bytes is another 25 kB of wasm.
+/// Parses JSON as a string: serde_json's reader of bytes takes another 25 kB of wasm.
 pub(crate) fn from_json<'a, T: serde::Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
     serde_json::from_str(str::from_utf8(json).ok()?).ok()
 }
 
-/// Returns what a message shows of a text that anybody wrote: the first 256 characters.
+/// Returns the first 256 characters of a text that users wrote, for messages.
 pub fn cut(text: &str) -> &str {
     text.char_indices().nth(256).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }

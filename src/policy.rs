@@ -1,4 +1,4 @@
-//! The policy as Kubewarden runs it: the waPC functions that the host calls, and the host capability that it offers.
+//! Entry points for Kubewarden: the waPC functions that the host calls, and the host capability.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -17,7 +17,7 @@ use crate::settings;
 use crate::store::{Cluster, GetResource};
 use crate::verdict::Verdict;
 
-/// Called by the host when it has made an instance.
+/// Registers the functions; the host calls it after it has created an instance.
 #[allow(unsafe_code, reason = "the host finds the function by its name")]
 #[unsafe(no_mangle)]
 pub extern "C" fn wapc_init() {
@@ -30,10 +30,10 @@ fn validate(payload: &[u8]) -> CallResult {
     Ok(respond(admission::validate(payload, &Host))?)
 }
 
-/// Returns a verdict as the host reads it: the SDK's `ValidationResponse`, in JSON.
+/// Returns a verdict as the SDK's `ValidationResponse`, in JSON.
 ///
 /// # Errors
-/// It cannot be written; there is no such verdict.
+/// None for verdicts.
 pub fn respond(verdict: Verdict) -> serde_json::Result<Vec<u8>> {
     match verdict {
         Verdict::Accept { warnings } if warnings.is_empty() => Ok(ACCEPTED.to_vec()),
@@ -53,7 +53,7 @@ pub fn respond(verdict: Verdict) -> serde_json::Result<Vec<u8>> {
     }
 }
 
-/// The answer for pods that do not concern the policy, which are most of them: what the SDK's `accept_request` means.
+/// Answer for pods without secret requests, which are most: that of the SDK's `accept_request`.
 const ACCEPTED: &[u8] = br#"{"accepted":true}"#;
 
 fn accepted() -> ValidationResponse {
@@ -67,8 +67,8 @@ fn accepted() -> ValidationResponse {
     }
 }
 
-/// The SDK's `ValidationResponse` with the pod as the text that it is: to parse it into a `Value` would take several times
-/// as long as all else.
+/// The SDK's `ValidationResponse` with the pod as text. Parsing it into a `Value` would take longer than everything
+/// else.
 #[derive(Serialize)]
 struct MutationResponse {
     accepted: bool,
@@ -84,7 +84,7 @@ fn validate_settings(payload: &[u8]) -> CallResult {
         Err(error) => (false, format!("{}: {error}", ReasonCode::InvalidSettings)),
     };
     if valid && !message.is_empty() {
-        // That the host does not take a line for its log is no reason to fail.
+        // Failing to log is not an error.
         let event = json!({ "level": "warning", "message": message });
         let _ = host_call("kubewarden", "tracing", "log", event.to_string().as_bytes());
     }
@@ -103,7 +103,7 @@ impl Cluster for Host {
             kind: request.kind.to_owned(),
             name: request.name.to_owned(),
             namespace: request.namespace.map(str::to_owned),
-            // policy-server holds one lock across all calls that it answers from its cache.
+            // policy-server has one lock for all calls that use its cache.
             disable_cache: true,
             field_masks: Some(field_masks),
         };

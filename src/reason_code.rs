@@ -1,13 +1,13 @@
-//! Reason codes of rejections, which operators and scripts match in place of words.
+//! Reason codes of rejections, which operators and scripts match.
 
-/// A stable reason code; each message of a rejection begins with one. Of several the greatest counts.
+/// A stable reason code, with which the message of a rejection starts. The greatest one of several counts.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, strum::Display, strum::IntoStaticStr)]
 pub enum ReasonCode {
     /// The payload is not an admission request.
     InvalidAdmissionRequest,
     /// A field of the pod has a type or a value that cannot be used.
     InvalidPod,
-    /// Something in the pod conflicts with what is to be added.
+    /// Something in the pod conflicts with the additions.
     Conflict,
     /// Two secret requests conflict.
     ConflictingRequests,
@@ -21,7 +21,7 @@ pub enum ReasonCode {
     LimitExceeded,
     /// A label that secret names consist of is missing or invalid.
     InvalidLabel,
-    /// The secret was looked up under all its names.
+    /// The secret does not exist under any of its names.
     SecretNotFound,
     /// The stored value cannot be delivered as requested.
     InvalidSecretValue,
@@ -29,17 +29,17 @@ pub enum ReasonCode {
     TenantMismatch,
     /// The pod grants itself secrets.
     GrantMismatch,
-    /// The policy or the secret gateway may not read.
+    /// The policy or the secret gateway lacks a permission.
     AccessDenied,
-    /// The policy's settings cannot be used.
+    /// The policy's settings are invalid.
     InvalidSettings,
-    /// The API server, the secret gateway or its provider does not answer as it should.
+    /// The API server, the secret gateway or its provider is unavailable or fails.
     ProviderUnavailable,
 }
 
 impl ReasonCode {
-    /// Returns the HTTP status: 400 for what the pod's author must change, 403 for what they must not have, 503 for what may
-    /// pass on a retry or needs the operator.
+    /// Returns the HTTP status: 400 for what the pod's author must change, 403 for what they must not have, 503 for
+    /// what may pass on a retry or needs the operator.
     pub fn http_status(self) -> u16 {
         match self {
             Self::TenantMismatch | Self::GrantMismatch => 403,

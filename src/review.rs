@@ -1,6 +1,6 @@
-//! The payload of Kubewarden's `validate`, as far as the policy reads it.
+//! Decoder of the payload of Kubewarden's `validate`.
 //!
-//! Knows admission requests; knows nothing of managers.
+//! Knows admission requests, and no managers.
 
 use std::str::Utf8Error;
 
@@ -12,25 +12,25 @@ use serde_json::value::RawValue;
 use crate::pod::{self, OBJECT_LIMIT, Pod};
 use crate::secret_request::REQUEST_DOMAIN;
 
-/// The label that Flyte puts on pods that ask for secrets.
+/// The label that Flyte sets on pods with secret requests.
 pub const LABEL: (&str, &str) = ("inject-flyte-secrets", "true");
 
-/// The creation of a pod that may ask for secrets.
+/// The creation of a pod that can have secret requests.
 pub struct Review<'a> {
     /// The pod.
     pub pod: Pod<'a>,
-    /// The namespace that it is created in.
+    /// The namespace in which it is created.
     pub namespace: String,
     /// The user who creates it (`userInfo.username`).
     pub creator: String,
-    /// The length of all its strings, if the payload is longer than what etcd takes; else 0.
+    /// The length of all its strings if the payload exceeds the limit of etcd, otherwise 0.
     pub string_bytes: usize,
     /// The policy's settings, as JSON.
     pub settings: &'a str,
 }
 
 impl Review<'_> {
-    /// Whether the pod has the label, without which Flyte's webhook does not see it.
+    /// Whether the pod has the label that Flyte's webhook requires.
     ///
     /// # Errors
     /// The label is not a string.
@@ -39,8 +39,8 @@ impl Review<'_> {
     }
 }
 
-/// The payload is not an admission request, or its object not a pod. serde's own words are left out: they quote what they
-/// find.
+/// The payload is not an admission request, or its object is not a pod. The message of serde is not shown, because it
+/// quotes the input.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("unexpected value at line {line}, column {column}")]
 pub struct Malformed {
@@ -60,15 +60,15 @@ impl From<serde_json::Error> for Malformed {
     }
 }
 
-/// Reads the payload of `validate`; `None` if there is nothing in it for this policy.
+/// Decodes the payload of `validate`; `None` if it does not concern the policy.
 ///
 /// # Errors
-/// The payload is not an admission request, or its object not a pod.
+/// The payload is not an admission request, or its object is not a pod.
 pub fn read(payload: &[u8]) -> Result<Option<Review<'_>>, Malformed> {
     if !may_hold_secrets(payload) {
         return Ok(None);
     }
-    // Checked once and not string by string.
+    // Checked once, and not for each string.
     let text = str::from_utf8(payload).map_err(Malformed::utf8)?;
     let Payload { request, settings } = match serde_json::from_str::<Payload<Pod>>(text) {
         Ok(payload) => payload,
@@ -86,9 +86,9 @@ pub fn read(payload: &[u8]) -> Result<Option<Review<'_>>, Malformed> {
     }))
 }
 
-/// Whether a secret request, a grant, or a token for the gateway may be in the payload. JSON can write any character as `\u`,
-/// which the host does not; where there is such an escape, one may. One pass: the slash of a request's annotation and the
-/// backslash are both rare. Another one, for a token, only where the settings name the gateway that takes it.
+/// Whether a secret request, a grant, or a token for the gateway may be in the payload. JSON can write any character as
+/// `\u`, which the host does not; where there is such an escape, one may. One pass: the slash of a request's annotation
+/// and the backslash are both rare. Another one, for a token, only where the settings name the gateway that takes it.
 fn may_hold_secrets(payload: &[u8]) -> bool {
     let mut pulls = false;
     let found = memchr::memchr2_iter(b'/', b'\\', payload).any(|at| match payload.split_at_checked(at) {
@@ -104,14 +104,14 @@ fn may_hold_secrets(payload: &[u8]) -> bool {
     found || pulls && str::from_utf8(payload).map_or(true, |text| text.contains("\"audience\""))
 }
 
-/// Whether what stands before the `//` of an address makes it the value of a key, or the argument after an option.
+/// Whether the text before the `//` of an address makes it the value of a key, or the argument after an option.
 fn is_address_of(before: &[u8], name: &[u8], separator: &[u8]) -> bool {
     let name_before = before.strip_suffix(b"\"https:").map(<[u8]>::trim_ascii_end);
     let name_before = name_before.and_then(|before| before.strip_suffix(separator)).map(<[u8]>::trim_ascii_end);
     name_before.is_some_and(|before| before.ends_with(name))
 }
 
-/// Whether the object is none that this policy looks at; then it may have any fields.
+/// Whether the object is not the creation of a pod; then it can have any fields.
 fn is_something_else(payload: &str) -> bool {
     serde_json::from_str::<Payload<IgnoredAny>>(payload).is_ok_and(|payload| !payload.request.creates_pod())
 }
@@ -120,7 +120,7 @@ fn object(payload: &str) -> Option<Value> {
     serde_json::from_str::<Payload<Value>>(payload).ok()?.request.object
 }
 
-/// How long the strings in a value are together, names of members left out.
+/// Returns the total length of the strings in a value, without names of members.
 fn string_bytes(value: &Value) -> usize {
     match value {
         Value::String(text) => text.len(),
@@ -130,7 +130,7 @@ fn string_bytes(value: &Value) -> usize {
     }
 }
 
-/// The SDK's `ValidationRequest`, borrowed, and with the object as any type.
+/// The SDK's `ValidationRequest`, borrowed, with any type of object.
 #[derive(Deserialize)]
 struct Payload<'a, Object> {
     #[serde(borrow)]
@@ -138,7 +138,7 @@ struct Payload<'a, Object> {
     request: AdmissionRequest<Object>,
 }
 
-/// The SDK's `KubernetesAdmissionRequest`, as far as it is read.
+/// The fields of the SDK's `KubernetesAdmissionRequest` that are read.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct AdmissionRequest<Object> {

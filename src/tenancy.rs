@@ -1,7 +1,7 @@
-//! Who may have what: whether a pod is where its labels say it belongs, and runs as whom it may.
+//! Tenancy: checks whether a pod may have the secrets of the scope that its labels claim.
 //!
-//! Flyte trusts a pod's own labels. With `tenancy` set, the namespace, which the author of a pod needs rights in, must
-//! bear them out. Knows neither managers nor stores.
+//! Flyte trusts a pod's labels. With `tenancy` set, they must match the namespace, in which the author of a pod needs
+//! permissions. Knows neither managers nor stores.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,21 +9,21 @@ use crate::names::Scope;
 use crate::names::kubernetes::{is_dns_label, is_dns_subdomain};
 use crate::settings::Tenancy;
 
-/// Why a pod may not have the secrets that it claims.
+/// Why a pod may not have secrets of a scope.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Error {
-    /// The namespace is not what the labels yield.
+    /// The namespace does not match the labels.
     #[error(
         "namespace {found:?} does not match the pod's labels, which require namespace {expected:?}; correct the \
          labels, or run the task in that namespace"
     )]
     Namespace {
-        /// The pod's.
+        /// The pod's namespace.
         found: String,
-        /// What the template yields.
+        /// The namespace that the template yields.
         expected: String,
     },
-    /// The labels are not all that the namespace could mean.
+    /// Other labels could yield the same namespace.
     #[error(
         "label {label}={value:?} contains the template's separator {separator:?}, so its namespace is ambiguous; \
          rename it or change tenancy.namespaceTemplate"
@@ -33,43 +33,43 @@ pub enum Error {
         label: &'static str,
         /// Its value.
         value: String,
-        /// What stands before its value in the template.
+        /// The separator before its value in the template.
         separator: String,
     },
-    /// The organization is not one of those that the settings name.
+    /// The organization is not in the settings.
     #[error(
         "label organization={0:?} is not in tenancy.organizations; correct the label, or ask the operator to add it"
     )]
     Organization(String),
-    /// The service account is not one of those that the settings name.
+    /// The service account is not in the settings.
     #[error(
         "service account {0:?} is not in tenancy.serviceAccounts; use another service account, or ask the operator to \
          add it"
     )]
     ServiceAccount(String),
-    /// The pod's creator is not one of those whose labels the settings trust.
+    /// The pod's creator is not in the settings.
     #[error(
         "user {0:?} is not in tenancy.creators, so labels of its pods are not trusted; create the pod through Flyte, or ask the operator to add the user"
     )]
     Creator(String),
 }
 
-/// Where a pod comes from, as the API server has it.
+/// The origin of a pod, as reported by the API server.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin<'a> {
     /// The pod's namespace.
     pub namespace: &'a str,
-    /// The service account that it runs as.
+    /// The pod's service account.
     pub service_account: &'a str,
-    /// The user who creates it (`userInfo.username` of the admission request). Nobody knows it after admission, where the
-    /// policy has checked it.
+    /// The user who creates it (`userInfo.username` of the admission request). It is unknown after admission, at which
+    /// the policy has checked it.
     pub creator: Option<&'a str>,
 }
 
-/// Checks whether a pod may have secrets of `scope`.
+/// Checks that a pod may have secrets of `scope`.
 ///
 /// # Errors
-/// It may not, and why.
+/// The pod may not have them.
 pub fn check(tenancy: &Tenancy, scope: Scope, origin: &Origin) -> Result<(), Error> {
     let Origin { namespace, service_account, creator } = *origin;
     let names = |allowed: &[String]| allowed.iter().any(|name| name == scope.organization);
@@ -90,7 +90,7 @@ pub fn check(tenancy: &Tenancy, scope: Scope, origin: &Origin) -> Result<(), Err
     }
     if let Some(allowed) = &tenancy.service_accounts {
         let qualified = [namespace, service_account].join("/");
-        // The API server has not checked the pod's yet.
+        // The API server has not validated the pod's service account yet.
         if service_account.contains('/') || !allowed.iter().any(|name| name == service_account || *name == qualified) {
             return Err(Error::ServiceAccount(service_account.to_owned()));
         }
@@ -99,7 +99,7 @@ pub fn check(tenancy: &Tenancy, scope: Scope, origin: &Origin) -> Result<(), Err
 }
 
 impl Tenancy {
-    /// Returns the labels that nothing binds: a pod has the secrets of whatever they claim.
+    /// Returns the labels that are not verified.
     pub fn unbound_labels(&self) -> impl Iterator<Item = &'static str> {
         let bound = |piece: &Piece| match &self.namespace_template {
             Some(template) => template.pieces.contains(piece),
@@ -136,8 +136,8 @@ impl TryFrom<String> for Creator {
     }
 }
 
-/// A namespace with `{{ project }}`, `{{ domain }}` and `{{ organization }}` in it, as Flyte's `namespaceMapping` has
-/// it; `{{ org }}` is read as well. Without any of them it is one namespace, as Flyte 2 runs all tasks in one.
+/// A template of a namespace with `{{ project }}`, `{{ domain }}` and `{{ organization }}` or `{{ org }}`, as Flyte's
+/// `namespaceMapping`. Without placeholders it is one namespace, as in Flyte 2.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(with = "String"))]
 #[serde(try_from = "String", into = "String")]
@@ -155,7 +155,7 @@ enum Piece {
 }
 
 impl Piece {
-    /// The label that it stands for, and its value.
+    /// Returns the label and its value.
     fn of<'s>(&'s self, scope: Scope<'s>) -> (&'static str, &'s str) {
         match self {
             Piece::Literal(text) => ("", text),
@@ -169,7 +169,7 @@ impl Piece {
 impl TryFrom<String> for NamespaceTemplate {
     type Error = String;
 
-    /// Reads a template; the error says what is wrong with it.
+    /// Parses a template.
     fn try_from(text: String) -> Result<Self, String> {
         let mut pieces = Vec::new();
         let mut rest = text.as_str();
@@ -214,8 +214,8 @@ impl NamespaceTemplate {
         self.pieces.iter().map(|piece| piece.of(scope).1).collect()
     }
 
-    /// Checks that no other labels yield the same namespace. That is so if a separator and the value behind it hold the
-    /// separator once, even overlapping: then its last occurrence in the namespace is where the value starts.
+    /// Checks that no other labels yield the same namespace. This holds if a separator and the value after it contain
+    /// the separator once, including overlaps: then the value starts after its last occurrence in the namespace.
     fn divides(&self, scope: Scope) -> Result<(), Error> {
         let (mut separator, mut first) = ("", true);
         for piece in &self.pieces {

@@ -1,6 +1,6 @@
 //! The policy's answer: accepted, mutated or rejected, with reason code and message.
 //!
-//! Errors become text here and nowhere else.
+//! Errors become text only here.
 
 use crate::managers::{Injected, InjectionError};
 use crate::pod::{self, Conflict, MutatedPod, TooLarge};
@@ -12,18 +12,18 @@ use crate::settings;
 /// The policy's answer to an admission request.
 #[derive(Debug)]
 pub enum Verdict {
-    /// The pod stays as it is.
+    /// The pod is unchanged.
     Accept {
-        /// What the pod's author should know.
+        /// Warnings for the author of the pod.
         warnings: Vec<String>,
     },
     /// The pod is mutated.
     Mutate {
-        /// The pod as it is to be.
+        /// The mutated pod.
         pod: MutatedPod,
-        /// What became of each secret request, in words; see [`audit`].
+        /// The value of the audit annotation; see [`audit`].
         audit: String,
-        /// What the pod's author should know.
+        /// Warnings for the author of the pod.
         warnings: Vec<String>,
     },
     /// The pod is rejected.
@@ -33,22 +33,22 @@ pub enum Verdict {
 /// Why a pod is rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum Rejection {
-    /// The payload is not what the API server sends.
+    /// The payload is not an admission request.
     #[error("{code}: {0}", code = self.code())]
     Malformed(#[from] Malformed),
-    /// A field of the pod is not what Kubernetes has there.
+    /// A field of the pod has another type than in Kubernetes.
     #[error("{code}: {0}", code = self.code())]
     Pod(#[from] pod::Malformed),
     /// An annotation is not a valid secret request.
     #[error("{code}: {0}", code = self.code())]
     Request(#[from] secret_request::Error),
-    /// The settings cannot be used.
+    /// The settings are invalid.
     #[error("{code}: {0}; ask the operator to correct the policy settings", code = self.code())]
     Settings(#[from] settings::Error),
-    /// Something in the pod conflicts with what is to be added.
+    /// The pod conflicts with the additions.
     #[error("{code}: secrets cannot be injected: {0}", code = self.code())]
     Conflict(#[from] Conflict),
-    /// Kubernetes would not store the pod, with secrets or without.
+    /// The pod exceeds a limit.
     #[error("{code}: secrets cannot be injected: {0}", code = self.code())]
     TooLarge(#[from] TooLarge),
     /// A secret request cannot be served, or two conflict.
@@ -57,7 +57,7 @@ pub enum Rejection {
 }
 
 impl Rejection {
-    /// Returns the reason code that the message begins with.
+    /// Returns the reason code with which the message starts.
     pub fn code(&self) -> ReasonCode {
         match self {
             Self::Malformed(_) => ReasonCode::InvalidAdmissionRequest,
@@ -71,8 +71,8 @@ impl Rejection {
     }
 }
 
-/// Which manager took each secret request, and under which name it finds the secret; the API server puts the webhook's
-/// name in front of the annotation's key.
+/// Returns the value of the audit annotation: the manager of each secret request, and the name of the secret. The API
+/// server adds the webhook's name as prefix of the annotation's key.
 pub fn audit(injected: &[Injected]) -> String {
     let entry = |Injected { annotation, manager, source, .. }: &Injected| {
         // A source must not look like the next entry.

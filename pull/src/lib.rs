@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | [`run`](mod@run) | attempts, backoff, refresh, log | HTTP |
 //! | [`request`] | one request and its response | the number of attempts |
-//! | [`write`] | files that are written completely or not at all | the source of values |
+//! | [`write`](mod@write) | files that are written completely or not at all | the source of values |
 //!
 //! The core defines the grant, the env file and the format of the response: `grant`, `env_file` and `answer`.
 

@@ -1,4 +1,4 @@
-//! AWS Secrets Manager through Amazon's sidecar, which is told what to pull by two variables.
+//! AWS Secrets Manager through Amazon's sidecar, which has two variables as its input.
 
 use super::sidecar::{Pull, SidecarManager};
 use super::{Reason, invalid, is_plain_path, needed};
@@ -12,7 +12,7 @@ pub(super) fn manager(settings: &Settings) -> SidecarManager<'_> {
         size_limit: &settings.volume_size_limit,
         volume: "aws-secret-vol",
         container_prefix: "aws-pull-secret-",
-        // The sidecar writes below /tmp, wherever that is mounted from.
+        // The sidecar writes below /tmp.
         mount_path: "/tmp",
         pull,
     }

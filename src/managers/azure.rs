@@ -1,4 +1,4 @@
-//! Azure Key Vault through an init-container that runs az.
+//! Azure Key Vault through an init container that runs az.
 
 use super::sidecar::{Pull, SidecarManager, shell};
 use super::{Reason, invalid, needed};
@@ -7,7 +7,7 @@ use crate::secret_request::SecretRequest;
 use crate::settings::Settings;
 
 /// Arguments: the secret's URI with its version, and the file. Workload identity sets the variables; the token is read
-/// with backquotes because Kubernetes would take `$(` for a variable of its own.
+/// with backquotes, because Kubernetes would expand `$(`.
 const SCRIPT: &str = "\
 export HOME=/tmp
 az login --service-principal -u \"$AZURE_CLIENT_ID\" -t \"$AZURE_TENANT_ID\" \
@@ -16,7 +16,7 @@ mkdir -p \"${2%/*}\"
 az keyvault secret show --id \"$1\" --query \"value\" -o tsv > \"$2\"
 chmod +r \"$2\"";
 
-/// The hosts of Key Vault in Azure's clouds: a token goes to no other.
+/// Hosts of Key Vault in Azure's clouds. Tokens are sent to no other host.
 const HOSTS: [&str; 4] =
     [".vault.azure.net", ".vault.azure.cn", ".vault.usgovcloudapi.net", ".vault.microsoftazure.de"];
 
@@ -51,7 +51,7 @@ fn pull(request: &SecretRequest) -> Result<Pull, Reason> {
     Ok(Pull { command: shell(SCRIPT, &[&id, &path]), variables: Vec::new(), file, source: id })
 }
 
-/// A secret's URI as the URI without version, the secret's name, and the version if there is one.
+/// Splits the URI of a secret into the URI without version, the name, and an optional version.
 fn parse(uri: &str) -> Option<(&str, &str, Option<&str>)> {
     let trimmed = uri.trim_end_matches('/');
     let parts: Vec<&str> = trimmed.splitn(7, '/').collect();

@@ -1,4 +1,4 @@
-//! Secrets fetched at admission: looked up scope by scope, then written into the pod as a variable or a file.
+//! Embedded: looks up secrets at admission, scope by scope, and adds them to the pod as variables or files.
 
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -25,26 +25,27 @@ use crate::settings::{Delivery, Provider};
 use crate::store::{self, GetResource, Lookup, SecretStore, SecretValue};
 use crate::tenancy;
 
-/// The volume in memory that files are written to.
+/// Name of the volume in memory for files.
 const VOLUME: &str = "embedded-secret-vol";
 
-/// The init-container's variable: a line `key=base64` for each file.
+/// Variable of the init container, with a line `key=base64` for each file.
 const SECRETS: &str = "SECRETS";
 
-/// Writes each line of `SECRETS` to a file. Plain `sh`, for busybox and dash alike; keys have been checked, and are
-/// never read as anything but a file's name. `cat` says what busybox's `base64` keeps to itself: that a volume is full.
-/// No `$(`, which Kubernetes would take for one of its own variables.
+/// Script that writes each line of `SECRETS` to a file, for `sh` of busybox and dash. Keys have been validated, and are
+/// used as file names only. `cat` reports a full volume, which busybox's `base64` does not. Without `$(`, which
+/// Kubernetes would expand.
 const SCRIPT: &str = "\
 printf '%s' \"$SECRETS\" | while IFS= read -r line; do
 printf '%s' \"${line#*=}\" | base64 -d | cat > \"/etc/flyte/secrets/${line%%=*}\"
 done";
 
-/// The longest string that Linux hands to a process, with its end (`MAX_ARG_STRLEN`); a variable is one, name and all.
+/// Maximum length of a string for a process in Linux, with its terminator (`MAX_ARG_STRLEN`). A variable with its name
+/// is one.
 const VARIABLE_LIMIT: usize = 128 * 1024 - 1;
 
 pub(super) struct Embedded<'a> {
     pub context: Context<'a>,
-    /// How many requests have been looked up for the pod.
+    /// Number of requests that have been looked up for the pod.
     requests: Cell<usize>,
     /// The labels organization, domain and project.
     labels: [Result<Cow<'a, str>, Malformed>; 3],
@@ -61,7 +62,7 @@ struct Stored {
     object: OnceCell<Option<Map<String, Value>>>,
 }
 
-/// The labels that say whose secrets a pod may see.
+/// The labels with the scope of a pod.
 const LABELS: [&str; 3] = ["organization", "domain", "project"];
 
 impl<'a> Embedded<'a> {
@@ -83,14 +84,14 @@ impl SecretManager for Embedded<'_> {
         let Context { settings, namespace, creator, .. } = self.context;
         let key = needed("key", &request.key)?;
         if key.contains(|c: char| c.is_control()) {
-            // It would stand in messages and in the audit annotation, line by line.
+            // It would break lines of messages and of the audit annotation.
             return Err(invalid("key", key, "a valid key; it must not contain control characters"));
         }
         let scope = self.scope()?;
         let service_account = self.service_account.as_deref().map_err(|malformed| *malformed)?;
         let origin = tenancy::Origin { namespace, service_account, creator: Some(creator) };
         self.tenancy.get_or_init(|| tenancy::check(&settings.tenancy, scope, &origin)).clone()?;
-        // What can be rejected without the value is rejected before anything is fetched.
+        // Reject before anything is fetched.
         self.count()?;
         let variable = self.variable_for(request)?;
         let embedded = &settings.embedded_secret_manager_config;
@@ -141,13 +142,13 @@ fn part<'v>(name: &'static str, value: &'v Result<Cow<str>, Malformed>) -> Resul
     }
 }
 
-/// A value, and where it was found.
+/// A value, and its name.
 struct Found<'a> {
     value: Rc<Stored>,
-    /// The name under which it is stored.
+    /// Its name in the store.
     name: String,
     scope: Scope<'a>,
-    /// Where it was looked for; the last one holds it.
+    /// Names that were looked up; the last one was found.
     looked_up: Vec<Lookup>,
 }
 
@@ -161,7 +162,7 @@ impl Embedded<'_> {
         Ok(Scope { organization, domain: part("domain", domain)?, project })
     }
 
-    /// The variable that gets the value, or `None` if a file does.
+    /// Returns the variable for the value, or `None` for a file.
     fn variable_for(&self, request: &SecretRequest) -> Result<Option<String>, Reason> {
         let named = named_variable(request)?;
         match (request.mount_requirement, named) {
@@ -182,7 +183,7 @@ impl Embedded<'_> {
         }
     }
 
-    /// The first value that is found, nearest scope first.
+    /// Returns the first value that is found, narrowest scope first.
     fn look_up<'s>(&self, scope: Scope<'s>, wanted: &Granted) -> Result<Found<'s>, Reason> {
         let Context { settings, reader, .. } = self.context;
         let store = store::open(&settings.embedded_secret_manager_config, reader)?;
@@ -203,8 +204,8 @@ impl Embedded<'_> {
         Ok(stored)
     }
 
-    /// The first name that is there, nearest scope first, and what `ask` says of it; without any, `guard` tells whether the
-    /// store is there.
+    /// Returns the first name that exists, narrowest scope first, and the result of `ask` for it. Without any, checks
+    /// by `guard` that the store exists.
     pub(super) fn first<'s, T>(
         &self,
         store: &dyn SecretStore,
@@ -217,7 +218,7 @@ impl Embedded<'_> {
         for scope in scope.cascade() {
             let names = match store.names(scope, wanted.secret()) {
                 Ok(names) => names,
-                // A name that is too long for the store can be short enough in a broader scope.
+                // A name that is too long for the store can be shorter in a broader scope.
                 Err(problem @ store::Error::NoName(_)) => {
                     looked_up.push(Lookup::NoName { scope: scope.to_string(), problem });
                     continue;
@@ -238,7 +239,7 @@ impl Embedded<'_> {
         Err(Reason::NotFound(std::mem::take(looked_up)))
     }
 
-    /// What the request asks for, as far as the settings and the provider give its fields a meaning.
+    /// Returns the requested secret, with the fields that settings and provider support.
     fn wanted(&self, SecretRequest { key, group, group_version, .. }: &SecretRequest) -> Result<Granted, Reason> {
         let embedded = &self.context.settings.embedded_secret_manager_config;
         let mut wanted = Granted::whole(key);
@@ -255,14 +256,14 @@ impl Embedded<'_> {
         Ok(wanted)
     }
 
-    /// Counts one more request.
+    /// Counts a request.
     fn count(&self) -> Result<(), Reason> {
         let limit = self.context.settings.limits.embedded_requests;
         self.requests.set(self.requests.get() + 1);
         if self.requests.get() > limit { Err(Reason::TooManyRequests(limit)) } else { Ok(()) }
     }
 
-    /// Whether the pod refers to the Secret that holds the value, in place of the value itself.
+    /// Whether the pod refers to the Secret instead of having the value.
     fn by_reference(&self, property: bool) -> Result<bool, Reason> {
         let Context { settings, namespace, .. } = self.context;
         let embedded = &settings.embedded_secret_manager_config;
@@ -297,7 +298,7 @@ impl Embedded<'_> {
         Ok(Plan { variables: vec![variable(ENV_PREFIX, prefix), variable_of], ..Plan::default() })
     }
 
-    /// A file in a volume of the Secret's: without an init container, and it follows the Secret.
+    /// Returns a file in a volume of the Secret: without an init container, and updated with the Secret.
     fn as_referenced_file(
         &self,
         request: &SecretRequest,
@@ -313,8 +314,8 @@ impl Embedded<'_> {
         })
     }
 
-    /// What every file has, however it is delivered: variables and a path. The first file leads the task to the folder;
-    /// later ones do not move these variables to the front.
+    /// Returns the additions for a file with any delivery: variables and a path. The first file adds the variables with
+    /// the folder; later ones do not move them to the front.
     pub(super) fn file(&self, request: &SecretRequest, wanted: &Granted, later: bool) -> Result<Plan, Reason> {
         let key = &request.key;
         let first = (!later).then(|| file_variables(SECRETS_DIR));
@@ -363,8 +364,8 @@ impl Embedded<'_> {
         })
     }
 
-    /// Lets the pod pull images with the secret's twin, if there is one in its namespace. Flyte copies the twin there;
-    /// a policy cannot write, so it says what to copy.
+    /// Adds the copy of the secret for image pulls, if it exists in the pod's namespace. Flyte creates the copy; a
+    /// policy cannot write, so it warns what to copy.
     fn pull_images(&self, scope: Scope, key: &str, injection: &mut Injection) -> Result<(), Reason> {
         let Context { reader, namespace, settings, .. } = self.context;
         let home = &settings.embedded_secret_manager_config.k8s_config.namespace;

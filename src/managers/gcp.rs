@@ -1,4 +1,4 @@
-//! GCP Secret Manager through an init-container that runs gcloud.
+//! GCP Secret Manager through an init container that runs gcloud.
 
 use super::sidecar::{Pull, SidecarManager, shell};
 use super::{Reason, invalid, needed};
@@ -8,7 +8,8 @@ use crate::secret_request::SecretRequest;
 use crate::settings::Settings;
 
 /// Arguments: the secret, its version, the file. A secret is tried as a full resource path first, then as a short name
-/// in gcloud's own project. gcloud keeps its state below HOME, which is `/` for a user without a name; it writes files that only its own user can read; tasks run as another.
+/// in gcloud's own project. gcloud keeps its state below HOME, which is `/` for a user without a name; it writes files
+/// that only its own user can read; tasks run as another.
 const SCRIPT: &str = "\
 export HOME=/tmp
 mkdir -p \"${3%/*}\"
@@ -58,7 +59,7 @@ fn is_secret(group: &str) -> bool {
     }
 }
 
-/// A project's id or number; old ones have a domain and a colon in front.
+/// Whether a text is a project ID or number. Old ones start with a domain and a colon.
 fn is_project(project: &str) -> bool {
     project.split(':').all(is_dns_subdomain)
 }

@@ -1,4 +1,4 @@
-//! References to Kubernetes Secrets of the pod's own namespace: a variable, or a volume for each Secret.
+//! References to Kubernetes Secrets in the pod's namespace: a variable, or a volume for each Secret.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -22,7 +22,7 @@ impl SecretManager for K8s<'_> {
     fn inject(&self, request: &SecretRequest, Outcome { merged, .. }: &Outcome) -> Result<Injection, Reason> {
         let key = secret_key(needed("key", &request.key)?)?;
         let group = match request.group.as_str() {
-            // As Flyte's secret service names the Secrets that it creates.
+            // The name that Flyte's secret service gives to Secrets.
             "" => kubernetes::secret_name(key),
             group => secret_name(group)?.to_owned(),
         };
@@ -70,7 +70,7 @@ impl K8s<'_> {
         let file = request.key.to_ascii_lowercase();
         let folder = [SECRETS_DIR, "/", group].concat();
         let path = [&folder, "/", &file].concat();
-        // A Secret has one volume of ours, whichever version its first request names.
+        // A Secret has one volume, named by its first request.
         let volume = merged.volume_of(group).map_or_else(
             || kubernetes::volume_name(base32::encode([group, "_", &request.group_version].concat().as_bytes())),
             str::to_owned,
@@ -89,7 +89,7 @@ impl K8s<'_> {
     }
 }
 
-/// A key of a Secret's `data` (`IsConfigMapKey` of apimachinery).
+/// Checks a key of a Secret's `data` (`IsConfigMapKey` of apimachinery).
 fn secret_key(key: &str) -> Result<&str, Reason> {
     let allowed = key.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'));
     if allowed && key.len() <= 253 && key != "." && !key.starts_with("..") {
@@ -98,7 +98,7 @@ fn secret_key(key: &str) -> Result<&str, Reason> {
     Err(invalid("key", key, "a valid Secret key; expected up to 253 of a-z, A-Z, 0-9, '-', '_' and '.'"))
 }
 
-/// A Secret's name.
+/// Checks the name of a Secret.
 fn secret_name(group: &str) -> Result<&str, Reason> {
     match kubernetes::is_dns_subdomain(group) {
         true => Ok(group),

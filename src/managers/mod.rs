@@ -1,7 +1,7 @@
-//! The secret managers, and the chain in which each request asks them.
+//! The secret managers, and the chain in which they are tried.
 //!
-//! A manager says what is to be added to the pod for one request, or why it cannot. It never sees JSON, and what it
-//! fails at it has not begun.
+//! A manager returns the additions to the pod for one secret request, or a reason. It never sees JSON, and a manager
+//! that fails has added nothing.
 
 mod aws;
 mod azure;
@@ -28,42 +28,42 @@ use crate::store::host_error::HostError;
 use crate::store::{self, Lookup, Reader};
 use crate::tenancy;
 
-/// Everything a manager may look at.
+/// The input of managers.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
-    /// The pod that comes in.
+    /// The original pod.
     pub pod: &'a Pod<'a>,
-    /// What it takes before anything is added.
+    /// Limits for additions to the pod.
     pub limits: &'a Limits<'a>,
-    /// The namespace that it is created in, as the API server has it.
+    /// Namespace of the pod in the admission request.
     pub namespace: &'a str,
-    /// The user who creates it.
+    /// User who creates the pod.
     pub creator: &'a str,
     /// The policy's settings.
     pub settings: &'a Settings,
-    /// Whether files of Embedded are written to the volume in memory although the pod could refer to their Secrets: others
-    /// are written there, too.
+    /// Whether files of Embedded are written to the volume in memory although the pod could refer to their Secrets:
+    /// others are written there, too.
     pub files_by_value: bool,
-    /// What reads objects.
+    /// Reads objects.
     pub reader: &'a Reader<'a>,
 }
 
-/// A way to bring secrets into pods.
+/// A manager.
 trait SecretManager {
-    /// Returns what is to be added for a request, given what is to be added for those before it.
+    /// Returns the additions for a request, given those for the requests before it.
     fn inject(&self, request: &SecretRequest, so_far: &Outcome) -> Result<Injection, Reason>;
 
     /// Completes what is to be added when all requests are served.
     fn complete(&self, _: &mut Outcome) {}
 }
 
-/// What a manager does for one request.
+/// The result of a manager for one request.
 #[derive(Debug, Default)]
 struct Injection {
     plan: Plan,
-    /// The name under which the secret is found; for the audit annotation.
+    /// Name under which the secret was found, for the audit annotation.
     source: String,
-    /// Where Embedded has looked; the last one holds it.
+    /// Names that Embedded looked up; the last one was found.
     looked_up: Vec<Lookup>,
     /// What is granted to the pod, and whether that is a file.
     granted: Option<(Granted, bool)>,
@@ -73,56 +73,56 @@ struct Injection {
 /// Why a manager does not inject a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum Reason {
-    /// It cannot do variables, or does not know what is asked.
+    /// The mount requirement is not supported.
     #[error("unsupported mount_requirement {0}; use {1}")]
     MountRequirement(MountRequirement, &'static str),
-    /// A field of the request that it needs is empty.
+    /// A required field of the request is empty.
     #[error("missing required field `{0}`")]
     Missing(&'static str),
-    /// A field of the request is nothing that it could look up or write safely.
+    /// A field of the request is invalid.
     #[error("{field} {value:?} is not {expected}")]
     Field {
         /// The request's field.
         field: &'static str,
-        /// What it holds.
+        /// Its value.
         value: String,
-        /// What it should.
+        /// The expected value.
         expected: &'static str,
     },
-    /// The key does not make a variable's name.
+    /// The key does not map to a valid variable name.
     #[error("key maps to the invalid variable name {0:?}; set `env_var`")]
     Derived(String),
-    /// The variable is one of those that tell the task where its secrets are.
+    /// The variable is reserved: it tells the task where its secrets are.
     #[error("{0} is a reserved variable; set another `env_var`")]
     Reserved(String),
-    /// The variable is one that changes how programs start.
+    /// The variable changes how programs start.
     #[error(
         "variable {0} is not allowed, it changes how programs start; set another `env_var`, or ask the operator to \
          add it to allowedEnvVars"
     )]
     Denied(String),
-    /// Init containers and mounts are for Linux.
+    /// Files are not supported on Windows.
     #[error("files are not supported on Windows (spec.os.name); request it as an ENV_VAR")]
     Windows,
-    /// More than Embedded fetches for one pod.
+    /// The pod has too many requests for Embedded.
     #[error(
         "pod exceeds the limit of {0} secret requests for Embedded; request fewer secrets, or raise \
          limits.embeddedRequests in the policy settings"
     )]
     TooManyRequests(usize),
-    /// `delivery: Reference`, where that cannot be done.
+    /// `delivery: Reference` is not possible.
     #[error("{0}, so the pod cannot reference the secret; set embeddedSecretManagerConfig.delivery to Auto")]
     NoReference(String),
-    /// The pod's annotations keep Vault's agent out.
+    /// The pod's annotations disable Vault's agent.
     #[error("annotation {0} disables the Vault agent; remove it")]
     AgentOff(String),
     /// The value has no such property.
     #[error(transparent)]
     Property(#[from] store::NoProperty),
-    /// A label that Embedded needs.
+    /// A label that Embedded requires is missing.
     #[error("missing required label {0}; add it to the pod")]
     MissingLabel(&'static str),
-    /// A label that could make the name of another tenant's secret.
+    /// A label is not a valid part of names.
     #[error("label {name}={value:?} must be a valid label value without \"__\", the separator in secret names")]
     Label {
         /// The label.
@@ -130,31 +130,31 @@ pub enum Reason {
         /// Its value.
         value: String,
     },
-    /// Looked up everywhere.
+    /// The secret was not found.
     #[error("not found; looked up {}; store it under one of these names", list(.0))]
     NotFound(Vec<Lookup>),
-    /// The store does not have it, or has something else.
+    /// The store cannot be read, or has an invalid value.
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// Not for this pod.
+    /// The pod may not have the secret.
     #[error(transparent)]
     Tenancy(#[from] tenancy::Error),
-    /// The settings do not say where to look.
+    /// The settings do not name one store.
     #[error("invalid settings: {0}")]
     Settings(#[from] settings::Error),
     /// The pod cannot be read.
     #[error(transparent)]
     Malformed(#[from] pod::Malformed),
-    /// A variable holds text.
+    /// The value is not text, as variables require.
     #[error("the value is not UTF-8 text; request it as a FILE")]
     NotText,
-    /// As the gateway says of a value that it does not show.
+    /// The gateway reports that the value cannot be a variable.
     #[error("value cannot be an environment variable: {0}")]
     NoVariable(String),
-    /// What a process may be handed in one variable.
+    /// The value exceeds the limit for a variable.
     #[error("the value of {0} bytes exceeds the limit of {1} bytes for a variable; request it as a FILE")]
     VariableTooLarge(usize, usize),
-    /// What the init-container may be handed.
+    /// The files exceed the limit for the init container.
     #[error(
         "with this file of {file} bytes, files of {all} bytes in base64 exceed the limit of {limit} bytes; use fewer \
          or smaller files"
@@ -170,7 +170,8 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Whether no other manager is asked: an outage, or a limit of what is looked up, must not let a less preferred one win.
+    /// Whether no other manager is asked: an outage, or a limit of what is looked up, must not let a less preferred one
+    /// win.
     fn ends_search(&self) -> bool {
         let is_limit = matches!(self, Self::TooManyRequests(_) | Self::Store(store::Error::TooManyReads(_)));
         is_limit || self.code().http_status() == 503
@@ -217,15 +218,15 @@ pub enum InjectionError {
     NotInjected {
         /// The secret request.
         request: Annotated,
-        /// Each manager that was asked, and why it did not.
+        /// Managers that were tried, with their reasons.
         tried: Vec<(ManagerType, Reason)>,
     },
-    /// Kubernetes would not store the pod with what this secret request and those before it add.
+    /// The pod exceeds a limit with the additions for this request and those before it.
     #[error("secret {} (annotation {}) cannot be injected: {problem}", request.request, request.annotation)]
     TooLarge {
         /// The secret request.
         request: Annotated,
-        /// What exceeds a limit.
+        /// The limit.
         problem: TooLarge,
     },
     /// Two secret requests conflict.
@@ -234,17 +235,17 @@ pub enum InjectionError {
         first.request, first.annotation, second.request, second.annotation
     )]
     ConflictingRequests {
-        /// The one that came first.
+        /// The first request.
         first: Annotated,
-        /// The one that came second.
+        /// The second request.
         second: Annotated,
-        /// What both set.
+        /// The conflict.
         cause: ConflictCause,
     },
 }
 
 impl InjectionError {
-    /// Returns the reason code: that of the worst reason where several managers were asked.
+    /// Returns the reason code: that of the most severe reason, if several managers were tried.
     pub fn code(&self) -> ReasonCode {
         match self {
             Self::NotInjected { tried, .. } => {
@@ -261,7 +262,7 @@ fn list(lookups: &[Lookup]) -> String {
     lookups.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Returns the managers' reasons; several in brackets, as Kubernetes lists errors.
+/// Returns the managers' reasons; several are in brackets, as in lists of errors of Kubernetes.
 fn reasons(tried: &[(ManagerType, Reason)]) -> String {
     let reasons: Vec<String> = tried.iter().map(|(manager, reason)| format!("{manager}: {reason}")).collect();
     match reasons.as_slice() {
@@ -271,48 +272,48 @@ fn reasons(tried: &[(ManagerType, Reason)]) -> String {
     }
 }
 
-/// What became of one request.
+/// The result of one request.
 #[derive(Debug)]
 pub struct Injected {
-    /// The annotation that holds the request.
+    /// The annotation with the request.
     pub annotation: String,
-    /// The managers that were asked before, and why they did not take it.
+    /// Managers that were tried before, with their reasons.
     pub declined: Vec<(ManagerType, Reason)>,
-    /// The manager that took it.
+    /// The manager that injects the secret.
     pub manager: ManagerType,
-    /// The name under which the secret is found.
+    /// Name under which the secret was found.
     pub source: String,
-    /// Where Embedded has looked for it; the last one holds it. Empty for the others, which look nothing up.
+    /// Names that Embedded looked up; the last one was found. Empty for other managers.
     pub looked_up: Vec<Lookup>,
 }
 
-/// What is to be added for all requests.
+/// The result of all requests.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// The additions.
     pub merged: Merged,
-    /// What became of each request.
+    /// Results by request.
     pub injected: Vec<Injected>,
     /// What the pod may pull.
     granted: grant::Collected,
-    /// What the pod's author should know.
+    /// Warnings for the author of the pod.
     pub warnings: Vec<String>,
 }
 
-/// Asks the managers, in the order of the settings, for each request in turn.
+/// Tries the managers for each request, in the order of the settings.
 ///
 /// # Errors
-/// The first request that nobody injects, or that conflicts with another.
+/// The first request that no manager injects, or that conflicts with another.
 pub fn inject(requests: &[Annotated], context: Context) -> Result<Outcome, Box<InjectionError>> {
     let mut outcome = Outcome::default();
     inject_into(&mut outcome, requests, context)?;
     Ok(outcome)
 }
 
-/// As [`inject`], which it leaves half done where it fails: what became of the requests until then.
+/// As [`inject`], but keeps the results so far on failure.
 ///
 /// # Errors
-/// Likewise.
+/// As for [`inject`].
 pub(crate) fn inject_into(
     outcome: &mut Outcome,
     requests: &[Annotated],
@@ -324,7 +325,7 @@ pub(crate) fn inject_into(
         matches!(error, InjectionError::ConflictingRequests { cause: ConflictCause::Reference, .. })
     };
     match first {
-        // What has been read is not read again.
+        // The reader does not read objects again.
         Err(error) if auto && by_reference(&error) => {
             *outcome = Outcome::default();
             attempt(outcome, requests, Context { files_by_value: true, ..context })
@@ -369,7 +370,7 @@ fn attempt(outcome: &mut Outcome, requests: &[Annotated], context: Context) -> R
 /// A manager in the chain.
 type Link<'a> = (ManagerType, Box<dyn SecretManager + 'a>);
 
-/// The managers that declined a request, the one that took it, and what it adds.
+/// Managers that declined a request, the one that injects it, and its additions.
 type Answer = (Vec<(ManagerType, Reason)>, ManagerType, Injection);
 
 fn ask(
@@ -395,7 +396,7 @@ fn ask(
     Err(Box::new(InjectionError::NotInjected { request: annotated.clone(), tried }))
 }
 
-/// Checks what no manager may add.
+/// Checks the rules for additions of all managers.
 fn check_plan(
     plan: &Plan,
     is_windows: Result<bool, pod::Malformed>,
@@ -410,8 +411,8 @@ fn check_plan(
     }
 }
 
-/// Whether a variable makes the loader, a shell or a runtime start something else, or misleads clients of Kubernetes: with
-/// it the author of a pod could take over containers that others have put there.
+/// Whether a variable changes what the loader, a shell or a runtime starts, or redirects clients of Kubernetes: the
+/// author of a pod could take over containers that other webhooks add.
 fn is_denied(name: &str) -> bool {
     const NAMES: [&str; 11] = [
         "BASH_ENV",
@@ -439,27 +440,27 @@ fn open<'a>(manager: ManagerType, context: Context<'a>) -> Box<dyn SecretManager
         ManagerType::Aws => Box::new(aws::manager(settings)),
         ManagerType::Gcp => Box::new(gcp::manager(settings)),
         ManagerType::Azure => Box::new(azure::manager(settings)),
-        // Settings leave Global out.
+        // Settings omit Global.
         ManagerType::Embedded | ManagerType::Global => Box::new(embedded::Embedded::new(context)),
     }
 }
 
-/// Says where files are (`FLYTE_SECRETS_DEFAULT_DIR` of flytekit).
+/// Variable with the folder of files (`FLYTE_SECRETS_DEFAULT_DIR` of flytekit).
 const DEFAULT_DIR: &str = "FLYTE_SECRETS_DEFAULT_DIR";
-/// Says what files' names start with.
+/// Variable with the prefix of file names.
 const FILE_PREFIX: &str = "FLYTE_SECRETS_FILE_PREFIX";
-/// Says what variables' names start with.
+/// Variable with the prefix of variables.
 const ENV_PREFIX: &str = "FLYTE_SECRETS_ENV_PREFIX";
 
-/// The variables that lead a task to its files below a folder.
+/// Returns the variables with which a task finds files below a folder.
 fn file_variables(folder: &str) -> [EnvVar; 2] {
     [variable(DEFAULT_DIR, folder), variable(FILE_PREFIX, "")]
 }
 
-/// The variable that a request names, if it names one.
+/// Returns `env_var` of a request, if set.
 ///
-/// Which names a cluster allows depends on its version; control characters, `=` and what is not ASCII none does
-/// (`IsRelaxedEnvVarName` of apimachinery).
+/// The names that a cluster allows depend on its version. No version allows control characters, `=` and characters
+/// other than ASCII (`IsRelaxedEnvVarName` of apimachinery).
 fn named_variable(request: &SecretRequest) -> Result<Option<&str>, Reason> {
     match request.env_var.as_str() {
         "" => Ok(None),
@@ -468,7 +469,7 @@ fn named_variable(request: &SecretRequest) -> Result<Option<&str>, Reason> {
     }
 }
 
-/// A variable's name that is made of a key.
+/// Checks the name of a variable that is derived from a key.
 fn derived_variable(name: String) -> Result<String, Reason> {
     match is_variable_name(&name) {
         true => not_reserved(&name).map(str::to_owned),
@@ -487,7 +488,7 @@ fn not_reserved(name: &str) -> Result<&str, Reason> {
     }
 }
 
-/// The variable that leads to a file, if the request names one.
+/// Returns the variable with the path of a file, if the request names one.
 fn path_variable(request: &SecretRequest, path: &str) -> Result<Option<EnvVar>, Reason> {
     Ok(named_variable(request)?.map(|name| variable(name, path)))
 }
@@ -496,7 +497,7 @@ fn invalid(field: &'static str, value: &str, expected: &'static str) -> Reason {
     Reason::Field { field, value: value.to_owned(), expected }
 }
 
-/// A field that must not be empty.
+/// Checks that a field is not empty.
 fn needed<'a>(field: &'static str, value: &'a str) -> Result<&'a str, Reason> {
     match value {
         "" => Err(Reason::Missing(field)),
@@ -504,7 +505,7 @@ fn needed<'a>(field: &'static str, value: &'a str) -> Result<&'a str, Reason> {
     }
 }
 
-/// What managers of files alone take: `FILE` and `ANY`.
+/// Checks the mount requirement for managers that only write files: `FILE` or `ANY`.
 fn file_only(request: &SecretRequest) -> Result<(), Reason> {
     match request.mount_requirement {
         MountRequirement::File | MountRequirement::Any => Ok(()),
@@ -512,8 +513,8 @@ fn file_only(request: &SecretRequest) -> Result<(), Reason> {
     }
 }
 
-/// A path of which no part leads anywhere else: nothing empty, `.` or `..` between slashes; and which is what it looks like: no
-/// control characters, nothing that is not seen or turns the direction of what follows.
+/// Whether a path has no empty parts, `.` or `..`, and no control characters, invisible characters or characters that
+/// change the direction of text.
 fn is_plain_path(path: &str) -> bool {
     let unseen =
         |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');

@@ -1,4 +1,4 @@
-//! Embedded's delivery `Pull`: the pod is granted its secrets, and pulls them when it starts. No value is read here.
+//! Delivery `Pull` of Embedded: grants secrets to the pod, which pulls them when it starts. No value is read here.
 
 use super::embedded::Embedded;
 use super::{Context, ENV_PREFIX, Injection, Outcome, Reason, invalid};
@@ -12,11 +12,11 @@ use crate::secret_request::{MountRequirement, SecretRequest};
 use crate::settings::{LookupMode, Pull};
 use crate::store::{self, Lookup};
 
-/// The size of the volume of the env file, which cannot be larger.
+/// Size of the volume of the env file, which cannot be larger.
 const ENV_LIMIT: &str = "2Mi";
 
 impl Embedded<'_> {
-    /// Returns what grants a secret to the pod: as a variable with a name, else as a file.
+    /// Returns the additions that grant a secret to the pod: as a variable with a name, or as a file.
     pub(super) fn pull(
         &self,
         request: &SecretRequest,
@@ -62,7 +62,7 @@ impl Embedded<'_> {
         };
         let mut mounts = vec![mount(own, volume, false)];
         if pull.refresh.is_some() && own != grant::ENV_VOLUME {
-            // What its startup probe looks for is written there.
+            // The ready marker for the startup probe is written there.
             plan.private_volumes.push(memory_volume(grant::ENV_VOLUME, ENV_LIMIT));
             mounts.push(mount(grant::ENV_VOLUME, grant::ENV_DIR, false));
         }
@@ -95,7 +95,7 @@ impl Embedded<'_> {
         outcome.merged.set_args(grant::CONTAINER, grant.to_args());
     }
 
-    /// Asks the gateway whether a secret is there that can be delivered so; returns where it was looked up, and a warning.
+    /// Checks with the gateway that the secret exists and can be delivered, and returns its lookups and a warning.
     fn look_before(
         &self,
         scope: Scope,
@@ -118,7 +118,7 @@ impl Embedded<'_> {
             store::ready(),
         );
         match found {
-            // Of a property the gateway knows when it is pulled.
+            // The gateway checks a property only when it is pulled.
             Ok((_, found, _)) if variable && wanted.group.is_empty() && found.variable == Some(false) => {
                 Err(Reason::NoVariable(found.problem.unwrap_or_default()))
             }

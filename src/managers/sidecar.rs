@@ -1,4 +1,4 @@
-//! What AWS, GCP and Azure share: one init container for each request pulls the secret into a volume in memory.
+//! Shared code of AWS, GCP and Azure: one init container for each request pulls the secret into a volume in memory.
 
 use k8s_openapi::api::core::v1::EnvVar;
 
@@ -7,28 +7,28 @@ use crate::pod::{Container, ContainerName, File, InitContainer, Plan, SECRETS_DI
 use crate::secret_request::SecretRequest;
 use crate::settings::Quantity;
 
-/// What one cloud's init container does for a request.
+/// The init container of a cloud for one request.
 pub(super) struct Pull {
     /// Its command; empty for the image's own.
     pub command: Vec<String>,
     /// Its variables.
     pub variables: Vec<EnvVar>,
-    /// The file that it writes, below the folder of secrets.
+    /// File that it writes, below the folder of secrets.
     pub file: String,
-    /// What it pulls.
+    /// Name of the secret.
     pub source: String,
 }
 
-/// A cloud's manager.
+/// The manager of a cloud.
 pub(super) struct SidecarManager<'a> {
     pub container: Container,
     /// Size of the volume in memory.
     pub size_limit: &'a Quantity,
     pub volume: &'static str,
     pub container_prefix: &'static str,
-    /// Where the init container mounts the volume.
+    /// Mount path of the volume in the init container.
     pub mount_path: &'static str,
-    /// Reads a request, or says why it cannot be pulled.
+    /// Returns the init container for a request, or a reason.
     pub pull: fn(&SecretRequest) -> Result<Pull, Reason>,
 }
 
@@ -55,8 +55,8 @@ impl SecretManager for SidecarManager<'_> {
     }
 }
 
-/// `sh -ec` with a script that is the same for every secret; what differs are its arguments, so that no name is ever
-/// read by the shell. Scripts hold no `$(`, which Kubernetes would take for one of its own variables.
+/// Returns `sh -ec` with a constant script. Everything variable is an argument, so the shell never parses names.
+/// Scripts contain no `$(`, which Kubernetes would expand.
 pub(super) fn shell(script: &str, arguments: &[&str]) -> Vec<String> {
     ["sh", "-ec", script, "sh"].iter().chain(arguments).map(ToString::to_string).collect()
 }

@@ -14,7 +14,7 @@ use crate::pod::{Annotation, File, Limits, Malformed, Merged, PATH_LIMIT, Plan, 
 use crate::secret_request::SecretRequest;
 use crate::settings::{KvVersion, VaultSecretManager};
 
-/// All annotations of the injector start so.
+/// Prefix of the injector's annotations.
 const PREFIX: &str = "vault.hashicorp.com/";
 
 /// Namespace of the ids: version 5 of `https://github.com/hashicorp/vault-k8s` in the namespace of URLs.
@@ -64,8 +64,8 @@ impl SecretManager for Vault<'_> {
 }
 
 impl Vault<'_> {
-    /// The value that an annotation of the injector's will have: the pod's own wins over the settings', unless they are
-    /// locked.
+    /// Returns the value of an annotation after the mutation: the pod's own takes precedence over the settings, unless
+    /// they are locked.
     fn effective(&self, name: &str) -> Result<Option<Cow<'_, str>>, Malformed> {
         let VaultSecretManager { annotations, lock_annotations, .. } = self.settings;
         let key = [PREFIX, name].concat();
@@ -74,7 +74,7 @@ impl Vault<'_> {
         Ok(if *lock_annotations { set.or(own) } else { own.or(set) })
     }
 
-    /// Checks that no annotation keeps the agent out. A pod that the injector has seen already has the request's.
+    /// Checks that no annotation disables the agent, except in a pod that the injector has mutated for this request.
     fn check_agent(&self, request: &SecretRequest) -> Result<(), Reason> {
         let inject = self.effective("agent-inject")?;
         if inject.is_some_and(|value| matches!(&*value, "0" | "f" | "F" | "false" | "FALSE" | "False")) {
@@ -116,7 +116,7 @@ impl Vault<'_> {
         ours.filter(set_elsewhere).chain(given).collect()
     }
 
-    /// The template that renders one key of what Vault answers; none for engines whose answer is no map.
+    /// Returns the template that renders one key; none for engines whose response is not a map.
     fn template(&self, request: &SecretRequest) -> Option<String> {
         let query = match (request.group_version.as_str(), self.settings.kv_version) {
             ("kv1", _) => ".Data",
@@ -134,7 +134,7 @@ impl Vault<'_> {
     }
 }
 
-/// The same request has the same id, in every pass and every pod.
+/// Returns the ID of a request, which is the same in each evaluation and pod.
 fn id(request: &SecretRequest) -> Uuid {
     let SecretRequest { group, group_version, key, mount_requirement, env_var } = request;
     let number = mount_requirement.number().to_string();
@@ -142,12 +142,12 @@ fn id(request: &SecretRequest) -> Uuid {
     Uuid::new_v5(&ID_NAMESPACE, whole.as_bytes())
 }
 
-/// Whether a key can follow a dot in a template. Letters beyond ASCII could as well; `index` reads them too.
+/// Whether a key can follow a dot in a template. Other letters than ASCII use `index`.
 fn is_go_identifier(key: &str) -> bool {
     key.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_') && !key.starts_with(|c: char| c.is_ascii_digit())
 }
 
-/// A string constant of a Go template; control characters have been rejected.
+/// Returns a string constant of a Go template; control characters have been rejected.
 fn go_quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for character in text.chars() {

@@ -12,7 +12,7 @@ const BASE32: Alphabet = Alphabet::Rfc4648 { padding: false };
 /// Key Vault's limit for a secret's name, in characters.
 const LIMIT: usize = 127;
 
-/// `1-O-D-P-B32(K)`: in O, D and P, `0` stands as `00` and `-` as `01`.
+/// Returns `1-O-D-P-B32(K)`: in O, D and P, `0` is encoded as `00` and `-` as `01`.
 ///
 /// # Errors
 /// The name is longer than Key Vault allows.
@@ -36,16 +36,16 @@ pub fn encode(scope: Scope, key: &str) -> Result<String, Error> {
     }
 }
 
-/// The inverse of [`encode`].
+/// Decodes a name of [`encode`].
 ///
 /// # Errors
-/// Not a name that [`encode`] writes.
+/// The text is not a name of [`encode`].
 pub fn decode(name: &str) -> Result<Decoded, Error> {
     let refused = || Error::NotAzure(name.to_owned());
     let parts: Vec<&str> = name.split('-').collect();
     let ["1", organization, domain, project, key] = parts.as_slice() else { return Err(refused()) };
     let part = |part: &str| unescape(part).ok_or_else(refused);
-    // Nothing else than what is encoded: the crate also reads lower case, and lengths that no encoder writes.
+    // The crate also accepts lower case, and lengths that no encoder produces.
     let key = base32::decode(BASE32, key).filter(|bytes| base32::encode(BASE32, bytes) == **key);
     let key = key.and_then(|bytes| String::from_utf8(bytes).ok());
     Ok(Decoded {
@@ -56,7 +56,7 @@ pub fn decode(name: &str) -> Result<Decoded, Error> {
     })
 }
 
-/// A `0` at the very end stands for itself, as in Flyte's decoder.
+/// Decodes a part. A `0` at the end is itself, as in Flyte's decoder.
 fn unescape(part: &str) -> Option<String> {
     let mut plain = String::with_capacity(part.len());
     let mut characters = part.chars();

@@ -1,11 +1,11 @@
-//! Names of Flyte's own: canonical, as its webhook looks them up, and as its page on AWS documents them.
+//! Names of Flyte: canonical, which its webhook looks up, and documented, of its page on AWS Secrets Manager.
 
 use super::{Decoded, Error, Scope};
 
-/// Between the parts of a name; refused in labels, so that no label reaches into the next part.
+/// Separates the parts of a name. Labels must not contain it, so that names are unambiguous.
 pub const SEPARATOR: &str = "__";
 
-/// `u__org__O__domain__D__project__P__key__K`; parts that the scope does not have are empty.
+/// Returns `u__org__O__domain__D__project__P__key__K`; parts that the scope does not have are empty.
 ///
 /// Source: `EncodeSecretName` of Flyte's webhook.
 pub fn encode(scope: Scope, key: &str) -> String {
@@ -13,9 +13,9 @@ pub fn encode(scope: Scope, key: &str) -> String {
     ["u__org__", organization, "__domain__", domain, "__project__", project, "__key__", key].concat()
 }
 
-/// As [`encode`], but parts that the scope does not have are left out with their names.
+/// Returns the name of [`encode`] without the parts that the scope does not have.
 ///
-/// Source: Flyte's page on AWS Secrets Manager, which promises names that its webhook does not look up.
+/// Source: Flyte's page on AWS Secrets Manager, whose names its webhook does not look up.
 pub fn encode_documented(scope: Scope, key: &str) -> String {
     let Scope { organization, domain, project } = scope;
     match (domain, project) {
@@ -25,7 +25,7 @@ pub fn encode_documented(scope: Scope, key: &str) -> String {
     }
 }
 
-/// The inverse of [`encode`].
+/// Decodes a name of [`encode`].
 ///
 /// # Errors
 /// The name is not canonical.
@@ -42,8 +42,8 @@ pub fn decode(name: &str) -> Result<Decoded, Error> {
     }
 }
 
-/// The inverse of [`encode_documented`]. A name can be read both ways when its key holds `__`; the canonical reading
-/// goes first.
+/// Decodes a name of [`encode_documented`]. A name with `__` in its key can be ambiguous; the canonical form takes
+/// precedence.
 ///
 /// # Errors
 /// The name is neither canonical nor documented.

@@ -1,18 +1,18 @@
-//! Names of Kubernetes' objects: what they may be, and hashes of the names that may not be theirs.
+//! Names of objects in Kubernetes: their rules, and hashes of other names.
 
 use md5::Md5;
 use sha2::{Digest, Sha256};
 
 use super::Scope;
 
-/// The Secret that holds the value stored under `name`: MD5 in hex, a short name and no protection.
+/// Returns the name of the Secret for the name of a secret: its MD5 in hex, which is short and not for security.
 ///
 /// Source: `EncodeK8sSecretName` of Flyte's webhook.
 pub fn secret_name(name: &str) -> String {
     hex::encode(Md5::digest(name.as_bytes()))
 }
 
-/// The image-pull twin of a secret: `img-pull-` and 16 hex digits.
+/// Returns the name of a secret's copy for image pulls: `img-pull-` and 16 hex digits.
 ///
 /// Source: `ToImagePullK8sName` of Flyte's webhook.
 pub fn image_pull_name(scope: Scope, key: &str) -> String {
@@ -23,7 +23,7 @@ pub fn image_pull_name(scope: Scope, key: &str) -> String {
     name
 }
 
-/// A volume's name, which Kubernetes limits to 63 characters: longer ones, and only those, are hashed.
+/// Returns the name of a volume. Names longer than 63 characters are hashed.
 pub fn volume_name(name: String) -> String {
     if name.len() <= 63 {
         return name;
@@ -33,14 +33,14 @@ pub fn volume_name(name: String) -> String {
     hashed
 }
 
-/// A DNS label as Kubernetes wants it for namespaces and containers: 1 to 63 of `a-z0-9-`, no hyphen at the ends
-/// (`IsDNS1123Label` of apimachinery).
+/// Whether a text is a DNS label, as required for namespaces and containers: 1 to 63 of `a-z0-9-`, without a hyphen at
+/// the ends (`IsDNS1123Label` of apimachinery).
 pub fn is_dns_label(name: &str) -> bool {
     name.len() <= 63 && is_dns_part(name)
 }
 
-/// A DNS subdomain as Kubernetes wants it for most names: parts of `a-z0-9-`, joined by dots, 253 characters in all
-/// (`IsDNS1123Subdomain` of apimachinery).
+/// Whether a text is a DNS subdomain, as required for most names: parts of `a-z0-9-`, joined by dots, up to 253
+/// characters (`IsDNS1123Subdomain` of apimachinery).
 pub fn is_dns_subdomain(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(is_dns_part)
 }
@@ -52,8 +52,8 @@ fn is_dns_part(part: &str) -> bool {
         && !part.ends_with('-')
 }
 
-/// Whether a text is a label's value as Kubernetes wants it (`IsValidLabelValue` of apimachinery), but not empty. Names of
-/// annotations and resources are made alike.
+/// Whether a text is a valid label value (`IsValidLabelValue` of apimachinery) and not empty. The rules are those of
+/// names of annotations and resources, too.
 pub fn is_label_value(value: &str) -> bool {
     let ends = |c: char| !c.is_ascii_alphanumeric();
     (1..=63).contains(&value.len())
@@ -62,8 +62,8 @@ pub fn is_label_value(value: &str) -> bool {
         && !value.ends_with(ends)
 }
 
-/// Whether annotations and resources may be named so: a name of up to 63 characters, perhaps with a domain and a slash in
-/// front (`IsQualifiedName` of apimachinery).
+/// Whether a text is a valid key of annotations and resources: a name of up to 63 characters, with an optional domain
+/// and slash as prefix (`IsQualifiedName` of apimachinery).
 pub fn is_qualified_name(text: &str) -> bool {
     let (domain, name) = text.split_once('/').map_or((None, text), |(domain, name)| (Some(domain), name));
     domain.is_none_or(is_dns_subdomain) && is_label_value(name)

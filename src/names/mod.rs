@@ -1,6 +1,4 @@
-//! Under which name a secret is stored: scopes, and the schemes of each store. Pure functions and their inverses.
-//!
-//! Knows no store and no pod: a scope comes in, names go out.
+//! Names of secrets: scopes, and the schemes of each store. Pure functions and their inverses, without stores and pods.
 
 pub mod azure;
 pub mod flyte;
@@ -22,7 +20,7 @@ setting! {
     }
 }
 
-/// Whose secret it is: a project's in a domain, a domain's, or an organization's (Flyte's cascade).
+/// The scope of a secret: a project in a domain, a domain, or an organization (Flyte's cascade).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Scope<'a> {
     /// Label `organization`.
@@ -34,12 +32,12 @@ pub struct Scope<'a> {
 }
 
 impl<'a> Scope<'a> {
-    /// The scopes that a pod of this project sees, nearest first.
+    /// Returns the scopes that a pod of this project sees, narrowest first.
     pub fn cascade(self) -> [Self; 3] {
         [self, Self { project: "", ..self }, Self { project: "", domain: "", ..self }]
     }
 
-    /// The names under which `key` may be stored in this scope, in the order in which they are tried.
+    /// Returns the names of `key` in this scope, in lookup order.
     pub fn candidates(self, key: &str, schemes: &[NameScheme]) -> Vec<String> {
         let mut names = Vec::with_capacity(2);
         for scheme in schemes {
@@ -65,13 +63,12 @@ impl fmt::Display for Scope<'_> {
     }
 }
 
-/// Whether a label's value may be a part of a name: a value as Kubernetes wants it, not empty, and without what stands between
-/// the parts.
+/// Whether a label value can be a part of a name: valid, not empty, and without the separator.
 pub fn is_part(value: &str) -> bool {
     kubernetes::is_label_value(value) && !value.as_bytes().windows(2).any(|pair| pair == flyte::SEPARATOR.as_bytes())
 }
 
-/// A scope and a key, read back from a name.
+/// Scope and key of a decoded name.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Decoded {
     /// Organization.
@@ -85,22 +82,22 @@ pub struct Decoded {
 }
 
 impl Decoded {
-    /// The scope part.
+    /// Returns the scope.
     pub fn scope(&self) -> Scope<'_> {
         Scope { organization: &self.organization, domain: &self.domain, project: &self.project }
     }
 }
 
-/// Why there is no such name, or why a name is not one of ours.
+/// An error of encoding or decoding a name.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Error {
-    /// Not `u__org__O__domain__D__project__P__key__K`.
+    /// The name is not `u__org__O__domain__D__project__P__key__K`.
     #[error("{0:?} is not a valid secret name; expected u__org__O__domain__D__project__P__key__K")]
     NotFlyte(String),
-    /// Not `1-O-D-P-B32(K)`.
+    /// The name is not `1-O-D-P-B32(K)`.
     #[error("{0:?} is not a valid secret name in Azure Key Vault; expected 1-O-D-P-BASE32(K)")]
     NotAzure(String),
-    /// Key Vault's limit.
+    /// The name exceeds Key Vault's limit.
     #[error("secret name of {0} characters exceeds the limit of 127 in Azure Key Vault; shorten the key")]
     TooLongForAzure(usize),
 }

@@ -1,4 +1,4 @@
-//! How a name carries the version of a secret.
+//! Versions of secrets as part of names.
 
 /// Separates a name from its version. Names in AWS, GCP and Azure have no colon.
 const SEPARATOR: &str = "::";

@@ -1,7 +1,6 @@
-//! The one place that edits a pod: puts the additions where they belong.
+//! The edit of a pod, in one place.
 //!
-//! What is there already stays as it is, so that a second pass changes nothing; fields that the policy does not know
-//! survive.
+//! Existing additions are kept, so a second evaluation changes nothing. Unknown fields are kept.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,28 +20,28 @@ use super::plan::{Annotation, Merged, Volume};
 use crate::inserted;
 use crate::reason_code::ReasonCode;
 
-/// Something in the pod conflicts with what is to be added.
+/// A conflict of the pod with the additions.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Conflict {
-    /// Not the type that Kubernetes gives a field.
+    /// A field has another type than in Kubernetes.
     #[error(transparent)]
     Malformed(#[from] Malformed),
-    /// The pod cannot be written; that takes a type that JSON cannot represent, and there is none.
+    /// The pod cannot be encoded as JSON, which does not happen with its types.
     #[error("pod cannot be encoded as JSON")]
     Json,
-    /// More than Kubernetes stores, or nodes start.
+    /// The pod exceeds a limit of Kubernetes or of nodes.
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
-    /// A volume of the user's has the name that ours needs.
+    /// A volume of the user has a name of the policy.
     #[error("volume {0:?} conflicts with the secrets volume of the same name; rename it")]
     Volume(String),
-    /// The pod's annotation names a container that there is not.
+    /// The pod's annotation names an unknown container.
     #[error("annotation {CONTAINERS}: unknown container {0:?}; expected names of the pod's containers")]
     UnknownContainer(String),
-    /// The pod comes with a grant that is not the policy's.
+    /// The pod has a grant that is not the policy's.
     #[error("container {0:?} or a token for the secret gateway is not what the policy grants; remove it")]
     Granted(String),
-    /// A mount of the user's is below ours, where the runtime cannot make its mount point.
+    /// A mount of the user is below a read-only one, where the runtime cannot create its mount point.
     #[error(
         "container {container:?}: mount of {volume:?} at {} conflicts with read-only {ours:?} at {SECRETS_DIR}; use \
          another path",
@@ -51,14 +50,14 @@ pub enum Conflict {
     NestedMount {
         /// The container.
         container: String,
-        /// What it mounts.
+        /// The volume.
         volume: String,
-        /// Where.
+        /// The path.
         path: String,
         /// The secrets' volume.
         ours: String,
     },
-    /// A mount of the user's is where ours must be.
+    /// A mount of the user has the path of the secrets.
     #[error(
         "container {container:?}: mount of {volume:?} at {} conflicts with the mount of secrets; use another path",
         path.escape_debug()
@@ -66,9 +65,9 @@ pub enum Conflict {
     Mount {
         /// The container.
         container: String,
-        /// What it mounts.
+        /// The volume.
         volume: String,
-        /// Where.
+        /// The path.
         path: String,
     },
 }
@@ -91,14 +90,14 @@ impl Conflict {
 pub struct MutatedPod(Box<RawValue>);
 
 impl MutatedPod {
-    /// The JSON.
+    /// Returns the JSON.
     pub fn json(&self) -> &str {
         self.0.get()
     }
 }
 
 impl fmt::Debug for MutatedPod {
-    /// It may hold secrets' values.
+    /// Prints nothing of the pod, which can contain values.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str("MutatedPod(…)")
     }
@@ -107,7 +106,7 @@ impl fmt::Debug for MutatedPod {
 /// Returns the pod with the additions.
 ///
 /// # Errors
-/// Something in the pod conflicts with them.
+/// The pod conflicts with the additions.
 pub fn apply(pod: Pod, mut merged: Merged, placement: &Placement) -> Result<MutatedPod, Conflict> {
     merged.make_mount_points();
     let init = InitContainers::of(&pod, &mut merged, placement)?;
@@ -116,7 +115,7 @@ pub fn apply(pod: Pod, mut merged: Merged, placement: &Placement) -> Result<Muta
     let annotations = annotations(&pod, &merged)?;
     let references = merged.image_pull_secrets.iter().map(|name| k8s::LocalObjectReference { name: name.to_owned() });
     let references = each_to_json(references)?;
-    // From here on it also borrows the additions.
+    // From here on the pod also borrows the additions.
     let mut pod: Pod = pod;
     let metadata = pod.metadata.get_mut().ok_or(Malformed("metadata"))?;
     let spec = pod.spec.get_mut().ok_or(Malformed("spec"))?;
@@ -166,7 +165,7 @@ struct Named<'a> {
     name: Cow<'a, str>,
 }
 
-/// What every container that is not ours gets, and its JSON, which is written once for all.
+/// The additions to each container of the user, with their JSON, which is encoded once.
 struct Additions<'a> {
     merged: &'a Merged,
     variables: Vec<Box<RawValue>>,
@@ -178,7 +177,7 @@ impl<'a> Additions<'a> {
         Ok(Self { merged, variables: each_to_json(merged.variables())?, mounts: each_to_json(&merged.mounts)? })
     }
 
-    /// Adds variables and mounts to a container that is not ours.
+    /// Adds variables and mounts to a container of the user.
     fn edit<'p>(&'p self, container: &mut Container<'p>) -> Result<(), Conflict> {
         if !self.variables.is_empty() {
             set_variables(container, &self.variables, |name| self.merged.variables.contains_key(name))?;
@@ -192,7 +191,7 @@ impl<'a> Additions<'a> {
         Ok(())
     }
 
-    /// The mounts that a container does not have yet.
+    /// Returns the mounts that a container lacks.
     fn missing_mounts(&self, container: &Container) -> Result<Vec<&RawValue>, Conflict> {
         let mut there: BTreeMap<Cow<str>, Mount> = BTreeMap::new();
         for json in container.volume_mounts.items().iter().chain(container.volume_devices.items()) {
@@ -217,7 +216,7 @@ impl<'a> Additions<'a> {
         Ok(missing)
     }
 
-    /// Checks that no mount of the user's is below the folder of all secrets, if that is mounted as one.
+    /// Checks that no mount of the user is below the folder of secrets, if that is one mount.
     fn check_nested(&self, container: &Container, there: &BTreeMap<Cow<str>, Mount>) -> Result<(), Conflict> {
         let Some(ours) = self.merged.mounts.iter().find(|mount| mount.mount_path == SECRETS_DIR) else { return Ok(()) };
         let below = |path: &str| path.strip_prefix(SECRETS_DIR).is_some_and(|rest| rest.starts_with('/'));
@@ -233,7 +232,7 @@ impl<'a> Additions<'a> {
     }
 }
 
-/// Puts variables in front of a container's own; of these, the ones that are `replaced` go.
+/// Adds variables before those of a container, of which the `replaced` ones are removed.
 fn set_variables<'a>(
     container: &mut Container<'a>,
     variables: &'a [Box<RawValue>],
@@ -261,7 +260,8 @@ pub(super) struct Mount<'a> {
     pub path: Cow<'a, str>,
 }
 
-/// A path as a container runtime resolves it: without `.`, `..` and empty parts. Relative paths start at the root.
+/// Returns a path as resolved by container runtimes: without `.`, `..` and empty parts. Relative paths start at the
+/// root.
 fn plain_path(path: &str) -> Cow<'_, str> {
     let odd = |pair: &[u8]| matches!(pair, b"//" | b"/.");
     if path.starts_with('/') && !path.ends_with('/') && !path.as_bytes().windows(2).any(odd) {
@@ -278,20 +278,20 @@ fn plain_path(path: &str) -> Cow<'_, str> {
     Cow::Owned(["/", &parts.join("/")].concat())
 }
 
-/// An element of a list or the value of a member, in JSON: of the one at a place, or a new one.
+/// The JSON of an element of a list or a member: a replacement at a place, or a new one.
 struct Edit {
     place: Option<usize>,
     json: Box<RawValue>,
 }
 
-/// The volumes that are not there yet, and those of ours that are there without all items.
+/// Returns missing volumes, and those of the policy that lack items.
 fn volumes(pod: &Pod, merged: &Merged) -> Result<Vec<Edit>, Conflict> {
     let there = pod.spec.get().map_or(&[][..], |spec| spec.volumes.items());
     let mut places: BTreeMap<Cow<str>, (usize, &RawValue)> = BTreeMap::new();
     if !merged.volumes.is_empty() {
         for (at, json) in there.iter().enumerate() {
             let Named { name } = read(json, "spec.volumes")?;
-            // Of two with one name the first counts.
+            // The first one of a name counts.
             places.entry(name).or_insert((at, json));
         }
     }
@@ -305,7 +305,7 @@ fn volumes(pod: &Pod, merged: &Merged) -> Result<Vec<Edit>, Conflict> {
     Ok(volumes)
 }
 
-/// A volume that is there with the items that it lacks; `None` if it lacks none.
+/// Returns an existing volume with its missing items; `None` if it lacks none.
 fn with_items(own: &RawValue, planned: &Volume) -> Result<Option<Box<RawValue>>, Conflict> {
     let conflict = || Conflict::Volume(planned.name.clone());
     let mut own: Value = read(own, "spec.volumes")?;
@@ -340,7 +340,7 @@ fn with_items(own: &RawValue, planned: &Volume) -> Result<Option<Box<RawValue>>,
     if items.len() == before { Ok(None) } else { to_json(&own).map(Some) }
 }
 
-/// The annotations that the pod does not have, and those that replace the pod's own.
+/// Returns missing annotations, and those that replace annotations of the pod.
 fn annotations<'a>(pod: &Pod, merged: &'a Merged) -> Result<Vec<(&'a str, Edit)>, Conflict> {
     let mut places: BTreeMap<&str, usize> = BTreeMap::new();
     let mut planned = merged.annotations.values().peekable();
@@ -353,7 +353,7 @@ fn annotations<'a>(pod: &Pod, merged: &'a Merged) -> Result<Vec<(&'a str, Edit)>
     planned.filter(missing).map(edit).collect()
 }
 
-/// Adds Secrets that images can be pulled with; the list is sorted by name, as Flyte sorts it, when one is new.
+/// Adds image pull secrets. If one is new, the list is sorted by name, as in Flyte.
 fn add_image_pull_secrets<'a>(
     spec: &mut Spec<'a>,
     merged: &'a Merged,

@@ -1,8 +1,8 @@
-//! A pod as it came in: types with the fields that the policy reads or edits; every other field is kept as it is.
+//! The original pod: types with the fields that the policy reads or edits. All other fields are kept unchanged.
 //!
-//! A typed round trip through `k8s-openapi` would drop fields that are newer than the library, and the host's diff would
-//! remove them from the pod. So each type keeps what it does not name as [`RawValue`]s, which are copied into the answer
-//! unread. Elements of lists are JSON, too, and are looked into by [`read`] where something is added.
+//! A typed round trip through `k8s-openapi` would drop fields that are newer than the crate, and the host's diff would
+//! remove them from the pod. So each type keeps unknown fields as [`RawValue`]s, which are copied to the answer.
+//! Elements of lists are JSON, too, and decoded by [`read`] if needed.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,17 +13,17 @@ use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-/// A field that is not of the type that Kubernetes gives it. What it holds is not shown: it may be a secret's value.
+/// A field with another type than in Kubernetes. Its value is not shown, because it can be that of a secret.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("unexpected value in `{0}`")]
 pub struct Malformed(pub &'static str);
 
-/// Returns what a value of the pod is, as far as `T` reads it; `field` is what an error names.
+/// Decodes a value of the pod; `field` is for the error.
 pub fn read<'a, T: Deserialize<'a>>(json: &'a RawValue, field: &'static str) -> Result<T, Malformed> {
     serde_json::from_str(json.get()).map_err(|_| Malformed(field))
 }
 
-/// Returns a string of the pod, borrowed unless it holds escapes.
+/// Returns a string of the pod, borrowed unless it has escapes.
 pub fn text<'a>(json: &'a RawValue, field: &'static str) -> Result<Cow<'a, str>, Malformed> {
     let quoted = json.get().strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     match quoted.filter(|text| !text.contains('\\')) {
@@ -32,8 +32,7 @@ pub fn text<'a>(json: &'a RawValue, field: &'static str) -> Result<Cow<'a, str>,
     }
 }
 
-/// A field that may be missing or `null`. Both mean the same to Kubernetes, but each stays what it is unless something
-/// is added.
+/// A field that can be absent or `null`, which are the same to Kubernetes. Each is kept unless something is added.
 pub struct Field<T>(Option<Option<T>>);
 
 impl<T> Default for Field<T> {
@@ -43,26 +42,26 @@ impl<T> Default for Field<T> {
 }
 
 impl<T> Field<T> {
-    /// The value, if there is one.
+    /// Returns the value, if any.
     pub fn get(&self) -> Option<&T> {
         self.0.as_ref()?.as_ref()
     }
 
-    /// The value, if there is one, to be edited.
+    /// Returns the value, if any, to edit it.
     pub fn get_mut(&mut self) -> Option<&mut T> {
         self.0.as_mut()?.as_mut()
     }
 }
 
 impl<T: Default> Field<T> {
-    /// The value, to be edited; an empty one if there was none.
+    /// Returns the value to edit it; an empty one if absent.
     pub fn get_or_default(&mut self) -> &mut T {
         self.0.get_or_insert_default().get_or_insert_default()
     }
 }
 
 impl<T> Field<Vec<T>> {
-    /// The elements; none if there is no list.
+    /// Returns the elements; none if absent.
     pub fn items(&self) -> &[T] {
         self.get().map_or(&[], Vec::as_slice)
     }
@@ -85,11 +84,11 @@ impl<T: Serialize> Serialize for Field<T> {
 #[serde(transparent)]
 pub struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// A list whose elements are looked into where something is added.
+/// A list whose elements are decoded if needed.
 pub type List<'a> = Field<Vec<&'a RawValue>>;
 
-/// Declares types with some known fields, which keep all others. Of several members with one name the last one counts, as
-/// for the host.
+/// Declares types with some known fields, which keep all others. The last one of several members with one name counts,
+/// as for the host.
 macro_rules! document {
     ($($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $key:literal => $field:ident: $type:ty,)* })*) => {$(
         $(#[$meta])*
@@ -222,14 +221,14 @@ struct Token {
 /// How many containers are read. With the least that the API server gives each, more do not fit into what etcd takes.
 const CONTAINERS: usize = 10_000;
 
-/// Containers that came in, and those that are added before or behind them.
+/// The original containers, and those added before and after them.
 #[derive(Default)]
 pub struct Containers<'a> {
-    /// Those that came in.
+    /// The original ones.
     pub own: Vec<Container<'a>>,
-    /// Those that are added before them, in JSON.
+    /// Those added before them, in JSON.
     pub before: &'a [Box<RawValue>],
-    /// Those that are added behind them, in JSON.
+    /// Those added after them, in JSON.
     pub behind: &'a [Box<RawValue>],
 }
 
@@ -271,24 +270,24 @@ impl Serialize for Containers<'_> {
 }
 
 impl<'a> Field<Containers<'a>> {
-    /// The containers that came in.
+    /// Returns the original containers.
     pub fn own(&self) -> &[Container<'a>] {
         self.get().map_or(&[], |containers| &containers.own)
     }
 
-    /// The containers that came in, to be edited.
+    /// Returns the original containers to edit them.
     pub fn own_mut(&mut self) -> &mut [Container<'a>] {
         self.get_mut().map_or(&mut [], |containers| &mut containers.own)
     }
 }
 
 impl<'a> Strings<'a> {
-    /// Names and values, in the order in which they came.
+    /// Returns names and values in their original order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
         self.rest.iter().map(|(key, value)| (&*key.0, *value))
     }
 
-    /// The value of a name.
+    /// Returns the value of a name.
     pub fn get(&self, name: &str) -> Option<&'a RawValue> {
         self.iter().filter(|(key, _)| *key == name).last().map(|(_, value)| value)
     }
@@ -303,14 +302,14 @@ impl<'a> Strings<'a> {
 }
 
 impl Container<'_> {
-    /// Its name; empty if there is none.
+    /// Returns its name, or an empty one.
     pub fn name(&self) -> Result<Cow<'_, str>, Malformed> {
         self.name.get().map_or(Ok(Cow::default()), |json| text(json, "containers.name"))
     }
 }
 
 impl<'a> Pod<'a> {
-    /// The value of a label.
+    /// Returns the value of a label.
     ///
     /// # Errors
     /// It is not a string.
@@ -319,7 +318,7 @@ impl<'a> Pod<'a> {
         labels.and_then(|labels| labels.get(name)).map(|json| text(json, "metadata.labels")).transpose()
     }
 
-    /// The annotations whose names start with `prefix`, in the order in which they came.
+    /// Returns the annotations whose names start with `prefix`, in their original order.
     ///
     /// # Errors
     /// One of them is not a string.
@@ -328,13 +327,13 @@ impl<'a> Pod<'a> {
         annotations.map(|(name, json)| Ok((name, text(json, "metadata.annotations")?))).collect()
     }
 
-    /// All annotations.
+    /// Returns all annotations.
     pub(super) fn all_annotations(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
         let annotations = self.metadata.get().and_then(|metadata| metadata.annotations.get());
         annotations.into_iter().flat_map(Strings::iter)
     }
 
-    /// The service account that the pod runs as; Kubernetes' default is `default`.
+    /// Returns the service account of the pod; Kubernetes' default is `default`.
     ///
     /// # Errors
     /// It is not a string.
@@ -344,17 +343,17 @@ impl<'a> Pod<'a> {
         Ok(named.filter(|name| !name.is_empty()).unwrap_or(Cow::Borrowed("default")))
     }
 
-    /// The containers and init containers that came in.
+    /// Returns the original containers and init containers.
     pub(super) fn containers(&self) -> impl Iterator<Item = &Container<'a>> {
         let spec = self.spec.get().into_iter();
         spec.flat_map(|spec| spec.containers.own().iter().chain(spec.init_containers.own()))
     }
 
-    /// Whether a container of this name runs this command, or a volume has a token of the pod's service account for this
-    /// audience.
+    /// Whether a container of this name runs this command, or a volume has a token of the pod's service account for
+    /// this audience.
     ///
     /// # Errors
-    /// A field is not what Kubernetes has there.
+    /// A field has another type than in Kubernetes.
     pub fn has_grant(&self, name: &str, command: &str, audience: &str) -> Result<bool, Malformed> {
         for container in self.containers() {
             let Some(args) = container.args.get().filter(|args| args.get().contains(command)) else { continue };
@@ -374,7 +373,7 @@ impl<'a> Pod<'a> {
     /// Whether it runs on Windows (`spec.os.name`).
     ///
     /// # Errors
-    /// The field is not what Kubernetes has there.
+    /// The field has another type than in Kubernetes.
     pub fn is_windows(&self) -> Result<bool, Malformed> {
         #[derive(Default, Deserialize)]
         struct Os<'a> {

@@ -1,4 +1,4 @@
-//! The init containers of ours: which of them are there from an earlier pass, and the names of those that are added.
+//! Init containers of the policy: those that exist from an earlier evaluation, and names of new ones.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,33 +14,33 @@ use super::placement::Placement;
 use super::plan::{ContainerName, InitContainer, Merged};
 use crate::inserted;
 
-/// Which init containers of ours are there already, from an earlier pass, and which are added.
+/// Existing and new init containers of the policy.
 pub struct InitContainers {
-    /// By their places in the pod.
+    /// Existing ones by their index in the pod.
     pub own: BTreeMap<usize, Own>,
-    /// In JSON.
+    /// New ones in JSON.
     pub added: Vec<Box<RawValue>>,
 }
 
-/// An init container of ours that is there.
+/// An existing init container of the policy.
 pub enum Own {
-    /// As it is to be.
+    /// It needs no change.
     Complete,
-    /// Of several, with the variables as they are now: their JSON, and their names.
+    /// It is shared by several requests: JSON and names of its current variables.
     Shared { variables: Vec<Box<RawValue>>, names: BTreeSet<String> },
 }
 
 impl InitContainers {
-    /// Looks for those that are there, and names those that are added.
+    /// Finds existing ones, and names new ones.
     ///
     /// # Errors
-    /// There are too many, or they cannot be read.
+    /// There are too many, or they cannot be decoded.
     pub fn of(pod: &Pod, merged: &mut Merged, placement: &Placement) -> Result<Self, Conflict> {
         let mut init = Self { own: BTreeMap::new(), added: Vec::new() };
         let planned = &mut merged.init_containers;
         let (Some(spec), false) = (pod.spec.get(), planned.is_empty()) else { return Ok(init) };
         let there = spec.init_containers.own();
-        // Kubernetes wants names unique across both lists.
+        // Names must be unique across both lists.
         let mut names = Names {
             taken: BTreeSet::new(),
             count: if placement.init_containers_first { 0 } else { there.len() },
@@ -65,7 +65,7 @@ impl InitContainers {
         }
         check_init_containers(candidates.len(), placement.init_container_limit)?;
         for planned in planned {
-            // What was granted must be what the policy says, and nothing else.
+            // An existing grant must be exactly the policy's.
             if let ContainerName::Exact(name) = planned.name
                 && names.taken.contains(name)
                 && !candidates.iter().any(|(_, candidate)| candidate.is(planned))
@@ -91,7 +91,7 @@ impl InitContainers {
     }
 }
 
-/// An init container that is there and may be ours, from an earlier pass.
+/// An existing init container that can be the policy's.
 struct Candidate<'a> {
     name: String,
     command: Vec<String>,
@@ -123,9 +123,8 @@ impl<'a> Candidate<'a> {
         })
     }
 
-    /// Whether it is this container of ours: it does the same, with the same variables, in our volume. A shared one is
-    /// recognized without its variables, which may have new values; and each without its image, which other webhooks may
-    /// change.
+    /// Whether it is this container of the policy: it has the same command, variables and volume. Variables of a shared
+    /// one are not compared, because they can have new values; images are not, because other webhooks can change them.
     fn is(&self, planned: &InitContainer) -> bool {
         let InitContainer { name, container: ours } = planned;
         let mounted =
@@ -155,7 +154,7 @@ fn each<'a, T: Deserialize<'a>, Pair: Ord>(
 }
 
 impl ContainerName {
-    /// Whether a container of ours may have this name.
+    /// Whether a container of the policy can have this name.
     fn covers(&self, name: &str) -> bool {
         let number = |rest: &str| !rest.is_empty() && rest.bytes().all(|digit| digit.is_ascii_digit());
         match self {
@@ -170,18 +169,18 @@ impl ContainerName {
     }
 }
 
-/// Names for init containers of ours.
+/// Names for new init containers.
 struct Names {
-    /// Those of all containers.
+    /// Names of all containers.
     taken: BTreeSet<String>,
-    /// How many init containers stand before the next one.
+    /// Number of init containers before the next one.
     count: usize,
-    /// For each prefix the number to try next: nothing is free between it and the one from which the search started.
+    /// The next number to try for each prefix: lower ones are taken.
     next: BTreeMap<String, usize>,
 }
 
 impl Names {
-    /// A name for the init container that comes next.
+    /// Returns a name for the next init container.
     fn choose(&mut self, name: &ContainerName) -> String {
         let chosen = match name {
             ContainerName::Numbered(prefix) => self.first_free(prefix, self.count),

@@ -1,7 +1,6 @@
-//! Whether Kubernetes would store a pod with its additions. Knows sizes, and not what they are of.
+//! Limits of Kubernetes for a pod with its additions.
 //!
-//! What it would reject is rejected here first: before a value is fetched for it, and before a small pod becomes a large
-//! answer.
+//! They are checked before a value is fetched, and before a small pod becomes a large answer.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -14,14 +13,14 @@ use super::placement::Placement;
 use super::plan::{Annotation, Merged};
 use crate::inserted;
 
-/// All annotations of an object, keys and values (`TotalAnnotationSizeLimitB` of apimachinery).
+/// Limit of all annotations of an object, keys and values (`TotalAnnotationSizeLimitB` of apimachinery).
 const ANNOTATIONS: usize = 256 * 1024;
-/// An object as etcd takes it, by default (`--max-request-bytes`).
+/// Limit of an object in etcd by default (`--max-request-bytes`).
 pub const OBJECT_LIMIT: usize = 1536 * 1024;
-/// A path on Linux (`PATH_MAX`); no store has longer names.
+/// Limit of a path on Linux (`PATH_MAX`). No store has longer names.
 pub const PATH_LIMIT: usize = 4096;
 
-/// What exceeds a limit.
+/// A limit that is exceeded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum TooLarge {
     /// Annotations, in bytes.
@@ -44,20 +43,20 @@ pub enum TooLarge {
     InitContainers(usize),
 }
 
-/// Checks a field of a secret request, before paths are made of it.
+/// Checks a field of a secret request, before it is part of paths.
 ///
 /// # Errors
-/// It is too long.
+/// The field is too long.
 pub fn check_text(field: &'static str, text: &str) -> Result<(), TooLarge> {
     within(text.len(), PATH_LIMIT, |length| TooLarge::Text(field, length))
 }
 
-/// What a pod takes before anything is added.
+/// Limits for additions to a pod.
 pub struct Limits<'a> {
     pod: &'a Pod<'a>,
-    /// How many containers get the additions.
+    /// Number of containers that get the additions.
     containers: usize,
-    /// How many init containers of ours there may be, with those that are named like them.
+    /// Maximum number of init containers of the policy, including those with similar names.
     init_containers: usize,
     annotation_bytes: usize,
     /// Its annotations, once one is to be added.
@@ -65,10 +64,10 @@ pub struct Limits<'a> {
 }
 
 impl<'a> Limits<'a> {
-    /// Checks a pod as it came in. `string_bytes` is the length of all its strings, a lower bound of what etcd stores.
+    /// Checks the original pod. `string_bytes` is the length of all its strings, a lower bound of its size in etcd.
     ///
     /// # Errors
-    /// It is too large.
+    /// The pod is too large.
     pub fn new(pod: &'a Pod<'a>, string_bytes: usize) -> Result<Self, TooLarge> {
         let annotation_bytes = annotation_bytes(pod);
         within(annotation_bytes, ANNOTATIONS, TooLarge::Annotations)?;
@@ -76,15 +75,15 @@ impl<'a> Limits<'a> {
         Ok(Self { pod, containers: 0, init_containers: 0, annotation_bytes, annotations: OnceCell::new() })
     }
 
-    /// Returns the limits for additions that are placed so.
+    /// Returns the limits for a placement of additions.
     pub fn with(self, placement: &Placement) -> Self {
         Self { containers: placement.count(self.pod), init_containers: placement.init_container_limit, ..self }
     }
 
-    /// Checks what has been put together so far for the pod.
+    /// Checks the additions so far.
     ///
     /// # Errors
-    /// It is too large.
+    /// The pod would be too large.
     pub fn check(&self, merged: &Merged) -> Result<(), TooLarge> {
         check_init_containers(merged.init_containers.len(), self.init_containers)?;
         within(merged.weight(self.containers), OBJECT_LIMIT, TooLarge::Object)?;
@@ -113,13 +112,13 @@ impl<'a> Limits<'a> {
     }
 }
 
-/// Keys and values; what is not a string is rejected elsewhere.
+/// Returns the size of keys and values; other types than strings are rejected elsewhere.
 fn annotation_bytes(pod: &Pod) -> usize {
     let length = |json| text(json, "metadata.annotations").map_or(0, |value| value.len());
     pod.all_annotations().map(|(key, json)| key.len() + length(json)).sum()
 }
 
-/// Checks how many init containers there are that are named like ours.
+/// Checks the number of init containers with names of the policy.
 pub(super) fn check_init_containers(found: usize, limit: usize) -> Result<(), TooLarge> {
     within(found, limit, |_| TooLarge::InitContainers(limit))
 }

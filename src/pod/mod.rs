@@ -1,6 +1,6 @@
-//! A pod: as it came in ([`Pod`]), what is to be added to it ([`Plan`]), and the edit ([`apply`]).
+//! The original pod ([`Pod`]), the additions ([`Plan`]), and the edit ([`apply()`]).
 //!
-//! The only module that edits JSON. Knows Kubernetes' pods and nothing of secrets or their managers.
+//! The only module that edits JSON. Knows pods of Kubernetes, and neither secrets nor managers.
 
 mod apply;
 mod document;
@@ -18,5 +18,5 @@ pub use plan::{
     file_variable, memory_volume, mount, projected_volume, secret_variable, secret_volume, token_volume, variable,
 };
 
-/// Where Flyte's tasks look for secrets in files, and where every manager mounts them.
+/// Folder in which Flyte's tasks find files, and in which every manager mounts them.
 pub const SECRETS_DIR: &str = "/etc/flyte/secrets";

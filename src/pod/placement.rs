@@ -1,4 +1,4 @@
-//! Where additions go in a pod: into which containers, and on which side of its init containers.
+//! Placement of additions in a pod: the containers that get them, and the position of init containers.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -8,27 +8,27 @@ use super::document::{Container, Pod};
 use crate::inserted;
 use crate::settings::{InitContainerOrder, InjectInto, Settings};
 
-/// Names the containers that get secrets, separated by commas; for the pod's author.
+/// Annotation for the author of a pod, with the containers that get secrets, separated by commas.
 pub const CONTAINERS: &str = "flyte-secrets.flyte.org/containers";
 
-/// Names the container that runs the task (`PrimaryContainerKey` of Flyte's plugins).
+/// Annotation with the container that runs the task (`PrimaryContainerKey` of Flyte's plugins).
 const PRIMARY: &str = "primary_container_name";
 
-/// The container that Knative runs the user's image in.
+/// The container in which Knative runs the user's image.
 const KNATIVE: &str = "user-container";
 
-/// Where additions go in a pod.
+/// Placement of additions in a pod.
 pub struct Placement {
-    /// The names of the containers and init containers that get them; all of them if there is no list.
+    /// Names of the containers and init containers that get additions [default: all].
     containers: Option<BTreeSet<String>>,
-    /// Whether init containers of ours stand before the pod's own.
+    /// Whether init containers of the policy are before the pod's own.
     pub(super) init_containers_first: bool,
-    /// How many init containers of ours there may be, with those that are named like them.
+    /// Maximum number of init containers of the policy, including those with similar names.
     pub(super) init_container_limit: usize,
 }
 
 impl Placement {
-    /// Returns where the settings put additions; the pod's annotation [`CONTAINERS`] goes before them.
+    /// Returns the placement in the settings; the pod's annotation [`CONTAINERS`] takes precedence.
     ///
     /// # Errors
     /// The annotation names a container that the pod does not have.
@@ -61,14 +61,14 @@ impl Placement {
         self.containers.as_ref().is_none_or(|names| names.contains(name))
     }
 
-    /// Returns how many containers of the pod get the additions.
+    /// Returns the number of containers that get the additions.
     pub(super) fn count(&self, pod: &Pod) -> usize {
         // Several may have one name, as the API server checks that later.
         pod.containers().filter(|container| container.name().is_ok_and(|name| self.includes(&name))).count()
     }
 }
 
-/// The container that Flyte's annotation names, Knative's, or the first one, as for kubectl.
+/// Returns the container named by Flyte's annotation, that of Knative, or the first one, as in kubectl.
 fn primary(pod: &Pod, annotated: Option<Cow<str>>) -> Result<String, Conflict> {
     if let Some(name) = annotated {
         return Ok(name.into_owned());

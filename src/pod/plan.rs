@@ -1,8 +1,8 @@
-//! What is to be added to a pod, in Kubernetes' own types; the same for every container, so small and independent of the
-//! pod.
+//! Additions to a pod, in types of Kubernetes. They are the same for every container, so they are small and independent
+//! of the pod.
 //!
-//! Managers each yield a [`Plan`] for one secret request. [`Merged`] puts them together in the order of the requests and
-//! decides whether two of them conflict.
+//! A manager returns a [`Plan`] for one secret request. [`Merged`] combines plans in the order of the requests, and
+//! finds conflicts.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,39 +20,40 @@ use serde_json::{Map, Value};
 use super::SECRETS_DIR;
 use super::limits::Limits;
 
-/// Additions to a pod. Lists are in the order in which Flyte adds things.
+/// Additions to a pod. Lists are in Flyte's order.
 #[derive(Default)]
 pub struct Plan {
-    /// Variables for every container that is not ours. The last one added ends up first.
+    /// Variables for every container of the user. The last one added is the first in the container.
     pub variables: Vec<EnvVar>,
-    /// Mounts for every container that is not ours.
+    /// Mounts for every container of the user.
     pub mounts: Vec<VolumeMount>,
-    /// Volumes: of some keys of a Secret, of keys of several, or in memory. A pod has at most one in memory, one of several
-    /// Secrets, and one for each Secret: the first is used for all.
+    /// Volumes: of some keys of a Secret, of keys of several, or in memory. A pod has at most one in memory, one of
+    /// several Secrets, and one for each Secret: the first is used for all.
     pub volumes: Vec<Volume>,
-    /// Volumes that init containers of ours alone mount, each once.
+    /// Volumes that only init containers of the policy mount, each once.
     pub private_volumes: Vec<Volume>,
-    /// Init containers of ours.
+    /// Init containers of the policy.
     pub init_containers: Vec<InitContainer>,
     /// Annotations.
     pub annotations: Vec<Annotation>,
-    /// Names of Secrets that images can be pulled with.
+    /// Image pull secrets.
     pub image_pull_secrets: Vec<String>,
-    /// Files that will exist, of which two requests may name one only if they mean the same; and then the keys of Secrets in
-    /// `volumes` are there already, too.
+    /// Files that will exist, of which two requests may name one only if they mean the same; and then the keys of
+    /// Secrets in `volumes` are there already, too.
     pub files: Vec<File>,
-    /// Whether a later webhook mounts a volume of its own where ours would be.
+    /// Whether a later webhook mounts its own volume at the folder of secrets.
     pub foreign_mount: bool,
 }
 
 impl fmt::Debug for Plan {
-    /// Variables may hold secrets' values.
+    /// Prints no variables, which can contain values.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "Plan({} variables, {} files)", self.variables.len(), self.files.len())
     }
 }
 
-/// A container, as far as the policy adds any. `k8s-openapi`'s own has probes, hooks and ports, which are 60 kB of wasm.
+/// A container, with the fields that the policy adds. That of `k8s-openapi` has probes, hooks and ports, which take 60
+/// kB of wasm.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Container {
@@ -74,24 +75,24 @@ pub struct Container {
     pub env: Vec<EnvVar>,
     /// Requests and limits.
     pub resources: ResourceRequirements,
-    /// Its security context, as the settings have it.
+    /// Its security context in the settings.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub security_context: Map<String, Value>,
     /// Its mounts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub volume_mounts: Vec<VolumeMount>,
-    /// Where its last words come from.
+    /// Source of its termination message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub termination_message_policy: Option<&'static str>,
-    /// `Always` for one that goes on beside the others.
+    /// `Always` for a native sidecar.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restart_policy: Option<&'static str>,
-    /// What tells that the others can start.
+    /// Startup probe, after which other containers start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub startup_probe: Option<Value>,
 }
 
-/// A volume, as far as the policy adds any. `k8s-openapi`'s own has thirty more sources, and with them dates, which are a
+/// A volume, with the sources that the policy adds. That of `k8s-openapi` has thirty more, with dates, which are a
 /// tenth of the wasm.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -109,7 +110,7 @@ pub struct Volume {
     pub empty_dir: Option<EmptyDirVolumeSource>,
 }
 
-/// A projected volume, as far as the policy adds any.
+/// A projected volume, with the sources that the policy adds.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Projected {
@@ -129,7 +130,7 @@ pub enum ProjectedSource {
     ServiceAccountToken(ServiceAccountTokenProjection),
 }
 
-/// Returns a variable with a literal value, in which Kubernetes expands nothing.
+/// Returns a variable with a literal value, escaped against expansion by Kubernetes.
 pub fn variable(name: impl Into<String>, value: &str) -> EnvVar {
     let value = (!value.is_empty()).then(|| escape_expansion(value));
     EnvVar { name: name.into(), value, value_from: None }
@@ -154,8 +155,8 @@ pub fn secret_volume(name: &str, secret: &str, key: &str, path: &str, optional: 
     Volume { name: name.to_owned(), secret: Some(source), ..Volume::default() }
 }
 
-/// Returns a volume of one key of a Secret, to which those of other Secrets can be added. Everybody in the container may read
-/// the file.
+/// Returns a volume of one key of a Secret, to which those of other Secrets can be added. Everybody in the container
+/// may read the file.
 pub fn projected_volume(name: &str, secret: &str, key: &str, path: &str) -> Volume {
     let item = KeyToPath { key: key.to_owned(), path: path.to_owned(), mode: None };
     let secret = SecretProjection { name: secret.to_owned(), items: Some(vec![item]), optional: None };
@@ -182,7 +183,7 @@ pub fn file_variable(name: impl Into<String>, volume: &str, path: &str, key: Str
     EnvVar { name: name.into(), value: None, value_from: Some(source) }
 }
 
-/// Returns a volume in memory, which init containers of ours fill.
+/// Returns a volume in memory, to which init containers of the policy write.
 pub fn memory_volume(name: &str, size_limit: &str) -> Volume {
     let source =
         EmptyDirVolumeSource { medium: Some("Memory".to_owned()), size_limit: Some(Quantity(size_limit.to_owned())) };
@@ -223,16 +224,16 @@ fn escape_expansion(value: &str) -> String {
     escaped
 }
 
-/// An init container of ours. It mounts the volume in memory, writable.
+/// An init container of the policy. It mounts the volume in memory, writable.
 pub struct InitContainer {
-    /// How it is named.
+    /// Its name.
     pub name: ContainerName,
-    /// All else.
+    /// The container.
     pub container: Container,
 }
 
 impl InitContainer {
-    /// The value of one of its variables.
+    /// Returns the value of one of its variables.
     pub fn variable(&self, name: &str) -> Option<&str> {
         let variables = self.container.env.iter();
         variables.filter(|known| known.name == name).find_map(|known| known.value.as_deref())
@@ -255,7 +256,7 @@ impl InitContainer {
     }
 }
 
-/// How an init container of ours is named.
+/// Naming of an init container of the policy.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum ContainerName {
     /// This prefix and the number of init containers before it, or the next one that is free: one for each request.
@@ -283,22 +284,22 @@ pub struct Annotation {
 pub struct File {
     /// Its path below [`SECRETS_DIR`].
     pub path: String,
-    /// Where its contents come from: the same for two requests that mean the same.
+    /// Source of its contents, to compare requests.
     pub contents: String,
 }
 
 /// A conflict of two secret requests.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RequestConflict {
-    /// The first, as it was numbered.
+    /// Number of the first request.
     pub first: usize,
-    /// The second.
+    /// Number of the second request.
     pub second: usize,
-    /// What both set.
+    /// The cause.
     pub cause: ConflictCause,
 }
 
-/// What two secret requests set in different ways.
+/// Cause of a conflict of two secret requests.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ConflictCause {
     /// Two values for one variable.
@@ -316,28 +317,28 @@ pub enum ConflictCause {
     /// A volume of Secrets, and one in memory.
     #[error("each requires its own volume at {SECRETS_DIR}; set embeddedSecretManagerConfig.delivery to Auto")]
     Reference,
-    /// A volume of ours, and one that a later webhook mounts.
+    /// A volume of the policy, and one that a later webhook mounts.
     #[error("each requires its own volume at {0}, as the Vault agent does; use separate tasks")]
     Mount(&'static str),
 }
 
-/// The plans of several requests, put together.
+/// The combined plans of several requests.
 #[derive(Default)]
 pub struct Merged {
     /// By name.
     pub(super) variables: BTreeMap<String, Addition>,
-    /// How many have been added, those of the same name too.
+    /// Number of additions, including those of the same name.
     added: usize,
     pub(super) mounts: Vec<VolumeMount>,
     mounted: BTreeSet<String>,
     pub(super) volumes: Vec<Volume>,
-    /// By Secret: its volume's place among the volumes.
+    /// Index of the volume of each Secret.
     secret_volumes: BTreeMap<String, usize>,
     /// The name of the volume in memory, and the first request that needs it.
     memory_volume: Option<(String, usize)>,
-    /// The place of the volume of several Secrets, and the first request that needs it.
+    /// Index of the volume of several Secrets, and the first request that needs it.
     projected_volume: Option<(usize, usize)>,
-    /// Names of volumes that init containers of ours alone mount.
+    /// Names of volumes that only init containers of the policy mount.
     private_volumes: BTreeSet<String>,
     pub(super) init_containers: Vec<InitContainer>,
     /// By key.
@@ -349,13 +350,13 @@ pub struct Merged {
     /// The topmost folders, the first request for each, and whether a volume is mounted there.
     folders: BTreeMap<String, (usize, bool)>,
     foreign_mount: Option<usize>,
-    /// Bytes that each container gets, and bytes that the pod gets once, both at least.
+    /// Minimum number of bytes for each container, and for the pod.
     repeated: usize,
     single: usize,
 }
 
 impl fmt::Debug for Merged {
-    /// As that of [`Plan`].
+    /// Prints what [`Plan`] prints.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "Merged({} variables, {} files)", self.variables.len(), self.files.len())
     }
@@ -365,29 +366,29 @@ impl fmt::Debug for Merged {
 pub(super) struct Addition {
     variable: EnvVar,
     request: usize,
-    /// How many came before it.
+    /// Number of variables before it.
     order: usize,
 }
 
 impl Merged {
-    /// The variables, the last one added first.
+    /// Returns the variables, the last one added first.
     pub(super) fn variables(&self) -> Vec<&EnvVar> {
         let mut additions: Vec<&Addition> = self.variables.values().collect();
         additions.sort_unstable_by_key(|addition| std::cmp::Reverse(addition.order));
         additions.into_iter().map(|addition| &addition.variable).collect()
     }
 
-    /// The name of the volume in memory; empty if there is none.
+    /// Returns the name of the volume in memory, or an empty one.
     fn memory_volume(&self) -> &str {
         self.memory_volume.as_ref().map_or("", |(name, _)| name)
     }
 
-    /// How many bytes the additions take at least in a pod of so many containers, as Kubernetes stores it.
+    /// Returns the minimum size in etcd of the additions to a pod with this number of containers.
     pub(super) fn weight(&self, containers: usize) -> usize {
         self.repeated.saturating_mul(containers).saturating_add(self.single)
     }
 
-    /// The name of the volume of a Secret.
+    /// Returns the name of the volume of a Secret.
     pub fn volume_of(&self, secret: &str) -> Option<&str> {
         Some(&self.volumes.get(*self.secret_volumes.get(secret)?)?.name)
     }
@@ -402,7 +403,7 @@ impl Merged {
         self.files.contains_key(path)
     }
 
-    /// The init container that all requests share.
+    /// Returns the init container that requests share.
     pub fn shared_init_container(&self, name: &str) -> Option<&InitContainer> {
         let is_it = |known: &ContainerName| match known {
             ContainerName::Shared(known) => known == name,
@@ -428,7 +429,7 @@ impl Merged {
     /// Adds the plan of request number `request` to what is here, in a pod of these limits.
     ///
     /// # Errors
-    /// It conflicts with an earlier request; then neither can be served, and nothing here is of use any more.
+    /// The plan conflicts with an earlier request. Then the combined plans must not be used.
     pub fn add(&mut self, request: usize, plan: Plan, limits: &Limits) -> Result<(), RequestConflict> {
         let conflict = |first, cause| Err(RequestConflict { first, second: request, cause });
         for variable in plan.variables {
@@ -459,7 +460,7 @@ impl Merged {
         }
         for mut mount in plan.mounts {
             self.share(&mut mount, memory.as_deref());
-            // Names that start alike take long to compare.
+            // Comparing names with a common prefix is slow.
             let place = mount.mount_path.strip_prefix(SECRETS_DIR).unwrap_or(&mount.mount_path);
             if self.mounted.insert(place.to_owned()) {
                 self.repeated += mount.mount_path.len() + mount.name.len();
@@ -496,9 +497,9 @@ impl Merged {
         }
     }
 
-    /// Makes mount points for the mounts below the volume in memory, which is read-only where tasks have it
-    /// (kubernetes/kubernetes#121294): the kubelet makes the folders of `subPath` mounts, and the first init container that
-    /// writes the volume has one for each.
+    /// Adds mount points for mounts below the volume in memory, which is read-only in tasks
+    /// (kubernetes/kubernetes#121294): the kubelet creates the folders of `subPath` mounts, which the first init
+    /// container that writes the volume gets.
     pub(super) fn make_mount_points(&mut self) {
         let (Some((volume, _)), Some(init)) = (&self.memory_volume, self.init_containers.first_mut()) else { return };
         let ours = &mut init.container.volume_mounts;
@@ -510,8 +511,8 @@ impl Merged {
         }));
     }
 
-    /// Adds volumes, with keys of Secrets if they are new, and returns the name under which the plan knows the volume in
-    /// memory.
+    /// Adds volumes, with keys of Secrets if they are new, and returns the name under which the plan knows the volume
+    /// in memory.
     fn add_volumes(&mut self, request: usize, volumes: Vec<Volume>, is_new: bool) -> Option<String> {
         let mut memory = None;
         for mut volume in volumes {
@@ -551,14 +552,14 @@ impl Merged {
         memory
     }
 
-    /// Lets a mount of the plan's volume in memory use the one that is there already.
+    /// Redirects a mount of the plan's volume in memory to the existing one.
     fn share(&self, mount: &mut VolumeMount, memory: Option<&str>) {
         if memory == Some(mount.name.as_str()) {
             mount.name = self.memory_volume().to_owned();
         }
     }
 
-    /// Notes whether the topmost folder of a file is a mount.
+    /// Records whether the topmost folder of a file is a mount.
     fn add_folder(&mut self, request: usize, path: &str, mounted: bool) -> Result<(), RequestConflict> {
         let Some((folder, _)) = path.split_once('/') else { return Ok(()) };
         match *self.folders.entry(folder.to_owned()).or_insert((request, mounted)) {
@@ -614,7 +615,7 @@ fn items_of(volume: &mut Volume) -> Option<&mut Vec<KeyToPath>> {
     volume.secret.as_mut()?.items.as_mut()
 }
 
-/// Protobuf puts two bytes or more before each part.
+/// Returns the minimum size of a variable: protobuf adds at least two bytes for each part.
 fn weight_of_variable(variable: &EnvVar) -> usize {
     let reference = variable.value_from.as_ref().and_then(|source| source.secret_key_ref.as_ref());
     variable.name.len()

@@ -1,14 +1,14 @@
-//! Flyte's base32, of annotations and of volumes' names: RFC 4648 without padding, in an alphabet of its own
+//! Flyte's base32 for annotations and names of volumes: RFC 4648 without padding, with another alphabet
 //! (`encoding.Base32Encoder` of flytestdlib).
 //!
-//! One deviation from Go's decoder: a text whose length is 1, 3 or 6 modulo 8 encodes no whole number of bytes; Go drops
-//! its tail silently, here it is an error.
+//! One deviation from Go's decoder: a text whose length is 1, 3 or 6 modulo 8 encodes no whole number of bytes; Go
+//! drops its tail silently, here it is an error.
 
 use base32::Alphabet;
 
 const RFC4648: Alphabet = Alphabet::Rfc4648Lower { padding: false };
 
-/// Why a text is not base32.
+/// An error of decoding base32.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Error {
     /// A character outside the alphabet.
@@ -17,7 +17,7 @@ pub enum Error {
         /// Byte offset into the text.
         at: usize,
     },
-    /// No encoder writes a text of this length.
+    /// No encoder produces this length.
     #[error("invalid base32 length {length}: text is truncated or has extra characters")]
     Length {
         /// Characters, without line breaks.
@@ -25,10 +25,10 @@ pub enum Error {
     },
 }
 
-/// Returns the bytes that a text encodes; line breaks are skipped, as Go does.
+/// Decodes a text. Line breaks are ignored, as in Go.
 ///
 /// # Errors
-/// A character outside the alphabet, or a length that no encoder writes.
+/// A character outside of the alphabet, or a length that no encoder produces.
 pub fn decode(text: &str) -> Result<Vec<u8>, Error> {
     let mut rfc = Vec::with_capacity(text.len());
     for (at, character) in text.bytes().enumerate() {
@@ -47,7 +47,7 @@ pub fn decode(text: &str) -> Result<Vec<u8>, Error> {
     }
 }
 
-/// Returns the text that encodes bytes.
+/// Encodes bytes.
 pub fn encode(bytes: &[u8]) -> String {
     let mut text = base32::encode(RFC4648, bytes).into_bytes();
     text.iter_mut().filter(|character| character.is_ascii_digit()).for_each(|digit| *digit -= 1);

@@ -1,7 +1,7 @@
-//! From a pod's annotations to the secrets it asks for.
+//! Secret requests, decoded from a pod's annotations.
 //!
-//! Each annotation `flyte.secrets/s<n>` holds one request: a `Secret` message in protobuf's text format, in base32.
-//! Knows annotations as pairs of strings, and nothing else of Kubernetes.
+//! Each annotation `flyte.secrets/s<n>` has one request: a `Secret` message in protobuf's text format, in base32. Knows
+//! annotations as pairs of strings, and nothing else of Kubernetes.
 
 pub mod base32;
 pub mod text_format;
@@ -12,34 +12,34 @@ use std::fmt;
 use crate::cut;
 use crate::settings::UnknownFields;
 
-/// The domain of Flyte's annotations.
+/// Domain of Flyte's annotations.
 pub const REQUEST_DOMAIN: &str = "flyte.secrets";
 
-/// The annotations that Flyte's webhook looks at start so; what follows must be `s` and a number.
+/// Prefix of the annotations that Flyte's webhook reads, followed by `s` and a number.
 pub const ANNOTATION_PREFIX: &str = "flyte.secrets/";
 
-/// Every annotation that holds a request starts so.
+/// Prefix of annotations with a secret request.
 pub const REQUEST_PREFIX: &str = "flyte.secrets/s";
 
-/// How many unknown fields of a pod's requests are told of.
+/// Maximum number of unknown fields of a pod that are reported.
 const UNKNOWN: usize = 16;
 
-/// How the task wants to see the secret (`Secret.MountType` of flyteidl).
+/// How the task mounts the secret (`Secret.MountType` of flyteidl).
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub enum MountRequirement {
-    /// Whatever the manager does best: a file, but a variable in Embedded.
+    /// The manager's default: a variable in Embedded, a file in others.
     #[default]
     Any,
     /// An environment variable.
     EnvVar,
     /// A file.
     File,
-    /// A number that flyteidl does not define; Go's decoder lets it pass, no manager serves it.
+    /// A number that flyteidl does not define. Go's decoder accepts it, and no manager supports it.
     Unknown(i32),
 }
 
 impl MountRequirement {
-    /// From its number in flyteidl.
+    /// Returns the requirement with this number in flyteidl.
     pub fn from_number(number: i32) -> Self {
         match number {
             0 => Self::Any,
@@ -49,7 +49,7 @@ impl MountRequirement {
         }
     }
 
-    /// Its number in flyteidl.
+    /// Returns the number in flyteidl.
     pub fn number(self) -> i32 {
         match self {
             Self::Any => 0,
@@ -71,10 +71,10 @@ impl fmt::Display for MountRequirement {
     }
 }
 
-/// One secret that a task asks for (`flyteidl.core.Secret`). Empty strings are absent fields.
+/// A secret request (`flyteidl.core.Secret`). Empty strings are absent fields.
 #[derive(Clone, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub struct SecretRequest {
-    /// The store's object: Secret, Vault path, ARN, GCP secret, Key Vault URI.
+    /// Object in the store: Secret, Vault path, ARN, GCP secret, Key Vault URI.
     pub group: String,
     /// Version of the group, or Vault's engine: `kv1`, `kv2`, `db`.
     pub group_version: String,
@@ -87,7 +87,7 @@ pub struct SecretRequest {
 }
 
 impl fmt::Display for SecretRequest {
-    /// As messages name it: `group/key`, and the version where there is one.
+    /// Prints `group/key`, and the version if there is one.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match (cut(&self.group), cut(&self.key)) {
             ("", "") => f.write_str("without group and key")?,
@@ -103,23 +103,23 @@ impl fmt::Display for SecretRequest {
 }
 
 impl SecretRequest {
-    /// Its fields that are strings, by name.
+    /// Returns the fields that are strings, by name.
     pub fn strings(&self) -> [(&'static str, &str); 4] {
         let Self { group, group_version, key, env_var, .. } = self;
         [("group", group), ("group_version", group_version), ("key", key), ("env_var", env_var)]
     }
 }
 
-/// A request, and the annotation that holds it.
+/// A secret request with its annotation.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Annotated {
     /// The annotation's key.
     pub annotation: String,
-    /// What it asks for.
+    /// The secret request.
     pub request: SecretRequest,
 }
 
-/// An annotation that holds no request.
+/// An annotation that is not a valid secret request.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("annotation {annotation} is not a valid secret request: {problem}; use flytekit to encode it")]
 pub struct Error {
@@ -127,40 +127,40 @@ pub struct Error {
     problem: Unreadable,
 }
 
-/// Why a text is no request.
+/// Why a text is not a secret request.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Unreadable {
     /// It is not base32.
     #[error(transparent)]
     Base32(#[from] base32::Error),
-    /// What the base32 holds is not a `Secret` message.
+    /// The decoded text is not a `Secret` message.
     #[error(transparent)]
     TextFormat(#[from] text_format::Error),
 }
 
-/// What a pod's annotations ask for.
+/// The secret requests of a pod.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Requests {
-    /// In the order of their numbers, each once.
+    /// Requests in the order of their numbers, without duplicates.
     pub requests: Vec<Annotated>,
-    /// Annotations that start as requests do but have no number; Flyte's webhook rejects such pods.
+    /// Annotations with the prefix and without a number. Flyte's webhook rejects such pods.
     pub ignored: Vec<String>,
     /// Annotations, cut, and fields in them that this version does not know; the first 16.
     pub unknown: Vec<(String, String)>,
 }
 
-/// Reads the requests among annotations, pairs of key and value. Others are passed over.
+/// Decodes the requests in annotations, which are pairs of key and value. Others are ignored.
 ///
 /// # Errors
-/// The first annotation, by number, that holds no request.
+/// The first annotation, by number, that is not a valid request.
 pub fn read<'a>(mut annotations: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Requests, Error> {
     read_with(&mut annotations, UnknownFields::Reject)
 }
 
-/// As [`read`], with what the settings say of fields that this version does not know.
+/// As [`read`], with a setting for unknown fields.
 ///
 /// # Errors
-/// Likewise.
+/// As for [`read`].
 pub fn read_with<'a>(
     annotations: &mut dyn Iterator<Item = (&'a str, &'a str)>,
     unknown_fields: UnknownFields,
@@ -172,20 +172,20 @@ pub fn read_with<'a>(
         match number_in(name) {
             Some(number) => {
                 let significant = number.trim_start_matches('0');
-                // By number, however long, then by how it is written: s2 before s10, s1 after s01.
+                // By number of any length, then by spelling: s2 before s10, s1 after s01.
                 numbered.push(((significant.len(), significant, number), key, value));
             }
             None => found.ignored.push(key.to_owned()),
         }
     }
     numbered.sort_unstable();
-    // Each request, and the first annotation that holds it.
+    // Each request with its first annotation.
     let mut requests = BTreeMap::new();
     for (order, (_, annotation, value)) in numbered.into_iter().enumerate() {
         let mut unknown = |field| match unknown_fields {
             UnknownFields::Reject => Err(text_format::Error::UnknownField(field)),
             UnknownFields::Warn => {
-                // Both may be long, and many fields are told of no more than some.
+                // Both can be long, and the number of reported fields is limited.
                 if found.unknown.len() < UNKNOWN {
                     found.unknown.push((cut(annotation).to_owned(), field));
                 }
@@ -206,25 +206,25 @@ pub fn read_with<'a>(
     Ok(found)
 }
 
-/// The digits of a request's annotation; `None` if the annotation is not one.
+/// Returns the digits of a request's annotation; `None` for other annotations.
 pub fn number_of(annotation: &str) -> Option<&str> {
     annotation.strip_prefix(ANNOTATION_PREFIX).and_then(number_in)
 }
 
-/// The digits that follow `s` behind the prefix.
+/// Returns the digits after `s` and the prefix.
 fn number_in(name: &str) -> Option<&str> {
     name.strip_prefix('s').filter(|number| !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
-/// Returns the request that is an annotation's value.
+/// Decodes the value of an annotation.
 ///
 /// # Errors
-/// The text holds none.
+/// The value is not a secret request.
 pub fn decode(value: &str) -> Result<SecretRequest, Unreadable> {
     Ok(text_format::parse(&base32::decode(value)?)?)
 }
 
-/// The inverse of [`decode`], as Flyte writes it.
+/// Encodes a request as Flyte does; the inverse of [`decode`].
 pub fn encode(request: &SecretRequest) -> String {
     base32::encode(text_format::write(request).as_bytes())
 }

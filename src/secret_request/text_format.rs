@@ -1,4 +1,4 @@
-//! Protobuf's text format, for the one message that Flyte writes with it.
+//! Protobuf's text format for the message `Secret`.
 //!
 //! A port of `proto.UnmarshalText` of github.com/golang/protobuf v1.5.4 (`proto/text_decode.go`), which accepts more
 //! than protobuf's own specification and less in places; no crate does the same. What it accepts is accepted here,
@@ -7,13 +7,13 @@
 use super::{MountRequirement, SecretRequest};
 use crate::cut;
 
-/// Why a text is not a `Secret` message.
+/// An error of decoding a `Secret` message.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Error {
-    /// A name that the message does not have.
+    /// An unknown field.
     #[error("unknown field {0:?}; expected group, group_version, key, mount_requirement or env_var")]
     UnknownField(String),
-    /// A field that stands twice.
+    /// A repeated field.
     #[error("field `{0}` is repeated")]
     Repeated(&'static str),
     /// No colon after a field's name.
@@ -22,7 +22,7 @@ pub enum Error {
     /// The value of a string field is not a quoted string.
     #[error("field `{0}`: expected a quoted string")]
     NotAString(&'static str),
-    /// The value of `mount_requirement` is no number and none of the names.
+    /// The value of `mount_requirement` is neither a number nor a known name.
     #[error("invalid mount_requirement {0:?}: expected ANY, ENV_VAR, FILE or a number")]
     NotAMountRequirement(String),
     /// A quote is open at the end of the line or of the text.
@@ -39,18 +39,18 @@ pub enum Error {
     Byte(u8),
 }
 
-/// Reads a `Secret` message.
+/// Decodes a `Secret` message.
 ///
 /// # Errors
-/// Whatever Go's `proto.UnmarshalText` rejects, and strings that are not UTF-8.
+/// What Go's `proto.UnmarshalText` rejects, and strings that are not UTF-8.
 pub fn parse(text: &[u8]) -> Result<SecretRequest, Error> {
     parse_with(text, &mut |field| Err(Error::UnknownField(field)))
 }
 
-/// As [`parse`], with a decision on each unknown field: an error, or its value is passed over.
+/// As [`parse`], with a decision on each unknown field: an error, or its value is skipped.
 ///
 /// # Errors
-/// Likewise.
+/// As for [`parse`].
 pub fn parse_with(text: &[u8], unknown: &mut dyn FnMut(String) -> Result<(), Error>) -> Result<SecretRequest, Error> {
     let mut tokens = Tokens { rest: text };
     let mut request = SecretRequest::default();
@@ -84,7 +84,7 @@ pub fn parse_with(text: &[u8], unknown: &mut dyn FnMut(String) -> Result<(), Err
     Ok(request)
 }
 
-/// The inverse of [`parse`], as Go's `proto.MarshalTextString` writes it: a line for each field that is not empty.
+/// Encodes a request as Go's `proto.MarshalTextString` does: a line for each field that is not empty.
 pub fn write(request: &SecretRequest) -> String {
     let mut text = String::new();
     for field in Field::ALL {
@@ -119,7 +119,7 @@ fn quote(value: &str) -> String {
     quoted
 }
 
-/// Where a quoted string stands in place of a field's name, errors in it name no field.
+/// Name in errors of a quoted string that replaces the name of a field.
 const FIELDS_ONLY: &str = "name";
 
 #[derive(Clone, Copy)]
@@ -155,7 +155,7 @@ enum Token<'a> {
     Symbol(u8),
     /// Letters, digits and `-+._`.
     Word(&'a [u8]),
-    /// Quoted strings in a row, unquoted and joined.
+    /// Consecutive quoted strings, unquoted and joined.
     Quoted(Vec<u8>),
 }
 
@@ -174,7 +174,7 @@ struct Tokens<'a> {
 }
 
 impl<'a> Tokens<'a> {
-    /// The next token, or `None` at the end; `field` is what errors in a quoted string name.
+    /// Returns the next token, or `None` at the end; `field` is for errors in a quoted string.
     fn next(&mut self, field: &'static str) -> Result<Option<Token<'a>>, Error> {
         self.skip_blank();
         let (first, tail) = match self.rest {
@@ -220,7 +220,7 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// Passes over the value of the field `name`: a scalar, a message or a list.
+    /// Skips the value of the field `name`: a scalar, a message or a list.
     fn skip_value(&mut self, name: String) -> Result<(), Error> {
         let mut open = 0;
         loop {
@@ -238,7 +238,7 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// One `;` or `,` may stand between fields.
+    /// Skips one `;` or `,` between fields.
     fn separator(&mut self) {
         self.skip_blank();
         if let [b';' | b',', rest @ ..] = self.rest {
@@ -246,7 +246,7 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// White space, and comments from `#` to the end of the line.
+    /// Skips white space, and comments from `#` to the end of the line.
     fn skip_blank(&mut self) {
         let mut comment = false;
         while let [byte, rest @ ..] = self.rest {
@@ -261,7 +261,7 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// Quoted strings that stand side by side are one.
+    /// Returns consecutive quoted strings as one.
     fn quoted(&mut self, field: &'static str) -> Result<Vec<u8>, Error> {
         let mut joined = Vec::new();
         while let [quote @ (b'"' | b'\''), tail @ ..] = self.rest {
@@ -287,10 +287,10 @@ fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.' | b'_')
 }
 
-/// What stands between two quotes, with its escapes resolved, onto the end of `joined`.
+/// Appends the content of a quoted string to `joined`, with escapes resolved.
 fn unquote(inner: &[u8], field: &'static str, joined: &mut Vec<u8>) -> Result<(), Error> {
     let mut rest = inner;
-    // Go looks at the characters of a string only when there is an escape in it.
+    // Go decodes the characters of a string only if it has an escape.
     if inner.contains(&b'\\') && str::from_utf8(inner).is_err() {
         return Err(Error::NotUtf8(field));
     }
@@ -312,7 +312,7 @@ fn unquote(inner: &[u8], field: &'static str, joined: &mut Vec<u8>) -> Result<()
             b'U' => (8, 16),
             _ => (0, 0),
         };
-        // `tail` may be shorter: then there are digits missing, and the escape is refused below.
+        // If `tail` is shorter, digits are missing, and the escape is rejected below.
         let (digits, tail) = tail.split_at_checked(length).ok_or_else(|| refused(rest))?;
         rest = tail;
         if radix == 0 {
@@ -348,7 +348,8 @@ fn unquote(inner: &[u8], field: &'static str, joined: &mut Vec<u8>) -> Result<()
     }
 }
 
-/// Go's `strconv.ParseInt(word, 0, 32)`: signs, the prefixes 0x, 0o, 0b and 0, and underscores between digits.
+/// Parses a number as Go's `strconv.ParseInt(word, 0, 32)`: signs, prefixes 0x, 0o, 0b and 0, underscores between
+/// digits.
 fn go_int32(word: &[u8]) -> Option<i32> {
     let word = str::from_utf8(word).ok()?;
     let (negative, unsigned) = match word.strip_prefix(['+', '-']) {
@@ -363,7 +364,7 @@ fn go_int32(word: &[u8]) -> Option<i32> {
         [b'0', _, ..] => (8, lower.get(1..)?, true),
         _ => (10, lower.as_str(), false),
     };
-    // An underscore must stand between digits; a base prefix counts as a digit.
+    // An underscore must be between digits; a base prefix counts as a digit.
     if digits.ends_with('_')
         || digits.as_bytes().windows(2).any(|pair| pair == b"__")
         || (digits.starts_with('_') && !prefixed)

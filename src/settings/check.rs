@@ -1,4 +1,4 @@
-//! What settings must not say although each key has a value of its type: everything that would make each pod fail.
+//! Checks of settings whose fields have valid types: values that would make every pod fail.
 
 use super::quantity;
 use super::{
@@ -10,7 +10,7 @@ use crate::names::kubernetes::{is_dns_label, is_qualified_name};
 use crate::secret_request::REQUEST_PREFIX;
 
 impl Settings {
-    /// Returns what the operator should know although it is no error.
+    /// Returns warnings for the operator.
     pub(super) fn check(&self) -> Result<Vec<String>, Error> {
         let mut warnings = Vec::new();
         if self.named_managers().contains(&ManagerType::Global) {
@@ -54,7 +54,7 @@ impl Settings {
 }
 
 impl Settings {
-    /// The manager K8s takes each request that has a key, unless it verifies them. Returns what follows of that.
+    /// Returns warnings about managers after K8s, which accepts each request with a key unless it verifies them.
     fn check_chain(&self) -> Vec<String> {
         let chain: Vec<ManagerType> = self.managers().collect();
         let Some(at) = chain.iter().position(|manager| *manager == ManagerType::K8s) else { return Vec::new() };
@@ -93,7 +93,7 @@ fn check_prefix(prefix: &str) -> Result<(), Error> {
 impl VaultSecretManager {
     pub(super) fn check(&self) -> Result<(), Error> {
         for key in self.annotations.keys() {
-            // Kubernetes has domains in any case here.
+            // Kubernetes allows upper case in the domain here.
             let problem = match key.starts_with(REQUEST_PREFIX) {
                 true => format!("{key:?} is reserved for secret requests of pods; remove it"),
                 false if is_qualified_name(&key.to_ascii_lowercase()) => continue,

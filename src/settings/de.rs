@@ -1,5 +1,4 @@
-//! Where settings are read otherwise than serde's derive does: names in any case, as Flyte reads them, and sections from
-//! maps alone.
+//! Deserialization that serde's derive does not have: case-insensitive names, as in Flyte, and sections from maps only.
 
 use std::fmt;
 
@@ -41,7 +40,7 @@ macro_rules! setting {
         }
 
         impl std::fmt::Display for $name {
-            /// As it is written in settings.
+            /// Prints the name in settings.
             fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
                 serde::Serialize::serialize(self, f)
             }
@@ -67,8 +66,8 @@ macro_rules! setting {
 }
 pub(crate) use setting;
 
-/// Finds the variant whose name a text is, in any case; a name that is a number may be written as one. Reads structs from
-/// maps, not from lists of their fields.
+/// Finds the variant whose name a text is, in any case; a name that is a number may be written as one. Reads structs
+/// from maps, not from lists of their fields.
 pub(crate) struct Setting<D>(pub D);
 
 impl<'de, D: Deserializer<'de>> Deserializer<'de> for Setting<D> {
@@ -106,7 +105,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Setting<D> {
     }
 }
 
-/// A string, or a number as it is written.
+/// A string, or the text of a number.
 pub(super) struct Name;
 
 impl Visitor<'_> for Name {

@@ -1,9 +1,9 @@
-//! What is wrong in settings, and where.
+//! Errors of settings, with their paths.
 
-/// Settings that cannot be used.
+/// An error of settings.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Error {
-    /// Not JSON.
+    /// The settings are not JSON.
     #[error("not JSON at line {line}, column {column}")]
     Json {
         /// The line, from 1.
@@ -11,37 +11,37 @@ pub enum Error {
         /// The column, from 1.
         column: usize,
     },
-    /// Not text.
+    /// The settings are not UTF-8.
     #[error("not UTF-8")]
     NotUtf8,
-    /// Not of the type that the key expects.
+    /// A value has another type than expected.
     #[error("`{path}`: expected {expected}")]
     Type {
         /// Keys from the top, joined by dots, and numbers of elements in brackets.
         path: String,
-        /// What should stand there.
+        /// The expected type.
         expected: String,
     },
-    /// A key that neither Flyte nor this policy knows.
+    /// An unknown field.
     #[error("unknown field `{path}`{}", .nearest.as_ref().map(|name| format!(", did you mean `{name}`?")).unwrap_or_default())]
     UnknownField {
-        /// Likewise.
+        /// Path of the field.
         path: String,
-        /// The known key that is written most alike.
+        /// The nearest known name.
         nearest: Option<String>,
     },
-    /// The value is of the right type, and still wrong.
+    /// A value is invalid.
     #[error("`{path}`: {problem}")]
     Value {
-        /// Likewise.
+        /// Path of the field.
         path: String,
-        /// The fact and what to do.
+        /// The problem, and what to do.
         problem: String,
     },
 }
 
 impl Error {
-    /// The keys to what is wrong; empty if it is the whole.
+    /// Returns the path of the invalid value; empty for the whole.
     pub fn path(&self) -> &str {
         match self {
             Self::Json { .. } | Self::NotUtf8 => "",
@@ -61,7 +61,7 @@ impl From<serde_json::Error> for Error {
 }
 
 impl From<serde_path_to_error::Error<serde_json::Error>> for Error {
-    /// serde's message is taken apart: it is the only place where the names stand that were expected.
+    /// Parses serde's message, which is the only place with the expected names.
     fn from(error: serde_path_to_error::Error<serde_json::Error>) -> Self {
         let path = match error.path().to_string() {
             root if root == "." => "settings".to_owned(),
@@ -89,7 +89,7 @@ impl From<serde_path_to_error::Error<serde_json::Error>> for Error {
     }
 }
 
-/// serde's words for types, as users of YAML know them.
+/// Returns serde's name of a type in terms of YAML.
 fn in_yaml(expected: &str) -> &str {
     match expected {
         "a sequence" => "a list",
@@ -98,9 +98,9 @@ fn in_yaml(expected: &str) -> &str {
     }
 }
 
-/// The name that is written most like `found`, in any case, if one is near enough to have been meant.
+/// Returns the known name that is nearest to `found`, case-insensitively, if one is near enough.
 fn nearest<'n>(found: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    // No name is half as long, and to compare takes as long as both together.
+    // No name is that long, and comparing takes time.
     if found.len() > 64 {
         return None;
     }

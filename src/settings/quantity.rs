@@ -1,13 +1,13 @@
-//! Kubernetes quantities, as far as settings need them: whether one is valid, and which of two is larger.
+//! Quantities of Kubernetes in settings: validation and comparison.
 //!
-//! Source: the grammar in apimachinery's `pkg/api/resource/quantity.go`. Negative ones are refused: no container's
-//! resource may be negative.
+//! Source: the grammar in apimachinery's `pkg/api/resource/quantity.go`. Negative quantities are rejected: no
+//! container's resource may be negative.
 
 /// An amount, to be compared with others: its value in thousandths, which is the finest that containers get, rounded
 /// up as in Kubernetes.
 pub type Milli = u64;
 
-/// Reads `200m`, `1.5`, `500Mi`, `1e3`, …; `None` if Kubernetes would refuse it, or if it is absurdly large.
+/// Parses `200m`, `1.5`, `500Mi`, `1e3`, …; `None` if Kubernetes would reject it, or if it is too large.
 pub fn parse(text: &str) -> Option<Milli> {
     let unsigned = text.strip_prefix('+').unwrap_or(text);
     let end = unsigned.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(unsigned.len());

@@ -1,7 +1,7 @@
 //! Values of AWS, GCP and Azure, which a policy cannot reach: one object of the secret gateway's API for each.
 //!
-//! The gateway answers with what the store holds, `{"stringValue"}` or `{"binaryValue"}`; what Flyte packed into it
-//! for Azure is unpacked by [`azure_value`].
+//! The gateway returns the stored value as `{"stringValue"}` or `{"binaryValue"}`. [`azure_value`] decodes Flyte's JSON
+//! in Azure.
 
 use serde::Deserialize;
 
@@ -11,10 +11,10 @@ use crate::from_json;
 use crate::names::{NameScheme, Scope, azure};
 use crate::settings::EmbeddedSecretManager;
 
-/// The API that the gateway serves.
+/// API of the gateway.
 pub(super) const API_VERSION: &str = "secret-gateway.flyte.org/v1alpha1";
 
-/// The kind that tells whether a secret is there.
+/// Kind that reports whether a secret exists.
 const LOOKUP: &str = "SecretLookup";
 
 pub(super) struct Gateway<'a> {
@@ -24,7 +24,7 @@ pub(super) struct Gateway<'a> {
     pub(super) place: String,
     /// Empty for Azure, which has a scheme of its own.
     pub(super) schemes: &'a [NameScheme],
-    /// Whether a value of Azure's that is not Flyte's JSON is taken as it is.
+    /// Whether values in Azure that are not Flyte's JSON are used unchanged.
     pub(super) plain_values: bool,
 }
 
@@ -32,7 +32,7 @@ impl SecretStore for Gateway<'_> {
     fn names(&self, scope: Scope, key: &str) -> Result<Vec<String>, Error> {
         match self.schemes {
             [] => Ok(vec![azure::encode(scope, key)?]),
-            // It would be read as what separates a place, or a version.
+            // A colon separates the place and the version.
             _ if key.bytes().any(|c| c == b':') => Err(Error::Name(key.to_owned())),
             schemes => Ok(scope.candidates(key, schemes)),
         }
@@ -63,7 +63,7 @@ impl SecretStore for Gateway<'_> {
 }
 
 impl Gateway<'_> {
-    /// The bytes in `{"stringValue": …}` or `{"binaryValue": …}`; an empty string hides no binary.
+    /// Returns the bytes in `{"stringValue": …}` or, if that is absent or empty, `{"binaryValue": …}`.
     fn open(&self, answer: &[u8], object: impl Fn() -> String) -> Result<Vec<u8>, Error> {
         let bad = |problem| Error::BadValue { object: object(), problem };
         let Object { string_value, binary_value } = from_json(answer).ok_or_else(|| bad("no value"))?;
@@ -76,27 +76,27 @@ impl Gateway<'_> {
     }
 }
 
-/// Returns the object that is there whenever the gateway is.
+/// Returns the object that exists whenever the gateway does.
 pub fn ready() -> GetResource<'static> {
     let field_masks = &["metadata.name"];
     GetResource { api_version: API_VERSION, kind: LOOKUP, name: "ready", namespace: None, field_masks }
 }
 
-/// What the gateway says of a secret without its value.
+/// The gateway's report on a secret, without its value.
 #[derive(Default, Deserialize)]
 pub struct Existing {
-    /// Whether it can be an environment variable, if the gateway says so.
+    /// Whether it can be an environment variable, if known.
     pub variable: Option<bool>,
-    /// Why it cannot.
+    /// Why it cannot be a variable.
     pub problem: Option<String>,
 }
 
-/// Returns what the gateway says of a name in the store that the settings name; it does not show the value.
+/// Returns the gateway's report on a name in the store of the settings, without its value.
 ///
 /// # Errors
-/// As those of a read.
+/// As for reads.
 pub fn exists(settings: &EmbeddedSecretManager, reader: &Reader, name: &str) -> Result<Existing, Error> {
-    // Settings that name no store have been rejected before a name in it is known.
+    // Settings without a store have been rejected before.
     let place = settings.provider().and_then(|provider| settings.place(provider)).unwrap_or_default();
     let name = [&place, name].join(":");
     let field_masks = &["problem", "variable"];
@@ -105,7 +105,7 @@ pub fn exists(settings: &EmbeddedSecretManager, reader: &Reader, name: &str) -> 
     from_json(&answer).ok_or_else(|| Error::BadValue { object: describe(&request), problem: "no lookup result" })
 }
 
-/// An object of the gateway's API, as far as it is read.
+/// The fields of an object of the gateway's API that are read.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Object {

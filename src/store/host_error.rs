@@ -1,14 +1,14 @@
-//! What kind of failure a host's error text stands for. The text itself goes no further: it may hold a stack trace.
+//! Kinds of failures by the host's error text. The text itself is not passed on, because it can contain a stack trace.
 //!
 //! Sources: `callback_handler/kubernetes` and `runtimes/callback.rs` of Kubewarden's policy-evaluator, and the texts
 //! of kube's errors.
 
 use super::{GetResource, gateway};
 
-/// A failure of the cluster, or of the way to it.
+/// A failure of the cluster or of the connection to it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum HostError {
-    /// The object does not exist; the only failure that says something of the secret.
+    /// The object does not exist.
     #[error("it does not exist")]
     NotFound,
     /// The API server does not know the kind.
@@ -16,16 +16,16 @@ pub enum HostError {
         "the API server does not serve this kind; ask the operator to install the secret gateway and its APIService"
     )]
     UnknownKind,
-    /// RBAC.
+    /// RBAC denies the read.
     #[error("forbidden for the policy server's service account; ask the operator to grant the verb get on it")]
     Forbidden,
-    /// Status 403, of the secret gateway itself: not for the caller, but for what is asked for.
+    /// Status 403 of the secret gateway, which denies the name and not the caller.
     #[error("forbidden for the secret gateway; ask the operator to check its log, configuration and cloud identity")]
     GatewayForbidden,
-    /// Status 400 of the secret gateway: its provider has rules for names.
+    /// Status 400 of the secret gateway: its provider does not allow the name.
     #[error("the provider does not allow such a name; choose another key")]
     BadName,
-    /// Kubewarden's own gate: host capabilities, or the list of context-aware resources.
+    /// Kubewarden denies the read: host capabilities, or the list of context-aware resources.
     #[error(
         "the policy has no access to this resource; ask the operator to allow the host capability \
          kubernetes/get_resource and to list the resource in contextAwareResources"
@@ -34,30 +34,31 @@ pub enum HostError {
     /// Status 429.
     #[error("too many requests; retry later")]
     Throttled,
-    /// Too slow.
+    /// A timeout, or status 504.
     #[error("timed out; retry later")]
     Timeout,
     /// Status 400 or 422.
     #[error("the server rejected the request; ask the operator to check its log")]
     Refused,
-    /// All else.
+    /// All other failures.
     #[error("the server is unavailable; retry later")]
     Unavailable,
 }
 
-/// What the host says when the object that is asked for does not exist.
+/// Returns the host's message for an object that does not exist.
 pub fn missing(request: &GetResource) -> String {
     let GetResource { api_version, kind, name, namespace, .. } = request;
     format!("Cannot find {api_version}/{kind} named '{name}' inside of namespace '{namespace:?}'")
 }
 
 impl HostError {
-    /// The kind of failure that `text` stands for, given what was asked.
+    /// Returns the kind of failure of the host's message for a request.
     pub fn classify(text: &str, request: &GetResource) -> Self {
         let GetResource { api_version, kind, .. } = request;
         let holds = |part: &str| text.contains(part);
         let status = |code: u16| holds(&format!("code: {code}"));
-        // The whole sentence, with this object's namespace, and not as part of what the API server says of something else.
+        // The whole sentence with this object's namespace, and not within a message of the API server about another
+        // object.
         if holds(&missing(request)) && !holds("(ErrorResponse") {
             Self::NotFound
         } else if holds("Policy has not been granted access to") || holds("has not been granted access") {
@@ -65,7 +66,7 @@ impl HostError {
         } else if holds(&format!("Cannot find resource {api_version}/{kind}")) {
             Self::UnknownKind
         } else if status(403) && *api_version == gateway::API_VERSION && !holds("cannot get resource") {
-            // RBAC names the verb and the resource, here as at the API server.
+            // RBAC names the verb and the resource.
             Self::GatewayForbidden
         } else if status(403) || status(401) {
             Self::Forbidden

@@ -1,5 +1,5 @@
-//! Values in Kubernetes Secrets of one namespace, as Flyte 2 stores them: the Secret is named by a hash, and its
-//! `data` holds the value under the whole name.
+//! Values in Kubernetes Secrets of one namespace, in Flyte 2's format: the name of the Secret is a hash, and its `data`
+//! has the value under the full name.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ impl SecretStore for Secrets<'_> {
             return Err(Error::Name(name.to_owned()));
         }
         let hashed = kubernetes::secret_name(name);
-        // Not `data.<name>`: a name may hold dots, which a mask reads as steps.
+        // Not `data.<name>`: dots in a name would be separators in a mask.
         let request = secret_request(&hashed, self.namespace, &["data"]);
         let object = || describe(&request);
         let encoded = data(self.cluster, &request)?.remove(name).flatten();
@@ -49,7 +49,7 @@ impl SecretStore for Secrets<'_> {
 /// Returns the keys of a Secret; none if it does not exist.
 ///
 /// # Errors
-/// The question was not answered.
+/// The Secret cannot be read.
 pub fn keys(reader: &Reader, namespace: &str, name: &str) -> Result<impl Iterator<Item = String>, Error> {
     match data(reader, &secret_request(name, namespace, &["data"])) {
         Err(Error::NotFound) => Ok(BTreeMap::new().into_keys()),
@@ -64,7 +64,7 @@ fn data(reader: &Reader, request: &GetResource) -> Result<BTreeMap<String, Optio
     Ok(secret.data.unwrap_or_default())
 }
 
-/// A Secret, as far as it is read. Values are in base64.
+/// The fields of a Secret that are read. Values are in base64.
 #[derive(Deserialize)]
 struct Secret {
     data: Option<BTreeMap<String, Option<String>>>,

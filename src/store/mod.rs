@@ -1,8 +1,8 @@
-//! Where Embedded's values come from: one Kubernetes object for each secret, read through the cluster.
+//! Stores of Embedded: one Kubernetes object for each secret, read through the cluster.
 //!
-//! [`SecretStore`] is what the manager asks; [`open`] chooses the store that the settings name. All of them read
-//! through [`Cluster`], which is the host capability in the policy and plain data in tests, the command line and the
-//! playground. A host's error text ends in [`host_error`]: only its kind goes on.
+//! [`SecretStore`] is the trait of stores, and [`open`] returns the one in the settings. All of them read through
+//! [`Cluster`], which is the host capability in the policy, and data in tests, the command line and the playground.
+//! [`host_error`] converts error texts of the host to a kind.
 
 pub mod azure_value;
 pub(crate) mod gateway;
@@ -25,31 +25,31 @@ use host_error::HostError;
 pub use kubernetes::keys;
 pub use property::{NoProperty, object, property, property_of};
 
-/// What reads one object of a cluster: the host capability `kubernetes/get_resource`, or something like it.
+/// Reads objects of a cluster, by the host capability `kubernetes/get_resource` or a replacement.
 pub trait Cluster {
-    /// The object as JSON.
+    /// Returns an object as JSON.
     ///
     /// # Errors
-    /// The text of the failure, in the host's words; it goes no further than [`host_error`].
+    /// The host's message, which only [`host_error`] reads.
     fn get_resource(&self, request: &GetResource) -> Result<Vec<u8>, String>;
 }
 
-/// Which object is read, and what of it.
+/// A request for an object.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct GetResource<'a> {
     /// `v1`, or group and version.
     pub api_version: &'a str,
     /// The object's kind.
     pub kind: &'a str,
-    /// The object's name, checked before.
+    /// The object's name, validated before.
     pub name: &'a str,
     /// Its namespace, if it has one.
     pub namespace: Option<&'a str>,
-    /// The fields that are wanted.
+    /// Requested fields.
     pub field_masks: &'a [&'a str],
 }
 
-/// A secret's value. Its `Debug` shows nothing of it.
+/// The value of a secret, which `Debug` does not print.
 #[derive(Clone, Eq, PartialEq)]
 pub struct SecretValue(Vec<u8>);
 
@@ -59,7 +59,7 @@ impl SecretValue {
         Self(bytes)
     }
 
-    /// The bytes, for the pod and nowhere else.
+    /// Returns the bytes, which only the pod may contain.
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
@@ -71,65 +71,65 @@ impl fmt::Debug for SecretValue {
     }
 }
 
-/// Why a store has no value for a name.
+/// Why a store returns no value for a name.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Error {
-    /// No such object: the next name may have it.
+    /// The object does not exist. The next name is tried.
     #[error("not found")]
     NotFound,
-    /// The name cannot be asked for.
+    /// The name is not valid in the store.
     #[error("{0:?} is not a valid secret name in this store; use a key of letters, digits, '.', '_' and '-'")]
     Name(String),
     /// The scope has no name in this store.
     #[error(transparent)]
     NoName(#[from] crate::names::Error),
-    /// The object is there and holds no such value.
+    /// The object exists without the value.
     #[error("{object} has no key {key:?}; store the value under that key")]
     NoValue {
-        /// What was read.
+        /// The object.
         object: String,
-        /// Where the value should be.
+        /// The missing key.
         key: String,
     },
-    /// The object is there and what it holds is not a value as Flyte stores it.
+    /// The object exists with an invalid value.
     #[error("{object} holds {problem}; store the secret again")]
     BadValue {
-        /// What was read.
+        /// The object.
         object: String,
-        /// The fact.
+        /// The problem.
         problem: &'static str,
     },
-    /// Nothing is there because the store itself is not.
+    /// The store itself does not exist.
     #[error("{0} not found, so secrets cannot be looked up; ask the operator to restore it")]
     NoStore(String),
-    /// More objects than a pod may make the policy read.
+    /// The pod exceeds the limit of reads.
     #[error("the pod's secret requests exceed the limit of {0} lookups; request fewer secrets")]
     TooManyReads(usize),
-    /// The cluster did not answer the question.
+    /// The object cannot be read.
     #[error("{object} could not be read: {problem}")]
     Host {
-        /// What was asked for.
+        /// The object.
         object: String,
         /// The kind of failure.
         problem: HostError,
     },
 }
 
-/// One step of a search, as messages name it.
+/// One step of a lookup, for messages.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Lookup {
     /// A name was looked up.
     Name {
         /// The secret's name.
         name: String,
-        /// The object that would hold it, or its kind and place.
+        /// The object with that name, or its kind and place.
         object: String,
     },
     /// A scope has no name for the key.
     NoName {
         /// The scope.
         scope: String,
-        /// Why.
+        /// The reason.
         problem: Error,
     },
 }
@@ -145,29 +145,29 @@ impl fmt::Display for Lookup {
 
 /// A store of secret values, by the names of [`crate::names`].
 pub trait SecretStore {
-    /// The names under which a key may be stored in a scope, in the order in which they are tried.
+    /// Returns the names of a key in a scope, in lookup order.
     ///
     /// # Errors
-    /// The scope has no name for it.
+    /// The scope has no name for the key.
     fn names(&self, scope: Scope, key: &str) -> Result<Vec<String>, Error>;
 
-    /// Returns where a name is looked up.
+    /// Returns the lookup of a name, for messages.
     fn lookup(&self, name: &str) -> Lookup;
 
-    /// Returns the object whose absence shows that the store itself is gone, and not only a name in it.
+    /// Returns the object that exists whenever the store does.
     fn guard(&self) -> GetResource<'_>;
 
-    /// The value that is stored under a name.
+    /// Returns the value of a name.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if there is none; the others end the search.
+    /// [`Error::NotFound`] if the name does not exist. All others end the lookup.
     fn fetch(&self, name: &str) -> Result<SecretValue, Error>;
 }
 
-/// The store that the settings name.
+/// Returns the store in the settings.
 ///
 /// # Errors
-/// The settings name several, in words.
+/// The settings name several stores.
 pub fn open<'a>(
     settings: &'a EmbeddedSecretManager,
     cluster: &'a Reader<'a>,
@@ -185,11 +185,11 @@ pub fn open<'a>(
     })
 }
 
-/// Reads objects for one pod: each once, and not more than so many.
+/// Reads objects for one pod, each once, up to a limit.
 pub struct Reader<'a> {
     cluster: &'a dyn Cluster,
     limit: usize,
-    /// What has been read, by kind, namespace, name, and fields.
+    /// Objects that have been read, by kind, namespace, name and fields.
     known: RefCell<BTreeMap<String, Result<Vec<u8>, Error>>>,
 }
 
@@ -199,10 +199,10 @@ impl<'a> Reader<'a> {
         Self { cluster, limit, known: RefCell::default() }
     }
 
-    /// Whether `namespace` holds a Secret of this name; its contents are not asked for.
+    /// Whether `namespace` has a Secret of this name, without reading its content.
     ///
     /// # Errors
-    /// The question could not be asked or was not answered.
+    /// The Secret cannot be read.
     pub fn has_secret(&self, namespace: &str, name: &str) -> Result<bool, Error> {
         match self.read(&secret_request(name, namespace, &["metadata.name"])) {
             Ok(_) => Ok(true),
@@ -211,12 +211,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Checks that a store is there in which nothing was found.
+    /// Checks that a store exists in which nothing was found.
     ///
-    /// What the policy may not ask for tells nothing, as with a gateway that is older than the object.
+    /// Missing permission is ignored, because an older gateway does not have the object.
     ///
     /// # Errors
-    /// It is not, or cannot be reached.
+    /// The store does not exist or cannot be read.
     pub fn check_guard(&self, guard: &GetResource) -> Result<(), Error> {
         use HostError::{Forbidden, GatewayForbidden, NotGranted, UnknownKind};
         match self.read(guard) {
@@ -226,7 +226,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads one object. Names are looked at first: kube's client puts them into the URL as they are.
+    /// Reads one object. Names are validated first, because kube's client inserts them into the URL without escaping.
     fn read(&self, request: &GetResource) -> Result<Vec<u8>, Error> {
         for name in [Some(request.name), request.namespace].into_iter().flatten() {
             if !is_safe(name) {
@@ -259,7 +259,7 @@ fn is_safe(name: &str) -> bool {
         && name.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b':' | b'-'))
 }
 
-/// An object, as messages name it.
+/// Returns the description of an object, for messages.
 fn describe(request: &GetResource) -> String {
     let namespace = request.namespace.map(|namespace| format!("{namespace}/")).unwrap_or_default();
     format!("{} {namespace}{}", request.kind, request.name)

@@ -6,15 +6,15 @@ use super::SecretValue;
 use crate::cut;
 use crate::from_json;
 
-/// A value that has no such property.
+/// A value without the property.
 #[derive(Debug, thiserror::Error)]
 #[error("secret {group:?} {problem}; store a JSON object with a string under {key:?}")]
 pub struct NoProperty {
-    /// What the secret is called.
+    /// Name of the secret.
     group: String,
     /// The property.
     key: String,
-    /// What is wrong.
+    /// The problem.
     problem: &'static str,
 }
 
@@ -31,11 +31,10 @@ pub fn property(value: &[u8], group: &str, key: &str) -> Result<SecretValue, NoP
     property_of(object(value).as_ref(), group, key)
 }
 
-/// Returns the string that a JSON object has under `key`; numbers and booleans as JSON writes them. `group` is what
-/// messages call the secret.
+/// Returns the string at `key` of a JSON object; numbers and booleans as in JSON. `group` names the secret in errors.
 ///
 /// # Errors
-/// There is none.
+/// The object does not have the property, or it is not a string, number or boolean.
 pub fn property_of(object: Option<&Map<String, Value>>, group: &str, key: &str) -> Result<SecretValue, NoProperty> {
     let problem = |problem| NoProperty { group: cut(group).to_owned(), key: cut(key).to_owned(), problem };
     let object = object.ok_or_else(|| problem("is not a JSON object"))?;

@@ -270,34 +270,9 @@ fn other_tenants() {
     check(edits.map(|(path, to, found)| Attempt::new(&with(asking.clone(), path, to), &accounts, account(found))));
 }
 
-/// `key: "k"` under names that reach for `payroll`'s: what a label adds, and what a key adds.
+/// A key that reads like another tenant's name stays behind its own project. What labels may hold is in `rejections.rs`.
 #[test]
 fn names_of_other_tenants() {
-    let label = |name: &str, value: &str| {
-        let asking = with(pod(&["key:'k'"]), &format!("/metadata/labels/{name}"), json!(value));
-        let reason = format!(
-            "Embedded: label {name}={value:?} must be a valid label value without \"__\", the separator in secret names"
-        );
-        Attempt::new(&asking, &json!({}), not_injected(400, "\"k\"", &reason))
-    };
-    check([
-        label("organization", "acme__domain__development__project__payroll"),
-        label("domain", "development__project__payroll__key__k"),
-        label("project", "payroll__key__k"),
-        label("project", "_payroll"),
-        label("project", "payroll_"),
-        label("project", "payroll\0"),
-        label("project", "payroll\n"),
-        label("project", "\u{1b}[31mpayroll"),
-        label("project", "payroll\u{200b}"),
-        label("project", "рayroll"),
-        label("project", "pay\u{202e}roll"),
-        label("project", "\u{fb02}ytesnacks"),
-        label("project", "İ"),
-        label("project", "ſ"),
-        label("project", "\u{212a}"),
-    ]);
-    // A key stays behind its own project, whatever it says.
     check(
         ["__project__payroll__key__k", "_", "k__key__k", "u__org__acme__domain__development__project__payroll__key__k"]
             .map(not_found),

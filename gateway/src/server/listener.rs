@@ -106,7 +106,7 @@ impl Listener {
     }
 
     async fn connection(self: Arc<Self>, stream: TcpStream, place: Place, stopped: watch::Receiver<bool>) {
-        // Answers are small, and somebody waits for each.
+        // Responses are small, and a caller waits for each.
         let _ = stream.set_nodelay(true);
         let evicted = Arc::clone(&place.evicted);
         tokio::select! {
