@@ -5,15 +5,15 @@ import type { ManagerType } from "./settings.js";
 
 /** The policy's answers for the pods in a text. */
 export interface Previews {
-  /** One for each pod, in the order of the text. */
+  /** Answers in the order of the pods. */
   pods: PodPreview[];
-  /** Whether no secrets are given, so that each requested secret is assumed to exist. */
+  /** Whether secrets are not given, so that each requested secret is assumed to exist. */
   assumed: boolean;
-  /** What is wrong in each text. With an error in one of them there are no pods. */
+  /** Findings in each text. With an error there are no pods. */
   findings: InputFindings;
 }
 
-/** The policy's answer for one pod, and the pod itself. YAML is written in JavaScript, because a writer is 10 kB of gzipped wasm. */
+/** The policy's answer for one pod, with the pod. JavaScript writes YAML, because a writer takes 10 kB of gzipped wasm. */
 export interface PodPreview {
   /** Kind and name of the pod. */
   name: string;
@@ -27,9 +27,9 @@ export interface PodPreview {
   warnings: string[];
   /** The result of each secret request. */
   requests: ExplainedRequest[];
-  /** The pod as it comes in. */
+  /** The original pod. */
   before: unknown;
-  /** The pod as it will be. */
+  /** The mutated pod. */
   after: unknown;
 }
 
@@ -78,7 +78,7 @@ export interface LookedUp {
   found: boolean;
 }
 
-/** What is wrong in each input of a preview. */
+/** Findings in the inputs of a preview. */
 export interface InputFindings {
   pod: Finding[];
   settings: Finding[];
@@ -147,9 +147,9 @@ export type Scheme = "canonical" | "documented" | "azure";
 
 /** The secret requests in a text. */
 export interface DecodedRequests {
-  /** One without a name for an annotation's value. */
+  /** Pods; one without a name for the value of an annotation. */
   pods: AskedRequests[];
-  /** Why the text cannot be read. */
+  /** Errors of the text. */
   findings: Finding[];
 }
 

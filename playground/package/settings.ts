@@ -273,7 +273,7 @@ export interface Tenancy {
   serviceAccounts?: string[];
 }
 
-/** A namespace with `{{ project }}`, `{{ domain }}` and `{{ organization }}` in it, as Flyte's `namespaceMapping` has it; `{{ org }}` is read as well. Without any of them it is one namespace, as Flyte 2 runs all tasks in one. */
+/** A template of a namespace with `{{ project }}`, `{{ domain }}` and `{{ organization }}` or `{{ org }}`, as Flyte's `namespaceMapping`. Without placeholders it is one namespace, as in Flyte 2. */
 export type NamespaceTemplate = string;
 
 /** The user who creates pods: a user name, or a service account as `serviceaccount:NAMESPACE/NAME`, which is read as Kubernetes' user name for it, `system:serviceaccount:NAMESPACE:NAME`. */
