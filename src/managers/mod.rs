@@ -66,7 +66,7 @@ struct Injection {
     /// Names that Embedded looked up; the last one was found.
     looked_up: Vec<Lookup>,
     /// What is granted to the pod, and whether that is a file.
-    granted: Option<(Granted, bool)>,
+    granted: Option<Box<(Granted, bool)>>,
     warnings: Vec<String>,
 }
 
@@ -358,7 +358,7 @@ fn attempt(outcome: &mut Outcome, requests: &[Annotated], context: Context) -> R
             Box::new(InjectionError::ConflictingRequests { first, second: annotated.clone(), cause: conflict.cause })
         })?;
         context.limits.check(&outcome.merged).map_err(too_large)?;
-        if let Some((granted, is_file)) = granted {
+        if let Some((granted, is_file)) = granted.map(|granted| *granted) {
             outcome.granted.add(granted, is_file);
         }
         outcome.warnings.extend(warnings);

@@ -70,7 +70,7 @@ impl Embedded<'_> {
         plan.private_volumes.push(token_volume(grant::TOKEN_VOLUME, &pull.audience, grant::TOKEN_FILE));
         let container = Container { volume_mounts: mounts, ..pull.puller() };
         plan.init_containers.push(InitContainer { name: ContainerName::Exact(grant::CONTAINER), container });
-        Ok(Injection { plan, source, looked_up, granted: Some((wanted, is_file)), warnings })
+        Ok(Injection { plan, source, looked_up, granted: Some(Box::new((wanted, is_file))), warnings })
     }
 
     /// Writes the grant, with all that the pod may pull, into the arguments of its init container.
