@@ -6,7 +6,7 @@ pub const AWS: &str = "docker.io/amazon/aws-secrets-manager-secret-sidecar:v0.1.
 pub const GCP: &str = "gcr.io/google.com/cloudsdktool/cloud-sdk:alpine";
 /// `az`, for the manager Azure.
 pub const AZURE: &str = "mcr.microsoft.com/azure-cli:cbl-mariner2.0";
-/// `sh` and `base64`, for the files of Embedded; the index of busybox 1.37.0.
-pub const BUSYBOX: &str = "public.ecr.aws/docker/library/busybox:latest@sha256:bdf57e528e45e4433820e045b29b4597825a1c9e38353532d90a01445013f82e";
+/// `sh` and `base64`, for the files of Embedded.
+pub const BUSYBOX: &str = "public.ecr.aws/docker/library/busybox:latest";
 /// The puller, for `delivery: Pull`.
 pub const PULL: &str = concat!("ghcr.io/flyte-secrets-policy/pull:v", env!("CARGO_PKG_VERSION"));

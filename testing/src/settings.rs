@@ -47,7 +47,7 @@ fn whole_section() -> Value {
             "azureConfig": { "vaultURI": "" },
             "k8sConfig": { "namespace": "flyte", "kubeClientConfig": { "qps": 100 } },
             "fileMountInitContainer": {
-                "image": "public.ecr.aws/docker/library/busybox:latest@sha256:bdf57e528e45e4433820e045b29b4597825a1c9e38353532d90a01445013f82e",
+                "image": "public.ecr.aws/docker/library/busybox:latest",
                 "resources": { "limits": { "cpu": "100m", "memory": "100Mi" } },
                 "containerName": "init-embedded-secret",
             },
