@@ -59,8 +59,9 @@ impl K8s<'_> {
     fn variable(&self, request: &SecretRequest, group: &str) -> Result<Plan, Reason> {
         let prefix = &self.context.settings.secret_env_var_prefix;
         let optional = self.context.settings.k8s_secret_manager.optional;
-        let derived = derived_variable([prefix, group, "_", &request.key].concat().to_ascii_uppercase())?;
-        let names = std::iter::once(derived).chain(named_variable(request)?.map(str::to_owned));
+        let mut derived = [prefix, group, "_", &request.key].concat();
+        derived.make_ascii_uppercase();
+        let names = std::iter::once(derived_variable(derived)?).chain(named_variable(request)?.map(str::to_owned));
         let references = names.map(|name| secret_variable(name, group, &request.key, Some(optional)));
         let variables = references.chain([variable(ENV_PREFIX, prefix)]).collect();
         Ok(Plan { variables, ..Plan::default() })

@@ -414,20 +414,21 @@ fn check_plan(
 /// Whether a variable changes what the loader, a shell or a runtime starts, or redirects clients of Kubernetes: the
 /// author of a pod could take over containers that other webhooks add.
 fn is_denied(name: &str) -> bool {
-    const NAMES: [&str; 11] = [
-        "BASH_ENV",
-        "ENV",
-        "IFS",
-        "JAVA_TOOL_OPTIONS",
-        "NODE_OPTIONS",
-        "PATH",
-        "PERL5OPT",
-        "PYTHONPATH",
-        "PYTHONSTARTUP",
-        "RUBYOPT",
-        "_JAVA_OPTIONS",
-    ];
-    ["BASH_FUNC_", "KUBERNETES_", "LD_"].iter().any(|prefix| name.starts_with(prefix)) || NAMES.contains(&name)
+    let starts = |prefix: &&str| name.starts_with(*prefix);
+    matches!(
+        name,
+        "BASH_ENV"
+            | "ENV"
+            | "IFS"
+            | "JAVA_TOOL_OPTIONS"
+            | "NODE_OPTIONS"
+            | "PATH"
+            | "PERL5OPT"
+            | "PYTHONPATH"
+            | "PYTHONSTARTUP"
+            | "RUBYOPT"
+            | "_JAVA_OPTIONS"
+    ) || ["BASH_FUNC_", "KUBERNETES_", "LD_"].iter().any(starts)
 }
 
 fn open<'a>(manager: ManagerType, context: Context<'a>) -> Box<dyn SecretManager + 'a> {

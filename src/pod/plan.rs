@@ -4,7 +4,6 @@
 //! A manager returns a [`Plan`] for one secret request. [`Merged`] combines plans in the order of the requests, and
 //! finds conflicts.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Bound::{Included, Unbounded};
@@ -325,10 +324,10 @@ pub enum ConflictCause {
 /// The combined plans of several requests.
 #[derive(Default)]
 pub struct Merged {
-    /// By name.
-    pub(super) variables: BTreeMap<String, Addition>,
-    /// Number of additions, including those of the same name.
-    added: usize,
+    /// Places among the additions, by name.
+    pub(super) variables: BTreeMap<String, usize>,
+    /// In order; a variable that is added again leaves its place.
+    additions: Vec<Option<Box<Addition>>>,
     pub(super) mounts: Vec<VolumeMount>,
     mounted: BTreeSet<String>,
     pub(super) volumes: Vec<Volume>,
@@ -363,19 +362,15 @@ impl fmt::Debug for Merged {
 }
 
 /// A variable, and the last request that sets it.
-pub(super) struct Addition {
+struct Addition {
     variable: EnvVar,
     request: usize,
-    /// Number of variables before it.
-    order: usize,
 }
 
 impl Merged {
     /// Returns the variables, the last one added first.
     pub(super) fn variables(&self) -> Vec<&EnvVar> {
-        let mut additions: Vec<&Addition> = self.variables.values().collect();
-        additions.sort_unstable_by_key(|addition| std::cmp::Reverse(addition.order));
-        additions.into_iter().map(|addition| &addition.variable).collect()
+        self.additions.iter().rev().flatten().map(|addition| &addition.variable).collect()
     }
 
     /// Returns the name of the volume in memory, or an empty one.
@@ -433,18 +428,15 @@ impl Merged {
     pub fn add(&mut self, request: usize, plan: Plan, limits: &Limits) -> Result<(), RequestConflict> {
         let conflict = |first, cause| Err(RequestConflict { first, second: request, cause });
         for variable in plan.variables {
-            self.added += 1;
-            match self.variables.entry(variable.name.clone()) {
-                Entry::Vacant(free) => {
-                    self.repeated += weight_of_variable(&variable);
-                    free.insert(Addition { variable, request, order: self.added });
+            let known = self.variables.insert(variable.name.clone(), self.additions.len());
+            match known.and_then(|place| self.additions.get_mut(place)?.take()) {
+                Some(known) if known.variable != variable => {
+                    return conflict(known.request, ConflictCause::Variable(variable.name));
                 }
-                Entry::Occupied(mut known) if known.get().variable == variable => {
-                    let known = known.get_mut();
-                    (known.request, known.order) = (request, self.added);
-                }
-                Entry::Occupied(known) => return conflict(known.get().request, ConflictCause::Variable(variable.name)),
+                Some(_) => {}
+                None => self.repeated += weight_of_variable(&variable),
             }
+            self.additions.push(Some(Box::new(Addition { variable, request })));
         }
         let mounted = plan.mounts.iter().any(|mount| mount.mount_path != SECRETS_DIR);
         let mut is_new = false;
