@@ -10,7 +10,7 @@ pub const FILE: &str = "docs/src/settings.md";
 const INTRODUCTION: &str = "\
 # Settings
 
-<!-- Made by `make generate` of the comments in src/settings/mod.rs. -->
+<!-- Made by `make generate` of the comments in src/settings. -->
 
 After this page you know all settings of the policy, with their types and defaults.
 
