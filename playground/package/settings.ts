@@ -89,7 +89,7 @@ export interface AwsSecretManager {
   sidecarImage?: string;
   /** Resource requests and limits, merged over the defaults amount by amount. */
   resources?: Resources;
-  /** Not in Flyte: security context. Replaces the default, which passes Pod Security `restricted`. */
+  /** Not in Flyte: security context, whose fields Kubernetes checks. Replaces the default, which passes Pod Security `restricted`. */
   securityContext?: Record<string, unknown>;
   /** Not in Flyte: image pull policy. By default, Kubernetes decides by the tag. */
   imagePullPolicy?: PullPolicy;
@@ -112,7 +112,7 @@ export interface GcpSecretManager {
   sidecarImage?: string;
   /** Resource requests and limits, merged over the defaults amount by amount. */
   resources?: Resources;
-  /** Not in Flyte: security context. Replaces the default, which passes Pod Security `restricted`. */
+  /** Not in Flyte: security context, whose fields Kubernetes checks. Replaces the default, which passes Pod Security `restricted`. */
   securityContext?: Record<string, unknown>;
   /** Not in Flyte: image pull policy. By default, Kubernetes decides by the tag. */
   imagePullPolicy?: PullPolicy;
@@ -124,7 +124,7 @@ export interface AzureSecretManager {
   sidecarImage?: string;
   /** Resource requests and limits, merged over the defaults amount by amount. */
   resources?: Resources;
-  /** Not in Flyte: security context. Replaces the default, which passes Pod Security `restricted`. */
+  /** Not in Flyte: security context, whose fields Kubernetes checks. Replaces the default, which passes Pod Security `restricted`. */
   securityContext?: Record<string, unknown>;
   /** Not in Flyte: image pull policy. By default, Kubernetes decides by the tag. */
   imagePullPolicy?: PullPolicy;
@@ -199,7 +199,7 @@ export interface Pull {
   image?: string;
   /** Resource requests and limits, merged over the defaults amount by amount. */
   resources?: Resources;
-  /** Not in Flyte: security context. Replaces the default, which passes Pod Security `restricted`. */
+  /** Not in Flyte: security context, whose fields Kubernetes checks. Replaces the default, which passes Pod Security `restricted`. */
   securityContext?: Record<string, unknown>;
   /** Not in Flyte: image pull policy. By default, Kubernetes decides by the tag. */
   imagePullPolicy?: PullPolicy;
@@ -246,7 +246,7 @@ export interface FileMountInitContainer {
   image?: string;
   /** Resource requests and limits, merged over the defaults amount by amount. */
   resources?: Resources;
-  /** Not in Flyte: security context. Replaces the default, which passes Pod Security `restricted`. */
+  /** Not in Flyte: security context, whose fields Kubernetes checks. Replaces the default, which passes Pod Security `restricted`. */
   securityContext?: Record<string, unknown>;
   /** Not in Flyte: image pull policy. By default, Kubernetes decides by the tag. */
   imagePullPolicy?: PullPolicy;

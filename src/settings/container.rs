@@ -66,7 +66,8 @@ macro_rules! init_container {
                 /// Resource requests and limits, merged over the defaults amount by amount.
                 #[serde(deserialize_with = $merge)]
                 pub resources: Resources = $resources,
-                /// Not in Flyte: security context. Replaces the default, which passes Pod Security `restricted`.
+                /// Not in Flyte: security context, whose fields Kubernetes checks. Replaces the default, which passes Pod
+                /// Security `restricted`.
                 pub security_context: Option<$crate::settings::container::SecurityContext>,
                 /// Not in Flyte: image pull policy. By default, Kubernetes decides by the tag.
                 pub image_pull_policy: Option<$crate::settings::PullPolicy>,
