@@ -231,6 +231,8 @@ async fn gone_and_back(cluster: &Cluster, gateway: &mut Gateway) -> Result<()> {
 
 /// Checks that audit lines have the reader and the name, and no value.
 async fn audited(world: &World) -> Result<()> {
+    // The gateway gathers lines before it writes them.
+    tokio::time::sleep(Duration::from_millis(100)).await;
     let output = world.gateway.as_ref().context("no gateway")?.output();
     let lines = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let reads = lines.filter(|line| line["audit"] == "read" && line["name"] == object() && line["code"] == 200);

@@ -322,7 +322,7 @@ async fn requests(world: &World) -> Result<()> {
         let token = token(world, namespace, Some(pod), AUDIENCE).await?;
         expect(what, Some(&token), 403).await?;
         let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-        ensure!(audited(world, name, 403), "{what}: no audit line");
+        audited(world, name, 403).await?;
     }
     let labelled = json!({
         "apiVersion": "v1", "kind": "Pod",
@@ -330,7 +330,7 @@ async fn requests(world: &World) -> Result<()> {
     });
     world.cluster.apply(&format!("/api/v1/namespaces/{DEVELOPMENT}/pods"), &labelled).await?;
     expect("labels and annotations that were edited after admission", Some(&own), 200).await?;
-    ensure!(audited(world, "holder", 200), "no audit line");
+    audited(world, "holder", 200).await?;
     for (namespace, name) in
         [(DEVELOPMENT, "holder"), (DEVELOPMENT, "plain"), (DEVELOPMENT, "unseen"), (kubewarden::NAMESPACE, "elsewhere")]
     {
@@ -340,9 +340,12 @@ async fn requests(world: &World) -> Result<()> {
     expect("a deleted pod's token", Some(&own), 401).await
 }
 
-/// Whether the gateway has an audit line for a pod with this code.
-fn audited(world: &World, pod: &str, code: u16) -> bool {
-    let output = world.gateway.as_ref().map(|gateway| gateway.output()).unwrap_or_default();
-    let lines = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    lines.into_iter().any(|line| line["audit"] == "pull" && line["code"] == code && line.to_string().contains(pod))
+/// Waits for the audit line of a pod with this code.
+async fn audited(world: &World, pod: &str, code: u16) -> Result<()> {
+    let is_line = |line: Value| line["audit"] == "pull" && line["code"] == code && line.to_string().contains(pod);
+    until(&format!("the audit line of pod {pod} and code {code}"), async || {
+        let output = world.gateway.as_ref().map(|gateway| gateway.output()).unwrap_or_default();
+        Ok(output.lines().filter_map(|line| serde_json::from_str(line).ok()).any(is_line))
+    })
+    .await
 }
