@@ -41,6 +41,13 @@ END
   wait_for "the gateway" answers "https://127.0.0.1:$gateway/readyz"
 }
 
+# The gateway gathers lines for a moment before it writes them.
+print_audit_log() {
+  heading "the gateway's audit log"
+  wait_for "the audit log" test -s "$work/audit.log"
+  cat "$work/audit.log"
+}
+
 export AWS_ACCESS_KEY_ID=demo AWS_SECRET_ACCESS_KEY=demo AWS_DEFAULT_REGION=eu-west-1
 
 # Free ports, told apart by being taken at the same time.

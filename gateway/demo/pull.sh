@@ -52,8 +52,7 @@ FLYTE_SECRETS_PULL_ROOT=$root "$build/flyte-secrets-pull" "${args[@]}"
 heading "the folder of files, and the file of which the kubelet makes variables"
 (cd "$root" && tail -n +1 etc/flyte/secrets/* run/flyte/secrets-env/env)
 
-heading "the gateway's audit log"
-cat "$work/audit.log"
+print_audit_log
 
 heading "values in the pod, the audit log and the gateway's log"
 values=(-e 'correct horse' -e MIIB -e xoxb-demo -e "$(printf 'correct horse' | base64 | cut -c1-14)" -e "$(printf xoxb-demo | base64)")

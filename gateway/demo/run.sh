@@ -10,5 +10,4 @@ start_gateway ""
 export KUBECONFIG=$work/kubeconfig
 "$build/e2e" --demo gateway/demo/pod.yaml gateway/demo/settings.yaml
 
-heading "the gateway's audit log"
-cat "$work/audit.log"
+print_audit_log
