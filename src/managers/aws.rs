@@ -23,9 +23,9 @@ fn pull(request: &SecretRequest) -> Result<Pull, Reason> {
     let key = needed("key", &request.key)?;
     let file = [group, "/", key].concat().to_ascii_lowercase();
     if !is_plain_path(&file) || !file.is_ascii() {
-        let wanted =
+        let expected =
             "a valid path of ARN and key; it must be ASCII without empty parts, '.', '..' or control characters";
-        return Err(invalid("group/key", &[group, "/", key].concat(), wanted));
+        return Err(invalid("group/key", &[group, "/", key].concat(), expected));
     }
     let arn = [group.trim_end_matches(':'), ":", key.trim_start_matches(':')].concat();
     let relative = ["/", &file].concat();

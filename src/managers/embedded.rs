@@ -95,33 +95,35 @@ impl SecretManager for Embedded<'_> {
         self.count()?;
         let variable = self.variable_for(request)?;
         let embedded = &settings.embedded_secret_manager_config;
-        let wanted = self.wanted(request)?;
-        let ignored =
-            [("group", &request.group, &wanted.group), ("group_version", &request.group_version, &wanted.version)];
+        let requested = self.requested(request)?;
+        let ignored = [
+            ("group", &request.group, &requested.group),
+            ("group_version", &request.group_version, &requested.version),
+        ];
         let ignored = ignored.into_iter().filter(|(_, asked, used)| asked != used);
         let warnings = ignored.map(|(field, ..)| format!("secret {request}: Embedded ignores {field}")).collect();
         if embedded.delivery == Delivery::Pull {
-            return self.pull(request, wanted, scope, variable, so_far, warnings);
+            return self.pull(request, requested, scope, variable, so_far, warnings);
         }
-        let property = !wanted.group.is_empty();
+        let property = !requested.group.is_empty();
         let by_reference = self.by_reference(property)?;
-        let mut found = self.look_up(scope, &wanted)?;
+        let mut found = self.look_up(scope, &requested)?;
         if property {
             let object = found.value.object.get_or_init(|| store::object(found.value.value.bytes()));
-            let value = store::property_of(object.as_ref(), &wanted.group, key)?;
+            let value = store::property_of(object.as_ref(), &requested.group, key)?;
             found.value = Rc::new(Stored { value, object: OnceCell::new() });
         }
         let plan = match (variable, by_reference) {
             (Some(name), _) => self.as_variable(name, &found, by_reference)?,
             (None, true) if !self.context.files_by_value => {
-                self.as_referenced_file(request, &wanted, &found, &so_far.merged)?
+                self.as_referenced_file(request, &requested, &found, &so_far.merged)?
             }
-            (None, _) => self.as_file(request, &wanted, &found.value.value, &so_far.merged)?,
+            (None, _) => self.as_file(request, &requested, &found.value.value, &so_far.merged)?,
         };
         let source = found.looked_up.last().map(ToString::to_string).unwrap_or_default();
         let mut injection = Injection { plan, source, looked_up: found.looked_up, warnings, ..Injection::default() };
         if embedded.image_pull_secrets.enabled {
-            self.pull_images(found.scope, wanted.secret(), &mut injection)?;
+            self.pull_images(found.scope, requested.secret(), &mut injection)?;
         }
         Ok(injection)
     }
@@ -184,12 +186,12 @@ impl Embedded<'_> {
     }
 
     /// Returns the first value that is found, narrowest scope first.
-    fn look_up<'s>(&self, scope: Scope<'s>, wanted: &Granted) -> Result<Found<'s>, Reason> {
+    fn look_up<'s>(&self, scope: Scope<'s>, requested: &Granted) -> Result<Found<'s>, Reason> {
         let Context { settings, reader, .. } = self.context;
         let store = store::open(&settings.embedded_secret_manager_config, reader)?;
         let mut looked_up = Vec::new();
         let (scope, value, name) =
-            self.first(&*store, scope, wanted, &mut looked_up, |name| self.fetch(&*store, name), store.guard())?;
+            self.first(&*store, scope, requested, &mut looked_up, |name| self.fetch(&*store, name), store.guard())?;
         Ok(Found { value, name, scope, looked_up })
     }
 
@@ -210,13 +212,13 @@ impl Embedded<'_> {
         &self,
         store: &dyn SecretStore,
         scope: Scope<'s>,
-        wanted: &Granted,
+        requested: &Granted,
         looked_up: &mut Vec<Lookup>,
         ask: impl Fn(&str) -> Result<T, store::Error>,
         guard: GetResource,
     ) -> Result<(Scope<'s>, T, String), Reason> {
         for scope in scope.cascade() {
-            let names = match store.names(scope, wanted.secret()) {
+            let names = match store.names(scope, requested.secret()) {
                 Ok(names) => names,
                 // A name that is too long for the store can be shorter in a broader scope.
                 Err(problem @ store::Error::NoName(_)) => {
@@ -226,7 +228,7 @@ impl Embedded<'_> {
                 Err(failure) => return Err(failure.into()),
             };
             for name in names {
-                let name = version::join(&name, &wanted.version);
+                let name = version::join(&name, &requested.version);
                 looked_up.push(store.lookup(&name));
                 match ask(&name) {
                     Ok(found) => return Ok((scope, found, name)),
@@ -240,20 +242,20 @@ impl Embedded<'_> {
     }
 
     /// Returns the requested secret, with the fields that settings and provider support.
-    fn wanted(&self, SecretRequest { key, group, group_version, .. }: &SecretRequest) -> Result<Granted, Reason> {
+    fn requested(&self, SecretRequest { key, group, group_version, .. }: &SecretRequest) -> Result<Granted, Reason> {
         let embedded = &self.context.settings.embedded_secret_manager_config;
-        let mut wanted = Granted::whole(key);
+        let mut requested = Granted::whole(key);
         if embedded.properties {
-            wanted.group.clone_from(group);
+            requested.group.clone_from(group);
         }
         let provider = embedded.provider()?;
         if embedded.versions && provider.is_cloud() && !group_version.is_empty() {
             provider
                 .check_version(group_version)
                 .map_err(|expected| invalid("group_version", group_version, expected))?;
-            wanted.version.clone_from(group_version);
+            requested.version.clone_from(group_version);
         }
-        Ok(wanted)
+        Ok(requested)
     }
 
     /// Counts a request.
@@ -302,7 +304,7 @@ impl Embedded<'_> {
     fn as_referenced_file(
         &self,
         request: &SecretRequest,
-        wanted: &Granted,
+        requested: &Granted,
         found: &Found,
         merged: &Merged,
     ) -> Result<Plan, Reason> {
@@ -310,13 +312,13 @@ impl Embedded<'_> {
         Ok(Plan {
             mounts: vec![mount(VOLUME, SECRETS_DIR, true)],
             volumes: vec![projected_volume(VOLUME, &secret, &found.name, &request.key)],
-            ..self.file(request, wanted, merged.has_projected_volume())?
+            ..self.file(request, requested, merged.has_projected_volume())?
         })
     }
 
     /// Returns the additions for a file with any delivery: variables and a path. The first file adds the variables with
     /// the folder; later ones do not move them to the front.
-    pub(super) fn file(&self, request: &SecretRequest, wanted: &Granted, later: bool) -> Result<Plan, Reason> {
+    pub(super) fn file(&self, request: &SecretRequest, requested: &Granted, later: bool) -> Result<Plan, Reason> {
         let key = &request.key;
         let first = (!later).then(|| file_variables(SECRETS_DIR));
         let path = path_variable(request, &[SECRETS_DIR, "/", key].concat())?;
@@ -324,7 +326,7 @@ impl Embedded<'_> {
             variables: first.into_iter().flatten().chain(path).collect(),
             files: vec![File {
                 path: key.clone(),
-                contents: version::join(&["Embedded ", &wanted.group, "/", key].concat(), &wanted.version),
+                contents: version::join(&["Embedded ", &requested.group, "/", key].concat(), &requested.version),
             }],
             ..Plan::default()
         })
@@ -333,7 +335,7 @@ impl Embedded<'_> {
     fn as_file(
         &self,
         request: &SecretRequest,
-        wanted: &Granted,
+        requested: &Granted,
         value: &SecretValue,
         merged: &Merged,
     ) -> Result<Plan, Reason> {
@@ -360,7 +362,7 @@ impl Embedded<'_> {
             mounts: vec![mount(VOLUME, SECRETS_DIR, true)],
             volumes: vec![memory_volume(VOLUME, &self.context.settings.volume_size_limit.0)],
             init_containers: vec![InitContainer { name, container }],
-            ..self.file(request, wanted, known.is_some())?
+            ..self.file(request, requested, known.is_some())?
         })
     }
 

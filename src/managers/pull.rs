@@ -9,7 +9,7 @@ use crate::pod::{
     variable,
 };
 use crate::secret_request::{MountRequirement, SecretRequest};
-use crate::settings::{LookupMode, Pull};
+use crate::settings::LookupMode;
 use crate::store::{self, Lookup};
 
 /// Size of the volume of the env file, which cannot be larger.
@@ -20,16 +20,15 @@ impl Embedded<'_> {
     pub(super) fn pull(
         &self,
         request: &SecretRequest,
-        wanted: Granted,
+        requested: Granted,
         scope: Scope,
         name: Option<String>,
         so_far: &Outcome,
         mut warnings: Vec<String>,
     ) -> Result<Injection, Reason> {
         let settings = self.context.settings;
-        let unset = Pull::default();
-        let pull = settings.embedded_secret_manager_config.pull.as_ref().unwrap_or(&unset);
-        for (field, key) in [("key", wanted.key.as_str()), ("group", wanted.secret())] {
+        let pull = settings.embedded_secret_manager_config.pull_settings();
+        for (field, key) in [("key", requested.key.as_str()), ("group", requested.secret())] {
             if !grant::is_key(key) {
                 return Err(invalid(field, key, "a valid key; it must not contain control characters or '$'"));
             }
@@ -37,14 +36,14 @@ impl Embedded<'_> {
         if name.is_some() && !pull.variables {
             return Err(Reason::MountRequirement(MountRequirement::EnvVar, "FILE"));
         }
-        let (looked_up, warning) = self.look_before(scope, &wanted, name.is_some())?;
+        let (looked_up, warning) = self.look_before(scope, &requested, name.is_some())?;
         warnings.extend(warning);
-        let granted = || format!("{scope} {}", version::join(wanted.secret(), &wanted.version));
+        let granted = || format!("{scope} {}", version::join(requested.secret(), &requested.version));
         let source = looked_up.last().map_or_else(granted, ToString::to_string);
         let is_file = name.is_none();
         let (own, volume, mut plan) = match name {
             Some(name) => {
-                let key = so_far.granted.variable(&wanted);
+                let key = so_far.granted.variable(&requested);
                 let name = file_variable(name, grant::ENV_VOLUME, grant::ENV_FILE, key);
                 let variables = vec![variable(ENV_PREFIX, &settings.secret_env_var_prefix), name];
                 let volume = memory_volume(grant::ENV_VOLUME, ENV_LIMIT);
@@ -55,7 +54,7 @@ impl Embedded<'_> {
                 let plan = Plan {
                     mounts: vec![mount(grant::FILES_VOLUME, SECRETS_DIR, true)],
                     volumes: vec![memory_volume(grant::FILES_VOLUME, &settings.volume_size_limit.0)],
-                    ..self.file(request, &wanted, !so_far.granted.files.is_empty())?
+                    ..self.file(request, &requested, !so_far.granted.files.is_empty())?
                 };
                 (grant::FILES_VOLUME, SECRETS_DIR, plan)
             }
@@ -70,7 +69,7 @@ impl Embedded<'_> {
         plan.private_volumes.push(token_volume(grant::TOKEN_VOLUME, &pull.audience, grant::TOKEN_FILE));
         let container = Container { volume_mounts: mounts, ..pull.puller() };
         plan.init_containers.push(InitContainer { name: ContainerName::Exact(grant::CONTAINER), container });
-        Ok(Injection { plan, source, looked_up, granted: Some(Box::new((wanted, is_file))), warnings })
+        Ok(Injection { plan, source, looked_up, granted: Some(Box::new((requested, is_file))), warnings })
     }
 
     /// Writes the grant, with all that the pod may pull, into the arguments of its init container.
@@ -79,8 +78,7 @@ impl Embedded<'_> {
         if files.is_empty() && variables.is_empty() {
             return;
         }
-        let unset = Pull::default();
-        let pull = self.context.settings.embedded_secret_manager_config.pull.as_ref().unwrap_or(&unset);
+        let pull = self.context.settings.embedded_secret_manager_config.pull_settings();
         let grant = Grant {
             gateway: pull.gateway.clone(),
             ca: pull.ca.clone(),
@@ -99,7 +97,7 @@ impl Embedded<'_> {
     fn look_before(
         &self,
         scope: Scope,
-        wanted: &Granted,
+        requested: &Granted,
         variable: bool,
     ) -> Result<(Vec<Lookup>, Option<String>), Reason> {
         let Context { settings, reader, .. } = self.context;
@@ -112,20 +110,20 @@ impl Embedded<'_> {
         let found = self.first(
             &*store,
             scope,
-            wanted,
+            requested,
             &mut looked_up,
             |name| store::exists(embedded, reader, name),
             store::ready(),
         );
         match found {
             // The gateway checks a property only when it is pulled.
-            Ok((_, found, _)) if variable && wanted.group.is_empty() && found.variable == Some(false) => {
+            Ok((_, found, _)) if variable && requested.group.is_empty() && found.variable == Some(false) => {
                 Err(Reason::NoVariable(found.problem.unwrap_or_default()))
             }
             Ok(_) => Ok((looked_up, None)),
             Err(Reason::Store(failure @ store::Error::Host { .. })) if embedded.lookup == LookupMode::Prefer => {
                 let warning =
-                    format!("secret {:?} was not looked up: {failure}; the pod waits for it", wanted.secret());
+                    format!("secret {:?} was not looked up: {failure}; the pod waits for it", requested.secret());
                 Ok((Vec::new(), Some(warning)))
             }
             Err(reason) => Err(reason),

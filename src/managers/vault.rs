@@ -33,12 +33,12 @@ impl SecretManager for Vault<'_> {
         file_only(request)?;
         let file = [group.trim_matches('/'), "/", key].concat();
         if !is_plain_path(&file) {
-            let wanted = "a valid Vault path; it must not contain empty parts, '.', '..' or control characters";
-            return Err(invalid("group/key", &file, wanted));
+            let expected = "a valid Vault path; it must not contain empty parts, '.', '..' or control characters";
+            return Err(invalid("group/key", &file, expected));
         }
         if version == "db" && group.contains(['"', '\\']) {
-            let wanted = "a valid Vault path for db; it must not contain '\"' or '\\'";
-            return Err(invalid("group", group, wanted));
+            let expected = "a valid Vault path for db; it must not contain '\"' or '\\'";
+            return Err(invalid("group", group, expected));
         }
         self.check_agent(request)?;
         let folder = self.effective("secret-volume-path")?.unwrap_or(Cow::Borrowed(SECRETS_DIR));
@@ -187,8 +187,8 @@ mod tests {
             ("a\"}}b", "kv1", "\\", Some(r#"{{- with secret "a\"}}b" -}}{{ index .Data "\\" }}{{- end -}}"#)),
             ("a/b", "db", "k", None),
         ];
-        for (group, version, key, wanted) in table {
-            assert_eq!(template(group, version, key).as_deref(), wanted, "{group} {version} {key}");
+        for (group, version, key, expected) in table {
+            assert_eq!(template(group, version, key).as_deref(), expected, "{group} {version} {key}");
         }
     }
 }

@@ -2,8 +2,7 @@
 
 use super::quantity;
 use super::{
-    Delivery, EmbeddedSecretManager, Error, InitContainerOrder, ManagerType, Provider, Pull, Settings,
-    VaultSecretManager,
+    Delivery, EmbeddedSecretManager, Error, InitContainerOrder, ManagerType, Provider, Settings, VaultSecretManager,
 };
 use crate::grant;
 use crate::names::kubernetes::{is_dns_label, is_qualified_name};
@@ -136,8 +135,7 @@ impl EmbeddedSecretManager {
 
 impl EmbeddedSecretManager {
     fn check_pull(&self) -> Result<(), Error> {
-        let unset = Pull::default();
-        let pull = self.pull.as_ref().unwrap_or(&unset);
+        let pull = self.pull_settings();
         let check = |valid: bool, key: &str, problem: &str| match valid {
             true => Ok(()),
             false => Err(Error::value(&["embeddedSecretManagerConfig.", key].concat(), problem.to_owned())),

@@ -1,5 +1,7 @@
 //! The section of the manager Embedded: stores and deliveries.
 
+use std::borrow::Cow;
+
 use serde_json::json;
 
 use super::container::init_container;
@@ -153,6 +155,13 @@ init_container! {
         pub refresh: Option<String>,
         /// Whether to pull variables, too. With `false`, requests for variables go to the next manager.
         pub variables: bool = true,
+    }
+}
+
+impl EmbeddedSecretManager {
+    /// Returns `pull`, or its defaults.
+    pub fn pull_settings(&self) -> Cow<'_, Pull> {
+        self.pull.as_ref().map_or_else(|| Cow::Owned(Pull::default()), Cow::Borrowed)
     }
 }
 

@@ -36,7 +36,7 @@ pub struct Bound {
 /// Why a caller is rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum NotIdentified {
-    /// There is no header `Authorization: Bearer`.
+    /// The header `Authorization: Bearer` is missing.
     #[error("missing bearer token")]
     NoToken,
     /// The token is unknown, expired, or for another audience.
