@@ -1,42 +1,35 @@
 //! A server on loopback that answers as it is told: also not at all, or half.
 
-use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::pin::Pin;
+use std::io::Error;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::{HeaderValue, Request, Response, StatusCode};
+use axum::response::IntoResponse;
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, combinators::BoxBody};
-use hyper::body::{Body, Frame, Incoming};
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
+use futures_util::stream;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
-type Fault = std::io::Error;
+use crate::authority::Identity;
 
 /// A request.
-pub struct Asked {
-    pub method: String,
-    pub path: String,
-    pub query: String,
-    pub headers: HeaderMap,
-    pub body: Bytes,
-}
+pub type Asked = Request<Bytes>;
 
-impl Asked {
-    /// A header, or nothing.
-    pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
-    }
+/// A header, or nothing.
+pub fn header<'a>(asked: &'a Asked, name: &str) -> &'a str {
+    asked.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 /// What is done with a request.
@@ -66,16 +59,17 @@ pub fn json_with(status: u16, name: &'static str, value: &str, body: impl ToStri
 
 /// What a proxy between here and there may say.
 pub fn html(status: u16) -> Answer {
-    Answer::Full(status, vec![("content-type", "text/html".to_owned())], "<html>nothing of it</html>".to_owned())
+    json_with(status, "content-type", "text/html", "<html>nothing of it</html>")
 }
 
-type Respond = dyn Fn(&Asked) -> Answer + Send + Sync;
+type Respond = Arc<dyn Fn(&Asked) -> Answer + Send + Sync>;
+type Log = Arc<Mutex<Vec<String>>>;
 
 /// The server; ends when it is dropped.
 pub struct Double {
-    pub address: SocketAddr,
+    pub port: u16,
     /// `METHOD path` of each request.
-    asked: Arc<Mutex<Vec<String>>>,
+    asked: Log,
     task: JoinHandle<()>,
 }
 
@@ -90,14 +84,23 @@ impl Double {
         Self::start(None, Arc::new(respond)).await
     }
 
-    pub async fn https(authority: &Authority, respond: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
-        Self::start(Some(authority.acceptor()), Arc::new(respond)).await
+    pub async fn https(identity: &Identity, respond: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
+        let certificate = CertificateDer::from_pem_slice(identity.certificate.as_bytes()).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+        Self::start(Some(Arc::new(config).into()), Arc::new(respond)).await
     }
 
-    async fn start(tls: Option<TlsAcceptor>, respond: Arc<Respond>) -> Self {
+    async fn start(tls: Option<TlsAcceptor>, respond: Respond) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let asked = Arc::new(Mutex::new(Vec::new()));
+        let port = listener.local_addr().unwrap().port();
+        let asked = Log::default();
         let log = Arc::clone(&asked);
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
@@ -116,11 +119,11 @@ impl Double {
                 });
             }
         });
-        Self { address, asked, task }
+        Self { port, asked, task }
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://127.0.0.1:{}", self.port)
     }
 
     /// What has been asked so far.
@@ -129,95 +132,41 @@ impl Double {
     }
 }
 
-async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, respond: &Arc<Respond>, log: &Arc<Mutex<Vec<String>>>) {
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, respond: &Respond, log: &Log) {
     let service = service_fn(|request: Request<Incoming>| async move {
         let (head, body) = request.into_parts();
-        let asked = Asked {
-            method: head.method.to_string(),
-            path: head.uri.path().to_owned(),
-            query: head.uri.query().unwrap_or_default().to_owned(),
-            headers: head.headers,
-            body: body.collect().await.map_err(Fault::other)?.to_bytes(),
-        };
-        log.lock().unwrap().push(format!("{} {}", asked.method, asked.path));
-        let mut answer = respond(&asked);
-        while let Answer::Late(time, late) = answer {
-            tokio::time::sleep(time).await;
-            answer = *late;
-        }
-        match answer {
-            Answer::Full(status, headers, body) => {
-                let mut response = Response::builder().status(status);
-                if !headers.iter().any(|(name, _)| *name == CONTENT_TYPE) {
-                    response = response.header(CONTENT_TYPE, "application/json");
-                }
-                for (name, value) in headers {
-                    response = response.header(name, value);
-                }
-                response.body(Full::from(body).map_err(never).boxed()).map_err(Fault::other)
-            }
-            Answer::Late(..) | Answer::Stall => std::future::pending().await,
-            Answer::Cut => Err(Fault::other("cut")),
-            Answer::CutBody => {
-                let response =
-                    Response::builder().header(CONTENT_TYPE, "application/json").header(CONTENT_LENGTH, 1000);
-                response.body(BoxBody::new(Half::First)).map_err(Fault::other)
-            }
-        }
+        let asked = Request::from_parts(head, body.collect().await.map_err(Error::other)?.to_bytes());
+        log.lock().unwrap().push(format!("{} {}", asked.method(), asked.uri().path()));
+        answer(respond(&asked)).await
     });
     // Whoever hangs up early, does.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
-fn never(never: Infallible) -> Fault {
-    match never {}
-}
-
-/// A body that breaks off.
-enum Half {
-    First,
-    Broken,
-}
-
-impl Body for Half {
-    type Data = Bytes;
-    type Error = Fault;
-
-    fn poll_frame(self: Pin<&mut Self>, _: &mut Context) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        let this = self.get_mut();
-        Poll::Ready(Some(match std::mem::replace(this, Self::Broken) {
-            Self::First => Ok(Frame::data(Bytes::from_static(b"{\"half\": \""))),
-            Self::Broken => Err(Fault::other("cut")),
-        }))
+async fn answer(mut answer: Answer) -> Result<Response<Body>, Error> {
+    while let Answer::Late(time, late) = answer {
+        tokio::time::sleep(time).await;
+        answer = *late;
     }
-}
-
-/// Whose certificate a double over TLS shows: its own, for localhost.
-pub struct Authority {
-    certificate: CertificateDer<'static>,
-    key: Vec<u8>,
-    pub pem: String,
-}
-
-impl Authority {
-    pub fn new() -> Self {
-        let own = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-        Self { pem: own.cert.pem(), certificate: own.cert.der().clone(), key: own.signing_key.serialize_der() }
-    }
-
-    fn acceptor(&self) -> TlsAcceptor {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![self.certificate.clone()], PrivatePkcs8KeyDer::from(self.key.clone()).into())
-            .unwrap();
-        TlsAcceptor::from(Arc::new(config))
-    }
+    let json = (CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(match answer {
+        Answer::Full(status, headers, body) => {
+            let mut response = (StatusCode::from_u16(status).unwrap(), [json], body).into_response();
+            for (name, value) in headers {
+                response.headers_mut().insert(name, value.parse().unwrap());
+            }
+            response
+        }
+        Answer::Late(..) | Answer::Stall => std::future::pending().await,
+        Answer::Cut => return Err(Error::other("cut")),
+        Answer::CutBody => {
+            let half = stream::iter([Ok("{\"half\": \""), Err("cut")]);
+            ([json, (CONTENT_LENGTH, 1000.into())], Body::from_stream(half)).into_response()
+        }
+    })
 }
 
 /// A port of loopback at which nobody listens.
-pub async fn nobody() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+pub async fn nobody() -> u16 {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
 }

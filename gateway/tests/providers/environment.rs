@@ -3,17 +3,15 @@
 //! An environment belongs to a process. So the test starts itself again in each of them.
 
 use std::collections::HashMap;
-use std::io::Write;
 use std::process::Output;
 
 use secret_gateway::config::Providers;
 use secret_gateway::providers;
 use serde_json::{Value, json as object};
-use tempfile::NamedTempFile;
 
 use crate::aws::{REGION, service};
-use crate::double::{Answer, Asked, Double, html, json};
-use crate::{alone, azure, gcp, read, text};
+use crate::double::{Answer, Asked, Double, header, html, json, json_with};
+use crate::{alone, azure, file, gcp, read, text};
 
 /// The configuration, where the test is the process in an environment; and the names of what it reads.
 const CONFIG: &str = "TEST_PROVIDERS";
@@ -49,16 +47,9 @@ async fn identities_come_from_the_environment() {
     aks().await;
 }
 
-fn token(text: &str) -> (NamedTempFile, String) {
-    let mut file = NamedTempFile::new().unwrap();
-    file.write_all(text.as_bytes()).unwrap();
-    let path = file.path().display().to_string();
-    (file, path)
-}
-
 /// Secrets Manager for who has the session that the identity gave.
 fn secrets_manager(asked: &Asked) -> Answer {
-    service(asked, |_| match asked.header("x-amz-security-token") {
+    service(asked, |_| match header(asked, "x-amz-security-token") {
         "session" => json(200, object!({"SecretString": ""})),
         _ => json(400, object!({"__type": "UnrecognizedClientException"})),
     })
@@ -70,7 +61,7 @@ fn aws(endpoint: &str) -> Value {
 
 /// EKS Pod Identity: an agent on the node.
 async fn pod_identity() {
-    let double = Double::http(|asked| match (asked.path.as_str(), asked.header("authorization")) {
+    let double = Double::http(|asked| match (asked.uri().path(), header(asked, "authorization")) {
         ("/v1/credentials", "of-the-pod") => json(
             200,
             object!({"AccessKeyId": "AKIDEXAMPLE", "SecretAccessKey": "key", "Token": "session",
@@ -80,7 +71,8 @@ async fn pod_identity() {
         _ => secrets_manager(asked),
     })
     .await;
-    let (_file, path) = token("of-the-pod");
+    let token = file("of-the-pod");
+    let path = token.path().display().to_string();
     let uri = format!("{}/v1/credentials", double.url());
     let variables =
         [("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri.as_str()), ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", &path)];
@@ -95,18 +87,19 @@ async fn irsa() {
                   <SessionToken>session</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration>\
                   </Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>";
     let double = Double::http(move |asked| {
-        let form: HashMap<_, _> = url::form_urlencoded::parse(&asked.body).into_owned().collect();
+        let form: HashMap<_, _> = url::form_urlencoded::parse(asked.body()).into_owned().collect();
         let field = |name| form.get(name).map(String::as_str);
         match (field("Action"), field("RoleArn"), field("WebIdentityToken")) {
             (Some("AssumeRoleWithWebIdentity"), Some("arn:aws:iam::1:role/gateway"), Some("of-the-pod")) => {
-                Answer::Full(200, vec![("content-type", "text/xml".to_owned())], answer.to_owned())
+                json_with(200, "content-type", "text/xml", answer)
             }
             (Some(_), ..) => html(403),
             (None, ..) => secrets_manager(asked),
         }
     })
     .await;
-    let (_file, path) = token("of-the-pod");
+    let token = file("of-the-pod");
+    let path = token.path().display().to_string();
     let url = double.url();
     let variables = [
         ("AWS_ROLE_ARN", "arn:aws:iam::1:role/gateway"),
@@ -121,17 +114,17 @@ async fn irsa() {
 async fn gke() {
     let cloud = gcp::Cloud::start(0, 3600).await;
     let config = object!({"gcp": {"projects": [gcp::PROJECT], "endpoint": cloud.service.url()}});
-    let host = cloud.metadata.address.to_string();
+    let host = format!("127.0.0.1:{}", cloud.metadata.port);
     assert_eq!(with_environment(config, "empty", &[("GCE_METADATA_HOST", &host)]).await, Ok(()));
 }
 
 /// AKS's Workload Identity: Entra, for the token of the service account.
 async fn aks() {
     let cloud = azure::Cloud::start(azure::USUAL).await;
-    let config = cloud.config();
+    let config = &cloud.config;
     let config = object!({"azure": {"vaults": [azure::VAULT], "endpoint": config.endpoint, "caFile": config.ca_file,
                                     "authority": config.authority}});
-    let path = cloud.federated.path().display().to_string();
+    let path = cloud.identity.token_file.display().to_string();
     let variables = [
         ("AZURE_TENANT_ID", "directory"),
         ("AZURE_CLIENT_ID", "gateway"),
