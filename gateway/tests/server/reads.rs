@@ -127,9 +127,9 @@ async fn not_found_is_cached_for_the_negative_ttl() {
     assert_eq!(kit.memory.calls(), 2);
 }
 
-/// Nor do failures of one secret open the breaker.
+/// Nor are they cached, and neither are failures of the place.
 #[tokio::test]
-async fn other_failures_are_not_cached() {
+async fn failures_of_one_secret_do_not_open_the_breaker() {
     let kit = Kit::start("cache: { negativeTtl: 0s }\nreads: { retries: 0, breaker: { failures: 3 } }").await;
     let client = kit.client().await;
     let of_one_secret = [
