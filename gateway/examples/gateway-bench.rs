@@ -153,8 +153,9 @@ async fn measure() -> Result<bool> {
     let read = |name: fn(usize) -> usize| {
         let clients = clients.clone();
         move |number: usize| {
-            let (client, name) = (clients[number % CONNECTIONS].clone(), name(number));
+            let (client, name) = (clients.get(number % CONNECTIONS).cloned(), name(number));
             async move {
+                let client = client.context("no connection")?;
                 let place = "/apis/secret-gateway.flyte.org/v1alpha1/awssecrets/us-east-2:";
                 let scope = "u__org__flyte__domain__development__project__bench__key__";
                 Ok(client.get(&format!("{place}{scope}{name}")).await)

@@ -17,11 +17,14 @@ pub fn text(value: &str) -> Reply {
     Ok(Value::Text(value.into()))
 }
 
+type Behaviour = Arc<dyn Fn(&str, usize) -> Reply + Send + Sync>;
+
 struct Inner {
-    behaviour: Arc<dyn Fn(&str, usize) -> Reply + Send + Sync>,
+    behaviour: Behaviour,
     delay: Duration,
     calls: Vec<(String, String)>,
-    under_way: usize,
+    /// Held by each call that is under way.
+    under_way: Arc<()>,
     most_under_way: usize,
 }
 
@@ -38,7 +41,7 @@ impl Default for Memory {
             behaviour: Arc::new(|_, _| text(CANARY)),
             delay: Duration::ZERO,
             calls: Vec::new(),
-            under_way: 0,
+            under_way: Arc::new(()),
             most_under_way: 0,
         };
         Self { inner: Mutex::new(inner), open: watch::Sender::new(true) }
@@ -101,9 +104,8 @@ impl Provider for Memory {
         let mut inner = self.inner();
         let (reply, delay) = ((inner.behaviour)(name, inner.calls.len()), inner.delay);
         inner.calls.push((place.to_owned(), name.to_owned()));
-        inner.under_way += 1;
-        inner.most_under_way = inner.most_under_way.max(inner.under_way);
-        let under_way = UnderWay(&self.inner);
+        let under_way = Arc::clone(&inner.under_way);
+        inner.most_under_way = inner.most_under_way.max(Arc::strong_count(&under_way) - 1);
         Box::pin(async move {
             let _under_way = under_way;
             self.open.subscribe().wait_for(|open| *open).await.expect("an open provider");
@@ -112,14 +114,5 @@ impl Provider for Memory {
             }
             reply
         })
-    }
-}
-
-/// A call in flight.
-struct UnderWay<'a>(&'a Mutex<Inner>);
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.0.lock().unwrap().under_way -= 1;
     }
 }

@@ -7,6 +7,7 @@
 pub mod authority;
 pub mod client;
 pub mod cluster;
+pub mod double;
 pub mod memory;
 
 use std::collections::HashMap;
@@ -23,6 +24,7 @@ use secret_gateway::providers::k8s::Secrets;
 use secret_gateway::server::{Parts, Server};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 
 use authority::{Authority, Identity};
@@ -59,6 +61,8 @@ pub struct Kit {
     /// With `tls.crt` and `tls.key`.
     pub files: TempDir,
     server: Option<Server>,
+    /// Of [`Kit::get`].
+    connection: OnceCell<Client>,
 }
 
 impl Kit {
@@ -79,6 +83,7 @@ impl Kit {
             audit: Lines::default(),
             files: TempDir::new().expect("a directory"),
             server: None,
+            connection: OnceCell::new(),
         };
         kit.cluster.trust(&[&kit.authority], &[FRONT_PROXY]);
         kit.replace_certificate(&kit.server_authority.server("localhost"));
@@ -114,6 +119,11 @@ impl Kit {
     /// Returns the certificate of the front proxy.
     pub fn front_proxy(&self) -> Identity {
         self.authority.client(FRONT_PROXY)
+    }
+
+    /// Gets a document as [`USER`], on the same connection each time.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.connection.get_or_init(|| self.client()).await.get(path).await
     }
 
     /// Opens a connection of the front proxy, which names [`USER`].

@@ -1,7 +1,7 @@
-//! AWS: values and names against moto, failures against a double.
+//! AWS: the protocol of Secrets Manager, and credentials that end.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -9,27 +9,22 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::future::ProvideCredentials as Providing;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
-use aws_sdk_secretsmanager::Client;
-use aws_sdk_secretsmanager::primitives::Blob;
-use flyte_secrets_policy::settings::Provider::Aws;
-use secret_gateway::config::{self, Config};
-use secret_gateway::metrics::Metrics;
-use secret_gateway::names::{Kind, Name};
-use secret_gateway::provider::{Failure, Provider};
+use secret_gateway::config;
+use secret_gateway::provider::Failure;
 use secret_gateway::providers::aws::SecretsManager;
-use secret_gateway::reader::Reader;
 use serde_json::{Value, json as object};
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpListener;
 
 use crate::double::{Answer, Asked, Double, header, html, json, json_with};
-use crate::moto::Moto;
 use crate::{
     CANARY, Outcome, Rows, Subject, answer_of, bad_name, binary, credentials_refused, forbidden, garbage,
     no_credentials, read, text, unreachable,
 };
 
 pub const REGION: &str = "eu-west-1";
+/// A region without secrets.
+const EMPTY_REGION: &str = "us-east-2";
+/// The ID of a version.
+const ID: &str = "00000000-0000-4000-8000-000000000000";
 const DELETED: &str =
     "secret is marked for deletion; restore it (secretsmanager:RestoreSecret) or delete it without recovery";
 
@@ -66,85 +61,12 @@ fn sdk(credentials: SharedCredentialsProvider) -> SdkConfig {
 }
 
 fn provider(endpoint: &str, credentials: SharedCredentialsProvider) -> SecretsManager {
-    let regions = vec![REGION.to_owned(), "us-east-2".to_owned()];
+    let regions = vec![REGION.to_owned(), EMPTY_REGION.to_owned()];
     SecretsManager::new(&config::Aws { regions, endpoint: Some(endpoint.to_owned()) }, &sdk(credentials)).unwrap()
 }
 
-/// Returns a client that creates secrets.
-fn owner(moto: &Moto) -> Client {
-    let config = aws_sdk_secretsmanager::config::Builder::from(&sdk(static_credentials())).endpoint_url(&moto.url);
-    Client::from_conf(config.build())
-}
-
-/// Reads of a provider that never answers, one after another: the caller of each has left when the next one comes.
-#[tokio::test]
-async fn abandoned_calls_stay_within_concurrency() {
-    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = format!("http://{}", silent.local_addr().unwrap());
-    let most = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&most);
-    tokio::spawn(async move {
-        let open = Arc::new(());
-        while let Ok((mut stream, _)) = silent.accept().await {
-            let one = Arc::clone(&open);
-            counted.fetch_max(Arc::strong_count(&open) - 1, Ordering::Relaxed);
-            tokio::spawn(async move {
-                while stream.read(&mut [0; 1024]).await.is_ok_and(|count| count > 0) {}
-                drop(one);
-            });
-        }
-    });
-    let lines = "tls: { certFile: '', keyFile: '' }\nproviders: { aws: { regions: [eu-west-1] } }\n\
-                 reads: { timeout: 100ms, concurrency: 2, retries: 0, breaker: { failures: 1000 } }";
-    let aws = Arc::new(provider(&endpoint, static_credentials())) as Arc<dyn Provider>;
-    let reader = Reader::new(&Config::parse(lines).unwrap(), [(Kind::Store(Aws), aws)].into(), Metrics::new());
-    for number in 0..10 {
-        let name = Name::parse(Kind::Store(Aws), &format!("{REGION}:{number}")).unwrap();
-        assert!(reader.read(&name).await.outcome.is_err());
-    }
-    assert_eq!(most.load(Ordering::Relaxed), 2);
-}
-
-#[tokio::test]
-async fn values_are_read_from_moto() {
-    let moto = Moto::start();
-    let owner = owner(&moto);
-    let name = "u__org__o__domain__d__project__p__key__k";
-    let bytes = [0, 159, 146, 150, 255];
-    owner.create_secret().name(name).secret_string("first").send().await.unwrap();
-    let current = owner.put_secret_value().secret_id(name).secret_string("päss\n").send().await.unwrap();
-    let of_id = format!("{name}::{}", current.version_id().unwrap());
-    let of = |version: &str| format!("{name}::{version}");
-    owner.create_secret().name("binary").secret_binary(Blob::new(bytes)).send().await.unwrap();
-    owner.create_secret().name("no-version").send().await.unwrap();
-    owner.create_secret().name("going").secret_string(CANARY).send().await.unwrap();
-    owner.delete_secret().secret_id("going").recovery_window_in_days(7).send().await.unwrap();
-    owner.create_secret().name("gone").secret_string(CANARY).send().await.unwrap();
-    owner.delete_secret().secret_id("gone").force_delete_without_recovery(true).send().await.unwrap();
-    let provider = provider(&moto.url, static_credentials());
-    let table = [
-        (REGION, name, text("päss\n")),
-        (REGION, "binary", binary(&bytes)),
-        (REGION, "no-version", Err(Failure::NotFound)),
-        (REGION, "going", forbidden(DELETED)),
-        (REGION, "gone", Err(Failure::NotFound)),
-        (REGION, "never-there", Err(Failure::NotFound)),
-        (REGION, &of_id, text("päss\n")),
-        (REGION, &of("AWSPREVIOUS"), text("first")),
-        (REGION, &of("AWSCURRENT"), text("päss\n")),
-        (REGION, &of("blue"), Err(Failure::NotFound)),
-        (REGION, &of("00000000-0000-4000-8000-000000000000"), Err(Failure::NotFound)),
-        // A region is a store of its own.
-        ("us-east-2", name, Err(Failure::NotFound)),
-    ];
-    for (region, name, wanted) in table {
-        assert_eq!(read(&provider, region, name).await, wanted, "{name} in {region}");
-    }
-}
-
-/// What the service checks before it looks for the secret.
+/// What the service checks before it looks for the secret, whose name has the version if it is not the current one.
 pub fn service(asked: &Asked, answer: impl Fn(&str) -> Answer) -> Answer {
-    let signed = format!("/{REGION}/secretsmanager/aws4_request");
     let authorization = header(asked, "authorization");
     if header(asked, "x-amz-target") != "secretsmanager.GetSecretValue"
         || header(asked, "content-type") != "application/x-amz-json-1.1"
@@ -152,13 +74,18 @@ pub fn service(asked: &Asked, answer: impl Fn(&str) -> Answer) -> Answer {
     {
         return json(400, object!({"__type": "UnknownOperationException"}));
     }
-    if !authorization.starts_with("AWS4-HMAC-SHA256 Credential=") || !authorization.contains(&signed) {
+    let signed = |region: &str| authorization.contains(&format!("/{region}/secretsmanager/aws4_request"));
+    if !authorization.starts_with("AWS4-HMAC-SHA256 Credential=") || !(signed(REGION) || signed(EMPTY_REGION)) {
         return json(400, object!({"__type": "IncompleteSignatureException"}));
     }
     let body: Value = serde_json::from_slice(asked.body()).unwrap_or_default();
-    match (&body["SecretId"], &body["VersionStage"]) {
-        (Value::String(name), Value::String(stage)) if stage == "AWSCURRENT" => answer(name),
-        _ => json(400, object!({"__type": "InvalidParameterException", "Message": "not AWSCURRENT"})),
+    let name = body["SecretId"].as_str().unwrap_or_default();
+    match (body["VersionStage"].as_str(), body["VersionId"].as_str()) {
+        _ if signed(EMPTY_REGION) => error("ResourceNotFoundException", "in words"),
+        (Some("AWSCURRENT"), None) => answer(name),
+        (Some(stage), None) if stage.len() != ID.len() => answer(&format!("{name}::{stage}")),
+        (None, Some(id)) if id.len() == ID.len() => answer(&format!("{name}::{id}")),
+        _ => json(400, object!({"__type": "InvalidParameterException", "Message": "neither a stage nor an ID"})),
     }
 }
 
@@ -178,7 +105,11 @@ fn rows() -> Rows {
         (code, error(code, "in words"), outcome(&format!("{code} (status 400)")))
     };
     vec![
-        ("text", json(200, object!({"SecretString": "text"})), text("text")),
+        ("text", json(200, object!({"SecretString": "päss\n"})), text("päss\n")),
+        ("text::AWSPREVIOUS", json(200, object!({"SecretString": "first"})), text("first")),
+        ("text::00000000-0000-4000-8000-000000000000", json(200, object!({"SecretString": "id"})), text("id")),
+        ("text::blue", error("ResourceNotFoundException", "in words"), Err(Failure::NotFound)),
+        ("binary", json(200, object!({"SecretBinary": "AJ+Slv8="})), binary(&[0, 159, 146, 150, 255])),
         ("both", json(200, object!({"SecretString": "text", "SecretBinary": "AP8="})), text("text")),
         ("empty-text", json(200, object!({"SecretString": "", "SecretBinary": "AP8="})), binary(&[0, 255])),
         ("only-empty-text", json(200, object!({"SecretString": ""})), text("")),
@@ -240,6 +171,17 @@ impl ProvideCredentials for Rotating {
             let expiry = SystemTime::now() + Duration::from_secs(1);
             Ok(Credentials::new("AKIDEXAMPLE", "key", Some(format!("session-{given}")), Some(expiry), "test"))
         })
+    }
+}
+
+#[tokio::test]
+async fn regions_and_stages_are_sent() {
+    let subject = subject().await;
+    let provider = subject.provider();
+    for (region, name, wanted) in
+        [(REGION, "text::AWSCURRENT", text("päss\n")), (EMPTY_REGION, "text", Err(Failure::NotFound))]
+    {
+        assert_eq!(read(&*provider, region, name).await, wanted, "{name} in {region}");
     }
 }
 

@@ -17,11 +17,8 @@ use crate::{
     read, text, unreachable,
 };
 
-pub const VAULT: &str = "flyte.vault.azure.net";
+const VAULT: &str = "flyte.vault.azure.net";
 const TOKEN: &str = "POST /directory/oauth2/v2.0/token";
-const RESOURCE: &str =
-    r#"Bearer authorization="https://login.microsoftonline.com/directory", resource="https://vault.azure.net""#;
-
 const PACKED: &str = r#"{"type":"STRING","value":"päss\n"}"#;
 
 pub async fn subject() -> Subject {
@@ -51,26 +48,27 @@ pub async fn subject() -> Subject {
 
 /// Entra and a vault in one, over TLS.
 pub struct Cloud {
-    double: Double,
+    pub double: Double,
     pub config: config::Azure,
     pub identity: Identity,
     /// Those of the configuration and of the identity.
-    files: Vec<NamedTempFile>,
+    pub files: Vec<NamedTempFile>,
     /// How many tokens were given.
     given: Arc<AtomicU32>,
 }
 
 /// What a cloud does that is not as usual.
-#[derive(Clone, Copy)]
 pub struct Ways {
+    /// What the vault asks for, beside an authority.
     challenge: &'static str,
     expires_in: u32,
-    entra: fn() -> Option<Answer>,
+    entra: Option<fn() -> Answer>,
     /// How long Entra takes.
     late: Duration,
 }
 
-pub const USUAL: Ways = Ways { challenge: RESOURCE, expires_in: 3600, entra: || None, late: Duration::ZERO };
+const VAULTS: &str = r#"resource="https://vault.azure.net""#;
+pub const USUAL: Ways = Ways { challenge: VAULTS, expires_in: 3600, entra: None, late: Duration::ZERO };
 
 impl Cloud {
     pub async fn start(ways: Ways) -> Self {
@@ -79,7 +77,7 @@ impl Cloud {
         let giving = Arc::clone(&given);
         let double = Double::https(&authority.server("localhost"), move |asked| {
             if asked.uri().path() == "/directory/oauth2/v2.0/token" {
-                let answer = (ways.entra)().unwrap_or_else(|| entra(asked, &giving, ways.expires_in));
+                let answer = ways.entra.map_or_else(|| entra(asked, &giving, ways.expires_in), |entra| entra());
                 return Answer::Late(ways.late, Box::new(answer));
             }
             vault(asked, &format!("token-{}", giving.load(Ordering::SeqCst)), ways.challenge)
@@ -103,6 +101,11 @@ impl Cloud {
     }
 }
 
+/// What Entra says of an identity that it does not know.
+fn no_match() -> Answer {
+    json(401, object!({"error": "invalid_client", "error_description": "AADSTS700213: no match"}))
+}
+
 /// Gives a token for the service account's own, to the vaults only.
 fn entra(asked: &Asked, given: &AtomicU32, expires_in: u32) -> Answer {
     let form = String::from_utf8_lossy(asked.body()).into_owned();
@@ -116,7 +119,7 @@ fn entra(asked: &Asked, given: &AtomicU32, expires_in: u32) -> Answer {
     let mut fields: Vec<_> = form.split('&').collect();
     fields.sort_unstable();
     if fields != wanted {
-        return json(401, object!({"error": "invalid_client", "error_description": "AADSTS700213: no match"}));
+        return no_match();
     }
     let token = format!("token-{}", given.fetch_add(1, Ordering::SeqCst) + 1);
     json(200, object!({"access_token": token, "expires_in": expires_in, "token_type": "Bearer"}))
@@ -128,6 +131,8 @@ fn vault(asked: &Asked, token: &str, challenge: &str) -> Answer {
         return html(404);
     }
     if header(asked, "authorization") != format!("Bearer {token}") {
+        let authority = r#"authorization="https://login.microsoftonline.com/directory""#;
+        let challenge = if challenge.is_empty() { "Bearer" } else { &format!("Bearer {authority}, {challenge}") };
         return json_with(401, "www-authenticate", challenge, error("Unauthorized", Value::Null));
     }
     if asked.uri().query() != Some("api-version=2025-07-01") {
@@ -196,21 +201,18 @@ fn rows() -> Rows {
 
 #[tokio::test]
 async fn challenge_for_another_resource_gets_no_token() {
-    let foreign = [
-        r#"Bearer authorization="https://login.microsoftonline.com/directory", resource="https://vault.azure.example""#,
-        r#"Bearer authorization="https://login.microsoftonline.com/directory", resource="https://evilvault.azure.net""#,
-        r#"Bearer authorization="https://login.microsoftonline.com/directory", scope="https://graph.microsoft.com/.default""#,
+    let foreign = "challenge for another resource than the vault; no token was sent";
+    let table = [
+        (r#"resource="https://vault.azure.example""#, foreign),
+        (r#"resource="https://evilvault.azure.net""#, foreign),
+        (r#"scope="https://graph.microsoft.com/.default""#, foreign),
+        ("", "not a response of Key Vault"),
     ];
-    for challenge in foreign {
+    for (challenge, wanted) in table {
         let cloud = Cloud::start(Ways { challenge, ..USUAL }).await;
-        let refused = read(&cloud.provider(), VAULT, "packed").await;
-        let wanted = "challenge for another resource than the vault; no token was sent";
-        assert_eq!(refused, garbage(wanted), "{challenge}");
+        assert_eq!(read(&cloud.provider(), VAULT, "packed").await, garbage(wanted), "{challenge}");
         assert_eq!(cloud.double.asked(), ["GET /secrets/packed/"], "{challenge}");
     }
-    let cloud = Cloud::start(Ways { challenge: "Bearer", ..USUAL }).await;
-    assert_eq!(read(&cloud.provider(), VAULT, "packed").await, garbage("not a response of Key Vault"));
-    assert_eq!(cloud.double.asked(), ["GET /secrets/packed/"]);
 }
 
 #[tokio::test]
@@ -251,17 +253,13 @@ async fn rejected_tokens_are_reported() {
 
 #[tokio::test]
 async fn rejected_identities_are_reported() {
-    fn refusal() -> Option<Answer> {
-        Some(json(401, object!({"error": "invalid_client", "error_description": "AADSTS700213: no match"})))
-    }
-    let cut = "connection closed before the response was complete";
-    let table: [(fn() -> Option<Answer>, Outcome); 3] = [
-        (refusal, no_credentials("AADSTS700213: no match")),
-        (|| Some(Answer::Stall), Err(Failure::Slow)),
-        (|| Some(Answer::Cut), no_credentials(cut)),
+    let table: [(fn() -> Answer, Outcome); 3] = [
+        (no_match, no_credentials("AADSTS700213: no match")),
+        (|| Answer::Stall, Err(Failure::Slow)),
+        (|| Answer::Cut, no_credentials("connection closed before the response was complete")),
     ];
     for (entra, wanted) in table {
-        let cloud = Cloud::start(Ways { entra, ..USUAL }).await;
+        let cloud = Cloud::start(Ways { entra: Some(entra), ..USUAL }).await;
         assert_eq!(read(&cloud.provider(), VAULT, "packed").await, wanted);
     }
 }
@@ -283,22 +281,13 @@ async fn invalid_configuration_is_rejected_at_startup() {
     let path = nothing.path();
     let http = || Some("http://localhost".to_owned());
     let no_token = Identity { token_file: "/nonexistent/token".into(), ..identity.clone() };
+    let not_pem = format!("invalid `providers.azure.caFile` {}: expected certificates in PEM", path.display());
+    let not_https = "cannot set up Azure: authority host doesn't use HTTPS scheme: http://localhost";
+    let must_be_https = "cannot set up Azure: endpoint http://localhost/ must use https";
     let table = [
-        (
-            config::Azure { ca_file: Some(path.to_owned()), ..config.clone() },
-            &identity,
-            &*format!("invalid `providers.azure.caFile` {}: expected certificates in PEM", path.display()),
-        ),
-        (
-            config::Azure { authority: http(), ..config.clone() },
-            &identity,
-            "cannot set up Azure: authority host doesn't use HTTPS scheme: http://localhost",
-        ),
-        (
-            config::Azure { endpoint: http(), ..config.clone() },
-            &identity,
-            "cannot set up Azure: endpoint http://localhost/ must use https",
-        ),
+        (config::Azure { ca_file: Some(path.to_owned()), ..config.clone() }, &identity, &*not_pem),
+        (config::Azure { authority: http(), ..config.clone() }, &identity, not_https),
+        (config::Azure { endpoint: http(), ..config.clone() }, &identity, must_be_https),
         (config, &no_token, "cannot set up Azure: No such file or directory (os error 2)"),
     ];
     for (config, identity, wanted) in table {

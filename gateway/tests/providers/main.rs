@@ -1,9 +1,7 @@
-//! The providers against doubles that speak their protocols, and against moto.
+//! The providers against doubles that speak their protocols.
 //!
 //! | file | holds |
 //! |---|---|
-//! | [`double`] | a server on loopback that answers, stalls or cuts as it is told |
-//! | [`moto`] | moto's server, with a Python environment of its own |
 //! | [`aws`], [`gcp`], [`azure`] | each provider as a [`Subject`], with every failure; credentials, what only it has |
 //! | here | what holds for each of them |
 //! | [`environment`] | all of them, opened as the binary opens them |
@@ -15,10 +13,10 @@
 mod authority;
 mod aws;
 mod azure;
+#[path = "../kit/double.rs"]
 mod double;
 mod environment;
 mod gcp;
-mod moto;
 
 use std::collections::HashSet;
 use std::io::Write;

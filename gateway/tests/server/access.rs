@@ -156,7 +156,7 @@ async fn http_1_is_served_over_tls_1_2_and_1_3() {
 
 #[tokio::test]
 async fn groups_up_to_one_mebibyte_are_accepted() {
-    let kit = Kit::start("").await;
+    let kit = Kit::start("access: { timeout: 60s }").await;
     let groups = |count: usize| (0..count).map(|number| format!("group-{number:0>50}")).collect::<Vec<_>>();
     let read = async |count: usize| -> [Answer; 2] {
         let read = async |client: Client| client.with_all("x-remote-group", &groups(count)).get(&aws("key")).await;
@@ -214,14 +214,13 @@ async fn access_review_has_user_groups_and_extra() {
 async fn denied_users_get_403_before_any_provider_call() {
     let kit = Kit::start("").await;
     kit.cluster.judge(|_| Verdict::Deny("no RBAC policy matched"));
-    let client = kit.client().await;
     let message = format!(
         "User \"{USER}\" cannot get resource \"awssecrets\" in API group \"secret-gateway.flyte.org\" at the cluster \
          scope: denied by the cluster (reason: \"no RBAC policy matched\")"
     );
-    client.get(&aws("key")).await.is_failure(403, "Forbidden", &message, &of_aws("key"));
+    kit.get(&aws("key")).await.is_failure(403, "Forbidden", &message, &of_aws("key"));
     // Who may not read learns nothing of which names are served.
-    let elsewhere = client.get(&path("awssecrets", "ap-south-1:u__org__key")).await.json();
+    let elsewhere = kit.get(&path("awssecrets", "ap-south-1:u__org__key")).await.json();
     assert_eq!(elsewhere["message"], message);
     assert_eq!(kit.memory.calls(), 0);
 }
@@ -229,7 +228,6 @@ async fn denied_users_get_403_before_any_provider_call() {
 #[tokio::test]
 async fn failed_access_reviews_return_503_and_are_not_cached() {
     let kit = Kit::start("access: { timeout: 400ms }").await;
-    let client = kit.client().await;
     let table = [
         (Verdict::Fail(500), "the API server returned an error"),
         (Verdict::Fail(403), "the gateway's service account must be allowed to create subjectaccessreviews"),
@@ -238,12 +236,12 @@ async fn failed_access_reviews_return_503_and_are_not_cached() {
     for (verdict, why) in table {
         kit.cluster.judge(move |_| verdict.clone());
         let message = format!("cannot check access: {why}; retry later");
-        let answer = client.get(&aws("key")).await;
+        let answer = kit.get(&aws("key")).await;
         answer.is_failure(503, "ServiceUnavailable", &message, &retry(of_aws("key"), 1));
     }
     assert_eq!(kit.memory.calls(), 0);
     kit.cluster.judge(|_| Verdict::Allow);
-    assert_eq!(client.get(&aws("key")).await.status, 200);
+    assert_eq!(kit.get(&aws("key")).await.status, 200);
 }
 
 #[tokio::test]
@@ -276,8 +274,7 @@ async fn access_reviews_are_cached_per_user_and_name() {
 #[tokio::test]
 async fn metrics_on_the_api_port_require_access() {
     let kit = Kit::start("").await;
-    let client = kit.client().await;
-    assert!(client.get("/metrics").await.text().ends_with("# EOF\n"));
+    assert!(kit.get("/metrics").await.text().ends_with("# EOF\n"));
     let review = json!({
         "user": USER, "groups": [], "extra": {},
         "nonResourceAttributes": { "path": "/metrics", "verb": "get" },

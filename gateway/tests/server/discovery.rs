@@ -174,7 +174,6 @@ async fn openapi_2() {
 #[tokio::test]
 async fn openapi_3() {
     let kit = Kit::start("").await;
-    let client = kit.client().await;
     let group = json!({
         "tags": ["secretGatewayFlyteOrg_v1alpha1"],
         "description": "the group",
@@ -189,21 +188,20 @@ async fn openapi_3() {
     for (path, mut document) in documents {
         document["openapi"] = json!("3.0.0");
         document["info"] = info();
-        let answer = client.get(&format!("/openapi/v3/{path}")).await;
+        let answer = kit.get(&format!("/openapi/v3/{path}")).await;
         answer.is(&document);
         let hash = answer.header("etag").unwrap().trim_matches('"').to_owned();
         let url = format!("/openapi/v3/{path}?hash={hash}");
-        assert_eq!(client.get(&url).await.status, 200);
+        assert_eq!(kit.get(&url).await.status, 200);
         index["paths"][path] = json!({ "serverRelativeURL": url });
     }
-    client.get("/openapi/v3").await.is(&index);
+    kit.get("/openapi/v3").await.is(&index);
 }
 
 #[tokio::test]
 async fn version_and_paths() {
     let kit = Kit::start("").await;
-    let client = kit.client().await;
-    let version = client.get("/version").await.json();
+    let version = kit.get("/version").await.json();
     assert_eq!(version["gitVersion"], concat!("v", env!("CARGO_PKG_VERSION")));
     let paths = [
         "/apis",
@@ -219,8 +217,8 @@ async fn version_and_paths() {
         "/readyz",
         "/version",
     ];
-    client.get("/").await.is(&json!({ "paths": paths }));
+    kit.get("/").await.is(&json!({ "paths": paths }));
     for path in paths {
-        assert_eq!(client.get(path).await.status, 200, "{path}");
+        assert_eq!(kit.get(path).await.status, 200, "{path}");
     }
 }

@@ -11,7 +11,6 @@ use crate::{aws, of_aws, retry};
 #[tokio::test]
 async fn provider_failures_map_to_status() {
     let kit = Kit::start("reads: { retries: 0, breaker: { failures: 100 } }").await;
-    let client = kit.client().await;
     let throttled = "throttled by the provider; retry later";
     let unavailable = "ServiceUnavailable";
     let table = [
@@ -50,22 +49,21 @@ async fn provider_failures_map_to_status() {
         kit.memory.fail(failure);
         let name = number.to_string();
         let details = after.map_or_else(|| of_aws(&name), |seconds| retry(of_aws(&name), seconds));
-        client.get(&aws(&name)).await.is_failure(code, reason, message, &details);
+        kit.get(&aws(&name)).await.is_failure(code, reason, message, &details);
     }
 }
 
 #[tokio::test]
 async fn hanging_provider_returns_504_within_the_timeout() {
     let kit = Kit::start("reads: { timeout: 300ms }").await;
-    let client = kit.client().await;
     kit.memory.delay(Duration::from_secs(60));
     let start = Instant::now();
-    let answer = client.get(&aws("key")).await;
+    let answer = kit.get(&aws("key")).await;
     let took = start.elapsed();
     answer.is_failure(504, "Timeout", "timed out waiting for the provider", &of_aws("key"));
     assert!((300..1000).contains(&took.as_millis()), "{took:?}");
     kit.memory.delay(Duration::ZERO);
-    assert_eq!(client.get(&aws("key")).await.status, 200);
+    assert_eq!(kit.get(&aws("key")).await.status, 200);
 }
 
 #[tokio::test]
@@ -76,14 +74,13 @@ async fn unreachable_provider_is_retried() {
         2 => Err(Failure::Throttled(Some(Duration::from_millis(50)))),
         _ => text("here"),
     });
-    assert_eq!(kit.client().await.get(&aws("key")).await.json()["stringValue"], "here");
+    assert_eq!(kit.get(&aws("key")).await.json()["stringValue"], "here");
     assert_eq!(kit.memory.calls(), 4);
 }
 
 #[tokio::test]
 async fn permanent_failures_are_not_retried() {
     let kit = Kit::start("reads: { breaker: { failures: 100 } }").await;
-    let client = kit.client().await;
     let failures = [
         Failure::NotFound,
         Failure::Forbidden(String::new()),
@@ -95,7 +92,7 @@ async fn permanent_failures_are_not_retried() {
     for (number, failure) in failures.into_iter().enumerate() {
         kit.memory.fail(failure.clone());
         let start = Instant::now();
-        assert_ne!(client.get(&aws(&number.to_string())).await.status, 200);
+        assert_ne!(kit.get(&aws(&number.to_string())).await.status, 200);
         assert_eq!(kit.memory.calls(), number + 1, "{failure}");
         assert!(start.elapsed() < Duration::from_millis(1000), "{failure}: {:?}", start.elapsed());
     }
@@ -106,7 +103,7 @@ async fn retries_end_with_the_timeout() {
     let kit = Kit::start("reads: { timeout: 400ms, retries: 1000, breaker: { failures: 100 } }").await;
     kit.memory.fail(Failure::Unreachable("down".into()));
     let start = Instant::now();
-    assert_eq!(kit.client().await.get(&aws("key")).await.status, 503);
+    assert_eq!(kit.get(&aws("key")).await.status, 503);
     assert!(start.elapsed() < Duration::from_millis(1000), "{:?}", start.elapsed());
     assert!((2..10).contains(&kit.memory.calls()), "{}", kit.memory.calls());
 }

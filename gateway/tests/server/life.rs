@@ -104,7 +104,7 @@ async fn unauthenticated_requests_are_counted_and_sampled() {
     // The next one that is written says how many were not.
     tokio::time::sleep(Duration::from_millis(1100)).await;
     stranger.get(&aws("key")).await;
-    kit.client().await.get(&aws("key")).await;
+    kit.get(&aws("key")).await;
     eventually(async || kit.audit().await.len() == lines.len() + 2).await;
     let written = kit.audit().await;
     let unlogged: u64 = written.iter().filter_map(|line| line["unlogged"].as_u64()).sum();
@@ -148,11 +148,10 @@ async fn certificate_expiry_is_a_metric() {
 #[tokio::test]
 async fn metrics_count_by_kind_and_outcome() {
     let kit = Kit::start("reads: { retries: 0 }").await;
-    let client = kit.client().await;
-    client.get(&aws("key")).await;
-    client.get(&aws("key")).await;
+    kit.get(&aws("key")).await;
+    kit.get(&aws("key")).await;
     kit.memory.fail(Failure::Slow);
-    client.get(&aws("slow")).await;
+    kit.get(&aws("slow")).await;
     let metrics = kit.metrics().await;
     let wanted = [
         "secret_gateway_requests_total{kind=\"AWSSecret\",outcome=\"ok\"} 2",
@@ -177,7 +176,7 @@ async fn metrics_count_by_kind_and_outcome() {
 async fn dashboard_and_readme_name_existing_metrics() {
     let kit = Kit::start("pods: { listen: '127.0.0.1:0', settings: {} }").await;
     assert_eq!(kit.pod().await.post("/v1/pull").await.status, 401);
-    kit.client().await.get(&aws("key")).await;
+    kit.get(&aws("key")).await;
     assert_eq!(kit.connect(None).await.get("/apis").await.status, 401);
     eventually(async || kit.metrics().await.contains("reloads_total")).await;
     let metrics = kit.metrics().await;

@@ -24,7 +24,6 @@ fn object(name: &str, fields: Value) -> Value {
 #[tokio::test]
 async fn lookup_reports_existence() {
     let kit = Kit::start("reads: { retries: 0, breaker: { failures: 100 } }").await;
-    let client = kit.client().await;
     let no_variable = |problem| json!({ "variable": false, "problem": problem });
     let quote = "the value contains a single quote, which Kubernetes' env files cannot hold; request it as a FILE";
     let table = [
@@ -40,33 +39,31 @@ async fn lookup_reports_existence() {
     ];
     for (name, value, fields) in table {
         kit.memory.answer(value);
-        client.get(&lookup(name)).await.is(&object(name, fields));
+        kit.get(&lookup(name)).await.is(&object(name, fields));
     }
     kit.memory.fail(Failure::NotFound);
     let name = "us-east-2:u__org__d";
     let message = "secretlookups.secret-gateway.flyte.org \"us-east-2:u__org__d\" not found";
-    client.get(&lookup(name)).await.is_failure(404, "NotFound", message, &of("secretlookups", name));
+    kit.get(&lookup(name)).await.is_failure(404, "NotFound", message, &of("secretlookups", name));
     kit.memory.fail(Failure::Unreachable("down".to_owned()));
-    assert_eq!(client.get(&lookup("us-east-2:u__org__e")).await.status, 503);
+    assert_eq!(kit.get(&lookup("us-east-2:u__org__e")).await.status, 503);
 }
 
 #[tokio::test]
 async fn lookup_finds_kubernetes_secrets() {
     // A project of GCP has the namespace's name.
     let kit = Kit::start("pods: { listen: '127.0.0.1:0', settings: {} }").await;
-    let client = kit.client().await;
-    assert_eq!(client.get(&lookup("flyte:u__org__acme__domain____project____key__a.b")).await.status, 404);
+    assert_eq!(kit.get(&lookup("flyte:u__org__acme__domain____project____key__a.b")).await.status, 404);
     kit.cluster.object("secrets", secret(&secret_name("u__org__o"), &json!({ "u__org__o": "eA==" })));
     let wanted = object("flyte:u__org__o", json!({ "variable": true }));
-    client.get(&lookup("flyte:u__org__o")).await.is(&wanted);
+    kit.get(&lookup("flyte:u__org__o")).await.is(&wanted);
 }
 
 #[tokio::test]
 async fn lookup_of_ready_always_succeeds() {
     let kit = Kit::start("").await;
-    let client = kit.client().await;
     kit.memory.fail(Failure::Unreachable("down".to_owned()));
-    client.get(&lookup("ready")).await.is(&object("ready", json!({})));
+    kit.get(&lookup("ready")).await.is(&object("ready", json!({})));
     let reviewed = json!({
         "group": "secret-gateway.flyte.org", "version": "v1alpha1", "resource": "secretlookups", "name": "ready",
         "verb": "get",
@@ -74,7 +71,7 @@ async fn lookup_of_ready_always_succeeds() {
     assert_eq!(kit.cluster.reviews().last().unwrap()["resourceAttributes"], reviewed);
     assert_eq!(kit.memory.calls(), 0);
     // For lookups alone, and for those who may look up.
-    assert_eq!(client.get(&path("awssecrets", "ready")).await.status, 400);
+    assert_eq!(kit.get(&path("awssecrets", "ready")).await.status, 400);
     kit.cluster.judge(|_| Verdict::Deny(""));
     assert_eq!(kit.client_of("eve").await.get(&lookup("ready")).await.status, 403);
 }
@@ -82,7 +79,6 @@ async fn lookup_of_ready_always_succeeds() {
 #[tokio::test]
 async fn lookup_is_limited_to_served_names() {
     let kit = Kit::start("").await;
-    let client = kit.client().await;
     let table = [
         ("us-east-2:other", "name matches no served prefix; add one to prefixes of the gateway"),
         (
@@ -92,9 +88,9 @@ async fn lookup_is_limited_to_served_names() {
     ];
     for (name, why) in table {
         let message = format!("secretlookups.secret-gateway.flyte.org {name:?} is forbidden: {why}");
-        client.get(&lookup(name)).await.is_failure(403, "Forbidden", &message, &of("secretlookups", name));
+        kit.get(&lookup(name)).await.is_failure(403, "Forbidden", &message, &of("secretlookups", name));
     }
-    assert_eq!(client.get(&lookup("no-colon")).await.status, 400);
+    assert_eq!(kit.get(&lookup("no-colon")).await.status, 400);
     assert_eq!(kit.memory.calls(), 0);
 }
 

@@ -18,7 +18,6 @@ async fn objects_hold_the_stored_value() {
         true => Ok(Secret::Binary(vec![0, 159, 146, 150].into())),
         false => text(CANARY),
     });
-    let client = kit.client().await;
     let table = [
         ("awssecrets", "AWSSecret", "us-east-2:u__org__text", "stringValue", CANARY),
         ("awssecrets", "AWSSecret", "eu-west-1:u__org__bytes", "binaryValue", "AJ+Slg=="),
@@ -26,7 +25,7 @@ async fn objects_hold_the_stored_value() {
         ("azuresecrets", "AzureSecret", "flyte.vault.azure.net:1-o---x", "stringValue", CANARY),
     ];
     for (plural, kind, name, field, value) in table {
-        let answer = client.get(&path(plural, name)).await;
+        let answer = kit.get(&path(plural, name)).await;
         let api_version = "secret-gateway.flyte.org/v1alpha1";
         answer.is(&json!({ "apiVersion": api_version, "kind": kind, "metadata": { "name": name }, field: value }));
         assert_eq!(answer.header("content-type"), Some("application/json"));
@@ -40,10 +39,9 @@ async fn objects_hold_the_stored_value() {
 #[tokio::test]
 async fn percent_escapes_in_paths_are_decoded() {
     let kit = Kit::start("").await;
-    let client = kit.client().await;
-    let answer = client.get(&path("awssecrets", "us-east-2%3Au__org__a%40b")).await;
+    let answer = kit.get(&path("awssecrets", "us-east-2%3Au__org__a%40b")).await;
     assert_eq!(answer.json()["metadata"]["name"], "us-east-2:u__org__a@b");
-    let answer = client.get(&path("awssecrets", "us-east-2:%ff")).await;
+    let answer = kit.get(&path("awssecrets", "us-east-2:%ff")).await;
     answer.is_failure(400, "BadRequest", "invalid path: expected UTF-8", &json!({}));
 }
 
@@ -119,7 +117,6 @@ async fn verbs_other_than_get_return_405() {
 #[tokio::test]
 async fn unknown_paths_return_404() {
     let kit = Kit::start("").await;
-    let client = kit.client().await;
     let paths = [
         "/nowhere",
         "/api",
@@ -133,14 +130,13 @@ async fn unknown_paths_return_404() {
     ];
     for path in paths {
         let message = "the server could not find the requested resource";
-        client.get(path).await.is_failure(404, "NotFound", message, &json!({}));
+        kit.get(path).await.is_failure(404, "NotFound", message, &json!({}));
     }
 }
 
 #[tokio::test]
 async fn invalid_names_return_400() {
     let kit = Kit::start("").await;
-    let client = kit.client().await;
     let no_colon = "invalid name of AWSSecret: expected `<region>:<secret name>`";
     let place = "invalid region before the colon";
     let secret = "invalid secret name: expected 1 to 512 letters, digits and _+=.@-";
@@ -157,17 +153,16 @@ async fn invalid_names_return_400() {
         ("a".repeat(10_000), no_colon),
     ];
     for (name, message) in table {
-        let answer = client.get(&path("awssecrets", &name)).await;
+        let answer = kit.get(&path("awssecrets", &name)).await;
         answer.is_failure(400, "BadRequest", message, &json!({ "group": GROUP, "kind": "awssecrets" }));
     }
     assert_eq!((kit.memory.calls(), kit.cluster.reviews()), (0, Vec::<Value>::new()));
-    assert_eq!(client.get(&aws(&"a".repeat(504))).await.status, 200, "the longest name");
+    assert_eq!(kit.get(&aws(&"a".repeat(504))).await.status, 200, "the longest name");
 }
 
 #[tokio::test]
 async fn names_that_are_not_served_return_403() {
     let kit = Kit::start("prefixes: { gcp: [] }").await;
-    let client = kit.client().await;
     let not_served = |what: &str, list: &str| format!("{what} is not served; add it to {list} of the gateway");
     let prefix = "name matches no served prefix; add one to prefixes of the gateway";
     let table = [
@@ -182,8 +177,8 @@ async fn names_that_are_not_served_return_403() {
     ];
     for (plural, name, why) in table {
         let message = format!("{plural}.secret-gateway.flyte.org \"{name}\" is forbidden: {why}");
-        client.get(&path(plural, name)).await.is_failure(403, "Forbidden", &message, &of(plural, name));
+        kit.get(&path(plural, name)).await.is_failure(403, "Forbidden", &message, &of(plural, name));
     }
     assert_eq!(kit.memory.calls(), 0);
-    assert_eq!(client.get(&path("gcpsecrets", "flyte:whatever")).await.status, 200, "without prefixes");
+    assert_eq!(kit.get(&path("gcpsecrets", "flyte:whatever")).await.status, 200, "without prefixes");
 }

@@ -1,23 +1,18 @@
 //! The program: arguments, output and shutdown.
 
-use std::net::SocketAddr;
 use std::os::unix::fs::FileExt;
 use std::process::{Command, Output, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use axum::Router;
-use axum::http::header;
 use flyte_secrets_policy::answer::PATH;
 use flyte_secrets_policy::grant::AUDIENCE;
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::kit::client::Client;
 use crate::kit::cluster::{bound, granted, kubeconfig};
+use crate::kit::double::{self, Answer, Double};
 use crate::kit::memory::CANARY;
 use crate::kit::{Kit, USER, read_lines};
 use crate::{aws, eventually};
@@ -83,21 +78,6 @@ fn low_limit_of_open_files_exits_with_1() {
     exits(limited("-n 512"), "tls: { certFile: a, keyFile: b }", 1, message);
 }
 
-/// AWS as far as one answer goes.
-async fn aws_that_takes(time: Duration, calls: Arc<AtomicUsize>) -> SocketAddr {
-    let answer = move || async move {
-        calls.fetch_add(1, Ordering::Relaxed);
-        tokio::time::sleep(time).await;
-        let secret =
-            json!({ "ARN": "arn:aws:secretsmanager:us-east-2:1:secret:x", "Name": "x", "SecretString": CANARY });
-        ([(header::CONTENT_TYPE, "application/x-amz-json-1.1")], secret.to_string())
-    };
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
-    address
-}
-
 fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -107,7 +87,7 @@ struct Process {
     client: Client,
     /// A pod's connection, with its token.
     pod: Client,
-    calls: Arc<AtomicUsize>,
+    aws: Double,
     pid: u32,
     ending: Option<JoinHandle<std::io::Result<Output>>>,
     _kit: Kit,
@@ -124,17 +104,21 @@ impl Drop for Process {
 
 impl Process {
     async fn start(aws_takes: Duration, log: &str) -> Self {
-        let (kit, calls) = (Kit::new().await, Arc::new(AtomicUsize::new(0)));
+        let kit = Kit::new().await;
+        let aws = Double::http(move |_| {
+            let secret = json!({ "ARN": "arn:aws:secretsmanager:us-east-2:1:secret:x", "SecretString": CANARY });
+            Answer::Late(aws_takes, Box::new(double::json(200, secret)))
+        })
+        .await;
         let (port, pods_port) = (free_port(), free_port());
         kit.cluster.object("pods", pod());
         kit.cluster.token("token", AUDIENCE, bound("task", "default", "a0", "uid"));
-        let endpoint = format!("http://{}", aws_that_takes(aws_takes, Arc::clone(&calls)).await);
         let config = json!({
             "listen": format!("127.0.0.1:{port}"),
             "workers": 1,
             "tls": { "certFile": "tls.crt", "keyFile": "tls.key" },
             "access": { "kubeconfig": "kubeconfig" },
-            "providers": { "aws": { "regions": ["us-east-2"], "endpoint": endpoint } },
+            "providers": { "aws": { "regions": ["us-east-2"], "endpoint": aws.url() } },
             "pods": {
                 "listen": format!("127.0.0.1:{pods_port}"),
                 "settings": { "embeddedSecretManagerConfig": { "awsConfig": { "region": "us-east-2" } } },
@@ -157,7 +141,7 @@ impl Process {
         eventually(async || connect(port, Some(&identity)).await.is_ok()).await;
         let client = connect(port, Some(&identity)).await.unwrap().user(USER);
         let pod = connect(pods_port, None).await.unwrap().with("authorization", "Bearer token");
-        Self { client, pod, calls, pid, ending, _kit: kit }
+        Self { client, pod, aws, pid, ending, _kit: kit }
     }
 
     fn signal(&self, signal: &str) -> bool {
@@ -199,7 +183,7 @@ async fn sigterm_drains_requests_and_logs_hold_no_value() {
     let under_way = tokio::spawn(async move { client.get(&aws("key")).await });
     let pod = process.pod.clone();
     let pull = tokio::spawn(async move { pod.post(PATH).await });
-    eventually(async || process.calls.load(Ordering::Relaxed) == 3).await;
+    eventually(async || process.aws.asked().len() == 3).await;
     process.terminate();
     let (answer, pulled) = (under_way.await.unwrap(), pull.await.unwrap());
     assert_eq!((answer.status, answer.json()["stringValue"].as_str()), (200, Some(CANARY)));
@@ -236,7 +220,7 @@ async fn expired_values_are_wiped_from_memory() {
         assert_eq!(process.pod.post(PATH).await.status, 200);
     }
     assert!(process.copies(wanted) > 0, "it is remembered");
-    assert_eq!(process.calls.load(Ordering::Relaxed), 3);
+    assert_eq!(process.aws.asked().len(), 3);
     // Neither in what the SDK, HTTP and TLS leave behind, nor in connections that are still open, as both are.
     eventually(async || process.copies(wanted) == 0).await;
     for client in [&process.client, &process.pod] {

@@ -51,11 +51,12 @@ fn user(name: &str, pod: &str, uid: &str) -> Value {
     bound("snacks-development", name, pod, uid)
 }
 
-/// A gateway, and a pod with this grant and the token `good`.
-async fn start(lines: &str, grant: &Grant) -> Kit {
+/// A gateway, and a pod with this grant and the token `good`, and its connection.
+async fn start(lines: &str, grant: &Grant) -> (Kit, Client) {
     let mut kit = Kit::new().await;
     serve(&mut kit, lines, grant).await;
-    kit
+    let client = kit.pod().await;
+    (kit, client)
 }
 
 async fn serve(kit: &mut Kit, lines: &str, grant: &Grant) {
@@ -91,7 +92,7 @@ fn line(names: &[String], outcome: &str, code: u16) -> Value {
 #[tokio::test]
 async fn pull_returns_granted_secrets_only() {
     let grant = grant(&["tls.crt", "other"], &["db-password", "tls.crt"]);
-    let kit = start(PODS, &grant).await;
+    let (kit, client) = start(PODS, &grant).await;
     let mut claims = pod(&grant);
     claims["metadata"]["labels"] = json!({ "organization": "globex", "project": "x", "domain": "y" });
     claims["metadata"]["annotations"] = json!({ "flyte.secrets/s0": "x" });
@@ -103,7 +104,6 @@ async fn pull_returns_granted_secrets_only() {
         _ => Err(Failure::NotFound),
     });
     // A binary value is no variable.
-    let client = kit.pod().await;
     let message = "secret \"tls.crt\" cannot be a variable: the value is not UTF-8 text; request it as a FILE";
     pull(&client, "good").await.is_failure(422, "InvalidSecretValue", message, &json!({}));
 
@@ -130,7 +130,7 @@ async fn pull_returns_properties_and_versions() {
     let mut granted = grant(&["whole"], &[]);
     granted.files.push(part("old", "", "AWSPREVIOUS"));
     granted.variables = vec![part("password", "rds", ""), part("password", "rds", "AWSPREVIOUS")];
-    let kit = start(PODS, &granted).await;
+    let (kit, client) = start(PODS, &granted).await;
     let versioned = |key: &str| [&*name(key), "::AWSPREVIOUS"].concat();
     kit.memory.behave(move |asked, _| {
         let table = [
@@ -141,7 +141,6 @@ async fn pull_returns_properties_and_versions() {
         ];
         table.into_iter().find(|(name, _)| name == asked).map_or(Err(Failure::NotFound), |(_, value)| text(value))
     });
-    let client = kit.pod().await;
     assert_pulled(&pull(&client, "good").await, &granted, (&[1, 1], &[1, 2]), b"abc12");
     let names = [name("old") + "::AWSPREVIOUS", name("rds"), name("rds") + "::AWSPREVIOUS", name("whole")];
     assert_eq!(kit.audit().await, [line(&names, "ok", 200)]);
@@ -178,9 +177,9 @@ async fn plain_azure_values_are_served_if_enabled() {
     ];
     for (plain, stored, code, value) in table {
         let grant = grant(&["k"], &[]);
-        let kit = start(&lines(plain), &grant).await;
+        let (kit, client) = start(&lines(plain), &grant).await;
         kit.memory.answer(text(stored));
-        let answer = pull(&kit.pod().await, "good").await;
+        let answer = pull(&client, "good").await;
         if code == 200 {
             assert_pulled(&answer, &grant, (&[value.len() as u64], &[]), value);
         } else {
@@ -188,15 +187,14 @@ async fn plain_azure_values_are_served_if_enabled() {
             assert!(answer.text().contains("is not Flyte's") && !answer.text().contains("c4n4ry"), "{answer:?}");
         }
         // A lookup judges what a pull would bring.
-        let lookup = kit.client().await.get(&path("secretlookups", "flyte.vault.azure.net:1-a")).await;
+        let lookup = kit.get(&path("secretlookups", "flyte.vault.azure.net:1-a")).await;
         assert_eq!(lookup.status, code);
     }
 }
 
 #[tokio::test]
 async fn invalid_tokens_and_pods_are_rejected() {
-    let kit = start(PODS, &grant(&["a"], &[])).await;
-    let client = kit.pod().await;
+    let (kit, client) = start(PODS, &grant(&["a"], &[])).await;
     let rejects = async |token: &str, code: u16, reason: &str, message: &str| {
         pull(&client, token).await.is_failure(code, reason, message, &json!({}));
     };
@@ -239,7 +237,8 @@ async fn invalid_tokens_and_pods_are_rejected() {
     let no_scope =
         &*mismatch("invalid value \"acme/development/a__b\" of option --scope: expected ORGANIZATION/DOMAIN/PROJECT");
     let other_tenant = "namespace \"snacks-development\" does not match the pod's labels, which require namespace \"other-development\"; correct the labels, or run the task in that namespace";
-    let pods: [(fn(&mut Value), &str, &str); 11] = [
+    type Change = fn(&mut Value);
+    let pods: [(Change, &str, &str); 11] = [
         (|pod| pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z"), "Forbidden", ended),
         (|pod| pod["status"]["phase"] = json!("Succeeded"), "Forbidden", ended),
         (|pod| pod["status"]["phase"] = json!("Failed"), "Forbidden", ended),
@@ -306,8 +305,7 @@ async fn invalid_tokens_and_pods_are_rejected() {
 
 #[tokio::test]
 async fn token_and_pod_are_checked_on_each_pull() {
-    let kit = start(PODS, &grant(&["a"], &[])).await;
-    let client = kit.pod().await;
+    let (kit, client) = start(PODS, &grant(&["a"], &[])).await;
     assert_eq!(pull(&client, "good").await.status, 200);
     // Granted something else: by a pod of the same name, which has another uid.
     let mut other = pod(&grant(&["b"], &[]));
@@ -325,8 +323,7 @@ async fn token_and_pod_are_checked_on_each_pull() {
 
 #[tokio::test]
 async fn body_query_and_other_headers_are_ignored() {
-    let kit = start(PODS, &grant(&["a"], &[])).await;
-    let client = kit.pod().await;
+    let (kit, client) = start(PODS, &grant(&["a"], &[])).await;
     let wanted = pull(&client, "good").await;
     let claims = [
         ("x-remote-user", "system:serviceaccount:other:default"),
@@ -346,20 +343,9 @@ async fn body_query_and_other_headers_are_ignored() {
 }
 
 #[tokio::test]
-async fn http_1_is_served() {
-    let kit = start(PODS, &grant(&["a"], &[])).await;
-    let wanted = pull(&kit.pod().await, "good").await.body;
-    for version in rustls::ALL_VERSIONS {
-        let client = Client::connect_http1(kit.pods_address(), &kit.server_authority, None, version).await.unwrap();
-        let answer = pull(&client, "good").await;
-        assert_eq!((answer.status, &answer.body), (200, &wanted));
-    }
-}
-
-#[tokio::test]
 async fn pod_listener_ignores_front_proxy_headers() {
-    let kit = start(PODS, &grant(&["a"], &[])).await;
-    let client = kit.pod().await.user("system:admin");
+    let (kit, client) = start(PODS, &grant(&["a"], &[])).await;
+    let client = client.user("system:admin");
     for (method, path, code) in [
         (Method::GET, &*crate::aws("o"), 404),
         (Method::GET, "/metrics", 404),
@@ -376,9 +362,8 @@ async fn pod_listener_ignores_front_proxy_headers() {
 
 #[tokio::test]
 async fn store_failures_name_the_key() {
-    let kit =
+    let (kit, client) =
         start(&format!("{PODS}reads: {{ retries: 0, breaker: {{ failures: 100 }} }}"), &grant(&["a"], &["b"])).await;
-    let client = kit.pod().await;
     let looked_up = |key: &str| {
         let name = |scope| format!("u__org__acme__{scope}__key__{key} (AWSSecret in us-east-2)");
         ["domain__development__project__snacks", "domain__development__project__", "domain____project__"]
@@ -428,8 +413,7 @@ async fn store_failures_name_the_key() {
 
 #[tokio::test]
 async fn failing_api_server_returns_503() {
-    let kit = start(PODS, &grant(&["a"], &[])).await;
-    let client = kit.pod().await;
+    let (kit, client) = start(PODS, &grant(&["a"], &[])).await;
     let says = |why| format!("cannot identify the pod: {why}; retry later");
     let table = [
         (500, says("the API server returned an error")),
@@ -445,7 +429,7 @@ async fn failing_api_server_returns_503() {
 
 #[tokio::test]
 async fn concurrent_pulls_share_one_provider_call() {
-    let kit = start(&format!("{PODS}reads: {{ timeout: 60s }}"), &grant(&["a"], &["a"])).await;
+    let (kit, _) = start(&format!("{PODS}reads: {{ timeout: 60s }}"), &grant(&["a"], &["a"])).await;
     kit.memory.hold();
     let mut pulls = tokio::task::JoinSet::new();
     for _ in 0..200 {
@@ -501,8 +485,7 @@ async fn pods_started_during_an_outage_get_their_secrets() {
 #[tokio::test]
 async fn pull_limits() {
     let limits = "  pullsPerNamespace: 1\n  maxSecrets: 2\n  maxBytes: 100\n";
-    let kit = start(&format!("{PODS}{limits}"), &grant(&["a"], &[])).await;
-    let client = kit.pod().await;
+    let (kit, client) = start(&format!("{PODS}{limits}"), &grant(&["a"], &[])).await;
     kit.memory.hold();
     let start_pull = |token: &'static str| {
         let client = client.clone();
@@ -536,14 +519,14 @@ async fn pull_limits() {
 #[tokio::test]
 async fn large_values_are_sent_unchanged() {
     let granted = grant(&["a", "small", "b"], &["c"]);
-    let kit = start(PODS, &granted).await;
+    let (kit, client) = start(PODS, &granted).await;
     let value = |name: &str| match name.rsplit("__").next() {
         Some("a") => "a".repeat(3 << 20),
         Some("b") => "b".repeat(17 << 10),
         _ => "c".to_owned(),
     };
     kit.memory.behave(move |name, _| text(&value(name)));
-    let answer = pull(&kit.pod().await, "good").await;
+    let answer = pull(&client, "good").await;
     let values = ["a", "small", "b", "c"].map(|key| value(&name(key))).concat();
     assert_pulled(&answer, &granted, (&[3 << 20, 1, 17 << 10], &[1]), values.as_bytes());
 }
@@ -554,12 +537,11 @@ async fn kubernetes_secrets_are_pulled() {
 pods: { listen: 127.0.0.1:0, settings: { embeddedSecretManagerConfig: { nameSchemes: [canonical] } } }
 reads: { retries: 0 }
 ";
-    let kit = start(pods, &grant(&["a"], &["b"])).await;
+    let (kit, client) = start(pods, &grant(&["a"], &["b"])).await;
     let secret = |name: &str, data: Value| secret(&secret_name(name), &data);
     let [a, b] = ["a", "b"].map(name);
     kit.cluster.object("secrets", secret(&a, json!({ &*a: "AP8=" })));
     kit.cluster.object("secrets", secret(&b, json!({ "other": "eA==" })));
-    let client = kit.pod().await;
     let missing = format!("missing key {b:?} in Secret flyte/{}", secret_name(&b));
     let answer = pull(&client, "good").await;
     let message = format!("secret \"b\": unexpected response from the provider: {missing}");
@@ -567,5 +549,5 @@ reads: { retries: 0 }
     kit.cluster.object("secrets", secret(&b, json!({ &*b: "eA==" })));
     assert!(pull(&client, "good").await.body.ends_with(b"\n\0\xffx"));
     // No object of the API, which would show them to whoever may read the gateway's.
-    assert_eq!(kit.client().await.get(&path("secrets", &format!("flyte:{a}"))).await.status, 404);
+    assert_eq!(kit.get(&path("secrets", &format!("flyte:{a}"))).await.status, 404);
 }

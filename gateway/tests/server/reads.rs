@@ -84,11 +84,10 @@ async fn provider_calls_stay_within_concurrency() {
 async fn values_are_cached_for_their_ttl() {
     let kit = Kit::start("cache: { ttl: 400ms }").await;
     kit.memory.behave(|_, call| text(&format!("version {call}")));
-    let client = kit.client().await;
     let mut seen = Vec::new();
     while seen.len() < 3 {
         let asked = Instant::now();
-        let version = client.get(&aws("key")).await.json()["stringValue"].as_str().unwrap().to_owned();
+        let version = kit.get(&aws("key")).await.json()["stringValue"].as_str().unwrap().to_owned();
         if seen.last().is_none_or(|(last, _)| *last != version) {
             seen.push((version, asked));
         }
@@ -104,26 +103,24 @@ async fn values_are_cached_for_their_ttl() {
 #[tokio::test]
 async fn expired_values_are_not_served_during_outages() {
     let kit = Kit::start("cache: { ttl: 200ms }").await;
-    let client = kit.client().await;
-    assert_eq!(client.get(&aws("key")).await.status, 200);
+    assert_eq!(kit.get(&aws("key")).await.status, 200);
     kit.memory.fail(Failure::Unreachable("down".into()));
-    assert_eq!(client.get(&aws("key")).await.status, 200);
+    assert_eq!(kit.get(&aws("key")).await.status, 200);
     tokio::time::sleep(Duration::from_millis(250)).await;
-    assert_eq!(client.get(&aws("key")).await.status, 503);
+    assert_eq!(kit.get(&aws("key")).await.status, 503);
 }
 
 #[tokio::test]
 async fn not_found_is_cached_for_the_negative_ttl() {
     let kit = Kit::start("cache: { negativeTtl: 200ms }").await;
-    let client = kit.client().await;
     kit.memory.fail(Failure::NotFound);
     for _ in 0..3 {
-        assert_eq!(client.get(&aws("key")).await.status, 404);
+        assert_eq!(kit.get(&aws("key")).await.status, 404);
     }
     assert_eq!(kit.memory.calls(), 1);
     kit.memory.answer(text("new"));
     tokio::time::sleep(Duration::from_millis(250)).await;
-    assert_eq!(client.get(&aws("key")).await.json()["stringValue"], "new");
+    assert_eq!(kit.get(&aws("key")).await.json()["stringValue"], "new");
     assert_eq!(kit.memory.calls(), 2);
 }
 
@@ -131,7 +128,6 @@ async fn not_found_is_cached_for_the_negative_ttl() {
 #[tokio::test]
 async fn failures_of_one_secret_do_not_open_the_breaker() {
     let kit = Kit::start("cache: { negativeTtl: 0s }\nreads: { retries: 0, breaker: { failures: 3 } }").await;
-    let client = kit.client().await;
     let of_one_secret = [
         Failure::Garbage(String::new()),
         Failure::Conflict(String::new()),
@@ -144,11 +140,11 @@ async fn failures_of_one_secret_do_not_open_the_breaker() {
     let failures = failures.chain([Failure::Unreachable(String::new()), Failure::Slow]);
     for (number, failure) in failures.enumerate() {
         kit.memory.fail(failure);
-        assert_ne!(client.get(&aws("key")).await.status, 200);
+        assert_ne!(kit.get(&aws("key")).await.status, 200);
         assert_eq!(kit.memory.calls(), number + 1);
     }
     kit.memory.answer(text("here"));
-    assert_eq!(client.get(&aws("key")).await.status, 200);
+    assert_eq!(kit.get(&aws("key")).await.status, 200);
 }
 
 #[tokio::test]
@@ -158,14 +154,13 @@ async fn cache_is_bounded_in_entries_and_bytes() {
     for (lines, value, most) in table {
         let kit = Kit::start(lines).await;
         kit.memory.answer(text(value));
-        let client = kit.client().await;
         for number in 0..100 {
-            assert_eq!(client.get(&aws(&number.to_string())).await.status, 200);
+            assert_eq!(kit.get(&aws(&number.to_string())).await.status, 200);
         }
         let entries = async || kit.metric("secret_gateway_cache_entries").await.unwrap();
         crate::eventually(async || (1.0..=most).contains(&entries().await)).await;
         // The latest are those that are kept.
-        assert_eq!(client.get(&aws("99")).await.status, 200);
+        assert_eq!(kit.get(&aws("99")).await.status, 200);
         assert_eq!(kit.memory.calls(), 100);
     }
 }
@@ -207,7 +202,7 @@ async fn canceled_reads_still_fill_the_cache() {
     let leaving = kit.asking(&kit.client().await, &aws("key")).await;
     leaving.abort();
     tokio::time::sleep(Duration::from_millis(400)).await;
-    assert_eq!(kit.client().await.get(&aws("key")).await.json()["stringValue"], CANARY);
+    assert_eq!(kit.get(&aws("key")).await.json()["stringValue"], CANARY);
     assert_eq!(kit.memory.calls(), 1);
 }
 
@@ -219,7 +214,7 @@ async fn reads_beyond_the_queue_get_429() {
     assert_eq!((outcomes, kit.memory.calls()), (BTreeMap::from([(200, 5), (429, 15)]), 5));
 
     // With nobody under way there is room again; other kinds had it all the time.
-    assert_eq!(kit.client().await.get(&aws("0")).await.status, 200);
+    assert_eq!(kit.get(&aws("0")).await.status, 200);
 }
 
 #[tokio::test]
@@ -241,33 +236,32 @@ async fn status_429_has_retry_after() {
 #[tokio::test]
 async fn breaker_opens_after_repeated_failures_and_recovers() {
     let kit = Kit::start("reads: { retries: 0, breaker: { failures: 3, pause: 400ms } }").await;
-    let client = kit.client().await;
     let breaker = async || kit.metric("secret_gateway_breaker{kind=\"AWSSecret\",place=\"us-east-2\"}").await;
     kit.memory.fail(Failure::Unreachable("down".into()));
     assert_eq!(breaker().await, Some(0.0));
     for _ in 0..3 {
-        assert_eq!(client.get(&aws("key")).await.status, 503);
+        assert_eq!(kit.get(&aws("key")).await.status, 503);
     }
     assert_eq!(breaker().await, Some(2.0));
-    let answer = client.get(&aws("key")).await;
+    let answer = kit.get(&aws("key")).await;
     let message = "circuit breaker open after repeated failures; retrying in 400ms";
     answer.is_failure(503, "ServiceUnavailable", message, &retry(of_aws("key"), 1));
     assert_eq!(kit.memory.calls(), 3);
-    let elsewhere = client.get(&path("awssecrets", "eu-west-1:u__org__key")).await;
+    let elsewhere = kit.get(&path("awssecrets", "eu-west-1:u__org__key")).await;
     assert_eq!(elsewhere.json()["message"], "provider unavailable: down");
     assert_eq!(kit.memory.calls(), 4, "another region is asked");
 
     // Still down: one failure is enough for the next pause.
     tokio::time::sleep(Duration::from_millis(450)).await;
     for _ in 0..3 {
-        assert_eq!(client.get(&aws("key")).await.status, 503);
+        assert_eq!(kit.get(&aws("key")).await.status, 503);
     }
     assert_eq!(kit.memory.calls(), 5);
     assert_eq!(breaker().await, Some(2.0));
 
     kit.memory.answer(text("up"));
     tokio::time::sleep(Duration::from_millis(450)).await;
-    assert_eq!(client.get(&aws("key")).await.json()["stringValue"], "up");
+    assert_eq!(kit.get(&aws("key")).await.json()["stringValue"], "up");
     assert_eq!(breaker().await, Some(0.0));
 }
 
@@ -280,4 +274,15 @@ async fn hanging_region_does_not_block_another() {
     let other = kit.asking(&client, &path("awssecrets", "eu-west-1:u__org__key")).await;
     kit.memory.release();
     assert_eq!((hanging.await.unwrap().status, other.await.unwrap().status), (200, 200));
+}
+
+/// The caller of each has left when the next one comes; calls that never end hold their place.
+#[tokio::test]
+async fn abandoned_calls_stay_within_concurrency() {
+    let kit = Kit::start("reads: { timeout: 100ms, concurrency: 2, retries: 0, breaker: { failures: 1000 } }").await;
+    kit.memory.hold();
+    for number in 0..10 {
+        assert_ne!(kit.get(&aws(&number.to_string())).await.status, 200);
+    }
+    assert_eq!(kit.memory.most_under_way(), 2);
 }

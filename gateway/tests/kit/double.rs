@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
-use crate::authority::Identity;
+use super::authority::Identity;
 
 /// A request.
 pub type Asked = Request<Bytes>;
