@@ -8,12 +8,12 @@ pub mod authority;
 pub mod client;
 pub mod cluster;
 pub mod double;
+pub mod lines;
 pub mod memory;
 
 use std::collections::HashMap;
-use std::io::Write;
 use std::net::SocketAddr;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use flyte_secrets_policy::settings::Provider::K8s;
@@ -30,6 +30,7 @@ use tokio::task::JoinHandle;
 use authority::{Authority, Identity};
 use client::{Answer, Client};
 use cluster::Cluster;
+use lines::Lines;
 use memory::Memory;
 
 /// The common name that the cluster allows.
@@ -146,9 +147,9 @@ impl Kit {
         Client::connect(self.pods_address(), &self.server_authority, None).await.expect("a connection")
     }
 
-    /// Starts a read, and waits until the provider is asked for it.
-    pub async fn asking(&self, client: &Client, path: &str) -> JoinHandle<Answer> {
-        let (client, path, before) = (client.clone(), path.to_owned(), self.memory.calls());
+    /// Starts a read on a new connection, and waits until the provider is asked for it.
+    pub async fn asking(&self, path: &str) -> JoinHandle<Answer> {
+        let (client, path, before) = (self.client().await, path.to_owned(), self.memory.calls());
         let read = tokio::spawn(async move { client.get(&path).await });
         while self.memory.calls() == before && !read.is_finished() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -188,41 +189,6 @@ impl Kit {
     /// Stops the server; the future ends with it.
     pub fn stop(&mut self) -> impl Future<Output = ()> + use<> {
         self.server.take().expect("a server").stop()
-    }
-}
-
-/// Audit lines, in memory.
-#[derive(Clone, Default)]
-pub struct Lines(Arc<(Mutex<Written>, Condvar)>);
-
-#[derive(Default)]
-struct Written {
-    bytes: Vec<u8>,
-    held: bool,
-}
-
-impl Lines {
-    /// Blocks writes, or continues them.
-    pub fn hold(&self, held: bool) {
-        self.0.0.lock().unwrap().held = held;
-        self.0.1.notify_all();
-    }
-
-    /// Returns the text.
-    pub fn text(&self) -> String {
-        String::from_utf8(self.0.0.lock().unwrap().bytes.clone()).expect("text")
-    }
-}
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let (written, taken) = &*self.0;
-        taken.wait_while(written.lock().unwrap(), |written| written.held).unwrap().bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
     }
 }
 

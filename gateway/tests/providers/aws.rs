@@ -1,24 +1,15 @@
 //! AWS: the protocol of Secrets Manager, and credentials that end.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::future::ProvideCredentials as Providing;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
-use secret_gateway::config;
-use secret_gateway::provider::Failure;
 use secret_gateway::providers::aws::SecretsManager;
-use serde_json::{Value, json as object};
 
-use crate::double::{Answer, Asked, Double, header, html, json, json_with};
-use crate::{
-    CANARY, Outcome, Rows, Subject, answer_of, bad_name, binary, credentials_refused, forbidden, garbage,
-    no_credentials, read, text, unreachable,
-};
+use super::*;
 
 pub const REGION: &str = "eu-west-1";
 /// A region without secrets.

@@ -1,21 +1,8 @@
 //! Azure: the REST protocol of Key Vault with its challenge, and the token endpoint that Workload Identity asks.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
-
-use secret_gateway::config;
-use secret_gateway::provider::Failure;
 use secret_gateway::providers::azure::{Identity, KeyVault};
-use serde_json::{Value, json as object};
-use tempfile::NamedTempFile;
 
-use crate::authority::Authority;
-use crate::double::{Answer, Asked, Double, header, html, json, json_with};
-use crate::{
-    CANARY, Outcome, Rows, Subject, answer_of, bad_name, credentials_refused, file, forbidden, garbage, no_credentials,
-    read, text, unreachable,
-};
+use super::*;
 
 const VAULT: &str = "flyte.vault.azure.net";
 const TOKEN: &str = "POST /directory/oauth2/v2.0/token";

@@ -3,15 +3,11 @@
 //! An environment belongs to a process. So the test starts itself again in each of them.
 
 use std::collections::HashMap;
-use std::process::Output;
 
 use secret_gateway::config::Providers;
-use secret_gateway::providers;
-use serde_json::{Value, json as object};
 
+use super::*;
 use crate::aws::{REGION, service};
-use crate::double::{Answer, Asked, Double, header, html, json, json_with};
-use crate::{alone, azure, file, gcp, read, text};
 
 /// The configuration, where the test is the process in an environment; and the names of what it reads.
 const CONFIG: &str = "TEST_PROVIDERS";

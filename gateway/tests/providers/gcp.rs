@@ -1,22 +1,11 @@
 //! GCP: the REST protocol of Secret Manager, with the metadata server that Workload Identity is.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use google_cloud_auth::credentials::mds;
-use secret_gateway::config;
-use secret_gateway::provider::Failure;
 use secret_gateway::providers::gcp::SecretManager;
-use serde_json::{Value, json as object};
 
-use crate::double::{Answer, Asked, Double, header, html, json, json_with};
-use crate::{
-    CANARY, Rows, Subject, answer_of, bad_name, binary, credentials_refused, forbidden, garbage, no_credentials, read,
-    text, unreachable,
-};
+use super::*;
 
 pub const PROJECT: &str = "flyte-1";
 
@@ -175,19 +164,12 @@ impl Cloud {
 }
 
 #[tokio::test]
-async fn workload_identity_tokens_are_reused() {
+async fn workload_identity_tokens_are_reused_until_rejected() {
     let cloud = Cloud::start(0, 3600).await;
     let provider = cloud.provider();
     assert_eq!(read(&provider, PROJECT, "a").await, text("text"));
     assert_eq!(read(&provider, PROJECT, "b").await, text("text"));
     assert_eq!(cloud.metadata.asked(), [format!("GET {TOKEN}")]);
-}
-
-#[tokio::test]
-async fn rejected_tokens_are_reported() {
-    let cloud = Cloud::start(0, 3600).await;
-    let provider = cloud.provider();
-    assert_eq!(read(&provider, PROJECT, "a").await, text("text"));
     // It is revoked: another one is the valid one now.
     cloud.given.fetch_add(1, Ordering::SeqCst);
     assert_eq!(read(&provider, PROJECT, "a").await, credentials_refused("UNAUTHENTICATED"));

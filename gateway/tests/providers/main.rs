@@ -17,20 +17,26 @@ mod azure;
 mod double;
 mod environment;
 mod gcp;
+#[path = "../kit/lines.rs"]
+mod lines;
 
 use std::collections::HashSet;
 use std::io::Write;
 use std::process::{Command, Output};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use secrecy::ExposeSecret;
-use secret_gateway::config;
-use secret_gateway::provider::{Failure, Provider, Value};
-use secret_gateway::providers;
+use secret_gateway::provider::{Failure, Provider, Value as Secret};
+use secret_gateway::{config, providers};
+use serde_json::{Value, json as object};
 use tempfile::NamedTempFile;
 use tracing_subscriber::filter::LevelFilter;
 
-use double::{Answer, Double, nobody};
+use authority::Authority;
+use double::{Answer, Asked, Double, header, html, json, json_with, nobody};
+use lines::Lines;
 
 /// What must be seen nowhere but in a value.
 const CANARY: &str = "canary-7f3a9c";
@@ -135,8 +141,8 @@ fn no_credentials(problem: &str) -> Outcome {
 
 async fn read(provider: &dyn Provider, place: &str, name: &str) -> Outcome {
     Ok(match provider.fetch(place, name).await? {
-        Value::Text(text) => Shown::Text(text.expose_secret().to_owned()),
-        Value::Binary(bytes) => Shown::Binary(bytes.expose_secret().to_vec()),
+        Secret::Text(text) => Shown::Text(text.expose_secret().to_owned()),
+        Secret::Binary(bytes) => Shown::Binary(bytes.expose_secret().to_vec()),
     })
 }
 
@@ -198,20 +204,6 @@ async fn errors_are_quoted_at_trace_level_only() {
     assert_nothing_is_shown("errors_are_quoted_at_trace_level_only", LevelFilter::DEBUG, &[subject]).await;
 }
 
-/// All that a process logs.
-#[derive(Clone, Default)]
-struct Logged(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Logged {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 /// Starts the test of this name again, alone in a process with these variables: for what belongs to a process.
 async fn alone(test: &'static str, variables: &[(&str, &str)]) -> Result<(), Output> {
     let home = tempfile::tempdir().unwrap();
@@ -231,7 +223,7 @@ async fn assert_nothing_is_shown(test: &'static str, level: LevelFilter, subject
     if std::env::var(ALONE).is_err() {
         return assert_eq!(alone(test, &[(ALONE, "1")]).await, Ok(()));
     }
-    let logged = Logged::default();
+    let logged = Lines::default();
     let writer = logged.clone();
     tracing_subscriber::fmt().with_max_level(level).with_writer(move || writer.clone()).init();
     for subject in subjects {
@@ -245,7 +237,7 @@ async fn assert_nothing_is_shown(test: &'static str, level: LevelFilter, subject
             });
         }
         assert_eq!(seen.join("\n").lines().count(), subject.canaries.len(), "{seen:?}");
-        let text = String::from_utf8_lossy(&logged.0.lock().unwrap()).into_owned();
+        let text = logged.text();
         assert!(text.contains(&level.to_string().to_uppercase()), "nothing was logged at all: {text}");
         let lines: HashSet<_> = text
             .lines()

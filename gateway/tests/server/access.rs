@@ -1,14 +1,9 @@
 //! Who is let in, and that nobody else reaches a provider.
 
-use std::time::Duration;
-
-use serde_json::json;
-
+use super::*;
+use crate::kit::FRONT_PROXY;
 use crate::kit::authority::Authority;
-use crate::kit::client::{Answer, Client};
 use crate::kit::cluster::{Cluster, Verdict};
-use crate::kit::{FRONT_PROXY, Kit, USER};
-use crate::{aws, eventually, of_aws, path, retry};
 
 const NO_CERTIFICATE: &str = "missing client certificate; only the API server's aggregation layer may connect";
 const UNTRUSTED: &str = "invalid client certificate: expired, or not issued by the front proxy's authority";
@@ -24,6 +19,8 @@ async fn requests_without_the_front_proxys_certificate_get_401() {
         (Some(kit.authority.client_until(&[FRONT_PROXY], 2020)), UNTRUSTED),
         (Some(kit.authority.server("localhost")), UNTRUSTED),
         (Some(kit.authority.client("somebody-else")), NOT_ALLOWED),
+        // The last common name counts.
+        (Some(kit.authority.client_until(&[FRONT_PROXY, "somebody-else"], 4096)), NOT_ALLOWED),
     ];
     for (identity, message) in callers {
         let forged = kit.connect(identity.as_ref()).await.user(USER).with("x-remote-group", "system:masters");
@@ -34,7 +31,9 @@ async fn requests_without_the_front_proxys_certificate_get_401() {
         }
     }
     assert_eq!(kit.memory.calls(), 0);
-    assert_eq!(kit.cluster.reviews(), Vec::<serde_json::Value>::new());
+    assert_eq!(kit.cluster.reviews(), Vec::<Value>::new());
+    let last = kit.authority.client_until(&["somebody-else", FRONT_PROXY], 4096);
+    assert_eq!(kit.connect(Some(&last)).await.user(USER).get(&aws("key")).await.status, 200);
 }
 
 #[tokio::test]
@@ -46,15 +45,6 @@ async fn requests_without_a_user_name_get_401() {
         client.get(&aws("key")).await.is_failure(401, "Unauthorized", message, &json!({}));
     }
     assert_eq!(kit.memory.calls(), 0);
-}
-
-#[tokio::test]
-async fn empty_allowed_names_accept_any_certificate_of_the_authority() {
-    let kit = Kit::start("access: { refresh: 50ms }").await;
-    let somebody = kit.connect(Some(&kit.authority.client("somebody-else"))).await.user(USER);
-    assert_eq!(somebody.get(&aws("key")).await.status, 401);
-    kit.cluster.trust(&[&kit.authority], &[]);
-    eventually(async || somebody.get(&aws("key")).await.status == 200).await;
 }
 
 #[tokio::test]
@@ -79,23 +69,20 @@ async fn authority_rotation_applies_to_open_connections() {
 }
 
 #[tokio::test]
-async fn authority_is_watched() {
+async fn authority_and_allowed_names_are_watched() {
     let kit = Kit::start("access: { refresh: 1h }").await;
     let new = Authority::new("front-proxy-ca");
+    let somebody = kit.connect(Some(&kit.authority.client("somebody-else"))).await.user(USER);
     let after = kit.connect(Some(&new.client(FRONT_PROXY))).await.user(USER);
+    for client in [&somebody, &after] {
+        assert_eq!(client.get(&aws("key")).await.status, 401);
+    }
+    // Without names, any certificate of the authority is accepted.
+    kit.cluster.trust(&[&kit.authority], &[]);
+    eventually(async || somebody.get(&aws("key")).await.status == 200).await;
     assert_eq!(after.get(&aws("key")).await.status, 401);
     kit.cluster.trust(&[&new], &[FRONT_PROXY]);
     eventually(async || after.get(&aws("key")).await.status == 200).await;
-}
-
-#[tokio::test]
-async fn last_common_name_of_a_certificate_counts() {
-    let kit = Kit::start("").await;
-    let table = [((FRONT_PROXY, "somebody-else"), 401), (("somebody-else", FRONT_PROXY), 200)];
-    for ((first, second), status) in table {
-        let client = kit.connect(Some(&kit.authority.client_until(&[first, second], 4096))).await.user(USER);
-        assert_eq!(client.get(&aws("key")).await.status, status, "{first}, {second}");
-    }
 }
 
 /// What Go's `newExtra` makes of headers.

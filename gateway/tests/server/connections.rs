@@ -1,9 +1,8 @@
 //! Connections: how long each may take, how many there may be, and that strangers keep nobody else out.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
 
-use axum::http::{Method, Request};
+use axum::http::Request;
 use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::client::conn::http2;
@@ -14,8 +13,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::aws;
-use crate::kit::{Kit, client};
+use super::*;
+use crate::kit::client;
 
 /// Times that a test can wait for.
 const SHORT: &str = "limits: { handshakeTimeout: 300ms, headTimeout: 300ms, idleTimeout: 700ms, \

@@ -1,36 +1,17 @@
 //! What clients and the aggregator are told of the API: whole documents.
 
-use flyte_secrets_policy::settings::Provider;
-use serde_json::{Value, json};
+use secret_gateway::names::Kind;
 
-use crate::GROUP;
-use crate::kit::Kit;
+use super::*;
 
-/// A kind of the API: of each cloud, and of lookups.
-struct Kind {
-    name: String,
-    singular: String,
-    plural: String,
-    place: String,
-}
-
-impl Kind {
-    fn new(name: String, place: String) -> Self {
-        let singular = name.to_lowercase();
-        Self { plural: format!("{singular}s"), singular, name, place }
-    }
-
-    fn of_api(&self) -> Value {
-        json!({ "group": GROUP, "version": "v1alpha1", "kind": self.name })
-    }
+/// Returns a reference to a kind.
+fn of_api(kind: Kind) -> Value {
+    json!({ "group": GROUP, "version": "v1alpha1", "kind": kind.name() })
 }
 
 /// Returns a value made of each kind, in an array or object.
 fn of_kinds<T, All: FromIterator<T>>(value: impl Fn(Kind) -> T) -> All {
-    let clouds = Provider::ALL.iter().filter(|it| **it != Provider::K8s);
-    let clouds = clouds.map(|cloud| Kind::new(format!("{cloud}Secret"), cloud.facts().place.to_owned()));
-    let places: Vec<&str> = Provider::ALL.iter().map(|it| it.facts().place).collect();
-    clouds.chain([Kind::new("SecretLookup".to_owned(), places.join(" or "))]).map(value).collect()
+    Kind::served().map(value).collect()
 }
 
 #[tokio::test]
@@ -51,9 +32,12 @@ async fn groups_versions_and_resources() {
     group["apiVersion"] = json!("v1");
     client.get(&format!("/apis/{GROUP}")).await.is(&group);
 
-    let resources: Vec<_> = of_kinds(
-        |Kind { name, singular, plural, .. }| json!({ "name": plural, "singularName": singular, "namespaced": false, "kind": name, "verbs": ["get"] }),
-    );
+    let plurals: Vec<_> = of_kinds(Kind::plural);
+    assert_eq!(plurals, ["awssecrets", "gcpsecrets", "azuresecrets", "secretlookups"]);
+    let resources: Vec<_> = of_kinds(|kind| {
+        let (name, singular) = (kind.plural(), kind.singular());
+        json!({ "name": name, "singularName": singular, "namespaced": false, "kind": kind.name(), "verbs": ["get"] })
+    });
     client.get(&format!("/apis/{GROUP}/v1alpha1")).await.is(&json!({
         "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "secret-gateway.flyte.org/v1alpha1",
         "resources": resources,
@@ -66,7 +50,7 @@ async fn aggregated_discovery() {
     let client = kit.client().await;
     let resources: Vec<_> = of_kinds(|kind| {
         json!({
-            "resource": kind.plural, "singularResource": kind.singular, "responseKind": kind.of_api(),
+            "resource": kind.plural(), "singularResource": kind.singular(), "responseKind": of_api(kind),
             "scope": "Cluster", "verbs": ["get"],
         })
     });
@@ -93,7 +77,7 @@ async fn aggregated_discovery() {
 fn schemas() -> Value {
     let text = |description: &str| json!({ "type": "string", "description": description });
     of_kinds(|kind| {
-        let place = format!("its name is `<{}>:<its name there>`", kind.place);
+        let place = format!("its name is `<{}>:<its name there>`", kind.place());
         let metadata = json!({
             "type": "object", "description": "Holds the name alone.",
             "properties": { "name": text("As it was asked for.") },
@@ -103,7 +87,7 @@ fn schemas() -> Value {
             "kind": text("The kind of this object."),
             "metadata": metadata,
         });
-        let description = if kind.name == "SecretLookup" {
+        let description = if kind == Kind::Lookup {
             let variable = "Whether it can be an environment variable.";
             properties["variable"] = json!({ "type": "boolean", "description": variable });
             properties["problem"] = text("Why it cannot.");
@@ -116,9 +100,9 @@ fn schemas() -> Value {
         };
         let schema = json!({
             "type": "object", "description": description, "properties": properties,
-            "x-kubernetes-group-version-kind": [kind.of_api()],
+            "x-kubernetes-group-version-kind": [of_api(kind)],
         });
-        (format!("org.flyte.secret-gateway.v1alpha1.{}", kind.name), schema)
+        (format!("org.flyte.secret-gateway.v1alpha1.{}", kind.name()), schema)
     })
 }
 
@@ -126,17 +110,17 @@ fn paths(v2: bool) -> Value {
     of_kinds(|kind| {
         let mut name = json!({
             "name": "name", "in": "path", "required": true,
-            "description": format!("`<{}>:<name of the secret>`", kind.place),
+            "description": format!("`<{}>:<name of the secret>`", kind.place()),
         });
         let mut ok = json!({ "description": "OK" });
         let mut get = json!({
             "tags": ["secretGatewayFlyteOrg_v1alpha1"],
-            "description": format!("read the specified {}", kind.name),
-            "operationId": format!("readSecretGatewayFlyteOrgV1alpha1{}", kind.name),
+            "description": format!("read the specified {}", kind.name()),
+            "operationId": format!("readSecretGatewayFlyteOrgV1alpha1{}", kind.name()),
             "x-kubernetes-action": "get",
-            "x-kubernetes-group-version-kind": kind.of_api(),
+            "x-kubernetes-group-version-kind": of_api(kind),
         });
-        let schema = format!("org.flyte.secret-gateway.v1alpha1.{}", kind.name);
+        let schema = format!("org.flyte.secret-gateway.v1alpha1.{}", kind.name());
         if v2 {
             name["type"] = json!("string");
             name["uniqueItems"] = json!(true);
@@ -150,7 +134,7 @@ fn paths(v2: bool) -> Value {
             ok["content"] = json!({ "application/json": { "schema": schema } });
         }
         get["responses"] = json!({ "200": ok, "401": { "description": "Unauthorized" } });
-        (format!("/apis/{GROUP}/v1alpha1/{}/{{name}}", kind.plural), json!({ "get": get, "parameters": [name] }))
+        (format!("/apis/{GROUP}/v1alpha1/{}/{{name}}", kind.plural()), json!({ "get": get, "parameters": [name] }))
     })
 }
 

@@ -1,12 +1,6 @@
 //! Each way in which a provider fails, with the Status that callers get.
 
-use std::time::{Duration, Instant};
-
-use secret_gateway::provider::Failure;
-
-use crate::kit::Kit;
-use crate::kit::memory::text;
-use crate::{aws, of_aws, retry};
+use super::*;
 
 #[tokio::test]
 async fn provider_failures_map_to_status() {

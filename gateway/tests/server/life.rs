@@ -1,19 +1,14 @@
 //! Certificates that change, what operators see, and the end.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
 
-use axum::http::Method;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use secret_gateway::provider::{Failure, Value as Secret};
-use serde_json::{Value, json};
 
+use super::*;
 use crate::kit::authority::Identity;
 use crate::kit::client::handshake;
-use crate::kit::memory::{CANARY, text};
-use crate::kit::{Kit, USER, read_lines};
-use crate::{aws, eventually, path};
+use crate::kit::read_lines;
 
 #[tokio::test]
 async fn serving_certificate_is_reloaded() {
@@ -22,12 +17,16 @@ async fn serving_certificate_is_reloaded() {
         let stream = handshake(kit.address(), &kit.server_authority, None, b"h2", rustls::ALL_VERSIONS).await.unwrap();
         stream.get_ref().1.peer_certificates().unwrap()[0].clone().into_owned()
     };
+    let expiry = async || kit.metric("secret_gateway_certificate_expiry_timestamp_seconds").await;
     let before = kit.client().await;
-    let new = kit.server_authority.server("localhost");
+    // The year 4096, and then 2050.
+    assert_eq!(expiry().await, Some(67_090_118_400.0));
+    let new = kit.server_authority.server_until("localhost", 2050);
     let wanted = CertificateDer::from_pem_slice(new.certificate.as_bytes()).unwrap();
     assert_ne!(shown().await, wanted);
     kit.replace_certificate(&new);
     eventually(async || shown().await == wanted).await;
+    eventually(async || expiry().await == Some(2_524_608_000.0)).await;
     assert_eq!(before.get(&aws("key")).await.status, 200, "connections that are open stay");
 
     // A key that is not the certificate's, and no certificate at all.
@@ -113,17 +112,18 @@ async fn unauthenticated_requests_are_counted_and_sampled() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[allow(clippy::await_holding_lock)] // which blocks the audit log's writer
 async fn blocked_audit_log_does_not_block_reads() {
     let kit = Kit::start("").await;
     let client = kit.client().await.with("x-remote-group", &"g".repeat(64 << 10));
-    kit.audit.hold(true);
+    let held = kit.audit.0.lock().unwrap();
     let reads = async {
         for _ in 0..300 {
             assert_eq!(client.get(&aws("key")).await.status, 200);
         }
     };
     let taken = tokio::time::timeout(Duration::from_secs(60), reads).await;
-    kit.audit.hold(false);
+    drop(held);
     assert_eq!(taken, Ok(()), "a reader waits for the audit log");
     let lost = kit.metric("secret_gateway_audit_lost_total").await.unwrap();
     assert!((100.0..300.0).contains(&lost), "the queue is bounded in bytes: {lost}");
@@ -133,16 +133,6 @@ async fn blocked_audit_log_does_not_block_reads() {
     let told: f64 = lines.iter().filter_map(|line| line["lines"].as_f64()).sum();
     let written = lines.iter().filter(|line| line["audit"] == "read").count();
     assert_eq!((told, lost + f64::from(u32::try_from(written).unwrap())), (lost, 300.0));
-}
-
-#[tokio::test]
-async fn certificate_expiry_is_a_metric() {
-    let kit = Kit::start("").await;
-    let expiry = async || kit.metric("secret_gateway_certificate_expiry_timestamp_seconds").await;
-    // The year 4096, as rcgen has it.
-    assert_eq!(expiry().await, Some(67_090_118_400.0));
-    kit.replace_certificate(&kit.server_authority.server_until("localhost", 2050));
-    eventually(async || expiry().await == Some(2_524_608_000.0)).await;
 }
 
 #[tokio::test]
@@ -230,8 +220,7 @@ async fn values_appear_only_in_responses() {
 async fn shutdown_fails_readyz_first_and_drains_requests() {
     let mut kit = Kit::start("shutdown: { delay: 400ms, grace: 5s }").await;
     kit.memory.delay(Duration::from_millis(900));
-    let (client, late) = (kit.client().await, kit.client().await);
-    let under_way = kit.asking(&client, &aws("key")).await;
+    let (late, under_way) = (kit.client().await, kit.asking(&aws("key")).await);
     let (address, start) = (kit.address(), Instant::now());
     let stopping = tokio::spawn(kit.stop());
     eventually(async || late.get("/readyz").await.status == 503).await;

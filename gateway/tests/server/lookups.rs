@@ -1,13 +1,9 @@
 //! Lookups: whether a secret is there and can be a variable, and nothing else of it.
 
 use flyte_secrets_policy::names::kubernetes::secret_name;
-use secret_gateway::provider::{Failure, Value as Secret};
-use serde_json::{Value, json};
 
-use crate::kit::Kit;
+use super::*;
 use crate::kit::cluster::{Verdict, secret};
-use crate::kit::memory::{CANARY, text};
-use crate::{of, path};
 
 fn lookup(name: &str) -> String {
     path("secretlookups", name)

@@ -29,8 +29,14 @@ mod process;
 mod pulls;
 mod reads;
 
-use std::time::Duration;
+// What most modules use.
+use std::time::{Duration, Instant};
 
+use axum::http::Method;
+use kit::client::{Answer, Client};
+use kit::memory::{CANARY, text};
+use kit::{Kit, USER};
+use secret_gateway::provider::{Failure, Value as Secret};
 use serde_json::{Value, json};
 
 const GROUP: &str = "secret-gateway.flyte.org";

@@ -1,12 +1,6 @@
 //! Responses of reads.
 
-use axum::http::Method;
-use secret_gateway::provider::{Failure, Value as Secret};
-use serde_json::{Value, json};
-
-use crate::kit::Kit;
-use crate::kit::memory::{CANARY, text};
-use crate::{GROUP, aws, of, path};
+use super::*;
 
 const KUBECTL: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,\
                        application/json";

@@ -2,20 +2,16 @@
 
 use std::os::unix::fs::FileExt;
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
 
 use flyte_secrets_policy::answer::PATH;
 use flyte_secrets_policy::grant::AUDIENCE;
-use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 use tokio::task::JoinHandle;
 
-use crate::kit::client::Client;
+use super::*;
 use crate::kit::cluster::{bound, granted, kubeconfig};
 use crate::kit::double::{self, Answer, Double};
-use crate::kit::memory::CANARY;
-use crate::kit::{Kit, USER, read_lines};
-use crate::{aws, eventually};
+use crate::kit::read_lines;
 
 fn gateway() -> Command {
     run_alone(Command::new(env!("CARGO_BIN_EXE_secret-gateway")))
@@ -202,17 +198,13 @@ async fn sigterm_drains_requests_and_logs_hold_no_value() {
 }
 
 #[tokio::test]
-async fn limit_of_open_files_is_raised() {
+async fn limit_of_open_files_is_raised_and_expired_values_are_wiped_from_memory() {
     let process = Process::start(Duration::ZERO, "info").await;
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.pid)).unwrap();
     let limit = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
     let [soft, hard, _] = limit.split_whitespace().collect::<Vec<_>>()[..] else { panic!("{limits}") };
-    assert!(soft == hard && soft != "256", "{limits}");
-}
+    assert!(soft == hard && soft != "256", "it is raised: {limits}");
 
-#[tokio::test]
-async fn expired_values_are_wiped_from_memory() {
-    let process = Process::start(Duration::ZERO, "info").await;
     let wanted = b"c4n4ry";
     assert_eq!(process.copies(wanted), 0);
     for _ in 0..10 {

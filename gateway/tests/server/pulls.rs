@@ -3,21 +3,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use axum::http::Method;
 use flyte_secrets_policy::answer::Head;
 use flyte_secrets_policy::grant::{AUDIENCE, Grant, Granted};
 use flyte_secrets_policy::names::kubernetes::secret_name;
 use flyte_secrets_pull::{self as puller, Places};
-use secret_gateway::provider::{Failure, Value as Secret};
-use serde_json::{Value, json};
 
-use crate::kit::Kit;
-use crate::kit::client::{Answer, Client};
+use super::*;
 use crate::kit::cluster::{bound, granted, secret};
-use crate::kit::memory::{CANARY, text};
-use crate::{of, path, retry};
 
 /// A store and tenants.
 const PODS: &str = "
@@ -347,7 +340,7 @@ async fn pod_listener_ignores_front_proxy_headers() {
     let (kit, client) = start(PODS, &grant(&["a"], &[])).await;
     let client = client.user("system:admin");
     for (method, path, code) in [
-        (Method::GET, &*crate::aws("o"), 404),
+        (Method::GET, &*aws("o"), 404),
         (Method::GET, "/metrics", 404),
         (Method::GET, "/v1/pull", 405),
         (Method::POST, "/v1/pull", 401),
@@ -436,7 +429,7 @@ async fn concurrent_pulls_share_one_provider_call() {
         let client = kit.pod().await;
         pulls.spawn(async move { pull(&client, "good").await });
     }
-    crate::eventually(async || kit.metric("secret_gateway_pulls_in_flight").await == Some(200.0)).await;
+    eventually(async || kit.metric("secret_gateway_pulls_in_flight").await == Some(200.0)).await;
     kit.memory.release();
     let answers = pulls.join_all().await;
     assert!(answers.iter().all(|answer| answer.status == 200 && answer.body == answers[0].body));
@@ -468,7 +461,7 @@ async fn pods_started_during_an_outage_get_their_secrets() {
             (read(places.files.join("a")), read(places.files.join("b")), read(places.env_file()))
         });
     }
-    crate::eventually(async || failed.load(Ordering::Relaxed) >= PODS_AT_ONCE).await;
+    eventually(async || failed.load(Ordering::Relaxed) >= PODS_AT_ONCE).await;
     let lines = PODS.replace("127.0.0.1:0", &format!("127.0.0.1:{port}"));
     kit.memory.behave(|name, _| text(&name.to_uppercase()));
     kit.memory.delay(Duration::from_millis(200));
@@ -492,7 +485,7 @@ async fn pull_limits() {
         tokio::spawn(async move { pull(&client, token).await.status })
     };
     let first = start_pull("good");
-    crate::eventually(async || kit.memory.calls() == 1).await;
+    eventually(async || kit.memory.calls() == 1).await;
     let busy = "too many concurrent pulls in this namespace; retry later";
     pull(&client, "good").await.is_failure(429, "TooManyRequests", busy, &retry(json!({}), 1));
     // Each namespace has a limit of its own.
@@ -501,7 +494,7 @@ async fn pull_limits() {
     kit.cluster.object("pods", elsewhere);
     kit.cluster.token("elsewhere", AUDIENCE, bound("pizza-development", "default", "a0", "uid-0"));
     let other = start_pull("elsewhere");
-    crate::eventually(async || kit.memory.calls() == 2).await;
+    eventually(async || kit.memory.calls() == 2).await;
     kit.memory.release();
     assert_eq!((first.await.unwrap(), other.await.unwrap()), (200, 200));
 
