@@ -1,6 +1,7 @@
 //! Secret requests in words.
 
 use flyte_secrets_policy::secret_request::{self, ANNOTATION_PREFIX, MountRequirement, SecretRequest};
+use flyte_secrets_policy::settings::UnknownFields;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -66,12 +67,12 @@ pub fn read(pod: &Pod) -> AskedRequests {
     let (mut readable, mut unreadable) = (Vec::new(), Vec::new());
     let decoded = |annotation: String, answer| DecodedRequest { annotation: Some(annotation), answer };
     for pair in pairs.filter(|(key, _)| key.starts_with(ANNOTATION_PREFIX)) {
-        match secret_request::read([pair].into_iter()) {
+        match secret_request::read([pair], UnknownFields::Reject) {
             Ok(_) => readable.push(pair),
             Err(error) => unreadable.push(decoded(pair.0.to_owned(), Answer::Error { error: error.to_string() })),
         }
     }
-    let found = secret_request::read(readable.into_iter()).unwrap_or_default();
+    let found = secret_request::read(readable, UnknownFields::Reject).unwrap_or_default();
     let requests = found.requests.into_iter().map(|it| decoded(it.annotation, it.request.into()));
     AskedRequests { name: pod.name.clone(), requests: requests.chain(unreadable).collect(), ignored: found.ignored }
 }
