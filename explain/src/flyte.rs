@@ -4,6 +4,8 @@
 //! Source of the merge: `flytestdlib/config/viper` and viper's `MergeConfig`. Sources of the defaults, which differ:
 //! `flytepropeller/pkg/webhook/config` of Flyte 1, `flyteplugins/go/tasks/pluginmachinery/secret/config` of Flyte 2.
 
+use std::slice;
+
 use flyte_secrets_policy::settings::{self, ManagerType, Provider};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -159,7 +161,7 @@ fn merge_into(target: &mut Value, source: &Value, path: &[String], replaced: &mu
         (Value::Object(known), Value::Object(entries)) => {
             for (key, value) in entries {
                 match known.iter_mut().find(|(name, _)| name.eq_ignore_ascii_case(key)) {
-                    Some((name, target)) => merge_into(target, value, &[path, &[name.clone()]].concat(), replaced),
+                    Some((name, target)) => merge_into(target, value, &[path, slice::from_ref(name)].concat(), replaced),
                     None => _ = known.insert(key.clone(), value.clone()),
                 }
             }
