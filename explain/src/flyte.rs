@@ -161,7 +161,9 @@ fn merge_into(target: &mut Value, source: &Value, path: &[String], replaced: &mu
         (Value::Object(known), Value::Object(entries)) => {
             for (key, value) in entries {
                 match known.iter_mut().find(|(name, _)| name.eq_ignore_ascii_case(key)) {
-                    Some((name, target)) => merge_into(target, value, &[path, slice::from_ref(name)].concat(), replaced),
+                    Some((name, target)) => {
+                        merge_into(target, value, &[path, slice::from_ref(name)].concat(), replaced)
+                    }
                     None => _ = known.insert(key.clone(), value.clone()),
                 }
             }
