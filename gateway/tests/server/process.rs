@@ -102,23 +102,17 @@ impl Process {
         let (port, pods_port) = (free_port(), free_port());
         kit.cluster.object("pods", pod());
         kit.cluster.token("token", AUDIENCE, bound("task", "default", "a0", "uid"));
+        let settings = json!({ "embeddedSecretManagerConfig": { "awsConfig": { "region": "us-east-2" } } });
         let config = json!({
-            "listen": format!("127.0.0.1:{port}"),
-            "workers": 1,
-            "tls": { "certFile": "tls.crt", "keyFile": "tls.key" },
-            "access": { "kubeconfig": "kubeconfig" },
+            "listen": format!("127.0.0.1:{port}"), "workers": 1,
+            "tls": { "certFile": "tls.crt", "keyFile": "tls.key" }, "access": { "kubeconfig": "kubeconfig" },
             "providers": { "aws": { "regions": ["us-east-2"], "endpoint": aws.url() } },
-            "pods": {
-                "listen": format!("127.0.0.1:{pods_port}"),
-                "settings": { "embeddedSecretManagerConfig": { "awsConfig": { "region": "us-east-2" } } },
-            },
-            "cache": { "ttl": "1500ms" },
-            "reads": { "timeout": "10s" },
+            "pods": { "listen": format!("127.0.0.1:{pods_port}"), "settings": settings },
+            "cache": { "ttl": "1500ms" }, "reads": { "timeout": "10s" },
             "shutdown": { "delay": "0s", "grace": "10s" },
         });
-        for (file, content) in [("kubeconfig", kubeconfig(kit.cluster.address)), ("config.yaml", config.to_string())] {
-            std::fs::write(kit.files.path().join(file), content).unwrap();
-        }
+        std::fs::write(kit.files.path().join("kubeconfig"), kubeconfig(kit.cluster.address)).unwrap();
+        std::fs::write(kit.files.path().join("config.yaml"), config.to_string()).unwrap();
         let arguments = ["--config", "config.yaml", "--log", log];
         let child = limited("-S -n 256").current_dir(kit.files.path()).args(arguments).spawn().unwrap();
         let pid = child.id();
