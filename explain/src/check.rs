@@ -455,10 +455,9 @@ fn renumbered(path: &str, removed: &[(String, usize)]) -> String {
 }
 
 fn with_path(error: settings::Error, path: String) -> settings::Error {
-    use settings::Error::{Type, UnknownField, Value};
+    use settings::Error::{UnknownField, Value};
     match error {
-        Type { expected, .. } => Type { path, expected },
-        UnknownField { nearest, .. } => UnknownField { path, nearest },
+        UnknownField { hint, .. } => UnknownField { path, hint },
         Value { problem, .. } => Value { path, problem },
         other => other,
     }
