@@ -175,11 +175,10 @@ impl TryFrom<String> for NamespaceTemplate {
         let mut rest = text.as_str();
         while let Some((literal, after)) = rest.split_once("{{") {
             let (name, after) = after.split_once("}}").ok_or_else(|| format!("{text:?} has an unclosed {{{{"))?;
-            let label = name.trim().parse().map_err(|_| {
-                let problem = "is not a placeholder; expected project, domain or organization";
-                format!("{{{{ {} }}}} {problem}", name.trim())
-            })?;
-            labels.push((literal.to_owned(), label));
+            let name = name.trim();
+            let unknown =
+                |_| format!("{{{{ {name} }}}} is not a placeholder; expected project, domain or organization");
+            labels.push((literal.to_owned(), name.parse().map_err(unknown)?));
             rest = after;
         }
         if labels.iter().skip(1).any(|(literal, _)| literal.is_empty()) {
@@ -208,15 +207,13 @@ impl NamespaceTemplate {
     /// Checks that no other labels yield the same namespace. This holds if a separator and the value after it contain
     /// the separator once, including overlaps: then the value starts after its last occurrence in the namespace.
     fn divides(&self, scope: Scope) -> Result<(), Error> {
-        self.labels.iter().skip(1).try_for_each(|(separator, label)| {
-            let value = label.value(scope);
-            match [separator, value].concat().rfind(separator) {
-                Some(0) => Ok(()),
-                _ => {
-                    Err(Error::Ambiguous { label: label.into(), value: value.to_owned(), separator: separator.clone() })
-                }
+        for (separator, label) in self.labels.iter().skip(1) {
+            let value = label.value(scope).to_owned();
+            if [separator.as_str(), &value].concat().rfind(separator) != Some(0) {
+                return Err(Error::Ambiguous { label: label.into(), value, separator: separator.clone() });
             }
-        })
+        }
+        Ok(())
     }
 }
 

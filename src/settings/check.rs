@@ -2,10 +2,7 @@
 
 use k8s_openapi::api::core::v1::ResourceRequirements;
 
-use super::{
-    Delivery, EmbeddedSecretManager, Error, InitContainerOrder, ManagerType, Provider, Settings, VaultSecretManager,
-    quantity,
-};
+use super::{Delivery, EmbeddedSecretManager, Error, InitContainerOrder, ManagerType, Provider, Settings, quantity};
 use crate::grant;
 use crate::names::kubernetes::{is_dns_label, is_qualified_name};
 use crate::pod::Container;
@@ -32,7 +29,14 @@ impl Settings {
         check_container("awsSecretManager", "sidecarImage", &self.aws_secret_manager.container())?;
         check_container("gcpSecretManager", "sidecarImage", &self.gcp_secret_manager.container())?;
         check_container("azureSecretManager", "sidecarImage", &self.azure_secret_manager.container())?;
-        self.vault_secret_manager.check()?;
+        for key in self.vault_secret_manager.annotations.keys() {
+            let path = "vaultSecretManager.annotations";
+            let reserved = format!("{key:?} is reserved for secret requests of pods; remove it");
+            require(!key.starts_with(REQUEST_PREFIX), path, reserved)?;
+            // Kubernetes allows upper case in the domain here.
+            let valid = is_qualified_name(&key.to_ascii_lowercase());
+            require(valid, path, format!("invalid annotation key {key:?}"))?;
+        }
         self.embedded_secret_manager_config.check()?;
         let pulls = self.embedded_secret_manager_config.delivery == Delivery::Pull;
         let ordered = !pulls || self.init_containers == InitContainerOrder::First;
@@ -77,19 +81,6 @@ impl Settings {
             }));
         }
         warnings
-    }
-}
-
-impl VaultSecretManager {
-    fn check(&self) -> Result<(), Error> {
-        self.annotations.keys().try_for_each(|key| {
-            let path = "vaultSecretManager.annotations";
-            let reserved = format!("{key:?} is reserved for secret requests of pods; remove it");
-            require(!key.starts_with(REQUEST_PREFIX), path, reserved)?;
-            // Kubernetes allows upper case in the domain here.
-            let valid = is_qualified_name(&key.to_ascii_lowercase());
-            require(valid, path, format!("invalid annotation key {key:?}"))
-        })
     }
 }
 

@@ -89,7 +89,6 @@ fn nearest<'n>(found: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n 
         return None;
     }
     let found = found.to_ascii_lowercase();
-    let near =
-        known.map(|name| (strsim::levenshtein(&found, &name.to_ascii_lowercase()), name)).min_by_key(|near| near.0);
-    near.filter(|(distance, name)| distance * 3 <= name.len() + 1).map(|(_, name)| name)
+    let distance = |name: &&str| strsim::levenshtein(&found, &name.to_ascii_lowercase());
+    known.min_by_key(distance).filter(|name| distance(name) * 3 <= name.len() + 1)
 }
