@@ -141,7 +141,7 @@ fn check_resources(requirements: &ResourceRequirements) -> Result<(), String> {
     for (name, limit) in limits {
         // Extended resources (`ValidateContainerResourceName`, `ValidateResourceQuantityValue`): whole numbers.
         let is_whole = amount(name, &limit.0)? % 1000 == 0;
-        if !is_native(name) && !(is_whole && name.contains('/') && is_qualified_name(name)) {
+        if !(is_native(name) || is_whole && name.contains('/') && is_qualified_name(name)) {
             return Err(unsupported(name));
         }
     }
