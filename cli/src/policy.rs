@@ -113,7 +113,7 @@ pub fn run(arguments: &Arguments) -> Result<bool, Error> {
     }
     if !arguments.values {
         let gateway = "the secret gateway; to install it, use the chart with --values";
-        match reads.kind {
+        match reads.served.first() {
             _ if reads.audience.is_some() => output::note(&format!("pods pull secrets from {gateway}")),
             Some(kind) => output::note(&format!("{kind} is served by {gateway}")),
             None => {}
@@ -139,12 +139,8 @@ struct Reads {
     secrets: Option<String>,
     /// Namespace of the store, which is read if a secret is not found.
     store: Option<String>,
-    /// Kind of the gateway.
-    kind: Option<&'static str>,
-    /// Whether it reads lookups of the gateway.
-    lookups: bool,
-    /// Whether it reads Secrets of the manager K8s.
-    verify: bool,
+    /// Kinds of the gateway.
+    served: Vec<&'static str>,
     /// Namespaces of tasks whose Secrets it reads.
     tasks: Vec<String>,
     /// Audience of the tokens with which pods pull.
@@ -153,30 +149,27 @@ struct Reads {
 
 impl Reads {
     fn of(settings: &settings::Settings, tasks: &[String], bound: Option<&str>) -> Result<Self, Error> {
+        const LOOKUPS: &str = "SecretLookup";
         let has = |manager| settings.managers().any(|it| it == manager);
         let mut reads = Self::default();
-        let mut why = None;
-        if has(ManagerType::K8s) && settings.k8s_secret_manager.verify {
-            reads.verify = true;
-            why = Some("k8sSecretManager.verify");
-        }
+        let mut why =
+            (has(ManagerType::K8s) && settings.k8s_secret_manager.verify).then_some("k8sSecretManager.verify");
         if has(ManagerType::Embedded) {
             let config = &settings.embedded_secret_manager_config;
             let provider = config.provider()?;
-            let namespace = || Some(config.k8s_config.namespace.clone());
+            let namespace = Some(config.k8s_config.namespace.clone());
             if config.delivery == Delivery::Pull {
-                reads.lookups = config.lookup != LookupMode::Off;
+                reads.served = Some(LOOKUPS).filter(|_| config.lookup != LookupMode::Off).into_iter().collect();
                 reads.audience = Some(config.pull.clone().unwrap_or_default().audience);
             } else if provider == Provider::K8s {
-                reads.secrets = namespace();
-                reads.store = namespace();
+                reads.secrets.clone_from(&namespace);
+                reads.store.clone_from(&namespace);
             } else {
-                reads.lookups = true;
-                reads.kind = Some(provider.facts().kind);
+                reads.served = vec![provider.facts().kind, LOOKUPS];
             }
             if config.image_pull_secrets.enabled {
                 // Image pull secrets are looked up in the store's namespace, too.
-                reads.secrets = namespace();
+                reads.secrets = namespace;
                 why = Some("imagePullSecrets.enabled");
             }
         }
@@ -209,28 +202,25 @@ impl Reads {
         };
         let secrets = || json!({ "apiGroups": [""], "resources": ["secrets"] });
         let mut manifests = Vec::new();
-        if self.secrets.is_some() {
-            manifests.push(role("Role", NAME, self.secrets.as_ref(), secrets()));
-            manifests.push(binding("Role", NAME, self.secrets.as_ref()));
+        if let namespace @ Some(_) = self.secrets.as_ref() {
+            manifests.extend([role("Role", NAME, namespace, secrets()), binding("Role", NAME, namespace)]);
         }
-        let served: Vec<&str> = self.kind.into_iter().chain(self.lookups.then_some("SecretLookup")).collect();
-        let plurals: Vec<String> = served.iter().map(|kind| format!("{}s", kind.to_ascii_lowercase())).collect();
+        let plurals: Vec<String> = self.served.iter().map(|kind| format!("{}s", kind.to_ascii_lowercase())).collect();
         let cluster = match &self.store {
             Some(store) => Some(json!({ "apiGroups": [""], "resources": ["namespaces"], "resourceNames": [store] })),
-            None => (!served.is_empty()).then(|| json!({ "apiGroups": [GATEWAY], "resources": plurals })),
+            None => (!self.served.is_empty()).then(|| json!({ "apiGroups": [GATEWAY], "resources": plurals })),
         };
         if let Some(resources) = cluster {
-            manifests.push(role("ClusterRole", NAME, None, resources));
-            manifests.push(binding("ClusterRole", NAME, None));
+            manifests.extend([role("ClusterRole", NAME, None, resources), binding("ClusterRole", NAME, None)]);
         }
         if !self.tasks.is_empty() {
             manifests.push(role("ClusterRole", TASK_SECRETS, None, secrets()));
         }
         manifests.extend(self.tasks.iter().map(|tasks| binding("ClusterRole", TASK_SECRETS, Some(tasks))));
         let gateway = format!("{GATEWAY}/v1alpha1");
-        let own = [("Secret", self.secrets.is_some() || self.verify), ("Namespace", self.store.is_some())];
+        let own = [("Secret", self.secrets.is_some() || !self.tasks.is_empty()), ("Namespace", self.store.is_some())];
         let own = own.into_iter().filter_map(|(kind, is_read)| is_read.then_some(("v1", kind)));
-        let read = own.chain(served.iter().map(|kind| (gateway.as_str(), *kind)));
+        let read = own.chain(self.served.iter().map(|kind| (gateway.as_str(), *kind)));
         let resources: Vec<Value> =
             read.map(|(version, kind)| json!({ "apiVersion": version, "kind": kind })).collect();
         let labelled = self.audience.is_none().then(|| json!({ "matchLabels": { "inject-flyte-secrets": "true" } }));

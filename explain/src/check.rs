@@ -9,31 +9,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::flyte::{self, Configuration, File, Version};
-use crate::source::{self, Source};
+use crate::source::Source;
 use crate::yaml::{self, Node, Place};
-use crate::{at, text};
-
-/// Why a text cannot be checked.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The text cannot be read.
-    #[error(transparent)]
-    Source(#[from] source::Error),
-    /// The text has no section.
-    #[error("{0} holds no webhook section; expected one under the key webhook, as in Flyte's configuration")]
-    NoSection(String),
-    /// The text has several sections.
-    #[error("{name} holds {} webhook sections: {}; name a file or a ConfigMap with one of them", sections.len(), sections.join(", "))]
-    Several {
-        /// The text.
-        name: String,
-        /// Its sections.
-        sections: Vec<String>,
-    },
-    /// The settings are invalid.
-    #[error("{0}: invalid settings: {1}; `flyte-secrets check {0}` shows where")]
-    Invalid(String, settings::Error),
-}
+use crate::{Error, at, text};
 
 /// Severity of a finding.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
@@ -68,18 +46,17 @@ impl Finding {
     pub(crate) fn new(severity: Severity, path: &str, message: String, place: Option<Place>) -> Self {
         Self { severity, path: path.to_owned(), message, place, file: None }
     }
+}
 
-    /// Returns an error that concerns the whole text.
-    pub fn error(message: String, place: Option<Place>) -> Self {
-        Self::new(Severity::Error, "", message, place)
-    }
-
+impl From<&Error> for Finding {
     /// Returns the finding for a text that cannot be read.
-    pub fn unreadable(error: &source::Error) -> Self {
-        match error {
-            source::Error::Yaml(_, invalid) => Self::error(invalid.problem.clone(), Some(invalid.place)),
-            source::Error::NoPod(_) => Self::error(error.to_string(), None),
-        }
+    fn from(error: &Error) -> Self {
+        let (message, place) = match error {
+            Error::Yaml(_, invalid) => (invalid.problem.clone(), Some(invalid.place)),
+            Error::NotStore(.., place) => (error.to_string(), *place),
+            _ => (error.to_string(), None),
+        };
+        Self::new(Severity::Error, "", message, place)
     }
 }
 
@@ -109,7 +86,7 @@ pub fn check(source: &Source, version: Option<Version>) -> Result<CheckedSetting
     let documents = match source.documents() {
         Ok(documents) => documents,
         Err(error) => {
-            return Ok(CheckedSettings { findings: vec![Finding::unreadable(&error)], ..CheckedSettings::default() });
+            return Ok(CheckedSettings { findings: vec![Finding::from(&error)], ..CheckedSettings::default() });
         }
     };
     let sections = sections(&documents, source, version)?;
@@ -143,12 +120,12 @@ pub fn settings(source: &Source, version: Option<Version>, config_map: Option<&s
         [section] => section.configuration(),
         [] => return Err(Error::NoSection(source.name.clone())),
         several => {
-            let sections = several.iter().map(|section| section.path.clone()).collect();
-            return Err(Error::Several { name: source.name.clone(), sections });
+            let paths = several.iter().map(|section| section.path.clone()).collect();
+            return Err(Error::Sections(source.name.clone(), paths));
         }
     };
     settings::validate(configuration.settings.to_string().as_bytes())
-        .map_err(|error| Error::Invalid(source.name.clone(), error))?;
+        .map_err(|error| Error::Section(source.name.clone(), error))?;
     Ok(configuration)
 }
 

@@ -161,7 +161,9 @@ fn merge_into(target: &mut Value, source: &Value, path: &[String], replaced: &mu
         (Value::Object(known), Value::Object(entries)) => {
             for (key, value) in entries {
                 match known.iter_mut().find(|(name, _)| name.eq_ignore_ascii_case(key)) {
-                    Some((name, target)) => merge_into(target, value, &[path, slice::from_ref(name)].concat(), replaced),
+                    Some((name, target)) => {
+                        merge_into(target, value, &[path, slice::from_ref(name)].concat(), replaced)
+                    }
                     None => _ = known.insert(key.clone(), value.clone()),
                 }
             }
@@ -276,7 +278,7 @@ impl Configuration {
             Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
             other => other.and_then(Value::as_str).map(str::to_owned).into_iter().collect(),
         };
-        self.show("managers", managers.join(", "), input.source(&["webhook", key]));
+        self.show("managers", &managers.join(", "), &input.source(&["webhook", key]));
         self.settle("prefix of variables", &["secretEnvVarPrefix"], prefix, input);
         let embedded = managers.iter().any(|manager| manager.eq_ignore_ascii_case("Embedded"));
         match version {
@@ -297,29 +299,24 @@ impl Configuration {
     }
 
     fn flyte_one(&mut self, embedded: bool, managers: &[String], input: &Input) {
-        let own = match text(&self.settings, &["secretManagerType"]) {
-            "" => "K8s".to_owned(),
-            own => own.to_owned(),
-        };
+        let own = Some(text(&self.settings, &["secretManagerType"])).filter(|own| !own.is_empty());
+        let own = own.unwrap_or("K8s").to_owned();
         let section = member(input.root, "webhook").unwrap_or(&Value::Null);
         let given = |field: &&str| member(section, field).is_some_and(|value| !value.is_null());
         for field in NEW_IN_TWO.into_iter().filter(given) {
             let unknown = format!("{field} is not a field of Flyte 1, whose webhook ignores it");
+            let used = managers.join(", ");
             if field != "secretManagerTypes" {
                 self.warn(field, format!("{unknown}; the policy uses it"));
-            } else if managers != [own.as_str()] {
-                let used = managers.join(", ");
-                self.warn(
-                    field,
-                    format!("{unknown} and uses {own}; the policy uses {used}. Set it to [{own}] to keep what tasks get today"),
-                );
+            } else if used != own {
+                let advice = format!("Set it to [{own}] to keep what tasks get today");
+                self.warn(field, format!("{unknown} and uses {own}; the policy uses {used}. {advice}"));
             }
         }
         if embedded {
             let field = ["secretManagerTypes", "secretManagerType"].into_iter().find(given).unwrap_or_default();
-            let problem = "Embedded needs the label organization, which Flyte 1 does not set, so it finds no secret; set the \
-                           label by a pod template, or use another manager";
-            self.warn(field, problem.to_owned());
+            let problem = "Embedded needs the label organization, which Flyte 1 does not set, so it finds no secret";
+            self.warn(field, format!("{problem}; set the label by a pod template, or use another manager"));
         }
         let given = at(input.root, &["namespace_mapping", "template"]).and_then(Value::as_str);
         let (template, from) = match input.origin.namespace_template.or(given) {
@@ -327,7 +324,7 @@ impl Configuration {
             None => ("{{ project }}-{{ domain }}", "default of Flyte 1"),
         };
         self.tenancy.insert("namespaceTemplate".to_owned(), json!(template));
-        self.show("namespaces of tasks", template.to_owned(), from.to_owned());
+        self.show("namespaces of tasks", template, from);
     }
 
     fn flyte_two(&mut self, embedded: bool, input: &Input) {
@@ -347,13 +344,9 @@ impl Configuration {
                 let namespace = self.settle("namespace of Secrets", &path, "flyte", input);
                 let written = input.text_or(&["secret", "kubernetes", "namespace"], "flyte");
                 if written != namespace {
-                    self.warn(
-                        EMBEDDED,
-                        format!(
-                            "`flyte create secret` stores Secrets in the namespace {written:?} (secret.kubernetes.namespace), and \
-                             Embedded reads {namespace:?}; set both to the same"
-                        ),
-                    );
+                    let stored = "`flyte create secret` stores Secrets in the namespace";
+                    let read = format!("Embedded reads {namespace:?}; set both to the same");
+                    self.warn(EMBEDDED, format!("{stored} {written:?} (secret.kubernetes.namespace), and {read}"));
                 }
             }
         }
@@ -363,17 +356,16 @@ impl Configuration {
             namespace => (namespace, input.source(&path)),
         };
         self.tenancy.insert("namespaceTemplate".to_owned(), json!(namespace));
-        self.show("namespace of tasks", namespace.to_owned(), from);
+        self.show("namespace of tasks", namespace, &from);
         self.tenancy.insert("organizations".to_owned(), json!(["flyte"]));
-        self.show("label organization", "flyte".to_owned(), "a constant of Flyte 2".to_owned());
+        self.show("label organization", "flyte", "a constant of Flyte 2");
         // Flyte's chart gives the service account the name of the release, and the webhook's Service a suffix.
         let service = text(&self.settings, &["serviceName"]);
         let namespace = input.origin.namespace;
         if let (Some(name), false) = (service.strip_suffix("-webhook"), namespace.is_empty()) {
             let creator = format!("system:serviceaccount:{namespace}:{name}");
             self.tenancy.insert("creators".to_owned(), json!([creator]));
-            let from = "serviceName without -webhook, as Flyte's chart names it";
-            self.show("creator of task pods", creator, from.to_owned());
+            self.show("creator of task pods", &creator, "serviceName without -webhook, as Flyte's chart names it");
         }
     }
 
@@ -408,13 +400,10 @@ impl Configuration {
                     self.set(&request, limit.clone());
                     let limit = limit.as_str().map_or_else(|| limit.to_string(), str::to_owned);
                     let path = path.join(".");
-                    self.warn(
-                        &path,
-                        format!(
-                            "{path}: the limit of {limit} {resource} is under Flyte's default request, so Kubernetes rejects \
-                             Flyte's pods; the policy requests {limit} too"
-                        ),
-                    );
+                    let problem = "is under Flyte's default request, so Kubernetes rejects Flyte's pods";
+                    let message =
+                        format!("{path}: the limit of {limit} {resource} {problem}; the policy requests {limit} too");
+                    self.warn(&path, message);
                 }
             }
         }
@@ -426,7 +415,7 @@ impl Configuration {
             self.set(path, json!(default));
         }
         let value = text(&self.settings, path).to_owned();
-        self.show(name, value.clone(), input.source(&[&["webhook"], path].concat()));
+        self.show(name, &value, &input.source(&[&["webhook"], path].concat()));
         value
     }
 
@@ -442,8 +431,8 @@ impl Configuration {
         *target = value;
     }
 
-    fn show(&mut self, name: &'static str, value: String, from: String) {
-        self.effective.push(Setting { name, value, from });
+    fn show(&mut self, name: &'static str, value: &str, from: &str) {
+        self.effective.push(Setting { name, value: value.to_owned(), from: from.to_owned() });
     }
 
     fn warn(&mut self, field: &str, message: String) {
@@ -452,16 +441,12 @@ impl Configuration {
 
     /// Returns a summary: what was found and where, settings in effect, behavior of the policy.
     pub fn summary(&self) -> Vec<String> {
-        let name = match self.name.as_str() {
-            "" => "configuration".to_owned(),
-            name => format!("ConfigMap {name}"),
-        };
-        let mut lines = vec![match self.flyte {
-            Some(version) => format!("{name}: {version} ({})", self.evidence),
-            None => {
-                format!("{name}: neither Flyte 1 nor Flyte 2 recognized, whose defaults differ; see --flyte-version")
-            }
-        }];
+        let name = if self.name.is_empty() { "configuration".to_owned() } else { format!("ConfigMap {}", self.name) };
+        let version = self.flyte.map_or_else(
+            || "neither Flyte 1 nor Flyte 2 recognized, whose defaults differ; see --flyte-version".to_owned(),
+            |version| format!("{version} ({})", self.evidence),
+        );
+        let mut lines = vec![format!("{name}: {version}")];
         match self.files.as_slice() {
             [] => lines.push("  no section webhook; all values are defaults".to_owned()),
             [file] if file.is_empty() => {}
@@ -516,8 +501,8 @@ mod tests {
         let table: [(&[&str], Value, &[&str]); 6] = [
             (&["a: {b: 1, c: 2}", "a: {b: 3, d: 4}"], json!({ "a": { "b": 3, "c": 2, "d": 4 } }), &[]),
             (
-                &["webhook: {l: [1, 2]}", "webhook: {l: [3]}"],
-                json!({ "webhook": { "l": [3] } }),
+                &["webhook: {l: [1]}", "webhook: {l: [2]}"],
+                json!({ "webhook": { "l": [2] } }),
                 &["1.yaml replaces l of 0.yaml"],
             ),
             (&["Webhook: {A: 1}", "webhook: {a: 1}"], json!({ "Webhook": { "A": 1 } }), &[]),
@@ -540,15 +525,15 @@ mod tests {
         let labels = json!({ "app.kubernetes.io/version": "1.16.0", "helm.sh/chart": "flyte-binary-v0.1.10" });
         let core = json!({ "helm.sh/chart": "flyte-core-v1.15.0" });
         let table = [
-            ("{webhook: {}, propeller: {}}", None, Some(Version::One), "section propeller"),
-            ("{webhook: {}, Runs: {}, secret: {}}", None, Some(Version::Two), "sections runs, secret"),
-            ("{runs: {}, actions: {}, propeller: {}}", Some(&labels), Some(Version::Two), "sections runs, actions"),
-            ("{webhook: {}}", Some(&labels), Some(Version::One), "label app.kubernetes.io/version=1.16.0"),
-            ("{webhook: {}}", Some(&core), Some(Version::One), "label helm.sh/chart=flyte-core-v1.15.0"),
-            ("{webhook: {}, logger: {}, storage: {}}", None, None, ""),
+            ("{webhook: {}, propeller: {}}", &json!({}), Some(Version::One), "section propeller"),
+            ("{runs: {}, Actions: {}, propeller: {}}", &labels, Some(Version::Two), "sections runs, actions"),
+            ("{webhook: {}}", &labels, Some(Version::One), "label app.kubernetes.io/version=1.16.0"),
+            ("{webhook: {}}", &core, Some(Version::One), "label helm.sh/chart=flyte-core-v1.15.0"),
+            ("{webhook: {}, logger: {}, storage: {}}", &json!({}), None, ""),
         ];
         for (content, labels, version, evidence) in table {
-            let found = Configuration::read(&files(&[content]), Origin { labels, ..Origin::default() });
+            let origin = Origin { labels: Some(labels), ..Origin::default() };
+            let found = Configuration::read(&files(&[content]), origin);
             assert_eq!((found.flyte, found.evidence.as_str()), (version, evidence), "{content}");
         }
     }

@@ -7,8 +7,8 @@ use flyte_secrets_explain::check::{self, Finding};
 use flyte_secrets_explain::preview::{Admission, Preview};
 use flyte_secrets_explain::requests::{self, AskedRequests, DecodedRequest};
 use flyte_secrets_explain::source::Source;
-use flyte_secrets_explain::store::{self, Store};
-use flyte_secrets_explain::{named, names};
+use flyte_secrets_explain::store::Store;
+use flyte_secrets_explain::{Error, named, names};
 use flyte_secrets_policy::secret_request::{self, SecretRequest};
 use serde::Serialize;
 use serde_json::Value;
@@ -67,12 +67,11 @@ pub fn preview(
     values: bool,
 ) -> Result<String, JsError> {
     let mut findings = InputFindings::default();
-    let pods = called("the pod", pod).pods().unwrap_or_else(|error| {
-        findings.pod.push(Finding::unreadable(&error));
-        Vec::new()
-    });
+    let pods = found(called("the pod", pod).pods(), &mut findings.pod).unwrap_or_default();
     let settings = read_settings(settings, &mut findings.settings);
-    let secrets = read_secrets(secrets, &mut findings.secrets);
+    // Without a text, a store with every requested secret.
+    let secrets = found(Store::read(&called("the text", secrets)), &mut findings.secrets);
+    let secrets = secrets.map(|store| Some(store).filter(|store| !store.is_empty()));
     let mut previews = Vec::new();
     if let (Some(settings), Some(secrets)) = (&settings, &secrets) {
         for pod in &pods {
@@ -85,39 +84,21 @@ pub fn preview(
     json(&Previews { pods: previews, assumed: matches!(secrets, Some(None)), findings })
 }
 
+/// Returns an answer, or adds its error to findings.
+fn found<Answer>(answer: Result<Answer, Error>, findings: &mut Vec<Finding>) -> Option<Answer> {
+    answer.map_err(|error| findings.push(Finding::from(&error))).ok()
+}
+
 /// Returns the settings, if they are valid.
 fn read_settings(text: String, findings: &mut Vec<Finding>) -> Option<Value> {
     let is_empty = text.trim().is_empty();
-    match check::check(&called("the text", text), None) {
-        Ok(checked) => {
-            // Defaults have no place in the text.
-            findings.extend(checked.findings.into_iter().filter(|_| !is_empty));
-            if checked.sections.len() > 1 {
-                let several = check::Error::Several { name: "the text".to_owned(), sections: checked.sections };
-                findings.push(Finding::error(several.to_string(), None));
-            }
-            checked.settings
-        }
-        Err(error) => {
-            findings.push(Finding::error(error.to_string(), None));
-            None
-        }
+    let checked = found(check::check(&called("the text", text), None), findings)?;
+    // Defaults have no place in the text.
+    findings.extend(checked.findings.into_iter().filter(|_| !is_empty));
+    if checked.sections.len() > 1 {
+        findings.push(Finding::from(&Error::Sections("the text".to_owned(), checked.sections)));
     }
-}
-
-/// Returns the store, if it is valid; without a text, a store with every requested secret.
-fn read_secrets(text: String, findings: &mut Vec<Finding>) -> Option<Option<Store>> {
-    match Store::read(&called("the text", text)) {
-        Ok(store) => Some(Some(store).filter(|store| !store.is_empty())),
-        Err(error) => {
-            findings.push(match &error {
-                store::Error::Source(error) => Finding::unreadable(error),
-                store::Error::Unknown { place, .. } => Finding::error(error.to_string(), *place),
-                store::Error::NoNamespace { .. } => Finding::error(error.to_string(), None),
-            });
-            None
-        }
-    }
+    checked.settings
 }
 
 /// Returns the names that the policy looks up, with commands that store a secret: a list of `StoredName`.
@@ -153,10 +134,9 @@ pub fn decode_requests(given: String) -> Result<String, JsError> {
         let pods = vec![AskedRequests { name: String::new(), requests, ignored: Vec::new() }];
         return json(&DecodedRequests { pods, findings: Vec::new() });
     }
-    json(&match called("the text", given).pods() {
-        Ok(pods) => DecodedRequests { pods: pods.iter().map(requests::read).collect(), findings: Vec::new() },
-        Err(error) => DecodedRequests { pods: Vec::new(), findings: vec![Finding::unreadable(&error)] },
-    })
+    let mut findings = Vec::new();
+    let pods = found(called("the text", given).pods(), &mut findings).unwrap_or_default();
+    json(&DecodedRequests { pods: pods.iter().map(requests::read).collect(), findings })
 }
 
 /// Returns a secret request as the value of an annotation.
