@@ -37,7 +37,7 @@ pub struct Arguments {
     policy_server: String,
     /// Service account of the policy server
     #[arg(long, value_name = "NAMESPACE/NAME", default_value = "kubewarden/policy-server", value_parser = account)]
-    service_account: Account,
+    service_account: (String, String),
     /// Output format
     #[arg(short, long, value_enum, default_value = "yaml")]
     output: Shape,
@@ -49,15 +49,10 @@ enum Shape {
     Json,
 }
 
-#[derive(Clone, Debug)]
-struct Account {
-    namespace: String,
-    name: String,
-}
-
-fn account(text: &str) -> Result<Account, String> {
+/// Splits the namespace and the name of a service account.
+fn account(text: &str) -> Result<(String, String), &'static str> {
     let (namespace, name) = text.split_once('/').ok_or("expected NAMESPACE/NAME")?;
-    Ok(Account { namespace: namespace.to_owned(), name: name.to_owned() })
+    Ok((namespace.to_owned(), name.to_owned()))
 }
 
 const NAME: &str = "flyte-secrets-policy";
@@ -185,7 +180,7 @@ impl Reads {
     }
 
     fn manifests(&self, arguments: &Arguments, settings: &Value) -> Vec<Value> {
-        let Account { namespace, name } = &arguments.service_account;
+        let (namespace, name) = &arguments.service_account;
         let subjects = json!([{ "kind": "ServiceAccount", "name": name, "namespace": namespace }]);
         let object = |kind: &str, name: &str, namespace: Option<&String>, fields: Value| {
             let head = json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind });
@@ -264,7 +259,7 @@ fn with(mut object: Value, fields: Value) -> Value {
 /// Returns values with which the chart renders the same. The chart decides whether the gateway is required, and for
 /// what.
 fn values(arguments: &Arguments, version: Option<Version>, settings: &Value) -> Value {
-    let Account { namespace, name } = &arguments.service_account;
+    let (namespace, name) = &arguments.service_account;
     // The settings are complete. Without a known version, defaults of the chart would be a guess.
     let flyte = version.map_or(json!({ "tenancy": false }), |version| json!({ "version": version }));
     let tasks = Some(&arguments.task_namespace).filter(|tasks| !tasks.is_empty());

@@ -8,7 +8,7 @@ use saphyr::YamlDataOwned;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::flyte::{self, Configuration, File, Version};
+use crate::flyte::{self, Configuration, File, Input, Version};
 use crate::source::Source;
 use crate::yaml::{self, Node, Place};
 use crate::{Error, at, text};
@@ -292,8 +292,8 @@ impl Reader<'_> {
                 let mut section = self.section(path, value, origin);
                 // Adjacent sections determine the version. Settings of the policy have none.
                 let files = [File { name: String::new(), content: yaml::value(node) }];
-                let given = flyte::Origin { version: self.version, ..flyte::Origin::default() };
-                section.configuration = Some(Configuration::read(&files, given)).filter(|it| it.flyte.is_some());
+                let configuration = self.read(&files, &Value::Null);
+                section.configuration = Some(configuration).filter(|it| it.flyte.is_some());
                 found.push(section);
             } else if let Some((embedded, origin)) = origin.within(value, self.source) {
                 self.find(&embedded, &path, origin, found);
@@ -303,10 +303,15 @@ impl Reader<'_> {
         }
     }
 
+    fn read(&self, files: &[File], config_map: &Value) -> Configuration {
+        let namespace = text(config_map, &["metadata", "namespace"]);
+        let template = self.templates.iter().find(|(of, _)| of == namespace && !config_map.is_null());
+        let namespace_template = template.map(|(_, template)| template.as_str());
+        Configuration::read(&Input { files, config_map, namespace_template, version: self.version })
+    }
+
     /// Returns the section of a ConfigMap, as Flyte merges it from the ConfigMap's files.
     fn config_map(&self, node: &Node) -> Option<Section> {
-        let object = yaml::value(node);
-        let (namespace, name) = (text(&object, &["metadata", "namespace"]), text(&object, &["metadata", "name"]));
         let data = node.data.as_mapping_get("data").and_then(|data| data.data.as_mapping());
         let mut entries: Vec<(String, &Node)> =
             data.into_iter().flatten().map(|(key, file)| (yaml::name(key), file)).collect();
@@ -333,15 +338,7 @@ impl Reader<'_> {
         if parts.is_empty() && !flyte::runs_webhook(&files) {
             return None;
         }
-        let template = self.templates.iter().find(|(of, _)| of == namespace).map(|(_, template)| template.as_str());
-        let origin = flyte::Origin {
-            namespace,
-            name,
-            labels: at(&object, &["metadata", "labels"]),
-            version: self.version,
-            namespace_template: template,
-        };
-        let configuration = Configuration::read(&files, origin);
+        let configuration = self.read(&files, &yaml::value(node));
         let path = format!("ConfigMap {}", configuration.name);
         Some(Section { path, parts, configuration: Some(configuration), findings })
     }
