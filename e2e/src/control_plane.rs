@@ -2,7 +2,6 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Result;
 use rcgen::KeyPair;
@@ -12,8 +11,21 @@ use crate::node::NAME as NODE;
 use crate::process::{self, Process};
 use crate::tools::Tools;
 
-/// Addresses of Services: all of loopback is this machine, so the API server reaches Services without a proxy.
-const SERVICES: &str = "127.96.0.0/16";
+const FLAGS: [&str; 12] = [
+    "--bind-address=127.0.0.1",
+    "--advertise-address=127.0.0.1",
+    "--endpoint-reconciler-type=none",
+    "--authorization-mode=Node,RBAC",
+    "--enable-admission-plugins=NodeRestriction",
+    "--kubelet-preferred-address-types=InternalIP",
+    "--service-account-issuer=https://kubernetes.default.svc",
+    // All of loopback is this machine, so the API server reaches Services without a proxy.
+    "--service-cluster-ip-range=127.96.0.0/16",
+    "--requestheader-allowed-names=front-proxy-client",
+    "--requestheader-username-headers=X-Remote-User",
+    "--requestheader-group-headers=X-Remote-Group",
+    "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+];
 
 const AUDIT_POLICY: &str = "\
 apiVersion: audit.k8s.io/v1
@@ -26,8 +38,6 @@ rules:
       - { group: secret-gateway.flyte.org }
   - level: None
 ";
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A control plane without controllers, which a node can join.
 pub struct ControlPlane {
@@ -94,7 +104,8 @@ impl ControlPlane {
         let mut api_server =
             Process::start(folder, "kube-apiserver", &tools.control_plane.join("kube-apiserver"), |command| {
                 command.args(files.iter().map(|(flag, path)| format!("--{flag}={}", path.display())));
-                command.args(api_server_flags(&etcd_url, api)).env("TMPDIR", folder);
+                command.arg(format!("--etcd-servers={etcd_url}")).arg(format!("--secure-port={api}"));
+                command.args(FLAGS).env("TMPDIR", folder);
             })?;
         let url = format!("https://localhost:{api}");
         let kubeconfig = write("kubeconfig", &kubeconfig(&url, &ca, &token))?;
@@ -104,7 +115,7 @@ impl ControlPlane {
             });
             asked.await.is_ok()
         };
-        api_server.until(PATIENCE, ready).await?;
+        api_server.until(ready).await?;
         Ok(Self {
             kubeconfig,
             url,
@@ -122,30 +133,6 @@ impl ControlPlane {
 /// Returns a random token.
 fn random() -> Result<String> {
     Ok(hex::encode(KeyPair::generate()?.public_key_raw()))
-}
-
-fn api_server_flags(etcd: &str, port: u16) -> Vec<String> {
-    let etcd = format!("--etcd-servers={etcd}");
-    let port = format!("--secure-port={port}");
-    let services = format!("--service-cluster-ip-range={SERVICES}");
-    [
-        etcd.as_str(),
-        port.as_str(),
-        services.as_str(),
-        "--bind-address=127.0.0.1",
-        "--advertise-address=127.0.0.1",
-        "--endpoint-reconciler-type=none",
-        "--authorization-mode=Node,RBAC",
-        "--enable-admission-plugins=NodeRestriction",
-        "--kubelet-preferred-address-types=InternalIP",
-        "--service-account-issuer=https://kubernetes.default.svc",
-        "--requestheader-allowed-names=front-proxy-client",
-        "--requestheader-username-headers=X-Remote-User",
-        "--requestheader-group-headers=X-Remote-Group",
-        "--requestheader-extra-headers-prefix=X-Remote-Extra-",
-    ]
-    .map(str::to_owned)
-    .into()
 }
 
 /// Returns a kubeconfig with one cluster, and one user with a token.

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use base64::Engine;
@@ -17,10 +16,7 @@ use crate::tools::Tools;
 /// Namespace, and name of the Deployment, Service, ConfigMap and service account.
 pub const NAMESPACE: &str = "flyte";
 const NAME: &str = "secret-gateway";
-/// Service from which pods pull.
-const PODS: &str = "secret-gateway-pods";
 const API_SERVICE: &str = "/apis/apiregistration.k8s.io/v1/apiservices/v1alpha1.secret-gateway.flyte.org";
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The gateway, running or not.
 pub struct Gateway {
@@ -63,16 +59,16 @@ impl Gateway {
         }
         let metrics = SocketAddr::from(([127, 0, 0, 1], process::free_port()?));
         config["metricsListen"] = json!(metrics);
-        let mut pods = None;
-        if config["pods"].is_object() {
-            let listen = cluster.serve_as(NAMESPACE, PODS).await?;
+        let pods = match config["pods"].is_object() {
+            true => Some(cluster.serve_as(NAMESPACE, "secret-gateway-pods").await?),
+            false => None,
+        };
+        if let Some(listen) = pods {
             config["pods"]["listen"] = json!(listen);
-            pods = Some(listen);
         }
         std::fs::write(folder.join("config.yaml"), serde_yaml::to_string(&config)?)?;
-        let identity = clouds.identity();
-        let mut gateway =
-            Self { address, pods, metrics, program: tools.gateway.clone(), folder, identity, process: None };
+        let (program, identity) = (tools.gateway.clone(), clouds.identity());
+        let mut gateway = Self { address, pods, metrics, program, folder, identity, process: None };
         gateway.resume(cluster).await?;
         Ok(gateway)
     }
@@ -88,7 +84,7 @@ impl Gateway {
             let kinds = cluster.admin.get("/apis/secret-gateway.flyte.org/v1alpha1").await;
             kinds.is_ok_and(|answer| answer.code == 200) && available(cluster).await == Some(true)
         };
-        process.until(PATIENCE, answers).await?;
+        process.until(answers).await?;
         self.process = Some(process);
         Ok(())
     }

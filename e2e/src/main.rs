@@ -40,9 +40,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anstream::eprintln;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use flyte_secrets_testing::engine::Policy;
 use flyte_secrets_testing::host::Capabilities;
+use kube::{Client, Config};
 
 use node::machine::Machine;
 use node::{Node, NodeTools};
@@ -67,7 +68,12 @@ fn main() -> ExitCode {
 /// Prints a pod before and after, with secrets of the API server of KUBECONFIG.
 fn show(pod: &str, settings: &str) -> Result<()> {
     let read = |file: &str| Ok::<_, anyhow::Error>(serde_yaml::from_str(&std::fs::read_to_string(file)?)?);
-    let capabilities: Arc<dyn Capabilities> = live::Live::infer()?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    let mut config = runtime.block_on(Config::infer()).context("cannot find an API server")?;
+    // As in policy-server, which has an older client.
+    config.default_retry = false;
+    let client = runtime.block_on(async { Client::try_from(config) })?;
+    let capabilities: Arc<dyn Capabilities> = live::Live::new(client, runtime.handle().clone(), None);
     flyte_secrets_testing::show::demo(&read(pod)?, &read(settings)?, &capabilities)
 }
 
@@ -116,14 +122,12 @@ async fn run_node(report: &mut Report) -> Result<()> {
 /// Checks that the machine is as before. Processes that the kernel still ends take a moment.
 async fn as_it_was(before: &Machine) -> Result<()> {
     let mut changes = Vec::new();
-    for _ in 0..50 {
-        changes = Machine::now()?.changes(before);
-        if changes.is_empty() {
-            return Ok(());
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    bail!("{}", changes.join("\n"))
+    let unchanged =
+        process::until("it is unchanged", Duration::from_millis(200), Duration::from_secs(10), async || {
+            changes = Machine::now()?.changes(before);
+            Ok(changes.is_empty())
+        });
+    unchanged.await.with_context(|| changes.join("\n"))
 }
 
 fn empty_folder(name: &str) -> Result<PathBuf> {

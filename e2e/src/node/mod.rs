@@ -7,7 +7,6 @@ mod network;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, WaitOptions, getpid, set_child_subreaper, waitpid};
@@ -27,7 +26,6 @@ pub use network::Network;
 pub const NAME: &str = "127.0.0.1";
 /// Parent of the pods' cgroups, below the root of each hierarchy.
 const CGROUP: &str = "k8s.io";
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Paths of the node's own programs.
 pub struct NodeTools {
@@ -126,7 +124,7 @@ impl Node {
         let id = process.id();
         let mut started = Self { controllers, network, unshare: Some(process), first: None };
         if let Some(unshare) = &mut started.unshare {
-            unshare.until(PATIENCE, async || ready(cluster).await == Some(true)).await?;
+            unshare.until(async || ready(cluster).await == Some(true)).await?;
         }
         let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"))?;
         started.first = Pid::from_raw(children.trim().parse().context("unshare has no child")?);

@@ -34,7 +34,7 @@ pub async fn run(report: &mut Report, world: &mut World) -> Result<()> {
                 continue;
             }
             world.hold(&case["store"]).await?;
-            world.kubewarden.with_settings(&as_recorded(&case["settings"])).await?;
+            world.kubewarden.with_settings(&as_recorded(&case["settings"]))?;
             report.check(name, one(world, case)).await;
         }
     }
@@ -66,14 +66,9 @@ async fn one(world: &World, case: &Value) -> Result<()> {
     let cluster = &world.cluster;
     let name = case["pod"]["metadata"]["name"].as_str().context("a pod without a name")?;
     let down = case["store"].to_string().contains(r#"{"error":"#);
-    if down {
-        world.clouds.moto.pause()?;
-    }
-    let created = cluster.admin.create_pod(TASKS, &creatable(&case["pod"])).await;
-    if down {
-        world.clouds.moto.resume()?;
-    }
-    let created = created?;
+    let pod = creatable(&case["pod"]);
+    let creating = cluster.admin.admit(TASKS, &pod);
+    let created = if down { world.clouds.moto.paused(creating).await?? } else { creating.await? };
     if case["rejected"] == json!(true) {
         // The store does not contain the behavior of a cloud that is down.
         match down {
@@ -83,12 +78,10 @@ async fn one(world: &World, case: &Value) -> Result<()> {
                 same(&json!(message), &json!(created.refused(code)?))?;
             }
         }
-        let there = cluster.admin.get(&format!("/api/v1/namespaces/{TASKS}/pods/{name}")).await?;
-        ensure!(there.code == 404, "refused, and there all the same");
+        ensure!(cluster.admin.pod(TASKS, name).await.is_err(), "refused, and there all the same");
         return Ok(());
     }
     let found = bare(created.ok()?);
-    cluster.admin.delete_pod(TASKS, name).await?;
     same(&normal(&stored(cluster, &creatable(&case["mutated"])).await?), &normal(&found))
 }
 

@@ -9,7 +9,7 @@ use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_testing::golden::same;
-use flyte_secrets_testing::pods::{kubernetes_store, pod, project_name};
+use flyte_secrets_testing::pods::{kubernetes_store, pod, project_name, with};
 use serde_json::{Value, json};
 
 use crate::authority::Authority;
@@ -29,27 +29,23 @@ const REQUESTS: [&str; 4] = [
 
 pub async fn run(report: &mut Report, world: &mut World) -> Result<()> {
     world.install_embedded().await?;
-    let mut settings = world.kubewarden.settings();
-    settings["secretManagerTypes"] = json!(["Embedded", "AWS", "K8s"]);
-    world.kubewarden.with_settings(&settings).await?;
+    let managers = json!(["Embedded", "AWS", "K8s"]);
+    world.kubewarden.with_settings(&with(world.kubewarden.settings(), "/secretManagerTypes", managers))?;
     let values: [(&str, &[u8]); 2] = [(&project_name("token"), b"t0ken"), (&project_name("tls.crt"), &[0, 159, 255])];
     world.hold(&kubernetes_store(&values)).await?;
     report.section("a webhook after ours");
-    let admin = &world.cluster.admin;
-    let once = bare(admin.create_pod(TASKS, &pod(&REQUESTS)).await?.ok()?);
-    admin.delete_pod(TASKS, "task-1").await?;
+    let once = bare(world.cluster.admin.admit(TASKS, &pod(&REQUESTS)).await?.ok()?);
 
     let (authority, listen) = (Authority::new(OTHER), world.cluster.expose(NAMESPACE, OTHER, 8443).await?);
     let own = authority.server(&format!("{OTHER}.{NAMESPACE}.svc"));
     let router = Router::new()
         .route("/label", post(|review| async { edit(review, "/metadata/labels/mesh", json!("on")) }))
         .route("/sidecar", post(|review| async { edit(review, "/spec/containers/-", sidecar()) }));
-    let server = serve::https(TcpListener::bind(listen)?, (&own.certificate, &own.key), router).await?;
+    serve::https(TcpListener::bind(listen)?, &own, router).await?;
 
     reinvoked(world, "IfNeeded").await?;
     configure(world, &authority, "/label").await?;
-    let mut labelled = once.clone();
-    labelled["metadata"]["labels"]["mesh"] = json!("on");
+    let labelled = with(once.clone(), "/metadata/labels/mesh", json!("on"));
     report.check("it labels pods: ours runs twice, the pod is the same", twice(world, &labelled)).await;
 
     configure(world, &authority, "/sidecar").await?;
@@ -61,9 +57,7 @@ pub async fn run(report: &mut Report, world: &mut World) -> Result<()> {
     report.check("it adds a container: that one gets the secrets, too", twice(world, &with_sidecar)).await;
 
     world.cluster.admin.delete(&format!("{WEBHOOKS}/{OTHER}")).await?.ok()?;
-    reinvoked(world, "Never").await?;
-    server.shutdown();
-    Ok(())
+    reinvoked(world, "Never").await
 }
 
 fn sidecar() -> Value {
@@ -117,8 +111,7 @@ async fn configure(world: &World, authority: &Authority, path: &str) -> Result<(
 
 async fn twice(world: &World, expected: &Value) -> Result<()> {
     world.kubewarden.reviewed();
-    let created = world.cluster.admin.create_pod(TASKS, &pod(&REQUESTS)).await?.ok()?;
-    world.cluster.admin.delete_pod(TASKS, "task-1").await?;
+    let created = world.cluster.admin.admit(TASKS, &pod(&REQUESTS)).await?.ok()?;
     let reviews = world.kubewarden.reviewed();
     ensure!(reviews.len() == 2, "ours was asked {} times: {reviews:?}", reviews.len());
     same(&stored(&world.cluster, expected).await?, &bare(created))
