@@ -22,9 +22,6 @@ impl Tools {
     /// Finds programs in the folders that the Makefile sets: `E2E_TOOLS` (built by Go), `KUBEBUILDER_ASSETS` (other
     /// etcd and kube-apiserver), `E2E_MOTO` and `E2E_BUILD` (built by cargo).
     pub fn find() -> Result<Self> {
-        let folder = |name: &str| -> Result<PathBuf> {
-            Ok(std::env::var_os(name).with_context(|| format!("{name} is not set; `make e2e` sets it"))?.into())
-        };
         let tools = folder("E2E_TOOLS")?;
         let tool = |name: &str| existing(tools.join(name));
         Ok(Self {
@@ -38,6 +35,11 @@ impl Tools {
             gateway: existing(folder("E2E_BUILD")?.join("secret-gateway"))?,
         })
     }
+}
+
+/// Returns the path in a variable that the Makefile sets.
+pub fn folder(name: &str) -> Result<PathBuf> {
+    Ok(std::env::var_os(name).with_context(|| format!("{name} is not set; the Makefile sets it"))?.into())
 }
 
 pub fn existing(path: PathBuf) -> Result<PathBuf> {

@@ -5,6 +5,7 @@ mod images;
 pub mod machine;
 mod network;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -15,9 +16,7 @@ use serde_json::{Value, json};
 use crate::cluster::Cluster;
 use crate::control_plane::{ControlPlane, kubeconfig};
 use crate::process::{self, Process};
-use crate::tools::{Tools, existing, on_path, repository};
-
-use machine::Controllers;
+use crate::tools::{self, Tools, existing, on_path, repository};
 
 pub use images::{BUSYBOX, PULL};
 pub use network::Network;
@@ -42,21 +41,19 @@ impl NodeTools {
             rustix::process::geteuid().is_root(),
             "a node needs root: run `make e2e-node` as root, or with SUDO=sudo"
         );
-        let given = |name: &str| -> Result<PathBuf> {
-            Ok(std::env::var_os(name).with_context(|| format!("{name} is not set; `make e2e-node` sets it"))?.into())
-        };
-        let folder = given("E2E_NODE_TOOLS")?;
+        let folder = tools::folder("E2E_NODE_TOOLS")?;
         for tool in ["kubelet", "containerd", "containerd-shim-runc-v2", "ctr"] {
             existing(folder.join(tool))?;
         }
-        let puller = existing(given("E2E_PULL")?)?;
+        let puller = existing(tools::folder("E2E_PULL")?)?;
         Ok(Self { folder, runc: on_path("runc")?, unshare: on_path("unshare")?, puller })
     }
 }
 
 /// A running node.
 pub struct Node {
-    controllers: Controllers,
+    /// The controllers of cgroups that were enabled before.
+    controllers: BTreeSet<String>,
     pub network: Network,
     unshare: Option<Process>,
     /// The first process of its namespaces.
@@ -71,7 +68,7 @@ impl Drop for Node {
             let _ = waitpid(Some(first), WaitOptions::empty());
         }
         remove_cgroups();
-        self.controllers.restore();
+        machine::restore_controllers(&self.controllers);
     }
 }
 
@@ -89,7 +86,7 @@ impl Node {
         plane: &ControlPlane,
         cluster: &Cluster,
     ) -> Result<Self> {
-        let controllers = Controllers::now();
+        let controllers = machine::controllers();
         // Makes its first process a child of this one when unshare has ended.
         set_child_subreaper(Some(getpid())).context("cannot adopt orphans")?;
         let folder = folder.join("node");
@@ -100,26 +97,27 @@ impl Node {
             command.arg("--list");
         });
         images::write(&folder.join("images.tar"), &tools.busybox, &applets.await?, &node.puller)?;
-        std::fs::write(folder.join("containerd.toml"), containerd(&folder, &node.runc))?;
         let network = Network::new(&folder)?;
         let identity = plane.authority.server(NAME);
-        std::fs::write(folder.join("kubelet.crt"), &identity.certificate)?;
-        std::fs::write(folder.join("kubelet.key"), &identity.key)?;
-        std::fs::write(folder.join("kubelet.json"), kubelet(&folder, plane)?.to_string())?;
-        std::fs::write(folder.join("kubeconfig"), kubeconfig(&plane.url, &plane.ca, &plane.node_token))?;
-        let flag = |name: &str, path: PathBuf| format!("--{name}={}", path.display());
+        for (file, text) in [
+            ("containerd.toml", containerd(&folder, &node.runc)),
+            ("kubelet.crt", identity.certificate),
+            ("kubelet.key", identity.key),
+            ("kubelet.json", kubelet(&folder, plane)?.to_string()),
+            ("kubeconfig", kubeconfig(&plane.url, &plane.ca, &plane.node_token)),
+        ] {
+            std::fs::write(folder.join(file), text)?;
+        }
         let process = Process::start(&folder, "kubelet", &node.unshare, |command: &mut Command| {
             command.args(["--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "sh"]);
             command.arg(repository("e2e/src/node/start.sh")).arg(&folder);
-            command.arg(flag("config", folder.join("kubelet.json")));
-            command.arg(flag("kubeconfig", folder.join("kubeconfig")));
-            command.arg(flag("root-dir", folder.join("kubelet")));
-            command.arg(flag("cert-dir", folder.join("kubelet")));
-            command.arg(format!("--hostname-override={NAME}"));
-            let path = std::env::var_os("PATH").unwrap_or_default();
-            let folders = std::iter::once(node.folder.clone()).chain(std::env::split_paths(&path));
-            // Joining a list that was split at colons cannot fail.
-            command.env("PATH", std::env::join_paths(folders).unwrap_or_default());
+            command.arg("--config").arg(folder.join("kubelet.json"));
+            command.arg("--kubeconfig").arg(folder.join("kubeconfig"));
+            command.arg("--root-dir").arg(folder.join("kubelet"));
+            command.arg("--cert-dir").arg(folder.join("kubelet"));
+            command.args(["--hostname-override", NAME]);
+            let path = std::env::var("PATH").unwrap_or_default();
+            command.env("PATH", format!("{}:{path}", node.folder.display()));
         })?;
         let id = process.id();
         let mut started = Self { controllers, network, unshare: Some(process), first: None };

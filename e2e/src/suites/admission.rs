@@ -30,23 +30,10 @@ pub async fn run(report: &mut Report, world: &mut World) -> Result<()> {
     report.check("warnings reach the client", warned(world)).await;
     report.check("a dry run changes the pod and keeps nothing", dry_run(world)).await;
     report.check("an update is not reviewed", updated(world)).await;
-    let deployment = json!({ "selector": { "matchLabels": { "project": "flytesnacks" } } });
-    let deployment = Workload {
-        collection: "/apis/apps/v1/namespaces/flytesnacks-development/deployments",
-        kind: ("apps/v1", "Deployment", deployment),
-        restart: "Always",
-        owner: "ReplicaSet",
-        controller: "replicaset-controller",
-    };
-    report.check("a Deployment's pod", workload(world, deployment)).await;
-    let job = Workload {
-        collection: "/apis/batch/v1/namespaces/flytesnacks-development/jobs",
-        kind: ("batch/v1", "Job", json!({})),
-        restart: "OnFailure",
-        owner: "Job",
-        controller: "job-controller",
-    };
-    report.check("a Job's pod", workload(world, job)).await;
+    let selector = json!({ "selector": { "matchLabels": { "project": "flytesnacks" } } });
+    let deployment = workload(world, ("apps/v1", "Deployment"), selector, "Always", "ReplicaSet");
+    report.check("a Deployment's pod", deployment).await;
+    report.check("a Job's pod", workload(world, ("batch/v1", "Job"), json!({}), "OnFailure", "Job")).await;
     Ok(())
 }
 
@@ -106,28 +93,24 @@ async fn updated(world: &World) -> Result<()> {
     same(&bare(pod), &bare(updated))
 }
 
-/// A workload, and how its controller creates pods.
-struct Workload {
-    collection: &'static str,
-    /// API version, kind, and `spec` except the template.
-    kind: (&'static str, &'static str, Value),
-    restart: &'static str,
-    /// Kind of the pods' owner, of the same API version.
-    owner: &'static str,
-    controller: &'static str,
-}
-
-/// Creates a pod as the controller does from a stored template: with a generated name, an owner, and the controller's
-/// service account.
-async fn workload(world: &World, workload: Workload) -> Result<()> {
-    let Workload { collection, kind: (api_version, kind, mut spec), restart, owner, controller } = workload;
+/// Creates a pod as the controller of `owner` does from a workload's stored template: with a generated name, an owner,
+/// and the controller's service account.
+async fn workload(
+    world: &World,
+    (api_version, kind): (&str, &str),
+    mut spec: Value,
+    restart: &str,
+    owner: &str,
+) -> Result<()> {
+    let collection = format!("/apis/{api_version}/namespaces/{TASKS}/{}s", kind.to_lowercase());
+    let controller = format!("{}-controller", owner.to_lowercase());
     let mut template = pod(&[TOKEN]);
     template["spec"]["restartPolicy"] = json!(restart);
     let (labels, annotations) = (&template["metadata"]["labels"], &template["metadata"]["annotations"]);
     let metadata = json!({ "labels": labels, "annotations": annotations });
     spec["template"] = json!({ "metadata": metadata, "spec": template["spec"] });
     let object = json!({ "apiVersion": api_version, "kind": kind, "metadata": { "name": "train" }, "spec": spec });
-    let object = world.cluster.admin.post(collection, &object).await?.ok()?;
+    let object = world.cluster.admin.post(&collection, &object).await?.ok()?;
     world.cluster.admin.delete(&format!("{collection}/train")).await?;
     let template = &object["spec"]["template"];
     let mut pod =
@@ -137,7 +120,7 @@ async fn workload(world: &World, workload: Workload) -> Result<()> {
         "apiVersion": api_version, "kind": owner, "name": "train", "uid": object["metadata"]["uid"], "controller": true,
         "blockOwnerDeletion": true,
     }]);
-    let created = world.cluster.account_client("kube-system", controller)?.admit(TASKS, &pod).await?.ok()?;
+    let created = world.cluster.account_client("kube-system", &controller)?.admit(TASKS, &pod).await?.ok()?;
     let mut expected = pod;
     expected["spec"]["containers"][0]["env"] = token_variables();
     expected["metadata"]["name"] = created["metadata"]["name"].clone();

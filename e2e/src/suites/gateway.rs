@@ -157,20 +157,17 @@ async fn outage(world: &mut World) -> Result<()> {
     let (cluster, gateway) = (&*cluster, gateway.as_mut().context("no gateway")?);
     let ended = AtomicBool::new(false);
     let creating = async {
-        let (mut created, mut refused, mut waiting) = (0, 0, false);
-        // The last pod is retried until it is created, too.
-        while !ended.load(Ordering::SeqCst) || waiting {
-            let mut task = pod(&[TOKEN]);
-            let name = format!("outage-{created}");
-            task["metadata"]["name"] = json!(name);
-            let answer = cluster.admin.create_pod(TASKS, &task).await?;
-            waiting = answer.code == 503;
-            match waiting {
-                true => refused += 1,
-                false => {
-                    delivered(&answer.ok()?)?;
-                    cluster.admin.delete_pod(TASKS, &name).await?;
-                    created += 1;
+        let (mut created, mut refused, pod) = (0, 0, pod(&[TOKEN]));
+        loop {
+            let answer = cluster.admin.admit(TASKS, &pod).await?;
+            if answer.code == 503 {
+                refused += 1;
+            } else {
+                delivered(&answer.ok()?)?;
+                created += 1;
+                // The last pod is retried until it is created, too.
+                if ended.load(Ordering::SeqCst) {
+                    break;
                 }
             }
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -3,7 +3,7 @@
 
 use std::net::TcpListener;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use axum::routing::post;
 use axum::{Json, Router};
 use base64::Engine;
@@ -38,24 +38,18 @@ pub async fn run(report: &mut Report, world: &mut World) -> Result<()> {
 
     let (authority, listen) = (Authority::new(OTHER), world.cluster.expose(NAMESPACE, OTHER, 8443).await?);
     let own = authority.server(&format!("{OTHER}.{NAMESPACE}.svc"));
-    let router = Router::new()
-        .route("/label", post(|review| async { edit(review, "/metadata/labels/mesh", json!("on")) }))
-        .route("/sidecar", post(|review| async { edit(review, "/spec/containers/-", sidecar()) }));
-    serve::https(TcpListener::bind(listen)?, &own, router).await?;
-
+    serve::https(TcpListener::bind(listen)?, &own, Router::new().route("/", post(edit))).await?;
     reinvoked(world, "IfNeeded").await?;
-    configure(world, &authority, "/label").await?;
-    let labelled = with(once.clone(), "/metadata/labels/mesh", json!("on"));
-    report.check("it labels pods: ours runs twice, the pod is the same", twice(world, &labelled)).await;
-
-    configure(world, &authority, "/sidecar").await?;
-    let mut with_sidecar = once.clone();
-    let mut added = sidecar();
-    added["env"] = once["spec"]["containers"][0]["env"].clone();
-    added["volumeMounts"] = once["spec"]["containers"][0]["volumeMounts"].clone();
-    with_sidecar["spec"]["containers"].as_array_mut().context("no containers")?.push(added);
-    report.check("it adds a container: that one gets the secrets, too", twice(world, &with_sidecar)).await;
-
+    configure(world, &authority).await?;
+    let task = &once["spec"]["containers"][0];
+    let mut sidecar = sidecar();
+    sidecar["env"] = task["env"].clone();
+    sidecar["volumeMounts"] = task["volumeMounts"].clone();
+    let expected = with(once.clone(), "/metadata/labels/mesh", json!("on"));
+    let expected = with(expected, "/spec/containers", json!([task, sidecar]));
+    report
+        .check("it labels pods and adds a container: ours runs twice, for that one, too", twice(world, &expected))
+        .await;
     world.cluster.admin.delete(&format!("{WEBHOOKS}/{OTHER}")).await?.ok()?;
     reinvoked(world, "Never").await
 }
@@ -64,14 +58,15 @@ fn sidecar() -> Value {
     json!({ "name": "mesh", "image": "mesh:1" })
 }
 
-/// Answers a review with one addition, if it is missing.
-fn edit(Json(review): Json<Value>, path: &str, value: Value) -> Json<Value> {
+/// Answers a review of a pod with a label and a container, once.
+async fn edit(Json(review): Json<Value>) -> Json<Value> {
     let (uid, pod) = (&review["request"]["uid"], &review["request"]["object"]);
-    let containers = pod["spec"]["containers"].as_array().into_iter().flatten();
-    let there = pod.pointer(path) == Some(&value) || containers.filter(|it| it["name"] == value["name"]).count() > 0;
     let mut response = json!({ "uid": uid, "allowed": true });
-    if !there {
-        let patch = json!([{ "op": "add", "path": path, "value": value }]);
+    if pod["metadata"]["labels"]["mesh"].is_null() {
+        let patch = json!([
+            { "op": "add", "path": "/metadata/labels/mesh", "value": "on" },
+            { "op": "add", "path": "/spec/containers/-", "value": sidecar() },
+        ]);
         response["patchType"] = json!("JSONPatch");
         response["patch"] = json!(STANDARD.encode(patch.to_string()));
     }
@@ -90,8 +85,8 @@ async fn reinvoked(world: &World, policy: &str) -> Result<()> {
     Ok(())
 }
 
-async fn configure(world: &World, authority: &Authority, path: &str) -> Result<()> {
-    let service = json!({ "namespace": NAMESPACE, "name": OTHER, "path": path, "port": 8443 });
+async fn configure(world: &World, authority: &Authority) -> Result<()> {
+    let service = json!({ "namespace": NAMESPACE, "name": OTHER, "path": "/", "port": 8443 });
     let webhook = json!({
         "name": format!("{OTHER}.example.com"),
         "clientConfig": { "service": service, "caBundle": STANDARD.encode(&authority.certificate) },

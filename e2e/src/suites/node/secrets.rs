@@ -84,28 +84,16 @@ impl Secret {
     /// Returns the secret with this ID: a key of Embedded, group and key of K8s, or one of a cloud. The stubs of the
     /// clouds' tools write what they were asked for.
     fn of(id: &str) -> Self {
-        let (arn, gcp, azure) = (
-            "arn:aws:secretsmanager:eu-west-1:1:secret:Db",
-            "projects/acme-prod/secrets/Token",
-            "https://acme-kv.vault.azure.net/secrets",
-        );
-        let (fields, file, value) = match id {
-            "aws" => (format!("group: '{arn}' key: 'k'"), format!("{arn}/k"), format!("{arn}:k")),
-            "aws/:Password" => {
-                (format!("group: '{arn}' key: ':Password'"), format!("{arn}/:Password"), format!("{arn}:Password"))
-            }
-            "gcp" => (format!("group: '{gcp}' group_version: '3'"), format!("{gcp}/3"), format!("{gcp}/versions/3")),
-            "gcp/latest" => (
-                format!("group: '{gcp}' group_version: 'latest'"),
-                format!("{gcp}/latest"),
-                format!("{gcp}/versions/latest"),
-            ),
-            "azure" => (format!("group: '{azure}/Newest'"), "newest".to_owned(), format!("{azure}/Newest/\n")),
-            "azure/0f" => (
-                format!("group: '{azure}/Token' group_version: '0f'"),
-                "token/0f".to_owned(),
-                format!("{azure}/Token/0f\n"),
-            ),
+        let (arn, gcp) = ("arn:aws:secretsmanager:eu-west-1:1:secret:Db", "projects/acme-prod/secrets/Token");
+        let vault = "https://acme-kv.vault.azure.net/secrets";
+        // Group, key or version, the ends of file and value, and what the file's path lacks of the group.
+        let (group, rest, file, value, cut) = match id {
+            "aws" => (arn, "key: 'k'", "/k", ":k", ""),
+            "aws/:Password" => (arn, "key: ':Password'", "/:password", ":Password", ""),
+            "gcp" => (gcp, "group_version: '3'", "/3", "/versions/3", ""),
+            "gcp/latest" => (gcp, "group_version: 'latest'", "/latest", "/versions/latest", ""),
+            "azure" => (&*format!("{vault}/Newest"), "", "", "/\n", vault),
+            "azure/0f" => (&*format!("{vault}/Token"), "group_version: '0f'", "/0f", "/0f\n", vault),
             _ => {
                 let Some((group, key)) = id.split_once('/') else { return Self::new(id, value(id)) };
                 let variable = format!("_UNION_{group}_{key}").to_uppercase();
@@ -113,7 +101,13 @@ impl Secret {
                 return Self { fields, variable, file: id.to_lowercase(), value: value(id) };
             }
         };
-        Self { fields, variable: String::new(), file: file.to_lowercase(), value: value.into() }
+        let path = group.strip_prefix(cut).unwrap_or(group).trim_start_matches('/').to_lowercase();
+        Self {
+            fields: format!("group: '{group}' {rest}"),
+            variable: String::new(),
+            file: format!("{path}{file}"),
+            value: format!("{group}{value}").into(),
+        }
     }
 
     /// Requests the secret as a variable.
