@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use crate::authority::Authority;
 use crate::process::{Process, free_port};
 use crate::serve;
-use crate::tools::Tools;
+use crate::tools::program;
 
 /// Region of the golden cases' secrets in AWS.
 pub const REGION: &str = "us-west-2";
@@ -34,8 +34,8 @@ pub struct Clouds {
     aws: String,
     gcp: String,
     azure: String,
-    azure_authority: PathBuf,
-    federated_token: PathBuf,
+    /// Folder of `azure.crt` and `federated-token`.
+    folder: PathBuf,
     contents: Contents,
     client: Client,
 }
@@ -44,11 +44,11 @@ pub struct Clouds {
 type Contents = Arc<Mutex<Value>>;
 
 impl Clouds {
-    pub async fn start(tools: &Tools, folder: &Path) -> Result<Self> {
+    pub async fn start(folder: &Path) -> Result<Self> {
         let client = Client::builder().timeout(Duration::from_secs(10)).build()?;
         let port = free_port()?;
         let aws = format!("http://127.0.0.1:{port}");
-        let mut moto = Process::start(folder, "moto", &tools.moto_server, |command| {
+        let mut moto = Process::start(folder, "moto", &program("E2E_MOTO", "bin/moto_server")?, |command| {
             command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
         })?;
         let url = format!("{aws}/moto-api/");
@@ -57,9 +57,8 @@ impl Clouds {
         let contents = Contents::default();
         let (gcp, _) = serve::http(Router::new().fallback(get(google)).with_state(Arc::clone(&contents))).await?;
         let authority = Authority::new("azure");
-        let (azure_authority, federated_token) = (folder.join("azure.crt"), folder.join("federated-token"));
-        std::fs::write(&azure_authority, &authority.certificate)?;
-        std::fs::write(&federated_token, "federated")?;
+        std::fs::write(folder.join("azure.crt"), &authority.certificate)?;
+        std::fs::write(folder.join("federated-token"), "federated")?;
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let azure = format!("https://localhost:{}", listener.local_addr()?.port());
         let router = Router::new()
@@ -68,7 +67,7 @@ impl Clouds {
             .route("/secrets/{name}/", get(vault))
             .with_state(Arc::clone(&contents));
         serve::https(listener, &authority.server("localhost"), router).await?;
-        Ok(Self { moto, aws, gcp, azure, azure_authority, federated_token, contents, client })
+        Ok(Self { moto, aws, gcp, azure, folder: folder.to_owned(), contents, client })
     }
 
     /// Returns `providers` of the gateway's configuration.
@@ -78,7 +77,7 @@ impl Clouds {
             "gcp": { "projects": ["acme-prod"], "endpoint": self.gcp, "anonymous": true },
             "azure": {
                 "vaults": ["acme-kv.vault.azure.net"], "endpoint": self.azure, "authority": self.azure,
-                "caFile": self.azure_authority,
+                "caFile": self.folder.join("azure.crt"),
             },
         })
     }
@@ -90,7 +89,7 @@ impl Clouds {
             ("AWS_SECRET_ACCESS_KEY", "e2e".to_owned()),
             ("AZURE_TENANT_ID", "directory".to_owned()),
             ("AZURE_CLIENT_ID", "gateway".to_owned()),
-            ("AZURE_FEDERATED_TOKEN_FILE", self.federated_token.display().to_string()),
+            ("AZURE_FEDERATED_TOKEN_FILE", self.folder.join("federated-token").display().to_string()),
         ]
     }
 

@@ -96,9 +96,7 @@ impl Cluster {
         if self.admin.get(&format!("/api/v1/namespaces/{name}")).await?.code == 404 {
             let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
             self.apply("/api/v1/namespaces", &namespace).await?;
-            if let Ok(mut made) = self.made.lock() {
-                made.push(name.to_owned());
-            }
+            self.remember(format!("/api/v1/namespaces/{name}"));
         }
         self.account(name, "default").await
     }
@@ -112,7 +110,13 @@ impl Cluster {
         self.apply("/api/v1/namespaces", &namespace).await
     }
 
-    /// Returns the namespaces that were created.
+    fn remember(&self, path: String) {
+        if let Ok(mut made) = self.made.lock() {
+            made.push(path);
+        }
+    }
+
+    /// Returns the paths of namespaces and permissions that were created.
     pub fn made(&self) -> Vec<String> {
         self.made.lock().map(|made| made.clone()).unwrap_or_default()
     }
@@ -133,8 +137,11 @@ impl Cluster {
         role["rules"] = json!([rule]);
         binding["roleRef"] = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": account });
         binding["subjects"] = json!([{ "kind": "ServiceAccount", "namespace": namespace, "name": account }]);
-        self.apply("/apis/rbac.authorization.k8s.io/v1/clusterroles", &role).await?;
-        self.apply("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", &binding).await?;
+        for (collection, object) in [("clusterroles", role), ("clusterrolebindings", binding)] {
+            let collection = format!("/apis/rbac.authorization.k8s.io/v1/{collection}");
+            self.apply(&collection, &object).await?;
+            self.remember(format!("{collection}/{account}"));
+        }
         self.settle().await;
         Ok(())
     }

@@ -9,7 +9,7 @@ use rcgen::KeyPair;
 use crate::authority::Authority;
 use crate::node::NAME as NODE;
 use crate::process::{self, Process};
-use crate::tools::Tools;
+use crate::tools::program;
 
 const FLAGS: [&str; 12] = [
     "--bind-address=127.0.0.1",
@@ -59,10 +59,11 @@ pub struct ControlPlane {
 
 impl ControlPlane {
     /// Starts both, and waits until the API server is ready.
-    pub async fn start(tools: &Tools, folder: &Path) -> Result<Self> {
+    pub async fn start(folder: &Path) -> Result<Self> {
+        let given = if std::env::var_os("KUBEBUILDER_ASSETS").is_some() { "KUBEBUILDER_ASSETS" } else { "E2E_TOOLS" };
         let (store, api) = (process::free_port()?, process::free_port()?);
         let etcd_url = format!("http://127.0.0.1:{store}");
-        let etcd = Process::start(folder, "etcd", &tools.control_plane.join("etcd"), |command| {
+        let etcd = Process::start(folder, "etcd", &program(given, "etcd")?, |command| {
             let peers = "http://127.0.0.1:0";
             command.arg("--data-dir").arg(folder.join("etcd"));
             command.args(["--listen-client-urls", &etcd_url, "--advertise-client-urls", &etcd_url]);
@@ -101,20 +102,14 @@ impl ControlPlane {
             ("service-account-key-file", write("accounts.pub", &accounts.public_key_pem())?),
             ("service-account-signing-key-file", write("accounts.key", &accounts.serialize_pem())?),
         ];
-        let mut api_server =
-            Process::start(folder, "kube-apiserver", &tools.control_plane.join("kube-apiserver"), |command| {
-                command.args(files.iter().map(|(flag, path)| format!("--{flag}={}", path.display())));
-                command.arg(format!("--etcd-servers={etcd_url}")).arg(format!("--secure-port={api}"));
-                command.args(FLAGS).env("TMPDIR", folder);
-            })?;
+        let mut api_server = Process::start(folder, "kube-apiserver", &program(given, "kube-apiserver")?, |command| {
+            command.args(files.iter().map(|(flag, path)| format!("--{flag}={}", path.display())));
+            command.arg(format!("--etcd-servers={etcd_url}")).arg(format!("--secure-port={api}"));
+            command.args(FLAGS).env("TMPDIR", folder);
+        })?;
         let url = format!("https://localhost:{api}");
         let kubeconfig = write("kubeconfig", &kubeconfig(&url, &ca, &token))?;
-        let ready = async || {
-            let asked = process::output(&tools.kubectl, |command| {
-                command.arg("--kubeconfig").arg(&kubeconfig).args(["get", "--raw", "/readyz"]);
-            });
-            asked.await.is_ok()
-        };
+        let ready = async || process::run("kubectl", &kubeconfig, &["get", "--raw", "/readyz"]).await.is_ok();
         api_server.until(ready).await?;
         Ok(Self {
             kubeconfig,

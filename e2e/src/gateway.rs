@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::clouds::Clouds;
 use crate::cluster::Cluster;
 use crate::process::{self, Process};
-use crate::tools::Tools;
+use crate::tools::program;
 
 /// Namespace, and name of the Deployment, Service, ConfigMap and service account.
 pub const NAMESPACE: &str = "flyte";
@@ -25,7 +25,6 @@ pub struct Gateway {
     pub pods: Option<SocketAddr>,
     /// Address of metrics.
     pub metrics: SocketAddr,
-    program: PathBuf,
     folder: PathBuf,
     identity: Vec<(&'static str, String)>,
     process: Option<Process>,
@@ -33,7 +32,7 @@ pub struct Gateway {
 
 impl Gateway {
     /// Starts the gateway with the chart's configuration, and the doubles of clouds as endpoints.
-    pub async fn start(tools: &Tools, folder: &Path, cluster: &Cluster, clouds: &Clouds) -> Result<Self> {
+    pub async fn start(folder: &Path, cluster: &Cluster, clouds: &Clouds) -> Result<Self> {
         let folder = folder.join("gateway");
         std::fs::create_dir_all(&folder)?;
         let address = cluster.serve_as(NAMESPACE, NAME).await?;
@@ -67,15 +66,15 @@ impl Gateway {
             config["pods"]["listen"] = json!(listen);
         }
         std::fs::write(folder.join("config.yaml"), serde_yaml::to_string(&config)?)?;
-        let (program, identity) = (tools.gateway.clone(), clouds.identity());
-        let mut gateway = Self { address, pods, metrics, program, folder, identity, process: None };
+        let identity = clouds.identity();
+        let mut gateway = Self { address, pods, metrics, folder, identity, process: None };
         gateway.resume(cluster).await?;
         Ok(gateway)
     }
 
     /// Starts the gateway again, and waits until the API server uses it.
     pub async fn resume(&mut self, cluster: &Cluster) -> Result<()> {
-        let mut process = Process::start(&self.folder, NAME, &self.program, |command| {
+        let mut process = Process::start(&self.folder, NAME, &program("E2E_BUILD", NAME)?, |command| {
             command.arg("--config").arg(self.folder.join("config.yaml")).env_remove("KUBECONFIG");
             command.envs(self.identity.iter().map(|(name, value)| (name, value)));
         })?;

@@ -11,14 +11,14 @@ use axum::routing::post;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_testing::engine::Policy;
-use flyte_secrets_testing::{host, repository};
+use flyte_secrets_testing::repository;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
 use crate::authority::Authority;
 use crate::cluster::Cluster;
 use crate::live::Live;
-use crate::serve::{self, Served, Shared};
+use crate::serve::{self, Shared};
 
 const POLICIES: &str = "/apis/policies.kubewarden.io/v1/clusteradmissionpolicies";
 /// Collection of webhook configurations.
@@ -50,13 +50,7 @@ impl Kubewarden {
         let listen = cluster.expose(NAMESPACE, SERVICE, PORT).await?;
         let listener = TcpListener::bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
         let authority = Authority::new("kubewarden");
-        let nothing = Served {
-            policy: policy.clone(),
-            settings: Value::Null,
-            capabilities: host::nothing(),
-            reviewed: Vec::new(),
-        };
-        let served = Shared::new(nothing);
+        let served = Shared::new(policy.clone());
         let path = format!("/validate/{WEBHOOK}");
         let router = Router::new().route(&path, post(serve::review)).with_state(served.clone());
         serve::https(listener, &authority.server(&format!("{SERVICE}.{NAMESPACE}.svc")), router).await?;

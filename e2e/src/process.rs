@@ -1,12 +1,15 @@
 //! Processes that run during the tests and end with them.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
+
+use crate::tools::{program, repository};
 
 /// A running process, which is killed on drop.
 pub struct Process {
@@ -90,17 +93,15 @@ pub async fn until(
     Ok(())
 }
 
-/// Runs a program, and returns its standard output, or an error with all output.
-pub async fn output(program: &Path, with: impl FnOnce(&mut tokio::process::Command)) -> Result<String> {
-    let mut command = tokio::process::Command::new(program);
-    with(&mut command);
-    command.stdin(Stdio::null()).kill_on_drop(true);
-    let output = command.output().await.with_context(|| format!("cannot run {}", program.display()))?;
+/// Runs a program of `E2E_TOOLS` with a kubeconfig. Returns its standard output, or an error with all output.
+pub async fn run(name: &str, kubeconfig: &Path, arguments: &[impl AsRef<OsStr>]) -> Result<String> {
+    let mut command = tokio::process::Command::new(program("E2E_TOOLS", name)?);
+    command.args(arguments).env("KUBECONFIG", kubeconfig).env("KUBECACHEDIR", repository("target/e2e/kubectl"));
+    let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    if !output.status.success() {
-        bail!("{} failed: {}\n{}", program.display(), text(&output.stderr), text(&output.stdout));
-    }
-    Ok(text(&output.stdout))
+    let (said, error) = (text(&output.stdout), text(&output.stderr));
+    ensure!(output.status.success(), "{name} failed: {}\n{error}\n{said}", output.status);
+    Ok(said)
 }
 
 /// Returns a free port of loopback.

@@ -12,7 +12,7 @@ use axum_server::tls_rustls::RustlsConfig;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_testing::engine::{Policy, Response};
-use flyte_secrets_testing::host::Capabilities;
+use flyte_secrets_testing::host::{self, Capabilities};
 use serde_json::{Value, json};
 use tokio::task::AbortHandle;
 
@@ -52,8 +52,10 @@ pub struct Served {
 pub struct Shared(Arc<Mutex<Served>>);
 
 impl Shared {
-    pub fn new(served: Served) -> Self {
-        Self(Arc::new(Mutex::new(served)))
+    /// Serves a policy without settings.
+    pub fn new(policy: Policy) -> Self {
+        let (settings, capabilities, reviewed) = (Value::Null, host::nothing(), Vec::new());
+        Self(Arc::new(Mutex::new(Served { policy, settings, capabilities, reviewed })))
     }
 
     pub fn lock(&self) -> MutexGuard<'_, Served> {
@@ -83,15 +85,16 @@ pub async fn review(State(shared): State<Shared>, Json(mut review): Json<Value>)
 }
 
 /// Returns the `AdmissionResponse` of policy-server for a policy's answer.
-fn answer(request: &Value, Response(response): &Response) -> Value {
+fn answer(request: &Value, answered: &Response) -> Value {
+    let Response(response) = answered;
     let mut answer = json!({
         "uid": request["uid"],
         "allowed": response["accepted"],
         "auditAnnotations": response["audit_annotations"],
         "warnings": response["warnings"],
     });
-    let patch = response.get("mutated_object").map(|mutated| json_patch::diff(&request["object"], mutated));
-    if let Some(patch) = patch.filter(|patch| !patch.0.is_empty()) {
+    let patch = answered.patch(&request["object"]);
+    if !patch.is_empty() {
         answer["patchType"] = json!("JSONPatch");
         answer["patch"] = json!(STANDARD.encode(json!(patch).to_string()));
     }

@@ -1,6 +1,5 @@
 //! Environment of the checks: the cluster, Kubewarden, the chart, the gateway and the clouds.
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,7 +10,6 @@ use flyte_secrets_testing::golden::same;
 use flyte_secrets_testing::host::{Capabilities, Store};
 use flyte_secrets_testing::pods::pod;
 use serde_json::{Value, json};
-use tokio::process::Command;
 
 use crate::clouds::Clouds;
 use crate::cluster::{Answer, Cluster};
@@ -19,7 +17,7 @@ use crate::control_plane::ControlPlane;
 use crate::gateway::{self, Gateway};
 use crate::kubewarden::{Kubewarden, WEBHOOK, WEBHOOKS};
 use crate::process;
-use crate::tools::{Tools, repository};
+use crate::tools::repository;
 
 /// Namespace of the pods in `testing`.
 pub const TASKS: &str = "flytesnacks-development";
@@ -41,7 +39,6 @@ const HELD: &str = "e2e-store";
 
 /// The environment of the suites.
 pub struct World {
-    pub tools: Tools,
     pub folder: PathBuf,
     pub cluster: Cluster,
     pub kubewarden: Kubewarden,
@@ -53,28 +50,26 @@ pub struct World {
 
 impl World {
     /// Starts a control plane, or uses the cluster of KUBECONFIG, which reaches this machine at E2E_ADDRESS.
-    pub async fn start(tools: Tools, folder: &Path, policy: Policy) -> Result<Self> {
+    pub async fn start(folder: &Path, policy: Policy) -> Result<Self> {
         let address = std::env::var("E2E_ADDRESS").ok().map(|address| address.parse()).transpose();
         let address = address.context("E2E_ADDRESS is no IP address")?;
         let (own, kubeconfig) = match std::env::var_os("KUBECONFIG") {
             Some(given) => (None, given.into()),
             None => {
-                let own = ControlPlane::start(&tools, folder).await?;
+                let own = ControlPlane::start(folder).await?;
                 let kubeconfig = own.kubeconfig.clone();
                 (Some(own), kubeconfig)
             }
         };
         let cluster = Cluster::connect(&kubeconfig, address).await?;
-        let apply = |command: &mut Command| {
-            command.args(["apply", "--filename"]).arg(repository("e2e/crds")).env("KUBECONFIG", &kubeconfig);
-        };
-        process::output(&tools.kubectl, apply).await?;
-        let clouds = Clouds::start(&tools, folder).await?;
+        let crds = repository("e2e/crds");
+        process::run("kubectl", &kubeconfig, &["apply", "--filename", &crds.to_string_lossy()]).await?;
+        let clouds = Clouds::start(folder).await?;
         for namespace in [TASKS, "flytesnacks-production", gateway::NAMESPACE] {
             cluster.namespace(namespace).await?;
         }
         let kubewarden = Kubewarden::install(&cluster, policy).await?;
-        Ok(Self { tools, folder: folder.to_owned(), cluster, kubewarden, clouds, gateway: None, own })
+        Ok(Self { folder: folder.to_owned(), cluster, kubewarden, clouds, gateway: None, own })
     }
 
     /// Installs or upgrades the chart with the values of an example and additional ones.
@@ -93,7 +88,7 @@ impl World {
         let deployment = "/apis/apps/v1/namespaces/flyte/deployments/secret-gateway";
         self.gateway = None;
         if self.cluster.admin.get(deployment).await?.code == 200 {
-            let gateway = Gateway::start(&self.tools, &self.folder, &self.cluster, &self.clouds).await?;
+            let gateway = Gateway::start(&self.folder, &self.cluster, &self.clouds).await?;
             self.gateway = Some(gateway);
         }
         self.kubewarden.reconcile(&self.cluster).await
@@ -101,19 +96,7 @@ impl World {
 
     /// Runs helm as administrator, and returns its output.
     pub async fn helm(&self, arguments: &[&str]) -> Result<String> {
-        let with = |command: &mut Command| {
-            command.args(arguments).env("KUBECONFIG", &self.cluster.kubeconfig);
-        };
-        process::output(&self.tools.helm, with).await
-    }
-
-    /// Runs kubectl with a kubeconfig, and returns its output.
-    pub async fn kubectl(&self, kubeconfig: &Path, arguments: &[impl AsRef<OsStr>]) -> Result<String> {
-        process::output(&self.tools.kubectl, |command| {
-            command.args(arguments).env("KUBECONFIG", kubeconfig);
-            command.arg("--cache-dir").arg(self.folder.join("kubectl"));
-        })
-        .await
+        process::run("helm", &self.cluster.kubeconfig, arguments).await
     }
 
     /// Installs the chart with Embedded from Kubernetes Secrets only.
@@ -157,8 +140,8 @@ impl World {
         // First, because otherwise no pod with the label could be created.
         admin.delete(&format!("{WEBHOOKS}/{WEBHOOK}")).await?;
         self.helm(&["uninstall", RELEASE, "--namespace", gateway::NAMESPACE]).await?;
-        for namespace in self.cluster.made() {
-            admin.delete(&format!("/api/v1/namespaces/{namespace}")).await?;
+        for path in self.cluster.made() {
+            admin.delete(&path).await?;
         }
         Ok(())
     }

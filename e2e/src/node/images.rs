@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
+use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use flyte_secrets_policy::settings::{AwsSecretManager, AzureSecretManager, GcpSecretManager};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -25,8 +26,15 @@ const GCLOUD: &str = "#!/bin/sh\nset -eu; umask 077\n[ \"$1 $2 $3\" = 'secrets v
 const AZ: &str = "#!/bin/sh\nset -eu; case \"$1 $2\" in\n'login --service-principal') ;;\n\
     'keyvault secret') shift 4; echo \"$1\" ;;\n*) exit 2 ;;\nesac\n";
 
+/// Returns the names of busybox's applets.
+pub fn applets(busybox: &Path) -> Result<Vec<String>> {
+    let list = Command::new(busybox).arg("--list").output().context("cannot run busybox")?;
+    Ok(String::from_utf8(list.stdout)?.lines().map(str::to_owned).collect())
+}
+
 /// Writes all images to `file`.
-pub fn write(file: &Path, busybox: &Path, applets: &str, puller: &Path) -> Result<()> {
+pub fn write(file: &Path, busybox: &Path, puller: &Path) -> Result<()> {
+    let applets = applets(busybox)?;
     let (busybox, puller) = (std::fs::read(busybox)?, std::fs::read(puller)?);
     let base = layer(|tar| {
         for (folder, mode) in
@@ -38,7 +46,7 @@ pub fn write(file: &Path, busybox: &Path, applets: &str, puller: &Path) -> Resul
         append(tar, EntryType::Regular, 0o755, "bin/busybox", &busybox)?;
         let mut link = Header::new_gnu();
         link.set_entry_type(EntryType::Symlink);
-        let mut applets = applets.lines().filter(|applet| *applet != "busybox");
+        let mut applets = applets.iter().filter(|applet| *applet != "busybox");
         Ok(applets.try_for_each(|applet| tar.append_link(&mut link, format!("bin/{applet}"), "busybox"))?)
     })?;
     let program = |path: &str, bytes: &[u8]| layer(|tar| append(tar, EntryType::Regular, 0o755, path, bytes));

@@ -6,49 +6,25 @@ pub mod machine;
 mod network;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use rustix::process::{Pid, WaitOptions, getpid, set_child_subreaper, waitpid};
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 use crate::control_plane::{ControlPlane, kubeconfig};
 use crate::process::{self, Process};
-use crate::tools::{self, Tools, existing, on_path, repository};
+use crate::tools::{on_path, program, repository};
 
-pub use images::{BUSYBOX, PULL};
+pub use images::{BUSYBOX, PULL, applets};
 pub use network::Network;
 
 /// Name and address of the node. Pods reach no other address.
 pub const NAME: &str = "127.0.0.1";
 /// Parent of the pods' cgroups, below the root of each hierarchy.
 const CGROUP: &str = "k8s.io";
-
-/// Paths of the node's own programs.
-pub struct NodeTools {
-    folder: PathBuf,
-    runc: PathBuf,
-    unshare: PathBuf,
-    puller: PathBuf,
-}
-
-impl NodeTools {
-    /// Finds programs in `E2E_NODE_TOOLS`, which the Makefile sets, those of Debian, and the puller in `E2E_PULL`.
-    pub fn find() -> Result<Self> {
-        ensure!(
-            rustix::process::geteuid().is_root(),
-            "a node needs root: run `make e2e-node` as root, or with SUDO=sudo"
-        );
-        let folder = tools::folder("E2E_NODE_TOOLS")?;
-        for tool in ["kubelet", "containerd", "containerd-shim-runc-v2", "ctr"] {
-            existing(folder.join(tool))?;
-        }
-        let puller = existing(tools::folder("E2E_PULL")?)?;
-        Ok(Self { folder, runc: on_path("runc")?, unshare: on_path("unshare")?, puller })
-    }
-}
 
 /// A running node.
 pub struct Node {
@@ -79,13 +55,9 @@ pub fn remove_cgroups() {
 
 impl Node {
     /// Starts a node, and waits until it is ready.
-    pub async fn start(
-        tools: &Tools,
-        node: &NodeTools,
-        folder: &Path,
-        plane: &ControlPlane,
-        cluster: &Cluster,
-    ) -> Result<Self> {
+    pub async fn start(folder: &Path, plane: &ControlPlane, cluster: &Cluster) -> Result<Self> {
+        let programs = program("E2E_NODE_TOOLS", "")?;
+        let (runc, unshare, busybox) = (on_path("runc")?, on_path("unshare")?, on_path("busybox")?);
         let controllers = machine::controllers();
         // Makes its first process a child of this one when unshare has ended.
         set_child_subreaper(Some(getpid())).context("cannot adopt orphans")?;
@@ -93,14 +65,11 @@ impl Node {
         for part in ["logs", "plugins", "tmp"] {
             std::fs::create_dir_all(folder.join(part))?;
         }
-        let applets = process::output(&tools.busybox, |command| {
-            command.arg("--list");
-        });
-        images::write(&folder.join("images.tar"), &tools.busybox, &applets.await?, &node.puller)?;
+        images::write(&folder.join("images.tar"), &busybox, &program("E2E_PULL", "")?)?;
         let network = Network::new(&folder)?;
         let identity = plane.authority.server(NAME);
         for (file, text) in [
-            ("containerd.toml", containerd(&folder, &node.runc)),
+            ("containerd.toml", containerd(&folder, &runc)),
             ("kubelet.crt", identity.certificate),
             ("kubelet.key", identity.key),
             ("kubelet.json", kubelet(&folder, plane)?.to_string()),
@@ -108,7 +77,7 @@ impl Node {
         ] {
             std::fs::write(folder.join(file), text)?;
         }
-        let process = Process::start(&folder, "kubelet", &node.unshare, |command: &mut Command| {
+        let process = Process::start(&folder, "kubelet", &unshare, |command: &mut Command| {
             command.args(["--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "sh"]);
             command.arg(repository("e2e/src/node/start.sh")).arg(&folder);
             command.arg("--config").arg(folder.join("kubelet.json"));
@@ -117,7 +86,7 @@ impl Node {
             command.arg("--cert-dir").arg(folder.join("kubelet"));
             command.args(["--hostname-override", NAME]);
             let path = std::env::var("PATH").unwrap_or_default();
-            command.env("PATH", format!("{}:{path}", node.folder.display()));
+            command.env("PATH", format!("{}:{path}", programs.display()));
         })?;
         let id = process.id();
         let mut started = Self { controllers, network, unshare: Some(process), first: None };

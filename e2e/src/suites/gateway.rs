@@ -8,7 +8,8 @@ use anyhow::{Context, Result, ensure};
 use flyte_secrets_policy::reason_code::ReasonCode;
 use flyte_secrets_policy::settings::Provider;
 use flyte_secrets_testing::golden::same;
-use flyte_secrets_testing::pods::{pod, project_name};
+use flyte_secrets_testing::pods::{pod, project_name, with};
+use futures::future::try_join_all;
 use serde_json::{Value, json};
 
 use crate::clouds::REGION;
@@ -46,7 +47,7 @@ fn object() -> String {
 }
 
 async fn kubectl(world: &World, arguments: &[&str]) -> Result<String> {
-    world.kubectl(&world.cluster.kubeconfig, arguments).await
+    process::run("kubectl", &world.cluster.kubeconfig, arguments).await
 }
 
 async fn discovery(world: &World) -> Result<()> {
@@ -99,7 +100,7 @@ async fn rights(world: &World) -> Result<()> {
 }
 
 async fn stranger(world: &World) -> Result<()> {
-    let stranger = world.cluster.with_token(&world.cluster.token(TASKS, "default", &json!({})).await?)?;
+    let stranger = world.cluster.account_client(TASKS, "default")?;
     let answer = stranger.get(&format!("{KINDS}/awssecrets/{}", object())).await?;
     let message = answer.refused(403)?;
     ensure!(message.contains(&format!("system:serviceaccount:{TASKS}:default")), "{message}");
@@ -113,7 +114,7 @@ async fn narrow(world: &World) -> Result<()> {
         "verbs": ["get"],
     });
     world.cluster.grant(TASKS, "narrow", &rule).await?;
-    let narrow = world.cluster.with_token(&world.cluster.token(TASKS, "narrow", &json!({})).await?)?;
+    let narrow = world.cluster.account_client(TASKS, "narrow")?;
     let codes = [
         (object(), "awssecrets", 200),
         (format!("{REGION}:u__org__other"), "awssecrets", 403),
@@ -151,24 +152,29 @@ async fn stalled(world: &World) -> Result<()> {
     arrives(world).await
 }
 
-/// Creates pods with retries during an outage: all rejections are 503, and each pod gets its secret.
+/// Creates eight pods at once with retries during an outage: all rejections are 503, and each pod gets its secret.
 async fn outage(world: &mut World) -> Result<()> {
     let World { cluster, gateway, .. } = world;
     let (cluster, gateway) = (&*cluster, gateway.as_mut().context("no gateway")?);
     let ended = AtomicBool::new(false);
     let creating = async {
-        let (mut created, mut refused, pod) = (0, 0, pod(&[TOKEN]));
+        let (mut created, mut refused) = (0, 0);
+        let pods =
+            [0, 1, 2, 3, 4, 5, 6, 7].map(|n| with(pod(&[TOKEN]), "/metadata/name", json!(format!("outage-{n}"))));
         loop {
-            let answer = cluster.admin.admit(TASKS, &pod).await?;
-            if answer.code == 503 {
-                refused += 1;
-            } else {
-                delivered(&answer.ok()?)?;
-                created += 1;
-                // The last pod is retried until it is created, too.
-                if ended.load(Ordering::SeqCst) {
-                    break;
+            // Read first, so that all pods are created once after the outage.
+            let last = ended.load(Ordering::SeqCst);
+            let mut waiting = false;
+            for answer in try_join_all(pods.iter().map(|pod| cluster.admin.admit(TASKS, pod))).await? {
+                if answer.code == 503 {
+                    (refused, waiting) = (refused + 1, true);
+                } else {
+                    delivered(&answer.ok()?)?;
+                    created += 1;
                 }
+            }
+            if last && !waiting {
+                break;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

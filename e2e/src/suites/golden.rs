@@ -6,16 +6,15 @@
 use anstream::println;
 use anyhow::{Context, Result, ensure};
 use flyte_secrets_testing::golden::{as_recorded, normal, same};
+use flyte_secrets_testing::repository;
 use serde_json::{Value, json};
 
 use crate::report::Report;
-use crate::tools::repository;
 use crate::world::{TASKS, World, bare, refusal, stored};
 
 pub async fn run(report: &mut Report, world: &mut World) -> Result<()> {
-    let text = std::fs::read_to_string(repository("tests/golden/pods.jsonl")).context("tests/golden/pods.jsonl")?;
-    let cases: Result<Vec<Value>, _> = text.lines().map(serde_json::from_str).collect();
-    let cases = cases?;
+    let text = repository::read("tests/golden/pods.jsonl")?;
+    let cases: Vec<Value> = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     // The chart is installed for each store. Other settings do not affect anything outside of the policy.
     let mut stores: Vec<(&str, Value)> = cases.iter().map(store).collect();
     stores.sort_by_key(|(example, values)| (example.to_string(), values.to_string()));

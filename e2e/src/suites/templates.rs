@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::report::Report;
-use crate::tools::Tools;
+use crate::tools::program;
 use vault::{TOKEN, Vault};
 
 /// The injector's default: `DefaultTemplate` in `agent-inject/agent/config.go` of hashicorp/vault-k8s.
@@ -38,9 +38,11 @@ const PATHS: [&str; 14] = [
     "app", "my-app", "v1.2", "a b", "it's", "a\"b\"", "a\\b", "a`b", "größe", "a/b/c", "}}", "{{ . }}", "$v", "data/x",
 ];
 
-pub async fn run(report: &mut Report, tools: &Tools, policy: &Policy) -> Result<()> {
-    let bench = Bench { tools, policy };
+pub async fn run(report: &mut Report, policy: &Policy) -> Result<()> {
+    let bench = Bench(policy);
     report.section("Vault's templates in consul-template");
+    let (large, none) = ("0123456789abcdef\n".repeat(20_000), "<no value>");
+    let values = json!(["", "\n", "  ", none, "\0", "\u{1b}", "\u{feff}", large, true, u64::MAX, -1, 0.1]);
     for (name, settings, version, root) in [
         ("kv1", json!({}), "kv1", "kv/"),
         ("kv2", json!({}), "kv2", "secret/data/"),
@@ -58,11 +60,12 @@ pub async fn run(report: &mut Report, tools: &Tools, policy: &Policy) -> Result<
         let paths = paths.flat_map(|path| ["password", "my-key"].map(|key| Secret::new(&path, key)));
         // A pod has a file only once.
         let app = format!("{root}app");
-        let secrets: Vec<Secret> = keys.chain(paths.filter(|secret| secret.path != app)).collect();
-        let name = format!("{name}: keys and paths of all kinds");
+        let mut secrets: Vec<Secret> = keys.chain(paths.filter(|secret| secret.path != app)).collect();
+        let values = values.as_array().into_iter().flatten().enumerate();
+        secrets.extend(values.map(|(number, value)| Secret::of(&app, &format!("key{number}"), value.clone())));
+        let name = format!("{name}: keys, paths and values of all kinds");
         report.check(&name, bench.deliver(&settings, version, &secrets)).await;
     }
-    report.check("values come out as they are stored", bench.values()).await;
     report.check("a key or a path that is a template brings in nothing else", bench.hostile()).await;
     report.check("a secret that is not there, or not for us, fails the agent", bench.failures()).await;
     report.check("db: no template, so that the agent writes all that Vault answers", bench.database()).await;
@@ -90,52 +93,27 @@ impl Secret {
     }
 }
 
-struct Bench<'a> {
-    tools: &'a Tools,
-    policy: &'a Policy,
-}
+struct Bench<'a>(&'a Policy);
 
 impl Bench<'_> {
-    async fn values(&self) -> Result<()> {
-        let large = "0123456789abcdef\n".repeat(20_000);
-        let values = json!([
-            "",
-            "\n",
-            "  ",
-            "<no value>",
-            "\u{0}\u{1b}\u{feff}",
-            large,
-            true,
-            12_345_678_901_234_567_890_u64,
-            -1,
-            0.1,
-        ]);
-        for (version, path) in [("kv1", "kv/app"), ("kv2", "secret/data/app")] {
-            let numbered = values.as_array().into_iter().flatten().enumerate();
-            let secrets = numbered.map(|(number, value)| Secret::of(path, &format!("key{number}"), value.clone()));
-            self.deliver(&json!({}), version, &secrets.collect::<Vec<_>>()).await?;
-        }
-        Ok(())
-    }
-
     async fn hostile(&self) -> Result<()> {
         let folder = TempDir::new()?;
         let file = folder.path().join("canary");
         fs::write(&file, CANARY)?;
-        let file = file.display();
         let hostile = [
-            format!("\"}}}}{{{{ file \"{file}\" }}}}"),
-            format!("\" }}}}{{{{ file \"{file}\" }}}}{{{{ \""),
-            format!("\\\"}}}}{{{{ file \"{file}\" }}}}{{{{\""),
-            format!("x\" -}}}}{{{{- end -}}}}{{{{ file \"{file}\" }}}}{{{{ if \""),
-            format!("x\" | file \"{file}"),
-            format!("x\" (file \"{file}\") \""),
-            format!("`}}}}{{{{ file `{file}` }}}}"),
-            format!("{{{{ file \"{file}\" }}}}"),
-            "\"}}{{ env \"CANARY\" }}".to_owned(),
-            "\"}}{{ with secret \"kv/other\" }}{{ .Data.canary }}{{ end }}".to_owned(),
-            "x\" }}{{ plugin \"sh\" \"-c\" \"echo $CANARY".to_owned(),
-        ];
+            r#""}}{{ file "FILE" }}"#,
+            r#"" }}{{ file "FILE" }}{{ ""#,
+            r#"\"}}{{ file "FILE" }}{{""#,
+            r#"x" -}}{{- end -}}{{ file "FILE" }}{{ if ""#,
+            r#"x" | file "FILE"#,
+            r#"x" (file "FILE") ""#,
+            "`}}{{ file `FILE` }}",
+            r#"{{ file "FILE" }}"#,
+            r#""}}{{ env "CANARY" }}"#,
+            r#""}}{{ with secret "kv/other" }}{{ .Data.canary }}{{ end }}"#,
+            r#"x" }}{{ plugin "sh" "-c" "echo $CANARY"#,
+        ]
+        .map(|text| text.replace("FILE", &file.to_string_lossy()));
         for (version, root) in [("kv1", "kv/"), ("kv2", "secret/data/")] {
             let keys = hostile.iter().map(|key| Secret::new(&format!("{root}app"), key));
             let paths = hostile.iter().map(|path| Secret::new(&format!("{root}{path}"), "my-key"));
@@ -206,7 +184,7 @@ impl Bench<'_> {
         let requests: Vec<String> = requests.collect();
         let requests: Vec<&str> = requests.iter().map(String::as_str).collect();
         let settings = json!({ "secretManagerTypes": ["Vault"], "vaultSecretManager": vault });
-        let answer = self.policy.create_pod(&pod(&requests), &settings, &host::nothing())?;
+        let answer = self.0.create_pod(&pod(&requests), &settings, &host::nothing())?;
         let pod = answer.mutated().with_context(|| format!("not changed: {:#}", answer.0))?;
         let annotations = pod["metadata"]["annotations"].as_object().context("no annotations")?;
         let files = annotations.iter().filter_map(|(name, file)| {
@@ -223,7 +201,7 @@ impl Bench<'_> {
     async fn render(&self, vault: &Vault, token: &str, templates: &Templates) -> Result<BTreeMap<String, String>> {
         let folder = TempDir::new()?;
         let place = |number: usize, what: &str| folder.path().join(format!("{number}.{what}"));
-        let mut command = Command::new(&self.tools.consul_template);
+        let mut command = Command::new(program("E2E_TOOLS", "consul-template")?);
         command.args(["-once", "-vault-renew-token=false", "-vault-retry=false", "-log-level=err"]);
         command.args(["-vault-addr", &vault.address, "-vault-token", token]);
         for (number, (file, template)) in templates.iter().enumerate() {

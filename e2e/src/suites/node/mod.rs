@@ -4,7 +4,6 @@
 mod canary;
 mod pull;
 mod secrets;
-mod startup;
 mod task;
 mod tasks;
 
@@ -39,8 +38,7 @@ pub async fn run(report: &mut Report, world: &mut World, node: &Node) -> Result<
     start(report, world, "pods that do not start", tasks::not_started()).await?;
     start(report, world, "many pods at once", tasks::many("pod", secrets::MANY)).await?;
     pull::run(report, world, node).await?;
-    canary::run(report, world, node).await?;
-    startup::run(report, world, node).await
+    canary::run(report, world, node).await
 }
 
 /// Installs the chart with a delivery of Embedded and more of its settings.

@@ -92,6 +92,7 @@ pub fn all(user_namespaces: bool) -> Vec<Task> {
         of_all("files of all managers, seen twice", &[file("aws"), file("db/User"), file("token"), file("azure")])
             .twice(),
         confined("a restricted pod of user 65532, its root read-only", &[env("token"), file("db/User")]),
+        confined("a restricted pod: K8s", &[file("db/User")]),
         confined("a restricted pod: Embedded", &[file("token")]),
         confined("a restricted pod: AWS", &[file("aws")]),
         confined("a restricted pod: GCP", &[file("gcp")]),
@@ -205,6 +206,11 @@ pub fn not_started() -> Vec<Task> {
                 pod["spec"]["containers"][0]["volumeMounts"] = json!([mount]);
             })
             .ends(Outcome::Rejected(400, &["/etc/flyte/secrets/own", "\"main\""])),
+        // Shows that the restricted standard is enforced for restricted pods that start.
+        Task::new("a restricted pod without our security context", PRODUCTION, EMBEDDED, &[file("token")])
+            .shaped(restricted)
+            .set("/embeddedSecretManagerConfig/fileMountInitContainer/securityContext", json!({}))
+            .ends(Outcome::Rejected(403, &["PodSecurity", "init-embedded-secret"])),
         embedded("a file that exceeds volumeSizeLimit", &[file("large")])
             .set("/volumeSizeLimit", json!("8Ki"))
             .ends(Outcome::Fails("init-embedded-secret", &["No space left"])),

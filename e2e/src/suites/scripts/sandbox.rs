@@ -8,10 +8,12 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use flyte_secrets_testing::golden::same;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::node::applets;
 
 const SECRETS_DIR: &str = "/etc/flyte/secrets";
 
@@ -43,11 +45,8 @@ pub struct Shell {
 impl Shell {
     /// Returns busybox, with its applets only.
     pub fn busybox(namespace: Namespace, busybox: &Path) -> Result<Self> {
-        let list = Command::new(busybox).arg("--list").output().context("cannot run busybox")?;
         let programs = TempDir::new()?;
-        for applet in String::from_utf8(list.stdout)?.lines() {
-            symlink(busybox, programs.path().join(applet))?;
-        }
+        applets(busybox)?.iter().try_for_each(|applet| symlink(busybox, programs.path().join(applet)))?;
         Ok(Self { namespace, programs, path: String::new() })
     }
 
