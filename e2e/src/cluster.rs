@@ -94,8 +94,7 @@ impl Cluster {
     /// Creates a namespace with the service account `default`, whose token is not mounted into pods.
     pub async fn namespace(&self, name: &str) -> Result<()> {
         if self.admin.get(&format!("/api/v1/namespaces/{name}")).await?.code == 404 {
-            let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
-            self.apply("/api/v1/namespaces", &namespace).await?;
+            self.apply("/api/v1/namespaces", &named("v1", "Namespace", name)).await?;
             self.remember(format!("/api/v1/namespaces/{name}"));
         }
         self.account(name, "default").await
@@ -104,9 +103,8 @@ impl Cluster {
     /// Enforces the restricted standard of Pod Security in a namespace, which is created if needed.
     pub async fn restrict(&self, name: &str) -> Result<()> {
         self.namespace(name).await?;
-        let labels = json!({ "pod-security.kubernetes.io/enforce": "restricted" });
-        let metadata = json!({ "name": name, "labels": labels });
-        let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": metadata });
+        let mut namespace = named("v1", "Namespace", name);
+        namespace["metadata"]["labels"] = json!({ "pod-security.kubernetes.io/enforce": "restricted" });
         self.apply("/api/v1/namespaces", &namespace).await
     }
 
@@ -123,17 +121,15 @@ impl Cluster {
 
     /// Creates a service account.
     pub async fn account(&self, namespace: &str, name: &str) -> Result<()> {
-        let account = json!({
-            "apiVersion": "v1", "kind": "ServiceAccount",
-            "metadata": { "name": name }, "automountServiceAccountToken": false,
-        });
+        let mut account = named("v1", "ServiceAccount", name);
+        account["automountServiceAccountToken"] = json!(false);
         self.apply(&format!("/api/v1/namespaces/{namespace}/serviceaccounts"), &account).await
     }
 
     /// Grants a service account a rule, by a ClusterRole and a binding with its name.
     pub async fn grant(&self, namespace: &str, account: &str, rule: &Value) -> Result<()> {
-        let object = |kind: &str| json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": { "name": account } });
-        let (mut role, mut binding) = (object("ClusterRole"), object("ClusterRoleBinding"));
+        let mut role = named("rbac.authorization.k8s.io/v1", "ClusterRole", account);
+        let mut binding = named("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", account);
         role["rules"] = json!([rule]);
         binding["roleRef"] = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": account });
         binding["subjects"] = json!([{ "kind": "ServiceAccount", "namespace": namespace, "name": account }]);
@@ -175,13 +171,9 @@ impl Cluster {
 
     /// Creates a Service with the port `https`, and returns the address at which to listen for it.
     pub async fn expose(&self, namespace: &str, service: &str, port: u16) -> Result<SocketAddr> {
-        let object = json!({
-            "apiVersion": "v1", "kind": "Service", "metadata": { "name": service },
-            "spec": {
-                "selector": { "app": service },
-                "ports": [{ "name": "https", "port": port, "targetPort": port, "protocol": "TCP" }],
-            },
-        });
+        let mut object = named("v1", "Service", service);
+        let port = json!({ "name": "https", "port": port, "targetPort": port, "protocol": "TCP" });
+        object["spec"] = json!({ "selector": { "app": service }, "ports": [port] });
         self.apply(&format!("/api/v1/namespaces/{namespace}/services"), &object).await?;
         self.serve_as(namespace, service).await
     }
@@ -216,6 +208,11 @@ impl Cluster {
         self.apply(&format!("/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"), &slice).await?;
         Ok(listen)
     }
+}
+
+/// Returns an object that has only a name.
+pub fn named(api_version: &str, kind: &str, name: &str) -> Value {
+    json!({ "apiVersion": api_version, "kind": kind, "metadata": { "name": name } })
 }
 
 /// A client of the API server.
@@ -315,4 +312,16 @@ impl Answer {
         ensure!(self.code == code, "{code} was expected, but {} came: {message}", self.code);
         Ok(message)
     }
+
+    /// Checks that it is a rejection with this code, whose message contains all of these texts.
+    pub fn refused_for(&self, code: u16, words: &[&str]) -> Result<()> {
+        has_all(self.refused(code)?, words)
+    }
+}
+
+/// Checks that a message contains all of these texts.
+pub fn has_all(message: &str, words: &[&str]) -> Result<()> {
+    let missing: Vec<_> = words.iter().filter(|word| !message.contains(*word)).collect();
+    ensure!(missing.is_empty(), "{message:?} lacks {missing:?}");
+    Ok(())
 }

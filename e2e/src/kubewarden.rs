@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
 use crate::authority::Authority;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, named};
 use crate::live::Live;
 use crate::serve::{self, Shared};
 
@@ -78,11 +78,9 @@ impl Kubewarden {
 
     /// Sets the status of the policy in the cluster.
     pub async fn report(&self, cluster: &Cluster, status: &str) -> Result<()> {
-        let status = json!({
-            "apiVersion": "policies.kubewarden.io/v1", "kind": "ClusterAdmissionPolicy",
-            "metadata": { "name": "flyte-secrets" }, "status": { "policyStatus": status },
-        });
-        cluster.apply_status(POLICIES, &status).await
+        let mut policy = named("policies.kubewarden.io/v1", "ClusterAdmissionPolicy", "flyte-secrets");
+        policy["status"] = json!({ "policyStatus": status });
+        cluster.apply_status(POLICIES, &policy).await
     }
 
     /// Serves the policy with other settings than those in the cluster.
@@ -116,9 +114,8 @@ impl Kubewarden {
         let outside = json!({ "key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": [NAMESPACE] });
         let mut namespaces = vec![outside];
         namespaces.extend(spec["namespaceSelector"]["matchExpressions"].as_array().into_iter().flatten().cloned());
-        let service = json!({
-            "namespace": NAMESPACE, "name": SERVICE, "path": format!("/validate/{WEBHOOK}"), "port": PORT,
-        });
+        let path = format!("/validate/{WEBHOOK}");
+        let service = json!({ "namespace": NAMESPACE, "name": SERVICE, "path": path, "port": PORT });
         let mut webhook = json!({
             "name": format!("{WEBHOOK}.kubewarden.admission"),
             "clientConfig": { "service": service, "caBundle": STANDARD.encode(&self.authority.certificate) },
@@ -141,10 +138,9 @@ impl Kubewarden {
                 webhook[field] = value.clone();
             }
         }
-        json!({
-            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
-            "metadata": { "name": WEBHOOK, "labels": { "app.kubernetes.io/part-of": "kubewarden" } },
-            "webhooks": [webhook],
-        })
+        let mut object = named("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration", WEBHOOK);
+        object["metadata"]["labels"] = json!({ "app.kubernetes.io/part-of": "kubewarden" });
+        object["webhooks"] = json!([webhook]);
+        object
     }
 }

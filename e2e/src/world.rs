@@ -8,11 +8,11 @@ use flyte_secrets_policy::reason_code::ReasonCode;
 use flyte_secrets_testing::engine::Policy;
 use flyte_secrets_testing::golden::same;
 use flyte_secrets_testing::host::{Capabilities, Store};
-use flyte_secrets_testing::pods::pod;
+use flyte_secrets_testing::pods::{pod, with};
 use serde_json::{Value, json};
 
 use crate::clouds::Clouds;
-use crate::cluster::{Answer, Cluster};
+use crate::cluster::{Answer, Cluster, named};
 use crate::control_plane::ControlPlane;
 use crate::gateway::{self, Gateway};
 use crate::kubewarden::{Kubewarden, WEBHOOK, WEBHOOKS};
@@ -120,10 +120,8 @@ impl World {
         for (namespace, secrets) in store["K8s"].as_object().into_iter().flatten() {
             self.cluster.namespace(namespace).await?;
             for (name, data) in secrets.as_object().into_iter().flatten() {
-                let secret = json!({
-                    "apiVersion": "v1", "kind": "Secret", "data": data,
-                    "metadata": { "name": name, "labels": { HELD: "" } },
-                });
+                let mut secret = with(named("v1", "Secret", name), "/data", data.clone());
+                secret["metadata"]["labels"] = json!({ HELD: "" });
                 self.cluster.apply(&format!("/api/v1/namespaces/{namespace}/secrets"), &secret).await?;
             }
         }

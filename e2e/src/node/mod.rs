@@ -158,6 +158,7 @@ fn kubelet(folder: &Path, plane: &ControlPlane) -> Result<Value> {
             "imagefs.available": "0%", "imagefs.inodesFree": "0%", "memory.available": "0%", "nodefs.available": "0%",
             "nodefs.inodesFree": "0%",
         },
-        "clusterDNS": ["192.0.2.53"], "maxPods": 250, "kubeAPIQPS": 200, "kubeAPIBurst": 400, "eventRecordQPS": 0, "nodeStatusUpdateFrequency": "2s",
+        "clusterDNS": ["192.0.2.53"], "maxPods": 250, "nodeStatusUpdateFrequency": "2s",
+        "kubeAPIQPS": 200, "kubeAPIBurst": 400, "eventRecordQPS": 0,
     }))
 }

@@ -4,9 +4,11 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use flyte_secrets_testing::pods::with;
 use serde_json::{Value, json};
 
 use crate::clouds::REGION;
+use crate::cluster::named;
 use crate::gateway::NAMESPACE;
 use crate::process;
 use crate::report::Report;
@@ -45,10 +47,7 @@ async fn restricted(world: &World) -> Result<()> {
     admin.dry_run(NAMESPACE, &pod).await?.ok()?;
     // Shows that the standard is enforced.
     pod["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = json!(true);
-    let answer = admin.dry_run(NAMESPACE, &pod).await?;
-    let message = answer.refused(403)?;
-    ensure!(message.contains("PodSecurity"), "{message}");
-    Ok(())
+    admin.dry_run(NAMESPACE, &pod).await?.refused_for(403, &["PodSecurity"])
 }
 
 async fn passes(world: &World) -> Result<()> {
@@ -114,9 +113,8 @@ async fn helm_test(world: &World, timeout: &str) -> Result<Tested> {
     let kubelet = async {
         let executed = execute(world, timeout).await;
         let phase = if executed.is_ok() { "Succeeded" } else { "Failed" };
-        let metadata = json!({ "name": NAME });
-        let status = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": { "phase": phase } });
-        world.cluster.apply_status(PODS, &status).await.map(|()| executed)
+        let pod = with(named("v1", "Pod", NAME), "/status/phase", json!(phase));
+        world.cluster.apply_status(PODS, &pod).await.map(|()| executed)
     };
     let test = ["test", RELEASE, "--namespace", NAMESPACE, "--timeout", "60s"];
     let (tested, executed) = tokio::join!(world.helm(&test), kubelet);

@@ -12,7 +12,7 @@ use flyte_secrets_testing::pods::{kubernetes_store, pod, project_name, with};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, named};
 use crate::kubewarden;
 use crate::live::Live;
 use crate::report::Report;
@@ -132,8 +132,7 @@ async fn image_pull_secrets(world: &World) -> Result<()> {
     let scope = Scope { organization: "acme", domain: "development", project: "flytesnacks" };
     let twin = image_pull_name(scope, "token");
     let secrets = format!("/api/v1/namespaces/{TASKS}/secrets");
-    let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": twin } });
-    world.cluster.apply(&secrets, &secret).await?;
+    world.cluster.apply(&secrets, &named("v1", "Secret", &twin)).await?;
     let created = world.cluster.admin.admit(TASKS, &pod(&[TOKEN])).await?.ok()?;
     world.cluster.admin.delete(&format!("{secrets}/{twin}")).await?.ok()?;
     same(&json!([{ "name": twin }]), &created["spec"]["imagePullSecrets"])

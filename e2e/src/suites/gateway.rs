@@ -102,9 +102,7 @@ async fn rights(world: &World) -> Result<()> {
 async fn stranger(world: &World) -> Result<()> {
     let stranger = world.cluster.account_client(TASKS, "default")?;
     let answer = stranger.get(&format!("{KINDS}/awssecrets/{}", object())).await?;
-    let message = answer.refused(403)?;
-    ensure!(message.contains(&format!("system:serviceaccount:{TASKS}:default")), "{message}");
-    Ok(())
+    answer.refused_for(403, &[&format!("system:serviceaccount:{TASKS}:default")])
 }
 
 async fn narrow(world: &World) -> Result<()> {

@@ -13,6 +13,7 @@ use flyte_secrets_testing::pods::{kubernetes_store, pod, project_name, with};
 use serde_json::{Value, json};
 
 use crate::authority::Authority;
+use crate::cluster::named;
 use crate::kubewarden::{NAMESPACE, WEBHOOK, WEBHOOKS};
 use crate::report::Report;
 use crate::serve;
@@ -95,10 +96,8 @@ async fn configure(world: &World, authority: &Authority) -> Result<()> {
         "sideEffects": "None",
         "admissionReviewVersions": ["v1"],
     });
-    let configuration = json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
-        "metadata": { "name": OTHER }, "webhooks": [webhook],
-    });
+    let mut configuration = named("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration", OTHER);
+    configuration["webhooks"] = json!([webhook]);
     world.cluster.apply(WEBHOOKS, &configuration).await?;
     world.cluster.settle().await;
     Ok(())

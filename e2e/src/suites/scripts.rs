@@ -87,7 +87,7 @@ impl Bench {
         let every: Vec<u8> = (0..=255).collect();
         let large: Vec<u8> = every.iter().rev().cycle().take(50_000).copied().collect();
         let numbers: Vec<(String, Vec<u8>)> =
-            (0..50).map(|number: u8| (format!("file-{number}"), vec![number; usize::from(number) * 40 + 1])).collect();
+            (0..50).map(|number: u8| (format!("file-{number}"), vec![number; usize::from(number) * 31 + 1])).collect();
         let mut files: Vec<(&str, &[u8])> = vec![
             ("every", &every),
             ("large", &large),

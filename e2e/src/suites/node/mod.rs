@@ -11,9 +11,11 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use flyte_secrets_testing::pods::with;
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 
+use crate::cluster::{has_all, named};
 use crate::node::{self, Node};
 use crate::process;
 use crate::report::Report;
@@ -98,7 +100,7 @@ async fn create(world: &World, task: &Task) -> Result<Option<String>> {
     let pod = if task.twice { mutated(world, task).await? } else { task.pod() };
     match task.outcome {
         Outcome::Rejected(code, words) => {
-            has_all(admin.dry_run(task.namespace, &pod).await?.refused(code)?, words)?;
+            admin.dry_run(task.namespace, &pod).await?.refused_for(code, words)?;
             Ok(None)
         }
         Outcome::Admitted => admin.dry_run(task.namespace, &pod).await?.ok().map(|_| None),
@@ -116,12 +118,6 @@ async fn mutated(world: &World, task: &Task) -> Result<Value> {
         metadata.retain(|key, _| matches!(key.as_str(), "name" | "namespace" | "labels" | "annotations"));
     }
     Ok(pod)
-}
-
-fn has_all(message: &str, words: &[&str]) -> Result<()> {
-    let missing: Vec<_> = words.iter().filter(|word| !message.contains(*word)).collect();
-    ensure!(missing.is_empty(), "{message:?} lacks {missing:?}");
-    Ok(())
 }
 
 /// Waits for the expected outcome of a pod, and deletes it.
@@ -143,7 +139,7 @@ async fn ends_as_expected(world: &World, task: &Task, name: &str) -> Result<()> 
     let is_told = async |word: &str| Ok(told(world, task.namespace, name).await?.iter().any(|said| said == word));
     if let Some(Change { once, namespace, secret, data }) = &task.change {
         until(&format!("the pod says {once}"), async || is_told(once).await).await?;
-        let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": secret }, "data": data });
+        let secret = with(named("v1", "Secret", secret), "/data", data.clone());
         world.cluster.apply(&format!("/api/v1/namespaces/{namespace}/secrets"), &secret).await?;
     }
     if let Outcome::Waits(reason) = task.outcome {

@@ -1,5 +1,4 @@
-//! A double of Vault on loopback, with key-value engines of both versions and a database engine, as far as templates
-//! need.
+//! A double of Vault on loopback, with key-value engines of both versions, as far as templates need.
 
 use anyhow::Result;
 use axum::extract::{Path, State};
@@ -27,7 +26,7 @@ impl Drop for Vault {
 }
 
 impl Vault {
-    /// Serves contents by path: `kv` has version 1, `secret` version 2 (with `data/`), `database` has leases.
+    /// Serves contents by path: `kv` has version 1, `secret` version 2 (with `data/`).
     pub async fn start(contents: Value) -> Result<Self> {
         let (address, task) = serve::http(Router::new().route("/v1/{*path}", get(read)).with_state(contents)).await?;
         Ok(Self { address, task })
@@ -58,12 +57,10 @@ async fn read(
         "created_time": "2026-01-02T03:04:05.678901234Z", "custom_metadata": null, "deletion_time": "",
         "destroyed": false, "version": 3,
     });
-    let (lease, duration, data) = match engine(&path).as_str() {
-        "secret" => (String::new(), 0, json!({ "data": held, "metadata": metadata })),
-        "database" => (format!("{path}/1"), 3600, held.clone()),
-        _ => (String::new(), 2_764_800, held.clone()),
+    let (duration, data) = match engine(&path).as_str() {
+        "secret" => (0, json!({ "data": held, "metadata": metadata })),
+        _ => (2_764_800, held.clone()),
     };
-    let renewable = !lease.is_empty();
-    let answer = json!({ "lease_id": lease, "renewable": renewable, "lease_duration": duration, "data": data });
+    let answer = json!({ "lease_id": "", "renewable": false, "lease_duration": duration, "data": data });
     (StatusCode::OK, Json(answer))
 }
