@@ -8,8 +8,7 @@ use std::sync::{Arc, Mutex};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::managers::{self, Context};
-use flyte_secrets_policy::names::Scope;
-use flyte_secrets_policy::names::kubernetes::{image_pull_name, secret_name};
+use flyte_secrets_policy::names::kubernetes::secret_name;
 use flyte_secrets_policy::pod::{Limits, Merged, Plan, Pod, variable};
 use flyte_secrets_policy::secret_request::{self as requests, ANNOTATION_PREFIX};
 use flyte_secrets_policy::store::{self, Cluster, GetResource, Reader};
@@ -20,8 +19,10 @@ use flyte_secrets_testing::host::{Capabilities, Request};
 use flyte_secrets_testing::pods::CANARY;
 use serde_json::{Value, json};
 
-use crate::embedded::embedded;
-use crate::support::{managers as chain, pod, policy, project_name, with};
+use crate::support::{
+    SCOPE, aws, azure, embedded, image_pull_secrets, managers as chain, namespace_of_labels, pod, policy, project_name,
+    twin, with,
+};
 
 /// Forms of the canary in a text: plain, base64 at each of three alignments, hex, and `Debug` of bytes.
 fn forms() -> Vec<String> {
@@ -126,11 +127,11 @@ const FILE: &str = "/spec/initContainers/0/env/0/value";
 
 fn ways() -> Vec<Way> {
     let plain = json!({});
-    let aws = embedded(json!({ "awsConfig": { "region": "eu-west-1" } }));
+    let aws = aws();
     let gcp = embedded(json!({ "gcpConfig": { "project": "acme-prod" } }));
-    let azure = embedded(json!({ "azureConfig": { "vaultURI": "https://name.vault.azure.net/" } }));
-    let pulling = embedded(json!({ "imagePullSecrets": { "enabled": true } }));
-    let locked = json!({ "tenancy": { "namespaceTemplate": "{{ project }}-{{ domain }}" } });
+    let azure = azure();
+    let pulling = image_pull_secrets();
+    let locked = namespace_of_labels();
     let both = chain(&["Embedded", "K8s"]);
     let canary = CANARY.as_bytes();
     let encoded = STANDARD.encode(CANARY);
@@ -140,9 +141,8 @@ fn ways() -> Vec<Way> {
     let gateway = |answer: Value| always(Ok(answer.to_string()));
     let packed = |packed: Value| always(Ok(json!({ "stringValue": packed.to_string() }).to_string()));
     let (variable, file) = ("key:'k'", "key:'k' mount_requirement:FILE");
-    let twin = image_pull_name(Scope { organization: "acme", domain: "development", project: "flytesnacks" }, "k");
     let here: Answers = {
-        let (k, twin) = (k(), twin.clone());
+        let (k, twin) = (k(), twin("k"));
         Arc::new(move |asked: &Request| if asked.name == twin { Ok(CANARY.into()) } else { k(asked) })
     };
     let there: Answers = {
@@ -263,8 +263,8 @@ fn a_value_is_in_the_pod_and_nowhere_else() {
         let mut answer = policy().create_pod(&pod, &settings, &capabilities).expect("the policy answers").0;
         let mutated = answer.as_object_mut().and_then(|members| members.shift_remove("mutated_object"));
         let found = mutated.as_ref().map(|pod| places(pod, ""));
-        let wanted = outcome.map(|places| places.into_iter().map(str::to_owned).collect::<Vec<_>>());
-        assert_eq!(found, wanted, "{what}: where the pod has it");
+        let expected = outcome.map(|places| places.into_iter().map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!(found, expected, "{what}: where the pod has it");
         assert_eq!(tells(&format!("{answer} {valid:?}")), Vec::<String>::new(), "{what}: the answer tells");
         assert_eq!(tells(&host.calls().join("\n")), Vec::<String>::new(), "{what}: a call of the host tells");
         let Some(mutated) = mutated else { continue };
@@ -331,8 +331,7 @@ fn debug_output_of_values_is_empty() {
         let outcome = managers::inject(&asked.requests, context);
         shown.push((format!("{what}: plan or refusal"), format!("{outcome:?} {outcome:#?}")));
         let Ok(store) = store::open(&settings.embedded_secret_manager_config, &reader) else { continue };
-        let scope = Scope { organization: "acme", domain: "development", project: "flytesnacks" };
-        let name = store.names(scope, "k").expect("a name").remove(0);
+        let name = store.names(SCOPE, "k").expect("a name").remove(0);
         let value = store.fetch(&name);
         shown.push((format!("{what}: value"), format!("{value:?} {value:#?}")));
     }
@@ -418,17 +417,13 @@ fn a_canary_of_the_wrong_type_is_not_quoted() {
     let kubernetes = json!({ "apiVersion": "v1", "metadata": { "name": "x" }, "data": { project_name("k"): "dg==" } });
     let gateway = json!({ "metadata": {}, "stringValue": "v", "binaryValue": "dg==" });
     let packed = json!({ "stringValue": json!({ "type": "STRING", "value": "v" }).to_string() });
-    for (answer, config) in [
-        (kubernetes, json!({})),
-        (gateway, json!({ "awsConfig": { "region": "eu-west-1" } })),
-        (packed, json!({ "azureConfig": { "vaultURI": "https://name.vault.azure.net/" } })),
-    ] {
+    for (answer, settings) in [(kubernetes, json!({})), (gateway, aws()), (packed, azure())] {
         for (path, value) in all_places(&answer, "") {
             for canary in of_other_types(value).into_iter().chain([json!(CANARY)]) {
                 let mut other = answer.clone();
                 *other.pointer_mut(&path).expect("a place") = canary;
                 let answers: Answers = Arc::new(move |_: &Request| Ok(other.to_string().into_bytes()));
-                check(&pod(&["key:'k'"]), &embedded(config.clone()), &answers, &path);
+                check(&pod(&["key:'k'"]), &settings, &answers, &path);
             }
         }
     }

@@ -5,13 +5,12 @@
 
 use std::sync::Arc;
 
-use flyte_secrets_policy::names::Scope;
-use flyte_secrets_policy::names::kubernetes::{image_pull_name, secret_name};
+use flyte_secrets_policy::names::kubernetes::secret_name;
 use flyte_secrets_policy::settings::images;
 use flyte_secrets_testing::host::{Capabilities, Store};
 use serde_json::{Value, json};
 
-use crate::support::{annotation, kubernetes_store, policy, project_name, restricted};
+use crate::support::{NAMES, annotation, kubernetes_store, policy, project_name, restricted, twin};
 
 /// Both sides of a text with marks.
 fn sides(marked: &str) -> (String, String) {
@@ -222,14 +221,13 @@ fn init_containers_of_the_policy_are_first() {
 /// Image pull secrets that are there keep their text when the list is sorted.
 #[test]
 fn image_pull_secrets_keep_their_text() {
-    let scope = Scope { organization: "acme", domain: "development", project: "flytesnacks" };
-    let (name, twin) = (project_name("k"), image_pull_name(scope, "k"));
+    let (name, twin) = (NAMES[0], twin("k"));
     let request = annotation("key:'k'");
     let values =
         r#"{"name":"_UNION_K","value":"\"\\\n\u0001é/"},{"name":"FLYTE_SECRETS_ENV_PREFIX","value":"_UNION_"}"#;
     let names = [("@META", META_OF_ONE), ("@S0", request.as_str()), ("@VALUES", values), ("@TWIN", &twin)];
     let store = Store::new(json!({ "K8s": {
-        "flyte": { secret_name(&name): { name: "IlwKAcOpLw==" } },
+        "flyte": { secret_name(name): { name: "IlwKAcOpLw==" } },
         "flytesnacks-development": { twin.clone(): {} },
     } }));
     let settings = r#"{"embeddedSecretManagerConfig":{"imagePullSecrets":{"enabled":true}}}"#;
