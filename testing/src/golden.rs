@@ -10,6 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::names::{Scope, azure, flyte, kubernetes};
 use flyte_secrets_policy::secret_request::{self as requests, Requests, SecretRequest};
+use flyte_secrets_policy::settings::UnknownFields;
 use flyte_secrets_policy::store::azure_value::{self, AzureValue};
 use serde_json::{Map, Value, json};
 
@@ -162,7 +163,7 @@ fn rename_vault_ids(pod: &mut Value) {
     const FILE: &str = "vault.hashicorp.com/agent-inject-file-";
     let Some(annotations) = pod.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) else { return };
     let pairs = annotations.iter().filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)));
-    let Ok(Requests { requests, .. }) = requests::read(pairs) else { return };
+    let Ok(Requests { requests, .. }) = requests::read(pairs, UnknownFields::Reject) else { return };
     let mut ids: Vec<(String, usize)> = Vec::new();
     for (key, value) in annotations.iter() {
         let Some(id) = key.strip_prefix(FILE).filter(|id| !id.starts_with("id-")) else { continue };
@@ -187,7 +188,7 @@ fn rename_vault_ids(pod: &mut Value) {
 
 fn request(case: &Value, annotation: &Value) -> Result<()> {
     let annotation = annotation.as_str().context("an annotation is a string")?;
-    let found = requests::read([("flyte.secrets/s0", annotation)].into_iter());
+    let found = requests::read([("flyte.secrets/s0", annotation)], UnknownFields::Reject);
     let found = found.map(|found| found.requests.first().map(|it| fields(&it.request)).unwrap_or_default());
     match (case["rejected"] == json!(true), found) {
         (true, Err(_)) => Ok(()),

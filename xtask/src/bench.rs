@@ -9,6 +9,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use flyte_secrets_policy::names::{Scope, flyte};
 use flyte_secrets_policy::secret_request as requests;
+use flyte_secrets_policy::settings::UnknownFields;
 use flyte_secrets_testing::engine::Policy;
 use flyte_secrets_testing::host::{Capabilities, Request};
 use flyte_secrets_testing::meter::Meter;
@@ -170,7 +171,7 @@ pub fn secrets_of(payload: &[u8]) -> Result<Arc<dyn Capabilities>> {
     let (organization, domain, project) = (label("organization"), label("domain"), label("project"));
     let annotations = metadata["annotations"].as_object().into_iter().flatten();
     let annotations = annotations.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)));
-    let found = requests::read(annotations)?;
+    let found = requests::read(annotations, UnknownFields::Reject)?;
     let mut data = Map::new();
     for annotated in &found.requests {
         let name = flyte::encode(Scope { organization, domain, project }, &annotated.request.key);
