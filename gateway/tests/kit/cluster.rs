@@ -56,15 +56,14 @@ pub fn secret(name: &str, data: &Value) -> Value {
     json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "namespace": "flyte", "name": name }, "data": data })
 }
 
-/// Returns a kubeconfig without TLS and credentials, in JSON, which is YAML.
+/// Returns a kubeconfig without TLS and credentials.
 pub fn kubeconfig(address: SocketAddr) -> String {
-    json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "stand-in",
-        "clusters": [{ "name": "stand-in", "cluster": { "server": format!("http://{address}") } }],
-        "users": [{ "name": "stand-in", "user": {} }],
-        "contexts": [{ "name": "stand-in", "context": { "cluster": "stand-in", "user": "stand-in" } }],
-    })
-    .to_string()
+    format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: stand-in\n\
+         clusters: [{{ name: stand-in, cluster: {{ server: \"http://{address}\" }} }}]\n\
+         users: [{{ name: stand-in, user: {{}} }}]\n\
+         contexts: [{{ name: stand-in, context: {{ cluster: stand-in, user: stand-in }} }}]\n"
+    )
 }
 
 struct Inner {
