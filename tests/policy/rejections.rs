@@ -422,17 +422,6 @@ fn reasons_of_all_managers_are_listed() {
     );
 }
 
-/// A line is a line, whatever stands in the request.
-#[test]
-fn requests_cannot_forge_a_line() {
-    let asking = pod(&["group:'a\\nAWS: fine' key:'k\\r\\nx'"]);
-    let reasons = "K8s: key \"k\\r\\nx\" is not a valid Secret key; expected up to 253 of a-z, A-Z, 0-9, '-', '_' and \
-                   '.'\n\
-                   GCP: missing required field `group_version`";
-    let found = create(&asking, &managers(&["K8s", "GCP"])).0;
-    assert_eq!(found, not_injected(400, "\"a\\nAWS: fine/k\\r\\nx\"", reasons));
-}
-
 /// If the last request is rejected, nothing is added to the pod, and the request is named.
 #[test]
 fn one_rejected_request_rejects_the_pod() {
