@@ -104,14 +104,6 @@ fn keys_that_differ_only_in_case_conflict() {
 }
 
 #[test]
-fn all_variables_of_a_name_are_replaced() {
-    let own = json!([{ "name": "A", "value": "1" }, { "name": "B", "value": "2" }, { "name": "A", "value": "3" }]);
-    let pod = with(pod(&["group:'g' key:'k' env_var:'A' mount_requirement:ENV_VAR"]), "/spec/containers/0/env", own);
-    let out = mutated_twice(&pod, &managers(&["K8s"]), &empty());
-    assert_eq!(names(env(&out)), ["FLYTE_SECRETS_ENV_PREFIX", "A", "_UNION_G_K", "B"]);
-}
-
-#[test]
 fn volumes_mounted_elsewhere_are_mounted_again() {
     let mounts = json!([{ "name": "aws-secret-vol", "mountPath": "/elsewhere" }]);
     let volumes = json!([{ "name": "aws-secret-vol", "emptyDir": { "medium": "Memory", "sizeLimit": "64Mi" } }]);
