@@ -364,10 +364,7 @@ fn look_at(section: &Section) -> Vec<Finding> {
         };
         let path = error.path().to_owned();
         let original = renumbered(&path, &removed);
-        if let settings::Error::Type { path, .. }
-        | settings::Error::UnknownField { path, .. }
-        | settings::Error::Value { path, .. } = &mut error
-        {
+        if let settings::Error::UnknownField { path, .. } | settings::Error::Value { path, .. } = &mut error {
             path.clone_from(&original);
         }
         let existed = take_out(&mut left, &path);
