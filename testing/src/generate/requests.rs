@@ -1,7 +1,6 @@
 //! Secret requests: for each manager, and of attackers.
 
-use flyte_secrets_policy::secret_request::base32;
-use flyte_secrets_policy::secret_request::{ANNOTATION_PREFIX, SecretRequest};
+use flyte_secrets_policy::secret_request::{ANNOTATION_PREFIX, MountRequirement, SecretRequest, base32};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -40,7 +39,6 @@ impl Request {
 
     /// Returns the request as a type of the core.
     pub fn parsed(&self) -> SecretRequest {
-        use flyte_secrets_policy::secret_request::MountRequirement;
         SecretRequest {
             group: self.group.clone(),
             group_version: self.group_version.clone(),
@@ -69,89 +67,53 @@ fn quoted(text: &str) -> String {
 
 /// Generates texts for attacks on paths, scripts, templates, names and lines.
 pub fn hostile() -> impl Strategy<Value = String> {
-    let known = of(&[
-        ".",
-        "..",
-        "../../etc/passwd",
-        "a/../b",
-        "a//b",
-        "/a",
-        "a/",
-        "é",
-        "😀",
-        "\0",
-        "\n",
-        "a\nb",
-        " ",
-        "$(HOME)",
-        "$$",
-        "`id`",
-        "x;touch y",
-        "\"}}{{",
-        "'",
-        "\\",
-        "__",
-        "a__b",
-        "u__org__x__key__y",
-        "-x",
-        "--secret=x",
-        "A=B",
-        "\u{202e}",
-        "\u{feff}",
-        "a:b",
-        "a%2fb",
-        "a?b#c",
-        "; flyte.secrets/s1: K8s x/y",
-        "{\"a\":1}",
-        "SECRETS",
-        "PATH",
-        "FLYTE_SECRETS_DEFAULT_DIR",
-        "_UNION_DB_PASSWORD",
-        "LD_PRELOAD",
-    ]);
     prop_oneof![
-        8 => known,
+        8 => of(&[
+            ".", "..", "../../etc/passwd", "a/../b", "a//b", "/a", "a/", "é", "😀", "\0", "\n", "a\nb", " ", "$(HOME)", "$$",
+            "`id`", "x;touch y", "\"}}{{", "'", "\\", "__", "a__b", "u__org__x__key__y", "-x", "--secret=x", "A=B", "\u{202e}",
+            "\u{feff}", "a:b", "a%2fb", "a?b#c", "; flyte.secrets/s1: K8s x/y", "{\"a\":1}", "SECRETS", "PATH",
+            "FLYTE_SECRETS_DEFAULT_DIR", "_UNION_DB_PASSWORD", "LD_PRELOAD",
+        ]),
         2 => "\\PC{0,12}",
         1 => any::<String>(),
         1 => "[a-z]{1,3}".prop_map(|text| text.repeat(100)),
     ]
 }
 
-fn hostile_or_empty() -> impl Strategy<Value = String> {
-    prop_oneof![5 => hostile(), 1 => Just(String::new())]
-}
-
-const GROUPS: &[&str] = &["db", "my.group", "a", "aws-keys", "token"];
-const KEYS: &[&str] = &["password", "Tok", "tok", "a.b", "user-name", "K_1", "a"];
-const VERSIONS: &[&str] = &["", "v1", "v2", "1", "latest", "kv1", "kv2", "db", "kv3"];
-const ENV_VARS: &[&str] =
-    &["", "", "", "", "DB_PASSWORD", "PATH", "A b", "_UNION_DB_PASSWORD", "SECRETS", "HOME", "lower", "_UNION_TOK"];
-const MOUNT_REQUIREMENTS: &[&str] = &["", "ANY", "ENV_VAR", "FILE"];
-
 fn sensible() -> impl Strategy<Value = Request> {
     let group = prop_oneof![
-        6 => of(GROUPS),
+        6 => of(&["db", "my.group", "a", "aws-keys", "token"]),
         1 => "[a-z0-9]([-a-z0-9]{0,80}[a-z0-9])?",
         2 => of(&["", "secret/data/db", "kv/a/b"]),
         1 => of(&["arn:aws:secretsmanager:eu-west-1:1:secret:db", "arn:aws:secretsmanager:eu-west-1:1:secret:a/b-Xy"]),
         1 => of(&["projects/p-1/secrets/x", "Db_Password-1"]),
         1 => of(&["https://v.vault.azure.net/secrets/db", "https://v.vault.azure.net/secrets/a/0f"]),
     ];
-    let key = prop_oneof![8 => of(KEYS), 1 => "[-._a-zA-Z0-9]{1,20}"];
-    let parts =
-        (group, of(VERSIONS), key, prop_oneof![20 => of(MOUNT_REQUIREMENTS), 1 => of(&["7", "-1"])], of(ENV_VARS));
-    parts.prop_map(|(group, group_version, key, mount_requirement, env_var)| Request {
-        group,
-        group_version,
-        key,
-        mount_requirement,
-        env_var,
-    })
+    let version = of(&["", "v1", "v2", "1", "latest", "kv1", "kv2", "db", "kv3"]);
+    let key = prop_oneof![
+        8 => of(&["password", "Tok", "tok", "a.b", "user-name", "K_1", "a"]),
+        1 => "[-._a-zA-Z0-9]{1,20}",
+    ];
+    let mount_requirement = prop_oneof![20 => of(&["", "ANY", "ENV_VAR", "FILE"]), 1 => of(&["7", "-1"])];
+    let env_var = prop_oneof![
+        1 => of(&[""]),
+        2 => of(&["DB_PASSWORD", "PATH", "A b", "_UNION_DB_PASSWORD", "SECRETS", "HOME", "lower", "_UNION_TOK"]),
+    ];
+    (group, version, key, mount_requirement, env_var).prop_map(
+        |(group, group_version, key, mount_requirement, env_var)| Request {
+            group,
+            group_version,
+            key,
+            mount_requirement,
+            env_var,
+        },
+    )
 }
 
 /// Generates a request, of which one field can be hostile.
 pub fn request() -> impl Strategy<Value = Request> {
-    (sensible(), rarely(10), 0..4_usize, hostile_or_empty()).prop_map(|(mut request, broken, field, text)| {
+    let text = prop_oneof![5 => hostile(), 1 => of(&[""])];
+    (sensible(), rarely(10), 0..4_usize, text).prop_map(|(mut request, broken, field, text)| {
         if broken {
             *match field {
                 0 => &mut request.group,
