@@ -4,7 +4,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use flyte_secrets_testing::engine::{built, creation};
+use flyte_secrets_testing::engine::creation;
 use flyte_secrets_testing::host::{Capabilities, nothing};
 use flyte_secrets_testing::meter::Meter;
 use serde_json::{Value, json};
@@ -134,7 +134,7 @@ fn read(answer: &[u8], wanted: &Answer) -> Answer {
 
 fn meter() -> &'static Meter {
     static METER: OnceLock<Meter> = OnceLock::new();
-    METER.get_or_init(|| Meter::load(&built().expect("the policy")).expect("the policy"))
+    METER.get_or_init(|| Meter::built().expect("the policy"))
 }
 
 fn assert_rows(rows: Vec<Row>) {
