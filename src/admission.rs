@@ -47,10 +47,8 @@ fn decide(payload: &[u8], cluster: &dyn Cluster, outcome: &mut Outcome) -> Resul
     }
     let settings = settings?;
     let limits = Limits::new(&review.pod, review.string_bytes)?;
-    let found = secret_request::read_with(
-        &mut annotations.iter().map(|(key, value)| (*key, &**value)),
-        settings.unknown_fields,
-    )?;
+    let pairs = annotations.iter().map(|(key, value)| (*key, &**value));
+    let found = secret_request::read(pairs, settings.unknown_fields)?;
     let mut warnings: Vec<String> = found
         .ignored
         .iter()

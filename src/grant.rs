@@ -202,14 +202,18 @@ impl Grant {
                 .ok_or_else(|| Error::Option(cut(name).to_owned()))?;
             let value = Value { option: name, text: args.next().ok_or(Error::NoValue(name))? };
             match name {
-                GATEWAY => once(&mut gateway, name, value.address()?)?,
+                GATEWAY => once(&mut gateway, name, value.that(is_address, "https://host or https://host:port")?)?,
                 CA => once(&mut ca, name, value.pem()?)?,
                 SCOPE => once(&mut scope, name, value.scope()?)?,
                 PATIENCE => once(&mut patience, name, value.duration()?)?,
                 REFRESH => once(&mut refresh, name, value.duration()?)?,
                 FILE | ENV => {
                     is_file = name == FILE;
-                    let key = if is_file { value.file()? } else { value.variable(variables.len())? };
+                    let key = if is_file {
+                        value.that(is_file_name, "a file name")?
+                    } else {
+                        value.variable(variables.len())?
+                    };
                     let granted = Granted { key, ..Granted::default() };
                     if is_file { &mut files } else { &mut variables }.push(granted);
                 }
@@ -220,7 +224,7 @@ impl Grant {
                     if !part.is_empty() {
                         return Err(Error::Repeated(name));
                     }
-                    *part = value.key()?;
+                    *part = value.that(is_key, "a secret's key or version")?;
                 }
             }
         }
@@ -269,11 +273,8 @@ impl Value<'_> {
         Error::Value { option: self.option, value: cut(self.text).to_owned(), expected }
     }
 
-    fn address(self) -> Result<String, Error> {
-        match is_address(self.text) {
-            true => Ok(self.text.to_owned()),
-            false => Err(self.expected("https://host or https://host:port")),
-        }
+    fn that(self, is_valid: fn(&str) -> bool, expected: &'static str) -> Result<String, Error> {
+        if is_valid(self.text) { Ok(self.text.to_owned()) } else { Err(self.expected(expected)) }
     }
 
     fn pem(self) -> Result<String, Error> {
@@ -293,20 +294,6 @@ impl Value<'_> {
 
     fn duration(self) -> Result<Duration, Error> {
         parse_duration(self.text).ok_or_else(|| self.expected("a positive number and s, m or h"))
-    }
-
-    fn file(self) -> Result<String, Error> {
-        match is_file_name(self.text) {
-            true => Ok(self.text.to_owned()),
-            false => Err(self.expected("a file name")),
-        }
-    }
-
-    fn key(self) -> Result<String, Error> {
-        match is_key(self.text) {
-            true => Ok(self.text.to_owned()),
-            false => Err(self.expected("a secret's key or version")),
-        }
     }
 
     fn variable(self, number: usize) -> Result<String, Error> {

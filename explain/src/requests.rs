@@ -1,6 +1,7 @@
 //! Secret requests in words.
 
 use flyte_secrets_policy::secret_request::{self, ANNOTATION_PREFIX, MountRequirement, SecretRequest};
+use flyte_secrets_policy::settings::UnknownFields;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
@@ -74,12 +75,12 @@ pub fn read(pod: &Pod) -> AskedRequests {
     let mut readable = Vec::new();
     let mut unreadable = Vec::new();
     for pair in pairs.filter(|(key, _)| key.starts_with(ANNOTATION_PREFIX)) {
-        match secret_request::read([pair].into_iter()) {
+        match secret_request::read([pair], UnknownFields::Reject) {
             Ok(_) => readable.push(pair),
             Err(error) => unreadable.push((pair.0.to_owned(), Answer::Error { error: error.to_string() })),
         }
     }
-    let found = secret_request::read(readable.into_iter()).unwrap_or_default();
+    let found = secret_request::read(readable, UnknownFields::Reject).unwrap_or_default();
     let requests = found.requests.into_iter().map(|it| (it.annotation, Answer::of(it.request)));
     let decoded = |(annotation, answer)| DecodedRequest { annotation: Some(annotation), answer };
     AskedRequests {

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use data_encoding::{Encoding, Specification};
 use flyte_secrets_policy::secret_request::{self, base32, text_format};
+use flyte_secrets_policy::settings::UnknownFields;
 use flyte_secrets_policy_fuzz::print;
 use libfuzzer_sys::fuzz_target;
 
@@ -31,10 +32,10 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(annotation) = std::str::from_utf8(bytes) else { return };
     assert_eq!(base32::decode(annotation).ok(), FLYTE.decode(bytes).ok());
     for annotation in [annotation, &encoded] {
-        let Ok(found) = secret_request::read([("flyte.secrets/s0", annotation)].into_iter()) else { continue };
+        let Ok(found) = secret_request::read([("flyte.secrets/s0", annotation)], UnknownFields::Reject) else { continue };
         let written: Vec<String> =
             found.requests.iter().map(|it| base32::encode(print(&it.request).as_bytes())).collect();
         let again = written.iter().map(|encoded| ("flyte.secrets/s0", encoded.as_str()));
-        assert_eq!(secret_request::read(again), Ok(found), "{written:?}");
+        assert_eq!(secret_request::read(again, UnknownFields::Reject), Ok(found), "{written:?}");
     }
 });

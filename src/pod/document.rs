@@ -12,6 +12,7 @@ use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 /// A field with another type than in Kubernetes. Its value is not shown, because it can be that of a secret.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -193,31 +194,6 @@ document! {
     }
 }
 
-/// A volume, as far as tokens of service accounts are in it.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct TokenVolume {
-    projected: TokenSources,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct TokenSources {
-    sources: Vec<TokenSource>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct TokenSource {
-    service_account_token: Token,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Token {
-    audience: String,
-}
-
 /// How many containers are read. With the least that the API server gives each, more do not fit into what etcd takes.
 const CONTAINERS: usize = 10_000;
 
@@ -365,9 +341,13 @@ impl<'a> Pod<'a> {
             }
         }
         let volumes = self.spec.get().map_or(&[][..], |spec| spec.volumes.items());
-        let tokens = volumes.iter().filter(|json| json.get().contains(audience));
-        let tokens = tokens.filter_map(|json| read::<TokenVolume>(json, "spec.volumes").ok());
-        Ok(tokens.flat_map(|volume| volume.projected.sources).any(|it| it.service_account_token.audience == audience))
+        let volumes = volumes.iter().filter(|json| json.get().contains(audience));
+        let mut volumes = volumes.filter_map(|json| read::<Value>(json, "spec.volumes").ok());
+        Ok(volumes.any(|volume| {
+            let sources = volume.pointer("/projected/sources").and_then(Value::as_array);
+            let audiences = sources.into_iter().flatten().map(|it| it.pointer("/serviceAccountToken/audience"));
+            audiences.flatten().any(|it| it == audience)
+        }))
     }
 
     /// Whether it runs on Windows (`spec.os.name`).
@@ -375,12 +355,8 @@ impl<'a> Pod<'a> {
     /// # Errors
     /// The field has another type than in Kubernetes.
     pub fn is_windows(&self) -> Result<bool, Malformed> {
-        #[derive(Default, Deserialize)]
-        struct Os<'a> {
-            #[serde(borrow, default)]
-            name: Cow<'a, str>,
-        }
-        let os = self.spec.get().and_then(|spec| spec.os.get()).map(|json| read::<Os>(json, "spec.os")).transpose()?;
-        Ok(os.is_some_and(|os| os.name == "windows"))
+        let os = self.spec.get().and_then(|spec| spec.os.get());
+        let os = os.map(|json| read::<Map<String, Value>>(json, "spec.os")).transpose()?;
+        Ok(os.is_some_and(|os| os.get("name").is_some_and(|name| name == "windows")))
     }
 }

@@ -142,44 +142,49 @@ pub fn secret_variable(name: impl Into<String>, secret: &str, key: &str, optiona
     EnvVar { name: name.into(), value: None, value_from: Some(source) }
 }
 
-/// Returns a volume of one key of a Secret.
-pub fn secret_volume(name: &str, secret: &str, key: &str, path: &str, optional: bool) -> Volume {
-    let item = KeyToPath { key: key.to_owned(), path: path.to_owned(), mode: None };
-    let source = SecretVolumeSource {
-        secret_name: Some(secret.to_owned()),
-        items: Some(vec![item]),
-        optional: Some(optional),
-        default_mode: None,
-    };
-    Volume { name: name.to_owned(), secret: Some(source), ..Volume::default() }
-}
-
-/// Returns a volume of one key of a Secret, to which those of other Secrets can be added. Everybody in the container
-/// may read the file.
-pub fn projected_volume(name: &str, secret: &str, key: &str, path: &str) -> Volume {
-    let item = KeyToPath { key: key.to_owned(), path: path.to_owned(), mode: None };
-    let secret = SecretProjection { name: secret.to_owned(), items: Some(vec![item]), optional: None };
-    let source = Projected { sources: vec![ProjectedSource::Secret(secret)], default_mode: 0o444 };
-    Volume { name: name.to_owned(), projected: Some(source), ..Volume::default() }
-}
-
-/// Returns a volume of a token of the pod's service account, for one audience, which the kubelet renews.
-pub fn token_volume(name: &str, audience: &str, path: &str) -> Volume {
-    let token = ServiceAccountTokenProjection {
-        audience: Some(audience.to_owned()),
-        expiration_seconds: Some(600),
-        path: path.to_owned(),
-    };
-    let source = Projected { sources: vec![ProjectedSource::ServiceAccountToken(token)], default_mode: 0o444 };
-    Volume { name: name.to_owned(), projected: Some(source), ..Volume::default() }
-}
-
 /// Returns a variable whose value the kubelet reads from an env file (KEP-3721, Kubernetes 1.35).
 pub fn file_variable(name: impl Into<String>, volume: &str, path: &str, key: String) -> EnvVar {
     let selector =
         FileKeySelector { volume_name: volume.to_owned(), path: path.to_owned(), key, optional: Some(false) };
     let source = EnvVarSource { file_key_ref: Some(selector), ..EnvVarSource::default() };
     EnvVar { name: name.into(), value: None, value_from: Some(source) }
+}
+
+/// Returns a volume of one key of a Secret.
+pub fn secret_volume(name: &str, secret: &str, key: &str, path: &str, optional: bool) -> Volume {
+    let source = SecretVolumeSource {
+        secret_name: Some(secret.to_owned()),
+        items: item(key, path),
+        optional: Some(optional),
+        default_mode: None,
+    };
+    Volume { name: name.to_owned(), secret: Some(source), ..Volume::default() }
+}
+
+/// Returns a volume of one key of a Secret, to which those of other Secrets can be added.
+pub fn projected_volume(name: &str, secret: &str, key: &str, path: &str) -> Volume {
+    let source = SecretProjection { name: secret.to_owned(), items: item(key, path), optional: None };
+    projected(name, ProjectedSource::Secret(source))
+}
+
+/// Returns a volume of a token of the pod's service account, for one audience, which the kubelet renews.
+pub fn token_volume(name: &str, audience: &str, path: &str) -> Volume {
+    let source = ServiceAccountTokenProjection {
+        audience: Some(audience.to_owned()),
+        expiration_seconds: Some(600),
+        path: path.to_owned(),
+    };
+    projected(name, ProjectedSource::ServiceAccountToken(source))
+}
+
+fn item(key: &str, path: &str) -> Option<Vec<KeyToPath>> {
+    Some(vec![KeyToPath { key: key.to_owned(), path: path.to_owned(), mode: None }])
+}
+
+/// Returns a volume of one source, whose files everybody in the container may read.
+fn projected(name: &str, source: ProjectedSource) -> Volume {
+    let projected = Projected { sources: vec![source], default_mode: 0o444 };
+    Volume { name: name.to_owned(), projected: Some(projected), ..Volume::default() }
 }
 
 /// Returns a volume in memory, to which init containers of the policy write.

@@ -25,7 +25,8 @@ pub const REQUEST_PREFIX: &str = "flyte.secrets/s";
 const UNKNOWN: usize = 16;
 
 /// How the task mounts the secret (`Secret.MountType` of flyteidl).
-#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd, strum::Display)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum MountRequirement {
     /// The manager's default: a variable in Embedded, a file in others.
     #[default]
@@ -35,6 +36,7 @@ pub enum MountRequirement {
     /// A file.
     File,
     /// A number that flyteidl does not define. Go's decoder accepts it, and no manager supports it.
+    #[strum(to_string = "{0}")]
     Unknown(i32),
 }
 
@@ -56,17 +58,6 @@ impl MountRequirement {
             Self::EnvVar => 1,
             Self::File => 2,
             Self::Unknown(number) => number,
-        }
-    }
-}
-
-impl fmt::Display for MountRequirement {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Self::Any => f.write_str("ANY"),
-            Self::EnvVar => f.write_str("ENV_VAR"),
-            Self::File => f.write_str("FILE"),
-            Self::Unknown(number) => number.fmt(f),
         }
     }
 }
@@ -153,29 +144,19 @@ pub struct Requests {
 ///
 /// # Errors
 /// The first annotation, by number, that is not a valid request.
-pub fn read<'a>(mut annotations: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Requests, Error> {
-    read_with(&mut annotations, UnknownFields::Reject)
-}
-
-/// As [`read`], with a setting for unknown fields.
-///
-/// # Errors
-/// As for [`read`].
-pub fn read_with<'a>(
-    annotations: &mut dyn Iterator<Item = (&'a str, &'a str)>,
+pub fn read<'a>(
+    annotations: impl IntoIterator<Item = (&'a str, &'a str)>,
     unknown_fields: UnknownFields,
 ) -> Result<Requests, Error> {
     let mut numbered = Vec::new();
     let mut found = Requests::default();
     for (key, value) in annotations {
-        let Some(name) = key.strip_prefix(ANNOTATION_PREFIX) else { continue };
-        match number_in(name) {
-            Some(number) => {
-                let significant = number.trim_start_matches('0');
-                // By number of any length, then by spelling: s2 before s10, s1 after s01.
-                numbered.push(((significant.len(), significant, number), key, value));
-            }
-            None => found.ignored.push(key.to_owned()),
+        if let Some(number) = number_of(key) {
+            let significant = number.trim_start_matches('0');
+            // By number of any length, then by spelling: s2 before s10, s1 after s01.
+            numbered.push(((significant.len(), significant, number), key, value));
+        } else if key.starts_with(ANNOTATION_PREFIX) {
+            found.ignored.push(key.to_owned());
         }
     }
     numbered.sort_unstable();
@@ -208,12 +189,8 @@ pub fn read_with<'a>(
 
 /// Returns the digits of a request's annotation; `None` for other annotations.
 pub fn number_of(annotation: &str) -> Option<&str> {
-    annotation.strip_prefix(ANNOTATION_PREFIX).and_then(number_in)
-}
-
-/// Returns the digits after `s` and the prefix.
-fn number_in(name: &str) -> Option<&str> {
-    name.strip_prefix('s').filter(|number| !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit()))
+    let number = annotation.strip_prefix(REQUEST_PREFIX)?;
+    (!number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit())).then_some(number)
 }
 
 /// Decodes the value of an annotation.
@@ -249,7 +226,7 @@ mod tests {
             ("flyte.secrets/s-1", a.as_str()),
             ("other", "x"),
         ];
-        let found = read(annotations.into_iter());
+        let found = read(annotations, UnknownFields::Reject);
         let request = |key: &str| SecretRequest { key: key.to_owned(), ..SecretRequest::default() };
         assert_eq!(
             found,
@@ -268,7 +245,7 @@ mod tests {
     fn a_malformed_annotation_is_named() {
         let bad = annotation("key:k");
         let annotations = [("flyte.secrets/s0", "?"), ("flyte.secrets/s1", bad.as_str())];
-        let found = read(annotations.into_iter());
+        let found = read(annotations, UnknownFields::Reject);
         assert_eq!(
             found.map_err(|wrong| wrong.to_string()),
             Err("annotation flyte.secrets/s0 is not a valid secret request: invalid base32 character at position 0; \
@@ -279,19 +256,19 @@ mod tests {
 
     #[test]
     fn unknown_fields_are_passed_over_if_told() {
-        let read = |text: &str, unknown| {
+        let read_text = |text: &str, unknown| {
             let value = annotation(text);
-            read_with(&mut [("flyte.secrets/s0", value.as_str())].into_iter(), unknown)
+            read([("flyte.secrets/s0", value.as_str())], unknown)
         };
         let wrapped = "key:'k' new { a: [1, 2] b: <c:'}'> } other:-1, group:'g' last:'x' 'y'";
-        let found = read(wrapped, UnknownFields::Warn).map(|found| (found.requests, found.unknown));
+        let found = read_text(wrapped, UnknownFields::Warn).map(|found| (found.requests, found.unknown));
         let request = SecretRequest { group: "g".to_owned(), key: "k".to_owned(), ..SecretRequest::default() };
         let name = || "flyte.secrets/s0".to_owned();
         let unknown = ["new", "other", "last"].map(|field| (name(), field.to_owned())).into();
         assert_eq!(found, Ok((vec![Annotated { annotation: name(), request }], unknown)));
         for malformed in ["new", "new:", "new {", "new }", "new ;", "new:'", "new ["] {
-            assert!(read(malformed, UnknownFields::Warn).is_err(), "{malformed}");
+            assert!(read_text(malformed, UnknownFields::Warn).is_err(), "{malformed}");
         }
-        assert!(read(wrapped, UnknownFields::Reject).is_err());
+        assert!(read_text(wrapped, UnknownFields::Reject).is_err());
     }
 }

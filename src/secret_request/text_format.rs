@@ -4,6 +4,8 @@
 //! than protobuf's own specification and less in places; no crate does the same. What it accepts is accepted here,
 //! except strings that are not UTF-8: proto3 has none, and Go would carry them into the pod mangled.
 
+use strum::VariantArray;
+
 use super::{MountRequirement, SecretRequest};
 use crate::cut;
 
@@ -57,13 +59,13 @@ pub fn parse_with(text: &[u8], unknown: &mut dyn FnMut(String) -> Result<(), Err
     let mut seen = [false; 5];
     while let Some(token) = tokens.next(FIELDS_ONLY)? {
         let Token::Word(name) = token else { return Err(Error::UnknownField(token.describe())) };
-        let Some(field) = Field::named(name) else {
+        let Some(field) = str::from_utf8(name).ok().and_then(|name| name.parse::<Field>().ok()) else {
             unknown(token.describe())?;
             tokens.skip_value(token.describe())?;
             tokens.separator();
             continue;
         };
-        let label = field.label();
+        let label = field.into();
         if let Some(seen) = seen.get_mut(field as usize)
             && std::mem::replace(seen, true)
         {
@@ -87,7 +89,7 @@ pub fn parse_with(text: &[u8], unknown: &mut dyn FnMut(String) -> Result<(), Err
 /// Encodes a request as Go's `proto.MarshalTextString` does: a line for each field that is not empty.
 pub fn write(request: &SecretRequest) -> String {
     let mut text = String::new();
-    for field in Field::ALL {
+    for field in Field::VARIANTS {
         let value = match field {
             Field::Group => quote(&request.group),
             Field::GroupVersion => quote(&request.group_version),
@@ -97,7 +99,7 @@ pub fn write(request: &SecretRequest) -> String {
             Field::EnvVar => quote(&request.env_var),
         };
         if value != "\"\"" {
-            text.push_str(&format!("{}: {value}\n", field.label()));
+            text.push_str(&format!("{}: {value}\n", <&str>::from(field)));
         }
     }
     text
@@ -122,31 +124,14 @@ fn quote(value: &str) -> String {
 /// Name in errors of a quoted string that replaces the name of a field.
 const FIELDS_ONLY: &str = "name";
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, strum::EnumString, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "snake_case")]
 enum Field {
     Group,
     GroupVersion,
     Key,
     MountRequirement,
     EnvVar,
-}
-
-impl Field {
-    const ALL: [Self; 5] = [Self::Group, Self::GroupVersion, Self::Key, Self::MountRequirement, Self::EnvVar];
-
-    fn label(self) -> &'static str {
-        match self {
-            Self::Group => "group",
-            Self::GroupVersion => "group_version",
-            Self::Key => "key",
-            Self::MountRequirement => "mount_requirement",
-            Self::EnvVar => "env_var",
-        }
-    }
-
-    fn named(name: &[u8]) -> Option<Self> {
-        Self::ALL.into_iter().find(|field| field.label().as_bytes() == name)
-    }
 }
 
 #[derive(Debug, Eq, PartialEq)]
@@ -207,7 +192,7 @@ impl<'a> Tokens<'a> {
     }
 
     fn mount_requirement(&mut self) -> Result<MountRequirement, Error> {
-        let token = self.next(Field::MountRequirement.label())?;
+        let token = self.next(Field::MountRequirement.into())?;
         let refused = |token: Option<Token>| {
             Error::NotAMountRequirement(token.map_or_else(|| "nothing".to_owned(), |token| token.describe()))
         };

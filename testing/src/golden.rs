@@ -10,6 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::names::{Scope, azure, flyte, kubernetes};
 use flyte_secrets_policy::secret_request::{self as requests, SecretRequest};
+use flyte_secrets_policy::settings::UnknownFields;
 use flyte_secrets_policy::store::azure_value::{self, AzureValue};
 use serde_json::{Value, json};
 
@@ -152,7 +153,7 @@ fn without_empty(value: &Value) -> Value {
 fn rename_vault_ids(pod: &mut Value) {
     let Some(annotations) = pod.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) else { return };
     let pairs = annotations.iter().filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)));
-    let Ok(mut found) = requests::read(pairs) else { return };
+    let Ok(mut found) = requests::read(pairs, UnknownFields::Reject) else { return };
     let files = annotations.iter().filter_map(|(key, file)| {
         let id = key.strip_prefix("vault.hashicorp.com/agent-inject-file-").filter(|id| !id.starts_with("id-"))?;
         let is_for = |it: &SecretRequest| *file == format!("{}/{}", it.group, it.key);
@@ -177,7 +178,7 @@ fn request(case: &Value, annotation: &Value) -> Result<()> {
             expected["mount_requirement"] = json!(number);
         }
     }
-    let found = requests::read([("flyte.secrets/s0", annotation)].into_iter());
+    let found = requests::read([("flyte.secrets/s0", annotation)], UnknownFields::Reject);
     let fields = |SecretRequest { group, group_version, key, mount_requirement, env_var }: &SecretRequest| {
         let texts = [("group", group), ("group_version", group_version), ("key", key), ("env_var", env_var)];
         let texts = texts.into_iter().filter(|(_, text)| !text.is_empty()).map(|(name, text)| (name, json!(text)));

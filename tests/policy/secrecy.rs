@@ -315,8 +315,9 @@ fn debug_output_of_values_is_empty() {
         }
         let Ok(Some(read)) = review::read(payload.as_bytes()) else { continue };
         let annotations = read.pod.annotations(ANNOTATION_PREFIX).expect("annotations");
-        let asked = requests::read(annotations.iter().map(|(key, value)| (*key, &**value))).expect("requests");
         let Ok(settings) = settings::parse(read.settings) else { continue };
+        let pairs = annotations.iter().map(|(key, value)| (*key, &**value));
+        let asked = requests::read(pairs, settings.unknown_fields).expect("requests");
         let limits = Limits::new(&read.pod, 0).expect("a small pod");
         let reader = Reader::new(&*host, 9);
         let context = Context {

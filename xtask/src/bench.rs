@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use flyte_secrets_policy::names::flyte;
 use flyte_secrets_policy::secret_request as requests;
+use flyte_secrets_policy::settings::UnknownFields;
 use flyte_secrets_testing::engine::{self, Policy};
 use flyte_secrets_testing::generate::stores::scope;
 use flyte_secrets_testing::host::{Capabilities, Request};
@@ -184,7 +185,10 @@ fn secrets_of(payload: &[u8]) -> Result<Arc<dyn Capabilities>> {
     let payload: Value = serde_json::from_slice(payload)?;
     let pod = &payload["request"]["object"];
     let annotations = pod["metadata"]["annotations"].as_object().into_iter().flatten();
-    let found = requests::read(annotations.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?))))?;
+    let found = requests::read(
+        annotations.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?))),
+        UnknownFields::Reject,
+    )?;
     let names = found.requests.iter().map(|it| flyte::encode(scope(pod), &it.request.key));
     let data: Value = names.map(|name| (name, json!("c2VjcmV0"))).collect();
     let secret = json!({ "apiVersion": "v1", "kind": "Secret", "data": data }).to_string();
