@@ -23,8 +23,8 @@ pub enum Content {
     Binary(Vec<u8>),
     /// A value of another type.
     Broken,
-    /// The store fails.
-    Failure,
+    /// The store fails, with a message that starts like this.
+    Failure(String),
 }
 
 /// A secret of one of a pod's requests.
@@ -49,12 +49,16 @@ fn content() -> impl Strategy<Value = Content> {
     });
     let binary = prop::collection::vec(any::<u8>(), 0..9)
         .prop_map(|more| Content::Binary([CANARY.as_bytes(), more.as_slice()].concat()));
+    let failure = prop_oneof![
+        2 => of(&["500", "code: 400", "code: 403", "cannot get resource", "timed out", "Cannot find v1/Secret"]),
+        1 => "\\PC{0,20}",
+    ];
     prop_oneof![
         12 => text,
         3 => binary,
         1 => Just(Content::Text(String::new())),
         1 => Just(Content::Broken),
-        1 => Just(Content::Failure),
+        1 => failure.prop_map(Content::Failure),
     ]
 }
 
@@ -127,9 +131,9 @@ fn object(provider: Provider, content: &Content, name: &str) -> Value {
         (Content::Broken, Provider::K8s) => json!({ name: broken }),
         (Content::Broken, Provider::Azure) => json!({ "stringValue": broken }),
         (Content::Broken, _) => json!({ "binaryValue": broken }),
-        (Content::Failure, Provider::K8s) => json!({ "other": STANDARD.encode(CANARY) }),
-        (Content::Failure, _) => {
-            json!({ "error": format!("500: {CANARY}\n\nStack backtrace:\n  0: {CANARY}") })
+        (Content::Failure(_), Provider::K8s) => json!({ "other": STANDARD.encode(CANARY) }),
+        (Content::Failure(start), _) => {
+            json!({ "error": format!("{start}: {CANARY}\n\nStack backtrace:\n  0: {CANARY}") })
         }
     }
 }
