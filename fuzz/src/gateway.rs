@@ -277,6 +277,15 @@ fn cluster(config_map: BTreeMap<String, String>, shared: Shared) -> Client {
                 "tokenreviews" => ("authentication.k8s.io/v1", "TokenReview"),
                 _ => ("v1", "Pod"),
             };
+            let mut spec = sent["spec"].take();
+            match kind {
+                "SubjectAccessReview" => shared.seen().reviews.push(spec.clone()),
+                "Pod" => {
+                    let init_container = json!({ "name": CONTAINER, "args": shared.seen().args });
+                    spec = json!({ "containers": [{ "name": "main" }], "initContainers": [init_container] });
+                }
+                _ => {}
+            }
             let user = json!({
                 "username": "system:serviceaccount:snacks-development:default",
                 "extra": {
@@ -284,21 +293,8 @@ fn cluster(config_map: BTreeMap<String, String>, shared: Shared) -> Client {
                     "authentication.kubernetes.io/pod-uid": ["uid"],
                 },
             });
-            let mut spec = sent["spec"].take();
-            let status = match kind {
-                "SubjectAccessReview" => {
-                    shared.seen().reviews.push(spec.clone());
-                    json!({ "allowed": true })
-                }
-                "TokenReview" => {
-                    json!({ "authenticated": spec["token"] == TOKEN, "user": user, "audiences": [AUDIENCE] })
-                }
-                _ => {
-                    let init_container = json!({ "name": CONTAINER, "args": shared.seen().args });
-                    spec = json!({ "containers": [{ "name": "main" }], "initContainers": [init_container] });
-                    json!({})
-                }
-            };
+            let known = spec["token"] == TOKEN;
+            let status = json!({ "allowed": true, "authenticated": known, "user": user, "audiences": [AUDIENCE] });
             // Clients ignore members that the kind does not have.
             let object = json!({
                 "apiVersion": api_version,

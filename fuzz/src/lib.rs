@@ -101,31 +101,13 @@ pub fn creation(pod: Value, namespace: &str, settings: Value) -> Value {
     json!({ "request": request, "settings": settings })
 }
 
-/// Returns a request in the text format, as printed by protobuf: all bytes except printable ASCII in octal.
+/// Returns a request in the text format, with escapes in hex.
 pub fn print(request: &SecretRequest) -> String {
     let SecretRequest { group, group_version, key, mount_requirement, env_var } = request;
-    let mut text = String::new();
-    for (field, value) in [("group", group), ("group_version", group_version), ("key", key), ("env_var", env_var)] {
-        if value.is_empty() {
-            continue;
-        }
-        write!(text, "{field}: \"").expect("strings take all");
-        for byte in value.bytes() {
-            match byte {
-                b'"' | b'\\' => text.extend(['\\', char::from(byte)]),
-                b' '..=b'~' => text.push(char::from(byte)),
-                _ => write!(text, "\\{byte:03o}").expect("strings take all"),
-            }
-        }
-        text.push_str("\"\n");
-    }
-    match mount_requirement.number() {
-        0 => {}
-        1 => text.push_str("mount_requirement: ENV_VAR\n"),
-        2 => text.push_str("mount_requirement: FILE\n"),
-        other => writeln!(text, "mount_requirement: {other}").expect("strings take all"),
-    }
-    text
+    let texts = [("group", group), ("group_version", group_version), ("key", key), ("env_var", env_var)];
+    let texts = texts.into_iter().filter(|(_, value)| !value.is_empty());
+    let texts = texts.map(|(field, value)| format!("{field}: \"{}\"\n", value.as_bytes().escape_ascii()));
+    format!("{}mount_requirement: {mount_requirement}\n", texts.collect::<String>())
 }
 
 /// Returns the same JSON in another spelling: white space between all tokens, and an escape for each character of a

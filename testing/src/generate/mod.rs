@@ -17,12 +17,12 @@ pub mod settings;
 pub mod stores;
 pub mod text;
 
+use flyte_secrets_policy::secret_request::SecretRequest;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 use serde_json::{Map, Value, json};
 
-use requests::Request;
 use text::Style;
 
 /// The complete input of the policy.
@@ -31,7 +31,7 @@ pub struct Case {
     /// The pod, with its requests in its annotations.
     pub pod: Value,
     /// The pod's requests by annotation, in the order of their numbers.
-    pub requests: Vec<(String, Request)>,
+    pub requests: Vec<(String, SecretRequest)>,
     /// The policy's settings.
     pub settings: Value,
     /// Contents of the stores, for [`crate::host::Store`].

@@ -4,11 +4,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::names::kubernetes::{image_pull_name, secret_name};
 use flyte_secrets_policy::names::{NameScheme, Scope, azure};
+use flyte_secrets_policy::secret_request::SecretRequest;
 use flyte_secrets_policy::settings::Provider;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::requests::Request;
 use super::{of, rarely};
 
 /// Part of every value, which only pods may contain.
@@ -80,12 +80,12 @@ pub fn scope(pod: &Value) -> Scope<'_> {
 }
 
 /// Returns contents for [`crate::host::Store`], with each entry in all stores.
-pub fn store(pod: &Value, requests: &[(String, Request)], settings: &Value, entries: &[Entry]) -> Value {
+pub fn store(pod: &Value, requests: &[(String, SecretRequest)], settings: &Value, entries: &[Entry]) -> Value {
     let config = &settings["embeddedSecretManagerConfig"];
     let home = config["k8sConfig"]["namespace"].as_str().unwrap_or("flyte");
     let mut store = json!({ "K8s": { home: {} } });
     for Entry { request, scope: broader, scheme, content, twin } in entries {
-        let (_, Request { key, .. }) = request.get(requests);
+        let (_, SecretRequest { key, .. }) = request.get(requests);
         let scope = scope(pod).cascade()[*broader];
         let name = scope.candidates(key, &[*scheme]).concat();
         // Another value in each scope.
