@@ -5,8 +5,6 @@
 #[cfg(feature = "gateway")]
 pub mod gateway;
 
-use std::fmt::Write;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::secret_request::SecretRequest;
@@ -111,7 +109,7 @@ pub fn print(request: &SecretRequest) -> String {
 }
 
 /// Returns the same JSON in another spelling: white space between all tokens, and an escape for each character of a
-/// string.
+/// string, except hex digits and what follows a backslash, which can be parts of an escape.
 pub fn respell(json: &str) -> String {
     let mut text = String::with_capacity(6 * json.len());
     let (mut open, mut escaped) = (false, false);
@@ -121,23 +119,15 @@ pub fn respell(json: &str) -> String {
                 open = !open;
                 text.push('"');
             }
-            // A backslash starts an existing escape, up to the digits of `\u`.
-            '\\' if open && !escaped => {
-                escaped = true;
-                text.push('\\');
-                continue;
-            }
-            _ if escaped => text.push(character),
-            '0'..='9' | 'a'..='f' | 'A'..='F' if open => text.push(character),
-            _ if open => {
+            _ if open && !escaped && character != '\\' && !character.is_ascii_hexdigit() => {
                 for unit in character.encode_utf16(&mut [0; 2]) {
-                    write!(text, "\\u{unit:04x}").expect("strings take all");
+                    text += &format!("\\u{unit:04x}");
                 }
             }
-            '{' | '}' | '[' | ']' | ':' | ',' => text.extend(['\n', '\t', character, '\r', ' ']),
+            '{' | '}' | '[' | ']' | ':' | ',' if !open => text.extend(['\n', '\t', character, '\r', ' ']),
             _ => text.push(character),
         }
-        escaped = false;
+        escaped = open && !escaped && character == '\\';
     }
     text
 }

@@ -18,25 +18,18 @@ use crate::engine::Policy;
 use crate::host::{Capabilities, Store};
 use crate::show;
 
-/// The result of a case.
-pub struct Outcome {
-    /// Name of the case.
-    pub name: String,
-    /// The difference, or none if the case passed.
-    pub failure: Option<String>,
-}
-
-/// Runs all cases of a file.
-pub fn run_file(policy: &Policy, path: &Path) -> Result<Vec<Outcome>> {
+/// Runs all cases of a file, and returns their number and the failures.
+pub fn run_file(policy: &Policy, path: &Path) -> Result<(usize, Vec<String>)> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    lines
-        .map(|(number, line)| {
-            let case: Value = serde_json::from_str(line).with_context(|| format!("line {} is no JSON", number + 1))?;
-            let name = case["name"].as_str().map_or_else(|| format!("line {}: {line}", number + 1), str::to_owned);
-            Ok(Outcome { name, failure: run(policy, &case).err().map(|error| format!("{error:#}")) })
-        })
-        .collect()
+    let (mut count, mut failures) = (0, Vec::new());
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        count += 1;
+        let case: Value = serde_json::from_str(line).with_context(|| format!("not JSON: {line}"))?;
+        if let Err(error) = run(policy, &case) {
+            failures.push(format!("{}\n{error:#}", case["name"].as_str().unwrap_or(line)));
+        }
+    }
+    Ok((count, failures))
 }
 
 fn run(policy: &Policy, case: &Value) -> Result<()> {

@@ -223,7 +223,11 @@ mod tests {
     #[test]
     fn errors_have_the_path_of_the_field() {
         let item = json!({ "key": "k", "path": "../k" });
-        let named = json!({ "fieldRef": { "fieldPath": "metadata.name" } });
+        let volume = json!([{ "name": "a", "secret": { "secretName": "s", "items": [item] } }]);
+        let variable = |from: Value| json!([{ "name": "A", "value": "x", "valueFrom": from }]);
+        let key = |key: &str| json!([{ "name": "A", "valueFrom": { "secretKeyRef": { "name": "s", "key": key } } }]);
+        let resources =
+            |limit: &str, request: &str| json!({ "limits": { "cpu": limit }, "requests": { "cpu": request } });
         let mount = json!({ "name": "data", "mountPath": "/a" });
         let table = [
             ("metadata/annotations", json!({ "a/b/c": "" }), "metadata.annotations{a/b/c}"),
@@ -234,29 +238,17 @@ mod tests {
             ("spec/volumes", json!([{ "name": "a", "emptyDir": {}, "hostPath": {} }]), "spec.volumes[0]"),
             ("spec/volumes", json!([{ "name": "a" }, { "name": "a" }]), "spec.volumes[1].name"),
             ("spec/volumes", json!([{ "name": "a", "secret": {} }]), "spec.volumes[0].secret.secretName"),
-            (
-                "spec/volumes",
-                json!([{ "name": "a", "secret": { "secretName": "s", "items": [item] } }]),
-                "spec.volumes[0].secret.items[0].path",
-            ),
+            ("spec/volumes", volume, "spec.volumes[0].secret.items[0].path"),
             ("name", json!("a.b"), "spec.containers[0].name"),
             ("image", Value::Null, "spec.containers[0].image"),
             ("env", json!([{ "name": "A=" }]), "spec.containers[0].env[0].name"),
-            ("env", json!([{ "name": "A", "value": "x", "valueFrom": named }]), "spec.containers[0].env[0]"),
+            ("env", variable(json!({ "fieldRef": {} })), "spec.containers[0].env[0]"),
             ("env", json!([{ "name": "A", "valueFrom": {} }]), "spec.containers[0].env[0].valueFrom"),
-            (
-                "env",
-                json!([{ "name": "A", "valueFrom": { "secretKeyRef": { "name": "s", "key": ".." } } }]),
-                "spec.containers[0].env[0].valueFrom.secretKeyRef.key",
-            ),
+            ("env", key(".."), "spec.containers[0].env[0].valueFrom.secretKeyRef.key"),
             ("volumeMounts", json!([{ "name": "x", "mountPath": "/" }]), "spec.containers[0].volumeMounts[0].name"),
             ("volumeMounts", json!([mount, mount]), "spec.containers[0].volumeMounts[1].mountPath"),
-            (
-                "resources",
-                json!({ "limits": { "cpu": "1" }, "requests": { "cpu": "1001m" } }),
-                "spec.containers[0].resources.requests{cpu}",
-            ),
-            ("resources", json!({ "limits": { "cpu": "1 " } }), "spec.containers[0].resources.limits{cpu}"),
+            ("resources", resources("1", "1001m"), "spec.containers[0].resources.requests{cpu}"),
+            ("resources", resources("1 ", "1"), "spec.containers[0].resources.limits{cpu}"),
         ];
         for (place, value, path) in table {
             let found = errors(place, value.clone());

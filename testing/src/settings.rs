@@ -161,19 +161,66 @@ pub fn refused() -> Vec<(Value, String)> {
         let settings = at("awsSecretManager.resources", json!({ *kind: { *name: amount } }));
         rows.push((settings, format!("`awsSecretManager.resources`: {message}")));
     }
-    for provider in Provider::ALL.iter().filter(|provider| provider.is_cloud()) {
+    // The empty place is that of a type alone.
+    let places = [
+        (Provider::Aws, vec!["EU West".to_owned(), format!("eu-{}", "w".repeat(61))]),
+        (Provider::Gcp, vec!["a/../b".to_owned(), "p".repeat(254)]),
+        (Provider::Azure, INVALID_VAULTS.map(str::to_owned).to_vec()),
+    ];
+    for (provider, places) in places {
         let Facts { setting, place, example, .. } = provider.facts();
-        let message =
-            format!("`embeddedSecretManagerConfig.{setting}`: invalid {place} \"\"; expected one such as {example}");
-        rows.push((at("embeddedSecretManagerConfig.type", json!(provider)), message));
+        let setting = format!("embeddedSecretManagerConfig.{setting}");
+        let message = |text: &str| format!("`{setting}`: invalid {place} {text:?}; expected one such as {example}");
+        rows.push((at("embeddedSecretManagerConfig.type", json!(provider)), message("")));
+        rows.extend(places.iter().map(|text| (at(&setting, json!(text)), message(text))));
     }
-    rows.extend(others().map(|(settings, message)| (settings, message.to_owned())));
+    let embedded = |settings: Value| at("embeddedSecretManagerConfig", settings);
+    let (aws, gcp) = (json!({ "region": "us-east-2" }), json!({ "project": "acme-prod" }));
+    let azure = json!({ "vaultURI": "https://name.vault.azure.net/" });
+    // The message names a path inside or outside of the field.
+    let others = [
+        (json!([]), "`settings`: expected a map"),
+        (json!("K8s"), "`settings`: expected a map"),
+        (
+            json!({ "secretManagerTypes": ["K8s", "Vaut"] }),
+            "`secretManagerTypes[1]`: unknown value \"Vaut\", expected one of K8s, AWS, GCP, Azure, Vault, Embedded, \
+             Global; did you mean `Vault`?",
+        ),
+        (json!({ "secretManagerTypes": [null] }), "`secretManagerTypes[0]`: expected a string or a number"),
+        (
+            json!({ "secretManagerType": "global" }),
+            "`secretManagerTypes`: Global is not supported by a policy; add another manager",
+        ),
+        (
+            at("vaultSecretManager.annotations", json!({ "a.example/b": true })),
+            "`vaultSecretManager.annotations.a.example/b`: expected a string",
+        ),
+        (
+            embedded(json!({ "nameSchemes": ["canonic"] })),
+            "`embeddedSecretManagerConfig.nameSchemes[0]`: unknown value \"canonic\", expected one of canonical, \
+             documented; did you mean `canonical`?",
+        ),
+        (
+            embedded(json!({ "awsConfig": aws, "gcpConfig": gcp })),
+            "`embeddedSecretManagerConfig.type`: AWS and GCP are configured; set the field to one of them",
+        ),
+        (
+            embedded(json!({ "awsConfig": aws, "gcpConfig": gcp, "azureConfig": azure })),
+            "`embeddedSecretManagerConfig.type`: AWS and GCP and Azure are configured; set the field to one of them",
+        ),
+        (
+            at("tenancy.creators", json!(["serviceaccount:flyte"])),
+            "`tenancy.creators[0]`: invalid user \"serviceaccount:flyte\"; expected a user name or \
+             serviceaccount:NAMESPACE/NAME",
+        ),
+    ];
+    rows.extend(others.map(|(settings, message)| (settings, message.to_owned())));
     rows
 }
 
 /// Returns fields with a message and the values that it is for. `{}` in a message is the value.
-fn invalid_values() -> impl Iterator<Item = (&'static str, &'static str, Value)> {
-    let table = [
+fn invalid_values() -> Vec<(&'static str, &'static str, Value)> {
+    vec![
         // Types.
         ("secretManagerTypes", "expected a list", json!(["K8s"])),
         ("secretManagerType", "expected a string or a number", json!([["K8s"]])),
@@ -208,27 +255,6 @@ fn invalid_values() -> impl Iterator<Item = (&'static str, &'static str, Value)>
             json!([{ "flyte.secrets/s9": "x" }]),
         ),
         // Stores of Embedded.
-        (
-            "embeddedSecretManagerConfig.awsConfig.region",
-            "invalid region {}; expected one such as eu-west-1",
-            json!(["EU West", format!("eu-{}", "w".repeat(61))]),
-        ),
-        (
-            "embeddedSecretManagerConfig.gcpConfig.project",
-            "invalid project {}; expected one such as acme-prod",
-            json!(["a/../b", "p".repeat(254)]),
-        ),
-        (
-            "embeddedSecretManagerConfig.azureConfig.vaultURI",
-            "invalid vault {}; expected one such as https://name.vault.azure.net/",
-            json!([
-                "name.vault.azure.net",
-                "http://name.vault.azure.net/",
-                "https://name.vault.azure.net/secrets/x",
-                "https://name.vault.azure.net:443/",
-                "https://\u{212a}ey.vault.azure.net/",
-            ]),
-        ),
         (
             "embeddedSecretManagerConfig.k8sConfig.namespace",
             "invalid namespace {}; must be a DNS label",
@@ -302,9 +328,16 @@ fn invalid_values() -> impl Iterator<Item = (&'static str, &'static str, Value)>
             "{} has two placeholders without a separator, so namespaces are ambiguous",
             json!(["{{ project }}{{ domain }}", "x-{{org}}-{{project}}{{domain}}-y"]),
         ),
-    ];
-    table.into_iter()
+    ]
 }
+
+const INVALID_VAULTS: [&str; 5] = [
+    "name.vault.azure.net",
+    "http://name.vault.azure.net/",
+    "https://name.vault.azure.net/secrets/x",
+    "https://name.vault.azure.net:443/",
+    "https://\u{212a}ey.vault.azure.net/",
+];
 
 /// Invalid resources of an init container: limits or requests, name, amount, message.
 const INVALID_RESOURCES: &[(&str, &str, &str, &str)] = &[
@@ -320,47 +353,3 @@ const INVALID_RESOURCES: &[(&str, &str, &str, &str)] = &[
     ("limits", "cpu", "1e3k", "cpu: invalid quantity \"1e3k\"; expected one such as 200m or 500Mi"),
     ("requests", "cpu", "200.1m", "cpu: request of 200.1m exceeds the limit of 200m; raise the limit too"),
 ];
-
-/// Returns settings whose message names a path inside or outside of the field.
-fn others() -> impl Iterator<Item = (Value, &'static str)> {
-    let embedded = |settings: Value| at("embeddedSecretManagerConfig", settings);
-    let (aws, gcp) = (json!({ "region": "us-east-2" }), json!({ "project": "acme-prod" }));
-    let azure = json!({ "vaultURI": "https://name.vault.azure.net/" });
-    let table = [
-        (json!([]), "`settings`: expected a map"),
-        (json!("K8s"), "`settings`: expected a map"),
-        (
-            json!({ "secretManagerTypes": ["K8s", "Vaut"] }),
-            "`secretManagerTypes[1]`: unknown value \"Vaut\", expected one of K8s, AWS, GCP, Azure, Vault, Embedded, \
-             Global; did you mean `Vault`?",
-        ),
-        (json!({ "secretManagerTypes": [null] }), "`secretManagerTypes[0]`: expected a string or a number"),
-        (
-            json!({ "secretManagerType": "global" }),
-            "`secretManagerTypes`: Global is not supported by a policy; add another manager",
-        ),
-        (
-            at("vaultSecretManager.annotations", json!({ "a.example/b": true })),
-            "`vaultSecretManager.annotations.a.example/b`: expected a string",
-        ),
-        (
-            embedded(json!({ "nameSchemes": ["canonic"] })),
-            "`embeddedSecretManagerConfig.nameSchemes[0]`: unknown value \"canonic\", expected one of canonical, \
-             documented; did you mean `canonical`?",
-        ),
-        (
-            embedded(json!({ "awsConfig": aws, "gcpConfig": gcp })),
-            "`embeddedSecretManagerConfig.type`: AWS and GCP are configured; set the field to one of them",
-        ),
-        (
-            embedded(json!({ "awsConfig": aws, "gcpConfig": gcp, "azureConfig": azure })),
-            "`embeddedSecretManagerConfig.type`: AWS and GCP and Azure are configured; set the field to one of them",
-        ),
-        (
-            at("tenancy.creators", json!(["serviceaccount:flyte"])),
-            "`tenancy.creators[0]`: invalid user \"serviceaccount:flyte\"; expected a user name or \
-             serviceaccount:NAMESPACE/NAME",
-        ),
-    ];
-    table.into_iter()
-}

@@ -86,17 +86,29 @@ pub fn run(output: &str) -> Result<bool> {
     Ok(true)
 }
 
+/// Memory grows by pages of wasm. A difference of one page is ignored.
+const PAGE: u64 = 65_536;
+
 /// Compares the costs that need no clock with those of a file, and returns whether none exceeds them by more than 3 %.
 pub fn check(ceilings: &str) -> Result<bool> {
     let found = measure()?;
     let text = std::fs::read_to_string(ceilings).with_context(|| format!("cannot read {ceilings}"))?;
-    let over = exceeds(&found, &serde_json::from_str(&text)?);
-    over.iter().for_each(|line| println!("{line}"));
-    if !over.is_empty() {
+    let known: Report = serde_json::from_str(&text)?;
+    let mut costs = vec![("wasm_bytes".to_owned(), found.wasm_bytes, known.wasm_bytes, 0)];
+    for (name, cost) in &found.payloads {
+        let ceiling = known.payloads.get(name).unwrap_or(&Cost { fuel: 0, memory_bytes: 0 });
+        costs.push((format!("{name}.fuel"), cost.fuel, ceiling.fuel, 0));
+        costs.push((format!("{name}.memory_bytes"), cost.memory_bytes, ceiling.memory_bytes, PAGE));
+    }
+    costs.retain(|(_, found, ceiling, step)| *found > ceiling + step.max(&(ceiling * 3 / 100)));
+    for (name, found, ceiling, _) in &costs {
+        println!("{name}: {found}, over the ceiling of {ceiling}");
+    }
+    if !costs.is_empty() {
         println!("the policy costs more than {ceilings} allows; if that is on purpose, these are its costs now:");
         println!("{}", show::pretty(&serde_json::to_value(&found)?));
     }
-    Ok(over.is_empty())
+    Ok(costs.is_empty())
 }
 
 /// Measures fuel, memory and size.
@@ -148,26 +160,6 @@ fn times(mut call: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
     }
     times.sort_by(f64::total_cmp);
     Ok(times)
-}
-
-/// Memory grows by pages of wasm. A difference of one page is ignored.
-const PAGE: u64 = 65_536;
-
-/// Returns the costs that exceed those of another report by more than 3 %.
-fn exceeds(found: &Report, ceilings: &Report) -> Vec<String> {
-    let mut over = Vec::new();
-    let mut check = |what: String, found: u64, ceiling: u64, step: u64| {
-        if found > ceiling + step.max(ceiling * 3 / 100) {
-            over.push(format!("{what}: {found}, over the ceiling of {ceiling}"));
-        }
-    };
-    check("wasm_bytes".to_owned(), found.wasm_bytes, ceilings.wasm_bytes, 0);
-    for (name, cost) in &found.payloads {
-        let ceiling = ceilings.payloads.get(name).unwrap_or(&Cost { fuel: 0, memory_bytes: 0 });
-        check(format!("{name}.fuel"), cost.fuel, ceiling.fuel, 0);
-        check(format!("{name}.memory_bytes"), cost.memory_bytes, ceiling.memory_bytes, PAGE);
-    }
-    over
 }
 
 /// Returns the payloads by name.

@@ -119,21 +119,22 @@ pub fn store(pod: &Value, requests: &[(String, SecretRequest)], settings: &Value
 
 /// Returns the content as an object of the gateway, or as a Secret's `data`.
 fn object(provider: Provider, content: &Content, name: &str) -> Value {
-    let azure = |kind: &str, value: &str| json!({ "stringValue": json!({ "type": kind, "value": value }).to_string() });
-    let broken = format!("{CANARY} is not base64");
-    match (content, provider) {
-        (Content::Text(text), Provider::K8s) => json!({ name: STANDARD.encode(text) }),
-        (Content::Text(text), Provider::Azure) => azure("STRING", text),
-        (Content::Text(text), _) => json!({ "stringValue": text }),
-        (Content::Binary(bytes), Provider::K8s) => json!({ name: STANDARD.encode(bytes) }),
-        (Content::Binary(bytes), Provider::Azure) => azure("BINARY", &STANDARD.encode(bytes)),
-        (Content::Binary(bytes), _) => json!({ "binaryValue": STANDARD.encode(bytes) }),
-        (Content::Broken, Provider::K8s) => json!({ name: broken }),
-        (Content::Broken, Provider::Azure) => json!({ "stringValue": broken }),
-        (Content::Broken, _) => json!({ "binaryValue": broken }),
-        (Content::Failure(_), Provider::K8s) => json!({ "other": STANDARD.encode(CANARY) }),
-        (Content::Failure(start), _) => {
-            json!({ "error": format!("{start}: {CANARY}\n\nStack backtrace:\n  0: {CANARY}") })
+    let (kind, text) = match content {
+        Content::Text(text) => ("STRING", text.clone()),
+        Content::Binary(bytes) => ("BINARY", STANDARD.encode(bytes)),
+        Content::Broken => ("BROKEN", format!("{CANARY} is not base64")),
+        Content::Failure(_) if provider == Provider::K8s => return json!({ "other": STANDARD.encode(CANARY) }),
+        Content::Failure(start) => {
+            return json!({ "error": format!("{start}: {CANARY}\n\nStack backtrace:\n  0: {CANARY}") });
         }
+    };
+    match (provider, kind) {
+        (Provider::K8s, "STRING") => json!({ name: STANDARD.encode(text) }),
+        (Provider::K8s, _) => json!({ name: text }),
+        (Provider::Azure, "STRING" | "BINARY") => {
+            json!({ "stringValue": json!({ "type": kind, "value": text }).to_string() })
+        }
+        (Provider::Azure, _) | (_, "STRING") => json!({ "stringValue": text }),
+        _ => json!({ "binaryValue": text }),
     }
 }

@@ -63,7 +63,9 @@ pub fn of_the_policy() -> Result<Vec<Message>> {
 /// # Errors
 /// A source cannot be read.
 pub fn errors_in(folders: &[&str]) -> Result<Vec<Message>> {
-    Ok(in_folders(folders)?.into_iter().filter(|it| it.of_error).collect())
+    let mut messages = in_folders(folders)?;
+    messages.retain(|it| it.of_error);
+    Ok(messages)
 }
 
 fn in_folders(folders: &[&str]) -> Result<Vec<Message>> {
