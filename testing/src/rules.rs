@@ -187,8 +187,8 @@ fn stays_inside(path: &str) -> bool {
     !path.starts_with(['/']) && !path.starts_with("..") && path.split('/').all(|part| part != "..")
 }
 
-/// `IsRelaxedEnvVarName` in `pkg/util/validation/validation.go` of k8s.io/apimachinery; the stricter rule was dropped in
-/// Kubernetes 1.34.
+/// `IsRelaxedEnvVarName` in `pkg/util/validation/validation.go` of k8s.io/apimachinery; the stricter rule was dropped
+/// in Kubernetes 1.34.
 fn is_variable_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|c| matches!(c, b' '..=b'~') && c != b'=')
 }

@@ -37,9 +37,9 @@ fn quoted(text: &str) -> String {
 pub fn hostile() -> impl Strategy<Value = String> {
     prop_oneof![
         8 => of(&[
-            ".", "..", "../../etc/passwd", "a/../b", "a//b", "/a", "a/", "é", "😀", "\0", "\n", "a\nb", " ", "$(HOME)", "$$",
-            "`id`", "x;touch y", "\"}}{{", "'", "\\", "__", "a__b", "u__org__x__key__y", "-x", "--secret=x", "A=B", "\u{202e}",
-            "\u{feff}", "a:b", "a%2fb", "a?b#c", "; flyte.secrets/s1: K8s x/y", "{\"a\":1}", "SECRETS", "PATH",
+            ".", "..", "../../etc/passwd", "a/../b", "a//b", "/a", "a/", "é", "😀", "\0", "\n", "a\nb", " ", "$(HOME)",
+            "$$", "`id`", "x;touch y", "\"}}{{", "'", "\\", "__", "a__b", "u__org__x__key__y", "-x", "--secret=x", "A=B",
+            "\u{202e}", "\u{feff}", "a:b", "a%2fb", "a?b#c", "; flyte.secrets/s1: K8s x/y", "{\"a\":1}", "SECRETS", "PATH",
             "FLYTE_SECRETS_DEFAULT_DIR", "_UNION_DB_PASSWORD", "LD_PRELOAD",
         ]),
         2 => "\\PC{0,12}",

@@ -125,7 +125,8 @@ pub fn valid() -> BoxedStrategy<Value> {
 /// Generates settings with an arbitrary member.
 pub fn any_at_all() -> impl Strategy<Value = Value> {
     let anything = one_of(json!([
-        null, true, 0, -1.5, "", " ", "Global", ["Global"], [], {}, "é", { "x": { "y": [null] } }, "{{ project", "https://x/y",
+        null, true, 0, -1.5, "", " ", "Global", ["Global"], [], {}, "é", { "x": { "y": [null] } },
+        "{{ project", "https://x/y",
     ]));
     let key = of(&["", "secretManagerType", "type", "region", "namespace", "image", "cpu", "limits", "unknown"]);
     (all(), any::<prop::sample::Index>(), key, anything, rarely(30)).prop_map(
