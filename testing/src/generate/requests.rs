@@ -55,7 +55,7 @@ fn sensible() -> impl Strategy<Value = SecretRequest> {
         2 => of(&["", "secret/data/db", "kv/a/b"]),
         1 => of(&["arn:aws:secretsmanager:eu-west-1:1:secret:db", "arn:aws:secretsmanager:eu-west-1:1:secret:a/b-Xy"]),
         1 => of(&["projects/p-1/secrets/x", "Db_Password-1"]),
-        1 => of(&["https://v.vault.azure.net/secrets/db", "https://v.vault.azure.net/secrets/a/0f"]),
+        2 => of(&["https://v.vault.azure.net/secrets/db", "https://v.vault.azure.net/secrets/a/0f"]),
     ];
     let version = of(&["", "v1", "v2", "1", "latest", "kv1", "kv2", "db", "kv3"]);
     let key = prop_oneof![
