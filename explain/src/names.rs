@@ -88,7 +88,7 @@ pub fn look_up(query: &Query) -> Result<Vec<StoredName>, Error> {
     }
     let nothing = Store::empty();
     let reader = stores::Reader::new(&nothing, usize::MAX);
-    let store = stores::open(&config, &reader)?;
+    let store = stores::Store::open(&config)?;
     let (domain, project) = (domain.unwrap_or_default(), project.unwrap_or_default());
     let mut cascade = Scope { organization, domain, project }.cascade().to_vec();
     cascade.dedup();
@@ -107,7 +107,7 @@ pub fn look_up(query: &Query) -> Result<Vec<StoredName>, Error> {
             }
         };
         for name in names {
-            found.push(match store.fetch(&name) {
+            found.push(match store.fetch(&reader, &name) {
                 Ok(_) | Err(stores::Error::NotFound) => {
                     let secret = (provider == Provider::K8s).then(|| kubernetes::secret_name(&name));
                     let command = command(provider, place, &name, secret.as_deref().unwrap_or_default(), scope);

@@ -1,10 +1,9 @@
 //! Azure Key Vault through an init container that runs az.
 
-use super::sidecar::{Pull, SidecarManager, shell};
-use super::{Reason, invalid, needed};
+use super::sidecar::{Cloud, Pull, shell};
+use super::{Reason, ensure, needed};
 use crate::pod::SECRETS_DIR;
 use crate::secret_request::SecretRequest;
-use crate::settings::Settings;
 
 /// Arguments: the secret's URI with its version, and the file. Workload identity sets the variables; the token is read
 /// with backquotes, because Kubernetes would expand `$(`.
@@ -20,35 +19,22 @@ chmod +r \"$2\"";
 const HOSTS: [&str; 4] =
     [".vault.azure.net", ".vault.azure.cn", ".vault.usgovcloudapi.net", ".vault.microsoftazure.de"];
 
-pub(super) fn manager(settings: &Settings) -> SidecarManager<'_> {
-    SidecarManager {
-        container: settings.azure_secret_manager.container(),
-        size_limit: &settings.volume_size_limit,
-        volume: "azure-secret-vol",
-        container_prefix: "azure-pull-secret-",
-        mount_path: SECRETS_DIR,
-        pull,
-    }
-}
+pub(super) const CLOUD: Cloud =
+    Cloud { volume: "azure-secret-vol", container_prefix: "azure-pull-secret-", mount_path: SECRETS_DIR, pull };
 
 fn pull(request: &SecretRequest) -> Result<Pull, Reason> {
     let group = needed("group", &request.group)?;
-    let (uri, name, in_uri) = parse(group).ok_or_else(|| {
-        invalid("group", group, "a valid Key Vault secret URI; expected https://VAULT.vault.azure.net/secrets/NAME")
-    })?;
-    let version = match (in_uri, request.group_version.as_str()) {
-        (Some(version), "") => version,
-        (None, version) => version,
-        (Some(version), same) if version == same => version,
-        (Some(_), other) => return Err(invalid("group_version", other, "the version in the URI; omit one of them")),
-    };
-    if !version.bytes().all(|c| c.is_ascii_alphanumeric()) {
-        return Err(invalid("group_version", version, "a valid Key Vault version; expected letters and digits"));
-    }
+    let expected = "a valid Key Vault secret URI; expected https://VAULT.vault.azure.net/secrets/NAME";
+    let (uri, name, in_uri) = parse(group).ok_or_else(|| Reason::Field("group", group.to_owned(), expected))?;
+    let asked = request.group_version.as_str();
+    let is_same = in_uri.is_none_or(|in_uri| asked.is_empty() || asked == in_uri);
+    ensure(is_same, "group_version", asked, "the version in the URI; omit one of them")?;
+    let version = in_uri.unwrap_or(asked);
+    let is_version = version.bytes().all(|c| c.is_ascii_alphanumeric());
+    ensure(is_version, "group_version", version, "a valid Key Vault version; expected letters and digits")?;
     let file = [name, "/", version].concat().to_ascii_lowercase().trim_end_matches('/').to_owned();
-    let path = [SECRETS_DIR, "/", &file].concat();
-    let id = [uri, "/", version].concat();
-    Ok(Pull { command: shell(SCRIPT, &[&id, &path]), variables: Vec::new(), file, source: id })
+    let source = [uri, "/", version].concat();
+    Ok(Pull { command: shell(SCRIPT, &[&source], &file), file, source, ..Pull::default() })
 }
 
 /// Splits the URI of a secret into the URI without version, the name, and an optional version.

@@ -1,11 +1,10 @@
 //! GCP Secret Manager through an init container that runs gcloud.
 
-use super::sidecar::{Pull, SidecarManager, shell};
-use super::{Reason, invalid, needed};
+use super::sidecar::{Cloud, Pull, shell};
+use super::{Reason, ensure, needed};
 use crate::names::kubernetes::is_dns_subdomain;
 use crate::pod::SECRETS_DIR;
 use crate::secret_request::SecretRequest;
-use crate::settings::Settings;
 
 /// Arguments: the secret, its version, the file. A secret is tried as a full resource path first, then as a short name
 /// in gcloud's own project. gcloud keeps its state below HOME, which is `/` for a user without a name; it writes files
@@ -17,34 +16,19 @@ gcloud secrets versions access \"$1/versions/$2\" --out-file=\"$3\" ||
 gcloud secrets versions access \"$2\" --secret=\"$1\" --out-file=\"$3\"
 chmod +rX \"${3%/*}\" \"$3\"";
 
-pub(super) fn manager(settings: &Settings) -> SidecarManager<'_> {
-    SidecarManager {
-        container: settings.gcp_secret_manager.container(),
-        size_limit: &settings.volume_size_limit,
-        volume: "gcp-secret-vol",
-        container_prefix: "gcp-pull-secret-",
-        mount_path: SECRETS_DIR,
-        pull,
-    }
-}
+pub(super) const CLOUD: Cloud =
+    Cloud { volume: "gcp-secret-vol", container_prefix: "gcp-pull-secret-", mount_path: SECRETS_DIR, pull };
 
 fn pull(request: &SecretRequest) -> Result<Pull, Reason> {
     let group = needed("group", &request.group)?;
     let version = needed("group_version", &request.group_version)?;
-    if !is_secret(group) {
-        return Err(invalid(
-            "group",
-            group,
-            "a valid GCP secret; expected projects/PROJECT/secrets/NAME, or NAME of a-z, A-Z, 0-9, '_', '-'",
-        ));
-    }
-    if !is_name(version) {
-        return Err(invalid("group_version", version, "a valid GCP version; expected a number, latest or an alias"));
-    }
+    let expected = "a valid GCP secret; expected projects/PROJECT/secrets/NAME, or NAME of a-z, A-Z, 0-9, '_', '-'";
+    ensure(is_secret(group), "group", group, expected)?;
+    let expected = "a valid GCP version; expected a number, latest or an alias";
+    ensure(is_name(version), "group_version", version, expected)?;
     let source = [group, "/versions/", version].concat();
     let file = [group, "/", version].concat().to_ascii_lowercase();
-    let path = [SECRETS_DIR, "/", &file].concat();
-    Ok(Pull { command: shell(SCRIPT, &[group, version, &path]), variables: Vec::new(), file, source })
+    Ok(Pull { command: shell(SCRIPT, &[group, version], &file), file, source, ..Pull::default() })
 }
 
 fn is_secret(group: &str) -> bool {

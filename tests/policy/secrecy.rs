@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use flyte_secrets_policy::managers::{self, Context};
+use flyte_secrets_policy::managers::{self, Context, Outcome};
 use flyte_secrets_policy::names::Scope;
 use flyte_secrets_policy::names::kubernetes::{image_pull_name, secret_name};
 use flyte_secrets_policy::pod::{Limits, Merged, Plan, Pod, variable};
 use flyte_secrets_policy::secret_request::{self as requests, ANNOTATION_PREFIX};
-use flyte_secrets_policy::store::{self, Cluster, GetResource, Reader};
+use flyte_secrets_policy::store::{Cluster, GetResource, Reader, Store};
 use flyte_secrets_policy::verdict::Verdict;
 use flyte_secrets_policy::{admission, review, settings};
 use flyte_secrets_testing::engine::creation;
@@ -329,12 +329,13 @@ fn debug_output_of_values_is_empty() {
             files_by_value: false,
             reader: &reader,
         };
-        let outcome = managers::inject(&asked.requests, context);
-        shown.push((format!("{what}: plan or refusal"), format!("{outcome:?} {outcome:#?}")));
-        let Ok(store) = store::open(&settings.embedded_secret_manager_config, &reader) else { continue };
+        let mut outcome = Outcome::default();
+        let result = managers::inject(&mut outcome, &asked.requests, context);
+        shown.push((format!("{what}: plan or refusal"), format!("{outcome:?} {outcome:#?} {result:?} {result:#?}")));
+        let Ok(store) = Store::open(&settings.embedded_secret_manager_config) else { continue };
         let scope = Scope { organization: "acme", domain: "development", project: "flytesnacks" };
-        let name = store.names(scope, "k").expect("a name").remove(0);
-        let value = store.fetch(&name);
+        let (_, lookup) = store.lookups(scope, "k", "").next().expect("a name").expect("a name");
+        let value = store.fetch(&reader, lookup.name().expect("a name"));
         shown.push((format!("{what}: value"), format!("{value:?} {value:#?}")));
     }
     let plan = Plan { variables: vec![variable("A", CANARY)], ..Plan::default() };
