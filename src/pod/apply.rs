@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::SECRETS_DIR;
 use super::document::{Container, Malformed, Pod, Spec, read};
-use super::init_containers::{InitContainers, Own};
+use super::init_containers::InitContainers;
 use super::limits::TooLarge;
 use super::placement::{CONTAINERS, Placement};
 use super::plan::{Annotation, Merged, Volume};
@@ -41,25 +41,10 @@ pub enum Conflict {
     /// The pod has a grant that is not the policy's.
     #[error("container {0:?} or a token for the secret gateway is not what the policy grants; remove it")]
     Granted(String),
-    /// A mount of the user is below a read-only one, where the runtime cannot create its mount point.
+    /// A mount of the user has the path of the secrets, or is below a read-only one, where the runtime cannot create its
+    /// mount point.
     #[error(
-        "container {container:?}: mount of {volume:?} at {} conflicts with read-only {ours:?} at {SECRETS_DIR}; use \
-         another path",
-        path.escape_debug()
-    )]
-    NestedMount {
-        /// The container.
-        container: String,
-        /// The volume.
-        volume: String,
-        /// The path.
-        path: String,
-        /// The secrets' volume.
-        ours: String,
-    },
-    /// A mount of the user has the path of the secrets.
-    #[error(
-        "container {container:?}: mount of {volume:?} at {} conflicts with the mount of secrets; use another path",
+        "container {container:?}: mount of {volume:?} at {} conflicts with {with}; use another path",
         path.escape_debug()
     )]
     Mount {
@@ -69,6 +54,8 @@ pub enum Conflict {
         volume: String,
         /// The path.
         path: String,
+        /// The mount of secrets.
+        with: String,
     },
 }
 
@@ -79,7 +66,7 @@ impl Conflict {
             Self::Malformed(_) | Self::UnknownContainer(_) => ReasonCode::InvalidPod,
             Self::TooLarge(_) => ReasonCode::LimitExceeded,
             Self::Granted(_) => ReasonCode::GrantMismatch,
-            Self::Json | Self::Volume(_) | Self::NestedMount { .. } | Self::Mount { .. } => ReasonCode::Conflict,
+            Self::Json | Self::Volume(_) | Self::Mount { .. } => ReasonCode::Conflict,
         }
     }
 }
@@ -126,9 +113,9 @@ pub fn apply(pod: Pod, mut merged: Merged, placement: &Placement) -> Result<Muta
     }
     for (at, container) in spec.init_containers.own_mut().iter_mut().enumerate() {
         match init.own.get(&at) {
+            Some(own) => set_variables(container, &own.json, |name| own.names.contains(name))?,
             None if placement.includes(&container.name()?) => additions.edit(container)?,
-            None | Some(Own::Complete) => {}
-            Some(Own::Shared { variables, names }) => set_variables(container, variables, |name| names.contains(name))?,
+            None => {}
         }
     }
     if !init.added.is_empty() {
@@ -179,14 +166,10 @@ impl<'a> Additions<'a> {
 
     /// Adds variables and mounts to a container of the user.
     fn edit<'p>(&'p self, container: &mut Container<'p>) -> Result<(), Conflict> {
-        if !self.variables.is_empty() {
-            set_variables(container, &self.variables, |name| self.merged.variables.contains_key(name))?;
-        }
-        if !self.mounts.is_empty() {
-            let missing = self.missing_mounts(container)?;
-            if !missing.is_empty() {
-                container.volume_mounts.get_or_default().extend(missing);
-            }
+        set_variables(container, &self.variables, |name| self.merged.variables.contains_key(name))?;
+        let missing = self.missing_mounts(container)?;
+        if !missing.is_empty() {
+            container.volume_mounts.get_or_default().extend(missing);
         }
         Ok(())
     }
@@ -194,6 +177,9 @@ impl<'a> Additions<'a> {
     /// Returns the mounts that a container lacks.
     fn missing_mounts(&self, container: &Container) -> Result<Vec<&RawValue>, Conflict> {
         let mut there: BTreeMap<Cow<str>, Mount> = BTreeMap::new();
+        if self.mounts.is_empty() {
+            return Ok(Vec::new());
+        }
         for json in container.volume_mounts.items().iter().chain(container.volume_devices.items()) {
             let mount: Mount = read(json, "containers.volumeMounts")?;
             there.entry(plain_path(&mount.path).into_owned().into()).or_insert(mount);
@@ -203,13 +189,7 @@ impl<'a> Additions<'a> {
             match there.get(planned.mount_path.as_str()) {
                 None => missing.push(&**json),
                 Some(mount) if mount.name == planned.name => {}
-                Some(mount) => {
-                    return Err(Conflict::Mount {
-                        container: container.name()?.into_owned(),
-                        volume: mount.name.clone().into_owned(),
-                        path: mount.path.clone().into_owned(),
-                    });
-                }
+                Some(mount) => return Err(mount.conflict(container, "the mount of secrets".to_owned())?),
             }
         }
         self.check_nested(container, &there)?;
@@ -222,12 +202,7 @@ impl<'a> Additions<'a> {
         let below = |path: &str| path.strip_prefix(SECRETS_DIR).is_some_and(|rest| rest.starts_with('/'));
         match there.iter().find(|(path, _)| below(path) && !self.merged.mounts_below(path)) {
             None => Ok(()),
-            Some((_, mount)) => Err(Conflict::NestedMount {
-                container: container.name()?.into_owned(),
-                volume: mount.name.clone().into_owned(),
-                path: mount.path.clone().into_owned(),
-                ours: ours.name.clone(),
-            }),
+            Some((_, mount)) => Err(mount.conflict(container, format!("read-only {:?} at {SECRETS_DIR}", ours.name))?),
         }
     }
 }
@@ -238,6 +213,9 @@ fn set_variables<'a>(
     variables: &'a [Box<RawValue>],
     replaced: impl Fn(&str) -> bool,
 ) -> Result<(), Malformed> {
+    if variables.is_empty() {
+        return Ok(());
+    }
     let env = container.env.get_or_default();
     let mut all: Vec<&RawValue> = Vec::with_capacity(variables.len() + env.len());
     all.extend(variables.iter().map(|json| &**json));
@@ -258,6 +236,14 @@ pub(super) struct Mount<'a> {
     pub name: Cow<'a, str>,
     #[serde(borrow, default, rename = "mountPath", alias = "devicePath")]
     pub path: Cow<'a, str>,
+}
+
+impl Mount<'_> {
+    /// Returns the conflict of a container's mount with one of secrets.
+    fn conflict(&self, container: &Container, with: String) -> Result<Conflict, Malformed> {
+        let container = container.name()?.into_owned();
+        Ok(Conflict::Mount { container, volume: self.name.to_string(), path: self.path.to_string(), with })
+    }
 }
 
 /// Returns a path as resolved by container runtimes: without `.`, `..` and empty parts. Relative paths start at the
@@ -313,7 +299,7 @@ fn with_items(own: &RawValue, planned: &Volume) -> Result<Option<Box<RawValue>>,
         let sources = own.pointer_mut("/projected/sources").and_then(Value::as_array_mut).ok_or_else(conflict)?;
         let before = sources.len();
         let there: BTreeSet<String> = inserted(sources.iter().map(Value::to_string));
-        let planned = projected.sources.iter().map(|source| json!(source));
+        let planned = projected.sources.iter().flatten().map(|source| json!(source));
         sources.extend(planned.filter(|source| !there.contains(&source.to_string())));
         return if sources.len() == before { Ok(None) } else { to_json(&own).map(Some) };
     }

@@ -12,22 +12,20 @@ use super::document::{Container, List, Malformed, Pod, read};
 use super::limits::check_init_containers;
 use super::placement::Placement;
 use super::plan::{ContainerName, InitContainer, Merged};
-use crate::inserted;
 
 /// Existing and new init containers of the policy.
 pub struct InitContainers {
-    /// Existing ones by their index in the pod.
-    pub own: BTreeMap<usize, Own>,
+    /// Existing ones by their index in the pod, with the variables to set there.
+    pub own: BTreeMap<usize, Variables>,
     /// New ones in JSON.
     pub added: Vec<Box<RawValue>>,
 }
 
-/// An existing init container of the policy.
-pub enum Own {
-    /// It needs no change.
-    Complete,
-    /// It is shared by several requests: JSON and names of its current variables.
-    Shared { variables: Vec<Box<RawValue>>, names: BTreeSet<String> },
+/// Variables of an init container that several requests share; none for others.
+#[derive(Default)]
+pub struct Variables {
+    pub json: Vec<Box<RawValue>>,
+    pub names: BTreeSet<String>,
 }
 
 impl InitContainers {
@@ -41,51 +39,39 @@ impl InitContainers {
         let (Some(spec), false) = (pod.spec.get(), planned.is_empty()) else { return Ok(init) };
         let there = spec.init_containers.own();
         // Names must be unique across both lists.
-        let mut names = Names {
-            taken: BTreeSet::new(),
-            count: if placement.init_containers_first { 0 } else { there.len() },
-            next: BTreeMap::new(),
-        };
+        let count = if placement.init_containers_first { 0 } else { there.len() };
+        let mut names = Names { count, ..Names::default() };
         for container in spec.containers.own() {
             names.taken.insert(container.name()?.into_owned());
-        }
-        let mut kinds: Vec<&ContainerName> = Vec::new();
-        for InitContainer { name, .. } in &*planned {
-            if !kinds.contains(&name) {
-                kinds.push(name);
-            }
         }
         let mut candidates = Vec::new();
         for (at, container) in there.iter().enumerate() {
             let name = container.name()?.into_owned();
-            if kinds.iter().any(|kind| kind.covers(&name)) {
+            if planned.iter().any(|planned| planned.name.covers(&name)) {
                 candidates.push((at, Candidate::of(name.clone(), container)?));
             }
             names.taken.insert(name);
         }
         check_init_containers(candidates.len(), placement.init_container_limit)?;
         for planned in planned {
-            // An existing grant must be exactly the policy's.
-            if let ContainerName::Exact(name) = planned.name
-                && names.taken.contains(name)
-                && !candidates.iter().any(|(_, candidate)| candidate.is(planned))
-            {
-                return Err(Conflict::Granted(name.to_owned()));
-            }
             let Some(found) = candidates.iter().position(|(_, candidate)| candidate.is(planned)) else {
+                // An existing grant must be exactly the policy's.
+                if let ContainerName::Exact(name) = planned.name
+                    && names.taken.contains(name)
+                {
+                    return Err(Conflict::Granted(name.to_owned()));
+                }
                 planned.container.name = names.choose(&planned.name);
                 init.added.push(to_json(&planned.container)?);
                 continue;
             };
-            let variables = || planned.container.env.iter();
-            let own = match planned.name {
-                ContainerName::Numbered(_) | ContainerName::Exact(_) => Own::Complete,
-                ContainerName::Shared(_) => Own::Shared {
-                    variables: each_to_json(variables())?,
-                    names: inserted(variables().map(|variable| variable.name.clone())),
-                },
-            };
-            init.own.insert(candidates.remove(found).0, own);
+            let mut variables = Variables::default();
+            if let ContainerName::Shared(_) = planned.name {
+                let env = &planned.container.env;
+                variables.json = each_to_json(env)?;
+                variables.names.extend(env.iter().map(|variable| variable.name.clone()));
+            }
+            init.own.insert(candidates.remove(found).0, variables);
         }
         Ok(init)
     }
@@ -170,6 +156,7 @@ impl ContainerName {
 }
 
 /// Names for new init containers.
+#[derive(Default)]
 struct Names {
     /// Names of all containers.
     taken: BTreeSet<String>,

@@ -9,8 +9,9 @@ use std::fmt;
 use std::ops::Bound::{Included, Unbounded};
 
 use k8s_openapi::api::core::v1::{
-    EmptyDirVolumeSource, EnvVar, EnvVarSource, FileKeySelector, KeyToPath, ResourceRequirements, SecretKeySelector,
-    SecretProjection, SecretVolumeSource, ServiceAccountTokenProjection, VolumeMount,
+    EmptyDirVolumeSource, EnvVar, EnvVarSource, FileKeySelector, KeyToPath, ProjectedVolumeSource,
+    ResourceRequirements, SecretKeySelector, SecretProjection, SecretVolumeSource, ServiceAccountTokenProjection,
+    VolumeMount, VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde::Serialize;
@@ -103,30 +104,44 @@ pub struct Volume {
     pub secret: Option<SecretVolumeSource>,
     /// Keys of several Secrets, or a token.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub projected: Option<Projected>,
+    pub projected: Option<ProjectedVolumeSource>,
     /// Memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub empty_dir: Option<EmptyDirVolumeSource>,
 }
 
-/// A projected volume, with the sources that the policy adds.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Projected {
-    /// One for each Secret, or a token.
-    pub sources: Vec<ProjectedSource>,
-    /// Permissions of the files.
-    pub default_mode: i32,
+/// What a volume holds: of one content, there is one volume.
+#[derive(Eq, Ord, PartialEq, PartialOrd)]
+enum Content {
+    Memory,
+    /// Keys of several Secrets.
+    Projected,
+    /// Keys of one Secret.
+    Secret(String),
+    /// What only init containers of the policy mount, by the volume's name.
+    Private(String),
 }
 
-/// A source of a projected volume.
-#[derive(Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum ProjectedSource {
-    /// A Secret, and its keys.
-    Secret(SecretProjection),
-    /// A token of the pod's service account.
-    ServiceAccountToken(ServiceAccountTokenProjection),
+impl Volume {
+    fn content(&self) -> Content {
+        match &self.secret {
+            _ if self.projected.is_some() => Content::Projected,
+            Some(source) => Content::Secret(source.secret_name.clone().unwrap_or_default()),
+            None => Content::Memory,
+        }
+    }
+
+    /// Appends another's items or sources, and returns the bytes of the items.
+    fn join(&mut self, other: Self) -> usize {
+        if let (Some(known), Some(more)) = (&mut self.projected, other.projected) {
+            known.sources.get_or_insert_default().extend(more.sources.unwrap_or_default());
+        }
+        let (Some(known), Some(more)) = (&mut self.secret, other.secret) else { return 0 };
+        let items = more.items.unwrap_or_default();
+        let bytes = items.iter().map(|item| item.key.len() + item.path.len()).sum();
+        known.items.get_or_insert_default().extend(items);
+        bytes
+    }
 }
 
 /// Returns a variable with a literal value, escaped against expansion by Kubernetes.
@@ -164,7 +179,7 @@ pub fn secret_volume(name: &str, secret: &str, key: &str, path: &str, optional: 
 /// Returns a volume of one key of a Secret, to which those of other Secrets can be added.
 pub fn projected_volume(name: &str, secret: &str, key: &str, path: &str) -> Volume {
     let source = SecretProjection { name: secret.to_owned(), items: item(key, path), optional: None };
-    projected(name, ProjectedSource::Secret(source))
+    projected(name, VolumeProjection { secret: Some(source), ..VolumeProjection::default() })
 }
 
 /// Returns a volume of a token of the pod's service account, for one audience, which the kubelet renews.
@@ -174,7 +189,7 @@ pub fn token_volume(name: &str, audience: &str, path: &str) -> Volume {
         expiration_seconds: Some(600),
         path: path.to_owned(),
     };
-    projected(name, ProjectedSource::ServiceAccountToken(source))
+    projected(name, VolumeProjection { service_account_token: Some(source), ..VolumeProjection::default() })
 }
 
 fn item(key: &str, path: &str) -> Option<Vec<KeyToPath>> {
@@ -182,8 +197,8 @@ fn item(key: &str, path: &str) -> Option<Vec<KeyToPath>> {
 }
 
 /// Returns a volume of one source, whose files everybody in the container may read.
-fn projected(name: &str, source: ProjectedSource) -> Volume {
-    let projected = Projected { sources: vec![source], default_mode: 0o444 };
+fn projected(name: &str, source: VolumeProjection) -> Volume {
+    let projected = ProjectedVolumeSource { sources: Some(vec![source]), default_mode: Some(0o444) };
     Volume { name: name.to_owned(), projected: Some(projected), ..Volume::default() }
 }
 
@@ -336,14 +351,8 @@ pub struct Merged {
     pub(super) mounts: Vec<VolumeMount>,
     mounted: BTreeSet<String>,
     pub(super) volumes: Vec<Volume>,
-    /// Index of the volume of each Secret.
-    secret_volumes: BTreeMap<String, usize>,
-    /// The name of the volume in memory, and the first request that needs it.
-    memory_volume: Option<(String, usize)>,
-    /// Index of the volume of several Secrets, and the first request that needs it.
-    projected_volume: Option<(usize, usize)>,
-    /// Names of volumes that only init containers of the policy mount.
-    private_volumes: BTreeSet<String>,
+    /// Index of each volume, and the first request that needs it.
+    places: BTreeMap<Content, (usize, usize)>,
     pub(super) init_containers: Vec<InitContainer>,
     /// By key.
     pub(super) annotations: BTreeMap<String, Annotation>,
@@ -378,9 +387,9 @@ impl Merged {
         self.additions.iter().rev().flatten().map(|addition| &addition.variable).collect()
     }
 
-    /// Returns the name of the volume in memory, or an empty one.
-    fn memory_volume(&self) -> &str {
-        self.memory_volume.as_ref().map_or("", |(name, _)| name)
+    /// Returns the volume with some content.
+    fn volume(&self, content: &Content) -> Option<&Volume> {
+        self.volumes.get(self.places.get(content)?.0)
     }
 
     /// Returns the minimum size in etcd of the additions to a pod with this number of containers.
@@ -390,12 +399,12 @@ impl Merged {
 
     /// Returns the name of the volume of a Secret.
     pub fn volume_of(&self, secret: &str) -> Option<&str> {
-        Some(&self.volumes.get(*self.secret_volumes.get(secret)?)?.name)
+        self.volume(&Content::Secret(secret.to_owned())).map(|volume| volume.name.as_str())
     }
 
     /// Whether there is a volume of several Secrets.
     pub fn has_projected_volume(&self) -> bool {
-        self.projected_volume.is_some()
+        self.places.contains_key(&Content::Projected)
     }
 
     /// Whether a file is there.
@@ -451,9 +460,7 @@ impl Merged {
         }
         let memory = self.add_volumes(request, plan.volumes, is_new);
         for volume in plan.private_volumes {
-            if self.private_volumes.insert(volume.name.clone()) {
-                self.volumes.push(volume);
-            }
+            self.add_volume(request, Content::Private(volume.name.clone()), volume, false);
         }
         for mut mount in plan.mounts {
             self.share(&mut mount, memory.as_deref());
@@ -483,8 +490,8 @@ impl Merged {
         }
         self.image_pull_secrets.extend(plan.image_pull_secrets);
         self.foreign_mount = self.foreign_mount.or(plan.foreign_mount.then_some(request));
-        let memory = self.memory_volume.as_ref().map(|(_, request)| *request);
-        let projected = self.projected_volume.map(|(_, request)| request);
+        let first = |content| self.places.get(content).map(|(_, request)| *request);
+        let (memory, projected) = (first(&Content::Memory), first(&Content::Projected));
         if let (Some(ours), Some(foreign)) = (memory.or(projected), self.foreign_mount) {
             return conflict(foreign.min(ours), ConflictCause::Mount(SECRETS_DIR));
         }
@@ -498,61 +505,51 @@ impl Merged {
     /// (kubernetes/kubernetes#121294): the kubelet creates the folders of `subPath` mounts, which the first init
     /// container that writes the volume gets.
     pub(super) fn make_mount_points(&mut self) {
-        let (Some((volume, _)), Some(init)) = (&self.memory_volume, self.init_containers.first_mut()) else { return };
+        let Some(volume) = self.volume(&Content::Memory).map(|volume| volume.name.clone()) else { return };
+        let Some(init) = self.init_containers.first_mut() else { return };
         let ours = &mut init.container.volume_mounts;
         let Some(root) = ours.first().map(|mount| mount.mount_path.clone()) else { return };
         ours.extend(self.mounts.iter().filter_map(|nested| {
             let folder = nested.mount_path.strip_prefix(SECRETS_DIR)?.strip_prefix('/')?;
             let path = [&root, "/", folder].concat();
-            Some(VolumeMount { sub_path: Some(folder.to_owned()), ..mount(volume, &path, false) })
+            Some(VolumeMount { sub_path: Some(folder.to_owned()), ..mount(&volume, &path, false) })
         }));
     }
 
     /// Adds volumes, with keys of Secrets if they are new, and returns the name under which the plan knows the volume
-    /// in memory.
+    /// in memory, if another is used for it.
     fn add_volumes(&mut self, request: usize, volumes: Vec<Volume>, is_new: bool) -> Option<String> {
         let mut memory = None;
-        for mut volume in volumes {
-            if let Some(projected) = &mut volume.projected {
-                match self.projected_volume.and_then(|(at, _)| self.volumes.get_mut(at)?.projected.as_mut()) {
-                    Some(known) if is_new => known.sources.append(&mut projected.sources),
-                    Some(_) => {}
-                    None => {
-                        self.projected_volume = Some((self.volumes.len(), request));
-                        self.volumes.push(volume);
-                    }
-                }
-                continue;
-            }
-            let Some(secret) = volume.secret.as_ref().and_then(|source| source.secret_name.clone()) else {
-                if self.memory_volume.is_some() {
-                    memory = Some(volume.name);
-                } else {
-                    self.memory_volume = Some((volume.name.clone(), request));
-                    self.volumes.push(volume);
-                }
-                continue;
-            };
-            let known = self.secret_volumes.get(&secret).and_then(|at| self.volumes.get_mut(*at)).and_then(items_of);
-            match (known, items_of(&mut volume)) {
-                (Some(known), Some(items)) if is_new => {
-                    self.single += items.iter().map(|item| item.key.len() + item.path.len()).sum::<usize>();
-                    known.append(items);
-                }
-                (Some(_), Some(_)) => {}
-                _ => {
-                    self.secret_volumes.insert(secret, self.volumes.len());
-                    self.volumes.push(volume);
-                }
+        for volume in volumes {
+            let (content, name) = (volume.content(), volume.name.clone());
+            let is_memory = content == Content::Memory;
+            if self.add_volume(request, content, volume, is_new) && is_memory {
+                memory = Some(name);
             }
         }
         memory
     }
 
-    /// Redirects a mount of the plan's volume in memory to the existing one.
+    /// Adds a volume, or its items to the one with that content, and tells whether there is one.
+    fn add_volume(&mut self, request: usize, content: Content, volume: Volume, is_new: bool) -> bool {
+        let place = self.places.get(&content).map(|(place, _)| *place);
+        match place.and_then(|place| self.volumes.get_mut(place)) {
+            Some(known) if is_new => self.single += known.join(volume),
+            Some(_) => {}
+            None => {
+                self.places.insert(content, (self.volumes.len(), request));
+                self.volumes.push(volume);
+            }
+        }
+        place.is_some()
+    }
+
+    /// Redirects a mount of the plan's volume in memory to the one that is used for it.
     fn share(&self, mount: &mut VolumeMount, memory: Option<&str>) {
-        if memory == Some(mount.name.as_str()) {
-            mount.name = self.memory_volume().to_owned();
+        if memory == Some(mount.name.as_str())
+            && let Some(volume) = self.volume(&Content::Memory)
+        {
+            mount.name.clone_from(&volume.name);
         }
     }
 
@@ -606,10 +603,6 @@ struct KnownFile {
 
 fn absolute(path: &str) -> String {
     [SECRETS_DIR, "/", path].concat()
-}
-
-fn items_of(volume: &mut Volume) -> Option<&mut Vec<KeyToPath>> {
-    volume.secret.as_mut()?.items.as_mut()
 }
 
 /// Returns the minimum size of a variable: protobuf adds at least two bytes for each part.

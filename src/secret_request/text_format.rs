@@ -59,14 +59,14 @@ pub fn parse_with(text: &[u8], unknown: &mut dyn FnMut(String) -> Result<(), Err
     let mut seen = [false; 5];
     while let Some(token) = tokens.next(FIELDS_ONLY)? {
         let Token::Word(name) = token else { return Err(Error::UnknownField(token.describe())) };
-        let Some(field) = str::from_utf8(name).ok().and_then(|name| name.parse::<Field>().ok()) else {
+        let Some(field) = Field::VARIANTS.iter().find(|field| <&str>::from(**field).as_bytes() == name) else {
             unknown(token.describe())?;
             tokens.skip_value(token.describe())?;
             tokens.separator();
             continue;
         };
         let label = field.into();
-        if let Some(seen) = seen.get_mut(field as usize)
+        if let Some(seen) = seen.get_mut(*field as usize)
             && std::mem::replace(seen, true)
         {
             return Err(Error::Repeated(label));
@@ -124,7 +124,7 @@ fn quote(value: &str) -> String {
 /// Name in errors of a quoted string that replaces the name of a field.
 const FIELDS_ONLY: &str = "name";
 
-#[derive(Clone, Copy, strum::EnumString, strum::IntoStaticStr, strum::VariantArray)]
+#[derive(Clone, Copy, strum::IntoStaticStr, strum::VariantArray)]
 #[strum(serialize_all = "snake_case")]
 enum Field {
     Group,
