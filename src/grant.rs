@@ -19,34 +19,24 @@ use crate::names::{self, Scope};
 
 /// The command, which is the first argument.
 pub const COMMAND: &str = "pull";
-
 /// The command of the startup probe, which checks that all granted secrets have been written.
 pub const READY: &str = "ready";
-
 /// Name of the init container that pulls.
 pub const CONTAINER: &str = "flyte-secrets";
-
 /// The volume of files, mounted at [`SECRETS_DIR`](crate::pod::SECRETS_DIR).
 pub const FILES_VOLUME: &str = "flyte-secrets";
-
 /// The volume of the env file.
 pub const ENV_VOLUME: &str = "flyte-secrets-env";
-
 /// Mount path of [`ENV_VOLUME`] in the init container.
 pub const ENV_DIR: &str = "/run/flyte/secrets-env";
-
 /// The env file, in [`ENV_VOLUME`].
 pub const ENV_FILE: &str = "env";
-
 /// The volume of the service account token.
 pub const TOKEN_VOLUME: &str = "flyte-secrets-token";
-
 /// Mount path of [`TOKEN_VOLUME`] in the init container.
 pub const TOKEN_DIR: &str = "/run/flyte/secrets-token";
-
 /// The token, in [`TOKEN_VOLUME`].
 pub const TOKEN_FILE: &str = "token";
-
 /// Default audience of the token.
 pub const AUDIENCE: &str = "secret-gateway.flyte.org";
 

@@ -129,11 +129,9 @@ impl AskedManager {
 
 fn read(lookups: &[Lookup], last_is_found: bool) -> Vec<LookedUp> {
     let last = lookups.len().saturating_sub(1);
-    let read = |(number, lookup): (usize, &Lookup)| match lookup {
-        Lookup::Name { name, object } => {
-            Some(LookedUp { object: object.clone(), name: name.clone(), found: last_is_found && number == last })
-        }
-        Lookup::NoName { .. } => None,
+    let read = |(number, Lookup { name, object }): (usize, &Lookup)| {
+        let (name, object) = (name.clone().ok()?, object.clone());
+        Some(LookedUp { object, name, found: last_is_found && number == last })
     };
     lookups.iter().enumerate().filter_map(read).collect()
 }
@@ -180,7 +178,7 @@ impl<'a> Admission<'a> {
                 let (code, message) = (rejection.code().http_status(), rejection.to_string());
                 (preview.outcome, preview.refusal) = (Outcome::Refused, Some(Refused { code, message }));
                 if let Rejection::Injection(error) = *rejection
-                    && let InjectionError::NotInjected { request, tried } = *error
+                    && let InjectionError::NotInjected(request, tried) = *error
                 {
                     asked.push((request.annotation, tried.into_iter().map(AskedManager::declined).collect()));
                 }

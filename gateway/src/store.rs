@@ -7,7 +7,7 @@ use std::sync::Arc;
 use flyte_secrets_policy::grant::Granted;
 use flyte_secrets_policy::names::Scope;
 use flyte_secrets_policy::settings::{self, EmbeddedSecretManager, Provider};
-use flyte_secrets_policy::store::{self, Lookup, azure_value};
+use flyte_secrets_policy::store::{self, Lookup};
 use secrecy::ExposeSecret;
 
 use crate::config::Pods;
@@ -79,7 +79,7 @@ impl Store {
         let mut looked_up = Vec::new();
         for lookup in store.lookups(scope, granted.secret(), &granted.version) {
             let (_, lookup) = lookup?;
-            let name = lookup.name().map(|name| self.parse(name)).transpose()?;
+            let name = lookup.name.as_deref().ok().map(|name| self.parse(name)).transpose()?;
             looked_up.push(lookup);
             let Some(name) = name else { continue };
             self.served.check(&name)?;
@@ -118,7 +118,7 @@ pub fn unpack(name: &Name, value: Arc<Value>, plain: bool) -> Result<Arc<Value>,
     let bad = |problem| NotFound::Value(name.clone(), problem);
     let value = match (name.kind, &*value) {
         (Kind::Store(Provider::Azure), Value::Text(packed)) if !packed.expose_secret().is_empty() => {
-            Arc::new(Value::Binary(azure_value::unpack(packed.expose_secret(), plain).map_err(bad)?.into()))
+            Arc::new(Value::Binary(store::unpack_azure(packed.expose_secret(), plain).map_err(bad)?.into()))
         }
         _ => value,
     };

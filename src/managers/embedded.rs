@@ -61,7 +61,7 @@ pub(super) struct Found<'s, T> {
 impl<T> Found<'_, T> {
     /// The name in the store.
     fn name(&self) -> &str {
-        self.looked_up.last().and_then(Lookup::name).unwrap_or_default()
+        self.looked_up.last().and_then(|lookup| lookup.name.as_deref().ok()).unwrap_or_default()
     }
 }
 
@@ -80,7 +80,10 @@ impl SecretManager for Embedded<'_> {
         let origin = tenancy::Origin { namespace, service_account: &pod.service_account()?, creator: Some(creator) };
         tenancy::check(&settings.tenancy, scope, &origin)?;
         // Reject before anything is fetched.
-        self.count()?;
+        self.requests.set(self.requests.get() + 1);
+        if self.requests.get() > settings.limits.embedded_requests {
+            return Err(Reason::TooManyRequests(settings.limits.embedded_requests));
+        }
         let variable = self.variable_for(request)?;
         let store = Store::open(embedded)?;
         let requested = self.requested(request, store.provider)?;
@@ -157,7 +160,7 @@ impl<'a> Embedded<'a> {
         let mut looked_up = Vec::new();
         for lookup in store.lookups(scope, requested.secret(), &requested.version) {
             let (scope, lookup) = lookup?;
-            let answer = lookup.name().map_or(Err(store::Error::NotFound), &ask);
+            let answer = lookup.name.as_deref().map_or(Err(store::Error::NotFound), &ask);
             looked_up.push(lookup);
             match answer {
                 Err(store::Error::NotFound) => {}
@@ -193,13 +196,6 @@ impl<'a> Embedded<'a> {
             requested.version.clone_from(group_version);
         }
         Ok(requested)
-    }
-
-    /// Counts a request.
-    fn count(&self) -> Result<(), Reason> {
-        let limit = self.context.settings.limits.embedded_requests;
-        self.requests.set(self.requests.get() + 1);
-        if self.requests.get() > limit { Err(Reason::TooManyRequests(limit)) } else { Ok(()) }
     }
 
     /// Whether the pod refers to the Secret instead of having the value.

@@ -57,7 +57,7 @@ impl K8s<'_> {
             return Ok(());
         }
         let object = ["Secret ", namespace, "/", group].concat();
-        Err(Reason::NotFound(vec![Lookup::Name { name: key.to_owned(), object }]))
+        Err(Reason::NotFound(vec![Lookup { name: Ok(key.to_owned()), object }]))
     }
 
     fn variable(&self, request: &SecretRequest, group: &str) -> Result<Plan, Reason> {

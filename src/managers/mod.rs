@@ -3,10 +3,7 @@
 //! A manager returns the additions to the pod for one secret request, or a reason. It never sees JSON, and a manager
 //! that fails has added nothing.
 
-mod aws;
-mod azure;
 mod embedded;
-mod gcp;
 mod k8s;
 mod pull;
 mod sidecar;
@@ -182,47 +179,27 @@ impl Reason {
 /// Why secrets are not injected.
 #[derive(Debug, thiserror::Error)]
 pub enum InjectionError {
-    /// No manager injects this secret request.
-    #[error("secret {} (annotation {}) cannot be injected{}", request.request, request.annotation, reasons(tried))]
-    NotInjected {
-        /// The secret request.
-        request: Annotated,
-        /// Managers that were tried, with their reasons.
-        tried: Vec<(ManagerType, Reason)>,
-    },
+    /// No manager injects this secret request; those that were tried, with their reasons.
+    #[error("secret {0} cannot be injected{reasons}", reasons = reasons(.1))]
+    NotInjected(Annotated, Vec<(ManagerType, Reason)>),
     /// The pod exceeds a limit with the additions for this request and those before it.
-    #[error("secret {} (annotation {}) cannot be injected: {problem}", request.request, request.annotation)]
-    TooLarge {
-        /// The secret request.
-        request: Annotated,
-        /// The limit.
-        problem: TooLarge,
-    },
+    #[error("secret {0} cannot be injected: {1}")]
+    TooLarge(Annotated, TooLarge),
     /// Two secret requests conflict.
-    #[error(
-        "secrets {} (annotation {}) and {} (annotation {}) conflict: {cause}",
-        first.request, first.annotation, second.request, second.annotation
-    )]
-    ConflictingRequests {
-        /// The first request.
-        first: Annotated,
-        /// The second request.
-        second: Annotated,
-        /// The conflict.
-        cause: ConflictCause,
-    },
+    #[error("secrets {0} and {1} conflict: {2}")]
+    ConflictingRequests(Annotated, Annotated, ConflictCause),
 }
 
 impl InjectionError {
     /// Returns the reason code: that of the most severe reason, if several managers were tried.
     pub fn code(&self) -> ReasonCode {
         match self {
-            Self::NotInjected { tried, .. } => {
+            Self::NotInjected(_, tried) => {
                 let codes = tried.iter().map(|(_, reason)| reason.code());
                 codes.max().unwrap_or(ReasonCode::UnsupportedRequest)
             }
-            Self::TooLarge { .. } => ReasonCode::LimitExceeded,
-            Self::ConflictingRequests { .. } => ReasonCode::ConflictingRequests,
+            Self::TooLarge(..) => ReasonCode::LimitExceeded,
+            Self::ConflictingRequests(..) => ReasonCode::ConflictingRequests,
         }
     }
 }
@@ -274,19 +251,14 @@ pub struct Outcome {
 /// # Errors
 /// The first request that no manager injects, or that conflicts with another.
 pub fn inject(outcome: &mut Outcome, requests: &[Annotated], context: Context) -> Result<(), Box<InjectionError>> {
-    let first = attempt(outcome, requests, context);
-    let by_reference = |error: &InjectionError| {
-        matches!(error, InjectionError::ConflictingRequests { cause: ConflictCause::Reference, .. })
-    };
-    match first {
+    let is_auto = context.settings.embedded_secret_manager_config.delivery == Delivery::Auto;
+    match attempt(outcome, requests, context).map_err(|error| *error) {
         // The reader does not read objects again.
-        Err(error)
-            if context.settings.embedded_secret_manager_config.delivery == Delivery::Auto && by_reference(&error) =>
-        {
+        Err(InjectionError::ConflictingRequests(.., ConflictCause::Reference)) if is_auto => {
             *outcome = Outcome::default();
             attempt(outcome, requests, Context { files_by_value: true, ..context })
         }
-        first => first,
+        first => first.map_err(Box::new),
     }
 }
 
@@ -295,10 +267,10 @@ fn attempt(outcome: &mut Outcome, requests: &[Annotated], context: Context) -> R
     let limit = context.settings.limits.embedded_requests;
     if let (Some((ManagerType::Embedded, _)), Some(surplus)) = (chain.first(), requests.get(limit)) {
         let tried = vec![(ManagerType::Embedded, Reason::TooManyRequests(limit))];
-        return Err(Box::new(InjectionError::NotInjected { request: surplus.clone(), tried }));
+        return Err(Box::new(InjectionError::NotInjected(surplus.clone(), tried)));
     }
     for (number, annotated) in requests.iter().enumerate() {
-        let too_large = |problem| Box::new(InjectionError::TooLarge { request: annotated.clone(), problem });
+        let too_large = |problem| Box::new(InjectionError::TooLarge(annotated.clone(), problem));
         for (field, text) in annotated.request.strings() {
             pod::check_text(field, text).map_err(too_large)?;
         }
@@ -308,7 +280,7 @@ fn attempt(outcome: &mut Outcome, requests: &[Annotated], context: Context) -> R
         outcome.injected.push(Injected { annotation, declined, manager, source, looked_up });
         outcome.merged.add(number, plan, context.limits).map_err(|conflict| {
             let first = requests.get(conflict.first).unwrap_or(annotated).clone();
-            Box::new(InjectionError::ConflictingRequests { first, second: annotated.clone(), cause: conflict.cause })
+            Box::new(InjectionError::ConflictingRequests(first, annotated.clone(), conflict.cause))
         })?;
         context.limits.check(&outcome.merged).map_err(too_large)?;
         match (&mut outcome.grant, grant) {
@@ -349,7 +321,7 @@ fn ask(
             }
         }
     }
-    Err(Box::new(InjectionError::NotInjected { request: annotated.clone(), tried }))
+    Err(Box::new(InjectionError::NotInjected(annotated.clone(), tried)))
 }
 
 /// Checks the rules for additions of all managers.
@@ -367,21 +339,10 @@ fn check_plan(plan: &Plan, Context { pod, settings, .. }: Context) -> Result<(),
 /// Whether a variable changes what the loader, a shell or a runtime starts, or redirects clients of Kubernetes: the
 /// author of a pod could take over containers that other webhooks add.
 fn is_denied(name: &str) -> bool {
-    let starts = |prefix: &&str| name.starts_with(*prefix);
-    matches!(
-        name,
-        "BASH_ENV"
-            | "ENV"
-            | "IFS"
-            | "JAVA_TOOL_OPTIONS"
-            | "NODE_OPTIONS"
-            | "PATH"
-            | "PERL5OPT"
-            | "PYTHONPATH"
-            | "PYTHONSTARTUP"
-            | "RUBYOPT"
-            | "_JAVA_OPTIONS"
-    ) || ["BASH_FUNC_", "KUBERNETES_", "LD_"].iter().any(starts)
+    let paths = ["BASH_ENV", "ENV", "IFS", "PATH", "PYTHONPATH", "PYTHONSTARTUP"];
+    let options = ["JAVA_TOOL_OPTIONS", "NODE_OPTIONS", "PERL5OPT", "RUBYOPT", "_JAVA_OPTIONS"];
+    let prefixes = ["BASH_FUNC_", "KUBERNETES_", "LD_"];
+    paths.contains(&name) || options.contains(&name) || prefixes.iter().any(|prefix| name.starts_with(prefix))
 }
 
 fn open<'a>(manager: ManagerType, context: Context<'a>) -> Box<dyn SecretManager + 'a> {
@@ -391,9 +352,9 @@ fn open<'a>(manager: ManagerType, context: Context<'a>) -> Box<dyn SecretManager
     match manager {
         ManagerType::K8s => Box::new(k8s::K8s { context, verified: RefCell::default() }),
         ManagerType::Vault => Box::new(vault::Vault { context }),
-        ManagerType::Aws => sidecar(aws::CLOUD, aws.container()),
-        ManagerType::Gcp => sidecar(gcp::CLOUD, gcp.container()),
-        ManagerType::Azure => sidecar(azure::CLOUD, azure.container()),
+        ManagerType::Aws => sidecar(sidecar::AWS, aws.container()),
+        ManagerType::Gcp => sidecar(sidecar::GCP, gcp.container()),
+        ManagerType::Azure => sidecar(sidecar::AZURE, azure.container()),
         // Settings omit Global.
         ManagerType::Embedded | ManagerType::Global => {
             Box::new(embedded::Embedded { context, requests: Cell::default(), values: RefCell::default() })
@@ -420,13 +381,9 @@ fn file_variables(request: &SecretRequest, folder: &str, path: &str) -> Result<V
 /// The names that a cluster allows depend on its version. No version allows control characters, `=` and characters
 /// other than ASCII (`IsRelaxedEnvVarName` of apimachinery).
 fn named_variable(request: &SecretRequest) -> Result<Option<String>, Reason> {
-    match request.env_var.as_str() {
-        "" => Ok(None),
-        name => {
-            ensure(is_variable(name), "env_var", name, "a valid variable name; it must be ASCII without '='")?;
-            not_reserved(name.to_owned()).map(Some)
-        }
-    }
+    let name = request.env_var.as_str();
+    ensure(is_variable(name), "env_var", name, "a valid variable name; it must be ASCII without '='")?;
+    (!name.is_empty()).then(|| not_reserved(name.to_owned())).transpose()
 }
 
 /// Checks the name of a variable that is derived from a key.

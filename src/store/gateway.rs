@@ -1,11 +1,11 @@
 //! Values of AWS, GCP and Azure, which a policy cannot reach: one object of the secret gateway's API for each.
 //!
-//! The gateway returns the stored value as `{"stringValue"}` or `{"binaryValue"}`. [`azure_value`] decodes Flyte's JSON
-//! in Azure.
+//! The gateway returns the stored value as `{"stringValue"}` or `{"binaryValue"}`.
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
-use super::{Error, GetResource, Reader, SecretValue, Store, azure_value, decode_base64, value_of};
+use super::{Error, GetResource, Reader, SecretValue, Store, decode_base64, value_of};
 use crate::settings::Provider;
 
 /// API of the gateway.
@@ -54,10 +54,42 @@ impl Store<'_> {
         let request = object(self.provider.facts().kind, &name, &["binaryValue", "stringValue"]);
         let Object { string_value, binary_value } = reader.read_fields(&request, "no value")?;
         let decoded = match string_value.filter(|text| !text.is_empty()) {
-            Some(text) if self.provider == Provider::Azure => azure_value::unpack(&text, self.plain_values),
+            Some(text) if self.provider == Provider::Azure => unpack_azure(&text, self.plain_values),
             Some(text) => Ok(text.into_bytes()),
             None => decode_base64(&binary_value.unwrap_or_default()),
         };
         value_of(&request, decoded)
+    }
+}
+
+/// Returns the bytes that Flyte has packed into the text of a secret of Azure, which holds text only: `{"type": "STRING" | 0
+/// | "BINARY" | 1, "value": …}`, without a type a string. With `plain`, a text that Flyte has not packed is the value.
+///
+/// Flyte writes the names of the types; its page on Azure shows the numbers. Keys are read in any case, as Go reads
+/// them.
+///
+/// # Errors
+/// What is there instead, in words that hold nothing of it.
+pub fn unpack_azure(text: &str, plain: bool) -> Result<Vec<u8>, &'static str> {
+    unpack_json(text).or_else(|problem| if plain { Ok(text.as_bytes().to_vec()) } else { Err(problem) })
+}
+
+fn unpack_json(text: &str) -> Result<Vec<u8>, &'static str> {
+    let other = "a value that is not Flyte's {\"type\", \"value\"} JSON";
+    let packed: Map<String, Value> = serde_json::from_str(text).map_err(|_| other)?;
+    let member = |name: &str| {
+        let any_case = || packed.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+        packed.get(name).or_else(any_case)
+    };
+    let value = match member("value") {
+        None | Some(Value::Null) => "",
+        Some(Value::String(value)) => value,
+        Some(_) => return Err(other),
+    };
+    match member("type") {
+        None => Ok(value.as_bytes().to_vec()),
+        Some(kind) if *kind == "STRING" || *kind == 0 => Ok(value.as_bytes().to_vec()),
+        Some(kind) if *kind == "BINARY" || *kind == 1 => decode_base64(value),
+        Some(_) => Err("a value of a type other than STRING and BINARY"),
     }
 }

@@ -56,30 +56,28 @@ impl HostError {
     pub fn classify(text: &str, request: &GetResource) -> Self {
         let GetResource { api_version, kind, .. } = request;
         let holds = |part: &str| text.contains(part);
-        let status = |code: u16| holds(&format!("code: {code}"));
+        let is_gateway = *api_version == gateway::API_VERSION;
         // The whole sentence with this object's namespace, and not within a message of the API server about another
         // object.
         if holds(&missing(request)) && !holds("(ErrorResponse") {
-            Self::NotFound
-        } else if holds("Policy has not been granted access to") || holds("has not been granted access") {
-            Self::NotGranted
-        } else if holds(&format!("Cannot find resource {api_version}/{kind}")) {
-            Self::UnknownKind
-        } else if status(403) && *api_version == gateway::API_VERSION && !holds("cannot get resource") {
+            return Self::NotFound;
+        }
+        if holds("Policy has not been granted access to") || holds("has not been granted access") {
+            return Self::NotGranted;
+        }
+        if holds(&format!("Cannot find resource {api_version}/{kind}")) {
+            return Self::UnknownKind;
+        }
+        match [403, 401, 429, 504, 400, 422].into_iter().find(|code| holds(&format!("code: {code}"))) {
             // RBAC names the verb and the resource.
-            Self::GatewayForbidden
-        } else if status(403) || status(401) {
-            Self::Forbidden
-        } else if status(429) {
-            Self::Throttled
-        } else if status(504) || holds("timed out") || holds("deadline has") || holds("deadline exceeded") {
-            Self::Timeout
-        } else if status(400) && *api_version == gateway::API_VERSION {
-            Self::BadName
-        } else if status(400) || status(422) {
-            Self::Refused
-        } else {
-            Self::Unavailable
+            Some(403) if is_gateway && !holds("cannot get resource") => Self::GatewayForbidden,
+            Some(401 | 403) => Self::Forbidden,
+            Some(429) => Self::Throttled,
+            Some(504) => Self::Timeout,
+            _ if holds("timed out") || holds("deadline has") || holds("deadline exceeded") => Self::Timeout,
+            Some(400) if is_gateway => Self::BadName,
+            Some(_) => Self::Refused,
+            None => Self::Unavailable,
         }
     }
 }

@@ -4,7 +4,6 @@
 //! the policy, and data in tests, the command line and the playground. [`host_error`] converts error texts of the host to
 //! a kind.
 
-pub mod azure_value;
 mod gateway;
 pub mod host_error;
 mod kubernetes;
@@ -24,6 +23,7 @@ use crate::from_json;
 use crate::names::{self, NameScheme, Scope, azure, version};
 use crate::settings::{self, EmbeddedSecretManager, Provider};
 pub(crate) use gateway::READY;
+pub use gateway::unpack_azure;
 use host_error::HostError;
 pub use kubernetes::keys;
 pub use property::{NoProperty, property};
@@ -116,38 +116,18 @@ pub enum Error {
 
 /// One step of a lookup, for messages.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Lookup {
-    /// A name was looked up.
-    Name {
-        /// The secret's name.
-        name: String,
-        /// The object with that name, or its kind and place.
-        object: String,
-    },
-    /// A scope has no name for the key.
-    NoName {
-        /// The scope.
-        scope: String,
-        /// The reason.
-        problem: Error,
-    },
-}
-
-impl Lookup {
-    /// Returns the secret's name, if the scope has one.
-    pub fn name(&self) -> Option<&str> {
-        match self {
-            Self::Name { name, .. } => Some(name),
-            Self::NoName { .. } => None,
-        }
-    }
+pub struct Lookup {
+    /// The secret's name, or why the scope has none.
+    pub name: Result<String, names::Error>,
+    /// The object with that name, or its kind and place; without a name, the scope.
+    pub object: String,
 }
 
 impl fmt::Display for Lookup {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Self::Name { name, object } => write!(f, "{name} ({object})"),
-            Self::NoName { scope, problem } => write!(f, "no name in scope {scope} ({problem})"),
+        match &self.name {
+            Ok(name) => write!(f, "{name} ({})", self.object),
+            Err(problem) => write!(f, "no name in scope {} ({problem})", self.object),
         }
     }
 }
@@ -181,16 +161,11 @@ impl<'a> Store<'a> {
         secret: &str,
         version: &str,
     ) -> impl Iterator<Item = Result<(Scope<'s>, Lookup), Error>> {
-        scope.cascade().into_iter().flat_map(move |scope| {
-            let lookup = |name: String| Ok((scope, self.lookup(version::join(&name, version))));
-            match self.names(scope, secret) {
-                Ok(names) => names.into_iter().map(lookup).collect(),
-                // A name that is too long for the store can be shorter in a broader scope.
-                Err(problem @ Error::NoName(_)) => {
-                    vec![Ok((scope, Lookup::NoName { scope: scope.to_string(), problem }))]
-                }
-                Err(failure) => vec![Err(failure)],
-            }
+        scope.cascade().into_iter().flat_map(move |scope| match self.names(scope, secret) {
+            Ok(names) => names.iter().map(|name| Ok((scope, self.lookup(version::join(name, version))))).collect(),
+            // A name that is too long for the store can be shorter in a broader scope.
+            Err(Error::NoName(problem)) => vec![Ok((scope, Lookup { name: Err(problem), object: scope.to_string() }))],
+            Err(failure) => vec![Err(failure)],
         })
     }
 
@@ -214,7 +189,7 @@ impl<'a> Store<'a> {
             Provider::K8s => format!("{kind} {place}/{}", names::kubernetes::secret_name(&name)),
             _ => format!("{kind} in {place}"),
         };
-        Lookup::Name { name, object }
+        Lookup { name: Ok(name), object }
     }
 
     /// Returns the object that exists whenever the store does.

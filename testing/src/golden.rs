@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::names::{Scope, azure, flyte, kubernetes};
 use flyte_secrets_policy::secret_request::{self as requests, Requests, SecretRequest};
 use flyte_secrets_policy::settings::UnknownFields;
-use flyte_secrets_policy::store::azure_value;
+use flyte_secrets_policy::store::unpack_azure;
 use serde_json::{Map, Value, json};
 
 use crate::engine::Policy;
@@ -265,7 +265,7 @@ fn name(case: &Value) -> Result<()> {
 
 fn azure_text(case: &Value) -> Result<()> {
     let text = case["value"].as_str().context("a value is a string")?;
-    match (case["rejected"] == json!(true), azure_value::unpack(text, false)) {
+    match (case["rejected"] == json!(true), unpack_azure(text, false)) {
         (true, Err(_)) => Ok(()),
         (true, Ok(_)) => bail!("unpacked, but Flyte refuses it"),
         (false, Err(error)) => bail!("rejected: {error}"),

@@ -335,7 +335,7 @@ fn debug_output_of_values_is_empty() {
         let Ok(store) = Store::open(&settings.embedded_secret_manager_config) else { continue };
         let scope = Scope { organization: "acme", domain: "development", project: "flytesnacks" };
         let (_, lookup) = store.lookups(scope, "k", "").next().expect("a name").expect("a name");
-        let value = store.fetch(&reader, lookup.name().expect("a name"));
+        let value = store.fetch(&reader, &lookup.name.expect("a name"));
         shown.push((format!("{what}: value"), format!("{value:?} {value:#?}")));
     }
     let plan = Plan { variables: vec![variable("A", CANARY)], ..Plan::default() };

@@ -24,9 +24,8 @@ pub struct Message {
 /// Texts that read like words and are not messages: the file, the beginning of the text, and what it is.
 const NO_MESSAGES: &[(&str, &str, &str)] = &[
     ("src/pod/document.rs", "an object", "what serde expects, which is not shown"),
-    ("src/managers/azure.rs", "export HOME=", "a script"),
     ("src/managers/embedded.rs", "printf '%s'", "a script"),
-    ("src/managers/gcp.rs", "export HOME=", "a script"),
+    ("src/managers/sidecar.rs", "export HOME=", "a script"),
     ("src/managers/vault.rs", "{{- with secret ", "a template"),
     ("src/managers/vault.rs", "agent-inject-status: injected", "part of an annotation"),
     ("src/settings/check.rs", "-----BEGIN CERTIFICATE-----", "what PEM starts with"),
