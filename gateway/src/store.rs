@@ -32,7 +32,7 @@ pub enum NotFound {
     Value(Name, &'static str),
     /// The stored value does not have the property.
     #[error(transparent)]
-    Property(#[from] store::NoProperty),
+    Property(store::Error),
     /// The store could not be read.
     #[error("{1}")]
     Failed(Name, Failed),
@@ -106,7 +106,7 @@ fn property(value: Arc<Value>, granted: &Granted) -> Result<Arc<Value>, NotFound
     if granted.group.is_empty() {
         return Ok(value);
     }
-    let property = store::property(value.bytes(), &granted.group, &granted.key)?;
+    let property = store::property(value.bytes(), &granted.group, &granted.key).map_err(NotFound::Property)?;
     Ok(Arc::new(Value::Binary(property.bytes().to_vec().into())))
 }
 

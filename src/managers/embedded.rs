@@ -103,12 +103,17 @@ impl SecretManager for Embedded<'_> {
             group => Some(found.answer.property(group, key)?),
         };
         let value = property.as_ref().unwrap_or(&found.answer);
-        let plan = match variable {
-            Some(name) => self.as_variable(name, found.name(), value, by_reference)?,
-            None if by_reference && !self.context.files_by_value => {
-                self.as_referenced_file(request, &requested, found.name(), &so_far.merged)?
+        let plan = match (variable, by_reference.then(|| found.name())) {
+            (Some(name), referred) => self.as_variable(name, value, referred)?,
+            (None, Some(referred)) if !self.context.files_by_value => {
+                // Without an init container, and updated with the Secret.
+                let volume = projected_volume(VOLUME, &kubernetes::secret_name(referred), referred, key);
+                Plan {
+                    volumes: vec![volume],
+                    ..file(request, &requested, VOLUME, so_far.merged.has_projected_volume())?
+                }
             }
-            None => self.as_file(request, &requested, value, &so_far.merged)?,
+            (None, _) => self.as_file(request, &requested, value, &so_far.merged)?,
         };
         let Found { scope, looked_up, .. } = found;
         let mut injection = Injection { plan, looked_up, warnings, ..Injection::default() };
@@ -216,30 +221,19 @@ impl<'a> Embedded<'a> {
         }
     }
 
-    fn as_variable(&self, name: String, stored: &str, value: &SecretValue, by_reference: bool) -> Result<Plan, Reason> {
+    /// Returns the variable with the value or, if given, with a reference to the Secret of this name.
+    fn as_variable(&self, name: String, value: &SecretValue, referred: Option<&str>) -> Result<Plan, Reason> {
         let text = str::from_utf8(value.bytes()).ok().filter(|text| !text.contains('\0')).ok_or(Reason::NotText)?;
         let limit = VARIABLE_LIMIT.saturating_sub(name.len() + 1);
         if text.len() > limit {
             return Err(Reason::VariableTooLarge(text.len(), limit));
         }
         let prefix = variable(ENV_PREFIX, &self.context.settings.secret_env_var_prefix);
-        let own = match by_reference {
-            true => secret_variable(name, &kubernetes::secret_name(stored), stored, None),
-            false => variable(name, text),
+        let own = match referred {
+            Some(referred) => secret_variable(name, &kubernetes::secret_name(referred), referred, None),
+            None => variable(name, text),
         };
         Ok(Plan { variables: vec![prefix, own], ..Plan::default() })
-    }
-
-    /// Returns a file in a volume of the Secret: without an init container, and updated with the Secret.
-    fn as_referenced_file(
-        &self,
-        request: &SecretRequest,
-        requested: &Granted,
-        stored: &str,
-        merged: &Merged,
-    ) -> Result<Plan, Reason> {
-        let volume = projected_volume(VOLUME, &kubernetes::secret_name(stored), stored, &request.key);
-        Ok(Plan { volumes: vec![volume], ..file(request, requested, VOLUME, merged.has_projected_volume())? })
     }
 
     fn as_file(

@@ -100,9 +100,6 @@ pub enum Reason {
     /// The pod's annotations disable Vault's agent.
     #[error("annotation {0} disables the Vault agent; remove it")]
     AgentOff(String),
-    /// The value has no such property.
-    #[error(transparent)]
-    Property(#[from] store::NoProperty),
     /// A label that Embedded requires is missing.
     #[error("missing required label {0}; add it to the pod")]
     MissingLabel(&'static str),
@@ -165,8 +162,8 @@ impl Reason {
             Self::Store(Error::TooManyReads(_)) => Code::LimitExceeded,
             Self::MissingLabel(_) | Self::Label(..) => Code::InvalidLabel,
             Self::NotFound(_) | Self::Store(Error::NotFound | Error::NoValue(..)) => Code::SecretNotFound,
-            Self::Property(_) | Self::NotText | Self::NoVariable(_) => Code::InvalidSecretValue,
-            Self::Store(Error::BadValue(..)) => Code::InvalidSecretValue,
+            Self::Store(Error::BadValue(..) | Error::NoProperty(..)) => Code::InvalidSecretValue,
+            Self::NotText | Self::NoVariable(_) => Code::InvalidSecretValue,
             Self::Tenancy(_) => Code::TenantMismatch,
             Self::Store(Error::Host(_, Forbidden | GatewayForbidden | NotGranted)) => Code::AccessDenied,
             Self::Settings(_) => Code::InvalidSettings,
@@ -263,7 +260,7 @@ pub fn inject(outcome: &mut Outcome, requests: &[Annotated], context: Context) -
 }
 
 fn attempt(outcome: &mut Outcome, requests: &[Annotated], context: Context) -> Result<(), Box<InjectionError>> {
-    let chain: Vec<Link> = context.settings.managers().map(|manager| (manager, open(manager, context))).collect();
+    let chain: Vec<_> = context.settings.managers().map(|manager| (manager, open(manager, context))).collect();
     let limit = context.settings.limits.embedded_requests;
     if let (Some((ManagerType::Embedded, _)), Some(surplus)) = (chain.first(), requests.get(limit)) {
         let tried = vec![(ManagerType::Embedded, Reason::TooManyRequests(limit))];
@@ -274,7 +271,20 @@ fn attempt(outcome: &mut Outcome, requests: &[Annotated], context: Context) -> R
         for (field, text) in annotated.request.strings() {
             pod::check_text(field, text).map_err(too_large)?;
         }
-        let (declined, manager, injection) = ask(&chain, annotated, outcome, context)?;
+        let mut declined = Vec::new();
+        let served = chain.iter().find_map(|(name, manager)| {
+            let injection = manager.inject(&annotated.request, outcome);
+            let reason = match injection.and_then(|injection| checked(injection, context)) {
+                Ok(injection) => return Some(Ok((*name, injection))),
+                Err(reason) => reason,
+            };
+            let ends_search = reason.ends_search();
+            declined.push((*name, reason));
+            ends_search.then_some(Err(()))
+        });
+        let Some(Ok((manager, injection))) = served else {
+            return Err(Box::new(InjectionError::NotInjected(annotated.clone(), declined)));
+        };
         let Injection { plan, source, looked_up, grant, warnings } = injection;
         let (annotation, source) = (annotated.annotation.clone(), looked_up.last().map_or(source, ToString::to_string));
         outcome.injected.push(Injected { annotation, declined, manager, source, looked_up });
@@ -295,44 +305,16 @@ fn attempt(outcome: &mut Outcome, requests: &[Annotated], context: Context) -> R
     Ok(())
 }
 
-/// A manager in the chain.
-type Link<'a> = (ManagerType, Box<dyn SecretManager + 'a>);
-
-/// Managers that declined a request, the one that injects it, and its additions.
-type Answer = (Vec<(ManagerType, Reason)>, ManagerType, Injection);
-
-fn ask(
-    chain: &[Link],
-    annotated: &Annotated,
-    so_far: &Outcome,
-    context: Context,
-) -> Result<Answer, Box<InjectionError>> {
-    let mut tried = Vec::new();
-    for (name, manager) in chain {
-        let injection = manager.inject(&annotated.request, so_far);
-        match injection.and_then(|injection| check_plan(&injection.plan, context).map(|()| injection)) {
-            Ok(injection) => return Ok((tried, *name, injection)),
-            Err(reason) => {
-                let ends_search = reason.ends_search();
-                tried.push((*name, reason));
-                if ends_search {
-                    break;
-                }
-            }
-        }
-    }
-    Err(Box::new(InjectionError::NotInjected(annotated.clone(), tried)))
-}
-
 /// Checks the rules for additions of all managers.
-fn check_plan(plan: &Plan, Context { pod, settings, .. }: Context) -> Result<(), Reason> {
-    if !plan.files.is_empty() && pod.is_windows()? {
+fn checked(injection: Injection, Context { pod, settings, .. }: Context) -> Result<Injection, Reason> {
+    let Plan { files, variables, .. } = &injection.plan;
+    if !files.is_empty() && pod.is_windows()? {
         return Err(Reason::Windows);
     }
-    let mut names = plan.variables.iter().map(|variable| &variable.name);
+    let mut names = variables.iter().map(|variable| &variable.name);
     match names.find(|name| is_denied(name) && !settings.allowed_env_vars.contains(name)) {
         Some(name) => Err(Reason::Denied(name.clone())),
-        None => Ok(()),
+        None => Ok(injection),
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) use gateway::READY;
 pub use gateway::unpack_azure;
 use host_error::HostError;
 pub use kubernetes::keys;
-pub use property::{NoProperty, property};
+pub use property::property;
 
 /// Reads objects of a cluster, by the host capability `kubernetes/get_resource` or a replacement.
 pub trait Cluster {
@@ -103,6 +103,9 @@ pub enum Error {
     /// The object exists with an invalid value.
     #[error("{0} holds {1}; store the secret again")]
     BadValue(String, &'static str),
+    /// The value of this secret does not have this property.
+    #[error("secret {0:?} {1}; store a JSON object with a string under {2:?}")]
+    NoProperty(String, &'static str, String),
     /// The store itself does not exist.
     #[error("{0} not found, so secrets cannot be looked up; ask the operator to restore it")]
     NoStore(String),
@@ -273,8 +276,8 @@ impl<'a> Reader<'a> {
             Entry::Vacant(free) => {
                 let answer = self.cluster.get_resource(request);
                 let answer = answer.map_err(|text| match HostError::classify(&text, request) {
-                    HostError::NotFound => Error::NotFound,
-                    problem => Error::Host(object, problem),
+                    None => Error::NotFound,
+                    Some(problem) => Error::Host(object, problem),
                 });
                 free.insert(answer).clone()
             }

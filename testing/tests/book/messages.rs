@@ -31,7 +31,6 @@ const NO_MESSAGES: &[(&str, &str, &str)] = &[
     ("src/settings/check.rs", "-----BEGIN CERTIFICATE-----", "what PEM starts with"),
     ("src/settings/error.rs", "unknown variant", "what serde says"),
     ("src/names/mod.rs", "{0:?} is not a valid secret name", "what decoders say, which the policy does not call"),
-    ("src/store/host_error.rs", "it does not exist", "what becomes `not found`"),
     ("src/store/host_error.rs", "Cannot find {", "what the host says of an object"),
     ("src/store/host_error.rs", "Cannot find resource", "what the host says of a kind"),
     ("src/store/host_error.rs", "Policy has not been", "what the host says"),
