@@ -40,13 +40,12 @@ impl SecretManager for Vault<'_> {
         let expected = "a valid path; it must be up to 4096 bytes long";
         ensure(folder.len() <= PATH_LIMIT, "secret-volume-path", cut(&folder), expected)?;
         let path = [folder.trim_end_matches('/'), "/", &file].concat();
-        let unknown = !matches!(version.as_str(), "" | "kv1" | "kv2" | "db");
-        let warning = || {
-            format!(
+        let mut warnings = Vec::new();
+        if !matches!(version.as_str(), "" | "kv1" | "kv2" | "db") {
+            warnings.push(format!(
                 "unknown group_version {version:?} of secret {file}: using the default engine; expected kv1, kv2 or db"
-            )
-        };
-        let warnings = unknown.then(warning).into_iter().collect();
+            ));
+        }
         let plan = Plan {
             variables: file_variables(request, &folder, &path)?,
             annotations: self.annotations(request, merged),
@@ -105,10 +104,9 @@ impl<'a> Vault<'a> {
             ];
             ours.extend(common.map(|(name, value)| (name.to_owned(), value.to_owned())));
         }
-        let ours = ours.into_iter().map(|(name, value)| Annotation {
-            replaces: *lock && name == "role",
-            key: [PREFIX, &name].concat(),
-            value,
+        let ours = ours.into_iter().map(|(name, value)| {
+            let replaces = *lock && name == "role";
+            Annotation { key: [PREFIX, &name].concat(), value, replaces }
         });
         let given = set.iter().filter(|_| is_first);
         let given = given.map(|(key, value)| Annotation { key: key.clone(), value: value.clone(), replaces: *lock });
