@@ -1,22 +1,7 @@
 //! A Kubewarden policy that injects the secrets that Flyte tasks request.
 //!
-//! | module | purpose |
-//! |---|---|
-//! | [`admission`] | the whole policy, from payload to verdict, in order |
-//! | [`review`] | decode the payload, select pods |
-//! | [`secret_request`] | annotations → base32 → text format → [`secret_request::SecretRequest`] |
-//! | [`settings`] | Flyte's `webhook` section: types, defaults, checks |
-//! | [`managers`] | the managers, one file for each, and their chain |
-//! | [`names`] | scopes, and the names of secrets in each store, with their inverses |
-//! | [`store`] | values read through the cluster, and errors of the host |
-//! | [`tenancy`] | checks which pods may have which secrets |
-//! | [`grant`] | the secrets that a pod was granted, as arguments of its init container |
-//! | [`answer`] | the secret gateway's response to a pull |
-//! | [`env_file`] | the file from which the kubelet reads variables |
-//! | [`pod`] | the original pod, the additions, and the edit |
-//! | [`verdict`] | the policy's answer |
-//! | [`reason_code`] | reason codes of rejections, and their HTTP status |
-//! | `policy` | the waPC functions that the host calls, and its host capability (feature `policy`) |
+//! [`admission`] is the whole policy, from payload to verdict, in order. `policy` has the waPC functions that the host
+//! calls, and its host capability (feature `policy`).
 //!
 //! The core is pure: no clock, no randomness, no environment, no network. The same input gives the same bytes.
 

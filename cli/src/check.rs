@@ -1,11 +1,10 @@
 //! `check`: reports errors in Flyte's `webhook` section, with their place in the file.
 
-use flyte_secrets_explain::check::{self, CheckedSettings, Settings};
-use flyte_secrets_explain::flyte::{self, Configuration};
-use serde_json::Value;
+use flyte_secrets_explain::check::{self, CheckedSettings};
+use flyte_secrets_explain::flyte::{Configuration, Version};
 
-use crate::files;
-use crate::output::{self, Answer, Format};
+use crate::output::{self, Format};
+use crate::{Error, choice, read};
 
 /// Check Flyte's webhook section: alone, or in a configuration, ConfigMap or policy
 #[derive(clap::Args)]
@@ -23,39 +22,13 @@ pub struct Arguments {
 #[derive(clap::Args)]
 pub struct Flyte {
     /// Flyte version of the configuration [default: detected from its other sections]
-    #[arg(long, value_enum, value_name = "VERSION")]
+    #[arg(long, value_name = "VERSION", value_parser = choice(["1", "2"], Version::from_number))]
     flyte_version: Option<Version>,
 }
 
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Version {
-    #[value(name = "1")]
-    One,
-    #[value(name = "2")]
-    Two,
-}
-
-impl Flyte {
-    fn version(&self) -> Option<flyte::Version> {
-        self.flyte_version.map(|version| match version {
-            Version::One => flyte::Version::One,
-            Version::Two => flyte::Version::Two,
-        })
-    }
-}
-
-/// An error that prevents the check.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error(transparent)]
-    File(#[from] files::Error),
-    #[error(transparent)]
-    Check(#[from] check::Error),
-}
-
-pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
-    let source = files::read(&arguments.file)?;
-    let checked = check::check(&source, arguments.flyte.version())?;
+pub fn run(arguments: &Arguments) -> Result<bool, Error> {
+    let source = read(&arguments.file)?;
+    let checked = check::check(&source, arguments.flyte.flyte_version)?;
     match arguments.output {
         Format::Json => output::json(&checked),
         Format::Text => {
@@ -69,15 +42,10 @@ pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
             }
         }
     }
-    Ok(Answer::yes_if(checked.valid))
-}
-
-/// Returns the settings of the only section in a file.
-pub fn settings(path: &str) -> Result<Value, Error> {
-    Ok(check::settings(&files::read(path)?, None, None)?.settings)
+    Ok(checked.valid)
 }
 
 /// Returns the only section in a file or in one of its ConfigMaps, with the configuration that it is part of.
-pub fn configured(path: &str, flyte: &Flyte, config_map: Option<&str>) -> Result<Settings, Error> {
-    Ok(check::settings(&files::read(path)?, flyte.version(), config_map)?)
+pub fn configured(path: &str, flyte: &Flyte, config_map: Option<&str>) -> Result<Configuration, Error> {
+    Ok(check::settings(&read(path)?, flyte.flyte_version, config_map)?)
 }

@@ -1,12 +1,14 @@
 //! `name`: the names of a secret in a store, the commands that store it, and a decoder for names.
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Subcommand, ValueEnum};
-use flyte_secrets_explain::names::{self, DecodedName, StoredName};
+use clap::Subcommand;
+use clap::builder::PossibleValue;
+use flyte_secrets_explain::named;
+use flyte_secrets_explain::names::{self, StoredName};
 use flyte_secrets_policy::names::NameScheme;
 use flyte_secrets_policy::settings::Provider;
 
-use crate::output::{self, Answer, Format};
+use crate::output::{self, Format};
+use crate::{Error, choice};
 
 /// Show the names of a secret in each scope, in lookup order
 #[derive(clap::Args)]
@@ -45,11 +47,11 @@ struct Query {
     #[arg(long)]
     key: String,
     /// Store that holds the secret
-    #[arg(long = "for", value_parser = stores(), value_name = "STORE", default_value = "k8s")]
+    #[arg(long = "for", value_parser = choice(stores(), named::<Provider>), value_name = "STORE", default_value = "k8s")]
     store: Provider,
     /// Name schemes of the broader scopes, in lookup order [default: canonical, documented]
-    #[arg(long, value_enum)]
-    scheme: Vec<Scheme>,
+    #[arg(long, value_parser = choice(schemes(), named::<NameScheme>))]
+    scheme: Vec<NameScheme>,
     /// Print a command for each scope that stores the secret from standard input, under its first name. For Kubernetes
     /// and the organization flyte, it sets the labels that `flyte get secret` requires
     #[arg(long)]
@@ -59,119 +61,94 @@ struct Query {
     place: Option<String>,
 }
 
-/// Returns the providers by their names in lower case.
-fn stores() -> impl TypedValueParser<Value = Provider> {
-    let names = Provider::ALL.iter().map(|it| it.to_string().to_ascii_lowercase());
-    PossibleValuesParser::new(names).map(|name| {
-        let named = |it: &Provider| it.to_string().eq_ignore_ascii_case(&name);
-        Provider::ALL.iter().copied().find(named).unwrap_or(Provider::K8s)
-    })
+fn stores() -> impl Iterator<Item = String> {
+    Provider::ALL.iter().map(|it| it.to_string().to_ascii_lowercase())
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-enum Scheme {
-    /// As looked up by Flyte's webhook
-    Canonical,
-    /// As documented in Flyte's AWS guide
-    Documented,
+fn schemes() -> [PossibleValue; 2] {
+    [("canonical", "As looked up by Flyte's webhook"), ("documented", "As documented in Flyte's AWS guide")]
+        .map(|(name, help)| PossibleValue::new(name).help(help))
 }
 
-impl From<Scheme> for NameScheme {
-    fn from(scheme: Scheme) -> Self {
-        match scheme {
-            Scheme::Canonical => Self::Canonical,
-            Scheme::Documented => Self::Documented,
-        }
-    }
-}
-
-/// An error of a lookup or of its arguments.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("missing vault for the Azure command; set --place")]
-    NoVault,
-    #[error(transparent)]
-    Names(#[from] names::Error),
-}
-
-pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
+pub fn run(arguments: &Arguments) -> Result<bool, Error> {
     match (&arguments.command, &arguments.query) {
         (Some(Command::Decode { name }), _) => Ok(decode(name, arguments.output)),
         (None, Some(query)) => show(query, arguments.output),
         // clap rejects this.
-        (None, None) => Ok(Answer::No),
+        (None, None) => Ok(false),
     }
 }
 
-fn show(query: &Query, format: Format) -> Result<Answer, Error> {
-    if query.command && query.store == Provider::Azure && query.place.is_none() {
+fn show(query: &Query, format: Format) -> Result<bool, Error> {
+    let Query { org, domain, project, key, store, scheme, command, place } = query;
+    let is_kubernetes = *store == Provider::K8s;
+    if *command && *store == Provider::Azure && place.is_none() {
         return Err(Error::NoVault);
     }
-    let schemes: Vec<NameScheme> = query.scheme.iter().copied().map(NameScheme::from).collect();
     let mut found = names::look_up(&names::Query {
-        organization: &query.org,
-        domain: query.domain.as_deref(),
-        project: query.project.as_deref(),
-        key: &query.key,
-        provider: query.store,
-        place: query.place.as_deref(),
-        schemes: &schemes,
+        organization: org,
+        domain: domain.as_deref(),
+        project: project.as_deref(),
+        key,
+        provider: *store,
+        place: place.as_deref(),
+        schemes: scheme,
     })?;
-    let answer = Answer::yes_if(found.iter().any(|named| named.name.is_some()));
-    if query.command {
+    let success = found.iter().any(|named| named.name.is_some());
+    if *command {
         found.dedup_by(|second, first| first.scope == second.scope);
     } else {
         found.iter_mut().for_each(|named| named.command = None);
     }
-    let text = |StoredName { name, error, .. }: &StoredName| match (name, error) {
-        (Some(name), _) => name.clone(),
-        (None, error) => format!("none: {}", error.as_deref().unwrap_or_default()),
-    };
     match format {
         Format::Json => output::json(&found),
-        Format::Text if query.command => {
+        Format::Text if *command => {
             for StoredName { scope, error, command, .. } in &found {
-                match error {
-                    None => output::print(&format!("# {scope}\n{}\n", command.as_deref().unwrap_or_default())),
-                    Some(error) => output::print(&format!("# {scope}: {error}\n")),
-                }
+                output::print(&match error {
+                    None => format!("# {scope}\n{}\n", command.as_deref().unwrap_or_default()),
+                    Some(error) => format!("# {scope}: {error}\n"),
+                });
             }
         }
-        Format::Text if query.store == Provider::K8s => {
-            let rows =
-                found.iter().map(|named| [named.scope.clone(), named.secret.clone().unwrap_or_default(), text(named)]);
-            output::print(&output::table(["SCOPE", "SECRET", "KEY IN ITS DATA"], &rows.collect::<Vec<_>>()));
-        }
         Format::Text => {
-            let rows = found.iter().map(|named| [named.scope.clone(), text(named)]);
-            output::print(&output::table(["SCOPE", "NAME"], &rows.collect::<Vec<_>>()));
+            let heading: &[&str] =
+                if is_kubernetes { &["SCOPE", "SECRET", "KEY IN ITS DATA"] } else { &["SCOPE", "NAME"] };
+            let rows = found.iter().cloned().map(|StoredName { scope, name, error, secret, .. }| {
+                let name = name.unwrap_or_else(|| format!("none: {}", error.unwrap_or_default()));
+                match is_kubernetes {
+                    true => vec![scope, secret.unwrap_or_default(), name],
+                    false => vec![scope, name],
+                }
+            });
+            output::print(&output::table(heading, rows));
         }
     }
-    if query.command && query.store == Provider::K8s {
-        let labelled =
-            found.iter().any(|named| named.command.as_deref().is_some_and(|it| it.contains(names::FLYTE_LABELS)));
-        output::note(match labelled {
+    if *command && is_kubernetes {
+        let is_labelled =
+            |named: &StoredName| named.command.as_deref().unwrap_or_default().contains(names::FLYTE_LABELS);
+        output::note(match found.iter().any(is_labelled) {
             true => "the labels app.flyte.org/* let `flyte get secret` find the Secrets",
             false => "`flyte get secret` does not find the Secrets: it reads canonical names of the organization flyte",
         });
     }
-    Ok(answer)
+    Ok(success)
 }
 
-fn decode(name: &str, format: Format) -> Answer {
-    match (names::decode(name), format) {
-        (Ok(read), Format::Json) => output::json(&read),
-        (Ok(DecodedName { scheme, scope, organization, domain, project, key }), Format::Text) => {
-            let fields = [("scheme", scheme.name()), ("scope", &scope), ("organization", &organization)];
-            let more = [("domain", &*domain), ("project", &project), ("key", &key)];
-            for (field, value) in fields.into_iter().chain(more).filter(|(_, value)| !value.is_empty()) {
-                output::print(&format!("{field:<14}{value}\n"));
+fn decode(name: &str, format: Format) -> bool {
+    match names::decode(name) {
+        Ok(decoded) if format == Format::Json => output::json(&decoded),
+        Ok(decoded) => {
+            let fields = serde_json::to_value(decoded).unwrap_or_default();
+            for (field, value) in fields.as_object().into_iter().flatten() {
+                if let Some(value) = value.as_str().filter(|value| !value.is_empty()) {
+                    output::print(&format!("{field:<14}{value}\n"));
+                }
             }
         }
-        (Err(error), _) => {
+        Err(error) => {
             output::error(&error.to_string());
-            return Answer::No;
+            return false;
         }
     }
-    Answer::Yes
+    true
 }

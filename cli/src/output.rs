@@ -3,9 +3,11 @@
 //! Answers go to standard output; notes, warnings and errors to standard error.
 
 use std::io::{ErrorKind, Write};
+use std::iter;
 use std::ops::Range;
 
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
+use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use flyte_secrets_explain::check::{Finding, Severity};
@@ -13,25 +15,6 @@ use flyte_secrets_explain::source::Source;
 use flyte_secrets_explain::yaml::Place;
 use serde::Serialize;
 use similar::TextDiff;
-
-/// Whether a command succeeded.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Answer {
-    /// Success.
-    Yes,
-    /// Failure: exit code 1.
-    No,
-}
-
-impl Answer {
-    pub fn yes_if(right: bool) -> Self {
-        if right { Self::Yes } else { Self::No }
-    }
-
-    pub fn and(self, other: Self) -> Self {
-        Self::yes_if(self == Self::Yes && other == Self::Yes)
-    }
-}
 
 /// Output format.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -55,11 +38,10 @@ pub fn data(text: &str) {
 
 /// Exits if writing fails, without a message if the reader has closed the pipe.
 fn write(mut stream: impl Write, text: &str) {
-    if let Err(error) = stream.write_all(text.as_bytes()) {
-        if error.kind() != ErrorKind::BrokenPipe {
-            fail(&error);
-        }
-        std::process::exit(2);
+    match stream.write_all(text.as_bytes()) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(2),
+        Err(error) => fail(&error),
     }
 }
 
@@ -67,15 +49,13 @@ fn write(mut stream: impl Write, text: &str) {
 pub fn json(answer: &impl Serialize) {
     match serde_json::to_string_pretty(answer) {
         Ok(text) => data(&(text + "\n")),
-        Err(error) => {
-            fail(&error);
-            std::process::exit(2);
-        }
+        Err(error) => fail(&error),
     }
 }
 
-fn fail(cause: &dyn std::error::Error) {
+fn fail(cause: &dyn std::error::Error) -> ! {
     error(&format!("failed to write the answer: {cause}"));
+    std::process::exit(2)
 }
 
 pub fn error(message: &str) {
@@ -96,47 +76,36 @@ fn say(kind: &str, color: AnsiColor, message: &str) {
 }
 
 /// Returns aligned columns with a heading.
-pub fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> String {
-    let mut widths = heading.map(str::len);
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let line = |cells: [&str; N]| {
-        let padded = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
-        padded.collect::<Vec<String>>().join("  ").trim_end().to_owned() + "\n"
-    };
+pub fn table(heading: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let heading = heading.iter().map(|cell| (*cell).to_owned()).collect();
+    let rows: Vec<Vec<String>> = iter::once(heading).chain(rows).collect();
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..).map_while(width).collect();
+    let mut lines = rows.iter().map(|row| {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        cells.join("  ").trim_end().to_owned() + "\n"
+    });
     let bold = Style::new().bold();
-    let mut text = format!("{bold}{}{bold:#}\n", line(heading).trim_end());
-    text.extend(rows.iter().map(|row| line(row.each_ref().map(String::as_str))));
-    text
+    let heading = lines.next().unwrap_or_default();
+    format!("{bold}{}{bold:#}\n", heading.trim_end()) + &lines.collect::<String>()
 }
 
-/// Whether standard output has colors.
-fn colored() -> bool {
-    anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never
-}
-
-/// Returns a unified diff, with colors if enabled. Its lines are data.
+/// Returns a unified diff, with colors if standard output has them. Its lines are data.
 pub fn diff(name: &str, before: &str, after: &str) -> String {
-    let diff = TextDiff::from_lines(before, after);
-    let unified = diff.unified_diff().header(name, "as admitted").to_string();
-    if !colored() {
+    let unified = TextDiff::from_lines(before, after).unified_diff().header(name, "as admitted").to_string();
+    if AutoStream::choice(&std::io::stdout()) == ColorChoice::Never {
         return unified;
     }
-    unified
-        .lines()
-        .map(|line| {
-            let style = match line.as_bytes().first() {
-                Some(b'-') => AnsiColor::Red.on_default(),
-                Some(b'+') => AnsiColor::Green.on_default(),
-                Some(b'@') => AnsiColor::Cyan.on_default(),
-                _ => Style::new(),
-            };
-            format!("{style}{line}{style:#}\n")
-        })
-        .collect()
+    let colored = unified.lines().map(|line| {
+        let style = match line.as_bytes().first() {
+            Some(b'-') => AnsiColor::Red.on_default(),
+            Some(b'+') => AnsiColor::Green.on_default(),
+            Some(b'@') => AnsiColor::Cyan.on_default(),
+            _ => Style::new(),
+        };
+        format!("{style}{line}{style:#}\n")
+    });
+    colored.collect()
 }
 
 /// Returns a finding with an excerpt of its file. A file within a quoted string of the text has no excerpt.
@@ -146,16 +115,13 @@ pub fn finding(finding: &Finding, source: &Source) -> String {
         Severity::Warning => Level::WARNING,
     };
     let title = level.primary_title(finding.message.as_str());
-    let path = match &finding.file {
-        Some(file) => format!("{} ({file})", source.name),
-        None => source.name.clone(),
-    };
+    let path = finding.file.as_ref().map_or_else(|| source.name.clone(), |file| format!("{} ({file})", source.name));
     let group = match finding.place {
         Some(place) if finding.file.is_none() => {
             let annotation = AnnotationKind::Primary.span(span(&source.text, place));
             title.element(Snippet::source(source.text.as_str()).path(source.name.as_str()).annotation(annotation))
         }
-        _ => title.element(annotate_snippets::Origin::path(path.as_str())),
+        _ => title.element(Origin::path(path.as_str())),
     };
     Renderer::styled().render(&[group]) + "\n"
 }

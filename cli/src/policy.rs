@@ -2,14 +2,13 @@
 //!
 //! The manifests are those that the chart renders.
 
-use flyte_secrets_explain::check::Settings;
 use flyte_secrets_explain::flyte::Version;
 use flyte_secrets_explain::yaml;
 use flyte_secrets_policy::settings::{self, Delivery, LookupMode, ManagerType, Provider};
 use serde_json::{Value, json};
 
 use crate::check::{self, Flyte};
-use crate::output::{self, Answer};
+use crate::{Error, output};
 
 /// Print manifests of the policy and its permissions from the configuration of Flyte's webhook
 #[derive(clap::Args)]
@@ -61,17 +60,6 @@ fn account(text: &str) -> Result<Account, String> {
     Ok(Account { namespace: namespace.to_owned(), name: name.to_owned() })
 }
 
-/// An error that prevents the output.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error(transparent)]
-    Settings(#[from] check::Error),
-    #[error("invalid settings: {0}; see --namespace-template")]
-    Invalid(#[from] settings::Error),
-    #[error("{0} requires permission to read Secrets in the namespaces of tasks; set --task-namespace")]
-    NoTaskNamespace(&'static str),
-}
-
 const NAME: &str = "flyte-secrets-policy";
 const TASK_SECRETS: &str = "flyte-secrets-policy-task-secrets";
 const GATEWAY: &str = "secret-gateway.flyte.org";
@@ -91,19 +79,19 @@ fn expression(audience: &str) -> String {
     .join(" ")
 }
 
-pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
-    let Settings { settings, configuration } =
-        check::configured(&arguments.file, &arguments.flyte, arguments.config_map.as_deref())?;
-    let mut configuration = configuration.unwrap_or_default();
+pub fn run(arguments: &Arguments) -> Result<bool, Error> {
+    let mut configuration = check::configured(&arguments.file, &arguments.flyte, arguments.config_map.as_deref())?;
     if configuration.flyte.is_some() {
         configuration.summary().iter().for_each(|line| output::note(line));
     }
-    configuration.settings = if settings.is_null() { json!({}) } else { settings };
-    let template = match (&arguments.namespace_template, configuration.tenancy.get("namespaceTemplate")) {
-        (None, Some(template)) => template.clone(),
-        (given, _) => json!(given.as_deref().unwrap_or("{{ project }}-{{ domain }}")),
-    };
-    configuration.tenancy.insert("namespaceTemplate".to_owned(), template);
+    if configuration.settings.is_null() {
+        configuration.settings = json!({});
+    }
+    let tenancy = &mut configuration.tenancy;
+    if let Some(template) = &arguments.namespace_template {
+        tenancy.insert("namespaceTemplate".to_owned(), json!(template));
+    }
+    tenancy.entry("namespaceTemplate").or_insert_with(|| json!("{{ project }}-{{ domain }}"));
     let section = configuration.tenant();
     configuration.warnings.iter().for_each(|warning| output::warning(&warning.message));
     let (parsed, warnings) = settings::validate(section.to_string().as_bytes())?;
@@ -141,7 +129,7 @@ pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
          restart Flyte, and delete its MutatingWebhookConfiguration"
     ));
     output::note(&format!("keep {writer} running: it writes the label and the annotations that the policy reads"));
-    Ok(Answer::Yes)
+    Ok(true)
 }
 
 /// Objects that the policy reads, as in the facts of the chart.
@@ -206,94 +194,80 @@ impl Reads {
     fn manifests(&self, arguments: &Arguments, settings: &Value) -> Vec<Value> {
         let Account { namespace, name } = &arguments.service_account;
         let subjects = json!([{ "kind": "ServiceAccount", "name": name, "namespace": namespace }]);
-        let rbac = |kind: &str, metadata: Value| {
-            let version = "rbac.authorization.k8s.io/v1";
-            json!({ "apiVersion": version, "kind": kind, "metadata": metadata })
+        let object = |kind: &str, name: &str, namespace: Option<&String>, fields: Value| {
+            let head = json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind });
+            with(with(head, json!({ "metadata": { "name": name, "namespace": namespace } })), fields)
         };
-        let role = |kind: &str, metadata: Value, rule: Value| {
-            with(rbac(kind, metadata), [("rules", json!([with(rule, [("verbs", json!(["get"]))])]))])
+        let role = |kind: &str, name: &str, namespace: Option<&String>, resources: Value| {
+            let rule = with(resources, json!({ "verbs": ["get"] }));
+            object(kind, name, namespace, json!({ "rules": [rule] }))
         };
-        let binding = |kind: &str, metadata: Value, role: &str, name: &str| {
-            let role = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": role, "name": name });
-            with(rbac(kind, metadata), [("roleRef", role), ("subjects", subjects.clone())])
+        let binding = |kind: &str, name: &str, namespace: Option<&String>| {
+            let role = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name });
+            let kind = if namespace.is_some() { "RoleBinding" } else { "ClusterRoleBinding" };
+            object(kind, name, namespace, json!({ "roleRef": role, "subjects": subjects }))
         };
         let secrets = || json!({ "apiGroups": [""], "resources": ["secrets"] });
         let mut manifests = Vec::new();
-        if let Some(namespace) = &self.secrets {
-            let metadata = json!({ "name": NAME, "namespace": namespace });
-            manifests.push(role("Role", metadata.clone(), secrets()));
-            manifests.push(binding("RoleBinding", metadata, "Role", NAME));
+        if self.secrets.is_some() {
+            manifests.push(role("Role", NAME, self.secrets.as_ref(), secrets()));
+            manifests.push(binding("Role", NAME, self.secrets.as_ref()));
         }
         let served: Vec<&str> = self.kind.into_iter().chain(self.lookups.then_some("SecretLookup")).collect();
+        let plurals: Vec<String> = served.iter().map(|kind| format!("{}s", kind.to_ascii_lowercase())).collect();
         let cluster = match &self.store {
             Some(store) => Some(json!({ "apiGroups": [""], "resources": ["namespaces"], "resourceNames": [store] })),
-            None if served.is_empty() => None,
-            None => {
-                let plurals: Vec<String> =
-                    served.iter().map(|kind| format!("{}s", kind.to_ascii_lowercase())).collect();
-                Some(json!({ "apiGroups": [GATEWAY], "resources": plurals }))
-            }
+            None => (!served.is_empty()).then(|| json!({ "apiGroups": [GATEWAY], "resources": plurals })),
         };
-        if let Some(rule) = cluster {
-            let metadata = json!({ "name": NAME });
-            manifests.push(role("ClusterRole", metadata.clone(), rule));
-            manifests.push(binding("ClusterRoleBinding", metadata, "ClusterRole", NAME));
+        if let Some(resources) = cluster {
+            manifests.push(role("ClusterRole", NAME, None, resources));
+            manifests.push(binding("ClusterRole", NAME, None));
         }
         if !self.tasks.is_empty() {
-            manifests.push(role("ClusterRole", json!({ "name": TASK_SECRETS }), secrets()));
+            manifests.push(role("ClusterRole", TASK_SECRETS, None, secrets()));
         }
-        for namespace in &self.tasks {
-            let metadata = json!({ "name": TASK_SECRETS, "namespace": namespace });
-            manifests.push(binding("RoleBinding", metadata, "ClusterRole", TASK_SECRETS));
-        }
-        let mut resources = Vec::new();
-        let mut resource = |version: &str, kind: &str| resources.push(json!({ "apiVersion": version, "kind": kind }));
-        if self.secrets.is_some() || self.verify {
-            resource("v1", "Secret");
-        }
-        if self.store.is_some() {
-            resource("v1", "Namespace");
-        }
-        served.iter().for_each(|kind| resource(&format!("{GATEWAY}/v1alpha1"), kind));
-        let module = concat!(
-            "registry://ghcr.io/flyte-secrets-policy/policies/flyte-secrets-policy:v",
-            env!("CARGO_PKG_VERSION")
-        );
-        let mut spec = json!({
+        manifests.extend(self.tasks.iter().map(|tasks| binding("ClusterRole", TASK_SECRETS, Some(tasks))));
+        let gateway = format!("{GATEWAY}/v1alpha1");
+        let own = [("Secret", self.secrets.is_some() || self.verify), ("Namespace", self.store.is_some())];
+        let own = own.into_iter().filter_map(|(kind, is_read)| is_read.then_some(("v1", kind)));
+        let read = own.chain(served.iter().map(|kind| (gateway.as_str(), *kind)));
+        let resources: Vec<Value> =
+            read.map(|(version, kind)| json!({ "apiVersion": version, "kind": kind })).collect();
+        let labelled = self.audience.is_none().then(|| json!({ "matchLabels": { "inject-flyte-secrets": "true" } }));
+        let condition =
+            |audience: &String| json!([{ "name": "pods-with-secrets", "expression": expression(audience) }]);
+        let registry = "registry://ghcr.io/flyte-secrets-policy/policies/flyte-secrets-policy";
+        let spec = json!({
             "policyServer": arguments.policy_server,
-            "module": module,
+            "module": format!("{registry}:v{}", env!("CARGO_PKG_VERSION")),
             "mode": "protect",
             "mutating": true,
             "backgroundAudit": false,
             "failurePolicy": "Fail",
             "timeoutSeconds": 10,
             "rules": [{ "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"] }],
+            "objectSelector": labelled,
+            "matchConditions": self.audience.as_ref().map(condition),
+            "contextAwareResources": Some(resources).filter(|resources| !resources.is_empty()),
         });
-        let selection = match &self.audience {
-            None => ("objectSelector", json!({ "matchLabels": { "inject-flyte-secrets": "true" } })),
-            Some(audience) => {
-                let condition = json!({ "name": "pods-with-secrets", "expression": expression(audience) });
-                ("matchConditions", json!([condition]))
-            }
-        };
-        spec = with(spec, [selection]);
-        if !resources.is_empty() {
-            spec = with(spec, [("contextAwareResources", Value::Array(resources))]);
+        let mut spec = with(json!({}), spec);
+        if let Some(spec) = spec.as_object_mut() {
+            // As they are, with `null`.
+            spec.insert("settings".to_owned(), settings.clone());
         }
         manifests.push(json!({
             "apiVersion": "policies.kubewarden.io/v1",
             "kind": "ClusterAdmissionPolicy",
             "metadata": { "name": "flyte-secrets" },
-            "spec": with(spec, [("settings", settings.clone())]),
+            "spec": spec,
         }));
         manifests
     }
 }
 
-fn with<const N: usize>(mut object: Value, members: [(&str, Value); N]) -> Value {
-    if let Some(object) = object.as_object_mut() {
-        object.extend(members.map(|(key, value)| (key.to_owned(), value)));
-    }
+/// Returns an object with more fields. Those that are `null` are left out.
+fn with(mut object: Value, fields: Value) -> Value {
+    json_patch::merge(&mut object, &fields);
     object
 }
 
@@ -302,12 +276,10 @@ fn with<const N: usize>(mut object: Value, members: [(&str, Value); N]) -> Value
 fn values(arguments: &Arguments, version: Option<Version>, settings: &Value) -> Value {
     let Account { namespace, name } = &arguments.service_account;
     // The settings are complete. Without a known version, defaults of the chart would be a guess.
-    let mut flyte = version.map_or(json!({ "tenancy": false }), |version| json!({ "version": version }));
-    if !arguments.task_namespace.is_empty() {
-        flyte = with(flyte, [("taskNamespaces", json!(arguments.task_namespace))]);
-    }
+    let flyte = version.map_or(json!({ "tenancy": false }), |version| json!({ "version": version }));
+    let tasks = Some(&arguments.task_namespace).filter(|tasks| !tasks.is_empty());
     json!({
-        "flyte": flyte,
+        "flyte": with(flyte, json!({ "taskNamespaces": tasks })),
         "policy": { "settings": settings, "imagePullSecretNamespaces": arguments.task_namespace },
         "policyServer": {
             "name": arguments.policy_server,

@@ -1,18 +1,13 @@
 //! `preview`: the patched pod, or the reason for its rejection.
 
 use clap::ValueEnum;
-use flyte_secrets_explain::preview::{
-    Admission, AskedManager, ExplainedRequest, LookedUp, NoRoom, Outcome, Preview, Refused,
-};
-use flyte_secrets_explain::source;
-use flyte_secrets_explain::store::{self, Store};
-use flyte_secrets_explain::yaml;
+use flyte_secrets_explain::preview::{Admission, AskedManager, ExplainedRequest, LookedUp, Outcome, Preview, Refused};
+use flyte_secrets_explain::store::Store;
+use flyte_secrets_explain::{check, yaml};
 use flyte_secrets_policy::settings;
 use serde_json::{Value, json};
 
-use crate::check;
-use crate::files;
-use crate::output::{self, Answer};
+use crate::{Error, output, read};
 
 /// Preview the patched pod, or the reason for its rejection
 #[derive(clap::Args)]
@@ -53,63 +48,43 @@ enum Shape {
     Patch,
 }
 
-/// An error that prevents the preview.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error(transparent)]
-    File(#[from] files::Error),
-    #[error(transparent)]
-    Source(#[from] source::Error),
-    #[error(transparent)]
-    Settings(#[from] check::Error),
-    #[error("invalid settings: {0}")]
-    Delivery(#[from] settings::Error),
-    #[error(transparent)]
-    Store(#[from] store::Error),
-    #[error("{0}; use --show-values")]
-    Placeholders(#[from] NoRoom),
-    #[error("--explain does not support -o patch; use diff, yaml or json")]
-    ExplainedPatch,
-}
-
-pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
-    if arguments.explain && arguments.output == Shape::Patch {
+pub fn run(arguments: &Arguments) -> Result<bool, Error> {
+    let Arguments { file, settings, secrets, delivery, namespace, output: shape, explain, show_values } = arguments;
+    if *explain && *shape == Shape::Patch {
         return Err(Error::ExplainedPatch);
     }
-    let source = files::read(&arguments.file)?;
+    let source = read(file)?;
     let pods = source.pods()?;
-    let defaults = || Ok(json!({}));
-    let mut settings = arguments.settings.as_deref().map_or_else(defaults, check::settings)?;
-    if let Some(delivery) = &arguments.delivery {
-        let with = json!({ "embeddedSecretManagerConfig": { "delivery": delivery } });
-        json_patch::merge(&mut settings, &with);
-        settings::validate(settings.to_string().as_bytes())?;
+    let mut settings = match settings {
+        Some(path) => check::settings(&read(path)?, None, None)?.settings,
+        None => json!({}),
+    };
+    if let Some(delivery) = delivery {
+        json_patch::merge(&mut settings, &json!({ "embeddedSecretManagerConfig": { "delivery": delivery } }));
+        settings::validate(settings.to_string().as_bytes()).map_err(Error::Delivery)?;
     }
-    let secrets = arguments.secrets.as_deref().map(files::read).transpose()?;
+    let secrets = secrets.as_deref().map(read).transpose()?;
     let secrets = secrets.as_ref().map(Store::read).transpose()?;
     if secrets.is_none() {
         output::note("no --secrets: each requested secret is assumed to exist in its project's scope");
     }
-    let mut answer = Answer::Yes;
+    let mut success = true;
     for (number, pod) in pods.iter().enumerate() {
         let separator = if number == 0 { "" } else { "---\n" };
-        let admission = Admission::new(pod, arguments.namespace.as_deref(), &settings, secrets.as_ref());
+        let admission = Admission::new(pod, namespace.as_deref(), &settings, secrets.as_ref());
         let preview = admission.decide();
-        answer = answer.and(Answer::yes_if(preview.outcome != Outcome::Refused));
-        if arguments.explain {
-            match arguments.output {
+        success &= preview.outcome != Outcome::Refused;
+        if *explain {
+            match shape {
                 Shape::Json => output::json(&preview),
                 Shape::Yaml => output::data(&format!("{separator}{}", yaml::write(&preview))),
-                _ => output::print(&explanation(&preview)),
+                Shape::Diff | Shape::Patch => output::print(&explanation(&preview)),
             }
             continue;
         }
         if preview.outcome != Outcome::Refused {
-            let (before, after) = match (preview.outcome, arguments.show_values) {
-                (Outcome::Changed, true) => (pod.object.clone(), preview.after.clone()),
-                _ => admission.without_values(&preview)?,
-            };
-            show(arguments.output, &source.name, separator, &before, &after);
+            let (before, after) = admission.before_and_after(&preview, *show_values)?;
+            show(*shape, &source.name, separator, &before, &after);
         }
         preview.warnings.iter().for_each(|warning| output::warning(warning));
         if preview.outcome == Outcome::Untouched {
@@ -119,7 +94,7 @@ pub fn run(arguments: &Arguments) -> Result<Answer, Error> {
             output::error(&format!("{} is rejected with code {code}: {message}", pod.name));
         }
     }
-    Ok(answer)
+    Ok(success)
 }
 
 fn show(shape: Shape, name: &str, separator: &str, before: &Value, after: &Value) {

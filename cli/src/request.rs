@@ -3,15 +3,14 @@
 use std::path::Path;
 
 use clap::{Args, Subcommand, ValueEnum};
-use flyte_secrets_explain::requests::{self, AskedRequests, DecodedRequest};
-use flyte_secrets_explain::source;
+use flyte_secrets_explain::requests::{self, Answer, AskedRequests, DecodedRequest};
 use flyte_secrets_explain::yaml;
 use flyte_secrets_policy::review::LABEL;
 use flyte_secrets_policy::secret_request::{self, MountRequirement, REQUEST_PREFIX, SecretRequest};
 use serde_json::json;
 
-use crate::files;
-use crate::output::{self, Answer, Format};
+use crate::output::{self, Format};
+use crate::{Error, choice, read};
 
 /// Encode and decode secret requests
 #[derive(Subcommand)]
@@ -34,21 +33,14 @@ pub struct Encode {
     #[arg(long)]
     group_version: Option<String>,
     /// How the task mounts the secret
-    #[arg(long, value_enum, default_value = "any")]
-    mount: Mount,
+    #[arg(long, value_parser = choice(["any", "env", "file"], requests::mount), default_value = "any")]
+    mount: MountRequirement,
     /// Environment variable for the value or, with a file, its path
     #[arg(long, value_name = "NAME")]
     env_var: Option<String>,
     /// Output format: the annotation value, or pod metadata as YAML or JSON
     #[arg(short, long, value_enum, default_value = "text")]
     output: Shape,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Mount {
-    Any,
-    Env,
-    File,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -67,20 +59,11 @@ pub struct Decode {
     output: Format,
 }
 
-/// An error that prevents decoding.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error(transparent)]
-    File(#[from] files::Error),
-    #[error(transparent)]
-    Source(#[from] source::Error),
-}
-
-pub fn run(command: &Command) -> Result<Answer, Error> {
+pub fn run(command: &Command) -> Result<bool, Error> {
     match command {
         Command::Encode(arguments) => {
             encode(arguments);
-            Ok(Answer::Yes)
+            Ok(true)
         }
         Command::Decode(arguments) => decode(arguments),
     }
@@ -93,11 +76,7 @@ fn encode(arguments: &Encode) {
         group: given(group),
         group_version: given(group_version),
         key: given(key),
-        mount_requirement: match mount {
-            Mount::Any => MountRequirement::Any,
-            Mount::Env => MountRequirement::EnvVar,
-            Mount::File => MountRequirement::File,
-        },
+        mount_requirement: *mount,
         env_var: given(env_var),
     });
     let (label, on) = LABEL;
@@ -110,11 +89,11 @@ fn encode(arguments: &Encode) {
     }
 }
 
-fn decode(arguments: &Decode) -> Result<Answer, Error> {
+fn decode(arguments: &Decode) -> Result<bool, Error> {
     if arguments.input != "-" && !Path::new(&arguments.input).exists() {
         return Ok(decode_value(&arguments.input, arguments.output));
     }
-    let source = files::read(&arguments.input)?;
+    let source = read(&arguments.input)?;
     if let [document] = source.documents()?.as_slice()
         && let Some(value) = document.data.as_str()
     {
@@ -126,43 +105,31 @@ fn decode(arguments: &Decode) -> Result<Answer, Error> {
         Format::Text => asked.iter().for_each(|asked| output::print(&text(asked))),
     }
     let mut requests = asked.iter().flat_map(|asked| &asked.requests);
-    Ok(Answer::yes_if(requests.all(|decoded| matches!(decoded.answer, requests::Answer::Request { .. }))))
+    Ok(requests.all(|decoded| matches!(decoded.answer, Answer::Request { .. })))
 }
 
-fn decode_value(value: &str, format: Format) -> Answer {
+fn decode_value(value: &str, format: Format) -> bool {
     match (requests::decode(value), format) {
-        (Ok(answer), Format::Text) => output::print(&(sentence(&answer) + "\n")),
-        (Ok(answer), Format::Json) => output::json(&answer),
-        (Err(problem), _) => {
-            output::error(&format!("{value:?} is neither a file nor a secret request: {problem}"));
-            return Answer::No;
+        (Answer::Error { error }, _) => {
+            output::error(&format!("{value:?} is neither a file nor a secret request: {error}"));
+            return false;
         }
+        (Answer::Request { asks, .. }, Format::Text) => output::print(&format!("asks for {asks}\n")),
+        (answer, Format::Json) => output::json(&answer),
     }
-    Answer::Yes
+    true
 }
 
 fn text(asked: &AskedRequests) -> String {
-    let mut text = format!("{}\n", asked.name);
-    for DecodedRequest { annotation, answer } in &asked.requests {
-        text.push_str(&match answer {
-            requests::Answer::Request { .. } => {
-                format!("  {} {}\n", annotation.as_deref().unwrap_or_default(), sentence(answer))
-            }
-            requests::Answer::Error { error } => format!("  {error}\n"),
-        });
+    let mut lines = vec![asked.name.clone()];
+    lines.extend(asked.requests.iter().map(|DecodedRequest { annotation, answer }| match answer {
+        Answer::Request { asks, .. } => format!("  {} asks for {asks}", annotation.as_deref().unwrap_or_default()),
+        Answer::Error { error } => format!("  {error}"),
+    }));
+    let ignored = asked.ignored.iter();
+    lines.extend(ignored.map(|annotation| format!("  {annotation} is ignored: expected flyte.secrets/s<number>")));
+    if lines.len() == 1 {
+        lines.push("  asks for no secrets".to_owned());
     }
-    for annotation in &asked.ignored {
-        text.push_str(&format!("  {annotation} is ignored: expected flyte.secrets/s<number>\n"));
-    }
-    if asked.requests.is_empty() && asked.ignored.is_empty() {
-        text.push_str("  asks for no secrets\n");
-    }
-    text
-}
-
-fn sentence(answer: &requests::Answer) -> String {
-    match answer {
-        requests::Answer::Request { asks, .. } => format!("asks for {asks}"),
-        requests::Answer::Error { error } => error.clone(),
-    }
+    lines.join("\n") + "\n"
 }

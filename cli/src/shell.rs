@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Command;
 use clap_complete::Shell;
 
-use crate::output::{self, Answer};
+use crate::{Error, output};
 
 /// Print a shell completion script
 #[derive(clap::Args)]
@@ -22,32 +22,20 @@ pub struct Man {
     folder: Option<PathBuf>,
 }
 
-/// An error that prevents writing the manual.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("failed to write the manual pages to {0}: {1}; name an existing folder")]
-    Folder(PathBuf, std::io::Error),
-    #[error("failed to write the manual page: {0}")]
-    Output(std::io::Error),
-}
-
-pub fn completions(arguments: &Completions, mut command: Command) -> Answer {
+pub fn completions(arguments: &Completions, mut command: Command) -> Result<bool, Error> {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut command, "flyte-secrets", &mut script);
     output::print(&String::from_utf8_lossy(&script));
-    Answer::Yes
+    Ok(true)
 }
 
-pub fn man(arguments: &Man, command: Command) -> Result<Answer, Error> {
-    match &arguments.folder {
-        Some(folder) => {
-            clap_mangen::generate_to(command, folder).map_err(|error| Error::Folder(folder.clone(), error))?
-        }
-        None => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(command).render(&mut page).map_err(Error::Output)?;
-            output::print(&String::from_utf8_lossy(&page));
-        }
+pub fn man(arguments: &Man, command: Command) -> Result<bool, Error> {
+    if let Some(folder) = &arguments.folder {
+        clap_mangen::generate_to(command, folder).map_err(|error| Error::Manual(folder.clone(), error))?;
+    } else {
+        let mut page = Vec::new();
+        clap_mangen::Man::new(command).render(&mut page).map_err(Error::Page)?;
+        output::print(&String::from_utf8_lossy(&page));
     }
-    Ok(Answer::Yes)
+    Ok(true)
 }

@@ -65,9 +65,13 @@ pub struct Finding {
 }
 
 impl Finding {
+    pub(crate) fn new(severity: Severity, path: &str, message: String, place: Option<Place>) -> Self {
+        Self { severity, path: path.to_owned(), message, place, file: None }
+    }
+
     /// Returns an error that concerns the whole text.
     pub fn error(message: String, place: Option<Place>) -> Self {
-        Self { severity: Severity::Error, path: String::new(), message, place, file: None }
+        Self::new(Severity::Error, "", message, place)
     }
 
     /// Returns the finding for a text that cannot be read.
@@ -112,7 +116,7 @@ pub fn check(source: &Source, version: Option<Version>) -> Result<CheckedSetting
     let findings: Vec<Finding> = sections.iter().flat_map(look_at).collect();
     let valid = findings.iter().all(|finding| finding.severity == Severity::Warning);
     let settings = match sections.as_slice() {
-        [section] if valid => Some(section.settings()),
+        [section] if valid => Some(section.configuration().settings),
         _ => None,
     };
     Ok(CheckedSettings {
@@ -124,47 +128,37 @@ pub fn check(source: &Source, version: Option<Version>) -> Result<CheckedSetting
     })
 }
 
-/// The only section in a text, which is valid.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Settings for the policy, with the defaults of its version of Flyte.
-    pub settings: Value,
-    /// The section as Flyte reads it, if it is part of Flyte's configuration.
-    pub configuration: Option<Configuration>,
-}
-
-/// Returns the only section in a text, or that of a ConfigMap, given as `namespace/name` or `name`.
+/// Returns the only section in a text, or that of a ConfigMap, given as `namespace/name` or `name`: valid, with the
+/// defaults of its version of Flyte.
 ///
 /// # Errors
 /// The text has no section, several, or an invalid one.
-pub fn settings(source: &Source, version: Option<Version>, config_map: Option<&str>) -> Result<Settings, Error> {
+pub fn settings(source: &Source, version: Option<Version>, config_map: Option<&str>) -> Result<Configuration, Error> {
     let mut sections = sections(&source.documents()?, source, version)?;
     if let Some(name) = config_map {
         let named = |known: &str| known == name || known.rsplit_once('/').is_some_and(|(_, known)| known == name);
         sections.retain(|section| section.configuration.as_ref().is_some_and(|it| named(&it.name)));
     }
-    let section = match sections.as_slice() {
-        [section] => section,
+    let configuration = match sections.as_slice() {
+        [section] => section.configuration(),
         [] => return Err(Error::NoSection(source.name.clone())),
         several => {
             let sections = several.iter().map(|section| section.path.clone()).collect();
             return Err(Error::Several { name: source.name.clone(), sections });
         }
     };
-    let settings = section.settings();
-    settings::validate(settings.to_string().as_bytes()).map_err(|error| Error::Invalid(source.name.clone(), error))?;
-    Ok(Settings { settings, configuration: section.configuration.clone() })
+    settings::validate(configuration.settings.to_string().as_bytes())
+        .map_err(|error| Error::Invalid(source.name.clone(), error))?;
+    Ok(configuration)
 }
 
 /// A section, and the places of its settings in the text.
 struct Section {
     /// Path of keys, or the ConfigMap.
     path: String,
-    /// The section of all files, merged.
-    node: Node,
     /// The section of each file, in the order of merging.
     parts: Vec<Part>,
-    /// The section as Flyte reads it.
+    /// The section as Flyte reads it, if it is part of Flyte's configuration.
     configuration: Option<Configuration>,
     /// Errors of its files.
     findings: Vec<Finding>,
@@ -178,30 +172,21 @@ struct Part {
 }
 
 impl Section {
-    fn settings(&self) -> Value {
-        self.configuration.as_ref().map_or_else(|| yaml::value(&self.node), |it| it.settings.clone())
-    }
-
-    /// Returns the settings of `flyte-secrets policy`. Places are not those of the text.
-    fn effective(&self) -> Node {
-        let Some(configuration) = &self.configuration else { return self.node.clone() };
-        // JSON is YAML.
-        yaml::read(&configuration.tenant().to_string())
-            .ok()
-            .and_then(|mut documents| documents.pop())
-            .unwrap_or_else(|| self.node.clone())
+    fn configuration(&self) -> Configuration {
+        let settings = || self.parts.first().map(|part| yaml::value(&part.node)).unwrap_or_default();
+        let alone = || Configuration { settings: settings(), ..Configuration::default() };
+        self.configuration.clone().unwrap_or_else(alone)
     }
 
     /// Returns a finding with the place of its path in the last file that has it, whose value is in effect.
-    fn found(&self, severity: Severity, path: String, message: String) -> Finding {
-        let has = |part: &&Part, path: &str| walk(&part.node, path).1;
-        let part = |path: &str| self.parts.iter().rev().find(|part| has(part, path));
+    fn found(&self, severity: Severity, path: &str, message: String) -> Finding {
+        let part = |path: &str| self.parts.iter().rev().find(|part| walk(&part.node, path).1);
         let first = path.split(['.', '[']).next().unwrap_or_default();
         let alone = self.parts.first().filter(|_| self.configuration.is_none());
-        let found = part(&path).or_else(|| part(first)).or(alone);
-        let place = found.map(|part| part.origin.place(place_of(&part.node, &path)));
-        let whole = found.filter(|part| matches!(part.origin, Origin::Whole(_)));
-        Finding { severity, path, message, place, file: whole.map(|part| part.file.clone()) }
+        let part = part(path).or_else(|| part(first)).or(alone);
+        let place = part.map(|part| part.origin.place(place_of(&part.node, path)));
+        let whole = part.filter(|part| matches!(part.origin, Origin::Whole(_)));
+        Finding { file: whole.map(|part| part.file.clone()), ..Finding::new(severity, path, message, place) }
     }
 }
 
@@ -280,16 +265,14 @@ fn objects(document: &Node) -> Vec<&Node> {
 /// Returns the namespaces of ConfigMaps, with their template for namespaces of tasks.
 fn namespace_templates(document: &Node) -> Vec<(String, String)> {
     let mut found = Vec::new();
-    for object in objects(document).into_iter().map(yaml::value).filter(|object| text(object, &["kind"]) == "ConfigMap")
-    {
-        for file in
-            at(&object, &["data"]).and_then(Value::as_object).into_iter().flatten().filter_map(|(_, it)| it.as_str())
-        {
-            for content in yaml::read(file).iter().flatten().map(yaml::value) {
-                let template = text(&content, &["namespace_mapping", "template"]);
-                if !template.is_empty() {
-                    found.push((text(&object, &["metadata", "namespace"]).to_owned(), template.to_owned()));
-                }
+    for object in objects(document).into_iter().map(yaml::value) {
+        let files =
+            at(&object, &["data"]).and_then(Value::as_object).filter(|_| text(&object, &["kind"]) == "ConfigMap");
+        let files = files.into_iter().flatten().filter_map(|(_, file)| yaml::read(file.as_str()?).ok());
+        for content in files.flatten().map(|content| yaml::value(&content)) {
+            let template = text(&content, &["namespace_mapping", "template"]);
+            if !template.is_empty() {
+                found.push((text(&object, &["metadata", "namespace"]).to_owned(), template.to_owned()));
             }
         }
     }
@@ -306,7 +289,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn section(&self, path: String, node: &Node, origin: Origin) -> Section {
         let parts = vec![Part { file: String::new(), node: node.clone(), origin }];
-        Section { path, node: node.clone(), parts, configuration: None, findings: Vec::new() }
+        Section { path, parts, configuration: None, findings: Vec::new() }
     }
 
     fn find(&self, node: &Node, path: &str, origin: Origin, found: &mut Vec<Section>) {
@@ -331,7 +314,7 @@ impl Reader<'_> {
             if key == "webhook" && !value.data.is_string() {
                 let mut section = self.section(path, value, origin);
                 // Adjacent sections determine the version. Settings of the policy have none.
-                let files = [File { name: String::new(), node: node.clone() }];
+                let files = [File { name: String::new(), content: yaml::value(node) }];
                 let given = flyte::Origin { version: self.version, ..flyte::Origin::default() };
                 section.configuration = Some(Configuration::read(&files, given)).filter(|it| it.flyte.is_some());
                 found.push(section);
@@ -354,28 +337,23 @@ impl Reader<'_> {
         let (mut files, mut parts, mut findings) = (Vec::new(), Vec::new(), Vec::new());
         for (name, file) in entries {
             let place = Some(Place { length: 1, ..Place::from(file.span) });
-            let warning =
-                |message| Finding { severity: Severity::Warning, path: String::new(), message, place, file: None };
+            let mut report = |severity, message| findings.push(Finding::new(severity, "", message, place));
+            let is_read = name.ends_with(".yaml");
             let Some((content, origin)) = Origin::Text.within(file, self.source) else {
-                if name.ends_with(".yaml") {
-                    findings.push(Finding {
-                        severity: Severity::Error,
-                        ..warning(format!("{name} is not one document of YAML"))
-                    });
+                if is_read {
+                    report(Severity::Error, format!("{name} is not one document of YAML"));
                 }
                 continue;
             };
             let section = content.data.as_mapping_get("webhook").filter(|section| !section.data.is_string()).cloned();
-            if !name.ends_with(".yaml") {
-                findings
-                    .extend(section.map(|_| warning(format!("{name} is ignored: Flyte reads files called *.yaml"))));
-                continue;
+            if is_read {
+                parts.extend(section.map(|node| Part { file: name.clone(), node, origin }));
+                files.push(File { name, content: yaml::value(&content) });
+            } else if section.is_some() {
+                report(Severity::Warning, format!("{name} is ignored: Flyte reads files called *.yaml"));
             }
-            parts.extend(section.map(|node| Part { file: name.clone(), node, origin }));
-            files.push(File { name, node: content });
         }
-        let (merged, _) = flyte::merge(&files);
-        if parts.is_empty() && !flyte::runs_webhook(&yaml::value(&merged)) {
+        if parts.is_empty() && !flyte::runs_webhook(&files) {
             return None;
         }
         let template = self.templates.iter().find(|(of, _)| of == namespace).map(|(_, template)| template.as_str());
@@ -387,29 +365,24 @@ impl Reader<'_> {
             namespace_template: template,
         };
         let configuration = Configuration::read(&files, origin);
-        Some(Section {
-            path: format!("ConfigMap {}", configuration.name),
-            node: merged.data.as_mapping_get("webhook").cloned().unwrap_or_else(|| Node::value_from_str("~")),
-            parts,
-            configuration: Some(configuration),
-            findings,
-        })
+        let path = format!("ConfigMap {}", configuration.name);
+        Some(Section { path, parts, configuration: Some(configuration), findings })
     }
 }
 
 fn look_at(section: &Section) -> Vec<Finding> {
-    let given = section.configuration.iter().flat_map(|it| &it.warnings).cloned();
-    let given = given.map(|warning| section.found(warning.severity, warning.path, warning.message));
+    let configuration = section.configuration();
+    let given = configuration.warnings.iter().map(|it| section.found(it.severity, &it.path, it.message.clone()));
     let mut findings: Vec<Finding> = section.findings.iter().cloned().chain(given).collect();
-    let mut left = section.effective();
+    let mut left = configuration.tenant();
     // Elements of lists, in order.
     let mut removed: Vec<(String, usize)> = Vec::new();
     loop {
-        let error = match settings::validate(yaml::value(&left).to_string().as_bytes()) {
+        let mut error = match settings::validate(left.to_string().as_bytes()) {
             Ok((_, warnings)) => {
                 findings.extend(warnings.into_iter().map(|message| {
                     let path = message.split_once(':').map_or("", |(path, _)| path).to_owned();
-                    section.found(Severity::Warning, path, message)
+                    section.found(Severity::Warning, &path, message)
                 }));
                 break;
             }
@@ -417,15 +390,21 @@ fn look_at(section: &Section) -> Vec<Finding> {
         };
         let path = error.path().to_owned();
         let original = renumbered(&path, &removed);
+        if let settings::Error::Type { path, .. }
+        | settings::Error::UnknownField { path, .. }
+        | settings::Error::Value { path, .. } = &mut error
+        {
+            path.clone_from(&original);
+        }
+        let existed = take_out(&mut left, &path);
         // A path that no longer exists was reported when it was removed.
-        if walk(&left, &path).1 || findings.iter().all(|known| known.path != original) {
-            let message = with_path(error, original.clone()).to_string();
-            findings.push(section.found(Severity::Error, original.clone(), message));
+        if existed || findings.iter().all(|known| known.path != original) {
+            findings.push(section.found(Severity::Error, &original, error.to_string()));
         }
         // A missing field cannot be removed. Remove the provider that lacks a field, such as its region; if that does
         // not help, remove the whole top-level field.
         let part = path.split(['.', '[']).next().unwrap_or_default();
-        if take_out(&mut left, &path) {
+        if existed {
             if let Some((list, number, "")) = numbered(&original) {
                 let element = (list.to_owned(), number);
                 removed.insert(removed.partition_point(|known| *known < element), element);
@@ -442,62 +421,42 @@ fn look_at(section: &Section) -> Vec<Finding> {
 fn numbered(path: &str) -> Option<(&str, usize, &str)> {
     let (list, rest) = path.split_once('[')?;
     let (number, rest) = rest.split_once(']')?;
-    Some((list, number.parse().ok()?, rest))
+    Some((list, number.parse().ok()?, rest.strip_prefix('.').unwrap_or(rest)))
 }
 
 /// Returns a path with the index that an element had before others were removed from its list.
 fn renumbered(path: &str, removed: &[(String, usize)]) -> String {
-    let Some((list, mut number, rest)) = numbered(path) else { return path.to_owned() };
+    let Some((list, mut number, _)) = numbered(path) else { return path.to_owned() };
+    let element = format!("{list}[{number}]");
     for (_, before) in removed.iter().filter(|(known, _)| known == list) {
         number += usize::from(*before <= number);
     }
-    format!("{list}[{number}]{rest}")
+    path.replacen(&element, &format!("{list}[{number}]"), 1)
 }
 
-fn with_path(error: settings::Error, path: String) -> settings::Error {
-    use settings::Error::{Type, UnknownField, Value};
-    match error {
-        Type { expected, .. } => Type { path, expected },
-        UnknownField { nearest, .. } => UnknownField { path, nearest },
-        Value { problem, .. } => Value { path, problem },
-        other => other,
-    }
+/// Returns what follows a key in a path, if that starts with it. Keys can contain dots, so the longest one counts.
+fn after<'p>(path: &'p str, key: &str) -> Option<&'p str> {
+    let rest = path.strip_prefix(key)?;
+    let ends = rest.is_empty() || rest.starts_with(['.', '[']);
+    ends.then(|| rest.strip_prefix('.').unwrap_or(rest))
 }
 
-/// A step of a path.
-enum Step<'n> {
-    /// To the value of a key.
-    Key(&'n Node, &'n Node),
-    /// To an element of a list.
-    Item(usize, &'n Node),
-}
-
-/// Returns the first step of a path, and the rest. Keys can contain dots, so the longest key that matches is used.
-fn step<'n, 'p>(node: &'n Node, path: &'p str) -> Option<(Step<'n>, &'p str)> {
-    let (step, rest) = match &node.data {
-        YamlDataOwned::Sequence(items) => {
-            let ("", number, rest) = numbered(path)? else { return None };
-            (Step::Item(number, items.get(number)?), rest)
-        }
-        YamlDataOwned::Mapping(entries) => {
-            let fits = |(key, value)| {
-                let rest = path.strip_prefix(yaml::name(key).as_str())?;
-                (rest.is_empty() || rest.starts_with(['.', '['])).then_some((Step::Key(key, value), rest))
-            };
-            entries.iter().filter_map(fits).min_by_key(|(_, rest)| rest.len())?
-        }
-        _ => return None,
-    };
-    Some((step, rest.strip_prefix('.').unwrap_or(rest)))
-}
-
-/// Returns the last step of a path that exists, and whether it is the end of the path.
-fn walk<'n>(node: &'n Node, path: &str) -> (Option<Step<'n>>, bool) {
-    let (mut last, mut node, mut rest) = (None, node, path);
-    while !rest.is_empty() {
-        let Some((step, behind)) = step(node, rest) else { return (last, false) };
-        let (Step::Key(_, value) | Step::Item(_, value)) = step;
-        (last, node, rest) = (Some(step), value, behind);
+/// Returns the last step of a path that exists, a value with its key in a map, and whether it is the end of the path.
+fn walk<'n>(mut node: &'n Node, mut path: &str) -> (Option<(Option<&'n Node>, &'n Node)>, bool) {
+    let mut last = None;
+    while !path.is_empty() {
+        let step = match &node.data {
+            YamlDataOwned::Sequence(items) => numbered(path)
+                .and_then(|(list, number, rest)| Some((None, items.get(number).filter(|_| list.is_empty())?, rest))),
+            YamlDataOwned::Mapping(entries) => {
+                let steps =
+                    entries.iter().filter_map(|(key, value)| Some((Some(key), value, after(path, &yaml::name(key))?)));
+                steps.min_by_key(|(.., rest)| rest.len())
+            }
+            _ => None,
+        };
+        let Some((key, value, rest)) = step else { return (last, false) };
+        (last, node, path) = (Some((key, value)), value, rest);
     }
     (last, true)
 }
@@ -506,28 +465,30 @@ fn walk<'n>(node: &'n Node, path: &str) -> (Option<Step<'n>>, bool) {
 fn place_of(node: &Node, path: &str) -> Place {
     let at = |node: &Node| Place::from(node.span);
     match walk(node, path) {
-        (Some(Step::Key(_, value)), true) if value.data.is_value() && !value.data.is_null() => at(value),
-        (Some(Step::Key(key, _)), _) => at(key),
-        (Some(Step::Item(_, value)), _) if value.data.is_value() => at(value),
-        (Some(Step::Item(_, value)), _) => Place { length: 1, ..at(value) },
+        (Some((Some(_), value)), true) if value.data.is_value() && !value.data.is_null() => at(value),
+        (Some((Some(key), _)), _) => at(key),
+        (Some((None, value)), _) if value.data.is_value() => at(value),
+        (Some((None, value)), _) => Place { length: 1, ..at(value) },
         (None, _) => Place { length: 1, ..at(node) },
     }
 }
 
 /// Removes the value at a path, and returns whether it existed.
-fn take_out(node: &mut Node, path: &str) -> bool {
-    match step(node, path) {
-        Some((Step::Key(key, _), rest)) => {
-            let key = key.clone();
-            node.data.as_mapping_mut().is_some_and(|entries| match rest {
-                "" => entries.remove(&key).is_some(),
-                rest => entries.get_mut(&key).is_some_and(|value| take_out(value, rest)),
-            })
+fn take_out(value: &mut Value, path: &str) -> bool {
+    match value {
+        Value::Array(items) => match numbered(path) {
+            Some(("", number, "")) => number < items.len() && items.drain(number..=number).count() == 1,
+            Some(("", number, rest)) => items.get_mut(number).is_some_and(|item| take_out(item, rest)),
+            _ => false,
+        },
+        Value::Object(members) => {
+            let keys = members.keys().filter_map(|key| Some((after(path, key)?, key.clone())));
+            match keys.min_by_key(|(rest, _)| rest.len()) {
+                Some(("", key)) => members.shift_remove(&key).is_some(),
+                Some((rest, key)) => members.get_mut(&key).is_some_and(|member| take_out(member, rest)),
+                None => false,
+            }
         }
-        Some((Step::Item(number, _), rest)) => node.data.as_sequence_mut().is_some_and(|items| match rest {
-            "" => items.drain(number..=number).next().is_some(),
-            rest => items.get_mut(number).is_some_and(|value| take_out(value, rest)),
-        }),
-        None => false,
+        _ => false,
     }
 }

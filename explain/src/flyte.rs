@@ -4,81 +4,69 @@
 //! Source of the merge: `flytestdlib/config/viper` and viper's `MergeConfig`. Sources of the defaults, which differ:
 //! `flytepropeller/pkg/webhook/config` of Flyte 1, `flyteplugins/go/tasks/pluginmachinery/secret/config` of Flyte 2.
 
-use flyte_secrets_policy::settings;
-use saphyr::YamlDataOwned;
-use serde::{Serialize, Serializer};
+use std::slice;
+
+use flyte_secrets_policy::settings::{self, ManagerType, Provider};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::check::{Finding, Severity};
-use crate::yaml::{self, Node};
-use crate::{at, text};
+use crate::{at, named, text};
 
 /// Flyte's major version.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(into = "u8")]
 pub enum Version {
     /// Flyte 1: propeller, with tasks in a namespace for each project and domain.
-    One,
+    One = 1,
     /// Flyte 2: one executor, with all tasks in one namespace.
-    Two,
+    Two = 2,
 }
 
 impl Version {
-    fn number(self) -> u8 {
+    /// Returns the version with this number.
+    pub fn from_number(number: &str) -> Option<Self> {
+        [Self::One, Self::Two].into_iter().find(|version| u8::from(*version).to_string() == number)
+    }
+
+    /// Returns the sections that only this version registers, its default manager, and its default prefix of variables.
+    fn facts(self) -> (&'static str, &'static str, &'static str) {
         match self {
-            Self::One => 1,
-            Self::Two => 2,
+            Self::One => (
+                "admin catalog-cache cluster_resources datacatalog domains event flyte flyteadmin namespace_mapping propeller \
+                 queues scheduler task_resources",
+                "K8s",
+                "_FSEC_",
+            ),
+            Self::Two => {
+                ("actions apps cache_service dataproxy events executor internalapps runs secret", "Embedded", "_UNION_")
+            }
         }
     }
 }
 
-impl Serialize for Version {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u8(self.number())
+impl From<Version> for u8 {
+    fn from(version: Version) -> Self {
+        version as Self
     }
 }
 
 impl std::fmt::Display for Version {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        write!(f, "Flyte {}", self.number())
+        write!(f, "Flyte {}", *self as u8)
     }
 }
-
-/// Sections that only one of the two versions registers.
-const SECTIONS: [(Version, &[&str]); 2] = [
-    (
-        Version::One,
-        &[
-            "admin",
-            "catalog-cache",
-            "cluster_resources",
-            "datacatalog",
-            "domains",
-            "event",
-            "flyte",
-            "flyteadmin",
-            "namespace_mapping",
-            "propeller",
-            "queues",
-            "scheduler",
-            "task_resources",
-        ],
-    ),
-    (
-        Version::Two,
-        &["actions", "apps", "cache_service", "dataproxy", "events", "executor", "internalapps", "runs", "secret"],
-    ),
-];
 
 /// Fields of the section `webhook` that Flyte 1 does not have, and ignores.
 const NEW_IN_TWO: [&str; 4] =
     ["secretManagerTypes", "secretEnvVarPrefix", "embeddedSecretManagerConfig", "azureSecretManager"];
 
-/// Init containers whose resources are settings.
-const INIT_CONTAINERS: [&[&str]; 4] = [
-    &["awsSecretManager"],
-    &["gcpSecretManager"],
-    &["azureSecretManager"],
-    &["embeddedSecretManagerConfig", "fileMountInitContainer"],
+/// Resources of init containers that are settings.
+const RESOURCES: [&[&str]; 4] = [
+    &["awsSecretManager", "resources"],
+    &["gcpSecretManager", "resources"],
+    &["azureSecretManager", "resources"],
+    &["embeddedSecretManagerConfig", "fileMountInitContainer", "resources"],
 ];
 
 /// One file of a configuration.
@@ -87,7 +75,7 @@ pub struct File {
     /// Its name, which determines the order; empty if the text is the file.
     pub name: String,
     /// Its content.
-    pub node: Node,
+    pub content: Value,
 }
 
 /// A setting and its origin.
@@ -151,128 +139,131 @@ pub struct Origin<'a> {
 }
 
 /// Merges the files of a configuration as viper does: maps key by key, case-insensitively. Lists and scalars are
-/// replaced as a whole. A map remains if a later file has another type.
-pub fn merge(files: &[File]) -> (Node, Vec<String>) {
-    let mut merged = Node::value_from_str("{}");
-    merged.data = YamlDataOwned::Mapping(Default::default());
-    let mut replaced = Vec::new();
+/// replaced as a whole. A map remains if a later file has another type. Also returns which settings are replaced.
+fn merge(files: &[File]) -> (Value, Vec<String>) {
+    let (mut merged, mut replaced) = (json!({}), Vec::new());
     for (turn, file) in files.iter().enumerate() {
-        let earlier = files.get(..turn).unwrap_or_default();
-        merge_into(&mut merged, &file.node, &mut Vec::new(), &mut |path: &[String]| {
+        let mut paths = Vec::new();
+        merge_into(&mut merged, &file.content, &[], &mut paths);
+        for path in paths {
             let keys: Vec<&str> = path.iter().map(String::as_str).collect();
-            if let Some(("webhook", rest)) = keys.split_first().map(|(first, rest)| (*first, rest)) {
-                let before = last_with(earlier, &keys).unwrap_or_default();
-                replaced.push(format!("{} replaces {} of {before}", file.name, rest.join(".")));
+            if let ["webhook", setting @ ..] = keys.as_slice() {
+                let before = last_with(files.get(..turn).unwrap_or_default(), &keys).unwrap_or_default();
+                replaced.push(format!("{} replaces {} of {before}", file.name, setting.join(".")));
             }
-        });
+        }
     }
     (merged, replaced)
 }
 
-fn merge_into(target: &mut Node, source: &Node, path: &mut Vec<String>, replaced: &mut impl FnMut(&[String])) {
-    let (YamlDataOwned::Mapping(known), YamlDataOwned::Mapping(entries)) = (&mut target.data, &source.data) else {
-        if !target.data.is_mapping() && yaml::value(target) != yaml::value(source) {
-            replaced(path);
-            *target = source.clone();
-        }
-        return;
-    };
-    for (key, value) in entries {
-        let name = yaml::name(key);
-        match known.iter().map(|(known, _)| known).find(|known| yaml::name(known).eq_ignore_ascii_case(&name)).cloned()
-        {
-            None => {
-                known.insert(key.clone(), value.clone());
-            }
-            Some(same) => {
-                path.push(yaml::name(&same));
-                if let Some(target) = known.get_mut(&same) {
-                    merge_into(target, value, path, replaced);
+fn merge_into(target: &mut Value, source: &Value, path: &[String], replaced: &mut Vec<Vec<String>>) {
+    match (target, source) {
+        (Value::Object(known), Value::Object(entries)) => {
+            for (key, value) in entries {
+                match known.iter_mut().find(|(name, _)| name.eq_ignore_ascii_case(key)) {
+                    Some((name, target)) => {
+                        merge_into(target, value, &[path, slice::from_ref(name)].concat(), replaced)
+                    }
+                    None => _ = known.insert(key.clone(), value.clone()),
                 }
-                path.pop();
             }
+        }
+        (Value::Object(_), _) => {}
+        (target, source) if target == source => {}
+        (target, source) => {
+            replaced.push(path.to_vec());
+            *target = source.clone();
         }
     }
 }
 
 /// Returns the name of the last file that has a value at a path of keys.
 fn last_with<'f>(files: &'f [File], path: &[&str]) -> Option<&'f str> {
-    files.iter().rev().find(|file| has(&file.node, path)).map(|file| file.name.as_str())
+    files.iter().rev().find(|file| has(&file.content, path)).map(|file| file.name.as_str())
 }
 
-fn has(node: &Node, path: &[&str]) -> bool {
-    let Some((key, rest)) = path.split_first() else { return !node.data.is_null() };
-    let mut entries = node.data.as_mapping().into_iter().flatten();
-    entries.any(|(name, value)| yaml::name(name).eq_ignore_ascii_case(key) && has(value, rest))
+fn has(value: &Value, path: &[&str]) -> bool {
+    let Some((key, rest)) = path.split_first() else { return !value.is_null() };
+    value.as_object().into_iter().flatten().any(|(name, value)| name.eq_ignore_ascii_case(key) && has(value, rest))
 }
 
 /// Detects the version by sections that only one version has, or by labels of Flyte's charts.
 fn recognize(root: &Value, labels: Option<&Value>) -> (Option<Version>, String) {
-    let keys: Vec<String> = root.as_object().into_iter().flatten().map(|(key, _)| key.to_ascii_lowercase()).collect();
-    let found = SECTIONS.map(|(version, names)| {
-        let known = keys.iter().map(String::as_str).filter(|key| names.contains(key));
-        (version, known.collect::<Vec<&str>>())
-    });
-    let [one, two] = &found;
-    let (version, sections) = if one.1.len() > two.1.len() { one } else { two };
-    if !sections.is_empty() {
-        let word = if sections.len() == 1 { "section" } else { "sections" };
-        return (Some(*version), format!("{word} {}", sections.join(", ")));
-    }
-    let label = |name: &str| labels.and_then(|labels| labels.get(name)).and_then(Value::as_str).unwrap_or_default();
-    let (app, chart) = (label("app.kubernetes.io/version"), label("helm.sh/chart"));
-    let version = match app.trim_start_matches('v').split('.').next() {
-        Some("1") => Some(Version::One),
-        Some("2") => Some(Version::Two),
-        _ => None,
+    let sections = |version: Version| -> Vec<String> {
+        let (known, ..) = version.facts();
+        let keys = root.as_object().into_iter().flatten().map(|(key, _)| key.to_ascii_lowercase());
+        keys.filter(|key| known.split(' ').any(|known| known == key)).collect()
     };
-    match version {
-        Some(_) => (version, format!("label app.kubernetes.io/version={app}")),
+    let (one, two) = (sections(Version::One), sections(Version::Two));
+    let (version, sections) = if one.len() > two.len() { (Version::One, one) } else { (Version::Two, two) };
+    match sections.as_slice() {
+        [] => {}
+        [section] => return (Some(version), format!("section {section}")),
+        sections => return (Some(version), format!("sections {}", sections.join(", "))),
+    }
+    let label = |name: &str| labels.map(|labels| text(labels, &[name])).unwrap_or_default();
+    let (app, chart) = (label("app.kubernetes.io/version"), label("helm.sh/chart"));
+    match app.trim_start_matches('v').split('.').next().and_then(Version::from_number) {
+        Some(version) => (Some(version), format!("label app.kubernetes.io/version={app}")),
         None if chart.starts_with("flyte-core-") => (Some(Version::One), format!("label helm.sh/chart={chart}")),
         None => (None, String::new()),
     }
 }
 
-/// Whether a configuration without section `webhook` is of the component of Flyte that runs the webhook.
-pub fn runs_webhook(root: &Value) -> bool {
-    ["propeller", "actions", "executor"].iter().any(|section| root.get(section).is_some())
+/// Whether files without section `webhook` are of the component of Flyte that runs the webhook.
+pub fn runs_webhook(files: &[File]) -> bool {
+    let has = |section: &&str| files.iter().any(|file| file.content.get(section).is_some());
+    ["propeller", "actions", "executor"].iter().any(has)
 }
+
+/// What a configuration is read from.
+struct Input<'a> {
+    files: &'a [File],
+    root: &'a Value,
+    origin: Origin<'a>,
+    version: Version,
+}
+
+impl Input<'_> {
+    /// Returns the last file that has a value at a path of keys, or the version with the default.
+    fn source(&self, path: &[&str]) -> String {
+        last_with(self.files, path).map_or_else(|| format!("default of {}", self.version), str::to_owned)
+    }
+
+    /// Returns the text at a path of keys, or its default.
+    fn text_or<'t>(&'t self, path: &[&str], default: &'t str) -> &'t str {
+        Some(text(self.root, path)).filter(|text| !text.is_empty()).unwrap_or(default)
+    }
+}
+
+const EMBEDDED: &str = "embeddedSecretManagerConfig";
 
 impl Configuration {
     /// Reads a configuration.
     pub fn read(files: &[File], origin: Origin) -> Self {
-        let (merged, replaced) = merge(files);
-        let root = yaml::value(&merged);
+        let (root, replaced) = merge(files);
         let (recognized, evidence) = recognize(&root, origin.labels);
+        let name = [origin.namespace, origin.name].join("/");
         let mut configuration = Self {
-            name: match origin.namespace {
-                "" => origin.name.to_owned(),
-                namespace => format!("{namespace}/{}", origin.name),
-            },
+            name: name.trim_start_matches('/').to_owned(),
             flyte: origin.version.or(recognized),
-            evidence: match origin.version {
-                Some(_) => "as given".to_owned(),
-                None => evidence,
-            },
-            files: files.iter().filter(|file| has(&file.node, &["webhook"])).map(|file| file.name.clone()).collect(),
+            evidence: origin.version.map_or(evidence, |_| "as given".to_owned()),
+            files: files.iter().filter(|file| has(&file.content, &["webhook"])).map(|file| file.name.clone()).collect(),
             replaced,
             settings: member(&root, "webhook").filter(|section| section.is_object()).cloned().unwrap_or(json!({})),
             ..Self::default()
         };
         configuration.lower_requests();
         if let Some(version) = configuration.flyte {
-            configuration.complete(version, files, &root, origin);
+            configuration.complete(&Input { files, root: &root, origin, version });
         }
         configuration
     }
 
     /// Adds the defaults of Flyte.
-    fn complete(&mut self, version: Version, files: &[File], root: &Value, origin: Origin) {
-        let default = format!("default of {version}");
-        let from = |path: &[&str]| {
-            let path = [&["webhook"], path].concat();
-            last_with(files, &path).map_or_else(|| default.clone(), str::to_owned)
-        };
+    fn complete(&mut self, input: &Input) {
+        let version = input.version;
+        let (_, manager, prefix) = version.facts();
         let managers =
             ["secretManagerTypes", "secretManagerType"].into_iter().find(|key| match member(&self.settings, key) {
                 None | Some(Value::Null) => false,
@@ -281,79 +272,59 @@ impl Configuration {
             });
         let key = managers.unwrap_or("secretManagerTypes");
         if managers.is_none() {
-            let manager = match version {
-                Version::One => "K8s",
-                Version::Two => "Embedded",
-            };
             self.set(&[key], json!([manager]));
         }
-        let named: Vec<String> = match member(&self.settings, key) {
+        let managers: Vec<String> = match member(&self.settings, key) {
             Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
             other => other.and_then(Value::as_str).map(str::to_owned).into_iter().collect(),
         };
-        self.show("managers", named.join(", "), from(&[key]));
-        let prefix = match version {
-            Version::One => "_FSEC_",
-            Version::Two => "_UNION_",
-        };
-        if text(&self.settings, &["secretEnvVarPrefix"]).is_empty() {
-            self.set(&["secretEnvVarPrefix"], json!(prefix));
+        self.show("managers", managers.join(", "), input.source(&["webhook", key]));
+        self.settle("prefix of variables", &["secretEnvVarPrefix"], prefix, input);
+        let embedded = managers.iter().any(|manager| manager.eq_ignore_ascii_case("Embedded"));
+        match version {
+            Version::One => self.flyte_one(embedded, &managers, input),
+            Version::Two => self.flyte_two(embedded, input),
         }
-        let prefix = text(&self.settings, &["secretEnvVarPrefix"]).to_owned();
-        self.show("prefix of variables", prefix, from(&["secretEnvVarPrefix"]));
-        let embedded = named.iter().any(|manager| manager.eq_ignore_ascii_case("Embedded"));
-        if version == Version::One {
-            self.flyte_one(embedded, &named, root, origin);
-        } else {
-            self.flyte_two(embedded, files, root, origin);
-        }
-        let provider = text(&self.settings, &["embeddedSecretManagerConfig", "type"]).to_owned();
-        self.does = named.iter().filter_map(|manager| does(manager, &provider)).collect();
-        let secrets = |key, default: &'static str| match text(root, &["secrets", key]) {
-            "" => default.to_owned(),
-            given => given.to_owned(),
-        };
-        let (variables, folder) = (secrets("env-prefix", "FLYTE_SECRET_"), secrets("secrets-prefix", "/etc/secrets"));
+        let provider = text(&self.settings, &[EMBEDDED, "type"]).to_owned();
+        self.does = managers.iter().filter_map(|manager| does(manager, &provider)).collect();
+        let variables = input.text_or(&["secrets", "env-prefix"], "FLYTE_SECRET_");
+        let folder = input.text_or(&["secrets", "secrets-prefix"], "/etc/secrets");
         self.missing.push(format!(
             "Global, which {version} always tries first: secrets in variables {variables}* and files in {folder} of the \
              webhook's own pod; store them where a manager above finds them"
         ));
-        if at(&self.settings, &["embeddedSecretManagerConfig", "imagePullSecrets", "enabled"]) == Some(&json!(true)) {
+        if at(&self.settings, &[EMBEDDED, "imagePullSecrets", "enabled"]) == Some(&json!(true)) {
             self.missing.push("copies of image pull secrets: the policy says what to copy where".to_owned());
         }
     }
 
-    fn flyte_one(&mut self, embedded: bool, named: &[String], root: &Value, origin: Origin) {
+    fn flyte_one(&mut self, embedded: bool, managers: &[String], input: &Input) {
         let own = match text(&self.settings, &["secretManagerType"]) {
-            "" => "K8s",
-            own => own,
+            "" => "K8s".to_owned(),
+            own => own.to_owned(),
         };
-        let own = own.to_owned();
-        let section = member(root, "webhook").unwrap_or(&Value::Null);
+        let section = member(input.root, "webhook").unwrap_or(&Value::Null);
         let given = |field: &&str| member(section, field).is_some_and(|value| !value.is_null());
         for field in NEW_IN_TWO.into_iter().filter(given) {
             let unknown = format!("{field} is not a field of Flyte 1, whose webhook ignores it");
             if field != "secretManagerTypes" {
                 self.warn(field, format!("{unknown}; the policy uses it"));
-            } else if named != [own.as_str()] {
-                let named = named.join(", ");
+            } else if managers != [own.as_str()] {
+                let used = managers.join(", ");
                 self.warn(
                     field,
-                    format!("{unknown} and uses {own}; the policy uses {named}. Set it to [{own}] to keep what tasks get today"),
+                    format!("{unknown} and uses {own}; the policy uses {used}. Set it to [{own}] to keep what tasks get today"),
                 );
             }
         }
         if embedded {
             let field = ["secretManagerTypes", "secretManagerType"].into_iter().find(given).unwrap_or_default();
-            self.warn(
-                field,
-                "Embedded needs the label organization, which Flyte 1 does not set, so it finds no secret; set the label by a \
-                 pod template, or use another manager"
-                    .to_owned(),
-            );
+            let problem = "Embedded needs the label organization, which Flyte 1 does not set, so it finds no secret; set the \
+                           label by a pod template, or use another manager";
+            self.warn(field, problem.to_owned());
         }
-        let given = origin.namespace_template.or_else(|| at(root, &["namespace_mapping", "template"])?.as_str());
-        let (template, from) = match given {
+        let given = at(input.root, &["namespace_mapping", "template"]).and_then(Value::as_str);
+        let (template, from) = match input.origin.namespace_template.or(given) {
             Some(template) => (template, "namespace_mapping"),
             None => ("{{ project }}-{{ domain }}", "default of Flyte 1"),
         };
@@ -361,49 +332,37 @@ impl Configuration {
         self.show("namespaces of tasks", template.to_owned(), from.to_owned());
     }
 
-    fn flyte_two(&mut self, embedded: bool, files: &[File], root: &Value, origin: Origin) {
-        let default = "default of Flyte 2";
-        let file = |path: &[&str]| last_with(files, path).unwrap_or(default).to_owned();
-        let config = "embeddedSecretManagerConfig";
+    fn flyte_two(&mut self, embedded: bool, input: &Input) {
         if embedded {
-            if text(&self.settings, &[config, "type"]).is_empty() {
-                let places = [("awsConfig", "region"), ("gcpConfig", "project"), ("azureConfig", "vaultURI")];
-                let place = places.iter().find(|(key, field)| !text(&self.settings, &[config, key, field]).is_empty());
-                if let Some((place, _)) = place {
-                    self.warn(
-                        config,
-                        format!("{config}.type is not set, and Flyte 2 reads Kubernetes Secrets then, in spite of {place}; set type"),
-                    );
-                }
-                self.set(&[config, "type"], json!("K8s"));
+            let clouds = Provider::ALL.iter().filter(|provider| provider.is_cloud());
+            let mut places = clouds.filter_map(|provider| provider.facts().setting.split_once('.'));
+            if text(&self.settings, &[EMBEDDED, "type"]).is_empty()
+                && let Some((place, _)) =
+                    places.find(|(it, key)| !text(&self.settings, &[EMBEDDED, it, key]).is_empty())
+            {
+                let problem = "type is not set, and Flyte 2 reads Kubernetes Secrets then, in spite of";
+                self.warn(EMBEDDED, format!("{EMBEDDED}.{problem} {place}; set type"));
             }
-            let provider = text(&self.settings, &[config, "type"]).to_owned();
-            self.show("Embedded reads", provider.clone(), file(&["webhook", config, "type"]));
+            let provider = self.settle("Embedded reads", &[EMBEDDED, "type"], "K8s", input);
             if provider.eq_ignore_ascii_case("K8s") {
-                if text(&self.settings, &[config, "k8sConfig", "namespace"]).is_empty() {
-                    self.set(&[config, "k8sConfig", "namespace"], json!("flyte"));
-                }
-                let namespace = text(&self.settings, &[config, "k8sConfig", "namespace"]).to_owned();
-                let written = match text(root, &["secret", "kubernetes", "namespace"]) {
-                    "" => "flyte",
-                    written => written,
-                };
+                let path = [EMBEDDED, "k8sConfig", "namespace"];
+                let namespace = self.settle("namespace of Secrets", &path, "flyte", input);
+                let written = input.text_or(&["secret", "kubernetes", "namespace"], "flyte");
                 if written != namespace {
                     self.warn(
-                        config,
+                        EMBEDDED,
                         format!(
                             "`flyte create secret` stores Secrets in the namespace {written:?} (secret.kubernetes.namespace), and \
                              Embedded reads {namespace:?}; set both to the same"
                         ),
                     );
                 }
-                self.show("namespace of Secrets", namespace, file(&["webhook", config, "k8sConfig", "namespace"]));
             }
         }
         let path = ["actions", "kubernetes", "namespace"];
-        let (namespace, from) = match text(root, &path) {
-            "" => ("flyte", default.to_owned()),
-            namespace => (namespace, file(&path)),
+        let (namespace, from) = match text(input.root, &path) {
+            "" => ("flyte", "default of Flyte 2".to_owned()),
+            namespace => (namespace, input.source(&path)),
         };
         self.tenancy.insert("namespaceTemplate".to_owned(), json!(namespace));
         self.show("namespace of tasks", namespace.to_owned(), from);
@@ -411,14 +370,12 @@ impl Configuration {
         self.show("label organization", "flyte".to_owned(), "a constant of Flyte 2".to_owned());
         // Flyte's chart gives the service account the name of the release, and the webhook's Service a suffix.
         let service = text(&self.settings, &["serviceName"]);
-        if let (Some(name), false) = (service.strip_suffix("-webhook"), origin.namespace.is_empty()) {
-            let creator = format!("system:serviceaccount:{}:{name}", origin.namespace);
+        let namespace = input.origin.namespace;
+        if let (Some(name), false) = (service.strip_suffix("-webhook"), namespace.is_empty()) {
+            let creator = format!("system:serviceaccount:{namespace}:{name}");
             self.tenancy.insert("creators".to_owned(), json!([creator]));
-            self.show(
-                "creator of task pods",
-                creator,
-                "serviceName without -webhook, as Flyte's chart names it".to_owned(),
-            );
+            let from = "serviceName without -webhook, as Flyte's chart names it";
+            self.show("creator of task pods", creator, from.to_owned());
         }
     }
 
@@ -437,34 +394,42 @@ impl Configuration {
 
     /// Lowers Flyte's default resource requests to configured limits, because Kubernetes rejects requests above limits.
     fn lower_requests(&mut self) {
-        for path in INIT_CONTAINERS {
-            let limits =
-                at(&self.settings, &[path, &["resources", "limits"]].concat()).and_then(Value::as_object).cloned();
+        for path in RESOURCES {
+            let limits = at(&self.settings, &[path, &["limits"]].concat()).and_then(Value::as_object).cloned();
             for (resource, limit) in limits.into_iter().flatten() {
-                let request = [path, &["resources", "requests", &resource]].concat();
-                if at(&self.settings, &request).is_some() {
-                    continue;
-                }
+                let request = [path, &["requests", &resource]].concat();
                 let valid = |resources: Value| {
-                    let nested =
-                        path.iter().rev().fold(json!({ "resources": resources }), |inner, key| json!({ *key: inner }));
+                    let nested = path.iter().rev().fold(resources, |inner, key| json!({ *key: inner }));
                     settings::validate(nested.to_string().as_bytes()).is_ok()
                 };
                 let limits = json!({ &resource: limit });
-                if !valid(json!({ "limits": limits })) && valid(json!({ "limits": limits, "requests": limits })) {
+                if at(&self.settings, &request).is_none()
+                    && !valid(json!({ "limits": limits }))
+                    && valid(json!({ "limits": limits, "requests": limits }))
+                {
                     self.set(&request, limit.clone());
                     let limit = limit.as_str().map_or_else(|| limit.to_string(), str::to_owned);
+                    let path = path.join(".");
                     self.warn(
-                        &[path, &["resources"]].concat().join("."),
+                        &path,
                         format!(
-                            "{}: the limit of {limit} {resource} is under Flyte's default request, so Kubernetes rejects Flyte's \
-                             pods; the policy requests {limit} too",
-                            [path, &["resources"]].concat().join(".")
+                            "{path}: the limit of {limit} {resource} is under Flyte's default request, so Kubernetes rejects \
+                             Flyte's pods; the policy requests {limit} too"
                         ),
                     );
                 }
             }
         }
+    }
+
+    /// Sets a setting of the section to its default if it is empty, shows it, and returns it.
+    fn settle(&mut self, name: &'static str, path: &[&str], default: &str, input: &Input) -> String {
+        if text(&self.settings, path).is_empty() {
+            self.set(path, json!(default));
+        }
+        let value = text(&self.settings, path).to_owned();
+        self.show(name, value.clone(), input.source(&[&["webhook"], path].concat()));
+        value
     }
 
     fn set(&mut self, path: &[&str], value: Value) {
@@ -484,13 +449,7 @@ impl Configuration {
     }
 
     fn warn(&mut self, field: &str, message: String) {
-        self.warnings.push(Finding {
-            severity: Severity::Warning,
-            path: field.to_owned(),
-            message,
-            place: None,
-            file: None,
-        });
+        self.warnings.push(Finding::new(Severity::Warning, field, message, None));
     }
 
     /// Returns a summary: what was found and where, settings in effect, behavior of the policy.
@@ -527,31 +486,30 @@ fn member<'v>(object: &'v Value, key: &str) -> Option<&'v Value> {
 
 /// Returns the behavior of a manager in the policy.
 fn does(manager: &str, provider: &str) -> Option<String> {
-    let is = |name: &str| manager.eq_ignore_ascii_case(name);
-    let does = match manager {
-        _ if is("K8s") => "K8s refers to Secrets in the pod's namespace".to_owned(),
-        _ if is("Vault") => "Vault adds annotations for the Vault Agent Injector".to_owned(),
-        _ if is("Embedded") && (provider.is_empty() || provider.eq_ignore_ascii_case("K8s")) => {
+    Some(match named(manager)? {
+        ManagerType::K8s => "K8s refers to Secrets in the pod's namespace".to_owned(),
+        ManagerType::Vault => "Vault adds annotations for the Vault Agent Injector".to_owned(),
+        ManagerType::Embedded if provider.is_empty() || named(provider) == Some(Provider::K8s) => {
             "Embedded looks up secrets in Kubernetes Secrets, by the pod's labels".to_owned()
         }
-        _ if is("Embedded") => {
+        ManagerType::Embedded => {
             format!("Embedded looks up secrets in {provider}, by the pod's labels, through the secret gateway")
         }
-        _ if ["AWS", "GCP", "Azure"].into_iter().any(is) => {
+        ManagerType::Aws | ManagerType::Gcp | ManagerType::Azure => {
             format!("{manager} adds an init container for each secret, which fetches it with the pod's identity")
         }
-        _ => return None,
-    };
-    Some(does)
+        ManagerType::Global => return None,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::yaml;
 
     fn files(contents: &[&str]) -> Vec<File> {
-        let node = |content: &str| yaml::read(content).expect("YAML").remove(0);
-        let file = |(turn, content): (usize, &&str)| File { name: format!("{turn}.yaml"), node: node(content) };
+        let value = |content: &str| yaml::value(&yaml::read(content).expect("YAML").remove(0));
+        let file = |(turn, content): (usize, &&str)| File { name: format!("{turn}.yaml"), content: value(content) };
         contents.iter().enumerate().map(file).collect()
     }
 
@@ -574,8 +532,8 @@ mod tests {
             ),
         ];
         for (contents, expected, replaced) in table {
-            let (merged, found) = merge(&files(contents));
-            assert_eq!((yaml::value(&merged), found), (expected, replaced.iter().map(|it| (*it).to_owned()).collect()));
+            let replaced = replaced.iter().map(|it| (*it).to_owned()).collect();
+            assert_eq!(merge(&files(contents)), (expected, replaced));
         }
     }
 

@@ -94,28 +94,23 @@ pub fn look_up(query: &Query) -> Result<Vec<StoredName>, Error> {
     cascade.dedup();
     let mut found = Vec::new();
     for scope in cascade {
+        let stored = |name: String| {
+            let secret = (provider == Provider::K8s).then(|| kubernetes::secret_name(&name));
+            let command = command(provider, place, &name, secret.as_deref().unwrap_or_default(), scope);
+            let secret = secret.map(|secret| [place.unwrap_or(NAMESPACE), "/", &secret].concat());
+            StoredName { scope: scope.to_string(), name: Some(name), error: None, secret, command }
+        };
         let none = |error: stores::Error| StoredName {
             scope: scope.to_string(),
             error: Some(error.to_string()),
             ..StoredName::default()
         };
-        let names = match store.names(scope, key) {
-            Ok(names) => names,
-            Err(error) => {
-                found.push(none(error));
-                continue;
-            }
-        };
-        for name in names {
-            found.push(match store.fetch(&reader, &name) {
-                Ok(_) | Err(stores::Error::NotFound) => {
-                    let secret = (provider == Provider::K8s).then(|| kubernetes::secret_name(&name));
-                    let command = command(provider, place, &name, secret.as_deref().unwrap_or_default(), scope);
-                    let secret = secret.map(|secret| [place.unwrap_or(NAMESPACE), "/", &secret].concat());
-                    StoredName { scope: scope.to_string(), name: Some(name), error: None, secret, command }
-                }
+        match store.names(scope, key) {
+            Ok(names) => found.extend(names.into_iter().map(|name| match store.fetch(&reader, &name) {
+                Ok(_) | Err(stores::Error::NotFound) => stored(name),
                 Err(error) => none(error),
-            });
+            })),
+            Err(error) => found.push(none(error)),
         }
     }
     Ok(found)
@@ -147,41 +142,41 @@ fn labels(scope: Scope, name: &str) -> Vec<String> {
 /// Returns a command for a POSIX shell that stores standard input under a name; in Kubernetes, in this Secret. None of
 /// the tools prints the value.
 fn command(provider: Provider, place: Option<&str>, name: &str, secret: &str, scope: Scope) -> Option<String> {
-    let value = ["--from-file=", name, "=/dev/stdin"].concat();
-    let (filter, mut words, flag): (_, Vec<&str>, _) = match provider {
+    let file = ["--from-file=", name, "=/dev/stdin"].concat();
+    let (before, program, flag, place) = match provider {
         Provider::Aws => {
-            let words =
-                ["aws", "secretsmanager", "create-secret", "--name", name, "--secret-string", "file:///dev/stdin"];
-            ("", words.to_vec(), "--region")
+            let program = "aws secretsmanager create-secret --name NAME --secret-string file:///dev/stdin";
+            ("", program, "--region", place)
         }
         Provider::Gcp => {
-            let words = ["gcloud", "secrets", "create", name, "--replication-policy", "automatic", "--data-file", "-"];
-            ("", words.to_vec(), "--project")
+            let program = "gcloud secrets create NAME --replication-policy automatic --data-file -";
+            ("", program, "--project", place)
         }
         Provider::Azure => {
-            let words = ["az", "keyvault", "secret", "set", "--name", name, "--file", "/dev/stdin"];
-            let filter = "jq --raw-input --slurp '{type: \"STRING\", value: .}' | ";
-            (filter, [&words[..], &["--encoding", "utf-8", "--output", "none"]].concat(), "--vault-name")
+            let json = "jq --raw-input --slurp '{type: \"STRING\", value: .}' | ";
+            let program = "az keyvault secret set --name NAME --file /dev/stdin --encoding utf-8 --output none";
+            (json, program, "--vault-name", Some(vault_name(place?)))
         }
-        Provider::K8s => ("", vec!["kubectl", "create", "secret", "generic", secret, &value], "--namespace"),
+        Provider::K8s => {
+            ("", "kubectl create secret generic SECRET FILE", "--namespace", Some(place.unwrap_or(NAMESPACE)))
+        }
     };
-    match (place, provider) {
-        (Some(place), Provider::Azure) => words.extend([flag, vault_name(place)]),
-        (Some(place), _) => words.extend([flag, place]),
-        (None, Provider::K8s) => words.extend([flag, NAMESPACE]),
-        (None, Provider::Azure) => return None,
-        (None, Provider::Aws | Provider::Gcp) => {}
-    }
+    let words = program.split(' ').map(|word| match word {
+        "NAME" => name,
+        "SECRET" => secret,
+        "FILE" => &file,
+        word => word,
+    });
     // Only NUL cannot be quoted, which names and keys cannot contain.
-    let quoted = shlex::try_join(words).ok()?;
+    let create = shlex::try_join(words.chain(place.into_iter().flat_map(|place| [flag, place]))).ok()?;
     let labels = if provider == Provider::K8s { labels(scope, name) } else { Vec::new() };
     if labels.is_empty() {
-        return Some([filter, &quoted].concat());
+        return Some([before, &create].concat());
     }
     // `kubectl create secret` has no flag for labels.
-    let words = ["kubectl", "label", "secret", secret, "--namespace", place.unwrap_or(NAMESPACE)];
+    let words = ["kubectl", "label", "secret", secret, flag, place.unwrap_or_default()];
     let label = shlex::try_join(words.into_iter().chain(labels.iter().map(String::as_str))).ok()?;
-    Some(format!("{quoted} && {label}"))
+    Some(format!("{create} && {label}"))
 }
 
 /// Returns the name of a vault, which is the first label of its host.
@@ -201,17 +196,6 @@ pub enum Scheme {
     Documented,
     /// The names in Azure Key Vault.
     Azure,
-}
-
-impl Scheme {
-    /// Returns the scheme's name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Canonical => "canonical",
-            Self::Documented => "documented",
-            Self::Azure => "azure",
-        }
-    }
 }
 
 /// A decoded name. Missing parts are empty.
@@ -234,14 +218,6 @@ pub struct DecodedName {
     pub key: String,
 }
 
-impl DecodedName {
-    fn of(scheme: Scheme, decoded: Decoded) -> Self {
-        let scope = decoded.scope().to_string();
-        let Decoded { organization, domain, project, key } = decoded;
-        Self { scheme, scope, organization, domain, project, key }
-    }
-}
-
 /// A text that is not the name of a Flyte secret, with the reason if known.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{name:?} is not the name of a Flyte secret{why}")]
@@ -262,10 +238,13 @@ pub fn decode(name: &str) -> Result<DecodedName, NoName> {
 }
 
 fn read(name: &str) -> Option<DecodedName> {
-    let canonical = flyte::decode(name).map(|decoded| DecodedName::of(Scheme::Canonical, decoded));
-    let documented = || flyte::decode_documented(name).map(|decoded| DecodedName::of(Scheme::Documented, decoded));
-    let azure = || azure::decode(name).map(|decoded| DecodedName::of(Scheme::Azure, decoded));
-    canonical.or_else(|_| documented()).or_else(|_| azure()).ok()
+    let canonical = flyte::decode(name).map(|decoded| (Scheme::Canonical, decoded));
+    let documented = |_| flyte::decode_documented(name).map(|decoded| (Scheme::Documented, decoded));
+    let azure = |_| azure::decode(name).map(|decoded| (Scheme::Azure, decoded));
+    let (scheme, decoded) = canonical.or_else(documented).or_else(azure).ok()?;
+    let scope = decoded.scope().to_string();
+    let Decoded { organization, domain, project, key } = decoded;
+    Some(DecodedName { scheme, scope, organization, domain, project, key })
 }
 
 fn why_not(name: &str) -> &'static str {

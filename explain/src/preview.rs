@@ -1,5 +1,6 @@
 //! Preview of a pod: the policy's answer, with the secrets in a file.
 
+use std::collections::BTreeMap;
 use std::mem;
 
 use base64::Engine;
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::requests::{self, Answer, DecodedRequest};
 use crate::source::Pod;
-use crate::store::{self, Hashed, Store};
+use crate::store::{self, Store};
 use crate::text;
 
 /// Placeholders exceed a limit that values do not exceed.
@@ -157,58 +158,43 @@ impl<'a> Admission<'a> {
     /// Returns the policy's answer.
     pub fn decide(&self) -> Preview {
         let (verdict, injected) = self.ask(&self.store);
-        let mut asked: Vec<(String, Vec<AskedManager>)> =
-            injected.into_iter().map(|injected| (injected.annotation.clone(), AskedManager::all(injected))).collect();
-        let mut preview = Preview {
-            name: self.pod.name.clone(),
-            namespace: self.namespace.to_owned(),
-            outcome: Outcome::Untouched,
-            refusal: None,
-            warnings: Vec::new(),
-            requests: Vec::new(),
-            after: self.pod.object.clone(),
-        };
-        match verdict {
-            Verdict::Accept { warnings } => preview.warnings = warnings,
-            Verdict::Mutate { pod, warnings, .. } => {
-                (preview.outcome, preview.warnings, preview.after) =
-                    (Outcome::Changed, warnings, self.read(pod.json()));
-            }
+        let mut asked: BTreeMap<String, Vec<AskedManager>> =
+            injected.into_iter().map(|it| (it.annotation.clone(), AskedManager::all(it))).collect();
+        let unchanged = || self.pod.object.clone();
+        let (outcome, refusal, warnings, after) = match verdict {
+            Verdict::Accept { warnings } => (Outcome::Untouched, None, warnings, unchanged()),
+            Verdict::Mutate { pod, warnings, .. } => (Outcome::Changed, None, warnings, self.read(pod.json())),
             Verdict::Reject(rejection) => {
-                let (code, message) = (rejection.code().http_status(), rejection.to_string());
-                (preview.outcome, preview.refusal) = (Outcome::Refused, Some(Refused { code, message }));
+                let refusal = Refused { code: rejection.code().http_status(), message: rejection.to_string() };
                 if let Rejection::Injection(error) = *rejection
                     && let InjectionError::NotInjected(request, tried) = *error
                 {
-                    asked.push((request.annotation, tried.into_iter().map(AskedManager::declined).collect()));
+                    asked.insert(request.annotation, tried.into_iter().map(AskedManager::declined).collect());
                 }
+                (Outcome::Refused, Some(refusal), Vec::new(), unchanged())
             }
-        }
-        preview.requests = requests::read(self.pod)
-            .requests
-            .into_iter()
-            .filter_map(|decoded| match decoded {
-                DecodedRequest { annotation: Some(annotation), answer: Answer::Request { asks, .. } } => {
-                    let known = asked.iter_mut().find(|(known, _)| *known == annotation);
-                    let managers = known.map(|(_, managers)| mem::take(managers)).unwrap_or_default();
-                    Some(ExplainedRequest { annotation, asks, managers })
-                }
-                _ => None,
-            })
-            .collect();
-        preview
+        };
+        let requests = requests::read(self.pod).requests.into_iter().filter_map(|decoded| match decoded {
+            DecodedRequest { annotation: Some(annotation), answer: Answer::Request { asks, .. } } => {
+                let managers = asked.remove(&annotation).unwrap_or_default();
+                Some(ExplainedRequest { annotation, asks, managers })
+            }
+            _ => None,
+        });
+        let (name, namespace) = (self.pod.name.clone(), self.namespace.to_owned());
+        Preview { name, namespace, outcome, refusal, warnings, requests: requests.collect(), after }
     }
 
-    /// Returns the pod before and after `preview`, without values. The policy runs again with two kinds of placeholders
-    /// in the store: where its answers differ, there is a value. Variables of the same names are hidden in the original
-    /// pod, too, because an earlier mutation can have added values.
+    /// Returns the pod before and after `preview`, with values on request only. To hide them, the policy runs again with
+    /// two kinds of placeholders in the store: where its answers differ, there is a value. Variables of the same names
+    /// are hidden in the original pod, too, because an earlier mutation can have added values.
     ///
     /// # Errors
     /// The pod is rejected with placeholders.
-    pub fn without_values(&self, preview: &Preview) -> Result<(Value, Value), NoRoom> {
+    pub fn before_and_after(&self, preview: &Preview, show_values: bool) -> Result<(Value, Value), NoRoom> {
         let mut before = self.pod.object.clone();
-        if preview.outcome != Outcome::Changed {
-            return Ok((before.clone(), before));
+        if preview.outcome != Outcome::Changed || show_values {
+            return Ok((before, preview.after.clone()));
         }
         let ask = |words| match self.ask(&self.store.with_placeholders(words)).0 {
             Verdict::Mutate { pod, .. } => Ok(self.read(pod.json())),
@@ -272,29 +258,26 @@ fn reorder(value: &mut Value, like: &Value) {
     }
 }
 
-/// Returns all names that the policy can look up for the secret requests of a pod.
-fn names(pod: &Pod) -> Vec<Hashed> {
+/// Returns all names that the policy can look up for the secret requests of a pod, by their Secrets in Kubernetes.
+fn names(pod: &Pod) -> BTreeMap<String, String> {
     let label = |name: &str| text(&pod.object, &["metadata", "labels", name]);
     let scope = Scope { organization: label("organization"), domain: label("domain"), project: label("project") };
-    let mut names = Vec::new();
-    for decoded in requests::read(pod).requests {
-        let Answer::Request { request, .. } = decoded.answer else { continue };
-        for scope in scope.cascade() {
-            for name in scope.candidates(&request.key, &[NameScheme::Canonical, NameScheme::Documented]) {
-                names.push(Hashed { secret: kubernetes::secret_name(&name), name });
-            }
+    let candidates = |decoded: DecodedRequest| match decoded.answer {
+        Answer::Request { request, .. } => {
+            let schemes = [NameScheme::Canonical, NameScheme::Documented];
+            scope.cascade().iter().flat_map(|scope| scope.candidates(&request.key, &schemes)).collect()
         }
-    }
-    names
+        Answer::Error { .. } => Vec::new(),
+    };
+    let names = requests::read(pod).requests.into_iter().flat_map(candidates);
+    names.map(|name| (kubernetes::secret_name(&name), name)).collect()
 }
 
-/// A text that contains a value.
+/// A variable with a value, and with a placeholder in its stead.
 struct Hidden {
     name: String,
-    /// The text with the value, and with its placeholder.
-    values: [String; 2],
-    /// The text that is shown.
-    shown: String,
+    value: String,
+    placeholder: String,
 }
 
 fn variable(object: &Value) -> Option<(&str, &str)> {
@@ -302,12 +285,12 @@ fn variable(object: &Value) -> Option<(&str, &str)> {
 }
 
 fn compare(real: &Value, hidden: &Value, other: &Value, values: &mut Vec<Hidden>) {
-    if let (Some((name, value)), Some((_, stand_in)), Some((_, second))) =
+    if let (Some((name, value)), Some((_, placeholder)), Some((_, second))) =
         (variable(real), variable(hidden), variable(other))
-        && stand_in != second
+        && placeholder != second
     {
-        let values_of = [value.to_owned(), stand_in.to_owned()];
-        values.push(Hidden { name: name.to_owned(), values: values_of, shown: readable(stand_in) });
+        let (name, value, placeholder) = (name.to_owned(), value.to_owned(), placeholder.to_owned());
+        values.push(Hidden { name, value, placeholder });
     }
     match (real, hidden, other) {
         (Value::Object(real), Value::Object(hidden), Value::Object(other)) => {
@@ -328,8 +311,8 @@ fn hide(value: &mut Value, values: &[Hidden]) {
     let shown = variable(value).and_then(|(name, value)| {
         let mut named = values.iter().filter(|hidden| hidden.name == name).peekable();
         named.peek()?;
-        let known = named.find(|hidden| hidden.values.iter().any(|known| known == value));
-        Some(known.map_or("<another value>", |hidden| hidden.shown.as_str()).to_owned())
+        let known = named.find(|hidden| [&hidden.value, &hidden.placeholder].iter().any(|known| *known == value));
+        Some(known.map_or_else(|| "<another value>".to_owned(), |hidden| readable(&hidden.placeholder)))
     });
     match value {
         Value::Object(members) => {
@@ -345,13 +328,10 @@ fn hide(value: &mut Value, values: &[Hidden]) {
 
 /// Decodes files, which are lines of base64, so that placeholders are readable.
 fn readable(text: &str) -> String {
-    let mut shown = String::new();
-    for line in text.split_inclusive('\n') {
-        let placeholder = line.split_once('=').and_then(|(file, encoded)| {
-            let placeholder = String::from_utf8(STANDARD.decode(encoded.trim_end()).ok()?).ok()?;
-            placeholder.starts_with("<value of ").then(|| [file, "=", &placeholder, "\n"].concat())
-        });
-        shown.push_str(placeholder.as_deref().unwrap_or(line));
-    }
-    shown
+    let decoded = |line: &str| {
+        let (file, encoded) = line.split_once('=')?;
+        let placeholder = String::from_utf8(STANDARD.decode(encoded.trim_end()).ok()?).ok()?;
+        placeholder.starts_with("<value of ").then(|| [file, "=", &placeholder, "\n"].concat())
+    };
+    text.split_inclusive('\n').map(|line| decoded(line).unwrap_or_else(|| line.to_owned())).collect()
 }

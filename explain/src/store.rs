@@ -2,6 +2,8 @@
 //!
 //! Unless values are shown, it returns placeholders, so that the core never has a value that is printed.
 
+use std::collections::BTreeMap;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::names::{azure, flyte, version};
@@ -44,17 +46,8 @@ pub enum Error {
 enum Contents {
     /// The contents of a text: store → name → value; for K8s namespace → Secret → data.
     Listed(Value),
-    /// Every requested secret; Secrets by the names that are hashed.
-    Assumed(Vec<Hashed>),
-}
-
-/// A name, and the Secret with its value.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Hashed {
-    /// The Secret's name, which is a hash.
-    pub secret: String,
-    /// The name.
-    pub name: String,
+    /// Every requested secret: names by the Secrets that have their values, whose names are hashes.
+    Assumed(BTreeMap<String, String>),
 }
 
 /// A cluster with secrets.
@@ -71,8 +64,8 @@ impl Store {
         Self { contents: Contents::Listed(Value::default()), instead: None }
     }
 
-    /// Returns a store that has each secret whose name is among `names`.
-    pub fn assumed(names: Vec<Hashed>) -> Self {
+    /// Returns a store that has each of these secrets: names by Secrets.
+    pub fn assumed(names: BTreeMap<String, String>) -> Self {
         Self { contents: Contents::Assumed(names), instead: Some(VALUE) }
     }
 
@@ -101,10 +94,7 @@ impl Store {
     fn secret(&self, namespace: &str, name: &str) -> Option<Value> {
         let data = match &self.contents {
             Contents::Listed(contents) => at(contents, &["K8s", namespace, name])?.clone(),
-            Contents::Assumed(names) => {
-                let known = names.iter().find(|known| known.secret == name)?;
-                json!({ &known.name: "assumed" })
-            }
+            Contents::Assumed(names) => json!({ names.get(name)?: "assumed" }),
         };
         let encoded = |words: &str, key: &str| STANDARD.encode(placeholder(words, key));
         Some(json!({ "data": self.shown(data, encoded) }))

@@ -2,10 +2,11 @@
 //!
 //! Does not know pods, settings or secrets. Reads YAML 1.2, with merge keys (`<<`) as in kubectl.
 
+use std::collections::BTreeMap;
 use std::mem;
 
 use saphyr::{MarkedYamlOwned, ScalarOwned, ScanError, YamlDataOwned, YamlLoader};
-use saphyr_parser::{Event, Marker, Parser, Span, SpannedEventReceiver};
+use saphyr_parser::{Event, Marker, Parser, Span, SpannedEventReceiver as _};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -64,64 +65,56 @@ const MAX_DEPTH: usize = 128;
 /// # Errors
 /// The first syntax error, a duplicate key, or a limit that is exceeded.
 pub fn read(text: &str) -> Result<Vec<Node>, Invalid> {
-    let mut loader = Loader::default();
-    loader.loader.alias_limit(MAX_ALIASED);
-    let parsed = Parser::new_from_str(text).load(&mut loader, true);
-    if let Some(problem) = loader.too_deep.or(loader.loader.error().map(Invalid::from)) {
-        return Err(problem);
+    let mut loader = YamlLoader::<Node>::default();
+    loader.alias_limit(MAX_ALIASED);
+    let mut depth = Depth::default();
+    for event in Parser::new_from_str(text) {
+        let (event, span) = event.map_err(|error| Invalid::from(&error))?;
+        if depth.after(&event) > MAX_DEPTH {
+            return Err(Invalid::new(format!("values nest more than {MAX_DEPTH} deep"), span.start));
+        }
+        loader.on_event(event, span);
+        if let Some(error) = loader.error() {
+            return Err(error.into());
+        }
     }
-    parsed.map_err(|error| Invalid::from(&error))?;
-    let mut documents = loader.loader.into_documents();
-    for document in &mut documents {
-        settle(document)?;
-    }
+    let mut documents = loader.into_documents();
+    documents.iter_mut().try_for_each(settle)?;
     if documents.is_empty() {
         documents.push(Node::value_from_str("~"));
     }
     Ok(documents)
 }
 
-/// saphyr's loader, with a limit for depth.
+/// The depth of values, in which an alias counts as its anchor.
 #[derive(Default)]
-struct Loader<'t> {
-    loader: YamlLoader<'t, Node>,
+struct Depth {
     /// Anchors of the open collections, outermost first, and their depth so far.
     open: Vec<(usize, usize)>,
-    /// Depth of anchors by their numbers, which count from 1.
-    depths: Vec<usize>,
-    too_deep: Option<Invalid>,
+    /// Depth of the collections with anchors.
+    anchors: BTreeMap<usize, usize>,
 }
 
-impl<'t> SpannedEventReceiver<'t> for Loader<'t> {
-    fn on_event(&mut self, event: Event<'t>, span: Span) {
-        let depth = match &event {
+impl Depth {
+    /// Returns the depth of the value that an event starts or ends.
+    fn after(&mut self, event: &Event) -> usize {
+        let depth = match event {
             Event::SequenceStart(anchor, _) | Event::MappingStart(anchor, _) => {
                 self.open.push((*anchor, 1));
                 0
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 let (anchor, depth) = self.open.pop().unwrap_or_default();
-                if self.depths.len() <= anchor {
-                    self.depths.resize(anchor + 1, 0);
-                }
-                if let Some(known) = self.depths.get_mut(anchor) {
-                    *known = depth;
-                }
+                self.anchors.insert(anchor, depth);
                 depth
             }
-            Event::Alias(anchor) => self.depths.get(*anchor).copied().unwrap_or_default(),
+            Event::Alias(anchor) => self.anchors.get(anchor).copied().unwrap_or_default(),
             _ => 0,
         };
         if let Some((_, outer)) = self.open.last_mut() {
             *outer = (*outer).max(depth + 1);
         }
-        if self.open.len() + depth > MAX_DEPTH {
-            let problem = || Invalid::new(format!("values nest more than {MAX_DEPTH} deep"), span.start);
-            self.too_deep.get_or_insert_with(problem);
-        }
-        if self.too_deep.is_none() {
-            self.loader.on_event(event, span);
-        }
+        self.open.len() + depth
     }
 }
 

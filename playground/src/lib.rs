@@ -7,12 +7,12 @@
 use std::fmt::Display;
 
 use flyte_secrets_explain::check::{self, Finding};
-use flyte_secrets_explain::preview::{Admission, Outcome, Preview};
-use flyte_secrets_explain::requests::{self, Answer, AskedRequests, DecodedRequest};
+use flyte_secrets_explain::preview::{Admission, Preview};
+use flyte_secrets_explain::requests::{self, AskedRequests, DecodedRequest};
 use flyte_secrets_explain::source::Source;
 use flyte_secrets_explain::store::{self, Store};
 use flyte_secrets_explain::{named, names};
-use flyte_secrets_policy::secret_request::{self, MountRequirement, SecretRequest};
+use flyte_secrets_policy::secret_request::{self, SecretRequest};
 use serde::Serialize;
 use serde_json::Value;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -30,7 +30,7 @@ pub struct Previews {
 }
 
 /// Findings in the inputs of a preview.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct InputFindings {
     pod: Vec<Finding>,
@@ -69,62 +69,58 @@ struct Refused {
 /// Returns the policy's answer for each pod in a text: [`Previews`]. An empty text is the default.
 #[wasm_bindgen]
 pub fn preview(pod: String, settings: String, secrets: String, namespace: &str, values: bool) -> String {
-    let (pods, pod_findings) = match called("the pod", pod).pods() {
-        Ok(pods) => (pods, Vec::new()),
-        Err(error) => (Vec::new(), vec![Finding::unreadable(&error)]),
-    };
-    let (settings, settings_findings) = read_settings(settings);
-    let (secrets, secrets_findings) = read_secrets(secrets);
+    let mut findings = InputFindings::default();
+    let pods = called("the pod", pod).pods().unwrap_or_else(|error| {
+        findings.pod.push(Finding::unreadable(&error));
+        Vec::new()
+    });
+    let settings = read_settings(settings, &mut findings.settings);
+    let secrets = read_secrets(secrets, &mut findings.secrets);
     let mut previews = Vec::new();
     if let (Some(settings), Some(secrets)) = (&settings, &secrets) {
         for pod in &pods {
             let admission = Admission::new(pod, given(namespace), settings, secrets.as_ref());
             let preview = admission.decide();
-            let (before, after) = match (preview.outcome, values) {
-                (Outcome::Changed, true) => (pod.object.clone(), preview.after.clone()),
-                _ => match admission.without_values(&preview) {
-                    Ok(shown) => shown,
-                    Err(error) => return refused(error),
-                },
-            };
-            previews.push(PodPreview { preview, before, after });
+            match admission.before_and_after(&preview, values) {
+                Ok((before, after)) => previews.push(PodPreview { preview, before, after }),
+                Err(error) => return refused(error),
+            }
         }
     }
-    text(&Previews {
-        pods: previews,
-        assumed: matches!(secrets, Some(None)),
-        findings: InputFindings { pod: pod_findings, settings: settings_findings, secrets: secrets_findings },
-    })
+    text(&Previews { pods: previews, assumed: matches!(secrets, Some(None)), findings })
 }
 
 /// Returns the settings, if they are valid.
-fn read_settings(text: String) -> (Option<Value>, Vec<Finding>) {
+fn read_settings(text: String, findings: &mut Vec<Finding>) -> Option<Value> {
     let is_empty = text.trim().is_empty();
     match check::check(&called("the text", text), None) {
         Ok(checked) => {
             // Defaults have no place in the text.
-            let mut findings = if is_empty { Vec::new() } else { checked.findings };
+            findings.extend(checked.findings.into_iter().filter(|_| !is_empty));
             if checked.sections.len() > 1 {
-                let several = check::Error::Several { name: "the text".to_owned(), sections: checked.sections.clone() };
+                let several = check::Error::Several { name: "the text".to_owned(), sections: checked.sections };
                 findings.push(Finding::error(several.to_string(), None));
             }
-            (checked.settings, findings)
+            checked.settings
         }
-        Err(error) => (None, vec![Finding::error(error.to_string(), None)]),
+        Err(error) => {
+            findings.push(Finding::error(error.to_string(), None));
+            None
+        }
     }
 }
 
 /// Returns the store, if it is valid; without a text, a store with every requested secret.
-fn read_secrets(text: String) -> (Option<Option<Store>>, Vec<Finding>) {
+fn read_secrets(text: String, findings: &mut Vec<Finding>) -> Option<Option<Store>> {
     match Store::read(&called("the text", text)) {
-        Ok(store) => (Some(Some(store).filter(|store| !store.is_empty())), Vec::new()),
+        Ok(store) => Some(Some(store).filter(|store| !store.is_empty())),
         Err(error) => {
-            let finding = match &error {
+            findings.push(match &error {
                 store::Error::Source(error) => Finding::unreadable(error),
                 store::Error::Unknown { place, .. } => Finding::error(error.to_string(), *place),
                 store::Error::NoNamespace { .. } => Finding::error(error.to_string(), None),
-            };
-            (None, vec![finding])
+            });
+            None
         }
     }
 }
@@ -142,7 +138,7 @@ pub fn names(
 ) -> String {
     let Some(provider) = named(store) else { return refused(Unknown("store", store)) };
     let mut known = Vec::new();
-    for scheme in schemes.split(' ').filter(|scheme| !scheme.is_empty()) {
+    for scheme in schemes.split_whitespace() {
         let Some(scheme) = named(scheme) else { return refused(Unknown("scheme", scheme)) };
         known.push(scheme);
     }
@@ -175,8 +171,7 @@ pub fn decode_requests(given: String) -> String {
             Vec::new()
         })
     } else {
-        let answer = requests::decode(&given).unwrap_or_else(|error| Answer::Error { error: error.to_string() });
-        let requests = vec![DecodedRequest { annotation: None, answer }];
+        let requests = vec![DecodedRequest { annotation: None, answer: requests::decode(&given) }];
         vec![AskedRequests { name: String::new(), requests, ignored: Vec::new() }]
     };
     text(&DecodedRequests { pods, findings })
@@ -185,12 +180,7 @@ pub fn decode_requests(given: String) -> String {
 /// Returns a secret request as the value of an annotation.
 #[wasm_bindgen(js_name = encodeRequest)]
 pub fn encode_request(group: String, group_version: String, key: String, mount: &str, env_var: String) -> String {
-    let mount_requirement = match mount {
-        "any" => MountRequirement::Any,
-        "env" => MountRequirement::EnvVar,
-        "file" => MountRequirement::File,
-        other => return refused(Unknown("mount", other)),
-    };
+    let Some(mount_requirement) = requests::mount(mount) else { return refused(Unknown("mount", mount)) };
     text(&secret_request::encode(&SecretRequest { group, group_version, key, mount_requirement, env_var }))
 }
 

@@ -19,18 +19,12 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
     let root = std::env::var_os(ROOT).unwrap_or_else(|| "/".into());
     let places = Places::under(Path::new(&root));
-    if let [command] = args.as_slice()
-        && command == READY
-    {
+    if args == [READY] {
         return if places.ready().exists() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
-    match pull(&args, &places) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            log(&format!("cannot pull secrets: {error}"));
-            ExitCode::FAILURE
-        }
-    }
+    let Err(error) = pull(&args, &places) else { return ExitCode::SUCCESS };
+    log(&format!("cannot pull secrets: {error}"));
+    ExitCode::FAILURE
 }
 
 fn pull(args: &[String], places: &Places) -> Result<(), Box<dyn std::error::Error>> {

@@ -1,8 +1,7 @@
 //! One request to the gateway, whose response is written to files.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::io::{BufRead, BufReader, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +12,8 @@ use serde::Deserialize;
 use ureq::Agent;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 
-use crate::Places;
-use crate::write::{self, NotWritten, Staged};
+use crate::write::{Staged, copy};
+use crate::{Error, Places};
 
 /// Mode of files: tasks can run as any user.
 const FILE_MODE: u32 = 0o444;
@@ -35,97 +34,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Maximum size of an error response.
 const STATUS_LIMIT: u64 = 64 * 1024;
 
-/// Why a pull failed.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The certificate authority in the grant is invalid.
-    #[error("invalid value of option --ca: {0}")]
-    Authority(&'static str),
-    /// The token cannot be read.
-    #[error("cannot read service account token {}: {error}", path.display())]
-    Token {
-        /// Its file.
-        path: PathBuf,
-        /// The reason.
-        error: io::Error,
-    },
-    /// The gateway cannot be reached.
-    #[error("cannot reach the secret gateway: {0}")]
-    Transport(#[from] ureq::Error),
-    /// The gateway rejected the request.
-    #[error("{code} {reason}: {message}")]
-    Status {
-        /// The HTTP status.
-        code: u16,
-        /// The reason in the `Status`.
-        reason: String,
-        /// The message in the `Status`, on one line.
-        message: String,
-        /// The time that the gateway asks to wait.
-        retry_after: Option<Duration>,
-    },
-    /// The response ended early.
-    #[error("incomplete response: {0}")]
-    CutOff(io::Error),
-    /// The response does not match the grant.
-    #[error("unexpected response from the secret gateway: {0}")]
-    Answer(&'static str),
-    /// A secret cannot be a variable.
-    #[error("secret {key:?} cannot be a variable: {problem}")]
-    Variable {
-        /// The secret's key.
-        key: String,
-        /// The reason.
-        problem: env_file::Error,
-    },
-    /// The file for the startup probe cannot be written.
-    #[error("cannot write the ready marker: {0}")]
-    Ready(io::Error),
-    /// A file cannot be written.
-    #[error(transparent)]
-    Write(#[from] NotWritten),
-}
-
-impl From<write::Error> for Error {
-    fn from(error: write::Error) -> Self {
-        match error {
-            write::Error::Write(error) => Self::Write(error),
-            write::Error::Read(error) => Self::CutOff(error),
-        }
-    }
-}
-
-impl Error {
-    /// Whether another attempt can succeed.
-    pub fn may_pass(&self) -> bool {
-        match self {
-            Self::Transport(_) | Self::CutOff(_) => true,
-            Self::Status { code, .. } => matches!(code, 429 | 500..),
-            _ => false,
-        }
-    }
-
-    /// Returns the time that the gateway asks to wait.
-    pub fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Status { retry_after, .. } => *retry_after,
-            _ => None,
-        }
-    }
-}
-
 /// A client of the gateway.
 pub struct Gateway {
     agent: Agent,
     url: String,
-}
-
-/// The fields of a `Status` that are read.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Status {
-    reason: String,
-    message: String,
 }
 
 impl Gateway {
@@ -170,35 +82,43 @@ impl Gateway {
     /// # Errors
     /// The request or a file failed. No file has changed, unless renaming failed.
     pub fn pull(&self, grant: &Grant, places: &Places, timeout: Duration) -> Result<usize, Error> {
-        let token =
-            fs::read_to_string(&places.token).map_err(|error| Error::Token { path: places.token.clone(), error })?;
+        let token = fs::read_to_string(&places.token).map_err(|error| Error::Token(places.token.clone(), error))?;
         let request = self.agent.post(&self.url).header("authorization", ["Bearer ", token.trim()].concat());
         let answer = request.config().timeout_global(Some(timeout)).build().send_empty()?;
         let (parts, body) = answer.into_parts();
         if parts.status != 200 {
             let after = parts.headers.get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
-            return Err(status(parts.status.as_u16(), after, body.into_reader()));
+            return Err(status(parts.status.as_u16(), after.unwrap_or_default(), body.into_reader()));
         }
         let mut body = BufReader::new(body.into_reader());
         let staged = stage(grant, places, &mut body)?;
         match body.read(&mut [0]) {
-            Ok(0) => Ok(staged.commit()?),
+            Ok(0) => staged.commit(),
             Ok(_) => Err(Error::Answer("longer than its head says")),
             Err(error) => Err(Error::CutOff(error)),
         }
     }
 }
 
-fn status(code: u16, after: Option<u64>, body: impl Read) -> Error {
+/// The fields of a `Status` that are read.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Status {
+    reason: String,
+    message: String,
+}
+
+fn status(code: u16, after: u64, body: impl Read) -> Error {
     let mut text = Vec::new();
     // The message is what can be read.
     let _ = body.take(STATUS_LIMIT).read_to_end(&mut text);
-    let Status { reason, message } = serde_json::from_slice(&text).unwrap_or_default();
+    let Status { reason, mut message } = serde_json::from_slice(&text).unwrap_or_default();
+    if message.is_empty() {
+        message.push_str("no Status in the response");
+    }
     // The response can be from another server, with any characters.
-    let line = |text: String| text.replace(|c: char| c.is_control(), " ");
-    let retry_after = after.map(|seconds| Duration::from_secs(seconds).min(LONGEST_PAUSE));
-    let message = if message.is_empty() { "no Status in the response".to_owned() } else { line(message) };
-    Error::Status { code, reason: line(reason), message, retry_after }
+    let [reason, message] = [reason, message].map(|text| text.replace(char::is_control, " "));
+    Error::Status { code, reason, message, retry_after: Duration::from_secs(after).min(LONGEST_PAUSE) }
 }
 
 /// Writes the values of a response to temporary files.
@@ -215,15 +135,12 @@ fn stage(grant: &Grant, places: &Places, body: &mut impl BufRead) -> Result<Stag
     }
     let mut env = Vec::new();
     for ((name, granted), entry) in grant.named_variables().zip(&head.variables) {
-        let failed = |problem| Error::Variable { key: granted.key.clone(), problem };
+        let failed = |problem| Error::Variable(granted.key.clone(), problem);
         if entry.bytes > env_file::VALUE_LIMIT as u64 {
             return Err(failed(env_file::Error::TooLarge));
         }
         let mut value = Vec::new();
-        let read = body.take(entry.bytes).read_to_end(&mut value).map_err(Error::CutOff)?;
-        if read as u64 != entry.bytes {
-            return Err(Error::CutOff(io::ErrorKind::UnexpectedEof.into()));
-        }
+        copy(body, entry.bytes, &mut value, Error::CutOff)?;
         env_file::append(&mut env, &name, &value).map_err(failed)?;
     }
     if !head.variables.is_empty() {

@@ -4,49 +4,33 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use flyte_secrets_policy::grant::{Grant, format_duration};
+use flyte_secrets_policy::grant::Grant;
 
-use crate::Places;
-use crate::request::{ATTEMPT, Error, Gateway};
+use crate::request::{ATTEMPT, Gateway};
+use crate::{Error, Places};
 
 /// First and longest backoff between attempts. Each is twice the previous one, less up to half of it at random, so that
 /// waiting pods do not retry at the same time.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
-
-/// Why pulling failed.
-#[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// Another attempt cannot succeed.
-    #[error(transparent)]
-    Final(#[from] Error),
-    /// The time of the grant is over.
-    #[error("timed out after {}: {last}", format_duration(*patience))]
-    GaveUp {
-        /// That time.
-        patience: Duration,
-        /// The error of the last attempt.
-        last: Error,
-    },
-}
 
 /// Pulls with retries for the `patience` of the grant, logs each failed attempt, and returns the number of changed
 /// files.
 ///
 /// # Errors
 /// No attempt succeeded.
-pub fn run(gateway: &Gateway, grant: &Grant, places: &Places, log: &dyn Fn(&str)) -> Result<usize, Failure> {
+pub fn run(gateway: &Gateway, grant: &Grant, places: &Places, log: &dyn Fn(&str)) -> Result<usize, Error> {
     let start = Instant::now();
     let mut pause = PAUSES.0;
     for attempt in 1.. {
         let left = grant.patience.saturating_sub(start.elapsed());
         let error = match gateway.pull(grant, places, ATTEMPT.min(left)) {
             Ok(changed) => return Ok(changed),
-            Err(error) if error.may_pass() => error,
-            Err(error) => return Err(error.into()),
+            Err(error) => error,
         };
-        let wait = error.retry_after().unwrap_or(Duration::ZERO).max(pause.mul_f64(0.5 + fastrand::f64() / 2.0));
+        let Some(least) = error.retry_after() else { return Err(error) };
+        let wait = least.max(pause.mul_f64(0.5 + fastrand::f64() / 2.0));
         if start.elapsed() + wait >= grant.patience {
-            return Err(Failure::GaveUp { patience: grant.patience, last: error });
+            return Err(Error::TimedOut(grant.patience, Box::new(error)));
         }
         log(&format!("attempt {attempt} failed: {error}; retrying in {:.1}s", wait.as_secs_f64()));
         thread::sleep(wait);
@@ -66,16 +50,16 @@ pub fn refresh(
     places: &Places,
     every: Duration,
     log: &dyn Fn(&str),
-) -> Result<(), Failure> {
+) -> Result<(), Error> {
     let changed = run(gateway, grant, places, log)?;
     log(&pulled(grant, changed));
-    fs::write(places.ready(), "").map_err(|error| Failure::Final(Error::Ready(error)))?;
+    fs::write(places.ready(), "").map_err(Error::Ready)?;
     loop {
         thread::sleep(every.mul_f64(0.9 + fastrand::f64() / 5.0));
         match run(gateway, grant, places, log) {
             Ok(0) => {}
             Ok(changed) => log(&pulled(grant, changed)),
-            Err(failure) => log(&format!("cannot refresh secrets: {failure}")),
+            Err(error) => log(&format!("cannot refresh secrets: {error}")),
         }
     }
 }

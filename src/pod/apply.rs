@@ -349,18 +349,15 @@ fn add_image_pull_secrets<'a>(
         return Ok(());
     }
     let list = spec.image_pull_secrets.get_or_default();
-    let (mut all, mut there) = (Vec::new(), BTreeSet::new());
+    let mut all = Vec::with_capacity(list.len());
     for json in &*list {
         let Named { name } = read(json, "spec.imagePullSecrets")?;
-        there.insert(name.clone());
         all.push((name, *json));
     }
     let before = all.len();
-    for (name, json) in merged.image_pull_secrets.iter().zip(json) {
-        if !there.contains(name.as_str()) {
-            all.push((Cow::Borrowed(name), json));
-        }
-    }
+    let there: BTreeSet<Cow<str>> = inserted(all.iter().map(|(name, _)| name.clone()));
+    let planned = merged.image_pull_secrets.iter().map(|name| Cow::Borrowed(name.as_str()));
+    all.extend(planned.zip(json.iter().map(|json| &**json)).filter(|(name, _)| !there.contains(name)));
     if all.len() > before {
         all.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         *list = all.into_iter().map(|(_, json)| json).collect();

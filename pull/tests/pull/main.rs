@@ -17,29 +17,39 @@ use flyte_secrets_policy::grant::{Grant, Granted};
 use flyte_secrets_pull::Places;
 use tempfile::TempDir;
 
-/// A container's root folder, with a token.
-fn container() -> (TempDir, Places) {
-    let root = tempfile::tempdir().unwrap();
-    let places = Places::under(root.path());
-    for folder in [&places.files, &places.env, places.token.parent().unwrap()] {
-        fs::create_dir_all(folder).unwrap();
-    }
-    fs::write(&places.token, "the-token\n").unwrap();
-    (root, places)
+use double::{Answer, Gateway};
+
+/// A container with a token and a grant, and its gateway.
+struct Container {
+    gateway: Gateway,
+    grant: Grant,
+    places: Places,
+    root: TempDir,
 }
 
-fn grant(gateway: &str, ca: &str, files: &[&str], variables: &[&str]) -> Grant {
-    let own = |keys: &[&str]| keys.iter().map(|key| Granted::whole(key)).collect();
-    Grant {
-        gateway: gateway.to_owned(),
-        ca: ca.to_owned(),
-        organization: "acme".to_owned(),
-        domain: "development".to_owned(),
-        project: "snacks".to_owned(),
-        patience: Duration::from_secs(20),
-        refresh: None,
-        files: own(files),
-        variables: own(variables),
+impl Container {
+    /// Returns one that is granted these secrets as files and as variables.
+    fn new(answers: Vec<Answer>, files: &[&str], variables: &[&str]) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let places = Places::under(root.path());
+        for folder in [&places.files, &places.env, places.token.parent().unwrap()] {
+            fs::create_dir_all(folder).unwrap();
+        }
+        fs::write(&places.token, "the-token\n").unwrap();
+        let gateway = Gateway::start(answers);
+        let own = |keys: &[&str]| keys.iter().map(|key| Granted::whole(key)).collect();
+        let grant = Grant {
+            gateway: gateway.address.clone(),
+            ca: gateway.ca.clone(),
+            organization: "acme".to_owned(),
+            domain: "development".to_owned(),
+            project: "snacks".to_owned(),
+            patience: Duration::from_secs(20),
+            refresh: None,
+            files: own(files),
+            variables: own(variables),
+        };
+        Self { gateway, grant, places, root }
     }
 }
 

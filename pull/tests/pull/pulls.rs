@@ -6,37 +6,32 @@ use std::os::unix::fs::MetadataExt;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use flyte_secrets_policy::grant::Grant;
-use flyte_secrets_pull::request::Gateway as Client;
-use flyte_secrets_pull::{Places, run};
+use flyte_secrets_pull::request::Gateway;
+use flyte_secrets_pull::run;
 
-use crate::double::{Answer, Gateway, body, http, status};
-use crate::{container, expected, grant, listing};
+use crate::double::{Answer, body, http, status};
+use crate::{Container, expected, listing};
 
 /// Pulls; its outcome in words, and what was logged without the lengths of pauses.
-fn pull(grant: &Grant, places: &Places) -> (Result<usize, String>, Vec<String>) {
+fn pull(Container { grant, places, .. }: &Container) -> (Result<usize, String>, Vec<String>) {
     let lines = RefCell::new(Vec::new());
     let log = |line: &str| lines.borrow_mut().push(line.split("; retrying in").next().unwrap().to_owned());
-    let client = Client::new(grant).unwrap();
-    let outcome = run::run(&client, grant, places, &log).map_err(|failure| failure.to_string());
+    let outcome = run::run(&Gateway::new(grant).unwrap(), grant, places, &log).map_err(|error| error.to_string());
     (outcome, lines.into_inner())
 }
 
 #[test]
 fn granted_secrets_are_written() {
     let big: Vec<u8> = (0..64u32 << 20).map(|number| number.to_le_bytes()[1] ^ 0x5a).collect();
-    let gateway = Gateway::start(vec![http(
-        200,
-        "",
-        &body(&[("tls.crt", b"\0\xff\r\n"), ("big", &big), ("empty", b"")], &[("v0", b"two\nlines"), ("v1", b"x=$y")]),
-    )]);
-    let (_root, places) = container();
-    let grant = grant(&gateway.address, &gateway.ca, &["tls.crt", "big", "empty"], &["db password", "other"]);
-    assert_eq!(pull(&grant, &places), (Ok(4), vec![]));
-    assert!(
-        listing(&places.files)
-            == expected(&[("big", 0o444, &big), ("empty", 0o444, b""), ("tls.crt", 0o444, b"\0\xff\r\n")])
+    let (files, variables) = (
+        [("tls.crt", &b"\0\xff\r\n"[..]), ("big", &big), ("empty", b"")],
+        [("v0", &b"two\nlines"[..]), ("v1", b"x=$y")],
     );
+    let answer = http(200, "", &body(&files, &variables));
+    let container = Container::new(vec![answer], &["tls.crt", "big", "empty"], &["db password", "other"]);
+    assert_eq!(pull(&container), (Ok(4), vec![]));
+    let Container { gateway, places, .. } = container;
+    assert!(listing(&places.files) == expected(&files.map(|(name, contents)| (name, 0o444, contents))));
     assert_eq!(listing(&places.env), expected(&[("env", 0o400, b"v0='two\nlines'\nv1='x=$y'\n")]));
     let version = env!("CARGO_PKG_VERSION");
     let host = gateway.address.trim_start_matches("https://");
@@ -57,16 +52,16 @@ fn granted_secrets_are_written() {
 fn transient_failures_are_retried() {
     let good = http(200, "", &body(&[("a", b"x")], &[]));
     let Answer::Bytes(whole) = good.clone() else { panic!("no bytes") };
-    let gateway = Gateway::start(vec![
+    let answers = vec![
         Answer::Close,
         status(503, "retry-after: 1\r\n", "ServiceUnavailable", "the provider is down\u{1b}[0m"),
         status(429, "", "TooManyRequests", "busy"),
         http(504, "", b"<html>"),
         Answer::Bytes(whole[..whole.len() - 1].to_vec()),
         good,
-    ]);
-    let (_root, places) = container();
-    let (outcome, lines) = pull(&grant(&gateway.address, &gateway.ca, &["a"], &[]), &places);
+    ];
+    let container = Container::new(answers, &["a"], &[]);
+    let (outcome, lines) = pull(&container);
     assert_eq!(outcome, Ok(1));
     let wanted = [
         "attempt 1 failed: cannot reach the secret gateway: ",
@@ -79,7 +74,7 @@ fn transient_failures_are_retried() {
     for (line, wanted) in lines.iter().zip(wanted) {
         assert!(line.starts_with(wanted), "{line:?}");
     }
-    assert_eq!(listing(&places.files), expected(&[("a", 0o444, b"x")]));
+    assert_eq!(listing(&container.places.files), expected(&[("a", 0o444, b"x")]));
 }
 
 #[test]
@@ -109,41 +104,22 @@ fn permanent_failures_are_not_retried() {
         (http(307, "location: https://localhost:1/\r\n", b""), "307 : no Status in the response".to_owned()),
     ];
     for (answer, wanted) in table {
-        let gateway = Gateway::start(vec![answer]);
-        let (_root, places) = container();
-        let outcome = pull(&grant(&gateway.address, &gateway.ca, &["a"], &["k"]), &places);
-        assert_eq!(outcome, (Err(wanted.clone()), vec![]));
+        let container = Container::new(vec![answer], &["a"], &["k"]);
+        assert_eq!(pull(&container), (Err(wanted.clone()), vec![]));
+        let Container { gateway, places, .. } = container;
         assert_eq!((listing(&places.files), listing(&places.env)), (expected(&[]), expected(&[])), "{wanted}");
         assert_eq!(gateway.requests().len(), 1, "{wanted}");
     }
 }
 
 #[test]
-fn retries_end_with_the_patience() {
-    let gateway = Gateway::start(vec![status(503, "", "ServiceUnavailable", "down")]);
-    let (_root, places) = container();
-    let mut grant = grant(&gateway.address, &gateway.ca, &["a"], &[]);
-    grant.patience = Duration::from_secs(2);
-    let start = Instant::now();
-    let (outcome, lines) = pull(&grant, &places);
-    assert_eq!(outcome, Err("timed out after 2s: 503 ServiceUnavailable: down".to_owned()));
-    assert!(!lines.is_empty() && start.elapsed() < Duration::from_secs(3), "{lines:?} {:?}", start.elapsed());
-}
-
-#[test]
 fn pauses_have_jitter_and_respect_retry_after() {
     let busy = |headers| status(503, headers, "ServiceUnavailable", "down");
-    let gateway = Gateway::start(vec![
-        busy(""),
-        busy("retry-after: 2\r\n"),
-        busy("retry-after: soon\r\n"),
-        busy("retry-after: 18446744073709551615\r\n"),
-    ]);
-    let (_root, places) = container();
-    let grant = grant(&gateway.address, &gateway.ca, &["a"], &[]);
+    let headers = ["", "retry-after: 2\r\n", "retry-after: soon\r\n", "retry-after: 18446744073709551615\r\n"];
+    let Container { grant, places, root: _root, .. } = Container::new(headers.map(busy).to_vec(), &["a"], &[]);
     let lines = RefCell::new(Vec::new());
     let log = |line: &str| lines.borrow_mut().push((Instant::now(), line.to_owned()));
-    let failure = run::run(&Client::new(&grant).unwrap(), &grant, &places, &log).unwrap_err().to_string();
+    let failure = run::run(&Gateway::new(&grant).unwrap(), &grant, &places, &log).unwrap_err().to_string();
     let end = Instant::now();
     // A minute, which is what the last one comes to, is beyond the grant's patience.
     assert_eq!(failure, "timed out after 20s: 503 ServiceUnavailable: down");
@@ -160,47 +136,43 @@ fn pauses_have_jitter_and_respect_retry_after() {
 
 #[test]
 fn untrusted_gateway_gets_no_token() {
-    let [gateway, other] = [(); 2].map(|()| Gateway::start(vec![http(200, "", &body(&[("a", b"x")], &[]))]));
-    let (_root, places) = container();
-    let mut grant = grant(&gateway.address, &other.ca, &["a"], &[]);
-    grant.patience = Duration::from_secs(1);
-    let (outcome, _) = pull(&grant, &places);
+    let [mut container, other] =
+        [(); 2].map(|()| Container::new(vec![http(200, "", &body(&[("a", b"x")], &[]))], &["a"], &[]));
+    container.grant.ca = other.gateway.ca;
+    container.grant.patience = Duration::from_secs(1);
+    let (outcome, _) = pull(&container);
     let error = outcome.unwrap_err();
     assert!(error.starts_with("timed out after 1s: cannot reach the secret gateway: "), "{error}");
     assert!(error.contains("invalid peer certificate"), "{error}");
-    assert_eq!(gateway.requests(), Vec::<String>::new());
+    assert_eq!(container.gateway.requests(), Vec::<String>::new());
     for ca in ["", "no PEM", "-----BEGIN CERTIFICATE-----\n?"] {
-        grant.ca = ca.to_owned();
-        assert!(Client::new(&grant).is_err(), "{ca:?}");
+        container.grant.ca = ca.to_owned();
+        assert!(Gateway::new(&container.grant).is_err(), "{ca:?}");
     }
 }
 
 #[test]
 fn missing_token_is_reported() {
-    let gateway = Gateway::start(vec![Answer::Close]);
-    let (_root, places) = container();
-    fs::remove_file(&places.token).unwrap();
-    let (outcome, _) = pull(&grant(&gateway.address, &gateway.ca, &["a"], &[]), &places);
-    let wanted =
-        format!("cannot read service account token {}: No such file or directory (os error 2)", places.token.display());
-    assert_eq!(outcome, Err(wanted));
+    let container = Container::new(vec![Answer::Close], &["a"], &[]);
+    let token = &container.places.token;
+    fs::remove_file(token).unwrap();
+    let problem = "No such file or directory (os error 2)";
+    assert_eq!(pull(&container).0, Err(format!("cannot read service account token {}: {problem}", token.display())));
 }
 
 #[test]
 fn refresh_replaces_changed_files() {
     let old = body(&[("a", b"old"), ("b", b"same")], &[]);
     let new = body(&[("a", b"new"), ("b", b"same")], &[]);
-    let gateway =
-        Gateway::start(vec![http(200, "", &old), status(403, "", "Forbidden", "no longer"), http(200, "", &new)]);
-    let (_root, places) = container();
-    let grant = grant(&gateway.address, &gateway.ca, &["a", "b"], &[]);
+    let answers = vec![http(200, "", &old), status(403, "", "Forbidden", "no longer"), http(200, "", &new)];
+    let Container { grant, places, root: _root, .. } = Container::new(answers, &["a", "b"], &[]);
     let inode = |name| fs::metadata(places.files.join(name)).map(|it| it.ino()).ok();
     let (sender, lines) = std::sync::mpsc::channel();
-    let in_background = (grant, places.clone());
+    let in_background = places.clone();
     thread::spawn(move || {
-        let (grant, places) = in_background;
+        let places = in_background;
         let log = |line: &str| _ = sender.send((line.to_owned(), places.ready().exists()));
-        run::refresh(&Client::new(&grant).unwrap(), &grant, &places, Duration::from_millis(300), &log).unwrap();
+        run::refresh(&Gateway::new(&grant).unwrap(), &grant, &places, Duration::from_millis(300), &log).unwrap();
     });
     let next = || lines.recv_timeout(Duration::from_secs(10)).unwrap();
     assert_eq!(next(), ("pulled 2 as files and 0 as variables; 2 files written".to_owned(), false));
