@@ -8,7 +8,9 @@
 //!      [--file KEY [--group GROUP] [--version VERSION]]… [--env vN=KEY [--group GROUP] [--version VERSION]]…
 //! ```
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 use std::time::Duration;
 
 use base64::Engine;
@@ -61,6 +63,11 @@ impl Granted {
     pub fn secret(&self) -> &str {
         if self.group.is_empty() { &self.key } else { &self.group }
     }
+
+    /// What tells variables apart, in one text: no part has a line feed.
+    fn parts(&self) -> String {
+        [&*self.key, &self.group, &self.version].join("\n")
+    }
 }
 
 /// The arguments of the init container.
@@ -84,6 +91,39 @@ pub struct Grant {
     pub files: Vec<Granted>,
     /// Secrets that become variables; the env file has the n-th as `v<n>`.
     pub variables: Vec<Granted>,
+}
+
+/// The grant of the secret requests so far.
+#[derive(Debug, Default)]
+pub(crate) struct Collected {
+    /// The grant, once a secret is granted.
+    pub grant: Option<Grant>,
+    /// Places of its files and variables, by what tells them apart.
+    places: BTreeMap<String, usize>,
+}
+
+impl Collected {
+    /// Returns the place of a variable, which it will have if it is granted next.
+    pub fn place_of(&self, variable: &Granted) -> usize {
+        let next = self.grant.as_ref().map_or(0, |grant| grant.variables.len());
+        self.places.get(&variable.parts()).copied().unwrap_or(next)
+    }
+
+    /// Adds the files and variables of another grant, each once. A key makes one file, whichever secret it is of.
+    pub fn add(&mut self, mut other: Grant) {
+        let (files, variables) = (mem::take(&mut other.files), mem::take(&mut other.variables));
+        let known = self.grant.get_or_insert(other);
+        // No key starts with a line feed.
+        let files = files.into_iter().map(|file| (["\n", &file.key].concat(), file, true));
+        let variables = variables.into_iter().map(|variable| (variable.parts(), variable, false));
+        for (parts, granted, is_file) in files.chain(variables) {
+            let list = if is_file { &mut known.files } else { &mut known.variables };
+            if let Entry::Vacant(free) = self.places.entry(parts) {
+                free.insert(list.len());
+                list.push(granted);
+            }
+        }
+    }
 }
 
 /// Invalid arguments.
@@ -129,19 +169,6 @@ impl Grant {
     /// Returns the variables with their names in the env file.
     pub fn named_variables(&self) -> impl Iterator<Item = (String, &Granted)> {
         self.variables.iter().enumerate().map(|(number, granted)| (variable_name(number), granted))
-    }
-
-    /// Returns the number of a variable, which it will have if it is granted next.
-    pub(crate) fn place_of(&self, variable: &Granted) -> usize {
-        self.variables.iter().position(|known| known == variable).unwrap_or(self.variables.len())
-    }
-
-    /// Adds the files and variables of another grant, each once. A key makes one file, whichever secret it is of.
-    pub(crate) fn join(&mut self, Self { mut files, mut variables, .. }: Self) {
-        files.retain(|file| self.files.iter().all(|known| known.key != file.key));
-        variables.retain(|variable| !self.variables.contains(variable));
-        self.files.append(&mut files);
-        self.variables.append(&mut variables);
     }
 
     /// Returns the init container's arguments. [`Self::parse`] is the inverse.
@@ -332,7 +359,7 @@ mod tests {
 
     #[test]
     fn arguments_are_what_the_book_says() {
-        let mut grant = Grant {
+        let grant = Grant {
             gateway: "https://gw.flyte.svc:8444".to_owned(),
             ca: "pem".to_owned(),
             organization: "acme".to_owned(),
@@ -343,15 +370,17 @@ mod tests {
         };
         let whole = Granted::whole;
         let property = Granted { group: "rds".to_owned(), version: "AWSPREVIOUS".to_owned(), ..whole("password") };
+        let mut collected = Collected::default();
         for _ in 0..2 {
             for file in [whole("tls.crt"), Granted { version: "3".to_owned(), ..whole("ca.crt") }] {
-                grant.join(Grant { files: vec![file], ..Grant::default() });
+                collected.add(Grant { files: vec![file], ..grant.clone() });
             }
             for (number, granted) in [whole("password"), whole("a=b"), property.clone()].into_iter().enumerate() {
-                assert_eq!(grant.place_of(&granted), number);
-                grant.join(Grant { variables: vec![granted], ..Grant::default() });
+                assert_eq!(collected.place_of(&granted), number);
+                collected.add(Grant { variables: vec![granted], ..grant.clone() });
             }
         }
+        let mut grant = collected.grant.unwrap();
         let more = [
             &["--file", "tls.crt", "--file", "ca.crt", "--version", "3", "--env", "v0=password", "--env", "v1=a=b"][..],
             &["--env", "v2=password", "--group", "rds", "--version", "AWSPREVIOUS"],

@@ -9,11 +9,14 @@ mod pull;
 mod sidecar;
 mod vault;
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::EnvVar;
 
-use crate::grant::Grant;
+use crate::grant::{self, Collected, Grant};
+use crate::inserted;
 use crate::pod::{self, ConflictCause, Limits, Merged, Plan, Pod, TooLarge, variable};
 use crate::reason_code::ReasonCode;
 use crate::secret_request::{Annotated, MountRequirement, SecretRequest};
@@ -238,7 +241,7 @@ pub struct Outcome {
     /// Results by request.
     pub injected: Vec<Injected>,
     /// What the pod may pull.
-    grant: Option<Box<Grant>>,
+    granted: Collected,
     /// Warnings for the author of the pod.
     pub warnings: Vec<String>,
 }
@@ -261,6 +264,7 @@ pub fn inject(outcome: &mut Outcome, requests: &[Annotated], context: Context) -
 
 fn attempt(outcome: &mut Outcome, requests: &[Annotated], context: Context) -> Result<(), Box<InjectionError>> {
     let chain: Vec<_> = context.settings.managers().map(|manager| (manager, open(manager, context))).collect();
+    let allowed = inserted(context.settings.allowed_env_vars.iter().map(|name| Cow::Borrowed(name.as_str())));
     let limit = context.settings.limits.embedded_requests;
     if let (Some((ManagerType::Embedded, _)), Some(surplus)) = (chain.first(), requests.get(limit)) {
         let tried = vec![(ManagerType::Embedded, Reason::TooManyRequests(limit))];
@@ -274,7 +278,7 @@ fn attempt(outcome: &mut Outcome, requests: &[Annotated], context: Context) -> R
         let mut declined = Vec::new();
         let served = chain.iter().find_map(|(name, manager)| {
             let injection = manager.inject(&annotated.request, outcome);
-            let reason = match injection.and_then(|injection| checked(injection, context)) {
+            let reason = match injection.and_then(|injection| checked(injection, context.pod, &allowed)) {
                 Ok(injection) => return Some(Ok((*name, injection))),
                 Err(reason) => reason,
             };
@@ -293,26 +297,25 @@ fn attempt(outcome: &mut Outcome, requests: &[Annotated], context: Context) -> R
             Box::new(InjectionError::ConflictingRequests(first, annotated.clone(), conflict.cause))
         })?;
         context.limits.check(&outcome.merged).map_err(too_large)?;
-        match (&mut outcome.grant, grant) {
-            (Some(known), Some(grant)) => known.join(*grant),
-            (known, grant) => *known = known.take().or(grant),
+        if let Some(grant) = grant {
+            outcome.granted.add(*grant);
         }
         outcome.warnings.extend(warnings);
     }
-    if let Some(grant) = &outcome.grant {
-        outcome.merged.set_args(crate::grant::CONTAINER, grant.to_args());
+    if let Some(grant) = &outcome.granted.grant {
+        outcome.merged.set_args(grant::CONTAINER, grant.to_args());
     }
     Ok(())
 }
 
 /// Checks the rules for additions of all managers.
-fn checked(injection: Injection, Context { pod, settings, .. }: Context) -> Result<Injection, Reason> {
+fn checked(injection: Injection, pod: &Pod, allowed: &BTreeSet<Cow<str>>) -> Result<Injection, Reason> {
     let Plan { files, variables, .. } = &injection.plan;
     if !files.is_empty() && pod.is_windows()? {
         return Err(Reason::Windows);
     }
     let mut names = variables.iter().map(|variable| &variable.name);
-    match names.find(|name| is_denied(name) && !settings.allowed_env_vars.contains(name)) {
+    match names.find(|name| is_denied(name) && !allowed.contains(name.as_str())) {
         Some(name) => Err(Reason::Denied(name.clone())),
         None => Ok(injection),
     }

@@ -38,7 +38,7 @@ impl Embedded<'_> {
         let (looked_up, warning) = self.look_before(scope, &requested, name.is_some())?;
         warnings.extend(warning);
         let source = format!("{scope} {}", version::join(requested.secret(), &requested.version));
-        let so_far = so_far.grant.as_deref();
+        let so_far = &so_far.granted;
         let mut grant = Grant {
             gateway: pull.gateway.clone(),
             ca: pull.ca.clone(),
@@ -55,14 +55,14 @@ impl Embedded<'_> {
         let mut plan = match name {
             Some(name) => {
                 has_env_volume = true;
-                let key = grant::variable_name(so_far.map_or(0, |so_far| so_far.place_of(&requested)));
+                let key = grant::variable_name(so_far.place_of(&requested));
                 let name = file_variable(name, grant::ENV_VOLUME, grant::ENV_FILE, key);
                 grant.variables.push(requested);
                 Plan { variables: vec![variable(ENV_PREFIX, &settings.secret_env_var_prefix), name], ..Plan::default() }
             }
             None => {
                 mounts.push(mount(grant::FILES_VOLUME, SECRETS_DIR, false));
-                let later = so_far.is_some_and(|so_far| !so_far.files.is_empty());
+                let later = so_far.grant.as_ref().is_some_and(|grant| !grant.files.is_empty());
                 let plan = file(request, &requested, grant::FILES_VOLUME, later)?;
                 grant.files.push(requested);
                 Plan { volumes: vec![memory_volume(grant::FILES_VOLUME, &settings.volume_size_limit.0)], ..plan }
