@@ -4,6 +4,7 @@
 //! permissions. Knows neither managers nor stores.
 
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr};
 
 use crate::names::Scope;
 use crate::names::kubernetes::{is_dns_label, is_dns_subdomain};
@@ -12,7 +13,7 @@ use crate::settings::Tenancy;
 /// Why a pod may not have secrets of a scope.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Error {
-    /// The namespace does not match the labels.
+    /// The namespace is not the one that the template yields.
     #[error(
         "namespace {found:?} does not match the pod's labels, which require namespace {expected:?}; correct the \
          labels, or run the task in that namespace"
@@ -49,7 +50,8 @@ pub enum Error {
     ServiceAccount(String),
     /// The pod's creator is not in the settings.
     #[error(
-        "user {0:?} is not in tenancy.creators, so labels of its pods are not trusted; create the pod through Flyte, or ask the operator to add the user"
+        "user {0:?} is not in tenancy.creators, so labels of its pods are not trusted; create the pod through Flyte, or \
+         ask the operator to add the user"
     )]
     Creator(String),
 }
@@ -101,17 +103,13 @@ pub fn check(tenancy: &Tenancy, scope: Scope, origin: &Origin) -> Result<(), Err
 impl Tenancy {
     /// Returns the labels that are not verified.
     pub fn unbound_labels(&self) -> impl Iterator<Item = &'static str> {
-        let bound = |piece: &Piece| match &self.namespace_template {
-            Some(template) => template.pieces.contains(piece),
-            None => false,
+        let is_bound = |label: Label| {
+            let mut templates = self.namespace_template.iter();
+            templates.any(|template| template.labels.iter().any(|(_, bound)| *bound == label))
+                || label == Label::Organization && self.organizations.is_some()
         };
-        let labels = [
-            ("organization", self.organizations.is_some() || bound(&Piece::Organization)),
-            ("project", bound(&Piece::Project)),
-            ("domain", bound(&Piece::Domain)),
-        ];
-        let trusted = self.creators.is_some();
-        labels.into_iter().filter(move |(_, bound)| !trusted && !bound).map(|(label, _)| label)
+        let labels = [Label::Organization, Label::Project, Label::Domain];
+        labels.into_iter().filter(move |label| self.creators.is_none() && !is_bound(*label)).map(Into::into)
     }
 }
 
@@ -143,25 +141,27 @@ impl TryFrom<String> for Creator {
 #[serde(try_from = "String", into = "String")]
 pub struct NamespaceTemplate {
     text: String,
-    pieces: Vec<Piece>,
+    /// Labels, each after the literal before it.
+    labels: Vec<(String, Label)>,
+    /// The literal at the end.
+    tail: String,
 }
 
-#[derive(Clone, Debug, Eq, PartialEq)]
-enum Piece {
-    Literal(String),
+#[derive(Clone, Copy, Debug, EnumString, Eq, IntoStaticStr, PartialEq)]
+#[strum(serialize_all = "lowercase")]
+enum Label {
+    #[strum(serialize = "org", to_string = "organization")]
     Organization,
     Domain,
     Project,
 }
 
-impl Piece {
-    /// Returns the label and its value.
-    fn of<'s>(&'s self, scope: Scope<'s>) -> (&'static str, &'s str) {
+impl Label {
+    fn value(self, scope: Scope<'_>) -> &str {
         match self {
-            Piece::Literal(text) => ("", text),
-            Piece::Organization => ("organization", scope.organization),
-            Piece::Domain => ("domain", scope.domain),
-            Piece::Project => ("project", scope.project),
+            Self::Organization => scope.organization,
+            Self::Domain => scope.domain,
+            Self::Project => scope.project,
         }
     }
 }
@@ -171,35 +171,24 @@ impl TryFrom<String> for NamespaceTemplate {
 
     /// Parses a template.
     fn try_from(text: String) -> Result<Self, String> {
-        let mut pieces = Vec::new();
+        let mut labels = Vec::new();
         let mut rest = text.as_str();
-        while let Some((literal, tail)) = rest.split_once("{{") {
-            let (name, after) = tail.split_once("}}").ok_or_else(|| format!("{text:?} has an unclosed {{{{"))?;
-            pieces.push(Piece::Literal(literal.to_owned()));
-            pieces.push(match name.trim() {
-                "project" => Piece::Project,
-                "domain" => Piece::Domain,
-                "organization" | "org" => Piece::Organization,
-                other => {
-                    return Err(format!(
-                        "{{{{ {other} }}}} is not a placeholder; expected project, domain or organization"
-                    ));
-                }
-            });
+        while let Some((literal, after)) = rest.split_once("{{") {
+            let (name, after) = after.split_once("}}").ok_or_else(|| format!("{text:?} has an unclosed {{{{"))?;
+            let name = name.trim();
+            let unknown =
+                |_| format!("{{{{ {name} }}}} is not a placeholder; expected project, domain or organization");
+            labels.push((literal.to_owned(), name.parse().map_err(unknown)?));
             rest = after;
         }
-        pieces.push(Piece::Literal(rest.to_owned()));
-        let inner = pieces.get(1..pieces.len() - 1).unwrap_or_default();
-        if inner.contains(&Piece::Literal(String::new())) {
+        if labels.iter().skip(1).any(|(literal, _)| literal.is_empty()) {
             return Err(format!("{text:?} has two placeholders without a separator, so namespaces are ambiguous"));
         }
-        if pieces.len() == 1 && !is_dns_label(&text) {
-            return Err(format!(
-                "invalid namespace {text:?}; expected a DNS label, or a template such as {{{{ project }}}}-{{{{ \
-                 domain }}}}"
-            ));
+        if labels.is_empty() && !is_dns_label(&text) {
+            let expected = "expected a DNS label, or a template such as {{ project }}-{{ domain }}";
+            return Err(format!("invalid namespace {text:?}; {expected}"));
         }
-        Ok(Self { text, pieces })
+        Ok(Self { labels, tail: rest.to_owned(), text })
     }
 }
 
@@ -211,20 +200,17 @@ impl From<NamespaceTemplate> for String {
 
 impl NamespaceTemplate {
     fn render(&self, scope: Scope) -> String {
-        self.pieces.iter().map(|piece| piece.of(scope).1).collect()
+        let parts = self.labels.iter().flat_map(|(literal, label)| [literal.as_str(), label.value(scope)]);
+        parts.chain([self.tail.as_str()]).collect()
     }
 
     /// Checks that no other labels yield the same namespace. This holds if a separator and the value after it contain
     /// the separator once, including overlaps: then the value starts after its last occurrence in the namespace.
     fn divides(&self, scope: Scope) -> Result<(), Error> {
-        let (mut separator, mut first) = ("", true);
-        for piece in &self.pieces {
-            match (piece, piece.of(scope)) {
-                (Piece::Literal(text), _) => separator = text,
-                (_, (label, value)) if !first && [separator, value].concat().rfind(separator) != Some(0) => {
-                    return Err(Error::Ambiguous { label, value: value.to_owned(), separator: separator.to_owned() });
-                }
-                _ => first = false,
+        for (separator, label) in self.labels.iter().skip(1) {
+            let value = label.value(scope).to_owned();
+            if [separator.as_str(), &value].concat().rfind(separator) != Some(0) {
+                return Err(Error::Ambiguous { label: label.into(), value, separator: separator.clone() });
             }
         }
         Ok(())

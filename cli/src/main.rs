@@ -16,8 +16,7 @@ use std::process::ExitCode;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use flyte_secrets_explain::source::{self, Source};
-use flyte_secrets_explain::{check as checks, names, preview as previews, store};
+use flyte_secrets_explain::source::Source;
 use flyte_secrets_policy::settings;
 
 const EXIT_CODES: &str = "\
@@ -52,19 +51,13 @@ enum Error {
     #[error("failed to read {0}: {1}")]
     File(String, io::Error),
     #[error(transparent)]
-    Source(#[from] source::Error),
-    #[error(transparent)]
-    Check(#[from] checks::Error),
-    #[error(transparent)]
-    Store(#[from] store::Error),
-    #[error(transparent)]
-    Names(#[from] names::Error),
+    Answer(#[from] flyte_secrets_explain::Error),
     #[error("missing vault for the Azure command; set --place")]
     NoVault,
     #[error("invalid settings: {0}")]
     Delivery(settings::Error),
     #[error("{0}; use --show-values")]
-    Placeholders(#[from] previews::NoRoom),
+    Placeholders(flyte_secrets_explain::Error),
     #[error("--explain does not support -o patch; use diff, yaml or json")]
     ExplainedPatch,
     #[error("invalid settings: {0}; see --namespace-template")]

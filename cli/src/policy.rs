@@ -37,7 +37,7 @@ pub struct Arguments {
     policy_server: String,
     /// Service account of the policy server
     #[arg(long, value_name = "NAMESPACE/NAME", default_value = "kubewarden/policy-server", value_parser = account)]
-    service_account: Account,
+    service_account: (String, String),
     /// Output format
     #[arg(short, long, value_enum, default_value = "yaml")]
     output: Shape,
@@ -49,15 +49,10 @@ enum Shape {
     Json,
 }
 
-#[derive(Clone, Debug)]
-struct Account {
-    namespace: String,
-    name: String,
-}
-
-fn account(text: &str) -> Result<Account, String> {
+/// Splits the namespace and the name of a service account.
+fn account(text: &str) -> Result<(String, String), &'static str> {
     let (namespace, name) = text.split_once('/').ok_or("expected NAMESPACE/NAME")?;
-    Ok(Account { namespace: namespace.to_owned(), name: name.to_owned() })
+    Ok((namespace.to_owned(), name.to_owned()))
 }
 
 const NAME: &str = "flyte-secrets-policy";
@@ -113,7 +108,7 @@ pub fn run(arguments: &Arguments) -> Result<bool, Error> {
     }
     if !arguments.values {
         let gateway = "the secret gateway; to install it, use the chart with --values";
-        match reads.kind {
+        match reads.served.first() {
             _ if reads.audience.is_some() => output::note(&format!("pods pull secrets from {gateway}")),
             Some(kind) => output::note(&format!("{kind} is served by {gateway}")),
             None => {}
@@ -139,12 +134,8 @@ struct Reads {
     secrets: Option<String>,
     /// Namespace of the store, which is read if a secret is not found.
     store: Option<String>,
-    /// Kind of the gateway.
-    kind: Option<&'static str>,
-    /// Whether it reads lookups of the gateway.
-    lookups: bool,
-    /// Whether it reads Secrets of the manager K8s.
-    verify: bool,
+    /// Kinds of the gateway.
+    served: Vec<&'static str>,
     /// Namespaces of tasks whose Secrets it reads.
     tasks: Vec<String>,
     /// Audience of the tokens with which pods pull.
@@ -153,30 +144,27 @@ struct Reads {
 
 impl Reads {
     fn of(settings: &settings::Settings, tasks: &[String], bound: Option<&str>) -> Result<Self, Error> {
+        const LOOKUPS: &str = "SecretLookup";
         let has = |manager| settings.managers().any(|it| it == manager);
         let mut reads = Self::default();
-        let mut why = None;
-        if has(ManagerType::K8s) && settings.k8s_secret_manager.verify {
-            reads.verify = true;
-            why = Some("k8sSecretManager.verify");
-        }
+        let mut why =
+            (has(ManagerType::K8s) && settings.k8s_secret_manager.verify).then_some("k8sSecretManager.verify");
         if has(ManagerType::Embedded) {
             let config = &settings.embedded_secret_manager_config;
             let provider = config.provider()?;
-            let namespace = || Some(config.k8s_config.namespace.clone());
+            let namespace = Some(config.k8s_config.namespace.clone());
             if config.delivery == Delivery::Pull {
-                reads.lookups = config.lookup != LookupMode::Off;
+                reads.served = Some(LOOKUPS).filter(|_| config.lookup != LookupMode::Off).into_iter().collect();
                 reads.audience = Some(config.pull.clone().unwrap_or_default().audience);
             } else if provider == Provider::K8s {
-                reads.secrets = namespace();
-                reads.store = namespace();
+                reads.secrets.clone_from(&namespace);
+                reads.store.clone_from(&namespace);
             } else {
-                reads.lookups = true;
-                reads.kind = Some(provider.facts().kind);
+                reads.served = vec![provider.facts().kind, LOOKUPS];
             }
             if config.image_pull_secrets.enabled {
                 // Image pull secrets are looked up in the store's namespace, too.
-                reads.secrets = namespace();
+                reads.secrets = namespace;
                 why = Some("imagePullSecrets.enabled");
             }
         }
@@ -192,7 +180,7 @@ impl Reads {
     }
 
     fn manifests(&self, arguments: &Arguments, settings: &Value) -> Vec<Value> {
-        let Account { namespace, name } = &arguments.service_account;
+        let (namespace, name) = &arguments.service_account;
         let subjects = json!([{ "kind": "ServiceAccount", "name": name, "namespace": namespace }]);
         let object = |kind: &str, name: &str, namespace: Option<&String>, fields: Value| {
             let head = json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind });
@@ -209,28 +197,25 @@ impl Reads {
         };
         let secrets = || json!({ "apiGroups": [""], "resources": ["secrets"] });
         let mut manifests = Vec::new();
-        if self.secrets.is_some() {
-            manifests.push(role("Role", NAME, self.secrets.as_ref(), secrets()));
-            manifests.push(binding("Role", NAME, self.secrets.as_ref()));
+        if let namespace @ Some(_) = self.secrets.as_ref() {
+            manifests.extend([role("Role", NAME, namespace, secrets()), binding("Role", NAME, namespace)]);
         }
-        let served: Vec<&str> = self.kind.into_iter().chain(self.lookups.then_some("SecretLookup")).collect();
-        let plurals: Vec<String> = served.iter().map(|kind| format!("{}s", kind.to_ascii_lowercase())).collect();
+        let plurals: Vec<String> = self.served.iter().map(|kind| format!("{}s", kind.to_ascii_lowercase())).collect();
         let cluster = match &self.store {
             Some(store) => Some(json!({ "apiGroups": [""], "resources": ["namespaces"], "resourceNames": [store] })),
-            None => (!served.is_empty()).then(|| json!({ "apiGroups": [GATEWAY], "resources": plurals })),
+            None => (!self.served.is_empty()).then(|| json!({ "apiGroups": [GATEWAY], "resources": plurals })),
         };
         if let Some(resources) = cluster {
-            manifests.push(role("ClusterRole", NAME, None, resources));
-            manifests.push(binding("ClusterRole", NAME, None));
+            manifests.extend([role("ClusterRole", NAME, None, resources), binding("ClusterRole", NAME, None)]);
         }
         if !self.tasks.is_empty() {
             manifests.push(role("ClusterRole", TASK_SECRETS, None, secrets()));
         }
         manifests.extend(self.tasks.iter().map(|tasks| binding("ClusterRole", TASK_SECRETS, Some(tasks))));
         let gateway = format!("{GATEWAY}/v1alpha1");
-        let own = [("Secret", self.secrets.is_some() || self.verify), ("Namespace", self.store.is_some())];
+        let own = [("Secret", self.secrets.is_some() || !self.tasks.is_empty()), ("Namespace", self.store.is_some())];
         let own = own.into_iter().filter_map(|(kind, is_read)| is_read.then_some(("v1", kind)));
-        let read = own.chain(served.iter().map(|kind| (gateway.as_str(), *kind)));
+        let read = own.chain(self.served.iter().map(|kind| (gateway.as_str(), *kind)));
         let resources: Vec<Value> =
             read.map(|(version, kind)| json!({ "apiVersion": version, "kind": kind })).collect();
         let labelled = self.audience.is_none().then(|| json!({ "matchLabels": { "inject-flyte-secrets": "true" } }));
@@ -274,7 +259,7 @@ fn with(mut object: Value, fields: Value) -> Value {
 /// Returns values with which the chart renders the same. The chart decides whether the gateway is required, and for
 /// what.
 fn values(arguments: &Arguments, version: Option<Version>, settings: &Value) -> Value {
-    let Account { namespace, name } = &arguments.service_account;
+    let (namespace, name) = &arguments.service_account;
     // The settings are complete. Without a known version, defaults of the chart would be a guess.
     let flyte = version.map_or(json!({ "tenancy": false }), |version| json!({ "version": version }));
     let tasks = Some(&arguments.task_namespace).filter(|tasks| !tasks.is_empty());

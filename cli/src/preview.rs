@@ -83,7 +83,7 @@ pub fn run(arguments: &Arguments) -> Result<bool, Error> {
             continue;
         }
         if preview.outcome != Outcome::Refused {
-            let (before, after) = admission.before_and_after(&preview, *show_values)?;
+            let (before, after) = admission.before_and_after(&preview, *show_values).map_err(Error::Placeholders)?;
             show(*shape, &source.name, separator, &before, &after);
         }
         preview.warnings.iter().for_each(|warning| output::warning(warning));
@@ -117,16 +117,13 @@ fn explanation(preview: &Preview) -> String {
         if managers.is_empty() {
             lines.push("    no manager asked".to_owned());
         }
-        for AskedManager { manager, source, reason, read, .. } in managers {
+        for AskedManager { manager, takes, source, reason, read } in managers {
+            lines.push(match source {
+                Some(source) => format!("    {manager}: injected from {source}"),
+                None => format!("    {manager}: not injected: {}", reason.as_deref().unwrap_or_default()),
+            });
             // The reason of a manager that declines lists its lookups.
-            match (source, reason) {
-                (Some(source), _) => lines.push(format!("    {manager}: injected from {source}")),
-                (None, reason) => {
-                    lines.push(format!("    {manager}: not injected: {}", reason.as_deref().unwrap_or_default()));
-                    continue;
-                }
-            }
-            let missing = read.iter().filter(|read| !read.found);
+            let missing = read.iter().filter(|read| *takes && !read.found);
             lines.extend(missing.map(|LookedUp { name, object, .. }| format!("      not found: {name} ({object})")));
         }
     }

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use crate::authority::Authority;
 use crate::process::{Process, free_port};
 use crate::serve;
-use crate::tools::Tools;
+use crate::tools::program;
 
 /// Region of the golden cases' secrets in AWS.
 pub const REGION: &str = "us-west-2";
@@ -34,8 +34,8 @@ pub struct Clouds {
     aws: String,
     gcp: String,
     azure: String,
-    azure_authority: PathBuf,
-    federated_token: PathBuf,
+    /// Folder of `azure.crt` and `federated-token`.
+    folder: PathBuf,
     contents: Contents,
     client: Client,
 }
@@ -44,39 +44,30 @@ pub struct Clouds {
 type Contents = Arc<Mutex<Value>>;
 
 impl Clouds {
-    pub async fn start(tools: &Tools, folder: &Path) -> Result<Self> {
+    pub async fn start(folder: &Path) -> Result<Self> {
         let client = Client::builder().timeout(Duration::from_secs(10)).build()?;
         let port = free_port()?;
         let aws = format!("http://127.0.0.1:{port}");
-        let mut moto = Process::start(folder, "moto", &tools.moto_server, |command| {
+        let mut moto = Process::start(folder, "moto", &program("E2E_MOTO", "bin/moto_server")?, |command| {
             command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
         })?;
         let url = format!("{aws}/moto-api/");
-        moto.until(Duration::from_secs(60), async || client.get(&url).send().await.is_ok()).await?;
+        moto.until(async || client.get(&url).send().await.is_ok()).await?;
 
-        let contents: Contents = Arc::new(Mutex::new(json!({})));
+        let contents = Contents::default();
+        let (gcp, _) = serve::http(Router::new().fallback(get(google)).with_state(Arc::clone(&contents))).await?;
         let authority = Authority::new("azure");
-        let (azure_authority, federated_token) = (folder.join("azure.crt"), folder.join("federated-token"));
-        std::fs::write(&azure_authority, &authority.certificate)?;
-        std::fs::write(&federated_token, "federated")?;
-        let gcp = TcpListener::bind("127.0.0.1:0")?;
-        let gcp_url = format!("http://{}", gcp.local_addr()?);
-        gcp.set_nonblocking(true)?;
-        let gcp = axum::serve(
-            tokio::net::TcpListener::from_std(gcp)?,
-            Router::new().fallback(get(google)).with_state(Arc::clone(&contents)),
-        );
-        tokio::spawn(gcp.into_future());
+        std::fs::write(folder.join("azure.crt"), &authority.certificate)?;
+        std::fs::write(folder.join("federated-token"), "federated")?;
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let azure = format!("https://localhost:{}", listener.local_addr()?.port());
-        let own = authority.server("localhost");
         let router = Router::new()
             .route("/directory/oauth2/v2.0/token", post(entra))
             .route("/secrets/{name}", get(vault))
             .route("/secrets/{name}/", get(vault))
             .with_state(Arc::clone(&contents));
-        serve::https(listener, (&own.certificate, &own.key), router).await?;
-        Ok(Self { moto, aws, gcp: gcp_url, azure, azure_authority, federated_token, contents, client })
+        serve::https(listener, &authority.server("localhost"), router).await?;
+        Ok(Self { moto, aws, gcp, azure, folder: folder.to_owned(), contents, client })
     }
 
     /// Returns `providers` of the gateway's configuration.
@@ -86,7 +77,7 @@ impl Clouds {
             "gcp": { "projects": ["acme-prod"], "endpoint": self.gcp, "anonymous": true },
             "azure": {
                 "vaults": ["acme-kv.vault.azure.net"], "endpoint": self.azure, "authority": self.azure,
-                "caFile": self.azure_authority,
+                "caFile": self.folder.join("azure.crt"),
             },
         })
     }
@@ -98,7 +89,7 @@ impl Clouds {
             ("AWS_SECRET_ACCESS_KEY", "e2e".to_owned()),
             ("AZURE_TENANT_ID", "directory".to_owned()),
             ("AZURE_CLIENT_ID", "gateway".to_owned()),
-            ("AZURE_FEDERATED_TOKEN_FILE", self.federated_token.display().to_string()),
+            ("AZURE_FEDERATED_TOKEN_FILE", self.folder.join("federated-token").display().to_string()),
         ]
     }
 
@@ -109,21 +100,18 @@ impl Clouds {
         }
         self.client.post(format!("{}/moto-api/reset", self.aws)).send().await?.error_for_status()?;
         for (name, secret) in store["AWS"].as_object().into_iter().flatten() {
-            let mut request = json!({ "Name": name });
+            let mut body = json!({ "Name": name });
             for (to, from) in [("SecretString", "stringValue"), ("SecretBinary", "binaryValue")] {
-                match &secret[from] {
-                    Value::String(value) if !value.is_empty() => request[to] = json!(value),
-                    _ => {}
+                if let Some(value) = secret[from].as_str().filter(|value| !value.is_empty()) {
+                    body[to] = json!(value);
                 }
             }
             let credential = format!("AWS4-HMAC-SHA256 Credential=e2e/20260101/{REGION}/secretsmanager/aws4_request");
-            let request = self.client.post(&self.aws).json(&request);
+            let request = self.client.post(&self.aws).json(&body);
             let request = request.header("X-Amz-Target", "secretsmanager.CreateSecret");
             let request = request.header("Authorization", format!("{credential}, SignedHeaders=host, Signature=0"));
-            let answer = request.send().await?;
-            let status = answer.status();
-            let text = answer.text().await?;
-            anyhow::ensure!(status.is_success(), "moto does not take {name}: {text}");
+            let answer = request.send().await?.error_for_status();
+            answer.with_context(|| format!("moto does not take {name}"))?;
         }
         Ok(())
     }
@@ -137,25 +125,18 @@ fn held(contents: &Contents, cloud: &str, name: &str) -> Option<Value> {
 async fn google(State(contents): State<Contents>, uri: Uri) -> Response {
     let name = uri.path().strip_prefix("/v1/projects/acme-prod/secrets/");
     let name = name.and_then(|rest| rest.strip_suffix("/versions/latest:access"));
-    let bytes = name.and_then(|name| held(&contents, "GCP", name)).and_then(|secret| bytes(&secret).ok());
-    match bytes {
-        Some(bytes) => {
-            let sum = crc32c::crc32c(&bytes).to_string();
-            Json(json!({ "name": "projects/1/secrets/x/versions/3",
-                         "payload": { "data": STANDARD.encode(&bytes), "dataCrc32c": sum } }))
-            .into_response()
-        }
-        None => {
-            let error = json!({ "error": { "code": 404, "status": "NOT_FOUND", "message": "not found" } });
-            (StatusCode::NOT_FOUND, Json(error)).into_response()
-        }
-    }
+    let Some(bytes) = name.and_then(|name| bytes(&held(&contents, "GCP", name)?)) else {
+        let error = json!({ "error": { "code": 404, "status": "NOT_FOUND", "message": "not found" } });
+        return (StatusCode::NOT_FOUND, Json(error)).into_response();
+    };
+    let payload = json!({ "data": STANDARD.encode(&bytes), "dataCrc32c": crc32c::crc32c(&bytes).to_string() });
+    Json(json!({ "name": "projects/1/secrets/x/versions/3", "payload": payload })).into_response()
 }
 
-fn bytes(secret: &Value) -> Result<Vec<u8>> {
-    match (secret["stringValue"].as_str(), secret["binaryValue"].as_str()) {
-        (_, Some(binary)) => Ok(STANDARD.decode(binary)?),
-        (text, None) => Ok(text.context("a secret has a value")?.into()),
+fn bytes(secret: &Value) -> Option<Vec<u8>> {
+    match secret["binaryValue"].as_str() {
+        Some(binary) => STANDARD.decode(binary).ok(),
+        None => Some(secret["stringValue"].as_str()?.into()),
     }
 }
 

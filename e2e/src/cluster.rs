@@ -41,30 +41,37 @@ impl Cluster {
         Ok(Caller(Client::try_from(config)?))
     }
 
-    /// Returns a client that impersonates a user.
-    pub fn impersonate(&self, user: &str, groups: &[&str]) -> Result<Caller> {
+    /// Returns a client that impersonates a service account.
+    pub fn account_client(&self, namespace: &str, account: &str) -> Result<Caller> {
         let mut config = self.config.clone();
-        config.auth_info.impersonate = Some(user.to_owned());
-        config.auth_info.impersonate_groups = Some(groups.iter().map(|group| (*group).to_owned()).collect());
+        config.auth_info.impersonate = Some(format!("system:serviceaccount:{namespace}:{account}"));
+        let groups = ["system:authenticated".to_owned(), "system:serviceaccounts".to_owned()];
+        let own = format!("system:serviceaccounts:{namespace}");
+        config.auth_info.impersonate_groups = Some(groups.into_iter().chain([own]).collect());
         Ok(Caller(Client::try_from(config)?))
     }
 
-    /// Returns a new token of a service account.
-    pub async fn token(&self, namespace: &str, account: &str) -> Result<String> {
+    /// Returns a new token of a service account, by the `spec` of a TokenRequest.
+    pub async fn token(&self, namespace: &str, account: &str, spec: &Value) -> Result<String> {
         let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
-        let request = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {} });
+        let request = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec });
         let answer = self.admin.post(&path, &request).await?.ok()?;
         Ok(answer["status"]["token"].as_str().context("no token")?.to_owned())
     }
 
-    /// Whether a user may do something, by a SubjectAccessReview.
-    pub async fn may(&self, user: &str, attributes: &Value) -> Result<bool> {
-        let review = json!({
-            "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
-            "spec": { "user": user, "resourceAttributes": attributes },
-        });
-        let review = self.admin.post("/apis/authorization.k8s.io/v1/subjectaccessreviews", &review).await?.ok()?;
-        Ok(review["status"]["allowed"] == true)
+    /// Checks by SubjectAccessReviews what a user may do with resources of an API group: verb, resource, namespace, and
+    /// whether that is allowed.
+    pub async fn has_rights(&self, user: &str, group: &str, rights: &[(&str, &str, &str, bool)]) -> Result<()> {
+        for (verb, resource, namespace, allowed) in rights {
+            let attributes = json!({ "group": group, "verb": verb, "resource": resource, "namespace": namespace });
+            let review = json!({
+                "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
+                "spec": { "user": user, "resourceAttributes": attributes },
+            });
+            let review = self.admin.post("/apis/authorization.k8s.io/v1/subjectaccessreviews", &review).await?.ok()?;
+            ensure!(review["status"]["allowed"] == *allowed, "{verb} {resource} in {namespace:?}: {review}");
+        }
+        Ok(())
     }
 
     /// Waits until the API server applies changes of permissions and webhooks, which it watches as clients do.
@@ -74,7 +81,7 @@ impl Cluster {
 
     /// Writes a kubeconfig for a service account.
     pub async fn kubeconfig_for(&self, folder: &Path, namespace: &str, account: &str) -> Result<PathBuf> {
-        let token = self.token(namespace, account).await?;
+        let token = self.token(namespace, account, &json!({})).await?;
         let mut file = Kubeconfig::read_from(&self.kubeconfig)?;
         for user in &mut file.auth_infos {
             user.auth_info = Some(serde_json::from_value(json!({ "token": token }))?);
@@ -87,27 +94,63 @@ impl Cluster {
     /// Creates a namespace with the service account `default`, whose token is not mounted into pods.
     pub async fn namespace(&self, name: &str) -> Result<()> {
         if self.admin.get(&format!("/api/v1/namespaces/{name}")).await?.code == 404 {
-            let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
-            self.apply("/api/v1/namespaces", &namespace).await?;
-            if let Ok(mut made) = self.made.lock() {
-                made.push(name.to_owned());
-            }
+            self.apply("/api/v1/namespaces", &named("v1", "Namespace", name)).await?;
+            self.remember(format!("/api/v1/namespaces/{name}"));
         }
         self.account(name, "default").await
     }
 
-    /// Returns the namespaces that were created.
+    /// Enforces the restricted standard of Pod Security in a namespace, which is created if needed.
+    pub async fn restrict(&self, name: &str) -> Result<()> {
+        self.namespace(name).await?;
+        let mut namespace = named("v1", "Namespace", name);
+        namespace["metadata"]["labels"] = json!({ "pod-security.kubernetes.io/enforce": "restricted" });
+        self.apply("/api/v1/namespaces", &namespace).await
+    }
+
+    fn remember(&self, path: String) {
+        if let Ok(mut made) = self.made.lock() {
+            made.push(path);
+        }
+    }
+
+    /// Returns the paths of namespaces and permissions that were created.
     pub fn made(&self) -> Vec<String> {
         self.made.lock().map(|made| made.clone()).unwrap_or_default()
     }
 
     /// Creates a service account.
     pub async fn account(&self, namespace: &str, name: &str) -> Result<()> {
-        let account = json!({
-            "apiVersion": "v1", "kind": "ServiceAccount",
-            "metadata": { "name": name }, "automountServiceAccountToken": false,
-        });
+        let mut account = named("v1", "ServiceAccount", name);
+        account["automountServiceAccountToken"] = json!(false);
         self.apply(&format!("/api/v1/namespaces/{namespace}/serviceaccounts"), &account).await
+    }
+
+    /// Grants a service account a rule, by a ClusterRole and a binding with its name.
+    pub async fn grant(&self, namespace: &str, account: &str, rule: &Value) -> Result<()> {
+        let mut role = named("rbac.authorization.k8s.io/v1", "ClusterRole", account);
+        let mut binding = named("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", account);
+        role["rules"] = json!([rule]);
+        binding["roleRef"] = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": account });
+        binding["subjects"] = json!([{ "kind": "ServiceAccount", "namespace": namespace, "name": account }]);
+        for (collection, object) in [("clusterroles", role), ("clusterrolebindings", binding)] {
+            let collection = format!("/apis/rbac.authorization.k8s.io/v1/{collection}");
+            self.apply(&collection, &object).await?;
+            self.remember(format!("{collection}/{account}"));
+        }
+        self.settle().await;
+        Ok(())
+    }
+
+    /// Deletes an object, and returns it in a form in which it can be created again.
+    pub async fn take(&self, collection: &str, name: &str) -> Result<Value> {
+        let path = format!("{collection}/{name}");
+        let mut object = self.admin.get(&path).await?.ok()?;
+        self.admin.delete(&path).await?.ok()?;
+        if let Some(metadata) = object["metadata"].as_object_mut() {
+            metadata.retain(|key, _| matches!(key.as_str(), "annotations" | "labels" | "name"));
+        }
+        Ok(object)
     }
 
     /// Creates or replaces an object.
@@ -128,13 +171,9 @@ impl Cluster {
 
     /// Creates a Service with the port `https`, and returns the address at which to listen for it.
     pub async fn expose(&self, namespace: &str, service: &str, port: u16) -> Result<SocketAddr> {
-        let object = json!({
-            "apiVersion": "v1", "kind": "Service", "metadata": { "name": service },
-            "spec": {
-                "selector": { "app": service },
-                "ports": [{ "name": "https", "port": port, "targetPort": port, "protocol": "TCP" }],
-            },
-        });
+        let mut object = named("v1", "Service", service);
+        let port = json!({ "name": "https", "port": port, "targetPort": port, "protocol": "TCP" });
+        object["spec"] = json!({ "selector": { "app": service }, "ports": [port] });
         self.apply(&format!("/api/v1/namespaces/{namespace}/services"), &object).await?;
         self.serve_as(namespace, service).await
     }
@@ -171,6 +210,11 @@ impl Cluster {
     }
 }
 
+/// Returns an object that has only a name.
+pub fn named(api_version: &str, kind: &str, name: &str) -> Value {
+    json!({ "apiVersion": api_version, "kind": kind, "metadata": { "name": name } })
+}
+
 /// A client of the API server.
 #[derive(Clone)]
 pub struct Caller(pub Client);
@@ -192,6 +236,32 @@ impl Caller {
         self.send("DELETE", path, "application/json", None).await
     }
 
+    /// Returns a pod.
+    pub async fn pod(&self, namespace: &str, name: &str) -> Result<Value> {
+        self.get(&format!("/api/v1/namespaces/{namespace}/pods/{name}")).await?.ok()
+    }
+
+    /// Returns the log of a container.
+    pub async fn log(&self, namespace: &str, pod: &str, container: &str) -> Result<String> {
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}/log?container={container}");
+        let log = self.get(&path).await?.ok()?;
+        Ok(log.as_str().map_or_else(|| log.to_string(), str::to_owned))
+    }
+
+    /// Creates a pod, and deletes it at once if it was accepted.
+    pub async fn admit(&self, namespace: &str, pod: &Value) -> Result<Answer> {
+        let created = self.create_pod(namespace, pod).await?;
+        if let (201, Some(name)) = (created.code, created.body["metadata"]["name"].as_str()) {
+            self.delete_pod(namespace, name).await?;
+        }
+        Ok(created)
+    }
+
+    /// Creates a pod in a dry run.
+    pub async fn dry_run(&self, namespace: &str, pod: &Value) -> Result<Answer> {
+        self.post(&format!("/api/v1/namespaces/{namespace}/pods?dryRun=All"), pod).await
+    }
+
     /// Creates a pod.
     pub async fn create_pod(&self, namespace: &str, pod: &Value) -> Result<Answer> {
         self.post(&format!("/api/v1/namespaces/{namespace}/pods"), pod).await
@@ -208,17 +278,15 @@ impl Caller {
         let request = Request::builder().method(method).uri(path).header("content-type", content);
         let request = request.header("accept", "application/json").body(Body::from(body))?;
         let response = self.0.send(request).await?;
-        let warnings = response.headers().get_all("warning").iter().filter_map(|value| warning(value.to_str().ok()?));
+        // The form of a header is: 299 - "text".
+        let warnings = response.headers().get_all("warning").iter();
+        let warnings =
+            warnings.filter_map(|value| serde_json::from_str(value.to_str().ok()?.strip_prefix("299 - ")?).ok());
         let (warnings, code) = (warnings.collect(), response.status().as_u16());
         let body = response.into_body().collect().await?.to_bytes();
         let body = serde_json::from_slice(&body).unwrap_or_else(|_| json!(String::from_utf8_lossy(&body)));
         Ok(Answer { code, body, warnings })
     }
-}
-
-/// Returns the text of a header `299 - "text"`.
-fn warning(header: &str) -> Option<String> {
-    serde_json::from_str(header.strip_prefix("299 - ")?).ok()
 }
 
 /// A response of the API server.
@@ -244,4 +312,16 @@ impl Answer {
         ensure!(self.code == code, "{code} was expected, but {} came: {message}", self.code);
         Ok(message)
     }
+
+    /// Checks that it is a rejection with this code, whose message contains all of these texts.
+    pub fn refused_for(&self, code: u16, words: &[&str]) -> Result<()> {
+        has_all(self.refused(code)?, words)
+    }
+}
+
+/// Checks that a message contains all of these texts.
+pub fn has_all(message: &str, words: &[&str]) -> Result<()> {
+    let missing: Vec<_> = words.iter().filter(|word| !message.contains(*word)).collect();
+    ensure!(missing.is_empty(), "{message:?} lacks {missing:?}");
+    Ok(())
 }

@@ -2,7 +2,6 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Result;
 use rcgen::KeyPair;
@@ -10,10 +9,23 @@ use rcgen::KeyPair;
 use crate::authority::Authority;
 use crate::node::NAME as NODE;
 use crate::process::{self, Process};
-use crate::tools::Tools;
+use crate::tools::program;
 
-/// Addresses of Services: all of loopback is this machine, so the API server reaches Services without a proxy.
-const SERVICES: &str = "127.96.0.0/16";
+const FLAGS: [&str; 12] = [
+    "--bind-address=127.0.0.1",
+    "--advertise-address=127.0.0.1",
+    "--endpoint-reconciler-type=none",
+    "--authorization-mode=Node,RBAC",
+    "--enable-admission-plugins=NodeRestriction",
+    "--kubelet-preferred-address-types=InternalIP",
+    "--service-account-issuer=https://kubernetes.default.svc",
+    // All of loopback is this machine, so the API server reaches Services without a proxy.
+    "--service-cluster-ip-range=127.96.0.0/16",
+    "--requestheader-allowed-names=front-proxy-client",
+    "--requestheader-username-headers=X-Remote-User",
+    "--requestheader-group-headers=X-Remote-Group",
+    "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+];
 
 const AUDIT_POLICY: &str = "\
 apiVersion: audit.k8s.io/v1
@@ -26,8 +38,6 @@ rules:
       - { group: secret-gateway.flyte.org }
   - level: None
 ";
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A control plane without controllers, which a node can join.
 pub struct ControlPlane {
@@ -49,10 +59,11 @@ pub struct ControlPlane {
 
 impl ControlPlane {
     /// Starts both, and waits until the API server is ready.
-    pub async fn start(tools: &Tools, folder: &Path) -> Result<Self> {
+    pub async fn start(folder: &Path) -> Result<Self> {
+        let given = if std::env::var_os("KUBEBUILDER_ASSETS").is_some() { "KUBEBUILDER_ASSETS" } else { "E2E_TOOLS" };
         let (store, api) = (process::free_port()?, process::free_port()?);
         let etcd_url = format!("http://127.0.0.1:{store}");
-        let etcd = Process::start(folder, "etcd", &tools.control_plane.join("etcd"), |command| {
+        let etcd = Process::start(folder, "etcd", &program(given, "etcd")?, |command| {
             let peers = "http://127.0.0.1:0";
             command.arg("--data-dir").arg(folder.join("etcd"));
             command.args(["--listen-client-urls", &etcd_url, "--advertise-client-urls", &etcd_url]);
@@ -91,20 +102,15 @@ impl ControlPlane {
             ("service-account-key-file", write("accounts.pub", &accounts.public_key_pem())?),
             ("service-account-signing-key-file", write("accounts.key", &accounts.serialize_pem())?),
         ];
-        let mut api_server =
-            Process::start(folder, "kube-apiserver", &tools.control_plane.join("kube-apiserver"), |command| {
-                command.args(files.iter().map(|(flag, path)| format!("--{flag}={}", path.display())));
-                command.args(api_server_flags(&etcd_url, api)).env("TMPDIR", folder);
-            })?;
+        let mut api_server = Process::start(folder, "kube-apiserver", &program(given, "kube-apiserver")?, |command| {
+            command.args(files.iter().map(|(flag, path)| format!("--{flag}={}", path.display())));
+            command.arg(format!("--etcd-servers={etcd_url}")).arg(format!("--secure-port={api}"));
+            command.args(FLAGS).env("TMPDIR", folder);
+        })?;
         let url = format!("https://localhost:{api}");
         let kubeconfig = write("kubeconfig", &kubeconfig(&url, &ca, &token))?;
-        let ready = async || {
-            let asked = process::output(&tools.kubectl, |command| {
-                command.arg("--kubeconfig").arg(&kubeconfig).args(["get", "--raw", "/readyz"]);
-            });
-            asked.await.is_ok()
-        };
-        api_server.until(PATIENCE, ready).await?;
+        let ready = async || process::run("kubectl", &kubeconfig, &["get", "--raw", "/readyz"]).await.is_ok();
+        api_server.until(ready).await?;
         Ok(Self {
             kubeconfig,
             url,
@@ -122,30 +128,6 @@ impl ControlPlane {
 /// Returns a random token.
 fn random() -> Result<String> {
     Ok(hex::encode(KeyPair::generate()?.public_key_raw()))
-}
-
-fn api_server_flags(etcd: &str, port: u16) -> Vec<String> {
-    let etcd = format!("--etcd-servers={etcd}");
-    let port = format!("--secure-port={port}");
-    let services = format!("--service-cluster-ip-range={SERVICES}");
-    [
-        etcd.as_str(),
-        port.as_str(),
-        services.as_str(),
-        "--bind-address=127.0.0.1",
-        "--advertise-address=127.0.0.1",
-        "--endpoint-reconciler-type=none",
-        "--authorization-mode=Node,RBAC",
-        "--enable-admission-plugins=NodeRestriction",
-        "--kubelet-preferred-address-types=InternalIP",
-        "--service-account-issuer=https://kubernetes.default.svc",
-        "--requestheader-allowed-names=front-proxy-client",
-        "--requestheader-username-headers=X-Remote-User",
-        "--requestheader-group-headers=X-Remote-Group",
-        "--requestheader-extra-headers-prefix=X-Remote-Extra-",
-    ]
-    .map(str::to_owned)
-    .into()
 }
 
 /// Returns a kubeconfig with one cluster, and one user with a token.

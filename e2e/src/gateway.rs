@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use base64::Engine;
@@ -12,15 +11,12 @@ use serde_json::{Value, json};
 use crate::clouds::Clouds;
 use crate::cluster::Cluster;
 use crate::process::{self, Process};
-use crate::tools::Tools;
+use crate::tools::program;
 
 /// Namespace, and name of the Deployment, Service, ConfigMap and service account.
 pub const NAMESPACE: &str = "flyte";
 const NAME: &str = "secret-gateway";
-/// Service from which pods pull.
-const PODS: &str = "secret-gateway-pods";
 const API_SERVICE: &str = "/apis/apiregistration.k8s.io/v1/apiservices/v1alpha1.secret-gateway.flyte.org";
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The gateway, running or not.
 pub struct Gateway {
@@ -29,7 +25,6 @@ pub struct Gateway {
     pub pods: Option<SocketAddr>,
     /// Address of metrics.
     pub metrics: SocketAddr,
-    program: PathBuf,
     folder: PathBuf,
     identity: Vec<(&'static str, String)>,
     process: Option<Process>,
@@ -37,7 +32,7 @@ pub struct Gateway {
 
 impl Gateway {
     /// Starts the gateway with the chart's configuration, and the doubles of clouds as endpoints.
-    pub async fn start(tools: &Tools, folder: &Path, cluster: &Cluster, clouds: &Clouds) -> Result<Self> {
+    pub async fn start(folder: &Path, cluster: &Cluster, clouds: &Clouds) -> Result<Self> {
         let folder = folder.join("gateway");
         std::fs::create_dir_all(&folder)?;
         let address = cluster.serve_as(NAMESPACE, NAME).await?;
@@ -63,23 +58,23 @@ impl Gateway {
         }
         let metrics = SocketAddr::from(([127, 0, 0, 1], process::free_port()?));
         config["metricsListen"] = json!(metrics);
-        let mut pods = None;
-        if config["pods"].is_object() {
-            let listen = cluster.serve_as(NAMESPACE, PODS).await?;
+        let pods = match config["pods"].is_object() {
+            true => Some(cluster.serve_as(NAMESPACE, "secret-gateway-pods").await?),
+            false => None,
+        };
+        if let Some(listen) = pods {
             config["pods"]["listen"] = json!(listen);
-            pods = Some(listen);
         }
         std::fs::write(folder.join("config.yaml"), serde_yaml::to_string(&config)?)?;
         let identity = clouds.identity();
-        let mut gateway =
-            Self { address, pods, metrics, program: tools.gateway.clone(), folder, identity, process: None };
+        let mut gateway = Self { address, pods, metrics, folder, identity, process: None };
         gateway.resume(cluster).await?;
         Ok(gateway)
     }
 
     /// Starts the gateway again, and waits until the API server uses it.
     pub async fn resume(&mut self, cluster: &Cluster) -> Result<()> {
-        let mut process = Process::start(&self.folder, NAME, &self.program, |command| {
+        let mut process = Process::start(&self.folder, NAME, &program("E2E_BUILD", NAME)?, |command| {
             command.arg("--config").arg(self.folder.join("config.yaml")).env_remove("KUBECONFIG");
             command.envs(self.identity.iter().map(|(name, value)| (name, value)));
         })?;
@@ -88,7 +83,7 @@ impl Gateway {
             let kinds = cluster.admin.get("/apis/secret-gateway.flyte.org/v1alpha1").await;
             kinds.is_ok_and(|answer| answer.code == 200) && available(cluster).await == Some(true)
         };
-        process.until(PATIENCE, answers).await?;
+        process.until(answers).await?;
         self.process = Some(process);
         Ok(())
     }

@@ -40,71 +40,67 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anstream::eprintln;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use flyte_secrets_testing::engine::Policy;
 use flyte_secrets_testing::host::Capabilities;
+use kube::{Client, Config};
 
+use node::Node;
 use node::machine::Machine;
-use node::{Node, NodeTools};
 use report::Report;
-use tools::{Tools, repository};
+use tools::repository;
 use world::World;
 
-fn main() -> ExitCode {
+fn main() -> Result<ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.as_slice() {
-        [first, pod, settings] if first == "--demo" => match show(pod, settings) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("{error:#}");
-                ExitCode::FAILURE
-            }
-        },
-        _ => check(arguments),
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["--demo", pod, settings] => show(pod, settings).map(|()| ExitCode::SUCCESS),
+        ["--node", only @ ..] => Ok(check(true, only.first())),
+        only => Ok(check(false, only.first())),
     }
 }
 
 /// Prints a pod before and after, with secrets of the API server of KUBECONFIG.
 fn show(pod: &str, settings: &str) -> Result<()> {
     let read = |file: &str| Ok::<_, anyhow::Error>(serde_yaml::from_str(&std::fs::read_to_string(file)?)?);
-    let capabilities: Arc<dyn Capabilities> = live::Live::infer()?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    let mut config = runtime.block_on(Config::infer()).context("cannot find an API server")?;
+    // As in policy-server, which has an older client.
+    config.default_retry = false;
+    let client = runtime.block_on(async { Client::try_from(config) })?;
+    let capabilities: Arc<dyn Capabilities> = live::Live::new(client, runtime.handle().clone(), None);
     flyte_secrets_testing::show::demo(&read(pod)?, &read(settings)?, &capabilities)
 }
 
 #[tokio::main]
-async fn check(mut arguments: Vec<String>) -> ExitCode {
-    let node = arguments.first().is_some_and(|first| first == "--node");
-    arguments.drain(..usize::from(node));
-    let mut report = Report::new(arguments.into_iter().next());
+async fn check(node: bool, only: Option<&&str>) -> ExitCode {
+    let mut report = Report::new(only.map(ToString::to_string));
     let outcome = if node { run_node(&mut report).await } else { run(&mut report).await };
     if let Err(error) = &outcome {
         eprintln!("\nstopped early: {error:#}");
     }
-    match report.close() && outcome.is_ok() {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
-    }
+    if report.close() && outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 async fn run(report: &mut Report) -> Result<()> {
-    let tools = Tools::find()?;
     let folder = empty_folder("target/e2e")?;
     let policy = Policy::built()?;
-    suites::run_alone(report, &tools, &policy).await?;
-    let mut world = World::start(tools, &folder, policy).await?;
+    suites::run_alone(report, &policy).await?;
+    let mut world = World::start(&folder, policy).await?;
     let outcome = suites::run(report, &mut world).await;
     world.leave().await?;
     outcome
 }
 
 async fn run_node(report: &mut Report) -> Result<()> {
-    let (tools, node_tools) = (Tools::find()?, NodeTools::find()?);
+    let root = rustix::process::geteuid().is_root();
+    ensure!(root, "a node needs root: run `make e2e-node` as root, or with SUDO=sudo");
     let folder = empty_folder("target/e2e-node")?;
     node::remove_cgroups();
     let before = Machine::now()?;
-    let mut world = World::start(tools, &folder, Policy::built()?).await?;
+    let mut world = World::start(&folder, Policy::built()?).await?;
     let plane = world.own.as_ref().context("pods run on a control plane of our own: unset KUBECONFIG")?;
-    let node = Node::start(&world.tools, &node_tools, &folder, plane, &world.cluster).await?;
+    let node = Node::start(&folder, plane, &world.cluster).await?;
     let outcome = suites::node::run(report, &mut world, &node).await;
     drop(node);
     drop(world);
@@ -116,14 +112,12 @@ async fn run_node(report: &mut Report) -> Result<()> {
 /// Checks that the machine is as before. Processes that the kernel still ends take a moment.
 async fn as_it_was(before: &Machine) -> Result<()> {
     let mut changes = Vec::new();
-    for _ in 0..50 {
-        changes = Machine::now()?.changes(before);
-        if changes.is_empty() {
-            return Ok(());
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    bail!("{}", changes.join("\n"))
+    let unchanged =
+        process::until("it is unchanged", Duration::from_millis(200), Duration::from_secs(10), async || {
+            changes = Machine::now()?.changes(before);
+            Ok(changes.is_empty())
+        });
+    unchanged.await.with_context(|| changes.join("\n"))
 }
 
 fn empty_folder(name: &str) -> Result<PathBuf> {

@@ -1,12 +1,15 @@
 //! Processes that run during the tests and end with them.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
+
+use crate::tools::{program, repository};
 
 /// A running process, which is killed on drop.
 pub struct Process {
@@ -37,19 +40,18 @@ impl Process {
         Ok(Self { name: name.to_owned(), child, log })
     }
 
-    /// Waits for a condition. Fails with the end of the log if the process ends first, or on timeout.
-    pub async fn until(&mut self, patience: Duration, mut holds: impl AsyncFnMut() -> bool) -> Result<()> {
-        let start = Instant::now();
-        while !holds().await {
-            if let Some(status) = self.child.try_wait()? {
-                bail!("{} ended: {status}\n{}", self.name, self.tail());
-            }
-            if start.elapsed() > patience {
-                bail!("{} is not ready after {patience:?}\n{}", self.name, self.tail());
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        Ok(())
+    /// Waits up to a minute for a condition. Fails with the end of the log if the process ends first, or on timeout.
+    pub async fn until(&mut self, mut holds: impl AsyncFnMut() -> bool) -> Result<()> {
+        let waited = until("it is ready", Duration::from_millis(50), Duration::from_secs(60), async || {
+            let ended = self.child.try_wait()?;
+            ensure!(ended.is_none(), "it ended: {ended:?}");
+            Ok(holds().await)
+        });
+        waited.await.with_context(|| {
+            let (name, text) = (&self.name, self.output());
+            let skipped = text.lines().count().saturating_sub(20);
+            format!("{name}:\n{}", text.lines().skip(skipped).collect::<Vec<_>>().join("\n"))
+        })
     }
 
     /// Returns its process ID.
@@ -57,14 +59,12 @@ impl Process {
         self.child.id()
     }
 
-    /// Stops the process until [`Process::resume`].
-    pub fn pause(&self) -> Result<()> {
-        self.signal(Signal::STOP)
-    }
-
-    /// Continues the process.
-    pub fn resume(&self) -> Result<()> {
-        self.signal(Signal::CONT)
+    /// Stops the process while a future runs.
+    pub async fn paused<T>(&self, future: impl Future<Output = T>) -> Result<T> {
+        self.signal(Signal::STOP)?;
+        let outcome = future.await;
+        self.signal(Signal::CONT)?;
+        Ok(outcome)
     }
 
     /// Returns its output.
@@ -76,25 +76,32 @@ impl Process {
         let id = Pid::from_raw(self.child.id().try_into()?).context("no process has the number 0")?;
         Ok(kill_process(id, signal)?)
     }
-
-    fn tail(&self) -> String {
-        let text = self.output();
-        let lines: Vec<&str> = text.lines().collect();
-        lines.iter().skip(lines.len().saturating_sub(20)).fold(String::new(), |all, line| all + line + "\n")
-    }
 }
 
-/// Runs a program, and returns its standard output, or an error with all output.
-pub async fn output(program: &Path, with: impl FnOnce(&mut tokio::process::Command)) -> Result<String> {
-    let mut command = tokio::process::Command::new(program);
-    with(&mut command);
-    command.stdin(Stdio::null()).kill_on_drop(true);
-    let output = command.output().await.with_context(|| format!("cannot run {}", program.display()))?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    if !output.status.success() {
-        bail!("{} failed: {}\n{}", program.display(), text(&output.stderr), text(&output.stdout));
+/// Waits for a condition. Fails on timeout.
+pub async fn until(
+    what: &str,
+    every: Duration,
+    patience: Duration,
+    mut holds: impl AsyncFnMut() -> Result<bool>,
+) -> Result<()> {
+    let start = Instant::now();
+    while !holds().await? {
+        ensure!(start.elapsed() < patience, "{what}: not after {patience:?}");
+        tokio::time::sleep(every).await;
     }
-    Ok(text(&output.stdout))
+    Ok(())
+}
+
+/// Runs a program of `E2E_TOOLS` with a kubeconfig. Returns its standard output, or an error with all output.
+pub async fn run(name: &str, kubeconfig: &Path, arguments: &[impl AsRef<OsStr>]) -> Result<String> {
+    let mut command = tokio::process::Command::new(program("E2E_TOOLS", name)?);
+    command.args(arguments).env("KUBECONFIG", kubeconfig).env("KUBECACHEDIR", repository("target/e2e/kubectl"));
+    let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    let (said, error) = (text(&output.stdout), text(&output.stderr));
+    ensure!(output.status.success(), "{name} failed: {}\n{error}\n{said}", output.status);
+    Ok(said)
 }
 
 /// Returns a free port of loopback.

@@ -8,16 +8,16 @@ use flyte_secrets_policy::reason_code::ReasonCode;
 use flyte_secrets_testing::engine::Policy;
 use flyte_secrets_testing::golden::same;
 use flyte_secrets_testing::host::{Capabilities, Store};
-use flyte_secrets_testing::pods::pod;
+use flyte_secrets_testing::pods::{pod, with};
 use serde_json::{Value, json};
 
 use crate::clouds::Clouds;
-use crate::cluster::{Answer, Cluster};
+use crate::cluster::{Answer, Cluster, named};
 use crate::control_plane::ControlPlane;
 use crate::gateway::{self, Gateway};
 use crate::kubewarden::{Kubewarden, WEBHOOK, WEBHOOKS};
 use crate::process;
-use crate::tools::{Tools, repository};
+use crate::tools::repository;
 
 /// Namespace of the pods in `testing`.
 pub const TASKS: &str = "flytesnacks-development";
@@ -39,7 +39,6 @@ const HELD: &str = "e2e-store";
 
 /// The environment of the suites.
 pub struct World {
-    pub tools: Tools,
     pub folder: PathBuf,
     pub cluster: Cluster,
     pub kubewarden: Kubewarden,
@@ -51,65 +50,53 @@ pub struct World {
 
 impl World {
     /// Starts a control plane, or uses the cluster of KUBECONFIG, which reaches this machine at E2E_ADDRESS.
-    pub async fn start(tools: Tools, folder: &Path, policy: Policy) -> Result<Self> {
+    pub async fn start(folder: &Path, policy: Policy) -> Result<Self> {
         let address = std::env::var("E2E_ADDRESS").ok().map(|address| address.parse()).transpose();
         let address = address.context("E2E_ADDRESS is no IP address")?;
         let (own, kubeconfig) = match std::env::var_os("KUBECONFIG") {
             Some(given) => (None, given.into()),
             None => {
-                let own = ControlPlane::start(&tools, folder).await?;
+                let own = ControlPlane::start(folder).await?;
                 let kubeconfig = own.kubeconfig.clone();
                 (Some(own), kubeconfig)
             }
         };
         let cluster = Cluster::connect(&kubeconfig, address).await?;
-        process::output(&tools.kubectl, |command| {
-            command.arg("--kubeconfig").arg(&kubeconfig).args(["apply", "--filename"]).arg(repository("e2e/crds"));
-        })
-        .await?;
-        let clouds = Clouds::start(&tools, folder).await?;
+        let crds = repository("e2e/crds");
+        process::run("kubectl", &kubeconfig, &["apply", "--filename", &crds.to_string_lossy()]).await?;
+        let clouds = Clouds::start(folder).await?;
         for namespace in [TASKS, "flytesnacks-production", gateway::NAMESPACE] {
             cluster.namespace(namespace).await?;
         }
         let kubewarden = Kubewarden::install(&cluster, policy).await?;
-        Ok(Self { tools, folder: folder.to_owned(), cluster, kubewarden, clouds, gateway: None, own })
+        Ok(Self { folder: folder.to_owned(), cluster, kubewarden, clouds, gateway: None, own })
     }
 
     /// Installs or upgrades the chart with the values of an example and additional ones.
     pub async fn install(&mut self, example: &str, values: &Value) -> Result<()> {
-        let file = self.folder.join("values.json");
-        std::fs::write(&file, values.to_string())?;
-        let example = repository(&format!("deploy/chart/ci/{example}.yaml"));
-        self.upgrade(|command| {
-            command.args(["--set", OWN, "--set-literal", TENANCY, "--values"]).arg(example);
-            command.arg("--values").arg(&file);
-        })
-        .await
+        let (own, file) = (self.folder.join("values.json"), repository(&format!("deploy/chart/ci/{example}.yaml")));
+        std::fs::write(&own, values.to_string())?;
+        let files = [file.to_string_lossy(), own.to_string_lossy()];
+        self.upgrade(&["--set", OWN, "--set-literal", TENANCY, "--values", &files[0], "--values", &files[1]]).await
     }
 
-    /// Installs or upgrades the chart with values of `--set` only.
-    pub async fn install_plain(&mut self, set: &[&str]) -> Result<()> {
-        self.upgrade(|command| {
-            command.arg("--reset-values").args(set.iter().flat_map(|set| ["--set", set]));
-        })
-        .await
-    }
-
-    async fn upgrade(&mut self, with: impl FnOnce(&mut tokio::process::Command)) -> Result<()> {
-        process::output(&self.tools.helm, |command| {
-            command.args(["upgrade", "--install", RELEASE]).arg(repository("deploy/chart"));
-            command.args(["--namespace", gateway::NAMESPACE, "--kubeconfig"]).arg(&self.cluster.kubeconfig);
-            with(command);
-        })
-        .await?;
+    /// Installs or upgrades the chart with more arguments of helm.
+    pub async fn upgrade(&mut self, arguments: &[&str]) -> Result<()> {
+        let chart = repository("deploy/chart");
+        let upgrade = ["upgrade", "--install", RELEASE, &chart.to_string_lossy(), "--namespace", gateway::NAMESPACE];
+        self.helm(&[&upgrade[..], arguments].concat()).await?;
         let deployment = "/apis/apps/v1/namespaces/flyte/deployments/secret-gateway";
-        let wanted = self.cluster.admin.get(deployment).await?.code == 200;
         self.gateway = None;
-        if wanted {
-            let gateway = Gateway::start(&self.tools, &self.folder, &self.cluster, &self.clouds).await?;
+        if self.cluster.admin.get(deployment).await?.code == 200 {
+            let gateway = Gateway::start(&self.folder, &self.cluster, &self.clouds).await?;
             self.gateway = Some(gateway);
         }
         self.kubewarden.reconcile(&self.cluster).await
+    }
+
+    /// Runs helm as administrator, and returns its output.
+    pub async fn helm(&self, arguments: &[&str]) -> Result<String> {
+        process::run("helm", &self.cluster.kubeconfig, arguments).await
     }
 
     /// Installs the chart with Embedded from Kubernetes Secrets only.
@@ -133,10 +120,8 @@ impl World {
         for (namespace, secrets) in store["K8s"].as_object().into_iter().flatten() {
             self.cluster.namespace(namespace).await?;
             for (name, data) in secrets.as_object().into_iter().flatten() {
-                let secret = json!({
-                    "apiVersion": "v1", "kind": "Secret", "data": data,
-                    "metadata": { "name": name, "labels": { HELD: "" } },
-                });
+                let mut secret = with(named("v1", "Secret", name), "/data", data.clone());
+                secret["metadata"]["labels"] = json!({ HELD: "" });
                 self.cluster.apply(&format!("/api/v1/namespaces/{namespace}/secrets"), &secret).await?;
             }
         }
@@ -152,16 +137,17 @@ impl World {
         let admin = &self.cluster.admin;
         // First, because otherwise no pod with the label could be created.
         admin.delete(&format!("{WEBHOOKS}/{WEBHOOK}")).await?;
-        process::output(&self.tools.helm, |command| {
-            command.args(["uninstall", RELEASE, "--namespace", gateway::NAMESPACE, "--kubeconfig"]);
-            command.arg(&self.cluster.kubeconfig);
-        })
-        .await?;
-        for namespace in self.cluster.made() {
-            admin.delete(&format!("/api/v1/namespaces/{namespace}")).await?;
+        self.helm(&["uninstall", RELEASE, "--namespace", gateway::NAMESPACE]).await?;
+        for path in self.cluster.made() {
+            admin.delete(&path).await?;
         }
         Ok(())
     }
+}
+
+/// Returns the message with which the API server reports that the policy rejected a pod.
+fn rejection(message: &str) -> String {
+    format!("admission webhook \"{WEBHOOK}.kubewarden.admission\" denied the request: {message}")
 }
 
 /// Returns code and message with which the API server reports the policy's rejection of a pod with a store.
@@ -169,58 +155,52 @@ pub fn refusal(world: &World, pod: &Value, store: &Value) -> Result<(u16, String
     let store: Arc<dyn Capabilities> = Store::new(store.clone());
     let response = world.kubewarden.policy.create_pod(pod, &world.kubewarden.settings(), &store)?;
     ensure!(!response.accepted(), "the policy does not refuse it");
-    let said =
-        format!("admission webhook \"{WEBHOOK}.kubewarden.admission\" denied the request: {}", response.message());
-    Ok((response.code().try_into()?, said))
+    Ok((response.code().try_into()?, rejection(response.message())))
 }
 
 /// Checks that the policy rejected the secret `token` with this code and this reason of Embedded.
 pub fn denied(answer: &Answer, code: ReasonCode, reason: &str) -> Result<()> {
-    let expected = format!(
-        "admission webhook \"{WEBHOOK}.kubewarden.admission\" denied the request: {code}: secret \"token\" \
-         (annotation flyte.secrets/s0) cannot be injected: Embedded: {reason}"
-    );
+    let secret = "secret \"token\" (annotation flyte.secrets/s0) cannot be injected";
+    let expected = rejection(&format!("{code}: {secret}: Embedded: {reason}"));
     same(&json!(expected), &json!(answer.refused(code.http_status())?))
 }
 
 /// Checks that a pod with [`TOKEN`] gets its value.
 pub async fn arrives(world: &World) -> Result<()> {
-    let created = world.cluster.admin.create_pod(TASKS, &pod(&[TOKEN])).await?.ok()?;
-    world.cluster.admin.delete_pod(TASKS, "task-1").await?;
-    delivered(&created)
+    delivered(&world.cluster.admin.admit(TASKS, &pod(&[TOKEN])).await?.ok()?)
 }
 
 /// Checks that a pod has the value of [`TOKEN`].
 pub fn delivered(pod: &Value) -> Result<()> {
-    let variables = json!([
-        { "name": "_UNION_TOKEN", "value": "t0ken" },
-        { "name": "FLYTE_SECRETS_ENV_PREFIX", "value": "_UNION_" },
-    ]);
-    same(&variables, &pod["spec"]["containers"][0]["env"])
+    same(&token_variables(), &pod["spec"]["containers"][0]["env"])
+}
+
+/// Returns the variables for [`TOKEN`].
+pub fn token_variables() -> Value {
+    json!([{ "name": "_UNION_TOKEN", "value": "t0ken" }, { "name": "FLYTE_SECRETS_ENV_PREFIX", "value": "_UNION_" }])
 }
 
 /// Returns a pod with the API server's defaults, created without the label for webhooks.
 pub async fn stored(cluster: &Cluster, pod: &Value) -> Result<Value> {
-    let mut pod = pod.clone();
+    Ok(bare(cluster.admin.dry_run(TASKS, &unlabelled(pod.clone())).await?.ok()?))
+}
+
+/// Returns a pod without the label for webhooks.
+pub fn unlabelled(mut pod: Value) -> Value {
     if let Some(labels) = pod["metadata"]["labels"].as_object_mut() {
         labels.remove("inject-flyte-secrets");
     }
-    let path = format!("/api/v1/namespaces/{TASKS}/pods?dryRun=All");
-    Ok(bare(cluster.admin.post(&path, &pod).await?.ok()?))
+    pod
 }
 
 /// Returns a pod without fields that differ on each creation, and without the label.
-pub fn bare(mut pod: Value) -> Value {
+pub fn bare(pod: Value) -> Value {
+    let mut pod = unlabelled(pod);
     if let Some(metadata) = pod["metadata"].as_object_mut() {
         for key in ["creationTimestamp", "generation", "managedFields", "resourceVersion", "uid"] {
             metadata.remove(key);
         }
-        if let Some(labels) = metadata.get_mut("labels").and_then(Value::as_object_mut) {
-            labels.remove("inject-flyte-secrets");
-        }
     }
-    if let Some(pod) = pod.as_object_mut() {
-        pod.remove("status");
-    }
+    pod["status"] = Value::Null;
     pod
 }

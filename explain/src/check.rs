@@ -8,32 +8,10 @@ use saphyr::YamlDataOwned;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::flyte::{self, Configuration, File, Version};
-use crate::source::{self, Source};
+use crate::flyte::{self, Configuration, File, Input, Version};
+use crate::source::Source;
 use crate::yaml::{self, Node, Place};
-use crate::{at, text};
-
-/// Why a text cannot be checked.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The text cannot be read.
-    #[error(transparent)]
-    Source(#[from] source::Error),
-    /// The text has no section.
-    #[error("{0} holds no webhook section; expected one under the key webhook, as in Flyte's configuration")]
-    NoSection(String),
-    /// The text has several sections.
-    #[error("{name} holds {} webhook sections: {}; name a file or a ConfigMap with one of them", sections.len(), sections.join(", "))]
-    Several {
-        /// The text.
-        name: String,
-        /// Its sections.
-        sections: Vec<String>,
-    },
-    /// The settings are invalid.
-    #[error("{0}: invalid settings: {1}; `flyte-secrets check {0}` shows where")]
-    Invalid(String, settings::Error),
-}
+use crate::{Error, at, text};
 
 /// Severity of a finding.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
@@ -68,18 +46,17 @@ impl Finding {
     pub(crate) fn new(severity: Severity, path: &str, message: String, place: Option<Place>) -> Self {
         Self { severity, path: path.to_owned(), message, place, file: None }
     }
+}
 
-    /// Returns an error that concerns the whole text.
-    pub fn error(message: String, place: Option<Place>) -> Self {
-        Self::new(Severity::Error, "", message, place)
-    }
-
+impl From<&Error> for Finding {
     /// Returns the finding for a text that cannot be read.
-    pub fn unreadable(error: &source::Error) -> Self {
-        match error {
-            source::Error::Yaml(_, invalid) => Self::error(invalid.problem.clone(), Some(invalid.place)),
-            source::Error::NoPod(_) => Self::error(error.to_string(), None),
-        }
+    fn from(error: &Error) -> Self {
+        let (message, place) = match error {
+            Error::Yaml(_, invalid) => (invalid.problem.clone(), Some(invalid.place)),
+            Error::NotStore(.., place) => (error.to_string(), *place),
+            _ => (error.to_string(), None),
+        };
+        Self::new(Severity::Error, "", message, place)
     }
 }
 
@@ -109,7 +86,7 @@ pub fn check(source: &Source, version: Option<Version>) -> Result<CheckedSetting
     let documents = match source.documents() {
         Ok(documents) => documents,
         Err(error) => {
-            return Ok(CheckedSettings { findings: vec![Finding::unreadable(&error)], ..CheckedSettings::default() });
+            return Ok(CheckedSettings { findings: vec![Finding::from(&error)], ..CheckedSettings::default() });
         }
     };
     let sections = sections(&documents, source, version)?;
@@ -143,12 +120,12 @@ pub fn settings(source: &Source, version: Option<Version>, config_map: Option<&s
         [section] => section.configuration(),
         [] => return Err(Error::NoSection(source.name.clone())),
         several => {
-            let sections = several.iter().map(|section| section.path.clone()).collect();
-            return Err(Error::Several { name: source.name.clone(), sections });
+            let paths = several.iter().map(|section| section.path.clone()).collect();
+            return Err(Error::Sections(source.name.clone(), paths));
         }
     };
     settings::validate(configuration.settings.to_string().as_bytes())
-        .map_err(|error| Error::Invalid(source.name.clone(), error))?;
+        .map_err(|error| Error::Section(source.name.clone(), error))?;
     Ok(configuration)
 }
 
@@ -315,8 +292,8 @@ impl Reader<'_> {
                 let mut section = self.section(path, value, origin);
                 // Adjacent sections determine the version. Settings of the policy have none.
                 let files = [File { name: String::new(), content: yaml::value(node) }];
-                let given = flyte::Origin { version: self.version, ..flyte::Origin::default() };
-                section.configuration = Some(Configuration::read(&files, given)).filter(|it| it.flyte.is_some());
+                let configuration = self.read(&files, &Value::Null);
+                section.configuration = Some(configuration).filter(|it| it.flyte.is_some());
                 found.push(section);
             } else if let Some((embedded, origin)) = origin.within(value, self.source) {
                 self.find(&embedded, &path, origin, found);
@@ -326,10 +303,15 @@ impl Reader<'_> {
         }
     }
 
+    fn read(&self, files: &[File], config_map: &Value) -> Configuration {
+        let namespace = text(config_map, &["metadata", "namespace"]);
+        let template = self.templates.iter().find(|(of, _)| of == namespace && !config_map.is_null());
+        let namespace_template = template.map(|(_, template)| template.as_str());
+        Configuration::read(&Input { files, config_map, namespace_template, version: self.version })
+    }
+
     /// Returns the section of a ConfigMap, as Flyte merges it from the ConfigMap's files.
     fn config_map(&self, node: &Node) -> Option<Section> {
-        let object = yaml::value(node);
-        let (namespace, name) = (text(&object, &["metadata", "namespace"]), text(&object, &["metadata", "name"]));
         let data = node.data.as_mapping_get("data").and_then(|data| data.data.as_mapping());
         let mut entries: Vec<(String, &Node)> =
             data.into_iter().flatten().map(|(key, file)| (yaml::name(key), file)).collect();
@@ -356,15 +338,7 @@ impl Reader<'_> {
         if parts.is_empty() && !flyte::runs_webhook(&files) {
             return None;
         }
-        let template = self.templates.iter().find(|(of, _)| of == namespace).map(|(_, template)| template.as_str());
-        let origin = flyte::Origin {
-            namespace,
-            name,
-            labels: at(&object, &["metadata", "labels"]),
-            version: self.version,
-            namespace_template: template,
-        };
-        let configuration = Configuration::read(&files, origin);
+        let configuration = self.read(&files, &yaml::value(node));
         let path = format!("ConfigMap {}", configuration.name);
         Some(Section { path, parts, configuration: Some(configuration), findings })
     }
@@ -390,10 +364,7 @@ fn look_at(section: &Section) -> Vec<Finding> {
         };
         let path = error.path().to_owned();
         let original = renumbered(&path, &removed);
-        if let settings::Error::Type { path, .. }
-        | settings::Error::UnknownField { path, .. }
-        | settings::Error::Value { path, .. } = &mut error
-        {
+        if let settings::Error::UnknownField { path, .. } | settings::Error::Value { path, .. } = &mut error {
             path.clone_from(&original);
         }
         let existed = take_out(&mut left, &path);

@@ -123,21 +123,6 @@ pub struct Configuration {
     pub warnings: Vec<Finding>,
 }
 
-/// The origin of a configuration.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Origin<'a> {
-    /// The ConfigMap's namespace.
-    pub namespace: &'a str,
-    /// The ConfigMap's name.
-    pub name: &'a str,
-    /// The ConfigMap's labels.
-    pub labels: Option<&'a Value>,
-    /// The version given by the user.
-    pub version: Option<Version>,
-    /// `namespace_mapping.template`, which can be in another ConfigMap of the same namespace.
-    pub namespace_template: Option<&'a str>,
-}
-
 /// Merges the files of a configuration as viper does: maps key by key, case-insensitively. Lists and scalars are
 /// replaced as a whole. A map remains if a later file has another type. Also returns which settings are replaced.
 fn merge(files: &[File]) -> (Value, Vec<String>) {
@@ -188,7 +173,7 @@ fn has(value: &Value, path: &[&str]) -> bool {
 }
 
 /// Detects the version by sections that only one version has, or by labels of Flyte's charts.
-fn recognize(root: &Value, labels: Option<&Value>) -> (Option<Version>, String) {
+fn recognize(root: &Value, config_map: &Value) -> (Option<Version>, String) {
     let sections = |version: Version| -> Vec<String> {
         let (known, ..) = version.facts();
         let keys = root.as_object().into_iter().flatten().map(|(key, _)| key.to_ascii_lowercase());
@@ -201,7 +186,7 @@ fn recognize(root: &Value, labels: Option<&Value>) -> (Option<Version>, String) 
         [section] => return (Some(version), format!("section {section}")),
         sections => return (Some(version), format!("sections {}", sections.join(", "))),
     }
-    let label = |name: &str| labels.map(|labels| text(labels, &[name])).unwrap_or_default();
+    let label = |name: &str| text(config_map, &["metadata", "labels", name]);
     let (app, chart) = (label("app.kubernetes.io/version"), label("helm.sh/chart"));
     match app.trim_start_matches('v').split('.').next().and_then(Version::from_number) {
         Some(version) => (Some(version), format!("label app.kubernetes.io/version={app}")),
@@ -217,52 +202,49 @@ pub fn runs_webhook(files: &[File]) -> bool {
 }
 
 /// What a configuration is read from.
-struct Input<'a> {
-    files: &'a [File],
-    root: &'a Value,
-    origin: Origin<'a>,
-    version: Version,
+pub struct Input<'a> {
+    /// The files, in the order of merging.
+    pub files: &'a [File],
+    /// The ConfigMap, or null.
+    pub config_map: &'a Value,
+    /// `namespace_mapping.template` of another ConfigMap of the same namespace.
+    pub namespace_template: Option<&'a str>,
+    /// The version given by the user.
+    pub version: Option<Version>,
 }
 
-impl Input<'_> {
-    /// Returns the last file that has a value at a path of keys, or the version with the default.
-    fn source(&self, path: &[&str]) -> String {
-        last_with(self.files, path).map_or_else(|| format!("default of {}", self.version), str::to_owned)
-    }
-
-    /// Returns the text at a path of keys, or its default.
-    fn text_or<'t>(&'t self, path: &[&str], default: &'t str) -> &'t str {
-        Some(text(self.root, path)).filter(|text| !text.is_empty()).unwrap_or(default)
-    }
+/// Returns the text at a path of keys, or its default.
+fn text_or<'v>(value: &'v Value, path: &[&str], default: &'v str) -> &'v str {
+    Some(text(value, path)).filter(|text| !text.is_empty()).unwrap_or(default)
 }
 
 const EMBEDDED: &str = "embeddedSecretManagerConfig";
 
 impl Configuration {
     /// Reads a configuration.
-    pub fn read(files: &[File], origin: Origin) -> Self {
-        let (root, replaced) = merge(files);
-        let (recognized, evidence) = recognize(&root, origin.labels);
-        let name = [origin.namespace, origin.name].join("/");
+    pub fn read(input: &Input) -> Self {
+        let (root, replaced) = merge(input.files);
+        let (recognized, evidence) = recognize(&root, input.config_map);
+        let name = ["namespace", "name"].map(|field| text(input.config_map, &["metadata", field])).join("/");
+        let with_section = input.files.iter().filter(|file| has(&file.content, &["webhook"]));
         let mut configuration = Self {
             name: name.trim_start_matches('/').to_owned(),
-            flyte: origin.version.or(recognized),
-            evidence: origin.version.map_or(evidence, |_| "as given".to_owned()),
-            files: files.iter().filter(|file| has(&file.content, &["webhook"])).map(|file| file.name.clone()).collect(),
+            flyte: input.version.or(recognized),
+            evidence: input.version.map_or(evidence, |_| "as given".to_owned()),
+            files: with_section.map(|file| file.name.clone()).collect(),
             replaced,
             settings: member(&root, "webhook").filter(|section| section.is_object()).cloned().unwrap_or(json!({})),
             ..Self::default()
         };
         configuration.lower_requests();
         if let Some(version) = configuration.flyte {
-            configuration.complete(&Input { files, root: &root, origin, version });
+            configuration.complete(version, &root, input);
         }
         configuration
     }
 
     /// Adds the defaults of Flyte.
-    fn complete(&mut self, input: &Input) {
-        let version = input.version;
+    fn complete(&mut self, version: Version, root: &Value, input: &Input) {
         let (_, manager, prefix) = version.facts();
         let managers =
             ["secretManagerTypes", "secretManagerType"].into_iter().find(|key| match member(&self.settings, key) {
@@ -278,17 +260,17 @@ impl Configuration {
             Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
             other => other.and_then(Value::as_str).map(str::to_owned).into_iter().collect(),
         };
-        self.show("managers", managers.join(", "), input.source(&["webhook", key]));
+        self.show("managers", &managers.join(", "), &self.origin(&["webhook", key], input));
         self.settle("prefix of variables", &["secretEnvVarPrefix"], prefix, input);
         let embedded = managers.iter().any(|manager| manager.eq_ignore_ascii_case("Embedded"));
         match version {
-            Version::One => self.flyte_one(embedded, &managers, input),
-            Version::Two => self.flyte_two(embedded, input),
+            Version::One => self.flyte_one(embedded, &managers, root, input),
+            Version::Two => self.flyte_two(embedded, root, input),
         }
         let provider = text(&self.settings, &[EMBEDDED, "type"]).to_owned();
         self.does = managers.iter().filter_map(|manager| does(manager, &provider)).collect();
-        let variables = input.text_or(&["secrets", "env-prefix"], "FLYTE_SECRET_");
-        let folder = input.text_or(&["secrets", "secrets-prefix"], "/etc/secrets");
+        let variables = text_or(root, &["secrets", "env-prefix"], "FLYTE_SECRET_");
+        let folder = text_or(root, &["secrets", "secrets-prefix"], "/etc/secrets");
         self.missing.push(format!(
             "Global, which {version} always tries first: secrets in variables {variables}* and files in {folder} of the \
              webhook's own pod; store them where a manager above finds them"
@@ -298,41 +280,35 @@ impl Configuration {
         }
     }
 
-    fn flyte_one(&mut self, embedded: bool, managers: &[String], input: &Input) {
-        let own = match text(&self.settings, &["secretManagerType"]) {
-            "" => "K8s".to_owned(),
-            own => own.to_owned(),
-        };
-        let section = member(input.root, "webhook").unwrap_or(&Value::Null);
+    fn flyte_one(&mut self, embedded: bool, managers: &[String], root: &Value, input: &Input) {
+        let own = text_or(&self.settings, &["secretManagerType"], "K8s").to_owned();
+        let section = member(root, "webhook").unwrap_or(&Value::Null);
         let given = |field: &&str| member(section, field).is_some_and(|value| !value.is_null());
         for field in NEW_IN_TWO.into_iter().filter(given) {
             let unknown = format!("{field} is not a field of Flyte 1, whose webhook ignores it");
+            let used = managers.join(", ");
             if field != "secretManagerTypes" {
                 self.warn(field, format!("{unknown}; the policy uses it"));
-            } else if managers != [own.as_str()] {
-                let used = managers.join(", ");
-                self.warn(
-                    field,
-                    format!("{unknown} and uses {own}; the policy uses {used}. Set it to [{own}] to keep what tasks get today"),
-                );
+            } else if used != own {
+                let advice = format!("Set it to [{own}] to keep what tasks get today");
+                self.warn(field, format!("{unknown} and uses {own}; the policy uses {used}. {advice}"));
             }
         }
         if embedded {
             let field = ["secretManagerTypes", "secretManagerType"].into_iter().find(given).unwrap_or_default();
-            let problem = "Embedded needs the label organization, which Flyte 1 does not set, so it finds no secret; set the \
-                           label by a pod template, or use another manager";
-            self.warn(field, problem.to_owned());
+            let problem = "Embedded needs the label organization, which Flyte 1 does not set, so it finds no secret";
+            self.warn(field, format!("{problem}; set the label by a pod template, or use another manager"));
         }
-        let given = at(input.root, &["namespace_mapping", "template"]).and_then(Value::as_str);
-        let (template, from) = match input.origin.namespace_template.or(given) {
+        let given = at(root, &["namespace_mapping", "template"]).and_then(Value::as_str);
+        let (template, from) = match input.namespace_template.or(given) {
             Some(template) => (template, "namespace_mapping"),
             None => ("{{ project }}-{{ domain }}", "default of Flyte 1"),
         };
         self.tenancy.insert("namespaceTemplate".to_owned(), json!(template));
-        self.show("namespaces of tasks", template.to_owned(), from.to_owned());
+        self.show("namespaces of tasks", template, from);
     }
 
-    fn flyte_two(&mut self, embedded: bool, input: &Input) {
+    fn flyte_two(&mut self, embedded: bool, root: &Value, input: &Input) {
         if embedded {
             let clouds = Provider::ALL.iter().filter(|provider| provider.is_cloud());
             let mut places = clouds.filter_map(|provider| provider.facts().setting.split_once('.'));
@@ -347,35 +323,30 @@ impl Configuration {
             if provider.eq_ignore_ascii_case("K8s") {
                 let path = [EMBEDDED, "k8sConfig", "namespace"];
                 let namespace = self.settle("namespace of Secrets", &path, "flyte", input);
-                let written = input.text_or(&["secret", "kubernetes", "namespace"], "flyte");
+                let written = text_or(root, &["secret", "kubernetes", "namespace"], "flyte");
                 if written != namespace {
-                    self.warn(
-                        EMBEDDED,
-                        format!(
-                            "`flyte create secret` stores Secrets in the namespace {written:?} (secret.kubernetes.namespace), and \
-                             Embedded reads {namespace:?}; set both to the same"
-                        ),
-                    );
+                    let stored = "`flyte create secret` stores Secrets in the namespace";
+                    let read = format!("Embedded reads {namespace:?}; set both to the same");
+                    self.warn(EMBEDDED, format!("{stored} {written:?} (secret.kubernetes.namespace), and {read}"));
                 }
             }
         }
         let path = ["actions", "kubernetes", "namespace"];
-        let (namespace, from) = match text(input.root, &path) {
+        let (namespace, from) = match text(root, &path) {
             "" => ("flyte", "default of Flyte 2".to_owned()),
-            namespace => (namespace, input.source(&path)),
+            namespace => (namespace, self.origin(&path, input)),
         };
         self.tenancy.insert("namespaceTemplate".to_owned(), json!(namespace));
-        self.show("namespace of tasks", namespace.to_owned(), from);
+        self.show("namespace of tasks", namespace, &from);
         self.tenancy.insert("organizations".to_owned(), json!(["flyte"]));
-        self.show("label organization", "flyte".to_owned(), "a constant of Flyte 2".to_owned());
+        self.show("label organization", "flyte", "a constant of Flyte 2");
         // Flyte's chart gives the service account the name of the release, and the webhook's Service a suffix.
         let service = text(&self.settings, &["serviceName"]);
-        let namespace = input.origin.namespace;
+        let namespace = text(input.config_map, &["metadata", "namespace"]);
         if let (Some(name), false) = (service.strip_suffix("-webhook"), namespace.is_empty()) {
             let creator = format!("system:serviceaccount:{namespace}:{name}");
             self.tenancy.insert("creators".to_owned(), json!([creator]));
-            let from = "serviceName without -webhook, as Flyte's chart names it";
-            self.show("creator of task pods", creator, from.to_owned());
+            self.show("creator of task pods", &creator, "serviceName without -webhook, as Flyte's chart names it");
         }
     }
 
@@ -410,13 +381,10 @@ impl Configuration {
                     self.set(&request, limit.clone());
                     let limit = limit.as_str().map_or_else(|| limit.to_string(), str::to_owned);
                     let path = path.join(".");
-                    self.warn(
-                        &path,
-                        format!(
-                            "{path}: the limit of {limit} {resource} is under Flyte's default request, so Kubernetes rejects \
-                             Flyte's pods; the policy requests {limit} too"
-                        ),
-                    );
+                    let problem = "is under Flyte's default request, so Kubernetes rejects Flyte's pods";
+                    let message =
+                        format!("{path}: the limit of {limit} {resource} {problem}; the policy requests {limit} too");
+                    self.warn(&path, message);
                 }
             }
         }
@@ -428,8 +396,14 @@ impl Configuration {
             self.set(path, json!(default));
         }
         let value = text(&self.settings, path).to_owned();
-        self.show(name, value.clone(), input.source(&[&["webhook"], path].concat()));
+        self.show(name, &value, &self.origin(&[&["webhook"], path].concat(), input));
         value
+    }
+
+    /// Returns the last file that has a value at a path of keys, or the version with the default.
+    fn origin(&self, path: &[&str], input: &Input) -> String {
+        let default = || self.flyte.map(|version| format!("default of {version}")).unwrap_or_default();
+        last_with(input.files, path).map_or_else(default, str::to_owned)
     }
 
     fn set(&mut self, path: &[&str], value: Value) {
@@ -444,8 +418,8 @@ impl Configuration {
         *target = value;
     }
 
-    fn show(&mut self, name: &'static str, value: String, from: String) {
-        self.effective.push(Setting { name, value, from });
+    fn show(&mut self, name: &'static str, value: &str, from: &str) {
+        self.effective.push(Setting { name, value: value.to_owned(), from: from.to_owned() });
     }
 
     fn warn(&mut self, field: &str, message: String) {
@@ -454,16 +428,12 @@ impl Configuration {
 
     /// Returns a summary: what was found and where, settings in effect, behavior of the policy.
     pub fn summary(&self) -> Vec<String> {
-        let name = match self.name.as_str() {
-            "" => "configuration".to_owned(),
-            name => format!("ConfigMap {name}"),
-        };
-        let mut lines = vec![match self.flyte {
-            Some(version) => format!("{name}: {version} ({})", self.evidence),
-            None => {
-                format!("{name}: neither Flyte 1 nor Flyte 2 recognized, whose defaults differ; see --flyte-version")
-            }
-        }];
+        let name = if self.name.is_empty() { "configuration".to_owned() } else { format!("ConfigMap {}", self.name) };
+        let version = self.flyte.map_or_else(
+            || "neither Flyte 1 nor Flyte 2 recognized, whose defaults differ; see --flyte-version".to_owned(),
+            |version| format!("{version} ({})", self.evidence),
+        );
+        let mut lines = vec![format!("{name}: {version}")];
         match self.files.as_slice() {
             [] => lines.push("  no section webhook; all values are defaults".to_owned()),
             [file] if file.is_empty() => {}
@@ -518,8 +488,8 @@ mod tests {
         let table: [(&[&str], Value, &[&str]); 6] = [
             (&["a: {b: 1, c: 2}", "a: {b: 3, d: 4}"], json!({ "a": { "b": 3, "c": 2, "d": 4 } }), &[]),
             (
-                &["webhook: {l: [1, 2]}", "webhook: {l: [3]}"],
-                json!({ "webhook": { "l": [3] } }),
+                &["webhook: {l: [1]}", "webhook: {l: [2]}"],
+                json!({ "webhook": { "l": [2] } }),
                 &["1.yaml replaces l of 0.yaml"],
             ),
             (&["Webhook: {A: 1}", "webhook: {a: 1}"], json!({ "Webhook": { "A": 1 } }), &[]),
@@ -542,15 +512,16 @@ mod tests {
         let labels = json!({ "app.kubernetes.io/version": "1.16.0", "helm.sh/chart": "flyte-binary-v0.1.10" });
         let core = json!({ "helm.sh/chart": "flyte-core-v1.15.0" });
         let table = [
-            ("{webhook: {}, propeller: {}}", None, Some(Version::One), "section propeller"),
-            ("{webhook: {}, Runs: {}, secret: {}}", None, Some(Version::Two), "sections runs, secret"),
-            ("{runs: {}, actions: {}, propeller: {}}", Some(&labels), Some(Version::Two), "sections runs, actions"),
-            ("{webhook: {}}", Some(&labels), Some(Version::One), "label app.kubernetes.io/version=1.16.0"),
-            ("{webhook: {}}", Some(&core), Some(Version::One), "label helm.sh/chart=flyte-core-v1.15.0"),
-            ("{webhook: {}, logger: {}, storage: {}}", None, None, ""),
+            ("{webhook: {}, propeller: {}}", &Value::Null, Some(Version::One), "section propeller"),
+            ("{runs: {}, Actions: {}, propeller: {}}", &labels, Some(Version::Two), "sections runs, actions"),
+            ("{webhook: {}}", &labels, Some(Version::One), "label app.kubernetes.io/version=1.16.0"),
+            ("{webhook: {}}", &core, Some(Version::One), "label helm.sh/chart=flyte-core-v1.15.0"),
+            ("{webhook: {}, logger: {}, storage: {}}", &Value::Null, None, ""),
         ];
         for (content, labels, version, evidence) in table {
-            let found = Configuration::read(&files(&[content]), Origin { labels, ..Origin::default() });
+            let config_map = &json!({ "metadata": { "labels": labels } });
+            let (files, namespace_template) = (&files(&[content]), None);
+            let found = Configuration::read(&Input { files, config_map, namespace_template, version: None });
             assert_eq!((found.flyte, found.evidence.as_str()), (version, evidence), "{content}");
         }
     }

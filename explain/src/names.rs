@@ -5,6 +5,7 @@ use flyte_secrets_policy::settings::{self, Provider};
 use flyte_secrets_policy::store as stores;
 use serde::Serialize;
 
+use crate::Error;
 use crate::store::Store;
 
 /// A query for names.
@@ -24,23 +25,6 @@ pub struct Query<'a> {
     pub place: Option<&'a str>,
     /// Name schemes of the broader scopes, in this order; both if empty.
     pub schemes: &'a [NameScheme],
-}
-
-/// An invalid query.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A part is not a valid label value.
-    #[error("{0} {1:?} must be a valid label value without \"__\", the separator in secret names")]
-    Label(&'static str, String),
-    /// The key is invalid.
-    #[error("invalid key {0:?}: must not be empty or contain control characters")]
-    Key(String),
-    /// The project has no domain.
-    #[error("missing domain of project {0:?}")]
-    NoDomain(String),
-    /// The settings are invalid.
-    #[error("invalid settings: {0}")]
-    Settings(#[from] settings::Error),
 }
 
 /// The name of a secret in a scope, or the reason why it has none.
@@ -218,23 +202,15 @@ pub struct DecodedName {
     pub key: String,
 }
 
-/// A text that is not the name of a Flyte secret, with the reason if known.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{name:?} is not the name of a Flyte secret{why}")]
-pub struct NoName {
-    name: String,
-    why: &'static str,
-}
-
 /// Decodes a name in any store, or of an object of the secret gateway.
 ///
 /// # Errors
 /// The text is not the name of a secret.
-pub fn decode(name: &str) -> Result<DecodedName, NoName> {
+pub fn decode(name: &str) -> Result<DecodedName, Error> {
     // Names of the gateway's objects start with the place.
     let stored = name.rsplit_once(':').map_or(name, |(_, stored)| stored);
     let found = read(name).or_else(|| read(stored));
-    found.ok_or_else(|| NoName { name: name.to_owned(), why: why_not(name) })
+    found.ok_or_else(|| Error::NoName(name.to_owned(), why_not(name)))
 }
 
 fn read(name: &str) -> Option<DecodedName> {

@@ -17,12 +17,7 @@ use serde_json::{Value, json};
 use crate::requests::{self, Answer, DecodedRequest};
 use crate::source::Pod;
 use crate::store::{self, Store};
-use crate::text;
-
-/// Placeholders exceed a limit that values do not exceed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the pod would exceed a limit with placeholders instead of values")]
-pub struct NoRoom;
+use crate::{Error, text};
 
 /// The policy's answer.
 #[derive(Clone, Debug, Serialize)]
@@ -129,12 +124,14 @@ impl AskedManager {
 }
 
 fn read(lookups: &[Lookup], last_is_found: bool) -> Vec<LookedUp> {
-    let last = lookups.len().saturating_sub(1);
-    let read = |(number, Lookup { name, object }): (usize, &Lookup)| {
-        let (name, object) = (name.clone().ok()?, object.clone());
-        Some(LookedUp { object, name, found: last_is_found && number == last })
+    let name = |Lookup { name, object }: &Lookup| {
+        Some(LookedUp { object: object.clone(), name: name.clone().ok()?, found: false })
     };
-    lookups.iter().enumerate().filter_map(read).collect()
+    let mut names: Vec<LookedUp> = lookups.iter().filter_map(name).collect();
+    if let Some(last) = names.last_mut() {
+        last.found = last_is_found;
+    }
+    names
 }
 
 /// The creation of a pod.
@@ -191,14 +188,14 @@ impl<'a> Admission<'a> {
     ///
     /// # Errors
     /// The pod is rejected with placeholders.
-    pub fn before_and_after(&self, preview: &Preview, show_values: bool) -> Result<(Value, Value), NoRoom> {
+    pub fn before_and_after(&self, preview: &Preview, show_values: bool) -> Result<(Value, Value), Error> {
         let mut before = self.pod.object.clone();
         if preview.outcome != Outcome::Changed || show_values {
             return Ok((before, preview.after.clone()));
         }
         let ask = |words| match self.ask(&self.store.with_placeholders(words)).0 {
             Verdict::Mutate { pod, .. } => Ok(self.read(pod.json())),
-            Verdict::Accept { .. } | Verdict::Reject(_) => Err(NoRoom),
+            Verdict::Accept { .. } | Verdict::Reject(_) => Err(Error::NoRoom),
         };
         let (mut hidden, other) = (ask(store::VALUE)?, ask("place of")?);
         let mut values = Vec::new();

@@ -84,26 +84,25 @@ pub fn read(pod: &Pod) -> AskedRequests {
 pub struct Fields {
     /// The key in the group.
     #[serde(skip_serializing_if = "String::is_empty")]
-    pub key: String,
+    pub(crate) key: String,
     /// The store's object: Secret, Vault path, ARN, GCP secret or Key Vault URI.
     #[serde(skip_serializing_if = "String::is_empty")]
-    pub group: String,
+    group: String,
     /// The group's version, or Vault's engine: `kv1`, `kv2`, `db`.
     #[serde(skip_serializing_if = "String::is_empty")]
-    pub group_version: String,
+    group_version: String,
     /// The variable that gets the value or, with a file, its path.
     #[serde(skip_serializing_if = "String::is_empty")]
-    pub env_var: String,
+    env_var: String,
     /// How the task mounts it.
-    pub mount: Mount,
+    mount: Mount,
 }
 
 /// How a task mounts a secret; the number of a requirement that Flyte does not define.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(untagged)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[allow(missing_docs)]
-pub enum Mount {
+enum Mount {
     Known(KnownMount),
     Unknown(i32),
 }
@@ -112,7 +111,7 @@ pub enum Mount {
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub enum KnownMount {
+enum KnownMount {
     /// The manager's default.
     Any,
     /// A variable.
@@ -121,7 +120,7 @@ pub enum KnownMount {
     File,
 }
 
-/// Returns the mount requirement with a name of [`KnownMount`].
+/// Returns the mount requirement with this name.
 pub fn mount(name: &str) -> Option<MountRequirement> {
     match name {
         "any" => Some(MountRequirement::Any),

@@ -4,19 +4,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::yaml::{self, Invalid, Node};
-use crate::{at, text};
-
-/// Why a text cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The text is not YAML.
-    #[error("{0} is not YAML: {1}")]
-    Yaml(String, Invalid),
-    /// The text has no pod.
-    #[error("{0} holds no pod; expected a Pod, a List of Pods, or a workload with a pod template")]
-    NoPod(String),
-}
+use crate::yaml::{self, Node};
+use crate::{Error, at, text};
 
 /// A text with its name.
 #[derive(Debug)]

@@ -11,35 +11,9 @@ use flyte_secrets_policy::settings::Provider;
 use flyte_secrets_policy::store::{Cluster, GetResource, host_error};
 use serde_json::{Map, Value, json};
 
-use crate::source::{self, Source};
-use crate::yaml::{self, Node, Place};
-use crate::{at, text};
-
-/// Why a text is not a store.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The text cannot be read.
-    #[error(transparent)]
-    Source(#[from] source::Error),
-    /// The text has an unknown key.
-    #[error("{file} is not a store: expected K8s, AWS, GCP, Azure or Secrets of Kubernetes, found {key:?}")]
-    Unknown {
-        /// The text.
-        file: String,
-        /// The key.
-        key: String,
-        /// Its place, if known.
-        place: Option<Place>,
-    },
-    /// A Secret has no namespace.
-    #[error("{file} holds the Secret {name} without a namespace; set metadata.namespace")]
-    NoNamespace {
-        /// The text.
-        file: String,
-        /// The Secret.
-        name: String,
-    },
-}
+use crate::source::Source;
+use crate::yaml::{self, Node};
+use crate::{Error, at, text};
 
 /// The contents of a store.
 #[derive(Clone, Debug)]
@@ -165,7 +139,7 @@ fn add(document: &Value, node: &Node, file: &str, contents: &mut Value) -> Resul
         ("Secret", _) => {
             let namespace = text(document, &["metadata", "namespace"]);
             if namespace.is_empty() {
-                return Err(Error::NoNamespace { file: file.to_owned(), name: name.to_owned() });
+                return Err(Error::NoNamespace(file.to_owned(), name.to_owned()));
             }
             let members = |field| document.get(field).and_then(Value::as_object).cloned().unwrap_or_default();
             let mut data = members("data");
@@ -180,7 +154,7 @@ fn add(document: &Value, node: &Node, file: &str, contents: &mut Value) -> Resul
             if let Some(key) = keys.find(|key| Provider::ALL.iter().all(|provider| provider.to_string() != **key)) {
                 let mut places = node.data.as_mapping().into_iter().flat_map(|entries| entries.keys());
                 let place = places.find(|node| yaml::name(node) == *key).map(|node| node.span.into());
-                return Err(Error::Unknown { file: file.to_owned(), key: key.clone(), place });
+                return Err(Error::NotStore(file.to_owned(), key.clone(), place));
             }
             if document.is_object() {
                 merge(contents, document.clone());

@@ -185,32 +185,18 @@ mod tests {
     }
 
     #[test]
-    fn scalars_follow_the_core_schema() {
+    fn texts_follow_the_core_schema_with_merge_keys() {
+        let merged = json!({ "a": { "b": [1], "c": 2 }, "d": { "c": 3, "b": [1] }, "e": { "f": 1, "b": [1], "c": 2 } });
         let table = [
-            ("", json!(null)),
-            ("~", json!(null)),
-            ("True", json!(true)),
-            ("yes", json!("yes")),
-            ("0x1F", json!(31)),
-            ("0o17", json!(15)),
-            ("1.5", json!(1.5)),
-            ("1_000", json!("1_000")),
-            ("'1'", json!("1")),
-            ("!!str 1", json!("1")),
-            ("!mine 1", json!(1)),
+            ("", json!([null])),
+            ("[~, True, yes, 0x1F, 0o17, 1.5, 1_000]", json!([[null, true, "yes", 31, 15, 1.5, "1_000"]])),
+            ("['1', !!str 1, !mine 1]", json!([["1", "1", 1]])),
+            ("a: &x {b: [1], c: 2}\nd:\n  <<: *x\n  c: 3\ne:\n  <<: [{f: 1}, *x]\n", json!([merged])),
+            ("1\n---\n- |+\n  h\n\n", json!([1, ["h\n\n"]])),
         ];
         for (text, expected) in table {
-            assert_eq!(values(text), [expected], "{text}");
+            assert_eq!(json!(values(text)), expected, "{text}");
         }
-    }
-
-    #[test]
-    fn maps_are_merged_and_documents_listed() {
-        let text = "a: &x {b: [1], c: 2}\nd:\n  <<: *x\n  c: 3\ne:\n  <<: [{f: 1}, *x]\n---\n- |+\n  h\n\n";
-        let merged = json!({
-            "a": { "b": [1], "c": 2 }, "d": { "c": 3, "b": [1] }, "e": { "f": 1, "b": [1], "c": 2 },
-        });
-        assert_eq!(values(text), [merged, json!(["h\n\n"])]);
     }
 
     #[test]

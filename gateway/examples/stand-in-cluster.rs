@@ -11,20 +11,19 @@
 mod kit;
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::Json;
+use axum::extract::Request;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use axum::{Json, Router};
 use flyte_secrets_policy::grant::AUDIENCE;
+use kit::Kit;
 use kit::authority::{Authority, Identity};
 use kit::client::Client;
-use kit::cluster::{Cluster, bound};
+use kit::cluster::{Cluster, bound, kubeconfig};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -38,39 +37,26 @@ struct Proxy {
 #[tokio::main]
 async fn main() -> Result<()> {
     let folder = std::env::args().nth(1).context("the folder for certificates and kubeconfig is missing")?;
-    let folder = Path::new(&folder);
     let gateway: SocketAddr = std::env::args().nth(2).as_deref().unwrap_or("127.0.0.1:8443").parse()?;
-    std::fs::create_dir_all(folder)?;
-
-    let (front_proxy, authority) = (Authority::new("front-proxy-ca"), Authority::new("gateway-ca"));
-    let server = authority.server("localhost");
-    std::fs::write(folder.join("tls.crt"), &server.certificate)?;
-    std::fs::write(folder.join("tls.key"), &server.key)?;
-    std::fs::write(folder.join("ca.crt"), &authority.certificate)?;
-
+    std::fs::create_dir_all(&folder)?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let address = listener.local_addr()?;
-    let kubeconfig = format!(
-        "apiVersion: v1\nkind: Config\ncurrent-context: stand-in\n\
-         clusters: [{{ name: stand-in, cluster: {{ server: \"http://{address}\" }} }}]\n\
-         users: [{{ name: stand-in, user: {{}} }}]\n\
-         contexts: [{{ name: stand-in, context: {{ cluster: stand-in, user: stand-in }} }}]\n"
-    );
-    std::fs::write(folder.join("kubeconfig"), kubeconfig)?;
+    let Kit { cluster, authority, server_authority, files, .. } = Kit::new().await;
+    for file in ["tls.crt", "tls.key"] {
+        std::fs::copy(files.path().join(file), format!("{folder}/{file}"))?;
+    }
+    std::fs::write(format!("{folder}/ca.crt"), &server_authority.certificate)?;
+    std::fs::write(format!("{folder}/kubeconfig"), kubeconfig(listener.local_addr()?))?;
 
-    let proxy = Arc::new(Proxy { gateway, authority, identity: front_proxy.client(kit::FRONT_PROXY) });
-    let cluster = Cluster::start().await;
-    cluster.trust(&[&front_proxy], &[kit::FRONT_PROXY]);
+    let identity = authority.client(kit::FRONT_PROXY);
+    let proxy = Arc::new(Proxy { gateway, authority: server_authority, identity });
     let pods = cluster.clone();
-    let router: Router = cluster
+    let router = cluster
         .router()
         .route("/api/v1/namespaces/{namespace}/pods", post(|pod| create(pods, pod)))
-        .fallback(hand_on)
-        .with_state(proxy);
+        .fallback(|request| hand_on(proxy, request));
     println!(
-        "the gateway:  listen: {gateway}, tls and access.kubeconfig with the files of {0}\n\
-         its clients:  KUBECONFIG={0}/kubeconfig kubectl get awssecrets NAME -o yaml",
-        folder.display()
+        "the gateway:  listen: {gateway}, tls and access.kubeconfig with the files of {folder}\n\
+         its clients:  KUBECONFIG={folder}/kubeconfig kubectl get awssecrets NAME -o yaml"
     );
     axum::serve(listener, router).await?;
     Ok(())
@@ -88,7 +74,7 @@ async fn create(cluster: Cluster, Json(mut pod): Json<Value>) -> StatusCode {
     StatusCode::CREATED
 }
 
-async fn hand_on(State(proxy): State<Arc<Proxy>>, request: Request) -> Response {
+async fn hand_on(proxy: Arc<Proxy>, request: Request) -> Response {
     match proxy.hand_on(request).await {
         Ok(response) => response,
         Err(error) => {
@@ -105,16 +91,13 @@ impl Proxy {
             client = client.with("accept", accept.to_str()?);
         }
         let path = request.uri().path_and_query().context("a path")?.as_str();
-        let answer = client.send(request.method().clone(), path).await?;
-        let mut response = Response::new(Body::from(answer.body));
-        *response.status_mut() = StatusCode::from_u16(answer.status)?;
-        let kept = ["content-type", "retry-after"];
-        *response.headers_mut() = answer
-            .headers
-            .into_iter()
-            .filter_map(|(name, value)| Some((name?, value)))
-            .filter(|(name, _)| kept.contains(&name.as_str()))
-            .collect::<HeaderMap>();
+        let answer = client.send(request.method().clone(), path, "").await?;
+        let mut response = (StatusCode::from_u16(answer.status)?, answer.body).into_response();
+        for name in [header::CONTENT_TYPE, header::RETRY_AFTER] {
+            if let Some(value) = answer.headers.get(&name) {
+                response.headers_mut().insert(name, value.clone());
+            }
+        }
         Ok(response)
     }
 }

@@ -59,7 +59,7 @@ impl Kind {
     pub fn places_key(self) -> String {
         match self {
             Self::Store(provider) => {
-                format!("providers.{}.{}", provider.to_string().to_ascii_lowercase(), provider.facts().places)
+                format!("providers.{}.{}s", provider.to_string().to_ascii_lowercase(), provider.facts().place)
             }
             Self::Lookup => "providers".to_owned(),
         }

@@ -48,39 +48,32 @@ export default async function init(source?: URL | Uint8Array<ArrayBuffer>): Prom
 /** Returns the policy's answer for each pod in a text. Throws if a pod would exceed a limit with placeholders instead of values. */
 export function preview({ pod, settings, secrets, namespace, showValues }: PreviewQuestion): Previews {
   const section = typeof settings === "object" ? JSON.stringify(settings) : (settings ?? "");
-  return read(wasm.preview(pod, section, secrets ?? "", namespace ?? "", showValues ?? false));
+  return JSON.parse(wasm.preview(pod, section, secrets ?? "", namespace ?? "", showValues ?? false));
 }
 
 /** Returns the names of a secret in each scope, in lookup order. Throws if a label or the key is invalid. */
 export function names({ organization, domain, project, key, store, place, schemes }: NamesQuestion): StoredName[] {
-  return read(
+  return JSON.parse(
     wasm.names(organization, domain ?? "", project ?? "", key, store ?? "k8s", place ?? "", (schemes ?? []).join(" ")),
   );
 }
 
 /** Decodes a name of any store or scheme. Throws if it is not the name of a Flyte secret. */
 export function decodeName(name: string): DecodedName {
-  return read(wasm.decodeName(name));
+  return JSON.parse(wasm.decodeName(name));
 }
 
 /** Decodes an annotation's value, or the annotations of the pods in a text. */
 export function decodeRequests(text: string): DecodedRequests {
-  return read(wasm.decodeRequests(text));
+  return JSON.parse(wasm.decodeRequests(text));
 }
 
 /** Returns a secret request as an annotation's value. */
 export function encodeRequest({ group, groupVersion, key, mount, envVar }: Partial<SecretRequest>): string {
-  return read(wasm.encodeRequest(group ?? "", groupVersion ?? "", key ?? "", String(mount ?? "any"), envVar ?? ""));
+  return JSON.parse(wasm.encodeRequest(group ?? "", groupVersion ?? "", key ?? "", String(mount ?? "any"), envVar ?? ""));
 }
 
 /** Checks Flyte's `webhook` section: alone, or in a configuration, ConfigMap or policy. Throws if there is none. */
 export function checkSettings(text: string): CheckedSettings {
-  return read(wasm.checkSettings(text));
-}
-
-/** Returns the answer, or throws the core's error message. */
-function read<Answer>(json: string): Answer {
-  const answer = JSON.parse(json);
-  if (typeof answer?.error === "string") throw new Error(answer.error);
-  return answer;
+  return JSON.parse(wasm.checkSettings(text));
 }

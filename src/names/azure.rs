@@ -17,23 +17,10 @@ const LIMIT: usize = 127;
 /// # Errors
 /// The name is longer than Key Vault allows.
 pub fn encode(scope: Scope, key: &str) -> Result<String, Error> {
-    let mut name = String::from("1");
-    for part in [scope.organization, scope.domain, scope.project] {
-        name.push('-');
-        for character in part.chars() {
-            match character {
-                '0' => name.push_str("00"),
-                '-' => name.push_str("01"),
-                other => name.push(other),
-            }
-        }
-    }
-    name.push('-');
-    name.push_str(&base32::encode(BASE32, key.as_bytes()));
-    match name.len() {
-        length if length > LIMIT => Err(Error::TooLongForAzure(length)),
-        _ => Ok(name),
-    }
+    let parts =
+        [scope.organization, scope.domain, scope.project].map(|part| part.replace('0', "00").replace('-', "01"));
+    let name = ["1", &parts.join("-"), &base32::encode(BASE32, key.as_bytes())].join("-");
+    if name.len() > LIMIT { Err(Error::TooLongForAzure(name.len())) } else { Ok(name) }
 }
 
 /// Decodes a name of [`encode`].
@@ -41,36 +28,24 @@ pub fn encode(scope: Scope, key: &str) -> Result<String, Error> {
 /// # Errors
 /// The text is not a name of [`encode`].
 pub fn decode(name: &str) -> Result<Decoded, Error> {
-    let refused = || Error::NotAzure(name.to_owned());
-    let parts: Vec<&str> = name.split('-').collect();
-    let ["1", organization, domain, project, key] = parts.as_slice() else { return Err(refused()) };
-    let part = |part: &str| unescape(part).ok_or_else(refused);
-    // The crate also accepts lower case, and lengths that no encoder produces.
-    let key = base32::decode(BASE32, key).filter(|bytes| base32::encode(BASE32, bytes) == **key);
-    let key = key.and_then(|bytes| String::from_utf8(bytes).ok());
-    Ok(Decoded {
-        organization: part(organization)?,
-        domain: part(domain)?,
-        project: part(project)?,
-        key: key.ok_or_else(refused)?,
-    })
+    let decoded = || {
+        let ["1", organization, domain, project, key] = *name.split('-').collect::<Vec<_>>() else { return None };
+        // The crate also accepts lower case, and lengths that no encoder produces.
+        let bytes = base32::decode(BASE32, key).filter(|bytes| base32::encode(BASE32, bytes) == key)?;
+        Some(Decoded {
+            organization: unescape(organization)?,
+            domain: unescape(domain)?,
+            project: unescape(project)?,
+            key: String::from_utf8(bytes).ok()?,
+        })
+    };
+    decoded().ok_or_else(|| Error::NotAzure(name.to_owned()))
 }
 
 /// Decodes a part. A `0` at the end is itself, as in Flyte's decoder.
 fn unescape(part: &str) -> Option<String> {
-    let mut plain = String::with_capacity(part.len());
-    let mut characters = part.chars();
-    while let Some(character) = characters.next() {
-        plain.push(match (character, characters.clone().next()) {
-            ('0', Some('0')) => '0',
-            ('0', Some('1')) => '-',
-            ('0', Some(_)) => return None,
-            (other, _) => {
-                plain.push(other);
-                continue;
-            }
-        });
-        characters.next();
-    }
-    Some(plain)
+    let pieces: Vec<String> = part.split("00").map(|piece| piece.replace("01", "-")).collect();
+    let others = pieces.concat();
+    let is_valid = !others.strip_suffix('0').unwrap_or(&others).contains('0');
+    is_valid.then(|| pieces.join("0"))
 }

@@ -30,14 +30,10 @@ pub fn encode_documented(scope: Scope, key: &str) -> String {
 /// # Errors
 /// The name is not canonical.
 pub fn decode(name: &str) -> Result<Decoded, Error> {
-    let parts: Vec<&str> = name.splitn(9, SEPARATOR).collect();
-    match parts.as_slice() {
-        ["u", "org", organization, "domain", domain, "project", project, "key", key] => Ok(Decoded {
-            organization: (*organization).to_owned(),
-            domain: (*domain).to_owned(),
-            project: (*project).to_owned(),
-            key: (*key).to_owned(),
-        }),
+    match *name.splitn(9, SEPARATOR).collect::<Vec<_>>() {
+        ["u", "org", organization, "domain", domain, "project", project, "key", key] => {
+            Ok(Decoded::of([organization, domain, project, key]))
+        }
         _ => Err(Error::NotFlyte(name.to_owned())),
     }
 }
@@ -48,26 +44,13 @@ pub fn decode(name: &str) -> Result<Decoded, Error> {
 /// # Errors
 /// The name is neither canonical nor documented.
 pub fn decode_documented(name: &str) -> Result<Decoded, Error> {
-    let canonical = decode(name);
-    if canonical.is_ok() {
-        return canonical;
-    }
-    let parts: Vec<&str> = name.splitn(7, SEPARATOR).collect();
-    let decoded = |organization: &str, domain: &str, key: String| Decoded {
-        organization: organization.to_owned(),
-        domain: domain.to_owned(),
-        project: String::new(),
-        key,
-    };
-    match parts.as_slice() {
-        ["u", "org", organization, "domain", domain, "key", key] => {
-            Ok(decoded(organization, domain, (*key).to_owned()))
-        }
+    decode(name).or_else(|error| match name.splitn(7, SEPARATOR).collect::<Vec<_>>().as_slice() {
+        ["u", "org", organization, "domain", domain, "key", key] => Ok(Decoded::of([organization, domain, "", key])),
         ["u", "org", organization, "key", key @ ..] if !key.is_empty() => {
-            Ok(decoded(organization, "", key.join(SEPARATOR)))
+            Ok(Decoded::of([organization, "", "", &key.join(SEPARATOR)]))
         }
-        _ => canonical,
-    }
+        _ => Err(error),
+    })
 }
 
 #[cfg(test)]

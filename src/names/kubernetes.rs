@@ -9,7 +9,7 @@ use super::Scope;
 ///
 /// Source: `EncodeK8sSecretName` of Flyte's webhook.
 pub fn secret_name(name: &str) -> String {
-    hex::encode(Md5::digest(name.as_bytes()))
+    hex::encode(Md5::digest(name))
 }
 
 /// Returns the name of a secret's copy for image pulls: `img-pull-` and 16 hex digits.
@@ -17,20 +17,12 @@ pub fn secret_name(name: &str) -> String {
 /// Source: `ToImagePullK8sName` of Flyte's webhook.
 pub fn image_pull_name(scope: Scope, key: &str) -> String {
     let components = [scope.organization, scope.domain, scope.project, key].join(":");
-    let mut name = hex::encode(Sha256::digest(components.as_bytes()));
-    name.truncate(16);
-    name.insert_str(0, "img-pull-");
-    name
+    format!("img-pull-{:.16}", hex::encode(Sha256::digest(components)))
 }
 
 /// Returns the name of a volume. Names longer than 63 characters are hashed.
 pub fn volume_name(name: String) -> String {
-    if name.len() <= 63 {
-        return name;
-    }
-    let mut hashed = hex::encode(Sha256::digest(name.as_bytes()));
-    hashed.truncate(63);
-    hashed
+    if name.len() <= 63 { name } else { format!("{:.63}", hex::encode(Sha256::digest(name))) }
 }
 
 /// Whether a text is a DNS label, as required for namespaces and containers: 1 to 63 of `a-z0-9-`, without a hyphen at
@@ -46,25 +38,24 @@ pub fn is_dns_subdomain(name: &str) -> bool {
 }
 
 fn is_dns_part(part: &str) -> bool {
-    !part.is_empty()
-        && part.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')
-        && !part.starts_with('-')
-        && !part.ends_with('-')
+    let is_inner = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+    !part.is_empty() && part.bytes().all(is_inner) && !part.starts_with('-') && !part.ends_with('-')
 }
 
 /// Whether a text is a valid label value (`IsValidLabelValue` of apimachinery) and not empty. The rules are those of
 /// names of annotations and resources, too.
 pub fn is_label_value(value: &str) -> bool {
-    let ends = |c: char| !c.is_ascii_alphanumeric();
-    (1..=63).contains(&value.len())
-        && value.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'))
-        && !value.starts_with(ends)
-        && !value.ends_with(ends)
+    let is_inner = |c: u8| c.is_ascii_alphanumeric() || b"-_.".contains(&c);
+    let is_end = |c: Option<&u8>| c.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = value.as_bytes();
+    bytes.len() <= 63 && value.bytes().all(is_inner) && is_end(bytes.first()) && is_end(bytes.last())
 }
 
 /// Whether a text is a valid key of annotations and resources: a name of up to 63 characters, with an optional domain
 /// and slash as prefix (`IsQualifiedName` of apimachinery).
 pub fn is_qualified_name(text: &str) -> bool {
-    let (domain, name) = text.split_once('/').map_or((None, text), |(domain, name)| (Some(domain), name));
-    domain.is_none_or(is_dns_subdomain) && is_label_value(name)
+    match text.split_once('/') {
+        Some((domain, name)) => is_dns_subdomain(domain) && is_label_value(name),
+        None => is_label_value(text),
+    }
 }

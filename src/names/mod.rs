@@ -7,9 +7,9 @@ pub mod version;
 
 use std::fmt;
 
-use crate::settings::de::setting;
+use crate::settings::de::settings;
 
-setting! {
+settings! {
     /// How the names of the broader scopes are written.
     #[serde(rename_all = "lowercase")]
     pub enum NameScheme {
@@ -82,6 +82,12 @@ pub struct Decoded {
 }
 
 impl Decoded {
+    /// Returns organization, domain, project and key.
+    fn of(parts: [&str; 4]) -> Self {
+        let [organization, domain, project, key] = parts.map(str::to_owned);
+        Self { organization, domain, project, key }
+    }
+
     /// Returns the scope.
     pub fn scope(&self) -> Scope<'_> {
         Scope { organization: &self.organization, domain: &self.domain, project: &self.project }

@@ -5,10 +5,7 @@ const SEPARATOR: &str = "::";
 
 /// Returns the name of a version of a secret, or of its current one without a version.
 pub fn join(name: &str, version: &str) -> String {
-    match version {
-        "" => name.to_owned(),
-        version => [name, version].join(SEPARATOR),
-    }
+    if version.is_empty() { name.to_owned() } else { [name, version].join(SEPARATOR) }
 }
 
 /// Splits a name and its version; [`join`] is the inverse.

@@ -2,10 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::de::setting;
-use super::error::Error;
+use super::de::settings;
 
-setting! {
+settings! {
     /// When an image is pulled.
     pub enum PullPolicy {
         /// Whenever a container starts.
@@ -35,28 +34,18 @@ pub(super) fn restricted(read_only_root: bool) -> SecurityContext {
     if let Value::Object(context) = context { context } else { Map::new() }
 }
 
-/// Checks that a text can be an image.
-pub(super) fn check_image(path: &str, image: &str) -> Result<(), Error> {
-    if image.is_empty() || !image.bytes().all(|c| c.is_ascii_graphic()) {
-        let problem = format!("invalid image {image:?}; omit the field to use Flyte's default");
-        return Err(Error::value(path, problem));
-    }
-    Ok(())
-}
-
-/// Declares a section of an init container: its image, the default of its resources and how they are merged over it, and
-/// keys of its own, beside those that all of them have.
-macro_rules! init_container {
-    (
+/// Declares sections of init containers: the defaults of their resources and image, and keys of their own, beside those that
+/// all of them have.
+macro_rules! init_containers {
+    ($(
         $(#[$meta:meta])*
-        pub struct $name:ident($key:literal, read_only_root: $read_only_root:literal) {
+        pub struct $name:ident(resources: $resources:expr, read_only_root: $read_only_root:literal) {
             $(#[$image_meta:meta])*
             $image:ident = $default:expr,
-            $merge:literal = $resources:expr,
             $($own:tt)*
         }
-    ) => {
-        $crate::settings::de::setting! {
+    )*) => {$(
+        $crate::settings::de::settings! {
             $(#[$meta])*
             pub struct $name {
                 $($own)*
@@ -64,8 +53,7 @@ macro_rules! init_container {
                 #[cfg_attr(feature = "schema", schemars(regex(pattern = $crate::settings::patterns::IMAGE)))]
                 pub $image: String = $default.to_owned(),
                 /// Resource requests and limits, merged over the defaults amount by amount.
-                #[serde(deserialize_with = $merge)]
-                pub resources: Resources = $resources,
+                resources: $crate::settings::Resources = $crate::settings::Resources::of($resources),
                 /// Not in Flyte: security context, whose fields Kubernetes checks. Replaces the default, which passes Pod
                 /// Security `restricted`.
                 pub security_context: Option<$crate::settings::container::SecurityContext>,
@@ -81,18 +69,12 @@ macro_rules! init_container {
                 $crate::pod::Container {
                     image: self.$image.clone(),
                     image_pull_policy: self.image_pull_policy.map(|policy| policy.to_string()),
-                    resources: self.resources.requirements(),
+                    resources: self.resources.over($resources),
                     security_context: self.security_context.clone().unwrap_or_else(restricted),
                     ..$crate::pod::Container::default()
                 }
             }
-
-            /// Checks the image and the resources of the section at a path.
-            pub(super) fn check_container(&self, path: &str) -> Result<(), $crate::settings::Error> {
-                $crate::settings::container::check_image(&[path, ".", $key].concat(), &self.$image)?;
-                self.resources.check(&[path, ".resources"].concat())
-            }
         }
-    };
+    )*};
 }
-pub(super) use init_container;
+pub(super) use init_containers;

@@ -2,17 +2,19 @@
 
 use std::fmt;
 
-use serde::de::{self, Deserializer, IntoDeserializer, Visitor};
+use serde::de::{Deserializer, Error, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
-/// Declares a section of the settings: each field is a key, with its default unless that is its type's own. Or an enum,
-/// whose variants are the names that a key takes.
-macro_rules! setting {
+/// Declares sections of the settings: each field is a key, with its default unless that is its type's own. And enums, whose
+/// variants are the names that a key takes.
+macro_rules! settings {
+    () => {};
     (
         $(#[$meta:meta])*
         pub struct $name:ident {
             $($(#[$field_meta:meta])* $visibility:vis $field:ident: $type:ty $(= $default:expr)?,)*
         }
+        $($more:tt)*
     ) => {
         #[derive(Clone, Debug, serde::Deserialize, PartialEq, serde::Serialize)]
         #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -24,13 +26,14 @@ macro_rules! setting {
 
         impl Default for $name {
             fn default() -> Self {
-                Self { $($field: $crate::settings::de::setting!(@default $($default)?),)* }
+                Self { $($field: $crate::settings::de::settings!(@default $($default)?),)* }
             }
         }
 
-        $crate::settings::de::setting!(@serde $name);
+        $crate::settings::de::settings!(@serde $name);
+        $crate::settings::de::settings!($($more)*);
     };
-    ($(#[$meta:meta])* pub enum $name:ident { $($variants:tt)* }) => {
+    ($(#[$meta:meta])* pub enum $name:ident { $($variants:tt)* } $($more:tt)*) => {
         #[derive(Clone, Copy, Debug, serde::Deserialize, Eq, PartialEq, serde::Serialize)]
         #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(remote = "Self")]
@@ -46,7 +49,8 @@ macro_rules! setting {
             }
         }
 
-        $crate::settings::de::setting!(@serde $name);
+        $crate::settings::de::settings!(@serde $name);
+        $crate::settings::de::settings!($($more)*);
     };
     (@default) => { Default::default() };
     (@default $default:expr) => { $default };
@@ -64,10 +68,10 @@ macro_rules! setting {
         }
     };
 }
-pub(crate) use setting;
+pub(crate) use settings;
 
-/// Finds the variant whose name a text is, in any case; a name that is a number may be written as one. Reads structs
-/// from maps, not from lists of their fields.
+/// Finds the variant whose name a text is, in any case; a name that is a number may be written as one. Reads all else, which
+/// is structs, from maps, not from lists of their fields.
 pub(crate) struct Setting<D>(pub D);
 
 impl<'de, D: Deserializer<'de>> Deserializer<'de> for Setting<D> {
@@ -82,26 +86,17 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Setting<D> {
         let name = self.0.deserialize_any(Name)?;
         match variants.iter().find(|variant| variant.eq_ignore_ascii_case(&name)) {
             Some(variant) => visitor.visit_enum((*variant).into_deserializer()),
-            None => Err(de::Error::unknown_variant(&name, variants)),
+            None => Err(Error::unknown_variant(&name, variants)),
         }
     }
 
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, D::Error> {
-        self.0.deserialize_map(visitor)
-    }
-
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.0.deserialize_any(visitor)
+        self.0.deserialize_map(visitor)
     }
 
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct newtype_struct seq
-        tuple tuple_struct map identifier ignored_any
+        tuple tuple_struct map struct identifier ignored_any
     }
 }
 

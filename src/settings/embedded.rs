@@ -4,18 +4,17 @@ use std::borrow::Cow;
 
 use serde_json::json;
 
-use super::container::init_container;
-use super::de::setting;
+use super::container::init_containers;
+use super::de::settings;
 #[cfg(feature = "schema")]
 use super::patterns;
-use super::resources::Resources;
+use super::resources::FILE_MOUNT;
 use super::{Ignored, Provider, images};
 use crate::grant;
 use crate::names::NameScheme;
-use crate::names::kubernetes::is_dns_subdomain;
 use crate::pod::Container;
 
-setting! {
+settings! {
     /// `embeddedSecretManagerConfig`.
     pub struct EmbeddedSecretManager {
         /// Not in Flyte: how values are delivered to tasks.
@@ -47,9 +46,7 @@ setting! {
         #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
         pub name_schemes: Vec<NameScheme> = vec![NameScheme::Canonical, NameScheme::Documented],
     }
-}
 
-setting! {
     /// How a value of Embedded reaches the task.
     pub enum Delivery {
         /// As `Reference` where possible, otherwise as `Value`.
@@ -61,9 +58,7 @@ setting! {
         /// The pod pulls the value from the secret gateway when it starts; requires Kubernetes 1.35.
         Pull,
     }
-}
 
-setting! {
     /// Whether the policy looks up names in the secret gateway before it admits a pod that pulls. It never reads values.
     pub enum LookupMode {
         /// Look up; reject the pod if the gateway does not answer.
@@ -73,27 +68,21 @@ setting! {
         /// Do not look up.
         Off,
     }
-}
 
-setting! {
     /// `embeddedSecretManagerConfig.awsConfig`.
     pub struct AwsConfig {
         /// Region of Secrets Manager, such as `eu-west-1`.
         #[cfg_attr(feature = "schema", schemars(regex(pattern = patterns::REGION), length(max = 63)))]
         pub region: String,
     }
-}
 
-setting! {
     /// `embeddedSecretManagerConfig.gcpConfig`.
     pub struct GcpConfig {
         /// Project of Secret Manager, such as `acme-prod`.
         #[cfg_attr(feature = "schema", schemars(regex(pattern = patterns::PROJECT)))]
         pub project: String,
     }
-}
 
-setting! {
     /// `embeddedSecretManagerConfig.azureConfig`.
     pub struct AzureConfig {
         /// URI of the Key Vault, such as `https://name.vault.azure.net/`.
@@ -103,19 +92,7 @@ setting! {
         /// Not in Flyte: whether to use values that are not Flyte's JSON of type and value as they are.
         pub plain_values: bool,
     }
-}
 
-impl AzureConfig {
-    /// The vault's host in lower case, if the URI is one: `https://`, a host, and no path.
-    pub fn host(&self) -> Option<String> {
-        let host = self.vault_uri.to_ascii_lowercase();
-        let host = host.strip_prefix("https://")?;
-        let host = host.strip_suffix('/').unwrap_or(host);
-        is_dns_subdomain(host).then(|| host.to_owned())
-    }
-}
-
-setting! {
     /// `embeddedSecretManagerConfig.k8sConfig`.
     pub struct K8sConfig {
         /// Namespace of the Secrets with the values.
@@ -123,26 +100,28 @@ setting! {
         pub namespace: String = "flyte".to_owned(),
         kube_client_config: Ignored,
     }
+
+    /// `embeddedSecretManagerConfig.imagePullSecrets`.
+    pub struct ImagePullSecrets {
+        /// Whether to use a secret to pull images, too, if its copy is in the pod's namespace.
+        pub enabled: bool,
+    }
 }
 
-init_container! {
+init_containers! {
     /// `embeddedSecretManagerConfig.fileMountInitContainer`.
-    pub struct FileMountInitContainer("image", read_only_root: true) {
+    pub struct FileMountInitContainer(resources: FILE_MOUNT, read_only_root: true) {
         /// Image with `sh` and `base64`.
         image = images::BUSYBOX,
-        "Resources::over_file_mount" = Resources::file_mount(),
         /// Name of the container.
         #[cfg_attr(feature = "schema", schemars(regex(pattern = patterns::LABEL), length(max = 63)))]
         pub container_name: String = "init-embedded-secret".to_owned(),
     }
-}
 
-init_container! {
     /// `embeddedSecretManagerConfig.pull`, which Flyte does not have.
-    pub struct Pull("image", read_only_root: true) {
+    pub struct Pull(resources: FILE_MOUNT, read_only_root: true) {
         /// Image of the puller.
         image = images::PULL,
-        "Resources::over_file_mount" = Resources::file_mount(),
         /// Address of the gateway's listener for pods, such as `https://secret-gateway-pods.flyte.svc:8444`.
         pub gateway: String,
         /// CA certificate of the gateway, in PEM.
@@ -177,13 +156,5 @@ impl Pull {
             startup_probe: sidecar.then(probe),
             ..self.container()
         }
-    }
-}
-
-setting! {
-    /// `embeddedSecretManagerConfig.imagePullSecrets`.
-    pub struct ImagePullSecrets {
-        /// Whether to use a secret to pull images, too, if its copy is in the pod's namespace.
-        pub enabled: bool,
     }
 }

@@ -3,32 +3,19 @@
 /// An error of settings.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Error {
-    /// The settings are not JSON.
-    #[error("not JSON at line {line}, column {column}")]
-    Json {
-        /// The line, from 1.
-        line: usize,
-        /// The column, from 1.
-        column: usize,
-    },
+    /// The settings are not JSON: the line and the column, from 1.
+    #[error("not JSON at line {0}, column {1}")]
+    Json(usize, usize),
     /// The settings are not UTF-8.
     #[error("not UTF-8")]
     NotUtf8,
-    /// A value has another type than expected.
-    #[error("`{path}`: expected {expected}")]
-    Type {
+    /// An unknown field.
+    #[error("unknown field `{path}`{hint}")]
+    UnknownField {
         /// Keys from the top, joined by dots, and numbers of elements in brackets.
         path: String,
-        /// The expected type.
-        expected: String,
-    },
-    /// An unknown field.
-    #[error("unknown field `{path}`{}", .nearest.as_ref().map(|name| format!(", did you mean `{name}`?")).unwrap_or_default())]
-    UnknownField {
-        /// Path of the field.
-        path: String,
-        /// The nearest known name.
-        nearest: Option<String>,
+        /// A question for the nearest known name, if one is near.
+        hint: String,
     },
     /// A value is invalid.
     #[error("`{path}`: {problem}")]
@@ -44,19 +31,19 @@ impl Error {
     /// Returns the path of the invalid value; empty for the whole.
     pub fn path(&self) -> &str {
         match self {
-            Self::Json { .. } | Self::NotUtf8 => "",
-            Self::Type { path, .. } | Self::UnknownField { path, .. } | Self::Value { path, .. } => path,
+            Self::Json(..) | Self::NotUtf8 => "",
+            Self::UnknownField { path, .. } | Self::Value { path, .. } => path,
         }
     }
 
-    pub(super) fn value(path: &str, problem: String) -> Self {
-        Self::Value { path: path.to_owned(), problem }
+    pub(super) fn value(path: &str, problem: impl Into<String>) -> Self {
+        Self::Value { path: path.to_owned(), problem: problem.into() }
     }
 }
 
 impl From<serde_json::Error> for Error {
     fn from(error: serde_json::Error) -> Self {
-        Self::Json { line: error.line(), column: error.column() }
+        Self::Json(error.line(), error.column())
     }
 }
 
@@ -71,30 +58,27 @@ impl From<serde_path_to_error::Error<serde_json::Error>> for Error {
         let message = message.rsplit_once(" at line ").map_or(&*message, |(message, _)| message);
         let mut names = message.split('`').skip(1).step_by(2);
         let found = names.next().unwrap_or_default();
-        if message.starts_with("unknown field") {
-            return Self::UnknownField { nearest: nearest(found, names).map(str::to_owned), path };
-        }
-        if message.starts_with("unknown variant") {
-            let meant = nearest(found, names.clone()).map(|name| format!("; did you mean `{name}`?"));
-            let known = names.collect::<Vec<_>>().join(", ");
-            return Self::Value {
-                path,
-                problem: format!("unknown value {found:?}, expected one of {known}{}", meant.unwrap_or_default()),
+        let hint = |separator| match nearest(found, names.clone()) {
+            Some(name) => format!("{separator} did you mean `{name}`?"),
+            None => String::new(),
+        };
+        let problem = if message.starts_with("unknown field") {
+            return Self::UnknownField { hint: hint(','), path };
+        } else if message.starts_with("unknown variant") {
+            let known = names.clone().collect::<Vec<_>>().join(", ");
+            format!("unknown value {found:?}, expected one of {known}{}", hint(';'))
+        } else if let Some((_, expected)) = message.split_once(", expected ") {
+            // In terms of YAML.
+            let expected = match expected {
+                "a sequence" => "a list",
+                _ if expected.starts_with("struct ") => "a map",
+                _ => expected,
             };
-        }
-        match message.split_once(", expected ") {
-            Some((_, expected)) => Self::Type { path, expected: in_yaml(expected).to_owned() },
-            None => Self::Value { path, problem: message.to_owned() },
-        }
-    }
-}
-
-/// Returns serde's name of a type in terms of YAML.
-fn in_yaml(expected: &str) -> &str {
-    match expected {
-        "a sequence" => "a list",
-        _ if expected.starts_with("struct ") => "a map",
-        _ => expected,
+            format!("expected {expected}")
+        } else {
+            message.to_owned()
+        };
+        Self::Value { path, problem }
     }
 }
 
@@ -105,7 +89,6 @@ fn nearest<'n>(found: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n 
         return None;
     }
     let found = found.to_ascii_lowercase();
-    let near =
-        known.map(|name| (strsim::levenshtein(&found, &name.to_ascii_lowercase()), name)).min_by_key(|near| near.0);
-    near.filter(|(distance, name)| distance * 3 <= name.len() + 1).map(|(_, name)| name)
+    let distance = |name: &&str| strsim::levenshtein(&found, &name.to_ascii_lowercase());
+    known.min_by_key(distance).filter(|name| distance(name) * 3 <= name.len() + 1)
 }

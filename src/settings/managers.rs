@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::container::init_container;
-use super::de::setting;
+use super::container::init_containers;
+use super::de::settings;
 use super::images;
 #[cfg(feature = "schema")]
 use super::patterns;
-use super::resources::Resources;
+use super::resources::SIDECAR;
 
-setting! {
+settings! {
     /// `k8sSecretManager`, which Flyte does not have.
     pub struct K8sSecretManager {
         /// Whether a pod starts without a missing Secret, as in Flyte. With `false` it waits.
@@ -17,38 +17,7 @@ setting! {
         /// Whether to look up the Secret and its key, and try the next manager if they are missing.
         pub verify: bool,
     }
-}
 
-init_container! {
-    /// `awsSecretManager`.
-    pub struct AwsSecretManager("sidecarImage", read_only_root: true) {
-        /// Image of the init containers.
-        sidecar_image = images::AWS,
-        "Resources::over_sidecar" = Resources::sidecar(),
-    }
-}
-
-init_container! {
-    /// `gcpSecretManager`.
-    // gcloud writes its state and its log.
-    pub struct GcpSecretManager("sidecarImage", read_only_root: false) {
-        /// Image of the init containers.
-        sidecar_image = images::GCP,
-        "Resources::over_sidecar" = Resources::sidecar(),
-    }
-}
-
-init_container! {
-    /// `azureSecretManager`.
-    // So does az, with the token.
-    pub struct AzureSecretManager("sidecarImage", read_only_root: false) {
-        /// Image of the init containers.
-        sidecar_image = images::AZURE,
-        "Resources::over_sidecar" = Resources::sidecar(),
-    }
-}
-
-setting! {
     /// `vaultSecretManager`.
     pub struct VaultSecretManager {
         /// Role that the agent logs in with.
@@ -61,9 +30,7 @@ setting! {
         /// Not in Flyte: with `true`, annotations of the pod override neither `role` nor `annotations`.
         pub lock_annotations: bool,
     }
-}
 
-setting! {
     /// Version of Vault's key-value engine.
     pub enum KvVersion {
         /// Plain values under `.Data`.
@@ -72,5 +39,27 @@ setting! {
         /// Versioned values under `.Data.data`.
         #[serde(rename = "2")]
         V2,
+    }
+}
+
+init_containers! {
+    /// `awsSecretManager`.
+    pub struct AwsSecretManager(resources: SIDECAR, read_only_root: true) {
+        /// Image of the init containers.
+        sidecar_image = images::AWS,
+    }
+
+    /// `gcpSecretManager`.
+    // gcloud writes its state and its log.
+    pub struct GcpSecretManager(resources: SIDECAR, read_only_root: false) {
+        /// Image of the init containers.
+        sidecar_image = images::GCP,
+    }
+
+    /// `azureSecretManager`.
+    // So does az, with the token.
+    pub struct AzureSecretManager(resources: SIDECAR, read_only_root: false) {
+        /// Image of the init containers.
+        sidecar_image = images::AZURE,
     }
 }

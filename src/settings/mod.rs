@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use crate::tenancy::{Creator, NamespaceTemplate};
 pub use container::PullPolicy;
-use de::setting;
+use de::settings;
 pub use embedded::{
     AwsConfig, AzureConfig, Delivery, EmbeddedSecretManager, FileMountInitContainer, GcpConfig, ImagePullSecrets,
     K8sConfig, LookupMode, Pull,
@@ -81,7 +81,7 @@ pub fn validate(json: &[u8]) -> Result<(Settings, Vec<String>), Error> {
     Ok((settings, warnings))
 }
 
-setting! {
+settings! {
     /// Flyte's `webhook` section, as far as it has a meaning in a policy, and our own keys. Key names and defaults:
     /// `flyteplugins/go/tasks/pluginmachinery/secret/config/config.go`.
     pub struct Settings {
@@ -134,34 +134,7 @@ setting! {
         namespace_selector: Ignored,
         kube_client_config: Ignored,
     }
-}
 
-impl Settings {
-    /// The managers to ask, in order. `Global` is left out: a policy has no environment and no files of its own.
-    pub fn managers(&self) -> impl Iterator<Item = ManagerType> + '_ {
-        self.named_managers().iter().copied().filter(|manager| *manager != ManagerType::Global)
-    }
-
-    fn named_managers(&self) -> &[ManagerType] {
-        match self.secret_manager_types.as_slice() {
-            [] => std::slice::from_ref(&self.secret_manager_type),
-            types => types,
-        }
-    }
-}
-
-/// The value of a key of Flyte's that means nothing in a policy.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(with = "Value"))]
-pub struct Ignored;
-
-impl<'de> Deserialize<'de> for Ignored {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        IgnoredAny::deserialize(deserializer).map(|_| Self)
-    }
-}
-
-setting! {
     /// A secret manager, under Flyte's name for it; any case is read.
     pub enum ManagerType {
         /// References to Kubernetes Secrets of the pod's namespace.
@@ -181,9 +154,7 @@ setting! {
         /// The webhook's own environment and files; skipped.
         Global,
     }
-}
 
-setting! {
     /// Which containers get secrets.
     pub enum InjectInto {
         /// All containers and init containers, as in Flyte.
@@ -191,9 +162,7 @@ setting! {
         /// The one that Flyte's annotation `primary_container_name` names, Knative's `user-container`, or else the first.
         Primary,
     }
-}
 
-setting! {
     /// Position of init containers that fetch secrets.
     pub enum InitContainerOrder {
         /// Before the pod's own, so that these have their secrets.
@@ -201,9 +170,7 @@ setting! {
         /// After the pod's own, as in Flyte.
         Last,
     }
-}
 
-setting! {
     /// How to handle a secret request with an unknown field.
     pub enum UnknownFields {
         /// Reject the pod, as Flyte does.
@@ -211,9 +178,7 @@ setting! {
         /// Ignore the field, with a warning.
         Warn,
     }
-}
 
-setting! {
     /// `limits`: pods that exceed them are rejected.
     pub struct PodLimits {
         /// Maximum number of secret requests that Embedded serves for one pod.
@@ -223,9 +188,7 @@ setting! {
         /// Maximum number of objects that are read for one pod.
         pub reads: usize = 200,
     }
-}
 
-setting! {
     /// `tenancy`: off by default, as in Flyte; on in the manifests that are shipped.
     pub struct Tenancy {
         /// Namespace that a pod must be in to get secrets: a template of `{{ project }}`, `{{ domain }}` and
@@ -240,5 +203,27 @@ setting! {
         /// Service accounts whose pods get secrets, as `name` or `namespace/name`. By default all. An empty list
         /// allows none.
         pub service_accounts: Option<Vec<String>>,
+    }
+}
+
+impl Settings {
+    /// The managers to ask, in order. `Global` is left out: a policy has no environment and no files of its own.
+    pub fn managers(&self) -> impl Iterator<Item = ManagerType> + '_ {
+        let named = match self.secret_manager_types.as_slice() {
+            [] => std::slice::from_ref(&self.secret_manager_type),
+            types => types,
+        };
+        named.iter().copied().filter(|manager| *manager != ManagerType::Global)
+    }
+}
+
+/// The value of a key of Flyte's that means nothing in a policy.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(with = "Value"))]
+pub struct Ignored;
+
+impl<'de> Deserialize<'de> for Ignored {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| Self)
     }
 }

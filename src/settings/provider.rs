@@ -1,14 +1,16 @@
 //! What is particular to a provider of Embedded, but for its section of the settings: the policy, the gateway, the chart and
 //! all tools have it from here.
 
+use std::ops::RangeInclusive;
+
 use serde_json::{Value, json};
 use strum::VariantArray;
 
-use super::de::setting;
+use super::de::settings;
 use super::{EmbeddedSecretManager, Error};
 use crate::names::kubernetes::{is_dns_label, is_dns_subdomain};
 
-setting! {
+settings! {
     /// Where Embedded fetches.
     #[derive(Hash, Ord, PartialOrd, VariantArray)]
     pub enum Provider {
@@ -29,12 +31,10 @@ setting! {
 pub struct Facts {
     /// Kind of the objects that hold its values, in the gateway's API or in Kubernetes.
     pub kind: &'static str,
-    /// What its secrets are in.
+    /// What its secrets are in. With an `s`, the key of a list of them in the gateway's configuration.
     pub place: &'static str,
     /// The setting with the place, below `embeddedSecretManagerConfig`.
     pub setting: &'static str,
-    /// The list of places in the gateway's configuration, below the provider's name in lower case.
-    pub places: &'static str,
     /// A place, as it stands in settings.
     pub example: &'static str,
     /// Length of the longest name of a secret.
@@ -55,45 +55,14 @@ impl Provider {
     /// Returns its names and rules.
     #[inline]
     pub const fn facts(self) -> Facts {
-        match self {
-            Self::Aws => Facts {
-                kind: "AWSSecret",
-                place: "region",
-                setting: "awsConfig.region",
-                places: "regions",
-                example: "eu-west-1",
-                longest: 512,
-                characters: "_+=.@-",
-            },
-            Self::Gcp => Facts {
-                kind: "GCPSecret",
-                place: "project",
-                setting: "gcpConfig.project",
-                places: "projects",
-                example: "acme-prod",
-                longest: 255,
-                characters: "_-",
-            },
-            Self::Azure => Facts {
-                kind: "AzureSecret",
-                place: "vault",
-                setting: "azureConfig.vaultURI",
-                places: "vaults",
-                example: "https://name.vault.azure.net/",
-                longest: 127,
-                characters: "-",
-            },
+        let (kind, place, setting, example, longest, characters) = match self {
+            Self::Aws => ("AWSSecret", "region", "awsConfig.region", "eu-west-1", 512, "_+=.@-"),
+            Self::Gcp => ("GCPSecret", "project", "gcpConfig.project", "acme-prod", 255, "_-"),
+            Self::Azure => ("AzureSecret", "vault", "azureConfig.vaultURI", "https://name.vault.azure.net/", 127, "-"),
             // Names are keys of a Secret.
-            Self::K8s => Facts {
-                kind: "Secret",
-                place: "namespace",
-                setting: "k8sConfig.namespace",
-                places: "namespaces",
-                example: "flyte",
-                longest: 253,
-                characters: "._-",
-            },
-        }
+            Self::K8s => ("Secret", "namespace", "k8sConfig.namespace", "flyte", 253, "._-"),
+        };
+        Facts { kind, place, setting, example, longest, characters }
     }
 
     /// Returns settings with which Embedded fetches from it.
@@ -121,22 +90,21 @@ impl Provider {
     /// # Errors
     /// What it must be.
     pub fn check_version(self, version: &str) -> Result<(), &'static str> {
-        let consists_of = |is: fn(&u8) -> bool| version.as_bytes().iter().all(is);
+        let has = |lengths: RangeInclusive<usize>, is: fn(&u8) -> bool| {
+            lengths.contains(&version.len()) && version.as_bytes().iter().all(is)
+        };
         let (valid, expected) = match self {
             // Stages have other characters, too, which the path of an object cannot have.
             Self::Aws => (
-                (1..=256).contains(&version.len())
-                    && consists_of(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-')),
+                has(1..=256, |c| c.is_ascii_alphanumeric() || b"._-".contains(c)),
                 "a valid version; expected a stage or an ID of up to 256 of letters, digits, '.', '_' and '-'",
             ),
-            Self::Gcp => (
-                version == "latest" || (1..=19).contains(&version.len()) && consists_of(u8::is_ascii_digit),
-                "a valid version; expected a number or latest",
-            ),
-            Self::Azure => (
-                version.len() == 32 && consists_of(u8::is_ascii_hexdigit),
-                "a valid version; expected an ID of 32 hexadecimal digits",
-            ),
+            Self::Gcp => {
+                (version == "latest" || has(1..=19, u8::is_ascii_digit), "a valid version; expected a number or latest")
+            }
+            Self::Azure => {
+                (has(32..=32, u8::is_ascii_hexdigit), "a valid version; expected an ID of 32 hexadecimal digits")
+            }
             Self::K8s => (false, "empty: Secrets have no versions"),
         };
         if valid { Ok(()) } else { Err(expected) }
@@ -152,14 +120,14 @@ impl EmbeddedSecretManager {
         if let Some(named) = self.r#type {
             return Ok(named);
         }
-        let is_configured = |it: &Provider| it.is_cloud() && !self.written_place(*it).is_empty();
-        let configured: Vec<Provider> = Provider::ALL.iter().copied().filter(is_configured).collect();
+        let is_configured = |it: &&Provider| it.is_cloud() && !self.written_place(**it).is_empty();
+        let configured: Vec<&Provider> = Provider::ALL.iter().filter(is_configured).collect();
         match configured.as_slice() {
             [] => Ok(Provider::K8s),
-            [one] => Ok(*one),
+            [one] => Ok(**one),
             several => {
-                let several: Vec<String> = several.iter().map(ToString::to_string).collect();
-                let problem = format!("{} are configured; set the field to one of them", several.join(" and "));
+                let several = several.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+                let problem = format!("{several} are configured; set the field to one of them");
                 Err(Error::value("embeddedSecretManagerConfig.type", problem))
             }
         }
@@ -170,17 +138,30 @@ impl EmbeddedSecretManager {
     /// # Errors
     /// It is missing or invalid.
     pub fn place(&self, provider: Provider) -> Result<String, Error> {
-        let text = self.written_place(provider);
+        let written = self.written_place(provider);
+        let mut place = written.to_owned();
         let valid = match provider {
-            Provider::Aws => text.contains('-') && is_dns_label(text),
+            Provider::Aws => place.contains('-') && is_dns_label(&place),
             // Old projects have a domain in front, and a colon.
-            Provider::Gcp => text.split(':').all(is_dns_subdomain),
+            Provider::Gcp => place.split(':').all(is_dns_subdomain),
             Provider::Azure => {
-                return self.azure_config.host().ok_or_else(|| invalid(provider, text));
+                let uri = place.to_ascii_lowercase();
+                let host = uri.strip_prefix("https://").unwrap_or_default();
+                place = host.strip_suffix('/').unwrap_or(host).to_owned();
+                is_dns_subdomain(&place)
             }
-            Provider::K8s => is_dns_label(text),
+            Provider::K8s => is_dns_label(&place),
         };
-        if valid { Ok(text.to_owned()) } else { Err(invalid(provider, text)) }
+        if valid {
+            return Ok(place);
+        }
+        let Facts { place, setting, example, .. } = provider.facts();
+        let expected = match provider {
+            Provider::K8s => "must be a DNS label".to_owned(),
+            _ => format!("expected one such as {example}"),
+        };
+        let path = ["embeddedSecretManagerConfig.", setting].concat();
+        Err(Error::value(&path, format!("invalid {place} {written:?}; {expected}")))
     }
 
     fn written_place(&self, provider: Provider) -> &str {
@@ -191,16 +172,6 @@ impl EmbeddedSecretManager {
             Provider::K8s => &self.k8s_config.namespace,
         }
     }
-}
-
-fn invalid(provider: Provider, text: &str) -> Error {
-    let Facts { place, setting, example, .. } = provider.facts();
-    let expected = match provider {
-        Provider::K8s => "must be a DNS label".to_owned(),
-        _ => format!("expected one such as {example}"),
-    };
-    let path = ["embeddedSecretManagerConfig.", setting].concat();
-    Error::value(&path, format!("invalid {place} {text:?}; {expected}"))
 }
 
 #[cfg(test)]

@@ -29,31 +29,13 @@ pub fn parse(text: &str) -> Option<Milli> {
 
 /// A suffix as a factor and a power of ten.
 fn factor(suffix: &str) -> Option<(u64, i32)> {
-    let binary = |power: u32| Some((1 << (10 * power), 0));
-    match suffix {
-        "" => Some((1, 0)),
-        "n" => Some((1, -9)),
-        "u" => Some((1, -6)),
-        "m" => Some((1, -3)),
-        "k" => Some((1, 3)),
-        "M" => Some((1, 6)),
-        "G" => Some((1, 9)),
-        "T" => Some((1, 12)),
-        "P" => Some((1, 15)),
-        "E" => Some((1, 18)),
-        "Ki" => binary(1),
-        "Mi" => binary(2),
-        "Gi" => binary(3),
-        "Ti" => binary(4),
-        "Pi" => binary(5),
-        "Ei" => binary(6),
-        _ => {
-            let exponent = suffix.strip_prefix(['e', 'E'])?;
-            let digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
-            let plain = (1..=3).contains(&digits.len()) && digits.bytes().all(|c| c.is_ascii_digit());
-            plain.then(|| exponent.parse().ok()).flatten().map(|exponent| (1, exponent))
-        }
-    }
+    let decimal = (-3..).zip(["n", "u", "m", "", "k", "M", "G", "T", "P", "E"]).map(|(n, it)| (it, (1, 3 * n)));
+    let binary = (1..).zip(["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"]).map(|(n, it)| (it, (1 << (10 * n), 0)));
+    decimal.chain(binary).find(|(it, _)| *it == suffix).map(|(_, factor)| factor).or_else(|| {
+        let exponent = suffix.strip_prefix(['e', 'E'])?;
+        let digits = exponent.trim_start_matches(['+', '-']).len();
+        (digits <= 3).then(|| exponent.parse().ok()).flatten().map(|exponent| (1, exponent))
+    })
 }
 
 #[cfg(test)]

@@ -22,15 +22,10 @@ pub fn run(program: &str, arguments: &[&OsStr]) -> Output {
     command.output().unwrap_or_else(|error| panic!("cannot run {program}: {error}"))
 }
 
-/// Renders the chart with a file of values, or returns helm's error.
-pub fn template(values: &Path) -> Result<String, String> {
-    template_on(values, &[])
-}
-
-fn template_on(values: &Path, more: &[&str]) -> Result<String, String> {
-    let arguments = ["template", "flyte-secrets", CHART, "--namespace", "flyte", "--values"].map(OsStr::new);
-    let more: Vec<&OsStr> = more.iter().map(OsStr::new).collect();
-    let output = run("helm", &[&arguments[..], &[values.as_os_str()], &more].concat());
+/// Renders the chart with additional arguments, or returns helm's error.
+fn rendered_with(arguments: &[&OsStr]) -> Result<String, String> {
+    let common = ["template", "flyte-secrets", CHART, "--namespace", "flyte"].map(OsStr::new);
+    let output = run("helm", &[&common[..], arguments].concat());
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
     match output.status.success() {
         true => Ok(text(output.stdout)),
@@ -38,16 +33,25 @@ fn template_on(values: &Path, more: &[&str]) -> Result<String, String> {
     }
 }
 
-/// Renders the chart with values, or returns helm's error.
-pub fn template_of(values: &Value) -> Result<String, String> {
-    template_with(values, &[])
+/// Renders the chart with a file of values, or returns helm's error.
+pub fn template(values: &Path) -> Result<String, String> {
+    rendered_with(&[OsStr::new("--values"), values.as_os_str()])
 }
 
-/// Renders the chart with values and additional arguments.
-pub fn template_with(values: &Value, more: &[&str]) -> Result<String, String> {
+/// Renders the chart with values, or returns helm's error.
+pub fn template_of(values: &Value) -> Result<String, String> {
     let file = tempfile::NamedTempFile::new().expect("a file");
     fs::write(&file, values.to_string()).expect("written");
-    template_on(file.path(), more)
+    template(file.path())
+}
+
+/// Renders the chart with values in the format of `--set-json`, for a version of Kubernetes [default: helm's], or returns
+/// helm's error.
+pub fn template_set(values: &str, kubernetes: Option<&str>) -> Result<String, String> {
+    let version = kubernetes.map(|version| ["--kube-version", version]);
+    let set = (!values.is_empty()).then_some(["--set-json", values]);
+    let arguments: Vec<&OsStr> = [set, version].into_iter().flatten().flatten().map(OsStr::new).collect();
+    rendered_with(&arguments)
 }
 
 /// Returns the documents of a rendered chart.
@@ -57,15 +61,15 @@ pub fn documents(text: &str) -> Vec<Value> {
 }
 
 /// Checks the content of a file; with WRITE, writes it.
-pub fn holds(path: &Path, wanted: &str) {
+pub fn holds(path: &Path, expected: &str) {
     if env::var_os("WRITE").is_some() {
-        return fs::write(path, wanted).expect("written");
+        return fs::write(path, expected).expect("written");
     }
     let found = fs::read_to_string(path).unwrap_or_default();
     let path = path.display();
     assert!(
-        found == wanted,
+        found == expected,
         "{path} is not what it would be now; `make chart-test WRITE=1` writes it:\n{}",
-        show::diff(&found, wanted)
+        show::diff(&found, expected)
     );
 }

@@ -6,25 +6,26 @@ use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::names::{Scope, azure, flyte};
 use serde_json::{Value, json};
 
-use crate::helm::{documents, template_of, template_with};
+use crate::helm::{documents, template_set};
 
-fn with(more: Value) -> Value {
-    let mut values = json!({ "delivery": "Pull" });
-    merge(&mut values, more);
-    values
+const PULL: &str = r#"delivery="Pull""#;
+
+/// Where the policy's settings of Embedded are.
+const EMBEDDED: &str = "policy.settings.embeddedSecretManagerConfig";
+
+/// `delivery: Pull` with more values, in the format of `--set-json`.
+fn with(more: &str) -> String {
+    if more.is_empty() { PULL.to_owned() } else { format!("{PULL},{}", more.replace("EMBEDDED", EMBEDDED)) }
 }
 
-fn merge(into: &mut Value, from: Value) {
-    match (into, from) {
-        (Value::Object(into), Value::Object(from)) => {
-            from.into_iter().for_each(|(key, value)| merge(into.entry(key).or_insert(json!({})), value));
-        }
-        (into, from) => *into = from,
-    }
+fn rendered(values: &str) -> Vec<Value> {
+    documents(&template_set(values, None).unwrap_or_else(|said| panic!("{values}: {said}")))
 }
 
-fn rendered(values: &Value) -> Vec<Value> {
-    documents(&template_of(values).unwrap_or_else(|said| panic!("{values}: {said}")))
+/// The configuration of the gateway.
+fn config(all: &[Value]) -> Value {
+    let config = named(all, "ConfigMap", "secret-gateway")["data"]["config.yaml"].as_str().expect("a file");
+    serde_yaml::from_str(config).expect("YAML")
 }
 
 /// The one document of a kind that has a name.
@@ -58,11 +59,10 @@ fn rights(all: &[Value], component: &str) -> Vec<String> {
 #[test]
 #[ignore = "needs helm: make chart-test"]
 fn gateway_and_policy_have_the_same_settings_and_one_authority() {
-    let all = rendered(&with(json!({})));
+    let all = rendered(PULL);
     let made = &named(&all, "Secret", "secret-gateway-tls")["data"]["ca.crt"];
     let policy = &named(&all, "ClusterAdmissionPolicy", "flyte-secrets")["spec"];
-    let config = named(&all, "ConfigMap", "secret-gateway")["data"]["config.yaml"].as_str().expect("a file");
-    let config: Value = serde_yaml::from_str(config).expect("YAML");
+    let config = config(&all);
     assert_eq!(config["pods"]["settings"], policy["settings"]);
     assert_eq!(config["pods"]["listen"], "0.0.0.0:8444");
     assert_eq!(config["providers"], json!({ "k8s": { "namespaces": ["flyte"] } }));
@@ -76,30 +76,30 @@ fn gateway_and_policy_have_the_same_settings_and_one_authority() {
 #[test]
 #[ignore = "needs helm: make chart-test"]
 fn permissions_are_minimal() {
-    let aws = json!({ "policy": { "settings": { "embeddedSecretManagerConfig": { "awsConfig": { "region": "eu-west-1" } } } } });
-    let off = json!({ "policy": { "settings": { "embeddedSecretManagerConfig": { "lookup": "Off" } } } });
-    let everywhere = json!({ "flyte": { "tenancy": false } });
-    let listed = json!({ "flyte": { "tenancy": false, "taskNamespaces": ["a", "b"] } });
-    let verify = json!({ "policy": { "settings": { "k8sSecretManager": { "verify": true }, "secretManagerTypes": ["Embedded", "K8s"] } } });
     let reviews = ["create subjectaccessreviews", "create tokenreviews"];
     let lookups = &["get secretlookups"][..];
-    let rows: [(Value, &[&str], &[&str]); 6] = [
-        (json!({}), lookups, &["get flyte/pods", "get flyte/secrets"]),
-        (aws, lookups, &["get flyte/pods"]),
-        (off, &[], &["get flyte/pods", "get flyte/secrets"]),
-        (everywhere, lookups, &["get flyte/secrets", "get pods"]),
-        (listed, lookups, &["get a/pods", "get b/pods", "get flyte/secrets"]),
+    let pods_and_secrets = &["get flyte/pods", "get flyte/secrets"][..];
+    let verify =
+        r#"policy.settings.k8sSecretManager.verify=true,policy.settings.secretManagerTypes=["Embedded","K8s"]"#;
+    let rows = [
+        ("", lookups, pods_and_secrets),
+        (r#"EMBEDDED.awsConfig.region="eu-west-1""#, lookups, &["get flyte/pods"]),
+        (r#"EMBEDDED.lookup="Off""#, &[], pods_and_secrets),
+        ("flyte.tenancy=false", lookups, &["get flyte/secrets", "get pods"]),
+        (
+            r#"flyte.tenancy=false,flyte.taskNamespaces=["a","b"]"#,
+            lookups,
+            &["get a/pods", "get b/pods", "get flyte/secrets"],
+        ),
         // The ClusterRole is bound in the namespaces of tasks alone.
-        (verify, &["get secretlookups", "get secrets"], &["get flyte/pods", "get flyte/secrets"]),
+        (verify, &["get secretlookups", "get secrets"], pods_and_secrets),
     ];
     for (values, policy, gateway) in rows {
-        let all = rendered(&with(values.clone()));
+        let all = rendered(&with(values));
         assert_eq!(rights(&all, "policy"), policy, "{values}");
         assert_eq!(rights(&all, "gateway"), [&reviews, gateway].concat(), "{values}");
     }
-    let all = rendered(
-        &json!({ "delivery": "Auto", "gateway": { "enabled": true, "config": { "providers": { "gcp": { "projects": ["acme"] } } } } }),
-    );
+    let all = rendered(r#"delivery="Auto",gateway.enabled=true,gateway.config.providers.gcp.projects=["acme"]"#);
     assert_eq!(rights(&all, "policy"), ["get flyte/secrets", "get namespaces"]);
     assert_eq!(rights(&all, "gateway"), ["create subjectaccessreviews"]);
 }
@@ -108,20 +108,12 @@ fn permissions_are_minimal() {
 #[test]
 #[ignore = "needs helm: make chart-test"]
 fn the_gateway_serves_the_organizations_of_tenancy() {
-    let providers = json!({
-        "aws": { "regions": ["eu-west-1"] }, "azure": { "vaults": ["a.vault.azure.net"] }, "gcp": { "projects": ["a"] },
-    });
-    let served = |more: Value| {
-        let mut values = json!({
-            "gateway": { "enabled": true, "config": { "providers": providers } },
-            "policy": { "settings": { "tenancy": { "organizations": ["acme", "b-0"] } } },
-        });
-        merge(&mut values, more);
-        let all = rendered(&values);
-        let config = named(&all, "ConfigMap", "secret-gateway")["data"]["config.yaml"].as_str().expect("a file");
-        serde_yaml::from_str::<Value>(config).expect("YAML")["prefixes"].clone()
-    };
-    let prefixes = served(json!({}));
+    let gateway = r#"gateway.enabled=true,gateway.config.providers={
+        "aws": { "regions": ["eu-west-1"] }, "azure": { "vaults": ["a.vault.azure.net"] }, "gcp": { "projects": ["a"] }
+    }"#;
+    let organizations = r#"policy.settings.tenancy.organizations=["acme","b-0"]"#;
+    let served = |more: &[&str]| config(&rendered(&[&[gateway], more].concat().join(",")))["prefixes"].clone();
+    let prefixes = served(&[organizations]);
     let serves = |provider: &str, name: &str| {
         let prefixes = prefixes[provider].as_array().expect("prefixes");
         prefixes.iter().any(|prefix| name.starts_with(prefix.as_str().expect("a prefix")))
@@ -141,15 +133,14 @@ fn the_gateway_serves_the_organizations_of_tenancy() {
         }
     }
     // What is given stays, and without organizations the gateway has its own default.
-    let given = served(json!({ "gateway": { "config": { "prefixes": { "gcp": [] } } } }));
+    let given = served(&[organizations, "gateway.config.prefixes.gcp=[]"]);
     assert_eq!((&given["gcp"], &given["aws"]), (&json!([]), &prefixes["aws"]));
-    assert_eq!(served(json!({ "policy": { "settings": { "tenancy": { "organizations": null } } } })), Value::Null);
+    assert_eq!(served(&["policy.settings.tenancy.organizations=null"]), Value::Null);
 }
 
 /// Returns how values are delivered under the settings of the policy.
-fn delivery(values: &Value, version: &str) -> String {
-    let rendered =
-        template_with(values, &["--kube-version", version]).unwrap_or_else(|said| panic!("{values}: {said}"));
+fn delivery(values: &str, version: &str) -> String {
+    let rendered = template_set(values, Some(version)).unwrap_or_else(|said| panic!("{values}: {said}"));
     let all = documents(&rendered);
     let settings = &named(&all, "ClusterAdmissionPolicy", "flyte-secrets")["spec"]["settings"];
     settings["embeddedSecretManagerConfig"]["delivery"].as_str().unwrap_or("Auto").to_owned()
@@ -158,47 +149,40 @@ fn delivery(values: &Value, version: &str) -> String {
 #[test]
 #[ignore = "needs helm: make chart-test"]
 fn kubernetes_before_1_35_is_rejected() {
-    let said = template_with(&with(json!({})), &["--kube-version", "v1.34.9"]).expect_err("1.34 has no env files");
+    let said = template_set(PULL, Some("v1.34.9")).expect_err("1.34 has no env files");
     let reason = "delivery: Pull requires Kubernetes 1.35, this is v1.34.9; set delivery to Auto, or name the cluster's version \
                   to helm template by --kube-version";
     assert!(said.contains(reason), "{said}");
     for version in ["v1.35.0-rc.1", "v1.35.0", "v1.36.2-gke.1"] {
-        assert_eq!(delivery(&with(json!({})), version), "Pull", "{version}");
+        assert_eq!(delivery(PULL, version), "Pull", "{version}");
     }
 }
 
 #[test]
 #[ignore = "needs helm: make chart-test"]
 fn pull_is_the_default_if_possible() {
-    let aws = |more: Value| {
-        let config = json!({ "awsConfig": { "region": "eu-west-1" } });
-        let mut values = json!({ "policy": { "settings": { "embeddedSecretManagerConfig": config } } });
-        merge(&mut values, more);
-        values
-    };
-    let own = |delivery: &str| {
-        aws(json!({ "policy": { "settings": { "embeddedSecretManagerConfig": { "delivery": delivery } } } }))
-    };
+    let aws = r#"EMBEDDED.awsConfig.region="eu-west-1""#;
     let rows = [
-        (aws(json!({})), "v1.35.0", "Pull"),
-        (aws(json!({})), "v1.34.9", "Auto"),
-        (aws(json!({ "delivery": "Auto" })), "v1.35.0", "Auto"),
-        (aws(json!({ "delivery": "Value" })), "v1.35.0", "Value"),
-        (own("value"), "v1.35.0", "value"),
+        (aws, "", "v1.35.0", "Pull"),
+        (aws, "", "v1.34.9", "Auto"),
+        (aws, r#",delivery="Auto""#, "v1.35.0", "Auto"),
+        (aws, r#",delivery="Value""#, "v1.35.0", "Value"),
+        (aws, r#",EMBEDDED.delivery="value""#, "v1.35.0", "value"),
         // The key in the settings takes precedence.
-        (aws(json!({ "delivery": "Pull", "policy": own("Auto")["policy"] })), "v1.34.9", "Auto"),
+        (aws, r#",delivery="Pull",EMBEDDED.delivery="Auto""#, "v1.34.9", "Auto"),
         // Without a gateway there is nothing to pull from.
-        (json!({}), "v1.35.0", "Auto"),
-        (aws(json!({ "gateway": { "enabled": false } })), "v1.35.0", "Auto"),
-        (json!({ "flyte": { "version": 1 } }), "v1.35.0", "Auto"),
-        (json!({ "gateway": { "enabled": true } }), "v1.35.0", "Pull"),
-        (json!({ "delivery": "Pull" }), "v1.35.0", "Pull"),
+        ("", "", "v1.35.0", "Auto"),
+        (aws, ",gateway.enabled=false", "v1.35.0", "Auto"),
+        ("", "flyte.version=1", "v1.35.0", "Auto"),
+        ("", "gateway.enabled=true", "v1.35.0", "Pull"),
+        ("", PULL, "v1.35.0", "Pull"),
         // What would be rejected with `delivery: Pull`.
-        (aws(json!({ "policy": { "failurePolicy": "Ignore" } })), "v1.35.0", "Auto"),
-        (aws(json!({ "policy": { "objectSelector": { "matchLabels": { "canary": "true" } } } })), "v1.35.0", "Auto"),
-        (aws(json!({ "gateway": { "tls": { "certManager": { "enabled": true } } } })), "v1.35.0", "Auto"),
+        (aws, r#",policy.failurePolicy="Ignore""#, "v1.35.0", "Auto"),
+        (aws, r#",policy.objectSelector.matchLabels.canary="true""#, "v1.35.0", "Auto"),
+        (aws, ",gateway.tls.certManager.enabled=true", "v1.35.0", "Auto"),
     ];
-    for (values, version, expected) in rows {
+    for (values, more, version, expected) in rows {
+        let values = format!("{values}{more}").replace("EMBEDDED", EMBEDDED);
         assert_eq!(delivery(&values, version), expected, "{version}: {values}");
     }
 }
@@ -206,45 +190,36 @@ fn pull_is_the_default_if_possible() {
 #[test]
 #[ignore = "needs helm: make chart-test"]
 fn values_that_rule_out_pull_are_rejected() {
-    let policy = |values: Value| json!({ "policy": values });
-    let embedded = |values: Value| json!({ "policy": { "settings": { "embeddedSecretManagerConfig": values } } });
     let why = "a pod that the policy does not judge could grant itself secrets";
     let protected = format!("requires policy.mode: protect and policy.failurePolicy: Fail; {why}");
     let elsewhere = "requires embeddedSecretManagerConfig.pull.gateway and pull.ca with gateway.enabled: false; set them to the \
                      address and the authority of the other release's gateway";
     let rows = [
         (
-            json!({ "gateway": { "tls": { "certManager": { "enabled": true } } } }),
-            "requires embeddedSecretManagerConfig.pull.ca with gateway.tls.certManager.enabled; set it to ca.crt of Secret \
-             secret-gateway-tls"
-                .to_owned(),
+            "gateway.tls.certManager.enabled=true",
+            "requires embeddedSecretManagerConfig.pull.ca with gateway.tls.certManager.enabled; set it to ca.crt of \
+             Secret secret-gateway-tls",
         ),
-        (json!({ "gateway": { "enabled": false } }), elsewhere.to_owned()),
+        ("gateway.enabled=false", elsewhere),
+        (r#"gateway.enabled=false,EMBEDDED.pull.gateway="https://a:8444""#, elsewhere),
         (
-            json!({
-                "gateway": { "enabled": false },
-                "policy": { "settings": { "embeddedSecretManagerConfig": { "pull": { "gateway": "https://a:8444" } } } },
-            }),
-            elsewhere.to_owned(),
+            "EMBEDDED.imagePullSecrets.enabled=true",
+            "does not support embeddedSecretManagerConfig.imagePullSecrets.enabled, because the policy reads no Secret; \
+             disable it",
         ),
+        (r#"policy.mode="monitor""#, &protected),
+        (r#"policy.failurePolicy="Ignore""#, &protected),
         (
-            embedded(json!({ "imagePullSecrets": { "enabled": true } })),
-            "does not support embeddedSecretManagerConfig.imagePullSecrets.enabled, because the policy reads no Secret; disable it"
-                .to_owned(),
-        ),
-        (policy(json!({ "mode": "monitor" })), protected.clone()),
-        (policy(json!({ "failurePolicy": "Ignore" })), protected),
-        (
-            policy(json!({ "objectSelector": { "matchLabels": { "canary": "true" } } })),
-            format!("does not support policy.objectSelector; {why}"),
+            r#"policy.objectSelector.matchLabels.canary="true""#,
+            &format!("does not support policy.objectSelector; {why}"),
         ),
         (
-            json!({ "flyte": { "tenancy": false }, "policy": { "namespaceSelector": { "matchLabels": { "a": "b" } } } }),
-            format!("requires tenancy.namespaceTemplate with policy.namespaceSelector; {why}"),
+            r#"flyte.tenancy=false,policy.namespaceSelector.matchLabels.a="b""#,
+            &format!("requires tenancy.namespaceTemplate with policy.namespaceSelector; {why}"),
         ),
     ];
     for (values, reason) in rows {
-        let said = template_of(&with(values.clone())).expect_err(&format!("the chart accepts it: {values}"));
+        let said = template_set(&with(values), None).expect_err(&format!("the chart accepts it: {values}"));
         assert!(said.contains(&format!("delivery: Pull {reason}\n")), "{values}: {said}");
     }
 }
@@ -254,15 +229,15 @@ fn values_that_rule_out_pull_are_rejected() {
 fn puller_image_has_a_digest() {
     let digest = format!("sha256:{}", "0".repeat(64));
     let version = env!("CARGO_PKG_VERSION");
-    let own = json!({ "policy": { "settings": { "embeddedSecretManagerConfig": { "pull": { "image": "a/b:1" } } } } });
+    let pinned = format!("pull.image.digest={digest:?}");
     let rows = [
-        (json!({}), format!("ghcr.io/flyte-secrets-policy/pull:v{version}")),
-        (json!({ "pull": { "image": { "digest": digest } } }), format!("ghcr.io/flyte-secrets-policy/pull@{digest}")),
-        (json!({ "pull": { "image": { "repository": "a/pull", "tag": "v9" } } }), "a/pull:v9".to_owned()),
-        (own, "a/b:1".to_owned()),
+        ("", format!("ghcr.io/flyte-secrets-policy/pull:v{version}")),
+        (&pinned, format!("ghcr.io/flyte-secrets-policy/pull@{digest}")),
+        (r#"pull.image.repository="a/pull",pull.image.tag="v9""#, "a/pull:v9".to_owned()),
+        (r#"EMBEDDED.pull.image="a/b:1""#, "a/b:1".to_owned()),
     ];
     for (values, image) in rows {
-        let all = rendered(&with(values.clone()));
+        let all = rendered(&with(values));
         let settings = &named(&all, "ClusterAdmissionPolicy", "flyte-secrets")["spec"]["settings"];
         assert_eq!(settings["embeddedSecretManagerConfig"]["pull"]["image"], image, "{values}");
     }

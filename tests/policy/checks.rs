@@ -4,16 +4,15 @@ use std::sync::Arc;
 
 use flyte_secrets_policy::names::kubernetes::secret_name;
 use flyte_secrets_testing::engine::creation;
-use flyte_secrets_testing::host::{Capabilities, Store, nothing};
+use flyte_secrets_testing::host::{Store, nothing};
 use flyte_secrets_testing::pods::DENIED_VARIABLES;
 use serde_json::{Map, Value, json};
 
 use crate::codes::not_injected;
-use crate::support::{create, create_with, kubernetes_store, managers, mutated, pod, policy, project_name, with};
-
-fn embedded(config: Value) -> Value {
-    json!({ "embeddedSecretManagerConfig": config })
-}
+use crate::support::{
+    AZURE_NAME, NAMES, aws, azure, create, create_on, create_with, embedded, env, image_pull_secrets, kubernetes_store,
+    managers, mutated, pod, policy, project_name, store_of_k, validate, with,
+};
 
 #[test]
 fn variables_that_change_how_programs_start_must_be_allowed() {
@@ -61,10 +60,8 @@ fn k8s_verifies_secret_and_key_if_enabled() {
     }
     let next = pod(&["group:'db' key:'password'"]);
     mutated(&create_with(&next, &settings(&["K8s", "Vault"]), &secrets(json!({}))));
-    let down: Arc<dyn Capabilities> =
-        Arc::new(|_: &str, _: &str, _: &[u8]| Err("ServiceError: client error (Connect)".to_owned()));
-    let outage = policy().create_pod(&next, &settings(&["K8s", "Vault"]), &down).expect("the policy answers");
-    assert_eq!(outage.code(), 503);
+    let outage = create_on(&next, &settings(&["K8s", "Vault"]), |_| Err("ServiceError: client error (Connect)".into()));
+    assert_eq!(outage["code"], 503);
 }
 
 #[test]
@@ -80,8 +77,7 @@ fn unreachable_managers_cause_a_warning() {
         (with(managers(&["Embedded", "K8s", "AWS"]), "/k8sSecretManager", json!({ "verify": true })), vec![]),
     ];
     for (settings, warnings) in table {
-        let told = policy().validate_settings(&settings, &nothing());
-        let told = told.expect("the policy answers").expect("valid settings");
+        let told = policy().validate_settings(&settings, &nothing()).expect("an answer").expect("valid settings");
         let told: Vec<&str> = told.lines().filter(|line| !line.starts_with("tenancy: ")).collect();
         assert_eq!(told, warnings, "{settings}");
     }
@@ -92,26 +88,16 @@ fn unreachable_managers_cause_a_warning() {
 fn a_missing_store_is_an_outage() {
     let table = [
         (json!({}), json!({ "Namespace": {} }), "Namespace flyte"),
-        (json!({ "awsConfig": { "region": "eu-west-1" } }), json!({ "SecretLookup": {} }), "SecretLookup ready"),
+        (aws(), json!({ "SecretLookup": {} }), "SecretLookup ready"),
     ];
-    for (config, store, object) in table {
-        let mut settings = embedded(config);
-        settings["secretManagerTypes"] = json!(["Embedded", "K8s"]);
+    for (settings, store, object) in table {
+        let settings = with(settings, "/secretManagerTypes", json!(["Embedded", "K8s"]));
         let found = create_with(&pod(&["key:'k'"]), &settings, &Store::new(store));
         let reason =
             format!("Embedded: {object} not found, so secrets cannot be looked up; ask the operator to restore it");
         assert_eq!(found.0, not_injected(503, "\"k\"", &reason));
         mutated(&create_with(&pod(&["key:'k'"]), &settings, &Store::new(json!({}))));
     }
-}
-
-#[test]
-fn limits_of_a_pod_are_enforced() {
-    let reads = json!({ "limits": { "reads": 2 } });
-    let store = kubernetes_store(&[]);
-    let few = create_with(&pod(&["key:'k'"]), &reads, &store);
-    let reason = "Embedded: the pod's secret requests exceed the limit of 2 lookups; request fewer secrets";
-    assert_eq!((few.0, store.asked().len()), (not_injected(400, "\"k\"", reason), 2));
 }
 
 /// Each of these pods takes exactly what it may by default, and with one request more the same number of reads.
@@ -133,14 +119,13 @@ fn reads_are_limited() {
     let pull = json!({ "gateway": "https://gateway.flyte.svc:8444", "ca": "-----BEGIN CERTIFICATE-----" });
     let pull = embedded(json!({ "delivery": "Pull", "lookup": "Require", "pull": pull }));
     let verify = with(managers(&["K8s"]), "/k8sSecretManager", json!({ "verify": true }));
-    let images = embedded(json!({ "imagePullSecrets": { "enabled": true } }));
     let group = |number: usize| format!("group:'g{number}' key:'k'");
     // Image pull secrets are looked up in two namespaces, so that a request takes seven reads.
     let table = [
         ("values", json!({}), &values, (&key as &dyn Fn(usize) -> String, 40), 200),
         ("lookups", pull, &lookups, (&key, 40), 200),
         ("verified Secrets", verify, &secrets, (&group, 200), 200),
-        ("image pull secrets", images, &values, (&key, 28), 196),
+        ("image pull secrets", image_pull_secrets(), &values, (&key, 28), 196),
     ];
     let asked = |pod: &Value, settings: &Value, store: &Arc<Store>| {
         let before = store.asked().len();
@@ -161,13 +146,38 @@ fn reads_are_limited() {
     assert_eq!(asked(&at_home, &managers(&["Embedded", "AWS"]), &values), (true, false, 38 * 5 + 6));
 }
 
+/// A request more than the limits allow is rejected before anything is read.
+#[test]
+fn requests_and_init_containers_are_limited() {
+    let asking = |request: &str, count: usize| -> Vec<String> {
+        (0..count).map(|number| request.replace('@', &number.to_string())).collect()
+    };
+    let names: Vec<String> = (0..65).map(|number| project_name(&format!("k{number}"))).collect();
+    let store = kubernetes_store(&names.iter().map(|name| (name.as_str(), &b"v"[..])).collect::<Vec<_>>());
+    for (request, settings) in [
+        ("key:'k@' env_var:'V@'", json!({})),
+        ("key:'k@' mount_requirement:FILE", json!({})),
+        ("group:'arn' key:'k@'", managers(&["AWS"])),
+    ] {
+        let [within, beyond] = [64, 65].map(|count| {
+            let requests = asking(request, count);
+            pod(&requests.iter().map(String::as_str).collect::<Vec<_>>())
+        });
+        mutated(&create_with(&within, &settings, &store));
+        let reads = store.asked().len();
+        assert!(create_with(&beyond, &settings, &store).message().starts_with("LimitExceeded: "), "{request}");
+        assert_eq!(store.asked().len(), reads, "{request}");
+    }
+}
+
 /// A limit of what is looked up must not let a less preferred manager win.
 #[test]
 fn limits_of_lookups_end_the_search() {
-    let missing = pod(&["group:'g' key:'k'"]);
     let settings = with(managers(&["Embedded", "K8s"]), "/limits", json!({ "reads": 2 }));
     let reason = "Embedded: the pod's secret requests exceed the limit of 2 lookups; request fewer secrets";
-    assert_eq!(create(&missing, &settings).0, not_injected(400, "\"g/k\"", reason));
+    let empty = kubernetes_store(&[]);
+    let found = create_with(&pod(&["group:'g' key:'k'"]), &settings, &empty);
+    assert_eq!((found.0, empty.asked().len()), (not_injected(400, "\"g/k\"", reason), 2));
     let many = ["group:'g' key:'k' mount_requirement:ENV_VAR", "group:'g' key:'l' mount_requirement:ENV_VAR"];
     let settings = with(managers(&["Vault", "Embedded", "K8s"]), "/limits", json!({ "embeddedRequests": 1 }));
     let store = kubernetes_store(&[(&project_name("k"), b"v"), (&project_name("l"), b"v")]);
@@ -176,11 +186,10 @@ fn limits_of_lookups_end_the_search() {
 
 #[test]
 fn each_name_is_read_once() {
-    let name = project_name("k");
-    let store = kubernetes_store(&[(&name, b"v")]);
+    let store = store_of_k(b"v");
     let requests = ["key:'k'", "key:'k' env_var:'A'", "key:'k' mount_requirement:FILE"];
     mutated(&create_with(&pod(&requests), &json!({}), &store));
-    assert_eq!(store.asked().iter().map(|it| it.name.clone()).collect::<Vec<_>>(), [secret_name(&name)]);
+    assert_eq!(store.asked().iter().map(|it| it.name.clone()).collect::<Vec<_>>(), [secret_name(NAMES[0])]);
 }
 
 #[test]
@@ -189,7 +198,7 @@ fn group_names_the_secret_and_key_its_property() {
     let settings = embedded(json!({ "properties": true }));
     let answer = |key: &str| create_with(&pod(&[&format!("group:'rds' key:'{key}'")]), &settings, &store);
     for (key, value) in [("password", "p"), ("port", "5432")] {
-        assert_eq!(mutated(&answer(key))["spec"]["containers"][0]["env"][0]["value"], value);
+        assert_eq!(env(mutated(&answer(key)))[0]["value"], value);
     }
     for (key, problem) in
         [("user", "does not have this property"), ("nested", "has no string there"), ("empty", "has no string there")]
@@ -203,34 +212,22 @@ fn group_names_the_secret_and_key_its_property() {
 
 #[test]
 fn group_version_selects_a_version() {
-    let (azure, id) = ("1-acme-development-flytesnacks-NM", "0123456789abcdef0123456789abcdef");
-    let aws = |name: &str| json!({ "AWS": { name: { "stringValue": "v" } } });
+    let id = "0123456789abcdef0123456789abcdef";
+    let holds = |manager: &str, name: &str, version: &str, value: &str| json!({ manager: { format!("{name}::{version}"): { "stringValue": value } } });
     let table = [
-        (
-            json!({ "awsConfig": { "region": "eu-west-1" } }),
-            "AWSPREVIOUS",
-            aws(&format!("{}::AWSPREVIOUS", project_name("k"))),
-        ),
-        (
-            json!({ "gcpConfig": { "project": "acme-prod" } }),
-            "3",
-            json!({ "GCP": { format!("{}::3", project_name("k")): { "stringValue": "v" } } }),
-        ),
-        (
-            json!({ "azureConfig": { "vaultURI": "https://v.vault.azure.net" } }),
-            id,
-            json!({ "Azure": { format!("{azure}::{id}"): { "stringValue": r#"{"value":"v"}"# } } }),
-        ),
+        (aws(), "AWSPREVIOUS", holds("AWS", NAMES[0], "AWSPREVIOUS", "v")),
+        (embedded(json!({ "gcpConfig": { "project": "acme-prod" } })), "3", holds("GCP", NAMES[0], "3", "v")),
+        (azure(), id, holds("Azure", AZURE_NAME, id, r#"{"value":"v"}"#)),
     ];
-    for (config, version, store) in table {
-        let settings = with(embedded(config), "/embeddedSecretManagerConfig/versions", json!(true));
+    for (settings, version, store) in table {
+        let settings = with(settings, "/embeddedSecretManagerConfig/versions", json!(true));
         let create = |version: &str| {
             let asked = Store::new(store.clone());
             let request = format!("key:'k' group_version:'{version}' mount_requirement:ENV_VAR");
             (create_with(&pod(&[&request]), &settings, &asked), asked)
         };
         let (found, _) = create(version);
-        assert_eq!(mutated(&found)["spec"]["containers"][0]["env"][0]["value"], "v", "{version}");
+        assert_eq!(env(mutated(&found))[0]["value"], "v", "{version}");
         assert_eq!(found.warnings(), Vec::<String>::new());
         let invalid = ["a/b", "../../x", "x::y", "1 "].map(|version| {
             let (found, asked) = create(version);
@@ -241,31 +238,26 @@ fn group_version_selects_a_version() {
     // Another version is not found, as another secret is.
     let aws_settings =
         embedded(json!({ "awsConfig": { "region": "eu-west-1" }, "versions": true, "properties": true }));
-    let store = Store::new(aws(&project_name("k")));
+    let store = Store::new(json!({ "AWS": { NAMES[0]: { "stringValue": "v" } } }));
     assert_eq!(create_with(&pod(&["key:'k' group_version:'blue'"]), &aws_settings, &store).code(), 400);
     assert_eq!(store.looked_up().len(), 5);
-    let name = format!("{}::blue", project_name("rds"));
-    let store = Store::new(json!({ "AWS": { name: { "stringValue": r#"{"password":"p"}"# } } }));
+    let store = Store::new(holds("AWS", &project_name("rds"), "blue", r#"{"password":"p"}"#));
     let found = create_with(&pod(&["group:'rds' key:'password' group_version:'blue'"]), &aws_settings, &store);
-    assert_eq!(mutated(&found)["spec"]["containers"][0]["env"][0]["value"], "p");
+    assert_eq!(env(mutated(&found))[0]["value"], "p");
     // Where there are no versions, or none are wanted.
     for settings in [embedded(json!({ "versions": true })), json!({})] {
-        let store = kubernetes_store(&[(&project_name("k"), b"v")]);
-        let found = create_with(&pod(&["key:'k' group_version:'blue'"]), &settings, &store);
+        let found = create_with(&pod(&["key:'k' group_version:'blue'"]), &settings, &store_of_k(b"v"));
         assert_eq!(found.warnings(), ["secret \"k\" version \"blue\": Embedded ignores group_version"]);
     }
 }
 
 #[test]
 fn plain_azure_values_are_accepted_if_enabled() {
-    let name = "1-acme-development-flytesnacks-NM";
-    let store = || Store::new(json!({ "Azure": { name: { "stringValue": "plain" } } }));
-    let vault = |plain: bool| {
-        embedded(json!({ "azureConfig": { "vaultURI": "https://v.vault.azure.net", "plainValues": plain } }))
-    };
-    assert_eq!(create_with(&pod(&["key:'k'"]), &vault(false), &store()).code(), 400);
-    let found = create_with(&pod(&["key:'k'"]), &vault(true), &store());
-    assert_eq!(mutated(&found)["spec"]["containers"][0]["env"][0]["value"], "plain");
+    let store = Store::new(json!({ "Azure": { AZURE_NAME: { "stringValue": "plain" } } }));
+    let plain = |plain: bool| with(azure(), "/embeddedSecretManagerConfig/azureConfig/plainValues", json!(plain));
+    assert_eq!(create_with(&pod(&["key:'k'"]), &plain(false), &store).code(), 400);
+    let found = create_with(&pod(&["key:'k'"]), &plain(true), &store);
+    assert_eq!(env(mutated(&found))[0]["value"], "plain");
 }
 
 #[test]
@@ -284,7 +276,7 @@ fn annotations_that_disable_the_vault_agent_are_rejected() {
     }
     let elsewhere = create(&annotated("secret-volume-path", "/vault/secrets"), &managers(&["Vault"]));
     assert_eq!(
-        mutated(&elsewhere)["spec"]["containers"][0]["env"],
+        *env(mutated(&elsewhere)),
         json!([
             { "name": "FLYTE_SECRETS_FILE_PREFIX" },
             { "name": "FLYTE_SECRETS_DEFAULT_DIR", "value": "/vault/secrets" },
@@ -297,8 +289,7 @@ fn annotations_that_disable_the_vault_agent_are_rejected() {
 fn labels_are_trusted_for_listed_creators_only() {
     let request = creation(&pod(&["key:'k'"]));
     let tenancy = |creators: Value| json!({ "tenancy": { "namespaceTemplate": "flytesnacks-development", "creators": creators } });
-    let store: Arc<dyn Capabilities> = kubernetes_store(&[(&project_name("k"), b"v")]);
-    let code = |creators: Value| policy().validate(&request, &tenancy(creators), &store).expect("an answer").code();
+    let code = |creators: Value| validate(&request, &tenancy(creators), &store_of_k(b"v")).code();
     assert_eq!(code(json!(["system:serviceaccount:flyte:flytepropeller"])), 0);
     assert_eq!(code(json!(["serviceaccount:flyte/flytepropeller"])), 0);
     assert_eq!(code(json!(["serviceaccount:flyte/other"])), 403);

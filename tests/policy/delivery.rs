@@ -5,9 +5,10 @@ use flyte_secrets_policy::names::kubernetes::secret_name;
 use flyte_secrets_testing::host::Store;
 use serde_json::{Value, json};
 
-use crate::codes::rejected;
+use crate::codes::{not_injected, rejected};
 use crate::support::{
-    create, create_with, kubernetes_store, managers, mutated, mutated_twice, pod, project_name, restricted, with,
+    NAMES, create, create_with, edited, embedded, env, kubernetes_store, managers, mutated, mutated_twice, names, pod,
+    project_name, restricted, store_of_k, with, with_file_variables, with_variable,
 };
 
 /// A pod in the namespace of its Secrets, as Flyte 2 has it.
@@ -16,26 +17,19 @@ fn at_home(requests: &[&str]) -> Value {
 }
 
 fn delivery(how: &str) -> Value {
-    json!({ "embeddedSecretManagerConfig": { "delivery": how } })
-}
-
-fn reference(name: &str) -> Value {
-    json!({ "secretKeyRef": { "name": secret_name(name), "key": name } })
+    embedded(json!({ "delivery": how }))
 }
 
 /// A variable as flyteorg/flyte#7834 writes it: the prefix first, then the reference, each put in front.
 #[test]
 fn variables_refer_to_the_secret_if_possible() {
-    let (name, request) = (project_name("k"), "key:'k' mount_requirement:ENV_VAR");
-    let store = kubernetes_store(&[(&name, b"canary")]);
+    let request = "key:'k' mount_requirement:ENV_VAR";
+    let reference = json!({ "secretKeyRef": { "name": secret_name(NAMES[0]), "key": NAMES[0] } });
     let referred = json!([
-        { "name": "_UNION_K", "valueFrom": reference(&name) },
+        { "name": "_UNION_K", "valueFrom": reference },
         { "name": "FLYTE_SECRETS_ENV_PREFIX", "value": "_UNION_" },
     ]);
-    let literal = json!([
-        { "name": "_UNION_K", "value": "canary" },
-        { "name": "FLYTE_SECRETS_ENV_PREFIX", "value": "_UNION_" },
-    ]);
+    let literal = env(&with_variable(json!({ "spec": { "containers": [{}] } }), "canary")).clone();
     let table = [
         (at_home(&[request]), json!({}), &referred),
         (at_home(&[request]), delivery("Auto"), &referred),
@@ -44,53 +38,44 @@ fn variables_refer_to_the_secret_if_possible() {
         (pod(&[request]), json!({}), &literal),
         (pod(&[request]), delivery("Value"), &literal),
     ];
+    let store = store_of_k(b"canary");
     for (pod, settings, env) in table {
         let init = with(pod, "/spec/initContainers", json!([{ "name": "users", "image": "x" }]));
-        let wanted =
-            with(with(init.clone(), "/spec/containers/0/env", env.clone()), "/spec/initContainers/0/env", env.clone());
-        assert_eq!(mutated_twice(&init, &settings, &store), wanted, "{settings}");
+        let edits = ["/spec/containers/0/env", "/spec/initContainers/0/env"].map(|path| (path, env.clone()));
+        assert_eq!(mutated_twice(&init, &settings, &store), edited(init, edits), "{settings}");
     }
     let elsewhere = create_with(&pod(&[request]), &delivery("Reference"), &store);
-    let message = "secret \"k\" (annotation flyte.secrets/s0) cannot be injected: Embedded: pod is in namespace \
-                   \"flytesnacks-development\", its secret in namespace \"flyte\", so the pod cannot reference the \
-                   secret; set embeddedSecretManagerConfig.delivery to Auto";
-    assert_eq!(elsewhere.0, rejected(400, message));
+    let reason = "Embedded: pod is in namespace \"flytesnacks-development\", its secret in namespace \"flyte\", so the \
+                  pod cannot reference the secret; set embeddedSecretManagerConfig.delivery to Auto";
+    assert_eq!(elsewhere.0, not_injected(400, "\"k\"", reason));
 }
 
 /// All files are in one projected volume, without an init container.
 #[test]
 fn files_are_projected_from_their_secrets() {
-    let names = [project_name("a"), project_name("b")];
-    let store = kubernetes_store(&[(&names[0], b"1"), (&names[1], b"\xff")]);
+    let [a, b] = ["a", "b"].map(project_name);
+    let store = kubernetes_store(&[(&a, b"1"), (&b, b"\xff")]);
     let before = at_home(&["key:'a' mount_requirement:FILE", "key:'b' mount_requirement:FILE env_var:'B'"]);
     let source = |name: &str, key: &str| json!({ "secret": { "name": secret_name(name), "items": [{ "key": name, "path": key }] } });
     let volume = json!({
         "name": "embedded-secret-vol",
-        "projected": { "defaultMode": 0o444, "sources": [source(&names[0], "a"), source(&names[1], "b")] },
+        "projected": { "defaultMode": 0o444, "sources": [source(&a, "a"), source(&b, "b")] },
     });
     let edits = [
-        (
-            "/spec/containers/0/env",
-            json!([
-                { "name": "B", "value": "/etc/flyte/secrets/b" },
-                { "name": "FLYTE_SECRETS_FILE_PREFIX" },
-                { "name": "FLYTE_SECRETS_DEFAULT_DIR", "value": "/etc/flyte/secrets" },
-            ]),
-        ),
         (
             "/spec/containers/0/volumeMounts",
             json!([{ "name": "embedded-secret-vol", "readOnly": true, "mountPath": "/etc/flyte/secrets" }]),
         ),
         ("/spec/volumes", json!([volume])),
     ];
-    let wanted = edits.into_iter().fold(before.clone(), |pod, (path, to)| with(pod, path, to));
-    assert_eq!(mutated_twice(&before, &json!({}), &store), wanted);
+    let expected = edited(with_file_variables(before.clone(), &[("B", "/etc/flyte/secrets/b")]), edits);
+    assert_eq!(mutated_twice(&before, &json!({}), &store), expected);
 }
 
 /// Where another manager writes to the volume in memory, files go there too, whichever comes first.
 #[test]
 fn files_are_written_by_value_together_with_others() {
-    let store = kubernetes_store(&[(&project_name("k"), b"v")]);
+    let store = store_of_k(b"v");
     let (file, aws) = ("key:'k' mount_requirement:FILE", "group:'arn' key:'missing' mount_requirement:FILE");
     for requests in [[file, aws], [aws, file]] {
         let out = mutated_twice(&at_home(&requests), &managers(&["Embedded", "AWS"]), &store);
@@ -105,13 +90,11 @@ fn files_are_written_by_value_together_with_others() {
 }
 
 fn pulling(more: Value) -> Value {
-    let mut settings = json!({ "embeddedSecretManagerConfig": {
-        "delivery": "Pull",
-        "lookup": "Off",
-        "pull": { "gateway": "https://gateway.flyte.svc:8444", "ca": "-----BEGIN CERTIFICATE-----", "image": "pull:1" },
-    } });
-    json_patch::merge(&mut settings, &json!({ "embeddedSecretManagerConfig": more }));
-    settings
+    let pull =
+        json!({ "gateway": "https://gateway.flyte.svc:8444", "ca": "-----BEGIN CERTIFICATE-----", "image": "pull:1" });
+    let mut config = json!({ "delivery": "Pull", "lookup": "Off", "pull": pull });
+    json_patch::merge(&mut config, &more);
+    embedded(config)
 }
 
 /// The whole pod: volumes, the grant, and variables that the kubelet reads from the env file.
@@ -122,21 +105,10 @@ fn grant_has_the_requested_secrets() {
         |name: &str, size: &str| json!({ "name": name, "emptyDir": { "medium": "Memory", "sizeLimit": size } });
     let token = json!({ "audience": "secret-gateway.flyte.org", "expirationSeconds": 600, "path": "token" });
     let resources = json!({ "cpu": "100m", "memory": "100Mi" });
-    let args = [
-        "pull",
-        "--gateway",
-        "https://gateway.flyte.svc:8444",
-        "--ca",
-        "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t",
-        "--scope",
-        "acme/development/flytesnacks",
-        "--patience",
-        "2m",
-        "--file",
-        "tls.crt",
-        "--env",
-        "v0=db-password",
-    ];
+    let args: Vec<&str> = "pull --gateway https://gateway.flyte.svc:8444 --ca LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t \
+                           --scope acme/development/flytesnacks --patience 2m --file tls.crt --env v0=db-password"
+        .split(' ')
+        .collect();
     let container = json!({
         "name": "flyte-secrets",
         "image": "pull:1",
@@ -175,9 +147,9 @@ fn grant_has_the_requested_secrets() {
             ]),
         ),
     ];
-    let wanted = edits.into_iter().fold(before.clone(), |pod, (path, to)| with(pod, path, to));
+    let expected = edited(before.clone(), edits);
     let store = Store::new(json!({}));
-    assert_eq!(mutated_twice(&before, &pulling(json!({})), &store), wanted);
+    assert_eq!(mutated_twice(&before, &pulling(json!({})), &store), expected);
     assert_eq!(store.asked(), [], "the policy reads nothing");
     assert!(Grant::parse(&args).is_ok());
 }
@@ -195,24 +167,10 @@ fn properties_and_versions_are_pulled() {
         "key:'ca.crt' group_version:'blue' mount_requirement:FILE",
     ];
     let out = mutated_twice(&pod(&requests), &settings("Off"), &Store::new(json!({})));
-    let args = out["spec"]["initContainers"][0]["args"].clone();
-    let granted = [
-        "--file",
-        "ca.crt",
-        "--version",
-        "blue",
-        "--env",
-        "v0=password",
-        "--group",
-        "rds",
-        "--version",
-        "AWSPREVIOUS",
-        "--env",
-        "v1=password",
-        "--group",
-        "rds",
-    ];
-    assert_eq!(args.as_array().and_then(|args| args.get(9..)), Some(&granted.map(Value::from)[..]));
+    let args = out["spec"]["initContainers"][0]["args"].as_array().expect("arguments").iter();
+    let granted = "--file ca.crt --version blue --env v0=password --group rds --version AWSPREVIOUS --env v1=password \
+                   --group rds";
+    assert!(args.skip(9).eq(granted.split(' ')), "{out:#}");
     let name = |key: &str| format!("eu-west-1:{}", project_name(key));
     // Of a property the lookup does not know whether it can be a variable.
     let names = [name("rds::AWSPREVIOUS"), name("rds"), name("ca.crt::blue")];
@@ -241,29 +199,21 @@ fn properties_and_versions_are_pulled() {
 fn grants_of_the_pod_are_rejected() {
     let once = mutated(&create(&pod(&["key:'a' mount_requirement:FILE"]), &pulling(json!({})))).clone();
     let other = mutated(&create(&pod(&["key:'b' mount_requirement:FILE"]), &pulling(json!({})))).clone();
-    let forged = |path: &str, to: &Value| with(once.clone(), path, to.clone());
-    let unlabelled = forged("/metadata/labels", &json!({}));
-    let token_only = |labelled: Value| with(labelled, "/spec/initContainers", json!([]));
+    let none = || json!({});
+    let (annotations, labels, inits) = ("/metadata/annotations", "/metadata/labels", "/spec/initContainers");
     let message =
         "container \"flyte-secrets\" or a token for the secret gateway is not what the policy grants; remove it";
     let granted = rejected(403, &format!("secrets cannot be injected: {message}"));
     let table = [
-        ("another key", forged("/spec/initContainers", &other["spec"]["initContainers"])),
-        ("no request", forged("/metadata/annotations", &json!({}))),
-        ("no label", unlabelled.clone()),
-        ("a token alone", token_only(forged("/metadata/annotations", &json!({})))),
-        ("a token alone, no label", with(token_only(unlabelled), "/metadata/annotations", json!({}))),
-        (
-            "a plain container",
-            with(
-                forged("/spec/initContainers", &json!([])),
-                "/spec/containers",
-                once["spec"]["initContainers"].clone(),
-            ),
-        ),
+        ("another key", vec![(inits, other["spec"]["initContainers"].clone())]),
+        ("no request", vec![(annotations, none())]),
+        ("no label", vec![(labels, none())]),
+        ("a token alone", vec![(annotations, none()), (inits, json!([]))]),
+        ("a token alone, no label", vec![(annotations, none()), (labels, none()), (inits, json!([]))]),
+        ("a plain container", vec![(inits, json!([])), ("/spec/containers", once["spec"]["initContainers"].clone())]),
     ];
-    for (what, pod) in table {
-        assert_eq!(create(&pod, &pulling(json!({}))).0, granted, "{what}");
+    for (what, edits) in table {
+        assert_eq!(create(&edited(once.clone(), edits), &pulling(none())).0, granted, "{what}");
     }
     // A token for the gateway in a pod that is served otherwise; another audience is another's affair.
     for (audience, code) in [("secret-gateway.flyte.org", 403), ("x.secret-gateway.flyte.org", 0)] {
@@ -317,7 +267,5 @@ fn refresh_makes_the_init_container_a_sidecar() {
         container["startupProbe"],
         json!({ "exec": { "command": ["/flyte-secrets-pull", "ready"] }, "failureThreshold": 3600, "periodSeconds": 1 })
     );
-    let mounts: Vec<&Value> =
-        container["volumeMounts"].as_array().into_iter().flatten().map(|it| &it["name"]).collect();
-    assert_eq!(mounts, ["flyte-secrets", "flyte-secrets-env", "flyte-secrets-token"]);
+    assert_eq!(names(&container["volumeMounts"]), ["flyte-secrets", "flyte-secrets-env", "flyte-secrets-token"]);
 }

@@ -1,31 +1,18 @@
 //! Differences from Flyte's webhook (`docs/src/differences.md`).
 
-use flyte_secrets_testing::engine::Response;
 use flyte_secrets_testing::host::Store;
 use serde_json::{Value, json};
 
 use crate::codes::rejected;
 use crate::support::{
-    create, create_with, kubernetes_store, managers, mutated, mutated_twice, pod, project_name, with,
+    create, create_with, env, kubernetes_store, managers, mutated, mutated_twice, names, pod, project_name, with,
+    with_file_variables,
 };
 
 const ENV: &str = "mount_requirement:ENV_VAR";
 
-fn env(pod: &Value) -> &Value {
-    &pod["spec"]["containers"][0]["env"]
-}
-
-fn names(list: &Value) -> Vec<&str> {
-    list.as_array().into_iter().flatten().filter_map(|item| item["name"].as_str()).collect()
-}
-
 fn empty() -> std::sync::Arc<Store> {
     Store::new(json!({}))
-}
-
-#[track_caller]
-fn refused(response: &Response, code: u16, message: &str) {
-    assert_eq!(response.0, rejected(code, message));
 }
 
 #[test]
@@ -33,10 +20,9 @@ fn requests_are_handled_in_the_order_of_their_numbers() {
     let requests: Vec<String> = (0..12).map(|n| format!("group:'g' key:'k{n}' {ENV}")).collect();
     let requests: Vec<&str> = requests.iter().map(String::as_str).collect();
     let out = create(&pod(&requests), &managers(&["K8s"]));
-    let mut wanted: Vec<String> = (0..12).map(|n| format!("_UNION_G_K{n}")).collect();
-    wanted.push("FLYTE_SECRETS_ENV_PREFIX".to_owned());
-    wanted.reverse();
-    assert_eq!(names(env(mutated(&out))), wanted);
+    let variables = (0..12).rev().map(|n| format!("_UNION_G_K{n}"));
+    let expected: Vec<String> = std::iter::once("FLYTE_SECRETS_ENV_PREFIX".to_owned()).chain(variables).collect();
+    assert_eq!(names(env(mutated(&out))), expected);
 }
 
 #[test]
@@ -59,8 +45,7 @@ fn second_mutation_updates_values_of_the_init_container() {
     let after = kubernetes_store(&[(&project_name("a"), b"new")]);
     let once = mutated(&create_with(&pod, &json!({}), &before)).clone();
     let twice = mutated(&create_with(&once, &json!({}), &after)).clone();
-    let wanted = with(once, "/spec/initContainers/0/env/0/value", json!("a=bmV3\n"));
-    assert_eq!(twice, wanted);
+    assert_eq!(twice, with(once, "/spec/initContainers/0/env/0/value", json!("a=bmV3\n")));
 }
 
 #[test]
@@ -109,20 +94,17 @@ fn only_volume_names_that_are_too_long_are_hashed() {
 
 #[test]
 fn keys_that_differ_only_in_case_conflict() {
-    let file = create(&pod(&["group:'g' key:'Tok'", "group:'g' key:'tok'"]), &managers(&["K8s"]));
-    refused(
-        &file,
-        400,
-        "secrets \"g/Tok\" (annotation flyte.secrets/s0) and \"g/tok\" (annotation flyte.secrets/s1) conflict: both \
-         write the file /etc/flyte/secrets/g/tok (file names are in lower case); rename one of them",
-    );
-    let requests = ["group:'g' key:'Tok' mount_requirement:ENV_VAR", "group:'g' key:'tok' mount_requirement:ENV_VAR"];
-    refused(
-        &create(&pod(&requests), &managers(&["K8s"])),
-        400,
-        "secrets \"g/Tok\" (annotation flyte.secrets/s0) and \"g/tok\" (annotation flyte.secrets/s1) conflict: both \
-         set the variable _UNION_G_TOK; set another `env_var` in one of them",
-    );
+    let file = "write the file /etc/flyte/secrets/g/tok (file names are in lower case); rename one of them";
+    let variable = "set the variable _UNION_G_TOK; set another `env_var` in one of them";
+    for (mount, conflict) in [("FILE", file), ("ENV_VAR", variable)] {
+        let requests = ["Tok", "tok"].map(|key| format!("group:'g' key:'{key}' mount_requirement:{mount}"));
+        let message = format!(
+            "secrets \"g/Tok\" (annotation flyte.secrets/s0) and \"g/tok\" (annotation flyte.secrets/s1) conflict: \
+             both {conflict}"
+        );
+        let found = create(&pod(&requests.each_ref().map(String::as_str)), &managers(&["K8s"]));
+        assert_eq!(found.0, rejected(400, &message));
+    }
 }
 
 #[test]
@@ -153,8 +135,8 @@ fn a_sidecar_takes_the_next_free_number() {
     let init = json!([{ "name": "aws-pull-secret-2", "image": "x" }, { "name": "other", "image": "x" }]);
     let pod = with(pod(&["group:'arn' key:'a'", "group:'arn' key:'b'"]), "/spec/initContainers", init);
     let out = mutated_twice(&pod, &managers(&["AWS"]), &empty());
-    let wanted = ["aws-pull-secret-0", "aws-pull-secret-1", "aws-pull-secret-2", "other"];
-    assert_eq!(names(&out["spec"]["initContainers"]), wanted);
+    let expected = ["aws-pull-secret-0", "aws-pull-secret-1", "aws-pull-secret-2", "other"];
+    assert_eq!(names(&out["spec"]["initContainers"]), expected);
 }
 
 #[test]
@@ -191,13 +173,10 @@ fn managers_share_one_volume_in_memory() {
 #[test]
 fn vault_conflicts_with_a_memory_volume() {
     let pod = pod(&["group:'secret/data/a' key:'k'", "group:'g' group_version:'1'"]);
-    refused(
-        &create(&pod, &managers(&["Vault", "GCP"])),
-        400,
-        "secrets \"secret/data/a/k\" (annotation flyte.secrets/s0) and \"g\" version \"1\" (annotation \
-         flyte.secrets/s1) conflict: each requires its own volume at /etc/flyte/secrets, as the Vault agent does; use \
-         separate tasks",
-    );
+    let message = "secrets \"secret/data/a/k\" (annotation flyte.secrets/s0) and \"g\" version \"1\" (annotation \
+                   flyte.secrets/s1) conflict: each requires its own volume at /etc/flyte/secrets, as the Vault agent \
+                   does; use separate tasks";
+    assert_eq!(create(&pod, &managers(&["Vault", "GCP"])).0, rejected(400, message));
 }
 
 #[test]
@@ -224,15 +203,7 @@ fn env_var_leads_to_the_file_in_every_manager() {
     ] {
         let request = format!("{request} mount_requirement:FILE env_var:'WHERE'");
         let out = mutated_twice(&pod(&[&request]), &managers(&[manager]), &store);
-        assert_eq!(
-            *env(&out),
-            json!([
-                { "name": "WHERE", "value": path },
-                { "name": "FLYTE_SECRETS_FILE_PREFIX" },
-                { "name": "FLYTE_SECRETS_DEFAULT_DIR", "value": "/etc/flyte/secrets" },
-            ]),
-            "{manager}"
-        );
+        assert_eq!(env(&out), env(&with_file_variables(pod(&[]), &[("WHERE", path)])), "{manager}");
     }
 }
 

@@ -8,24 +8,14 @@ use flyte_secrets_policy::names::Scope;
 use flyte_secrets_policy::names::kubernetes::{image_pull_name, secret_name};
 use flyte_secrets_policy::settings::images;
 use flyte_secrets_testing::host::{Request, Store};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::codes::rejected;
-use crate::support::{create_with, kubernetes_store, mutated, pod, project_name, restricted, with};
-
-/// Every name that `key: "k"` of [`pod`] may have, in the order in which they are tried.
-pub const NAMES: [&str; 5] = [
-    "u__org__acme__domain__development__project__flytesnacks__key__k",
-    "u__org__acme__domain__development__project____key__k",
-    "u__org__acme__domain__development__key__k",
-    "u__org__acme__domain____project____key__k",
-    "u__org__acme__key__k",
-];
-
-/// Settings of `embeddedSecretManagerConfig`.
-pub fn embedded(settings: Value) -> Value {
-    json!({ "embeddedSecretManagerConfig": settings })
-}
+use crate::codes::not_found;
+use crate::support::{
+    AZURE_NAME, NAMES, SCOPE, aws, azure, create_with, edited, embedded, env, image_pull_secrets, injected,
+    kubernetes_store, location, mutated, pod, project_name, restricted, store_of_k, twin, with, with_file_variables,
+    with_variable,
+};
 
 /// Returns the request for a Secret.
 fn secret(namespace: &str, name: &str, field: &str) -> Request {
@@ -56,54 +46,22 @@ fn gateway(kind: &str, name: &str) -> Request {
     }
 }
 
-/// Returns the place of a value in messages and audit annotations.
-pub fn location(name: &str) -> String {
-    format!("{name} (Secret flyte/{})", secret_name(name))
+/// The audit annotation of a pod that got the value of a name.
+fn audit(name: &str) -> String {
+    format!("flyte.secrets/s0: Embedded {}", location(name))
 }
 
-/// A pod with the value of `key: "k"` in its variable.
-pub fn with_variable(pod: Value, value: &str) -> Value {
-    let env = json!([
-        { "name": "_UNION_K", "value": value },
-        { "name": "FLYTE_SECRETS_ENV_PREFIX", "value": "_UNION_" },
-    ]);
-    with(pod, "/spec/containers/0/env", env)
-}
-
-/// The whole answer to a pod that gets secrets.
-pub fn injected(audit: &str, pod: Value) -> Value {
-    json!({ "accepted": true, "audit_annotations": { "secrets": audit }, "mutated_object": pod })
-}
-
-/// A value is found under each of its names, after as many calls as stand before it, each with the same field.
+/// The nearest scope wins, and in a scope the name that Flyte's webhook looks up; after as many calls as names stand
+/// before it, each with the same field.
 #[test]
 fn names_are_looked_up_in_order() {
     for (at, name) in NAMES.into_iter().enumerate() {
-        let store = kubernetes_store(&[(name, name.as_bytes())]);
+        let there: Vec<(&str, &[u8])> = NAMES[at..].iter().map(|name| (*name, name.as_bytes())).collect();
+        let store = kubernetes_store(&there);
         let asking = pod(&["key:'k'"]);
-        let audit = format!("flyte.secrets/s0: Embedded {}", location(name));
         let found = create_with(&asking, &json!({}), &store);
-        assert_eq!(found.0, injected(&audit, with_variable(asking, name)));
-        let asked: Vec<Request> = NAMES.into_iter().take(at + 1).map(value).collect();
-        assert_eq!(store.asked(), asked);
-    }
-}
-
-#[test]
-fn missing_secret_looks_up_every_name_once() {
-    let store = Store::new(json!({}));
-    create_with(&pod(&["key:'k'"]), &json!({}), &store);
-    assert_eq!(store.looked_up(), NAMES.map(value));
-}
-
-/// Of several the nearest scope wins, and in a scope the name that Flyte's webhook looks up.
-#[test]
-fn narrower_scope_and_canonical_name_take_precedence() {
-    for (at, winner) in NAMES.into_iter().enumerate() {
-        let there: Vec<(&str, &[u8])> = NAMES.into_iter().skip(at).map(|name| (name, name.as_bytes())).collect();
-        let asking = pod(&["key:'k'"]);
-        let found = create_with(&asking, &json!({}), &kubernetes_store(&there));
-        assert_eq!(found.mutated(), Some(&with_variable(asking, winner)));
+        assert_eq!(found.0, injected(&audit(name), with_variable(asking, name)));
+        assert_eq!(store.asked(), NAMES[..=at].iter().map(|name| value(name)).collect::<Vec<_>>());
     }
 }
 
@@ -124,12 +82,7 @@ fn name_schemes_limit_and_order_the_names() {
         let settings = embedded(json!({ "nameSchemes": schemes }));
         let found = create_with(&pod(&["key:'k'"]), &settings, &store).0;
         let looked_up: Vec<String> = names.iter().map(|name| location(name)).collect();
-        let message = format!(
-            "secret \"k\" (annotation flyte.secrets/s0) cannot be injected: Embedded: not found; looked up {}; store \
-             it under one of these names",
-            looked_up.join(", ")
-        );
-        assert_eq!(found, rejected(400, &message), "{schemes}");
+        assert_eq!(found, not_found("k", &looked_up), "{schemes}");
         let asked: Vec<Request> = names.into_iter().map(value).collect();
         assert_eq!(store.looked_up(), asked, "{schemes}");
     }
@@ -138,7 +91,7 @@ fn name_schemes_limit_and_order_the_names() {
 /// Flyte's stores have no groups.
 #[test]
 fn the_group_is_ignored() {
-    let store = kubernetes_store(&[(NAMES[0], b"v")]);
+    let store = store_of_k(b"v");
     let asking = pod(&["group:'../any' group_version:'7' key:'k'"]);
     let found = create_with(&asking, &json!({}), &store);
     assert_eq!(found.mutated(), Some(&with_variable(asking, "v")));
@@ -159,11 +112,10 @@ fn secrets_are_read_in_the_namespace_of_the_settings() {
 /// The provider that is configured or named is asked, and no other.
 #[test]
 fn the_provider_is_the_one_that_is_configured() {
-    let azure_name = "1-acme-development-flytesnacks-NM";
     let store = json!({
         "AWS": { NAMES[0]: { "stringValue": "from AWS" } },
         "GCP": { NAMES[0]: { "stringValue": "from GCP" } },
-        "Azure": { azure_name: { "stringValue": "{\"type\":\"STRING\",\"value\":\"from Azure\"}" } },
+        "Azure": { AZURE_NAME: { "stringValue": "{\"type\":\"STRING\",\"value\":\"from Azure\"}" } },
         "K8s": { "flyte": { secret_name(NAMES[0]): { NAMES[0]: STANDARD.encode("from K8s") } } },
     });
     let region = json!({ "region": "eu-west-1" });
@@ -174,9 +126,9 @@ fn the_provider_is_the_one_that_is_configured() {
     let gcp =
         (gateway("GCPSecret", &format!("example.com:acme:{}", NAMES[0])), "GCPSecret in example.com:acme", NAMES[0]);
     let azure = (
-        gateway("AzureSecret", &format!("name.vault.azure.net:{azure_name}")),
+        gateway("AzureSecret", &format!("name.vault.azure.net:{AZURE_NAME}")),
         "AzureSecret in name.vault.azure.net",
-        azure_name,
+        AZURE_NAME,
     );
     let hashed = format!("Secret flyte/{}", secret_name(NAMES[0]));
     let k8s = (value(NAMES[0]), hashed.as_str(), NAMES[0]);
@@ -206,14 +158,9 @@ fn the_provider_is_the_one_that_is_configured() {
     }
 }
 
-fn azure() -> Value {
-    embedded(json!({ "azureConfig": { "vaultURI": "https://name.vault.azure.net/" } }))
-}
-
 #[test]
 fn gateway_responses_are_decoded() {
     let binary = |bytes: &[u8]| STANDARD.encode(bytes);
-    let aws = embedded(json!({ "awsConfig": { "region": "eu-west-1" } }));
     let of_aws = [
         (json!({ "stringValue": "text" }), "text"),
         (json!({ "stringValue": "", "binaryValue": binary(b"binary") }), "binary"),
@@ -232,10 +179,9 @@ fn gateway_responses_are_decoded() {
         ("{\"value\":\"v\",\"type\":\"STRING\",\"more\":[1]}", "v"),
         (" { \"Type\" : \"STRING\" , \"VALUE\" : \"\\u00e9\" } ", "é"),
     ];
-    let of_aws = of_aws.map(|(answer, text)| (aws.clone(), json!({ "AWS": { NAMES[0]: answer } }), text));
-    let of_azure = of_azure.map(|(packed, text)| {
-        (azure(), json!({ "Azure": { "1-acme-development-flytesnacks-NM": { "stringValue": packed } } }), text)
-    });
+    let of_aws = of_aws.map(|(answer, text)| (aws(), json!({ "AWS": { NAMES[0]: answer } }), text));
+    let of_azure =
+        of_azure.map(|(packed, text)| (azure(), json!({ "Azure": { AZURE_NAME: { "stringValue": packed } } }), text));
     for (settings, store, text) in of_aws.into_iter().chain(of_azure) {
         let asking = pod(&["key:'k'"]);
         let found = create_with(&asking, &settings, &Store::new(store.clone()));
@@ -280,19 +226,11 @@ fn an_azure_name_that_is_too_long_skips_its_scope() {
     assert_eq!(create_with(&asking, &azure(), &store).0, answer);
     assert_eq!(store.asked(), [gateway("AzureSecret", &format!("name.vault.azure.net:{domain}"))]);
 
-    let message = format!(
-        "secret {key:?} (annotation flyte.secrets/s0) cannot be injected: Embedded: not found; looked up no name in \
-         scope project (secret name of 129 characters exceeds the limit of 127 in Azure Key Vault; shorten the key), \
-         {domain} (AzureSecret in name.vault.azure.net), {organization} (AzureSecret in name.vault.azure.net); \
-         store it under one of these names"
-    );
-    let answer = rejected(400, &message);
+    let no_name = "no name in scope project (secret name of 129 characters exceeds the limit of 127 in Azure Key Vault; \
+                   shorten the key)";
+    let names = [&domain, &organization].map(|name| format!("{name} (AzureSecret in name.vault.azure.net)"));
+    let answer = not_found(&key, &[&[no_name.to_owned()], &names[..]].concat());
     assert_eq!(create_with(&asking, &azure(), &Store::new(json!({}))).0, answer);
-}
-
-/// The script of the init container has tests of its own.
-fn script(pod: &Value) -> Value {
-    pod.pointer("/spec/initContainers/0/command/2").cloned().unwrap_or_default()
 }
 
 /// The folder's variables come with the first file, each file's own with it.
@@ -310,33 +248,27 @@ fn two_files_have_a_variable_each() {
     let container = json!({
         "name": "init-embedded-secret",
         "image": images::BUSYBOX,
-        "command": ["sh", "-ec", script(mutated(&found))],
+        "command": ["sh", "-ec", mutated(&found)["spec"]["initContainers"][0]["command"][2]],
         "env": [{ "name": "SECRETS", "value": "Token.a=/wA=\nk=dg==\n" }],
         "resources": resources,
         "securityContext": restricted(),
         "volumeMounts": [{ "name": "embedded-secret-vol", "mountPath": "/etc/flyte/secrets" }],
     });
-    let env = json!([
-        { "name": "B", "value": "/etc/flyte/secrets/k" },
-        { "name": "A", "value": "/etc/flyte/secrets/Token.a" },
-        { "name": "FLYTE_SECRETS_FILE_PREFIX" },
-        { "name": "FLYTE_SECRETS_DEFAULT_DIR", "value": "/etc/flyte/secrets" },
-    ]);
     let mounts = json!([{ "name": "embedded-secret-vol", "readOnly": true, "mountPath": "/etc/flyte/secrets" }]);
     let volumes = json!([{ "name": "embedded-secret-vol", "emptyDir": { "medium": "Memory", "sizeLimit": "64Mi" } }]);
     let edits = [
-        ("/spec/containers/0/env", env),
         ("/spec/containers/0/volumeMounts", mounts),
         ("/spec/initContainers", json!([container])),
         ("/spec/volumes", volumes),
     ];
-    let wanted = edits.into_iter().fold(asking, |pod, (path, to)| with(pod, path, to));
+    let paths = [("B", "/etc/flyte/secrets/k"), ("A", "/etc/flyte/secrets/Token.a")];
+    let expected = edited(with_file_variables(asking, &paths), edits);
     let audit = format!(
         "flyte.secrets/s0: Embedded {}; flyte.secrets/s1: Embedded {}",
         location(&project_name("Token.a")),
         location(NAMES[3])
     );
-    assert_eq!(found.0, injected(&audit, wanted));
+    assert_eq!(found.0, injected(&audit, expected));
 }
 
 /// Each request has its entry, in the order of their numbers: a variable, a file, one of the domain, another manager's.
@@ -360,28 +292,12 @@ fn audit_annotation_has_manager_and_name() {
     mutated(&found);
 }
 
-const ACME: Scope = Scope { organization: "acme", domain: "development", project: "flytesnacks" };
-
 /// A store of values in `flyte` and of image-pull twins, each in its namespace.
 fn twins(values: &[&str], twins: &[(&str, &str)]) -> Arc<Store> {
-    let mut namespaces: Map<String, Value> = Map::new();
-    let mut put = |namespace: &str, name: &str, data: Value| {
-        let secrets = namespaces.entry(namespace).or_insert_with(|| json!({}));
-        if let Some(secrets) = secrets.as_object_mut() {
-            secrets.insert(name.to_owned(), data);
-        }
-    };
-    for name in values {
-        put("flyte", &secret_name(name), json!({ *name: STANDARD.encode("v") }));
-    }
-    for (namespace, twin) in twins {
-        put(namespace, twin, json!({ ".dockerconfigjson": "e30=" }));
-    }
-    Store::new(json!({ "K8s": namespaces }))
-}
-
-fn pulling() -> Value {
-    embedded(json!({ "imagePullSecrets": { "enabled": true } }))
+    let value = |name: &&str| (format!("/K8s/flyte/{}", secret_name(name)), json!({ *name: STANDARD.encode("v") }));
+    let twin = |(namespace, twin): &(&str, &str)| (format!("/K8s/{namespace}/{twin}"), json!({}));
+    let secrets = values.iter().map(value).chain(twins.iter().map(twin));
+    Store::new(secrets.fold(json!({}), |store, (path, secret)| with(store, &path, secret)))
 }
 
 /// The task's namespace.
@@ -389,14 +305,13 @@ const HERE: &str = "flytesnacks-development";
 
 #[test]
 fn image_pull_secret_is_used_in_the_pods_namespace() {
-    let domain = Scope { project: "", ..ACME };
-    let organization = Scope { project: "", domain: "", ..ACME };
-    for (name, scope) in [(NAMES[0], ACME), (NAMES[1], domain), (NAMES[2], domain), (NAMES[4], organization)] {
+    let domain = Scope { project: "", ..SCOPE };
+    let organization = Scope { project: "", domain: "", ..SCOPE };
+    for (name, scope) in [(NAMES[0], SCOPE), (NAMES[1], domain), (NAMES[2], domain), (NAMES[4], organization)] {
         let twin = image_pull_name(scope, "k");
         let copy = format!(
             "secret \"k\" can be used as image pull secret after Secret flyte/{twin} is copied to namespace {HERE}"
         );
-        let audit = format!("flyte.secrets/s0: Embedded {}", location(name));
         let asking = pod(&["key:'k'"]);
         let plain = with_variable(asking.clone(), "v");
         let added = with(plain.clone(), "/spec/imagePullSecrets", json!([{ "name": twin }]));
@@ -408,12 +323,12 @@ fn image_pull_secret_is_used_in_the_pods_namespace() {
             (vec![], plain, None, vec![here, home]),
         ];
         for (there, pod, warning, asked) in table {
-            let mut answer = injected(&audit, pod);
+            let mut answer = injected(&audit(name), pod);
             if let Some(warning) = warning {
-                answer = with(answer, "/warnings", json!([warning]));
+                answer["warnings"] = json!([warning]);
             }
             let store = twins(&[name], &there);
-            assert_eq!(create_with(&asking, &pulling(), &store).0, answer, "{name} {there:?}");
+            assert_eq!(create_with(&asking, &image_pull_secrets(), &store).0, answer, "{name} {there:?}");
             let values = NAMES.into_iter().take_while(|tried| *tried != name).chain([name]).map(value);
             assert_eq!(store.asked(), values.chain(asked).collect::<Vec<_>>(), "{name} {there:?}");
         }
@@ -422,12 +337,10 @@ fn image_pull_secret_is_used_in_the_pods_namespace() {
 
 #[test]
 fn image_pull_secrets_are_looked_up_only_if_enabled() {
-    let twin = image_pull_name(ACME, "k");
     for settings in [json!({}), embedded(json!({ "imagePullSecrets": { "enabled": false } }))] {
-        let store = twins(&[NAMES[0]], &[(HERE, &twin)]);
+        let store = twins(&[NAMES[0]], &[(HERE, &twin("k"))]);
         let asking = pod(&["key:'k'"]);
-        let answer =
-            injected(&format!("flyte.secrets/s0: Embedded {}", location(NAMES[0])), with_variable(asking.clone(), "v"));
+        let answer = injected(&audit(NAMES[0]), with_variable(asking.clone(), "v"));
         assert_eq!(create_with(&asking, &settings, &store).0, answer, "{settings}");
         assert_eq!(store.asked(), [value(NAMES[0])], "{settings}");
     }
@@ -436,25 +349,20 @@ fn image_pull_secrets_are_looked_up_only_if_enabled() {
 /// A pod in the namespace that holds the values has its twins there: nothing is to be copied.
 #[test]
 fn image_pull_secret_in_the_stores_namespace_is_read_once() {
-    let twin = image_pull_name(ACME, "k");
     let asking = with(pod(&["key:'k'"]), "/metadata/namespace", json!("flyte"));
     let store = twins(&[NAMES[0]], &[]);
-    let found = create_with(&asking, &pulling(), &store);
+    let found = create_with(&asking, &image_pull_secrets(), &store);
     let reference = json!({ "secretKeyRef": { "name": secret_name(NAMES[0]), "key": NAMES[0] } });
-    let wanted = with(
-        with_variable(asking, "v"),
-        "/spec/containers/0/env/0",
-        json!({ "name": "_UNION_K", "valueFrom": reference }),
-    );
-    assert_eq!(found.mutated(), Some(&wanted));
-    assert_eq!(found.warnings(), Vec::<&str>::new());
-    assert_eq!(store.asked(), [value(NAMES[0]), secret("flyte", &twin, "metadata.name")]);
+    let variable = json!({ "name": "_UNION_K", "valueFrom": reference });
+    let expected = with(with_variable(asking, "v"), "/spec/containers/0/env/0", variable);
+    assert_eq!(found.0, injected(&audit(NAMES[0]), expected));
+    assert_eq!(store.asked(), [value(NAMES[0]), secret("flyte", &twin("k"), "metadata.name")]);
 }
 
 /// The whole list comes out sorted by name, as Flyte sorts it, each name once.
 #[test]
 fn image_pull_secrets_are_sorted_and_named_once() {
-    let (k, l) = (image_pull_name(ACME, "k"), image_pull_name(ACME, "l"));
+    let (k, l) = (twin("k"), twin("l"));
     let (first, second) = if k < l { (&k, &l) } else { (&l, &k) };
     let there = [(HERE, k.as_str()), (HERE, l.as_str())];
     let store = twins(&[&project_name("k"), &project_name("l")], &there);
@@ -469,10 +377,10 @@ fn image_pull_secrets_are_sorted_and_named_once() {
         // Nothing new, nothing sorted.
         (named(&[second, "aaa", first]), named(&[second, "aaa", first])),
     ];
-    for (own, wanted) in table {
+    for (own, expected) in table {
         let asking = with(asking.clone(), "/spec/imagePullSecrets", own.clone());
-        let found = create_with(&asking, &pulling(), &store);
-        assert_eq!(mutated(&found)["spec"]["imagePullSecrets"], wanted, "{own}");
+        let found = create_with(&asking, &image_pull_secrets(), &store);
+        assert_eq!(mutated(&found)["spec"]["imagePullSecrets"], expected, "{own}");
     }
 }
 
@@ -485,93 +393,44 @@ fn expand(text: &str, variables: &[(&str, &str)], bytewise: bool) -> String {
     let mut rest = text;
     while let Some((plain, after)) = rest.split_once('$') {
         expanded.push_str(plain);
-        let mut next = after.chars();
-        rest = match next.next() {
-            Some('$') => {
-                expanded.push('$');
-                next.as_str()
+        rest = after;
+        if let Some(tail) = after.strip_prefix('$') {
+            expanded.push('$');
+            rest = tail;
+        } else if let Some((name, tail)) = after.strip_prefix('(').and_then(|name| name.split_once(')')) {
+            let known = variables.iter().find(|(known, _)| *known == name);
+            expanded.push_str(&known.map_or(format!("$({name})"), |(_, value)| (*value).to_owned()));
+            rest = tail;
+        } else {
+            expanded.push('$');
+            if let Some(next) = after.chars().next().filter(|next| bytewise && !next.is_ascii()) {
+                expanded.push(char::REPLACEMENT_CHARACTER);
+                rest = &after[next.len_utf8()..];
             }
-            Some('(') => match next.as_str().split_once(')') {
-                Some((name, tail)) => {
-                    let known = variables.iter().find(|(known, _)| *known == name);
-                    expanded.push_str(&known.map_or(format!("$({name})"), |(_, value)| (*value).to_owned()));
-                    tail
-                }
-                None => {
-                    expanded.push_str("$(");
-                    next.as_str()
-                }
-            },
-            Some(other) => {
-                expanded.push('$');
-                match bytewise && !other.is_ascii() {
-                    true => expanded.push(char::REPLACEMENT_CHARACTER),
-                    false => expanded.push(other),
-                }
-                next.as_str()
-            }
-            None => {
-                expanded.push('$');
-                next.as_str()
-            }
-        };
+        }
     }
-    expanded.push_str(rest);
-    expanded
+    expanded + rest
 }
 
-/// A pod's variable as its process sees it.
-fn delivered(value: &str, bytewise: bool) -> String {
-    let store = kubernetes_store(&[(NAMES[0], value.as_bytes())]);
-    let found = create_with(&pod(&["key:'k'"]), &json!({}), &store);
-    let written = mutated(&found).pointer("/spec/containers/0/env/0/value").and_then(Value::as_str).unwrap_or_default();
-    expand(written, &[("HOME", "/root"), ("", "nobody"), ("(", "paren")], bytewise)
+/// The text of a pod's variable with this value.
+fn written(value: &str) -> String {
+    let found = create_with(&pod(&["key:'k'"]), &json!({}), &store_of_k(value.as_bytes()));
+    env(mutated(&found))[0]["value"].as_str().expect("a text").to_owned()
 }
 
 /// A lone `$` is doubled before a character beyond ASCII, which it breaks in clusters without
-/// kubernetes/kubernetes#136325: where the kubelet checks its messages for UTF-8, such a container cannot start.
+/// kubernetes/kubernetes#136325: where the kubelet checks its messages for UTF-8, such a container cannot start. A value
+/// that every cluster leaves alone is written as it is.
 #[test]
 fn dollars_survive_the_expansion_of_kubernetes() {
     assert_eq!(expand("$(HOME) $$(HOME) $(X) $$ $( $", &[("HOME", "/root")], false), "/root $(HOME) $(X) $ $( $");
-    for value in [
-        "$(HOME)",
-        "$$(HOME)",
-        "$$$(HOME)",
-        "$(UNKNOWN)",
-        "$()",
-        "$((HOME))",
-        "$",
-        "$$",
-        "$$$",
-        "$$$$",
-        "a$b",
-        "a$$b",
-        "$(",
-        "$$(",
-        "$($(HOME)",
-        "$(\n)",
-        "x)$(",
-        ")$(HOME",
-        "$ (HOME)",
-        "${HOME}",
-        "é$(HOME)é",
-        "$é",
-        "pa$中word",
-        "$\u{1F600}",
-    ] {
-        for bytewise in [false, true] {
-            assert_eq!(delivered(value, bytewise), value);
-        }
+    let known = [("HOME", "/root"), ("", "nobody"), ("(", "paren")];
+    let words = "$(HOME) $$(HOME) $$$(HOME) $(UNKNOWN) $() $((HOME)) $ $$ $$$ $$$$ a$b a$$b $( $$( $($(HOME) x)$( \
+                 )$(HOME ${HOME} é$(HOME)é $é pa$中word $\u{1F600}";
+    for value in words.split(' ').chain(["$(\n)", "$ (HOME)"]) {
+        assert_eq!([false, true].map(|bytewise| expand(&written(value), &known, bytewise)), [value; 2]);
     }
-}
-
-/// A value that every cluster leaves alone is written as it is.
-#[test]
-fn literal_dollars_are_not_doubled() {
     for value in ["a$b", "$", "$(", "${HOME}", "p$1"] {
-        let store = kubernetes_store(&[(NAMES[0], value.as_bytes())]);
-        let asking = pod(&["key:'k'"]);
-        let found = create_with(&asking, &json!({}), &store);
-        assert_eq!(found.mutated(), Some(&with_variable(asking, value)), "{value}");
+        assert_eq!(written(value), value);
     }
 }

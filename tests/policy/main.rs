@@ -3,11 +3,11 @@
 //! | module | shows |
 //! |---|---|
 //! | [`golden`] | the cases recorded from Flyte's own code, each in two passes |
-//! | [`codes`] | the reason code of each message |
+//! | [`codes`] | rejections as they are expected, and the reason code of each message |
 //! | [`scope`] | which pods are touched at all |
 //! | [`differences`] | where the policy differs from Flyte's webhook (`docs/src/differences.md`) |
 //! | [`rejections`] | invalid pods, requests, labels, values and settings: reason code and message |
-//! | [`embedded`] | scopes, names, host calls, image pull secrets, failures of the host |
+//! | [`embedded`] | scopes, names, host calls, image pull secrets |
 //! | [`settings`] | settings that are accepted and refused |
 //! | [`delivery`] | how a value reaches the task: in the pod, by reference, or pulled |
 //! | [`placement`] | into which containers secrets go, and beside which mounts |

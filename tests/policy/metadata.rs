@@ -11,7 +11,7 @@ use flyte_secrets_testing::host::Capabilities;
 use flyte_secrets_testing::repository::yaml;
 use serde_json::{Value, json};
 
-use crate::support::{kubernetes_store, pod, policy, project_name, repository};
+use crate::support::{image_pull_secrets, kubernetes_store, managers, pod, policy, project_name, repository};
 
 fn read(file: &str) -> Value {
     yaml(file).expect("the file is there, and is YAML")
@@ -44,15 +44,8 @@ fn calls() -> Vec<(String, Value)> {
         log.lock().expect("no call failed").push((format!("{namespace}/{operation}"), asked));
         store.call(namespace, operation, payload)
     });
-    let embedded = |config: Value| json!({ "embeddedSecretManagerConfig": config });
-    let others = [
-        embedded(json!({ "imagePullSecrets": { "enabled": true } })),
-        json!({ "secretManagerTypes": ["Global", "K8s"] }),
-        json!({ "secretManagerTypes": ["Vault"] }),
-        json!({ "secretManagerTypes": ["AWS"] }),
-        json!({ "secretManagerTypes": ["GCP"] }),
-        json!({ "secretManagerTypes": ["Azure"] }),
-    ];
+    let chains = [&["Global", "K8s"][..], &["Vault"], &["AWS"], &["GCP"], &["Azure"]];
+    let others = chains.map(managers).into_iter().chain([image_pull_secrets()]);
     for settings in Provider::ALL.iter().map(|it| it.example()).chain(others) {
         policy().validate_settings(&settings, &host).expect("the policy answers").expect("the settings are valid");
         for mount in ["ENV_VAR", "FILE"] {
@@ -73,21 +66,16 @@ fn metadata_has_kwctl_format() {
     fields.remove("contextAwareResources");
     fields.remove("hostCapabilities");
     // All that is left, in the types of kwctl's schema, which passes over fields that it does not know.
-    let wanted = json!({
+    let expected = json!({
         "protocolVersion": "v1",
         "executionMode": "kubewarden-wapc",
         "mutating": true,
         "backgroundAudit": false,
         "rules": [{ "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"] }],
     });
-    assert_eq!(metadata, wanted);
-}
-
-#[test]
-fn the_protocol_version_is_the_policys() {
+    assert_eq!(metadata, expected);
     let host = flyte_secrets_testing::host::nothing();
-    let answer = policy().call("protocol_version", b"", &host).expect("the policy answers");
-    assert_eq!(serde_json::from_slice::<Value>(&answer).expect("JSON"), metadata()["protocolVersion"]);
+    assert_eq!(policy().call("protocol_version", b"", &host).expect("the policy answers"), b"\"v1\"");
 }
 
 #[test]
@@ -108,24 +96,12 @@ fn annotations_have_known_keys() {
     let metadata = metadata();
     let annotations = metadata["annotations"].as_object().expect("an object");
     let keys: BTreeSet<&str> = annotations.keys().map(String::as_str).collect();
-    let wanted = [
-        "io.artifacthub.displayName",
-        "io.artifacthub.keywords",
-        "io.artifacthub.resources",
-        "io.kubewarden.policy.author",
-        "io.kubewarden.policy.category",
-        "io.kubewarden.policy.description",
-        "io.kubewarden.policy.license",
-        "io.kubewarden.policy.ociUrl",
-        "io.kubewarden.policy.severity",
-        "io.kubewarden.policy.source",
-        "io.kubewarden.policy.title",
-        "io.kubewarden.policy.url",
-        "io.kubewarden.policy.usage",
-        "io.kubewarden.policy.version",
-    ];
-    assert_eq!(keys, BTreeSet::from(wanted));
-    for key in wanted {
+    let artifact_hub = ["displayName", "keywords", "resources"].map(|name| format!("io.artifacthub.{name}"));
+    let policy = "author category description license ociUrl severity source title url usage version";
+    let policy = policy.split(' ').map(|name| format!("io.kubewarden.policy.{name}"));
+    let expected: Vec<String> = artifact_hub.into_iter().chain(policy).collect();
+    assert!(keys.iter().eq(&expected), "{keys:?}");
+    for key in keys {
         // An unquoted version such as 1.0 would be a number, which kwctl refuses.
         assert_ne!(annotation(&metadata, key), "", "{key}");
     }
@@ -161,8 +137,11 @@ fn artifact_hub_package_matches_the_metadata() {
     let metadata = metadata();
     let mut package = read("artifacthub-pkg.yml");
     let fields = package.as_object_mut().expect("an object");
-    let created = fields.remove("createdAt").unwrap_or_default();
-    assert!(is_utc_time(created.as_str().unwrap_or_default()), "{created}");
+    // A time of RFC 3339, in UTC.
+    let created = fields.remove("createdAt").and_then(|it| it.as_str().map(str::to_owned)).expect("a time");
+    let shape = created.replace(|c: char| c.is_ascii_digit(), "0");
+    let fraction = shape.strip_prefix("0000-00-00T00:00:00").map(|rest| rest.trim_start_matches(['.', '0']));
+    assert_eq!(fraction, Some("Z"), "{created}");
     // Lists that stand in an annotation, as YAML; kwctl sorts the resources.
     for key in ["kubewarden/rules", "kubewarden/contextAwareResources"] {
         let text = fields["annotations"][key].as_str().expect("a string").to_owned();
@@ -180,7 +159,7 @@ fn artifact_hub_package_matches_the_metadata() {
          Then, generate the policy manifest and tune it to your liking. For example:\n\
          ```console\nkwctl scaffold manifest -t ClusterAdmissionPolicy registry://{image}\n```\n"
     );
-    let wanted = json!({
+    let expected = json!({
         "version": version,
         "name": policy("title"),
         "displayName": annotation(&metadata, "io.artifacthub.displayName"),
@@ -205,7 +184,7 @@ fn artifact_hub_package_matches_the_metadata() {
             "kubewarden/rules": metadata["rules"],
         },
     });
-    assert_eq!(package, wanted, "`make artifacthub-pkg.yml` makes it anew");
+    assert_eq!(package, expected, "`make artifacthub-pkg.yml` makes it anew");
 }
 
 /// `{"apiVersion", "kind"}` in kwctl's order, each once.
@@ -219,12 +198,4 @@ fn sorted(resources: impl Iterator<Item = Value>) -> Value {
 /// The metadata's resources.
 fn declared(metadata: &Value) -> Value {
     sorted(metadata["contextAwareResources"].as_array().expect("a list").iter().cloned())
-}
-
-/// Whether `text` is a time of RFC 3339, in UTC.
-fn is_utc_time(text: &str) -> bool {
-    let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
-    shape.strip_prefix("0000-00-00T00:00:00").and_then(|rest| rest.strip_suffix('Z')).is_some_and(|fraction| {
-        fraction.is_empty() || fraction.strip_prefix('.').is_some_and(|digits| digits.chars().all(|c| c == '0'))
-    })
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::codes::rejected;
-use crate::support::{create, kubernetes_store, managers, mutated_twice, pod, project_name, with};
+use crate::support::{create, kubernetes_store, managers, mutated_twice, names, pod, store_of_k, with};
 
 fn several(annotations: &[(&str, &str)]) -> Value {
     let mut pod = pod(&["group:'g' key:'k' mount_requirement:ENV_VAR"]);
@@ -53,18 +53,16 @@ fn containers_are_chosen_by_annotation_and_settings() {
 #[test]
 fn init_containers_are_first_by_default() {
     let pod = with(pod(&["group:'arn' key:'k'"]), "/spec/initContainers", json!([{ "name": "users", "image": "x" }]));
-    for (order, names) in [("First", ["aws-pull-secret-0", "users"]), ("Last", ["users", "aws-pull-secret-1"])] {
+    for (order, expected) in [("First", ["aws-pull-secret-0", "users"]), ("Last", ["users", "aws-pull-secret-1"])] {
         let settings = with(managers(&["AWS"]), "/initContainers", json!(order));
         let out = mutated_twice(&pod, &settings, &kubernetes_store(&[]));
-        let found: Vec<&Value> =
-            out["spec"]["initContainers"].as_array().into_iter().flatten().map(|it| &it["name"]).collect();
-        assert_eq!(found, names, "{order}");
+        assert_eq!(names(&out["spec"]["initContainers"]), expected, "{order}");
     }
 }
 
 #[test]
 fn init_containers_have_the_pull_policy_of_the_settings() {
-    let store = kubernetes_store(&[(&project_name("k"), b"v")]);
+    let store = store_of_k(b"v");
     for (manager, section, request) in [
         ("AWS", "/awsSecretManager", "group:'arn' key:'k'"),
         ("GCP", "/gcpSecretManager", "group:'g' group_version:'1'"),
@@ -81,7 +79,7 @@ fn init_containers_have_the_pull_policy_of_the_settings() {
 /// container that writes it has a `subPath` mount for each, whose folder the kubelet makes.
 #[test]
 fn secrets_below_the_volume_in_memory_have_mount_points() {
-    let store = kubernetes_store(&[(&project_name("k"), b"v")]);
+    let store = store_of_k(b"v");
     let file = "group:'db' key:'password' mount_requirement:FILE";
     let table = [
         ("AWS", "group:'arn' key:'k'", "aws-secret-vol", "/tmp"),

@@ -16,14 +16,10 @@ fn yaml(file: &str) -> Value {
 }
 
 #[test]
-fn the_chart_has_the_policys_version() {
+fn chart_and_npm_package_have_the_policys_version() {
     let chart = yaml("deploy/chart/Chart.yaml");
-    assert_eq!([&chart["version"], &chart["appVersion"]], [VERSION, VERSION]);
-}
-
-#[test]
-fn the_npm_package_has_the_policys_version() {
-    assert_eq!(yaml("playground/package/package.json")["version"], VERSION);
+    let package = yaml("playground/package/package.json");
+    assert_eq!([&chart["version"], &chart["appVersion"], &package["version"]], [VERSION; 3]);
 }
 
 #[test]
@@ -33,9 +29,8 @@ fn documents_name_this_version_of_the_policy() {
     for file in repository::files("docs", ".md").expect("a folder of documents").into_iter().chain(others) {
         let text = text(&file);
         for before in ["flyte-secrets-policy:v", "/releases/download/v", "\nVERSION="] {
-            let after =
-                text.split(before).skip(1).filter(|after| after.starts_with(|first: char| first.is_ascii_digit()));
-            for after in after {
+            let starts = |after: &&str| after.starts_with(|first: char| first.is_ascii_digit());
+            for after in text.split(before).skip(1).filter(starts) {
                 named += 1;
                 let ends = |rest: &str| !rest.starts_with(|next: char| next.is_ascii_alphanumeric() || next == '-');
                 assert!(after.strip_prefix(VERSION).is_some_and(ends), "another version in {file}");

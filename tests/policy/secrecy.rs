@@ -8,8 +8,7 @@ use std::sync::{Arc, Mutex};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::managers::{self, Context, Outcome};
-use flyte_secrets_policy::names::Scope;
-use flyte_secrets_policy::names::kubernetes::{image_pull_name, secret_name};
+use flyte_secrets_policy::names::kubernetes::secret_name;
 use flyte_secrets_policy::pod::{Limits, Merged, Plan, Pod, variable};
 use flyte_secrets_policy::secret_request::{self as requests, ANNOTATION_PREFIX};
 use flyte_secrets_policy::store::{Cluster, GetResource, Reader, Store};
@@ -20,8 +19,10 @@ use flyte_secrets_testing::host::{Capabilities, Request};
 use flyte_secrets_testing::pods::CANARY;
 use serde_json::{Value, json};
 
-use crate::embedded::embedded;
-use crate::support::{managers as chain, pod, policy, project_name, with};
+use crate::support::{
+    NAMES, SCOPE, aws, azure, embedded, image_pull_secrets, managers as chain, namespace_of_labels, pod, policy,
+    project_name, twin, with,
+};
 
 /// Forms of the canary in a text: plain, base64 at each of three alignments, hex, and `Debug` of bytes.
 fn forms() -> Vec<String> {
@@ -41,15 +42,21 @@ fn tells(text: &str) -> Vec<String> {
     forms().into_iter().filter(|form| text.contains(form) || lower.contains(form)).collect()
 }
 
-/// Returns JSON pointers to the canary in a value.
-fn places(value: &Value, at: &str) -> Vec<String> {
+/// Each place of a value, as a JSON pointer, with what stands there.
+fn all_places<'v>(value: &'v Value, at: &str) -> Vec<(String, &'v Value)> {
+    let escaped = |key: &str| key.replace('~', "~0").replace('/', "~1");
     let below: Vec<(String, &Value)> = match value {
-        Value::Object(members) => members.iter().map(|(key, it)| (format!("{at}/{key}"), it)).collect(),
+        Value::Object(members) => members.iter().map(|(key, it)| (format!("{at}/{}", escaped(key)), it)).collect(),
         Value::Array(items) => items.iter().enumerate().map(|(key, it)| (format!("{at}/{key}"), it)).collect(),
-        other if !tells(&other.to_string()).is_empty() => return vec![at.to_owned()],
         _ => Vec::new(),
     };
-    below.iter().flat_map(|(at, it)| places(it, at)).collect()
+    std::iter::once((at.to_owned(), value)).chain(below.iter().flat_map(|(at, it)| all_places(it, at))).collect()
+}
+
+/// Returns JSON pointers to the canary in a value.
+fn places(value: &Value) -> Vec<String> {
+    let tells = |(_, it): &(String, &Value)| !it.is_object() && !it.is_array() && !tells(&it.to_string()).is_empty();
+    all_places(value, "").into_iter().filter(tells).map(|(at, _)| at).collect()
 }
 
 /// How a host answers a read.
@@ -115,6 +122,11 @@ fn always(answer: Result<String, String>) -> Answers {
     Arc::new(move |_: &Request| answer.clone().map(String::into_bytes))
 }
 
+/// A host that answers each read with this JSON.
+fn always_json(answer: Value) -> Answers {
+    always(Ok(answer.to_string()))
+}
+
 /// A Secret that holds a value under a key.
 fn secret(key: &str, value: &[u8]) -> (String, String) {
     let name = project_name(key);
@@ -126,23 +138,21 @@ const FILE: &str = "/spec/initContainers/0/env/0/value";
 
 fn ways() -> Vec<Way> {
     let plain = json!({});
-    let aws = embedded(json!({ "awsConfig": { "region": "eu-west-1" } }));
+    let aws = aws();
     let gcp = embedded(json!({ "gcpConfig": { "project": "acme-prod" } }));
-    let azure = embedded(json!({ "azureConfig": { "vaultURI": "https://name.vault.azure.net/" } }));
-    let pulling = embedded(json!({ "imagePullSecrets": { "enabled": true } }));
-    let locked = json!({ "tenancy": { "namespaceTemplate": "{{ project }}-{{ domain }}" } });
+    let azure = azure();
+    let pulling = image_pull_secrets();
+    let locked = namespace_of_labels();
     let both = chain(&["Embedded", "K8s"]);
     let canary = CANARY.as_bytes();
     let encoded = STANDARD.encode(CANARY);
     let k = || has([secret("k", canary)]);
     let binary = || has([secret("k", &[canary, b"\xff"].concat())]);
     let large = || has([secret("k", CANARY.repeat(9000).as_bytes())]);
-    let gateway = |answer: Value| always(Ok(answer.to_string()));
-    let packed = |packed: Value| always(Ok(json!({ "stringValue": packed.to_string() }).to_string()));
+    let packed = |packed: Value| always_json(json!({ "stringValue": packed.to_string() }));
     let (variable, file) = ("key:'k'", "key:'k' mount_requirement:FILE");
-    let twin = image_pull_name(Scope { organization: "acme", domain: "development", project: "flytesnacks" }, "k");
     let here: Answers = {
-        let (k, twin) = (k(), twin.clone());
+        let (k, twin) = (k(), twin("k"));
         Arc::new(move |asked: &Request| if asked.name == twin { Ok(CANARY.into()) } else { k(asked) })
     };
     let there: Answers = {
@@ -177,9 +187,9 @@ fn ways() -> Vec<Way> {
         way("a file", &[file], &plain, k(), &[FILE]),
         way("both", &[variable, file], &plain, k(), &["/spec/containers/0/env/2/value", FILE]),
         way("with tenancy", &[variable], &locked, k(), &[VARIABLE]),
-        way("AWS, text", &[variable], &aws, gateway(json!({ "stringValue": CANARY })), &[VARIABLE]),
-        way("AWS, binary", &[file], &aws, gateway(json!({ "binaryValue": encoded })), &[FILE]),
-        way("GCP", &[variable], &gcp, gateway(json!({ "binaryValue": encoded })), &[VARIABLE]),
+        way("AWS, text", &[variable], &aws, always_json(json!({ "stringValue": CANARY })), &[VARIABLE]),
+        way("AWS, binary", &[file], &aws, always_json(json!({ "binaryValue": encoded })), &[FILE]),
+        way("GCP", &[variable], &gcp, always_json(json!({ "binaryValue": encoded })), &[VARIABLE]),
         way("Azure, text", &[variable], &azure, packed(json!({ "type": "STRING", "value": CANARY })), &[VARIABLE]),
         way("Azure, binary", &[file], &azure, packed(json!({ "type": 1, "value": encoded })), &[FILE]),
         way("a twin that is here", &[variable], &pulling, here, &[VARIABLE]),
@@ -227,19 +237,14 @@ fn ways() -> Vec<Way> {
         ),
         refused("settings that are wrong", asks, &json!({ "unknown": 1 }), k()),
         // Answers and errors that hold the value where none is looked for.
-        refused("under another key", asks, &plain, always(Ok(json!({ "data": { "other": encoded } }).to_string()))),
-        refused(
-            "not in base64",
-            asks,
-            &plain,
-            always(Ok(json!({ "data": { project_name("k"): CANARY } }).to_string())),
-        ),
-        refused("no Secret", asks, &plain, always(Ok(json!([CANARY, encoded]).to_string()))),
+        refused("under another key", asks, &plain, always_json(json!({ "data": { "other": encoded } }))),
+        refused("not in base64", asks, &plain, always_json(json!({ "data": { NAMES[0]: CANARY } }))),
+        refused("no Secret", asks, &plain, always_json(json!([CANARY, encoded]))),
         refused("no JSON", asks, &plain, always(Ok(CANARY.to_owned()))),
-        refused("cut short", asks, &plain, always(Ok(format!("{{\"data\":{{\"{}\":\"{encoded}", project_name("k"))))),
-        refused("of another type", asks, &aws, gateway(json!({ "stringValue": { "value": CANARY } }))),
-        refused("binary that is none", asks, &aws, gateway(json!({ "binaryValue": CANARY }))),
-        refused("not packed", asks, &azure, gateway(json!({ "stringValue": CANARY }))),
+        refused("cut short", asks, &plain, always(Ok(format!("{{\"data\":{{\"{}\":\"{encoded}", NAMES[0])))),
+        refused("of another type", asks, &aws, always_json(json!({ "stringValue": { "value": CANARY } }))),
+        refused("binary that is none", asks, &aws, always_json(json!({ "binaryValue": CANARY }))),
+        refused("not packed", asks, &azure, always_json(json!({ "stringValue": CANARY }))),
         refused("packed as what is not known", asks, &azure, packed(json!({ "type": CANARY, "value": CANARY }))),
         refused("packed binary that is none", asks, &azure, packed(json!({ "type": "BINARY", "value": CANARY }))),
         refused("more behind it", asks, &azure, packed(json!([{ "type": 0, "value": CANARY }]))),
@@ -256,17 +261,20 @@ fn ways() -> Vec<Way> {
 /// All that leaves the policy: its answers, the calls of its host, and lines in the log, which are calls too.
 #[test]
 fn a_value_is_in_the_pod_and_nowhere_else() {
+    let mut silent = Vec::new();
     for Way { what, pod, settings, answers, outcome } in ways() {
         let host = Host::new(&answers);
         let capabilities: Arc<dyn Capabilities> = Arc::clone(&host) as Arc<dyn Capabilities>;
         let valid = policy().validate_settings(&settings, &capabilities).expect("the policy answers");
+        let before = host.calls().len();
         let mut answer = policy().create_pod(&pod, &settings, &capabilities).expect("the policy answers").0;
         let mutated = answer.as_object_mut().and_then(|members| members.shift_remove("mutated_object"));
-        let found = mutated.as_ref().map(|pod| places(pod, ""));
-        let wanted = outcome.map(|places| places.into_iter().map(str::to_owned).collect::<Vec<_>>());
-        assert_eq!(found, wanted, "{what}: where the pod has it");
+        let found = mutated.as_ref().map(places);
+        let expected = outcome.map(|places| places.into_iter().map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!(found, expected, "{what}: where the pod has it");
         assert_eq!(tells(&format!("{answer} {valid:?}")), Vec::<String>::new(), "{what}: the answer tells");
         assert_eq!(tells(&host.calls().join("\n")), Vec::<String>::new(), "{what}: a call of the host tells");
+        silent.extend((host.calls().len() == before).then_some(what));
         let Some(mutated) = mutated else { continue };
         // A second pass has it in the pod that comes in.
         let mut again = policy().create_pod(&mutated, &settings, &capabilities).expect("the policy answers").0;
@@ -274,6 +282,8 @@ fn a_value_is_in_the_pod_and_nowhere_else() {
         assert_eq!(tells(&again.to_string()), Vec::<String>::new(), "{what}: the second answer tells");
         assert_eq!(tells(&host.calls().join("\n")), Vec::<String>::new(), "{what}: a second call of the host tells");
     }
+    // The host hears calls: the other ways are not silent because nobody listens.
+    assert_eq!(silent, ["a pod that is none", "another's namespace", "several providers", "settings that are wrong"]);
 }
 
 /// What would be seen if there were something to see.
@@ -286,19 +296,7 @@ fn every_form_of_a_value_is_detected() {
     assert_eq!(texts.each_ref().map(|text| tells(text).len()), [1; 8]);
     assert_eq!(tells("canary"), Vec::<String>::new());
     let value = json!({ "a": [{ "b": CANARY }, 1], "c": { "d": STANDARD.encode(CANARY) }, "e": "canary" });
-    assert_eq!(places(&value, ""), ["/a/0/b", "/c/d"]);
-    // The host hears calls: the ways are not silent because nobody listens.
-    let silent: Vec<&str> = ways()
-        .into_iter()
-        .filter(|way| {
-            let host = Host::new(&way.answers);
-            let capabilities: Arc<dyn Capabilities> = Arc::clone(&host) as Arc<dyn Capabilities>;
-            policy().create_pod(&way.pod, &way.settings, &capabilities).expect("the policy answers");
-            host.calls().is_empty()
-        })
-        .map(|way| way.what)
-        .collect();
-    assert_eq!(silent, ["a pod that is none", "another's namespace", "several providers", "settings that are wrong"]);
+    assert_eq!(places(&value), ["/a/0/b", "/c/d"]);
 }
 
 /// What the core's types show of a value that they hold, in the way in which panics and logs would show them.
@@ -333,9 +331,8 @@ fn debug_output_of_values_is_empty() {
         let result = managers::inject(&mut outcome, &asked.requests, context);
         shown.push((format!("{what}: plan or refusal"), format!("{outcome:?} {outcome:#?} {result:?} {result:#?}")));
         let Ok(store) = Store::open(&settings.embedded_secret_manager_config) else { continue };
-        let scope = Scope { organization: "acme", domain: "development", project: "flytesnacks" };
-        let (_, lookup) = store.lookups(scope, "k", "").next().expect("a name").expect("a name");
-        let value = store.fetch(&reader, &lookup.name.expect("a name"));
+        let name = store.names(SCOPE, "k").expect("a name").remove(0);
+        let value = store.fetch(&reader, &name);
         shown.push((format!("{what}: value"), format!("{value:?} {value:#?}")));
     }
     let plan = Plan { variables: vec![variable("A", CANARY)], ..Plan::default() };
@@ -356,17 +353,6 @@ fn of_other_types(value: &Value) -> Vec<Value> {
     let canaries = [json!(CANARY), json!([CANARY]), json!({ CANARY: CANARY })];
     let same_type = |canary: &Value| std::mem::discriminant(canary) == std::mem::discriminant(value);
     canaries.into_iter().filter(|canary| !same_type(canary)).collect()
-}
-
-/// Each place of a value, as a JSON pointer, with what stands there.
-fn all_places<'v>(value: &'v Value, at: &str) -> Vec<(String, &'v Value)> {
-    let escaped = |key: &str| key.replace('~', "~0").replace('/', "~1");
-    let below: Vec<(String, &Value)> = match value {
-        Value::Object(members) => members.iter().map(|(key, it)| (format!("{at}/{}", escaped(key)), it)).collect(),
-        Value::Array(items) => items.iter().enumerate().map(|(key, it)| (format!("{at}/{key}"), it)).collect(),
-        _ => Vec::new(),
-    };
-    std::iter::once((at.to_owned(), value)).chain(below.iter().flat_map(|(at, it)| all_places(it, at))).collect()
 }
 
 /// The message about a value of the wrong type, in any field of a pod or of a host's response, names the field and not
@@ -400,8 +386,7 @@ fn a_canary_of_the_wrong_type_is_not_quoted() {
         "embeddedSecretManagerConfig": { "imagePullSecrets": { "enabled": true } },
         "tenancy": { "serviceAccounts": ["default"] },
     });
-    let answers: Answers =
-        Arc::new(|_: &Request| Ok(json!({ "data": { project_name("k"): "dg==" } }).to_string().into()));
+    let answers = always_json(json!({ "data": { NAMES[0]: "dg==" } }));
     let mut tried = 0;
     let mut check = |pod: &Value, settings: &Value, answers: &Answers, what: &str| {
         let capabilities: Arc<dyn Capabilities> = Host::new(answers);
@@ -417,20 +402,15 @@ fn a_canary_of_the_wrong_type_is_not_quoted() {
             check(&other, &settings, &answers, &path);
         }
     }
-    let kubernetes = json!({ "apiVersion": "v1", "metadata": { "name": "x" }, "data": { project_name("k"): "dg==" } });
+    let kubernetes = json!({ "apiVersion": "v1", "metadata": { "name": "x" }, "data": { NAMES[0]: "dg==" } });
     let gateway = json!({ "metadata": {}, "stringValue": "v", "binaryValue": "dg==" });
     let packed = json!({ "stringValue": json!({ "type": "STRING", "value": "v" }).to_string() });
-    for (answer, config) in [
-        (kubernetes, json!({})),
-        (gateway, json!({ "awsConfig": { "region": "eu-west-1" } })),
-        (packed, json!({ "azureConfig": { "vaultURI": "https://name.vault.azure.net/" } })),
-    ] {
+    for (answer, settings) in [(kubernetes, json!({})), (gateway, aws()), (packed, azure())] {
         for (path, value) in all_places(&answer, "") {
             for canary in of_other_types(value).into_iter().chain([json!(CANARY)]) {
                 let mut other = answer.clone();
                 *other.pointer_mut(&path).expect("a place") = canary;
-                let answers: Answers = Arc::new(move |_: &Request| Ok(other.to_string().into_bytes()));
-                check(&pod(&["key:'k'"]), &embedded(config.clone()), &answers, &path);
+                check(&pod(&["key:'k'"]), &settings, &always_json(other), &path);
             }
         }
     }

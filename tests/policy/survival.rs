@@ -5,13 +5,12 @@
 
 use std::sync::Arc;
 
-use flyte_secrets_policy::names::Scope;
-use flyte_secrets_policy::names::kubernetes::{image_pull_name, secret_name};
+use flyte_secrets_policy::names::kubernetes::secret_name;
 use flyte_secrets_policy::settings::images;
 use flyte_secrets_testing::host::{Capabilities, Store};
 use serde_json::{Value, json};
 
-use crate::support::{annotation, kubernetes_store, policy, project_name, restricted};
+use crate::support::{NAMES, annotation, policy, restricted, twin};
 
 /// Both sides of a text with marks.
 fn sides(marked: &str) -> (String, String) {
@@ -152,34 +151,36 @@ fn existing_additions_are_not_repeated() {
     );
 }
 
+const FILES: &str =
+    r#"{"name":"FLYTE_SECRETS_FILE_PREFIX"},{"name":"FLYTE_SECRETS_DEFAULT_DIR","value":"/etc/flyte/secrets"}"#;
+
 const META_OF_ONE: &str = r#""metadata":{"labels":{"inject-flyte-secrets":"true","organization":"acme","project":"flytesnacks","domain":"development"},"annotations":{"flyte.secrets/s0":"@S0"}}"#;
+
+/// Checks a pod that asks for a file of Vault: `@S0` is the annotation; `@ADDED`, `@PATH` and `@FILES` are what is added.
+fn vault(marked: &str, settings: &str) {
+    let request = annotation("group:'kv/app' group_version:'kv2' key:'k' mount_requirement:FILE");
+    let added = r#""vault.hashicorp.com/agent-inject-secret-ID":"kv/app","vault.hashicorp.com/agent-inject-file-ID":"kv/app/k","vault.hashicorp.com/agent-inject-template-ID":"{{- with secret \"kv/app\" -}}{{ .Data.data.k }}{{- end -}}","vault.hashicorp.com/agent-inject":"true""#;
+    let added = added.replace("ID", "cdca0306-56a2-5e41-b9ba-e7c5b68c9d33");
+    let path = r#""vault.hashicorp.com/secret-volume-path":"/etc/flyte/secrets""#;
+    let names = [("@S0", request.as_str()), ("@ADDED", &added), ("@PATH", path), ("@FILES", FILES)];
+    check(marked, &names, settings, &Store::new(json!({})));
+}
 
 /// Annotations are added at the end of the pod's own, which may be its last member.
 #[test]
 fn annotations_at_the_end() {
-    let request = annotation("group:'kv/app' group_version:'kv2' key:'k' mount_requirement:FILE");
-    let added = r#""vault.hashicorp.com/agent-inject-secret-ID":"kv/app","vault.hashicorp.com/agent-inject-file-ID":"kv/app/k","vault.hashicorp.com/agent-inject-template-ID":"{{- with secret \"kv/app\" -}}{{ .Data.data.k }}{{- end -}}","vault.hashicorp.com/agent-inject":"true","vault.hashicorp.com/secret-volume-path":"/etc/flyte/secrets","vault.hashicorp.com/agent-pre-populate-only":"true""#;
-    let added = added.replace("ID", "cdca0306-56a2-5e41-b9ba-e7c5b68c9d33");
-    let files =
-        r#"{"name":"FLYTE_SECRETS_FILE_PREFIX"},{"name":"FLYTE_SECRETS_DEFAULT_DIR","value":"/etc/flyte/secrets"}"#;
-    let names = [("@S0", request.as_str()), ("@ADDED", &added), ("@FILES", files)];
-    let marked = r#"{"spec":{"containers":[{"name":"a"‹→,"env":[@FILES]›}]},"metadata":{"labels":{"inject-flyte-secrets":"true"},"annotations":{"vault.hashicorp.com\/role":"\u006dine","flyte.secrets/s0":"@S0"‹→,@ADDED›}}}"#;
-    check(marked, &names, r#"{"secretManagerTypes":["Vault"]}"#, &Store::new(json!({})));
+    vault(
+        r#"{"spec":{"containers":[{"name":"a"‹→,"env":[@FILES]›}]},"metadata":{"labels":{"inject-flyte-secrets":"true"},"annotations":{"vault.hashicorp.com\/role":"\u006dine","flyte.secrets/s0":"@S0"‹→,@ADDED,@PATH,"vault.hashicorp.com/agent-pre-populate-only":"true"›}}}"#,
+        r#"{"secretManagerTypes":["Vault"]}"#,
+    );
 }
 
 /// The locked role replaces the pod's own where it stands.
 #[test]
 fn a_locked_annotation_is_replaced_in_place() {
-    let request = annotation("group:'kv/app' group_version:'kv2' key:'k' mount_requirement:FILE");
-    let added = r#""vault.hashicorp.com/agent-inject-secret-ID":"kv/app","vault.hashicorp.com/agent-inject-file-ID":"kv/app/k","vault.hashicorp.com/agent-inject-template-ID":"{{- with secret \"kv/app\" -}}{{ .Data.data.k }}{{- end -}}","vault.hashicorp.com/agent-inject":"true","vault.hashicorp.com/agent-pre-populate-only":"true""#;
-    let added = added.replace("ID", "cdca0306-56a2-5e41-b9ba-e7c5b68c9d33");
-    let names = [("@S0", request.as_str()), ("@ADDED", &added)];
-    let marked = r#"{"metadata":{"labels":{"inject-flyte-secrets":"true"},"annotations":{"vault.hashicorp.com/role":‹"mine"→"flyte"› ,"vault.hashicorp.com/secret-volume-path":"/own","flyte.secrets/s0":"@S0" ‹→,@ADDED›}},"spec":{"containers":[]}}"#;
-    check(
-        marked,
-        &names,
+    vault(
+        r#"{"metadata":{"labels":{"inject-flyte-secrets":"true"},"annotations":{"vault.hashicorp.com/role":‹"mine"→"flyte"› ,"vault.hashicorp.com/secret-volume-path":"/own","flyte.secrets/s0":"@S0" ‹→,@ADDED,"vault.hashicorp.com/agent-pre-populate-only":"true"›}},"spec":{"containers":[]}}"#,
         r#"{"secretManagerTypes":["Vault"],"vaultSecretManager":{"lockAnnotations":true}}"#,
-        &Store::new(json!({})),
     );
 }
 
@@ -187,25 +188,21 @@ fn a_locked_annotation_is_replaced_in_place() {
 #[test]
 fn init_containers_of_the_policy_are_first() {
     let request = annotation("group:'arn:x:' key:'K' mount_requirement:FILE");
-    let files =
-        r#"{"name":"FLYTE_SECRETS_FILE_PREFIX"},{"name":"FLYTE_SECRETS_DEFAULT_DIR","value":"/etc/flyte/secrets"}"#;
     let mount = r#"{"name":"aws-secret-vol","readOnly":true,"mountPath":"/etc/flyte/secrets"}"#;
     let volume = r#"{"name":"aws-secret-vol","emptyDir":{"medium":"Memory","sizeLimit":"64Mi"}}"#;
-    let image = images::AWS;
-    let security = restricted();
-    let pull = |number: usize| {
+    let (image, security) = (images::AWS, restricted());
+    let pull = {
         let resources = r#"{"limits":{"cpu":"200m","memory":"500Mi"},"requests":{"cpu":"200m","memory":"500Mi"}}"#;
         format!(
-            r#"{{"name":"aws-pull-secret-{number}","image":"{image}","env":[{{"name":"SECRET_ARN","value":"arn:x:K"}},{{"name":"SECRET_FILENAME","value":"/arn:x:/k"}}],"resources":{resources},"securityContext":{security},"volumeMounts":[{{"name":"aws-secret-vol","mountPath":"/tmp"}}]}}"#
+            r#"{{"name":"aws-pull-secret-0","image":"{image}","env":[{{"name":"SECRET_ARN","value":"arn:x:K"}},{{"name":"SECRET_FILENAME","value":"/arn:x:/k"}}],"resources":{resources},"securityContext":{security},"volumeMounts":[{{"name":"aws-secret-vol","mountPath":"/tmp"}}]}}"#
         )
     };
-    let pull_0 = pull(0);
     let names = [
         ("@META", META_OF_ONE),
         ("@S0", request.as_str()),
-        ("@PULL0", &pull_0),
+        ("@PULL0", &pull),
         ("@ADDED", r#""env":[@FILES],"volumeMounts":[@MOUNT]"#),
-        ("@FILES", files),
+        ("@FILES", FILES),
         ("@MOUNT", mount),
         ("@VOLUME", volume),
     ];
@@ -222,14 +219,13 @@ fn init_containers_of_the_policy_are_first() {
 /// Image pull secrets that are there keep their text when the list is sorted.
 #[test]
 fn image_pull_secrets_keep_their_text() {
-    let scope = Scope { organization: "acme", domain: "development", project: "flytesnacks" };
-    let (name, twin) = (project_name("k"), image_pull_name(scope, "k"));
+    let (name, twin) = (NAMES[0], twin("k"));
     let request = annotation("key:'k'");
     let values =
         r#"{"name":"_UNION_K","value":"\"\\\n\u0001é/"},{"name":"FLYTE_SECRETS_ENV_PREFIX","value":"_UNION_"}"#;
     let names = [("@META", META_OF_ONE), ("@S0", request.as_str()), ("@VALUES", values), ("@TWIN", &twin)];
     let store = Store::new(json!({ "K8s": {
-        "flyte": { secret_name(&name): { name: "IlwKAcOpLw==" } },
+        "flyte": { secret_name(name): { name: "IlwKAcOpLw==" } },
         "flytesnacks-development": { twin.clone(): {} },
     } }));
     let settings = r#"{"embeddedSecretManagerConfig":{"imagePullSecrets":{"enabled":true}}}"#;
@@ -242,39 +238,13 @@ fn image_pull_secrets_keep_their_text() {
     }
 }
 
-/// With every manager that writes something, the same payload yields the same bytes, in instances that share nothing.
-#[test]
-fn the_same_payload_yields_the_same_bytes() {
-    let store = kubernetes_store(&[(&project_name("k"), b"v"), (&project_name("l"), b"w")]);
-    let requests =
-        ["key:'k' mount_requirement:FILE env_var:'A'", "key:'l' mount_requirement:FILE", "key:'k'", "key:'m'"];
-    let annotations = requests.iter().enumerate();
-    let annotations: Vec<String> =
-        annotations.map(|(at, text)| format!(r#""flyte.secrets/s{at}":"{}""#, annotation(text))).collect();
-    let all = META_OF_ONE.replace(r#""flyte.secrets/s0":"@S0""#, &annotations.join(","));
-    let pod = format!(r#"{{{all},"spec":{{"containers":[{{"name":"a"}},{{"name":"b"}}]}}}}"#);
-    let settings = r#"{"secretManagerTypes":["Embedded","K8s"]}"#;
-    let once = answered(&pod, settings, &store);
-    assert_eq!(once.as_ref().map(|pod| pod["spec"].get("initContainers").is_some()), Ok(true));
-    for _ in 0..3 {
-        assert_eq!(answered(&pod, settings, &store), once);
-    }
-}
-
 /// Regression: of two specs, the additions went into the one that does not count.
 #[test]
 fn last_of_duplicate_members_counts() {
-    let annotation = annotation("group:'g' key:'k'");
+    let meta = META_OF_ONE.replace("@S0", &annotation("group:'g' key:'k'"));
     let first = r#""spec":{"initContainers":[{"name":"a"}],"volumes":[],"containers":[]}"#;
-    let pod = format!(
-        r#"{{"metadata":{{"labels":{{"inject-flyte-secrets":"true"}},"annotations":{{"flyte.secrets/s0":"{annotation}"}}}},{first},"spec":{{"containers":[{{"name":"b"}}]}}}}"#
-    );
-    let payload = format!(
-        r#"{{"request":{{"kind":{{"group":"","version":"v1","kind":"Pod"}},"operation":"CREATE","object":{pod}}},"settings":{{"secretManagerTypes":["K8s"]}}}}"#
-    );
-    let host = flyte_secrets_testing::host::nothing();
-    let answer = policy().call("validate", payload.as_bytes(), &host).expect("an answer");
-    let answer: Value = serde_json::from_slice(&answer).expect("JSON");
-    let spec = &answer["mutated_object"]["spec"];
+    let pod = format!(r#"{{{meta},{first},"spec":{{"containers":[{{"name":"b"}}]}}}}"#);
+    let answer = answered(&pod, r#"{"secretManagerTypes":["K8s"]}"#, &Store::new(json!({}))).expect("a pod");
+    let spec = &answer["spec"];
     assert_eq!((&spec["volumes"][0]["secret"]["secretName"], spec.get("initContainers")), (&json!("g"), None));
 }

@@ -1,4 +1,5 @@
-//! Fuel grows with the bytes that the policy reads and writes, and with nothing else: no work is a product of two inputs.
+//! Fuel and memory grow with the bytes that the policy reads and writes, and with nothing else: no work is a product of
+//! two inputs.
 //!
 //! Each case is a pod with many secret requests of one kind, and much of something that they are compared with.
 
@@ -25,6 +26,12 @@ const FUEL: usize = 500_000;
 /// takes 10 to 30, to decode base32 and to sort names that start alike 100 and more. Up to 700 are for pods that are rejected
 /// at last, so that nothing goes out, and for annotations of Vault, which are hashed and start alike.
 const FUEL_PER_BYTE: usize = 800;
+
+/// Memory for any pod: the stack that Rust asks for, and the policy itself.
+const MEMORY: usize = 6 << 20;
+
+/// Memory for each byte that comes in or goes out.
+const MEMORY_PER_BYTE: usize = 6;
 
 /// How much more a byte may take where there are twice as many: trees of names become deeper. A product of two inputs makes
 /// it up to 2.
@@ -90,26 +97,17 @@ impl Input {
         let names: Vec<String> = (0..n).map(|it| project_name(&format!("k{it}"))).collect();
         self.store =
             kubernetes_store(&names.iter().map(|name| (name.as_str(), &b"{\"p\":\"v\"}"[..])).collect::<Vec<_>>());
-        let twin = |it| {
-            image_pull_name(
-                Scope { organization: "acme", domain: "development", project: "flytesnacks" },
-                &format!("k{it}"),
-            )
-        };
-        let secrets = (0..n).map(|it| (twin(it), json!({}))).collect::<Map<_, _>>();
-        self.store["K8s"]["flytesnacks-development"] = match config_namespace(&self.settings) {
-            "flytesnacks-development" => self.store["K8s"]["flyte"].clone(),
-            _ => Value::Object(secrets),
+        let scope = Scope { organization: "acme", domain: "development", project: "flytesnacks" };
+        let home = &self.settings["embeddedSecretManagerConfig"]["k8sConfig"]["namespace"];
+        self.store["K8s"]["flytesnacks-development"] = match home == "flytesnacks-development" {
+            true => self.store["K8s"]["flyte"].clone(),
+            false => map(n, |it| (image_pull_name(scope, &format!("k{it}")), json!({}))),
         };
     }
 
     fn payload(&self) -> String {
         json!({ "request": creation(&self.pod), "settings": self.settings }).to_string()
     }
-}
-
-fn config_namespace(settings: &Value) -> &str {
-    settings["embeddedSecretManagerConfig"]["k8sConfig"]["namespace"].as_str().unwrap_or("flyte")
 }
 
 /// A text of this length that ends in a number, so that comparing it with another takes long.
@@ -129,6 +127,10 @@ fn pull() -> Value {
     let ca = format!("-----BEGIN CERTIFICATE-----\n{}", "x".repeat(1500));
     let pull = json!({ "gateway": "https://secret-gateway-pods.flyte.svc:8444", "ca": ca });
     json!({ "delivery": "Pull", "pull": pull })
+}
+
+fn reference() -> Value {
+    json!({ "delivery": "Reference", "k8sConfig": { "namespace": "flytesnacks-development" } })
 }
 
 const ENV: &str = "mount_requirement:ENV_VAR";
@@ -172,14 +174,8 @@ const ASKED: &[Part] = &[
     ("files of Embedded, one by one", |it, n| {
         it.embedded(json!({}), n, |n| format!("key:'k{}' mount_requirement:FILE env_var:'A{n}'", n % 50));
     }),
-    ("referenced variables", |it, n| {
-        let config = json!({ "delivery": "Reference", "k8sConfig": { "namespace": "flytesnacks-development" } });
-        it.embedded(config, n, |n| format!("key:'k{n}'"));
-    }),
-    ("referenced files", |it, n| {
-        let config = json!({ "delivery": "Reference", "k8sConfig": { "namespace": "flytesnacks-development" } });
-        it.embedded(config, n, |n| format!("key:'k{n}' mount_requirement:FILE"));
-    }),
+    ("referenced variables", |it, n| it.embedded(reference(), n, |n| format!("key:'k{n}'"))),
+    ("referenced files", |it, n| it.embedded(reference(), n, |n| format!("key:'k{n}' mount_requirement:FILE"))),
     ("properties", |it, n| {
         it.embedded(json!({ "properties": true }), n, |n| format!("group:'k0' key:'p' env_var:'A{n}'"));
         let name = project_name("k0");
@@ -218,6 +214,9 @@ const ASKED: &[Part] = &[
         *annotations = json!({ format!("flyte.secrets/s{}", "0".repeat(n)): text });
     }),
 ];
+
+/// What the names of the policy's init containers start with.
+const PREFIXES: [&str; 4] = ["aws-pull-secret-", "gcp-pull-secret-", "azure-pull-secret-", "init-embedded-secret-"];
 
 /// What there is much of, and words in the names of the requests that are compared with it.
 const AGAINST: &[(Part, &[&str])] = &[
@@ -258,8 +257,7 @@ const AGAINST: &[(Part, &[&str])] = &[
     (
         ("init containers with long names", |it, n| {
             let name = |prefix: &str| json!({ "name": format!("{prefix}{}x", "1".repeat(5 * n)) });
-            let prefixes = ["aws-pull-secret-", "gcp-pull-secret-", "azure-pull-secret-", "init-embedded-secret-"];
-            it.put("/spec/initContainers", prefixes.map(name).to_vec().into());
+            it.put("/spec/initContainers", PREFIXES.map(name).to_vec().into());
         }),
         &["AWS", "GCP", "Azure"],
     ),
@@ -268,8 +266,7 @@ const AGAINST: &[(Part, &[&str])] = &[
             let variable = |n: usize| json!({ "name": format!("SECRET_ARN{n}"), "value": "arn:k" });
             let mount = |n: usize| json!({ "name": "aws-secret-vol", "mountPath": format!("/tmp/{n}") });
             let container = |prefix: &str, number: usize| json!({ "name": format!("{prefix}{number}"), "env": list(5, variable), "volumeMounts": list(5, mount) });
-            let prefixes = ["aws-pull-secret-", "gcp-pull-secret-", "azure-pull-secret-", "init-embedded-secret-"];
-            it.put("/spec/initContainers", list(n / 4, |n| container(prefixes[n % 4], n)));
+            it.put("/spec/initContainers", list(n / 4, |n| container(PREFIXES[n % 4], n)));
         }),
         &["AWS", "GCP", "files of Embedded"],
     ),
@@ -353,6 +350,7 @@ const AGAINST: &[(Part, &[&str])] = &[
 /// What an answer takes.
 struct Cost {
     fuel: usize,
+    memory: usize,
     /// Of the payload, of what the host is asked and answers, and of the answer.
     bytes: usize,
     answer: Vec<u8>,
@@ -371,7 +369,7 @@ impl Cost {
         });
         let cost = meter().call("validate", payload.as_bytes(), &host).expect("an answer");
         let bytes = payload.len() + hosted.load(Ordering::Relaxed) + cost.answer.len();
-        Self { fuel: cost.fuel as usize, bytes, answer: cost.answer }
+        Self { fuel: cost.fuel as usize, memory: cost.memory as usize, bytes, answer: cost.answer }
     }
 
     /// The cost of these parts; where the pod has been mutated before, that of the second pass.
@@ -393,8 +391,11 @@ impl Cost {
         answer.get("mutated_object").cloned()
     }
 
-    fn is_bounded(&self) -> bool {
-        self.fuel <= FUEL + FUEL_PER_BYTE * self.bytes
+    #[track_caller]
+    fn assert_bounded(&self, what: &str) {
+        let Self { fuel, memory, bytes, .. } = *self;
+        assert!(fuel <= FUEL + FUEL_PER_BYTE * bytes, "{what}: {fuel} fuel for {bytes} bytes");
+        assert!(memory <= MEMORY + MEMORY_PER_BYTE * bytes, "{what}: {memory} bytes of memory for {bytes} bytes");
     }
 
     /// Fuel for each byte that this one has more than `other`.
@@ -420,7 +421,7 @@ fn fuel_grows_linearly() {
             let what = describe(&parts(240));
             let (before, after) = (two.slope(one), four.slope(two));
             println!("{what}: {} fuel for {} bytes, {before:.0} and {after:.0} for each more", four.fuel, four.bytes);
-            assert!(costs.iter().all(Cost::is_bounded), "{what}: {} fuel for {} bytes", four.fuel, four.bytes);
+            costs.iter().for_each(|cost| cost.assert_bounded(&what));
             // Init containers are compared with those of the pod, as many as `limits.initContainers` allows. Where more is
             // rejected, there is less to write.
             let is_limited = against.0 == LIMITED;
@@ -428,6 +429,15 @@ fn fuel_grows_linearly() {
                 assert!(after <= before * GROWTH, "{what}: {before:.0}, then {after:.0} fuel for each more byte");
             }
         }
+    }
+}
+
+#[test]
+fn a_thousand_requests_are_bounded() {
+    for asked in ASKED {
+        let cost = Cost::of_parts(&[(*asked, 1000)]);
+        cost.assert_bounded(asked.0);
+        assert!(cost.mutated().is_some(), "{}", asked.0);
     }
 }
 
@@ -443,10 +453,9 @@ proptest! {
 
     #[test]
     fn fuel_is_bounded_by_bytes(parts in parts()) {
-        let cost = Cost::of_parts(&parts);
-        prop_assert!(cost.is_bounded(), "{}: {} fuel for {} bytes", describe(&parts), cost.fuel, cost.bytes);
-        let doubled: Vec<_> = parts.into_iter().map(|(part, count)| (part, 2 * count)).collect();
-        let cost = Cost::of_parts(&doubled);
-        prop_assert!(cost.is_bounded(), "{}: {} fuel for {} bytes", describe(&doubled), cost.fuel, cost.bytes);
+        let doubled = parts.iter().map(|(part, count)| (*part, 2 * count)).collect();
+        for parts in [parts, doubled] {
+            Cost::of_parts(&parts).assert_bounded(&describe(&parts));
+        }
     }
 }

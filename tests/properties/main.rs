@@ -2,18 +2,16 @@
 //!
 //! | module | property |
 //! |---|---|
-//! | [`stable`] | the same payload has the same answer, also in the wasm; a second mutation changes nothing |
+//! | [`stable`] | the same payload has the same answer, also in the wasm; a second mutation changes nothing; valid settings can be used |
 //! | [`survival`] | other fields are kept byte for byte |
 //! | [`validity`] | a valid pod stays valid, and no mount of the user is hidden |
 //! | [`env_file`] | the kubelet reads what was written to an env file |
 //! | [`fuel`] | fuel is linear in the bytes that are read and written |
 //! | [`grant`] | a grant equals its parsed arguments |
 //! | [`injection`] | all requests are injected, or the pod is rejected |
-//! | [`secrecy`] | a value is only in the pod |
 //! | [`tenants`] | no two tenants look up the same name |
 //! | [`names`] | names and encodings have exact inverses |
-//! | [`settings`] | valid settings can be used |
-//! | [`support`] | shared code |
+//! | [`support`] | a value is only in the pod; shared code |
 //!
 //! Each run has the same cases. `PROPTEST_RNG_SEED=7` generates others, `PROPTEST_CASES=100000` sets their number.
 
@@ -24,8 +22,6 @@ mod fuel;
 mod grant;
 mod injection;
 mod names;
-mod secrecy;
-mod settings;
 mod stable;
 mod support;
 mod survival;

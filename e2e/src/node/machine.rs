@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 const CGROUPS: &str = "/sys/fs/cgroup";
+const CONTROLLERS: &str = "/sys/fs/cgroup/cgroup.subtree_control";
 
 /// A snapshot of a machine, as lines.
 pub struct Machine(BTreeSet<String>);
@@ -22,7 +23,7 @@ impl Machine {
         for hierarchy in hierarchies() {
             facts.extend(folders(&hierarchy).map(|cgroup| format!("cgroup {}", cgroup.display())));
         }
-        facts.extend(Controllers::now().0.into_iter().map(|controller| format!("cgroup controller {controller}")));
+        facts.extend(controllers().into_iter().map(|controller| format!("cgroup controller {controller}")));
         processes(&mut facts)?;
         Ok(Self(facts))
     }
@@ -34,23 +35,16 @@ impl Machine {
     }
 }
 
-/// The controllers that are enabled in the root of cgroups, version 2. A container runtime enables all.
-pub struct Controllers(BTreeSet<String>);
+/// Returns the controllers that are enabled in the root of cgroups, version 2; none with version 1.
+pub fn controllers() -> BTreeSet<String> {
+    let text = fs::read_to_string(CONTROLLERS).unwrap_or_default();
+    text.split_whitespace().map(str::to_owned).collect()
+}
 
-impl Controllers {
-    const FILE: &str = "/sys/fs/cgroup/cgroup.subtree_control";
-
-    /// Returns the controllers that are enabled now; none with version 1.
-    pub fn now() -> Self {
-        let text = fs::read_to_string(Self::FILE).unwrap_or_default();
-        Self(text.split_whitespace().map(str::to_owned).collect())
-    }
-
-    /// Disables controllers that were not enabled before, except those in use.
-    pub fn restore(&self) {
-        for new in Self::now().0.difference(&self.0) {
-            let _ = fs::write(Self::FILE, format!("-{new}"));
-        }
+/// Disables controllers that were not enabled before, except those in use. A container runtime enables all.
+pub fn restore_controllers(before: &BTreeSet<String>) {
+    for new in controllers().difference(before) {
+        let _ = fs::write(CONTROLLERS, format!("-{new}"));
     }
 }
 

@@ -5,60 +5,31 @@ mod images;
 pub mod machine;
 mod network;
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use rustix::process::{Pid, WaitOptions, getpid, set_child_subreaper, waitpid};
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 use crate::control_plane::{ControlPlane, kubeconfig};
 use crate::process::{self, Process};
-use crate::tools::{Tools, existing, on_path, repository};
+use crate::tools::{on_path, program, repository};
 
-use machine::Controllers;
-
-pub use images::{BUSYBOX, PULL};
+pub use images::{BUSYBOX, PULL, applets};
 pub use network::Network;
 
 /// Name and address of the node. Pods reach no other address.
 pub const NAME: &str = "127.0.0.1";
 /// Parent of the pods' cgroups, below the root of each hierarchy.
 const CGROUP: &str = "k8s.io";
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Paths of the node's own programs.
-pub struct NodeTools {
-    folder: PathBuf,
-    runc: PathBuf,
-    unshare: PathBuf,
-    puller: PathBuf,
-}
-
-impl NodeTools {
-    /// Finds programs in `E2E_NODE_TOOLS`, which the Makefile sets, those of Debian, and the puller in `E2E_PULL`.
-    pub fn find() -> Result<Self> {
-        ensure!(
-            rustix::process::geteuid().is_root(),
-            "a node needs root: run `make e2e-node` as root, or with SUDO=sudo"
-        );
-        let given = |name: &str| -> Result<PathBuf> {
-            Ok(std::env::var_os(name).with_context(|| format!("{name} is not set; `make e2e-node` sets it"))?.into())
-        };
-        let folder = given("E2E_NODE_TOOLS")?;
-        for tool in ["kubelet", "containerd", "containerd-shim-runc-v2", "ctr"] {
-            existing(folder.join(tool))?;
-        }
-        let puller = existing(given("E2E_PULL")?)?;
-        Ok(Self { folder, runc: on_path("runc")?, unshare: on_path("unshare")?, puller })
-    }
-}
 
 /// A running node.
 pub struct Node {
-    controllers: Controllers,
+    /// The controllers of cgroups that were enabled before.
+    controllers: BTreeSet<String>,
     pub network: Network,
     unshare: Option<Process>,
     /// The first process of its namespaces.
@@ -73,7 +44,7 @@ impl Drop for Node {
             let _ = waitpid(Some(first), WaitOptions::empty());
         }
         remove_cgroups();
-        self.controllers.restore();
+        machine::restore_controllers(&self.controllers);
     }
 }
 
@@ -84,49 +55,43 @@ pub fn remove_cgroups() {
 
 impl Node {
     /// Starts a node, and waits until it is ready.
-    pub async fn start(
-        tools: &Tools,
-        node: &NodeTools,
-        folder: &Path,
-        plane: &ControlPlane,
-        cluster: &Cluster,
-    ) -> Result<Self> {
-        let controllers = Controllers::now();
+    pub async fn start(folder: &Path, plane: &ControlPlane, cluster: &Cluster) -> Result<Self> {
+        let programs = program("E2E_NODE_TOOLS", "")?;
+        let (runc, unshare, busybox) = (on_path("runc")?, on_path("unshare")?, on_path("busybox")?);
+        let controllers = machine::controllers();
         // Makes its first process a child of this one when unshare has ended.
         set_child_subreaper(Some(getpid())).context("cannot adopt orphans")?;
         let folder = folder.join("node");
         for part in ["logs", "plugins", "tmp"] {
             std::fs::create_dir_all(folder.join(part))?;
         }
-        let applets = process::output(&tools.busybox, |command| {
-            command.arg("--list");
-        });
-        images::write(&folder.join("images.tar"), &tools.busybox, &applets.await?, &node.puller)?;
-        std::fs::write(folder.join("containerd.toml"), containerd(&folder, &node.runc))?;
+        images::write(&folder.join("images.tar"), &busybox, &program("E2E_PULL", "")?)?;
         let network = Network::new(&folder)?;
         let identity = plane.authority.server(NAME);
-        std::fs::write(folder.join("kubelet.crt"), &identity.certificate)?;
-        std::fs::write(folder.join("kubelet.key"), &identity.key)?;
-        std::fs::write(folder.join("kubelet.json"), kubelet(&folder, plane)?.to_string())?;
-        std::fs::write(folder.join("kubeconfig"), kubeconfig(&plane.url, &plane.ca, &plane.node_token))?;
-        let flag = |name: &str, path: PathBuf| format!("--{name}={}", path.display());
-        let process = Process::start(&folder, "kubelet", &node.unshare, |command: &mut Command| {
+        for (file, text) in [
+            ("containerd.toml", containerd(&folder, &runc)),
+            ("kubelet.crt", identity.certificate),
+            ("kubelet.key", identity.key),
+            ("kubelet.json", kubelet(&folder, plane)?.to_string()),
+            ("kubeconfig", kubeconfig(&plane.url, &plane.ca, &plane.node_token)),
+        ] {
+            std::fs::write(folder.join(file), text)?;
+        }
+        let process = Process::start(&folder, "kubelet", &unshare, |command: &mut Command| {
             command.args(["--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "sh"]);
             command.arg(repository("e2e/src/node/start.sh")).arg(&folder);
-            command.arg(flag("config", folder.join("kubelet.json")));
-            command.arg(flag("kubeconfig", folder.join("kubeconfig")));
-            command.arg(flag("root-dir", folder.join("kubelet")));
-            command.arg(flag("cert-dir", folder.join("kubelet")));
-            command.arg(format!("--hostname-override={NAME}"));
-            let path = std::env::var_os("PATH").unwrap_or_default();
-            let folders = std::iter::once(node.folder.clone()).chain(std::env::split_paths(&path));
-            // Joining a list that was split at colons cannot fail.
-            command.env("PATH", std::env::join_paths(folders).unwrap_or_default());
+            command.arg("--config").arg(folder.join("kubelet.json"));
+            command.arg("--kubeconfig").arg(folder.join("kubeconfig"));
+            command.arg("--root-dir").arg(folder.join("kubelet"));
+            command.arg("--cert-dir").arg(folder.join("kubelet"));
+            command.args(["--hostname-override", NAME]);
+            let path = std::env::var("PATH").unwrap_or_default();
+            command.env("PATH", format!("{}:{path}", programs.display()));
         })?;
         let id = process.id();
         let mut started = Self { controllers, network, unshare: Some(process), first: None };
         if let Some(unshare) = &mut started.unshare {
-            unshare.until(PATIENCE, async || ready(cluster).await == Some(true)).await?;
+            unshare.until(async || ready(cluster).await == Some(true)).await?;
         }
         let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"))?;
         started.first = Pid::from_raw(children.trim().parse().context("unshare has no child")?);
@@ -193,6 +158,7 @@ fn kubelet(folder: &Path, plane: &ControlPlane) -> Result<Value> {
             "imagefs.available": "0%", "imagefs.inodesFree": "0%", "memory.available": "0%", "nodefs.available": "0%",
             "nodefs.inodesFree": "0%",
         },
-        "clusterDNS": ["192.0.2.53"], "maxPods": 250, "kubeAPIQPS": 200, "kubeAPIBurst": 400, "eventRecordQPS": 0, "nodeStatusUpdateFrequency": "2s",
+        "clusterDNS": ["192.0.2.53"], "maxPods": 250, "nodeStatusUpdateFrequency": "2s",
+        "kubeAPIQPS": 200, "kubeAPIBurst": 400, "eventRecordQPS": 0,
     }))
 }

@@ -1,30 +1,31 @@
 //! The chart installed by Helm: pods that pass the restricted standard, a certificate that upgrades keep, and `helm
 //! test`, whose pod runs as in a kubelet.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
+use flyte_secrets_testing::pods::with;
 use serde_json::{Value, json};
 
 use crate::clouds::REGION;
+use crate::cluster::named;
 use crate::gateway::NAMESPACE;
 use crate::process;
 use crate::report::Report;
 use crate::tools::repository;
 use crate::world::{RELEASE, World};
 
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Name of the objects of `helm test`.
 const NAME: &str = "flyte-secrets-flyte-secrets-policy-test";
 const PODS: &str = "/api/v1/namespaces/flyte/pods";
-const CERTIFICATE: &str = "/api/v1/namespaces/flyte/secrets/secret-gateway-tls";
+const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 
 pub async fn run(report: &mut Report, world: &mut World) -> Result<()> {
     install(world).await?;
     report.section("the chart");
     report.check("the gateway's pods are of the restricted standard", restricted(world)).await;
     report.check("helm test finds the policy and the gateway", passes(world)).await;
-    report.check("helm test finds that the policy is not active", fails(world)).await;
+    report.check("helm test finds that the policy is not active", not_active(world)).await;
     report.check("helm test finds that the policy server may not read", not_allowed(world)).await;
     report.check("the chart rejects a second gateway", second(world)).await;
     report.check("upgrades keep the certificate, even those without the gateway", kept(world)).await;
@@ -35,11 +36,7 @@ async fn install(world: &mut World) -> Result<()> {
     let region = json!({ "embeddedSecretManagerConfig": { "type": "AWS", "awsConfig": { "region": REGION } } });
     world.install("aws", &json!({ "policy": { "settings": region } })).await?;
     // From now on the API server enforces the standard for all pods there, including those of `helm test`.
-    let enforced = json!({
-        "apiVersion": "v1", "kind": "Namespace",
-        "metadata": { "name": NAMESPACE, "labels": { "pod-security.kubernetes.io/enforce": "restricted" } },
-    });
-    world.cluster.apply("/api/v1/namespaces", &enforced).await
+    world.cluster.restrict(NAMESPACE).await
 }
 
 async fn restricted(world: &World) -> Result<()> {
@@ -47,32 +44,24 @@ async fn restricted(world: &World) -> Result<()> {
     let deployment = admin.get("/apis/apps/v1/namespaces/flyte/deployments/secret-gateway").await?.ok()?;
     let mut pod = deployment["spec"]["template"].clone();
     pod["metadata"]["name"] = json!("secret-gateway-1");
-    admin.post(&format!("{PODS}?dryRun=All"), &pod).await?.ok()?;
+    admin.dry_run(NAMESPACE, &pod).await?.ok()?;
     // Shows that the standard is enforced.
     pod["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = json!(true);
-    let message = admin.post(&format!("{PODS}?dryRun=All"), &pod).await?;
-    let message = message.refused(403)?;
-    ensure!(message.contains("PodSecurity"), "{message}");
-    Ok(())
+    admin.dry_run(NAMESPACE, &pod).await?.refused_for(403, &["PodSecurity"])
 }
 
 async fn passes(world: &World) -> Result<()> {
-    let kubelet = async {
-        let said = execute(world, |command| command).await?;
-        ensure!(said.iter().any(|said| said.contains("condition met")), "{said:?}");
-        ensure!(said.iter().any(|said| said.contains("\"kind\":\"SecretLookup\"")), "{said:?}");
-        phase(world, "Succeeded").await
-    };
-    let (said, ()) = tokio::try_join!(helm_test(world), kubelet)?;
-    ensure!(said.contains("Succeeded"), "{said}");
-    let rbac = "/apis/rbac.authorization.k8s.io/v1";
+    let (tested, executed) = helm_test(world, "100s").await?;
+    let (tested, said) = (tested?, executed?);
+    ensure!(tested.contains("Succeeded"), "{tested}");
+    ensure!(said.contains("condition met") && said.contains("\"kind\":\"SecretLookup\""), "{said}");
     for path in [
         format!("{PODS}/{NAME}"),
         format!("/api/v1/namespaces/flyte/serviceaccounts/{NAME}"),
-        format!("{rbac}/clusterroles/{NAME}"),
-        format!("{rbac}/clusterrolebindings/{NAME}"),
-        format!("{rbac}/namespaces/kubewarden/roles/{NAME}"),
-        format!("{rbac}/namespaces/kubewarden/rolebindings/{NAME}"),
+        format!("{RBAC}/clusterroles/{NAME}"),
+        format!("{RBAC}/clusterrolebindings/{NAME}"),
+        format!("{RBAC}/namespaces/kubewarden/roles/{NAME}"),
+        format!("{RBAC}/namespaces/kubewarden/rolebindings/{NAME}"),
     ] {
         let answer = world.cluster.admin.get(&path).await?;
         ensure!(answer.code == 404, "{path} is still there");
@@ -80,50 +69,38 @@ async fn passes(world: &World) -> Result<()> {
     Ok(())
 }
 
-async fn fails(world: &World) -> Result<()> {
+async fn not_active(world: &World) -> Result<()> {
     world.kubewarden.report(&world.cluster, "pending").await?;
-    let kubelet = async {
-        let said = execute(world, |word| word.replace("--timeout=100s", "--timeout=1s")).await;
-        phase(world, "Failed").await?;
-        said
-    };
-    let (tested, executed) = tokio::join!(helm_test(world), kubelet);
+    let outcome = helm_test(world, "1s").await;
     world.kubewarden.report(&world.cluster, "active").await?;
-    let said = executed.err().context("kubectl has found the policy active")?.to_string();
-    ensure!(said.contains("timed out waiting for the condition on clusteradmissionpolicies/flyte-secrets"), "{said}");
+    fails(world, outcome?, "timed out waiting for the condition on clusteradmissionpolicies/flyte-secrets").await
+}
+
+/// Checks `helm test` without the binding of the policy server's permissions.
+async fn not_allowed(world: &World) -> Result<()> {
+    let bindings = format!("{RBAC}/clusterrolebindings");
+    let binding = world.cluster.take(&bindings, "flyte-secrets-flyte-secrets-policy").await?;
+    let outcome = helm_test(world, "100s").await;
+    world.cluster.apply(&bindings, &binding).await?;
+    fails(world, outcome?, "secretlookups").await
+}
+
+/// Results of helm and of the commands of the test's pod.
+type Tested = (Result<String>, Result<String>);
+
+/// Checks that both failed, the commands with this text.
+async fn fails(world: &World, (tested, executed): Tested, words: &str) -> Result<()> {
+    let said = executed.err().context("the commands have found no fault")?.to_string();
+    ensure!(said.contains(words), "{said}");
     ensure!(tested.is_err(), "helm test has not noticed: {tested:?}");
     // The pod is kept for its log.
     world.cluster.admin.delete_pod(NAMESPACE, NAME).await
 }
 
-/// Checks `helm test` without the binding of the policy server's permissions.
-async fn not_allowed(world: &World) -> Result<()> {
-    let path = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/flyte-secrets-flyte-secrets-policy";
-    let mut binding = world.cluster.admin.get(path).await?.ok()?;
-    world.cluster.admin.delete(path).await?.ok()?;
-    let kubelet = async {
-        let said = execute(world, |word| word).await;
-        phase(world, "Failed").await?;
-        said
-    };
-    let (tested, executed) = tokio::join!(helm_test(world), kubelet);
-    if let Some(metadata) = binding["metadata"].as_object_mut() {
-        metadata.retain(|key, _| ["annotations", "labels", "name"].contains(&key.as_str()));
-    }
-    world.cluster.apply("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", &binding).await?;
-    let said = executed.err().context("the gateway has let it read")?.to_string();
-    ensure!(said.contains("secretlookups"), "{said}");
-    ensure!(tested.is_err(), "helm test has not noticed: {tested:?}");
-    world.cluster.admin.delete_pod(NAMESPACE, NAME).await
-}
-
 async fn second(world: &World) -> Result<()> {
-    let installed = process::output(&world.tools.helm, |command| {
-        command.args(["install", "second"]).arg(repository("deploy/chart"));
-        command.args(["--namespace", "kubewarden", "--set", "policy.name=second,delivery=Pull", "--kubeconfig"]);
-        command.arg(&world.cluster.kubeconfig);
-    });
-    let said = installed.await.err().context("a second gateway is installed")?.to_string();
+    let (chart, values) = (repository("deploy/chart"), "policy.name=second,delivery=Pull");
+    let install = ["install", "second", &chart.to_string_lossy(), "--namespace", "kubewarden", "--set", values];
+    let said = world.helm(&install).await.err().context("a second gateway is installed")?.to_string();
     ensure!(
         said.contains("APIService v1alpha1.secret-gateway.flyte.org: belongs to release flyte/flyte-secrets"),
         "{said}"
@@ -131,54 +108,45 @@ async fn second(world: &World) -> Result<()> {
     Ok(())
 }
 
-async fn helm_test(world: &World) -> Result<String> {
-    process::output(&world.tools.helm, |command| {
-        command.args(["test", RELEASE, "--namespace", NAMESPACE, "--timeout", "60s", "--kubeconfig"]);
-        command.arg(&world.cluster.kubeconfig);
-    })
-    .await
+/// Runs `helm test`, and its pod as a kubelet does, with a timeout of the commands.
+async fn helm_test(world: &World, timeout: &str) -> Result<Tested> {
+    let kubelet = async {
+        let executed = execute(world, timeout).await;
+        let phase = if executed.is_ok() { "Succeeded" } else { "Failed" };
+        let pod = with(named("v1", "Pod", NAME), "/status/phase", json!(phase));
+        world.cluster.apply_status(PODS, &pod).await.map(|()| executed)
+    };
+    let test = ["test", RELEASE, "--namespace", NAMESPACE, "--timeout", "60s"];
+    let (tested, executed) = tokio::join!(world.helm(&test), kubelet);
+    Ok((tested, executed?))
 }
 
 /// Runs the commands of the test's pod with the permissions of its service account, and returns their output.
-async fn execute(world: &World, edit: impl Fn(String) -> String) -> Result<Vec<String>> {
-    let start = Instant::now();
-    let pod = loop {
-        let answer = world.cluster.admin.get(&format!("{PODS}/{NAME}")).await?;
-        match answer.code {
-            200 => break answer.ok()?,
-            404 if start.elapsed() < PATIENCE => tokio::time::sleep(Duration::from_millis(50)).await,
-            _ => bail!("no pod of the test: {answer:?}"),
-        }
-    };
+async fn execute(world: &World, timeout: &str) -> Result<String> {
+    let mut pod = None;
+    process::until("helm creates the pod", Duration::from_millis(50), Duration::from_secs(30), async || {
+        pod = world.cluster.admin.pod(NAMESPACE, NAME).await.ok();
+        Ok(pod.is_some())
+    })
+    .await?;
+    let pod = pod.context("no pod")?;
     world.cluster.settle().await;
     let account = pod["spec"]["serviceAccountName"].as_str().context("no service account")?;
     let kubeconfig = world.cluster.kubeconfig_for(&world.folder, NAMESPACE, account).await?;
-    let containers = pod["spec"]["containers"].as_array().context("no containers")?;
-    let mut said = Vec::new();
-    for container in containers {
+    let mut said = String::new();
+    for container in pod["spec"]["containers"].as_array().context("no containers")? {
         let words = container["command"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        let words: Vec<String> = words.map(|word| edit(word.to_owned())).collect();
+        let words: Vec<String> = words.map(|word| word.replace("100s", timeout)).collect();
         let (program, arguments) = words.split_first().context("no command")?;
         ensure!(program == "kubectl", "{program}");
-        let with = |command: &mut tokio::process::Command| {
-            command.args(arguments).env("KUBECONFIG", &kubeconfig);
-            command.arg("--cache-dir").arg(world.folder.join("kubectl-test"));
-        };
-        said.push(process::output(&world.tools.kubectl, with).await?);
+        said += &process::run("kubectl", &kubeconfig, arguments).await?;
     }
     Ok(said)
 }
 
-async fn phase(world: &World, phase: &str) -> Result<()> {
-    let status = json!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": NAME }, "status": { "phase": phase },
-    });
-    world.cluster.apply_status(PODS, &status).await
-}
-
 async fn kept(world: &mut World) -> Result<()> {
     let certificate = async |world: &World| {
-        let secret = world.cluster.admin.get(CERTIFICATE).await?.ok()?;
+        let secret = world.cluster.admin.get("/api/v1/namespaces/flyte/secrets/secret-gateway-tls").await?.ok()?;
         ensure!(secret["data"]["tls.key"].is_string(), "no key");
         anyhow::Ok(secret["data"].clone())
     };

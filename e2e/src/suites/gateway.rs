@@ -1,13 +1,15 @@
 //! The secret gateway behind the API server's aggregation layer, with moto as AWS.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anstream::println;
 use anyhow::{Context, Result, ensure};
 use flyte_secrets_policy::reason_code::ReasonCode;
 use flyte_secrets_policy::settings::Provider;
-use flyte_secrets_testing::pods::{pod, project_name};
+use flyte_secrets_testing::golden::same;
+use flyte_secrets_testing::pods::{pod, project_name, with};
+use futures::future::try_join_all;
 use serde_json::{Value, json};
 
 use crate::clouds::REGION;
@@ -45,11 +47,7 @@ fn object() -> String {
 }
 
 async fn kubectl(world: &World, arguments: &[&str]) -> Result<String> {
-    let with = |command: &mut tokio::process::Command| {
-        command.arg("--kubeconfig").arg(&world.cluster.kubeconfig).args(arguments);
-        command.arg("--cache-dir").arg(world.folder.join("kubectl"));
-    };
-    process::output(&world.tools.kubectl, with).await
+    process::run("kubectl", &world.cluster.kubeconfig, arguments).await
 }
 
 async fn discovery(world: &World) -> Result<()> {
@@ -60,15 +58,11 @@ async fn discovery(world: &World) -> Result<()> {
     served.sort_unstable();
     ensure!(kinds == served, "{kinds:?}");
     // The API server fetches the schemas every minute.
-    let start = Instant::now();
-    loop {
+    process::until("kubectl explains a kind", Duration::from_secs(1), 2 * PATIENCE, async || {
         let explained = kubectl(world, &["explain", "awssecrets"]).await;
-        match explained {
-            Ok(explained) if explained.contains("stringValue") => return Ok(()),
-            explained => ensure!(start.elapsed() < 2 * PATIENCE, "{explained:?}"),
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
+        Ok(explained.is_ok_and(|explained| explained.contains("stringValue")))
+    })
+    .await
 }
 
 async fn kubectl_get(world: &World) -> Result<()> {
@@ -77,7 +71,7 @@ async fn kubectl_get(world: &World) -> Result<()> {
         "apiVersion": "secret-gateway.flyte.org/v1alpha1", "kind": "AWSSecret", "metadata": { "name": object() },
         "stringValue": "t0ken",
     });
-    flyte_secrets_testing::golden::same(&expected, &serde_json::from_str(&found)?)?;
+    same(&expected, &serde_json::from_str(&found)?)?;
     let table = kubectl(world, &["get", "awssecrets", &object()]).await?;
     ensure!(table.contains(&object()) && !table.contains("t0ken"), "{table}");
     let missing = world.cluster.admin.get(&format!("{KINDS}/awssecrets/{REGION}:u__org__nowhere")).await?;
@@ -94,50 +88,31 @@ async fn enumerate(world: &World) -> Result<()> {
 }
 
 async fn rights(world: &World) -> Result<()> {
-    for (verb, resource, allowed) in [
-        ("get", "awssecrets", true),
-        ("list", "awssecrets", false),
-        ("watch", "awssecrets", false),
-        ("get", "gcpsecrets", false),
-        ("get", "azuresecrets", false),
-    ] {
-        let attributes = json!({ "verb": verb, "resource": resource, "group": "secret-gateway.flyte.org" });
-        let status = world.cluster.may(kubewarden::USER, &attributes).await?;
-        ensure!(status == allowed, "{verb} {resource}: {status}");
-    }
-    let secrets = json!({ "verb": "get", "resource": "secrets", "namespace": "flyte" });
-    ensure!(!world.cluster.may(kubewarden::USER, &secrets).await?, "it reads Kubernetes Secrets, too");
-    Ok(())
+    let rights = [
+        ("get", "awssecrets", "", true),
+        ("list", "awssecrets", "", false),
+        ("watch", "awssecrets", "", false),
+        ("get", "gcpsecrets", "", false),
+        ("get", "azuresecrets", "", false),
+    ];
+    world.cluster.has_rights(kubewarden::USER, "secret-gateway.flyte.org", &rights).await?;
+    world.cluster.has_rights(kubewarden::USER, "", &[("get", "secrets", "flyte", false)]).await
 }
 
 async fn stranger(world: &World) -> Result<()> {
-    let stranger = world.cluster.with_token(&world.cluster.token(TASKS, "default").await?)?;
+    let stranger = world.cluster.account_client(TASKS, "default")?;
     let answer = stranger.get(&format!("{KINDS}/awssecrets/{}", object())).await?;
-    let message = answer.refused(403)?;
-    ensure!(message.contains(&format!("system:serviceaccount:{TASKS}:default")), "{message}");
-    Ok(())
+    answer.refused_for(403, &[&format!("system:serviceaccount:{TASKS}:default")])
 }
 
 async fn narrow(world: &World) -> Result<()> {
-    let roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
-    let bindings = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
     world.cluster.account(TASKS, "narrow").await?;
-    let role = json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": { "name": "e2e-narrow" },
-        "rules": [{
-            "apiGroups": ["secret-gateway.flyte.org"], "resources": ["awssecrets"], "resourceNames": [object()],
-            "verbs": ["get"],
-        }],
+    let rule = json!({
+        "apiGroups": ["secret-gateway.flyte.org"], "resources": ["awssecrets"], "resourceNames": [object()],
+        "verbs": ["get"],
     });
-    let binding = json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": { "name": "e2e-narrow" },
-        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "e2e-narrow" },
-        "subjects": [{ "kind": "ServiceAccount", "namespace": TASKS, "name": "narrow" }],
-    });
-    world.cluster.apply(roles, &role).await?;
-    world.cluster.apply(bindings, &binding).await?;
-    world.cluster.settle().await;
-    let narrow = world.cluster.with_token(&world.cluster.token(TASKS, "narrow").await?)?;
+    world.cluster.grant(TASKS, "narrow", &rule).await?;
+    let narrow = world.cluster.account_client(TASKS, "narrow")?;
     let codes = [
         (object(), "awssecrets", 200),
         (format!("{REGION}:u__org__other"), "awssecrets", 403),
@@ -147,16 +122,13 @@ async fn narrow(world: &World) -> Result<()> {
         let answer = narrow.get(&format!("{KINDS}/{resource}/{name}")).await?;
         ensure!(answer.code == code, "{resource}/{name}: {answer:?}");
     }
-    for path in [format!("{roles}/e2e-narrow"), format!("{bindings}/e2e-narrow")] {
-        world.cluster.admin.delete(&path).await?.ok()?;
-    }
     Ok(())
 }
 
 /// Checks direct requests to the gateway, with a valid token of the cluster or with the front proxy's headers.
 async fn past_the_front_proxy(world: &World) -> Result<()> {
     let gateway = world.gateway.as_ref().context("no gateway")?;
-    let token = world.cluster.token("kubewarden", "policy-server").await?;
+    let token = world.cluster.token("kubewarden", "policy-server", &json!({})).await?;
     let client = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).build()?;
     let url = format!("https://{}{KINDS}/awssecrets/{}", gateway.address, object());
     for request in [
@@ -171,37 +143,36 @@ async fn past_the_front_proxy(world: &World) -> Result<()> {
 }
 
 async fn stalled(world: &World) -> Result<()> {
-    world.clouds.moto.pause()?;
-    let answer = world.cluster.admin.create_pod(TASKS, &pod(&[TOKEN])).await;
-    world.clouds.moto.resume()?;
-    let expected = "AWSSecret us-west-2:u__org__acme__domain__development__project__flytesnacks__key__token could not \
-                    be read: \
-                    timed out; retry later";
-    denied(&answer?, ReasonCode::ProviderUnavailable, expected)?;
+    let pod = pod(&[TOKEN]);
+    let answer = world.clouds.moto.paused(world.cluster.admin.create_pod(TASKS, &pod)).await?;
+    let expected = format!("AWSSecret {} could not be read: timed out; retry later", object());
+    denied(&answer?, ReasonCode::ProviderUnavailable, &expected)?;
     arrives(world).await
 }
 
-/// Creates pods with retries during an outage: all rejections are 503, and each pod gets its secret.
+/// Creates eight pods at once with retries during an outage: all rejections are 503, and each pod gets its secret.
 async fn outage(world: &mut World) -> Result<()> {
     let World { cluster, gateway, .. } = world;
     let (cluster, gateway) = (&*cluster, gateway.as_mut().context("no gateway")?);
     let ended = AtomicBool::new(false);
     let creating = async {
-        let (mut created, mut refused, mut waiting) = (0, 0, false);
-        // The last pod is retried until it is created, too.
-        while !ended.load(Ordering::SeqCst) || waiting {
-            let mut task = pod(&[TOKEN]);
-            let name = format!("outage-{created}");
-            task["metadata"]["name"] = json!(name);
-            let answer = cluster.admin.create_pod(TASKS, &task).await?;
-            waiting = answer.code == 503;
-            match waiting {
-                true => refused += 1,
-                false => {
+        let (mut created, mut refused) = (0, 0);
+        let pods =
+            [0, 1, 2, 3, 4, 5, 6, 7].map(|n| with(pod(&[TOKEN]), "/metadata/name", json!(format!("outage-{n}"))));
+        loop {
+            // Read first, so that all pods are created once after the outage.
+            let last = ended.load(Ordering::SeqCst);
+            let mut waiting = false;
+            for answer in try_join_all(pods.iter().map(|pod| cluster.admin.admit(TASKS, pod))).await? {
+                if answer.code == 503 {
+                    (refused, waiting) = (refused + 1, true);
+                } else {
                     delivered(&answer.ok()?)?;
-                    cluster.admin.delete_pod(TASKS, &name).await?;
                     created += 1;
                 }
+            }
+            if last && !waiting {
+                break;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -221,11 +192,9 @@ async fn outage(world: &mut World) -> Result<()> {
 async fn gone_and_back(cluster: &Cluster, gateway: &mut Gateway) -> Result<()> {
     tokio::time::sleep(Duration::from_millis(500)).await;
     gateway.kill();
-    let start = Instant::now();
-    while available(cluster).await != Some(false) {
-        ensure!(start.elapsed() < PATIENCE, "the API server has not noticed that the gateway is gone");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let noticed = async || Ok(available(cluster).await == Some(false));
+    let what = "the API server notices that the gateway is gone";
+    process::until(what, Duration::from_millis(100), PATIENCE, noticed).await?;
     gateway.resume(cluster).await
 }
 

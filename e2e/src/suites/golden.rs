@@ -6,16 +6,15 @@
 use anstream::println;
 use anyhow::{Context, Result, ensure};
 use flyte_secrets_testing::golden::{as_recorded, normal, same};
+use flyte_secrets_testing::repository;
 use serde_json::{Value, json};
 
 use crate::report::Report;
-use crate::tools::repository;
 use crate::world::{TASKS, World, bare, refusal, stored};
 
 pub async fn run(report: &mut Report, world: &mut World) -> Result<()> {
-    let text = std::fs::read_to_string(repository("tests/golden/pods.jsonl")).context("tests/golden/pods.jsonl")?;
-    let cases: Result<Vec<Value>, _> = text.lines().map(serde_json::from_str).collect();
-    let cases = cases?;
+    let text = repository::read("tests/golden/pods.jsonl")?;
+    let cases: Vec<Value> = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     // The chart is installed for each store. Other settings do not affect anything outside of the policy.
     let mut stores: Vec<(&str, Value)> = cases.iter().map(store).collect();
     stores.sort_by_key(|(example, values)| (example.to_string(), values.to_string()));
@@ -34,7 +33,7 @@ pub async fn run(report: &mut Report, world: &mut World) -> Result<()> {
                 continue;
             }
             world.hold(&case["store"]).await?;
-            world.kubewarden.with_settings(&as_recorded(&case["settings"])).await?;
+            world.kubewarden.with_settings(&as_recorded(&case["settings"]))?;
             report.check(name, one(world, case)).await;
         }
     }
@@ -66,14 +65,9 @@ async fn one(world: &World, case: &Value) -> Result<()> {
     let cluster = &world.cluster;
     let name = case["pod"]["metadata"]["name"].as_str().context("a pod without a name")?;
     let down = case["store"].to_string().contains(r#"{"error":"#);
-    if down {
-        world.clouds.moto.pause()?;
-    }
-    let created = cluster.admin.create_pod(TASKS, &creatable(&case["pod"])).await;
-    if down {
-        world.clouds.moto.resume()?;
-    }
-    let created = created?;
+    let pod = creatable(&case["pod"]);
+    let creating = cluster.admin.admit(TASKS, &pod);
+    let created = if down { world.clouds.moto.paused(creating).await?? } else { creating.await? };
     if case["rejected"] == json!(true) {
         // The store does not contain the behavior of a cloud that is down.
         match down {
@@ -83,12 +77,10 @@ async fn one(world: &World, case: &Value) -> Result<()> {
                 same(&json!(message), &json!(created.refused(code)?))?;
             }
         }
-        let there = cluster.admin.get(&format!("/api/v1/namespaces/{TASKS}/pods/{name}")).await?;
-        ensure!(there.code == 404, "refused, and there all the same");
+        ensure!(cluster.admin.pod(TASKS, name).await.is_err(), "refused, and there all the same");
         return Ok(());
     }
     let found = bare(created.ok()?);
-    cluster.admin.delete_pod(TASKS, name).await?;
     same(&normal(&stored(cluster, &creatable(&case["mutated"])).await?), &normal(&found))
 }
 

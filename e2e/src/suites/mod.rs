@@ -4,7 +4,6 @@ use anyhow::Result;
 use flyte_secrets_testing::engine::Policy;
 
 use crate::report::Report;
-use crate::tools::Tools;
 use crate::world::World;
 
 mod admission;
@@ -13,31 +12,27 @@ mod embedded;
 mod flyte;
 mod gateway;
 mod golden;
-mod load;
 pub mod node;
-mod pod_security;
 mod reinvocation;
 mod rules;
 mod scripts;
 mod templates;
 
 /// Runs checks without a cluster: the policy's scripts and templates, in the programs that execute them.
-pub async fn run_alone(report: &mut Report, tools: &Tools, policy: &Policy) -> Result<()> {
-    scripts::run(report, tools, policy).await?;
-    templates::run(report, tools, policy).await
+pub async fn run_alone(report: &mut Report, policy: &Policy) -> Result<()> {
+    scripts::run(report, policy).await?;
+    templates::run(report, policy).await
 }
 
 /// Runs checks with a cluster.
 pub async fn run(report: &mut Report, world: &mut World) -> Result<()> {
     golden::run(report, world).await?;
     admission::run(report, world).await?;
-    pod_security::run(report, world).await?;
     embedded::run(report, world).await?;
     gateway::run(report, world).await?;
     // Before the suite of the chart, which enforces the restricted standard in Flyte's namespace.
     flyte::run(report, world).await?;
     chart::run(report, world).await?;
     reinvocation::run(report, world).await?;
-    load::run(report, world).await?;
     rules::run(report, world).await
 }

@@ -3,16 +3,17 @@
 
 use std::net::TcpListener;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use axum::routing::post;
 use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_testing::golden::same;
-use flyte_secrets_testing::pods::{kubernetes_store, pod, project_name};
+use flyte_secrets_testing::pods::{kubernetes_store, pod, project_name, with};
 use serde_json::{Value, json};
 
 use crate::authority::Authority;
+use crate::cluster::named;
 use crate::kubewarden::{NAMESPACE, WEBHOOK, WEBHOOKS};
 use crate::report::Report;
 use crate::serve;
@@ -29,55 +30,44 @@ const REQUESTS: [&str; 4] = [
 
 pub async fn run(report: &mut Report, world: &mut World) -> Result<()> {
     world.install_embedded().await?;
-    let mut settings = world.kubewarden.settings();
-    settings["secretManagerTypes"] = json!(["Embedded", "AWS", "K8s"]);
-    world.kubewarden.with_settings(&settings).await?;
+    let managers = json!(["Embedded", "AWS", "K8s"]);
+    world.kubewarden.with_settings(&with(world.kubewarden.settings(), "/secretManagerTypes", managers))?;
     let values: [(&str, &[u8]); 2] = [(&project_name("token"), b"t0ken"), (&project_name("tls.crt"), &[0, 159, 255])];
     world.hold(&kubernetes_store(&values)).await?;
     report.section("a webhook after ours");
-    let admin = &world.cluster.admin;
-    let once = bare(admin.create_pod(TASKS, &pod(&REQUESTS)).await?.ok()?);
-    admin.delete_pod(TASKS, "task-1").await?;
+    let once = bare(world.cluster.admin.admit(TASKS, &pod(&REQUESTS)).await?.ok()?);
 
     let (authority, listen) = (Authority::new(OTHER), world.cluster.expose(NAMESPACE, OTHER, 8443).await?);
     let own = authority.server(&format!("{OTHER}.{NAMESPACE}.svc"));
-    let router = Router::new()
-        .route("/label", post(|review| async { edit(review, "/metadata/labels/mesh", json!("on")) }))
-        .route("/sidecar", post(|review| async { edit(review, "/spec/containers/-", sidecar()) }));
-    let server = serve::https(TcpListener::bind(listen)?, (&own.certificate, &own.key), router).await?;
-
+    serve::https(TcpListener::bind(listen)?, &own, Router::new().route("/", post(edit))).await?;
     reinvoked(world, "IfNeeded").await?;
-    configure(world, &authority, "/label").await?;
-    let mut labelled = once.clone();
-    labelled["metadata"]["labels"]["mesh"] = json!("on");
-    report.check("it labels pods: ours runs twice, the pod is the same", twice(world, &labelled)).await;
-
-    configure(world, &authority, "/sidecar").await?;
-    let mut with_sidecar = once.clone();
-    let mut added = sidecar();
-    added["env"] = once["spec"]["containers"][0]["env"].clone();
-    added["volumeMounts"] = once["spec"]["containers"][0]["volumeMounts"].clone();
-    with_sidecar["spec"]["containers"].as_array_mut().context("no containers")?.push(added);
-    report.check("it adds a container: that one gets the secrets, too", twice(world, &with_sidecar)).await;
-
+    configure(world, &authority).await?;
+    let task = &once["spec"]["containers"][0];
+    let mut sidecar = sidecar();
+    sidecar["env"] = task["env"].clone();
+    sidecar["volumeMounts"] = task["volumeMounts"].clone();
+    let expected = with(once.clone(), "/metadata/labels/mesh", json!("on"));
+    let expected = with(expected, "/spec/containers", json!([task, sidecar]));
+    report
+        .check("it labels pods and adds a container: ours runs twice, for that one, too", twice(world, &expected))
+        .await;
     world.cluster.admin.delete(&format!("{WEBHOOKS}/{OTHER}")).await?.ok()?;
-    reinvoked(world, "Never").await?;
-    server.shutdown();
-    Ok(())
+    reinvoked(world, "Never").await
 }
 
 fn sidecar() -> Value {
     json!({ "name": "mesh", "image": "mesh:1" })
 }
 
-/// Answers a review with one addition, if it is missing.
-fn edit(Json(review): Json<Value>, path: &str, value: Value) -> Json<Value> {
+/// Answers a review of a pod with a label and a container, once.
+async fn edit(Json(review): Json<Value>) -> Json<Value> {
     let (uid, pod) = (&review["request"]["uid"], &review["request"]["object"]);
-    let containers = pod["spec"]["containers"].as_array().into_iter().flatten();
-    let there = pod.pointer(path) == Some(&value) || containers.filter(|it| it["name"] == value["name"]).count() > 0;
     let mut response = json!({ "uid": uid, "allowed": true });
-    if !there {
-        let patch = json!([{ "op": "add", "path": path, "value": value }]);
+    if pod["metadata"]["labels"]["mesh"].is_null() {
+        let patch = json!([
+            { "op": "add", "path": "/metadata/labels/mesh", "value": "on" },
+            { "op": "add", "path": "/spec/containers/-", "value": sidecar() },
+        ]);
         response["patchType"] = json!("JSONPatch");
         response["patch"] = json!(STANDARD.encode(patch.to_string()));
     }
@@ -96,8 +86,8 @@ async fn reinvoked(world: &World, policy: &str) -> Result<()> {
     Ok(())
 }
 
-async fn configure(world: &World, authority: &Authority, path: &str) -> Result<()> {
-    let service = json!({ "namespace": NAMESPACE, "name": OTHER, "path": path, "port": 8443 });
+async fn configure(world: &World, authority: &Authority) -> Result<()> {
+    let service = json!({ "namespace": NAMESPACE, "name": OTHER, "path": "/", "port": 8443 });
     let webhook = json!({
         "name": format!("{OTHER}.example.com"),
         "clientConfig": { "service": service, "caBundle": STANDARD.encode(&authority.certificate) },
@@ -106,10 +96,8 @@ async fn configure(world: &World, authority: &Authority, path: &str) -> Result<(
         "sideEffects": "None",
         "admissionReviewVersions": ["v1"],
     });
-    let configuration = json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
-        "metadata": { "name": OTHER }, "webhooks": [webhook],
-    });
+    let mut configuration = named("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration", OTHER);
+    configuration["webhooks"] = json!([webhook]);
     world.cluster.apply(WEBHOOKS, &configuration).await?;
     world.cluster.settle().await;
     Ok(())
@@ -117,8 +105,7 @@ async fn configure(world: &World, authority: &Authority, path: &str) -> Result<(
 
 async fn twice(world: &World, expected: &Value) -> Result<()> {
     world.kubewarden.reviewed();
-    let created = world.cluster.admin.create_pod(TASKS, &pod(&REQUESTS)).await?.ok()?;
-    world.cluster.admin.delete_pod(TASKS, "task-1").await?;
+    let created = world.cluster.admin.admit(TASKS, &pod(&REQUESTS)).await?.ok()?;
     let reviews = world.kubewarden.reviewed();
     ensure!(reviews.len() == 2, "ours was asked {} times: {reviews:?}", reviews.len());
     same(&stored(&world.cluster, expected).await?, &bare(created))

@@ -5,6 +5,9 @@ use rcgen::{
     date_time_ymd,
 };
 
+/// The year in which certificates end that are not said to end earlier.
+const FOR_EVER: i32 = 4096;
+
 /// A certificate and its key, in PEM.
 #[derive(Clone)]
 pub struct Identity {
@@ -22,7 +25,7 @@ pub struct Authority {
 impl Authority {
     pub fn new(name: &str) -> Self {
         let key = KeyPair::generate().expect("a key");
-        let mut params = named(name, &[]);
+        let mut params = named(&[name], &[]);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
         let certificate = params.self_signed(&key).expect("a certificate").pem();
@@ -31,55 +34,39 @@ impl Authority {
 
     /// For a client of this common name.
     pub fn client(&self, name: &str) -> Identity {
-        self.sign(client(name))
+        self.client_until(&[name], FOR_EVER)
     }
 
-    /// For a client of two common names, in this order.
-    pub fn client_of_two(&self, first: &str, second: &str) -> Identity {
-        let mut params = client(first);
-        params.distinguished_name.push(DnType::CustomDnType(vec![2, 5, 4, 3]), second);
-        self.sign(params)
-    }
-
-    /// For a client whose certificate is no longer valid.
-    pub fn expired_client(&self, name: &str) -> Identity {
-        let mut params = client(name);
-        params.not_before = date_time_ymd(2020, 1, 1);
-        params.not_after = date_time_ymd(2020, 1, 2);
-        self.sign(params)
+    /// For a client of these common names, in this order, until the first day of a year.
+    pub fn client_until(&self, names: &[&str], year: i32) -> Identity {
+        self.sign(named(names, &[]), ExtendedKeyUsagePurpose::ClientAuth, year)
     }
 
     /// For a server that is known by this name.
     pub fn server(&self, host: &str) -> Identity {
-        let mut params = named("server", &[host]);
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        self.sign(params)
+        self.server_until(host, FOR_EVER)
     }
 
     /// The same until the first day of a year.
     pub fn server_until(&self, host: &str, year: i32) -> Identity {
-        let mut params = named("server", &[host]);
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        params.not_after = date_time_ymd(year, 1, 1);
-        self.sign(params)
+        self.sign(named(&["server"], &[host.to_owned()]), ExtendedKeyUsagePurpose::ServerAuth, year)
     }
 
-    fn sign(&self, params: CertificateParams) -> Identity {
+    fn sign(&self, mut params: CertificateParams, usage: ExtendedKeyUsagePurpose, year: i32) -> Identity {
+        params.extended_key_usages = vec![usage];
+        params.not_after = date_time_ymd(year, 1, 1);
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate").pem();
         Identity { certificate, key: key.serialize_pem() }
     }
 }
 
-fn client(name: &str) -> CertificateParams {
-    let mut params = named(name, &[]);
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    params
-}
-
-fn named(name: &str, hosts: &[&str]) -> CertificateParams {
-    let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+fn named(names: &[&str], hosts: &[String]) -> CertificateParams {
     let mut params = CertificateParams::new(hosts).expect("names");
-    params.distinguished_name.push(DnType::CommonName, name);
+    // A name of several common names has each as an attribute of its own.
+    for (number, name) in names.iter().enumerate() {
+        let kind = if number == 0 { DnType::CommonName } else { DnType::CustomDnType(vec![2, 5, 4, 3]) };
+        params.distinguished_name.push(kind, *name);
+    }
     params
 }

@@ -1,21 +1,22 @@
-//! Clients like the aggregation layer: HTTP/2 over TLS, all requests on one connection.
+//! Clients like the aggregation layer: HTTP/2 over TLS, all requests on one connection; and older ones.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
+use anyhow::Result;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Full};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Full};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ProtocolVersion, RootCertStore, SupportedProtocolVersion};
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use secret_gateway::access::tls;
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::Mutex;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -41,30 +42,71 @@ impl Answer {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().expect("text"))
     }
+
+    /// Checks that it has this JSON, with status 200.
+    #[track_caller]
+    pub fn is(&self, wanted: &Value) {
+        assert_eq!((self.status, &self.json()), (200, wanted));
+    }
+
+    /// Checks that it is this `Status`, with the same HTTP status and `Retry-After`.
+    #[track_caller]
+    pub fn is_failure(&self, code: u16, reason: &str, message: &str, details: &Value) {
+        let mut wanted = json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "message": message, "reason": reason, "code": code,
+        });
+        if *details != json!({}) {
+            wanted["details"] = details.clone();
+        }
+        let retry_after = details["retryAfterSeconds"].as_u64().map(|seconds| seconds.to_string());
+        assert_eq!((self.status, self.json()), (code, wanted));
+        assert_eq!(self.header("retry-after"), retry_after.as_deref());
+    }
 }
 
-async fn read(response: Response<Incoming>) -> Result<Answer> {
-    let (head, body) = response.into_parts();
-    let body = body.collect().await?.to_bytes().to_vec();
-    Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+#[derive(Clone)]
+enum Sender {
+    Http1(Arc<Mutex<http1::SendRequest<Full<Bytes>>>>),
+    Http2(http2::SendRequest<Full<Bytes>>),
 }
 
 /// One connection; clones share it.
 #[derive(Clone)]
 pub struct Client {
-    sender: http2::SendRequest<Full<Bytes>>,
+    sender: Sender,
     headers: Vec<(HeaderName, HeaderValue)>,
-    /// Certificate of the server.
-    pub server: CertificateDer<'static>,
 }
 
 impl Client {
+    /// Connects with HTTP/2 over TLS.
     pub async fn connect(address: SocketAddr, trusted: &Authority, identity: Option<&Identity>) -> Result<Self> {
         let stream = handshake(address, trusted, identity, b"h2", rustls::ALL_VERSIONS).await?;
-        let server = stream.get_ref().1.peer_certificates().context("no certificate")?[0].clone();
         let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
         tokio::spawn(connection);
-        Ok(Self { sender, headers: Vec::new(), server })
+        Ok(Self { sender: Sender::Http2(sender), headers: Vec::new() })
+    }
+
+    /// Connects with HTTP/1 over TLS of one version.
+    pub async fn connect_http1(
+        address: SocketAddr,
+        trusted: &Authority,
+        identity: Option<&Identity>,
+        version: &'static SupportedProtocolVersion,
+    ) -> Result<Self> {
+        Self::http1(handshake(address, trusted, identity, b"http/1.1", &[version]).await?).await
+    }
+
+    /// Connects with HTTP/1 without TLS.
+    pub async fn plain(address: SocketAddr) -> Result<Self> {
+        Self::http1(TcpStream::connect(address).await?).await
+    }
+
+    async fn http1(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Self> {
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        let host = (HeaderName::from_static("host"), HeaderValue::from_static("localhost"));
+        Ok(Self { sender: Sender::Http1(Arc::new(Mutex::new(sender))), headers: vec![host] })
     }
 
     /// The same connection in another user's name.
@@ -86,47 +128,33 @@ impl Client {
     }
 
     pub async fn get(&self, path: &str) -> Answer {
-        self.send(Method::GET, path).await.expect("an answer")
+        self.send(Method::GET, path, "").await.expect("an answer")
     }
 
-    pub async fn send(&self, method: Method, path: &str) -> Result<Answer> {
-        self.send_body(method, path, "").await
+    pub async fn post(&self, path: &str) -> Answer {
+        self.send(Method::POST, path, "").await.expect("an answer")
     }
 
-    /// The same with a body.
-    pub async fn send_body(&self, method: Method, path: &str, body: &'static str) -> Result<Answer> {
-        let mut request = Request::builder().method(method).uri(format!("https://localhost{path}"));
-        for (name, value) in &self.headers {
-            request = request.header(name, value);
-        }
-        let mut sender = self.sender.clone();
-        sender.ready().await?;
-        read(sender.send_request(request.body(Full::from(body))?).await?).await
+    /// Sends a request with a body.
+    pub async fn send(&self, method: Method, path: &str, body: &'static str) -> Result<Answer> {
+        let uri = if matches!(self.sender, Sender::Http2(_)) { "https://localhost" } else { "" };
+        let mut request = Request::builder().method(method).uri(format!("{uri}{path}")).body(Full::from(body))?;
+        request.headers_mut().extend(self.headers.iter().cloned());
+        let response = match self.sender.clone() {
+            Sender::Http1(sender) => {
+                let mut sender = sender.lock().await;
+                sender.ready().await?;
+                sender.send_request(request).await?
+            }
+            Sender::Http2(mut sender) => {
+                sender.ready().await?;
+                sender.send_request(request).await?
+            }
+        };
+        let (head, body) = response.into_parts();
+        let body = body.collect().await?.to_bytes().to_vec();
+        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
     }
-}
-
-/// A connection of HTTP/1.1, with TLS of one version, and one request on it.
-pub async fn old(
-    address: SocketAddr,
-    trusted: &Authority,
-    identity: Option<&Identity>,
-    version: &'static SupportedProtocolVersion,
-    request: Request<Empty<Bytes>>,
-) -> Result<(Answer, Option<ProtocolVersion>)> {
-    let stream = handshake(address, trusted, identity, b"http/1.1", &[version]).await?;
-    let version = stream.get_ref().1.protocol_version();
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(connection);
-    Ok((read(sender.send_request(request).await?).await?, version))
-}
-
-/// One request without TLS.
-pub async fn plain(address: SocketAddr, path: &str) -> Answer {
-    let stream = TcpStream::connect(address).await.expect("a connection");
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
-    tokio::spawn(connection);
-    let request = Request::get(path).header("host", "localhost").body(Empty::<Bytes>::new()).expect("a request");
-    read(sender.send_request(request).await.expect("an answer")).await.expect("a body")
 }
 
 /// Opens a connection, and completes the TLS handshake.

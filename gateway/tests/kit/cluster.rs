@@ -4,15 +4,15 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Path, Query};
+use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Extension, Json, Router};
+use axum::{Json, Router};
 use flyte_secrets_policy::grant::AUDIENCE;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -54,11 +54,28 @@ pub fn granted(namespace: &str, uid: &str, args: &[impl AsRef<str>]) -> Value {
     })
 }
 
-type Judge = Arc<dyn Fn(&Value) -> Verdict + Send + Sync>;
+/// Returns a Secret of the namespace `flyte`.
+pub fn secret(name: &str, data: &Value) -> Value {
+    json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "namespace": "flyte", "name": name }, "data": data })
+}
+
+/// Returns a kubeconfig without TLS and credentials, in JSON, which is YAML.
+pub fn kubeconfig(address: SocketAddr) -> String {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "stand-in",
+        "clusters": [{ "name": "stand-in", "cluster": { "server": format!("http://{address}") } }],
+        "users": [{ "name": "stand-in", "user": {} }],
+        "contexts": [{ "name": "stand-in", "context": { "cluster": "stand-in", "user": "stand-in" } }],
+    })
+    .to_string()
+}
 
 struct Inner {
-    config_map: watch::Sender<Option<Value>>,
-    judge: Judge,
+    /// The ConfigMap, and whether it is there.
+    config_map: watch::Sender<(Value, bool)>,
+    judge: Arc<dyn Fn(&Value) -> Verdict + Send + Sync>,
     reviews: Vec<Value>,
     /// Results of reviews, by token and audience.
     tokens: HashMap<(String, String), Value>,
@@ -78,25 +95,36 @@ pub struct Cluster {
 impl Cluster {
     /// Starts a cluster that allows everything, without the ConfigMap.
     pub async fn start() -> Self {
+        let config_map = json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": { "name": "extension-apiserver-authentication", "namespace": "kube-system", "resourceVersion": "1" },
+            "data": {
+                "client-ca-file": "not read",
+                "requestheader-extra-headers-prefix": r#"["X-Remote-Extra-"]"#,
+                "requestheader-group-headers": r#"["X-Remote-Group"]"#,
+                "requestheader-uid-headers": r#"["X-Remote-Uid"]"#,
+                "requestheader-username-headers": r#"["X-Remote-User"]"#,
+            },
+        });
         let inner = Inner {
-            config_map: watch::Sender::new(None),
-            judge: Arc::new(|_: &Value| Verdict::Allow),
+            config_map: watch::Sender::new((config_map, false)),
+            judge: Arc::new(|_| Verdict::Allow),
             reviews: Vec::new(),
             tokens: HashMap::new(),
             objects: HashMap::new(),
             failure: None,
         };
-        let inner = Arc::new(Mutex::new(inner));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
         let address = listener.local_addr().expect("an address");
-        let cluster = Self { address, inner };
-        let router = cluster.router::<()>().with_state(());
+        let cluster = Self { address, inner: Arc::new(Mutex::new(inner)) };
+        let router = cluster.router();
         tokio::spawn(async move { axum::serve(listener, router).await });
         cluster
     }
 
     /// Returns its routes.
-    pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
+    pub fn router(&self) -> Router {
         Router::new()
             .route("/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication", get(config_map))
             .route("/api/v1/namespaces/kube-system/configmaps", get(config_maps))
@@ -104,7 +132,7 @@ impl Cluster {
             .route("/apis/authentication.k8s.io/v1/tokenreviews", post(token_review))
             .route("/api/v1/namespaces/{namespace}/pods/{name}", get(object))
             .route("/api/v1/namespaces/{namespace}/secrets/{name}", get(object))
-            .layer(Extension(Arc::clone(&self.inner)))
+            .with_state(self.clone())
     }
 
     pub fn client(&self) -> kube::Client {
@@ -112,39 +140,33 @@ impl Cluster {
         kube::Client::try_from(config).expect("a client")
     }
 
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap()
+    }
+
     /// Sets the authorities and common names of the front proxy.
     pub fn trust(&self, authorities: &[&Authority], common_names: &[&str]) {
         let ca: String = authorities.iter().map(|authority| authority.certificate.as_str()).collect();
-        self.inner.lock().unwrap().config_map.send_replace(Some(json!({
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": { "name": "extension-apiserver-authentication", "namespace": "kube-system", "resourceVersion": "1" },
-            "data": {
-                "client-ca-file": "not read",
-                "requestheader-allowed-names": json!(common_names).to_string(),
-                "requestheader-client-ca-file": ca,
-                "requestheader-extra-headers-prefix": r#"["X-Remote-Extra-"]"#,
-                "requestheader-group-headers": r#"["X-Remote-Group"]"#,
-                "requestheader-uid-headers": r#"["X-Remote-Uid"]"#,
-                "requestheader-username-headers": r#"["X-Remote-User"]"#,
-            },
-        })));
+        self.inner().config_map.send_modify(|(map, there)| {
+            map["data"]["requestheader-allowed-names"] = json!(json!(common_names).to_string());
+            map["data"]["requestheader-client-ca-file"] = json!(ca);
+            *there = true;
+        });
     }
 
     /// Sets a key of the ConfigMap.
     pub fn say(&self, key: &str, value: &str) {
-        let inner = self.inner.lock().unwrap();
-        inner.config_map.send_modify(|map| map.as_mut().expect("a ConfigMap")["data"][key] = json!(value));
+        self.inner().config_map.send_modify(|(map, _)| map["data"][key] = json!(value));
     }
 
     /// Makes reads of the ConfigMap fail.
     pub fn forget_config_map(&self) {
-        self.inner.lock().unwrap().config_map.send_replace(None);
+        self.inner().config_map.send_modify(|(_, there)| *there = false);
     }
 
     /// Sets the decision on reviews.
     pub fn judge(&self, judge: impl Fn(&Value) -> Verdict + Send + Sync + 'static) {
-        self.inner.lock().unwrap().judge = Arc::new(judge);
+        self.inner().judge = Arc::new(judge);
     }
 
     /// Sets the user of a token for an audience.
@@ -155,137 +177,108 @@ impl Cluster {
 
     /// Sets the review of a token for an audience.
     pub fn token_status(&self, token: &str, audience: &str, status: Value) {
-        self.inner.lock().unwrap().tokens.insert((token.to_owned(), audience.to_owned()), status);
+        self.inner().tokens.insert((token.to_owned(), audience.to_owned()), status);
     }
 
     /// Adds an object of `pods` or `secrets`.
     pub fn object(&self, resource: &str, object: Value) {
         let name = |field: &str| object["metadata"][field].as_str().expect("a name").to_owned();
         let path = format!("/api/v1/namespaces/{}/{resource}/{}", name("namespace"), name("name"));
-        self.inner.lock().unwrap().objects.insert(path, object);
+        self.inner().objects.insert(path, object);
     }
 
     /// Removes an object.
     pub fn remove(&self, resource: &str, namespace: &str, name: &str) {
         let path = format!("/api/v1/namespaces/{namespace}/{resource}/{name}");
-        self.inner.lock().unwrap().objects.remove(&path).expect("an object");
+        self.inner().objects.remove(&path).expect("an object");
     }
 
     /// Answers all requests for tokens, pods and Secrets with this status.
     pub fn fail(&self, code: Option<u16>) {
-        self.inner.lock().unwrap().failure = code;
+        self.inner().failure = code;
     }
 
     /// Returns the specs of all reviews so far.
     pub fn reviews(&self) -> Vec<Value> {
-        self.inner.lock().unwrap().reviews.clone()
+        self.inner().reviews.clone()
     }
 }
 
-async fn config_map(Extension(inner): Extension<Arc<Mutex<Inner>>>) -> Response {
-    let map = inner.lock().unwrap().config_map.borrow().clone();
-    map.map_or_else(|| failure(404, "NotFound"), |map| Json(map).into_response())
+async fn config_map(State(cluster): State<Cluster>) -> Response {
+    let (map, there) = cluster.inner().config_map.borrow().clone();
+    if there { Json(map).into_response() } else { failure(404) }
 }
 
 /// A list of the one, or what becomes of it from now on.
-async fn config_maps(
-    Extension(inner): Extension<Arc<Mutex<Inner>>>,
-    Query(query): Query<HashMap<String, String>>,
-) -> Response {
+async fn config_maps(State(cluster): State<Cluster>, Query(query): Query<HashMap<String, String>>) -> Response {
     assert_eq!(query["fieldSelector"], "metadata.name=extension-apiserver-authentication");
-    let mut maps = inner.lock().unwrap().config_map.subscribe();
+    let mut maps = cluster.inner().config_map.subscribe();
     if query.get("watch").is_none_or(|watch| watch != "true") {
-        let items: Vec<_> = maps.borrow().iter().cloned().collect();
+        let (map, there) = maps.borrow().clone();
+        let items: Vec<_> = there.then_some(map).into_iter().collect();
         let metadata = json!({ "resourceVersion": "1" });
         let list = json!({ "kind": "ConfigMapList", "apiVersion": "v1", "metadata": metadata, "items": items });
         return Json(list).into_response();
     }
     // What has changed since the list.
     maps.mark_changed();
-    let events = futures_util::stream::unfold((maps, None), |(mut maps, mut last)| async move {
+    let events = futures_util::stream::unfold(maps, |mut maps| async move {
         maps.changed().await.ok()?;
-        let now = maps.borrow_and_update().clone();
-        let event = match &now {
-            Some(map) => json!({ "type": "MODIFIED", "object": map }),
-            None => json!({ "type": "DELETED", "object": last.unwrap_or_else(nothing) }),
-        };
-        last = now;
-        Some((Ok::<_, Infallible>(format!("{event}\n")), (maps, last)))
+        let (map, there) = maps.borrow_and_update().clone();
+        let event = json!({ "type": if there { "MODIFIED" } else { "DELETED" }, "object": map });
+        Some((Ok::<_, Infallible>(format!("{event}\n")), maps))
     });
     Body::from_stream(events).into_response()
 }
 
-fn nothing() -> Value {
-    let metadata = json!({
-        "name": "extension-apiserver-authentication", "namespace": "kube-system", "resourceVersion": "1",
-    });
-    json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata })
-}
-
-async fn review(Extension(inner): Extension<Arc<Mutex<Inner>>>, Json(review): Json<Value>) -> Response {
+async fn review(State(cluster): State<Cluster>, Json(mut review): Json<Value>) -> Response {
     assert_eq!(review["kind"], "SubjectAccessReview");
-    let spec = review["spec"].clone();
-    let judge = {
-        let mut inner = inner.lock().unwrap();
-        inner.reviews.push(spec.clone());
-        Arc::clone(&inner.judge)
-    };
-    let status = match judge(&spec) {
+    let judge = Arc::clone(&cluster.inner().judge);
+    cluster.inner().reviews.push(review["spec"].clone());
+    review["status"] = match judge(&review["spec"]) {
         Verdict::Allow => json!({ "allowed": true }),
         Verdict::Deny(reason) => json!({ "allowed": false, "reason": reason }),
-        Verdict::Fail(403) => return failure(403, "Forbidden"),
-        Verdict::Fail(code) => return failure(code, "InternalError"),
+        Verdict::Fail(code) => return failure(code),
         Verdict::Stall(duration) => {
             tokio::time::sleep(duration).await;
             json!({ "allowed": true })
         }
     };
-    let review = json!({
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SubjectAccessReview",
-        "metadata": {},
-        "spec": spec,
-        "status": status,
-    });
     (StatusCode::CREATED, Json(review)).into_response()
 }
 
-async fn token_review(Extension(inner): Extension<Arc<Mutex<Inner>>>, Json(review): Json<Value>) -> Response {
-    let inner = inner.lock().unwrap();
+async fn token_review(State(cluster): State<Cluster>, Json(mut review): Json<Value>) -> Response {
+    let inner = cluster.inner();
     if let Some(code) = inner.failure {
-        return failure(code, if code == 403 { "Forbidden" } else { "InternalError" });
+        return failure(code);
     }
     assert_eq!(review["kind"], "TokenReview");
-    let spec = review["spec"].clone();
     let text = |value: &Value| value.as_str().expect("text").to_owned();
-    assert_eq!(spec["audiences"].as_array().map(Vec::len), Some(1));
-    let status = inner.tokens.get(&(text(&spec["token"]), text(&spec["audiences"][0]))).cloned();
-    let status = status.unwrap_or_else(|| json!({ "authenticated": false, "error": "as the test wants it" }));
-    let kind = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "metadata": {} });
-    let mut answer = kind;
-    answer["spec"] = spec;
-    answer["status"] = status;
-    (StatusCode::CREATED, Json(answer)).into_response()
+    assert_eq!(review["spec"]["audiences"].as_array().map(Vec::len), Some(1));
+    let key = (text(&review["spec"]["token"]), text(&review["spec"]["audiences"][0]));
+    let unknown = || json!({ "authenticated": false, "error": "as the test wants it" });
+    review["status"] = inner.tokens.get(&key).cloned().unwrap_or_else(unknown);
+    (StatusCode::CREATED, Json(review)).into_response()
 }
 
-async fn object(Extension(inner): Extension<Arc<Mutex<Inner>>>, _: Path<(String, String)>, uri: Uri) -> Response {
-    let inner = inner.lock().unwrap();
+async fn object(State(cluster): State<Cluster>, _: Path<(String, String)>, uri: Uri) -> Response {
+    let inner = cluster.inner();
     match (inner.failure, inner.objects.get(uri.path())) {
-        (Some(code), _) => failure(code, if code == 403 { "Forbidden" } else { "InternalError" }),
+        (Some(code), _) => failure(code),
         (None, Some(object)) => Json(object).into_response(),
-        (None, None) => failure(404, "NotFound"),
+        (None, None) => failure(404),
     }
 }
 
-fn failure(code: u16, reason: &str) -> Response {
+fn failure(code: u16) -> Response {
+    let reason = match code {
+        403 => "Forbidden",
+        404 => "NotFound",
+        _ => "InternalError",
+    };
     let status = json!({
-        "apiVersion": "v1",
-        "kind": "Status",
-        "metadata": {},
-        "status": "Failure",
-        "message": "as the test wants it",
-        "reason": reason,
-        "code": code,
+        "apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Failure",
+        "message": "as the test wants it", "reason": reason, "code": code,
     });
     (StatusCode::from_u16(code).expect("a code"), Json(status)).into_response()
 }

@@ -7,25 +7,30 @@
 pub mod authority;
 pub mod client;
 pub mod cluster;
+pub mod double;
+pub mod lines;
 pub mod memory;
 
 use std::collections::HashMap;
-use std::io::Write;
-use std::sync::{Arc, Condvar, Mutex};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use flyte_secrets_policy::settings::Provider::K8s;
 use secret_gateway::config::Config;
 use secret_gateway::names::Kind;
+use secret_gateway::provider::Provider;
 use secret_gateway::providers::k8s::Secrets;
 use secret_gateway::server::{Parts, Server};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 
 use authority::{Authority, Identity};
-use client::Client;
+use client::{Answer, Client};
 use cluster::Cluster;
+use lines::Lines;
 use memory::Memory;
 
 /// The common name that the cluster allows.
@@ -47,7 +52,6 @@ providers:
 
 /// A gateway with its environment.
 pub struct Kit {
-    pub server: Option<Server>,
     pub cluster: Cluster,
     pub memory: Arc<Memory>,
     /// Of the front proxy.
@@ -55,78 +59,87 @@ pub struct Kit {
     /// Of the gateway's certificate.
     pub server_authority: Authority,
     pub audit: Lines,
+    /// With `tls.crt` and `tls.key`.
     pub files: TempDir,
-    pub address: std::net::SocketAddr,
-    pub metrics_address: std::net::SocketAddr,
-    pods_address: Option<std::net::SocketAddr>,
+    server: Option<Server>,
+    /// Of [`Kit::get`].
+    connection: OnceCell<Client>,
 }
 
 impl Kit {
     /// Starts a gateway with additional lines of configuration.
     pub async fn start(lines: &str) -> Self {
-        Self::start_in(Cluster::start().await, lines).await
+        let mut kit = Self::new().await;
+        kit.serve(lines).await;
+        kit
     }
 
-    /// Starts a gateway in an existing cluster, which has no front proxy yet.
-    pub async fn start_in(cluster: Cluster, lines: &str) -> Self {
-        Self::start_in_with(cluster, lines, |_| {}).await
+    /// Returns the environment, before a gateway is started in it.
+    pub async fn new() -> Self {
+        let kit = Self {
+            cluster: Cluster::start().await,
+            memory: Arc::default(),
+            authority: Authority::new("front-proxy-ca"),
+            server_authority: Authority::new("gateway-ca"),
+            audit: Lines::default(),
+            files: TempDir::new().expect("a directory"),
+            server: None,
+            connection: OnceCell::new(),
+        };
+        kit.cluster.trust(&[&kit.authority], &[FRONT_PROXY]);
+        kit.replace_certificate(&kit.server_authority.server("localhost"));
+        kit
     }
 
-    /// Starts a gateway in an existing cluster, after a change of the cluster.
-    pub async fn start_in_with(cluster: Cluster, lines: &str, prepare: impl Fn(&Cluster)) -> Self {
-        Self::start_with(cluster, Memory::default(), Authority::new("gateway-ca"), lines, prepare).await
-    }
-
-    /// The same with a provider and an authority of the gateway's certificate that are known before it serves.
-    pub async fn start_with(
-        cluster: Cluster,
-        memory: Memory,
-        server_authority: Authority,
-        lines: &str,
-        prepare: impl Fn(&Cluster),
-    ) -> Self {
-        let authority = Authority::new("front-proxy-ca");
-        cluster.trust(&[&authority], &[FRONT_PROXY]);
-        prepare(&cluster);
-        let files = TempDir::new().expect("a directory");
-        write_certificate(&files, &server_authority.server("localhost"));
-        let config = format!("{CONFIG}{lines}\n").replace("DIR", files.path().to_str().expect("a path"));
-        let (memory, audit) = (Arc::new(memory), Lines::default());
-        let provider = |kind| (kind, Arc::clone(&memory) as Arc<dyn secret_gateway::provider::Provider>);
+    /// Starts the gateway with additional lines of configuration.
+    pub async fn serve(&mut self, lines: &str) {
+        let config = format!("{CONFIG}{lines}\n").replace("DIR", self.files.path().to_str().expect("a path"));
         let config = Config::parse(&config).expect("a configuration");
-        let mut providers: HashMap<_, _> = Kind::stores().map(provider).collect();
+        let memory = |kind| (kind, Arc::clone(&self.memory) as Arc<dyn Provider>);
+        let mut providers: HashMap<_, _> = Kind::stores().map(memory).collect();
         if let Some(k8s) = &config.providers.k8s {
-            providers.insert(Kind::Store(K8s), Arc::new(Secrets::open(k8s, cluster.client())));
+            providers.insert(Kind::Store(K8s), Arc::new(Secrets::open(k8s, self.cluster.client())));
         }
-        let server =
-            Server::start(Parts { config, providers, cluster: cluster.client(), audit: Box::new(audit.clone()) })
-                .await
-                .expect("a server");
-        let (address, metrics_address) = (server.address, server.metrics_address.expect("metrics"));
-        let pods_address = server.pods_address;
-        let server = Some(server);
-        Self {
-            server,
-            cluster,
-            memory,
-            authority,
-            server_authority,
-            audit,
-            files,
-            address,
-            metrics_address,
-            pods_address,
-        }
+        let audit = Box::new(self.audit.clone());
+        let parts = Parts { config, providers, cluster: self.cluster.client(), audit };
+        self.server = Some(Server::start(parts).await.expect("a server"));
     }
 
-    /// A connection of the front proxy, which names [`USER`].
+    pub fn address(&self) -> SocketAddr {
+        self.server.as_ref().expect("a server").address
+    }
+
+    pub fn metrics_address(&self) -> SocketAddr {
+        self.server.as_ref().expect("a server").metrics_address.expect("metrics")
+    }
+
+    pub fn pods_address(&self) -> SocketAddr {
+        self.server.as_ref().expect("a server").pods_address.expect("a listener for pods")
+    }
+
+    /// Returns the certificate of the front proxy.
+    pub fn front_proxy(&self) -> Identity {
+        self.authority.client(FRONT_PROXY)
+    }
+
+    /// Gets a document as [`USER`], on the same connection each time.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.connection.get_or_init(|| self.client()).await.get(path).await
+    }
+
+    /// Opens a connection of the front proxy, which names [`USER`].
     pub async fn client(&self) -> Client {
-        self.connect(Some(&self.authority.client(FRONT_PROXY))).await.user(USER)
+        self.client_of(USER).await
+    }
+
+    /// Opens a connection of the front proxy, which names this user.
+    pub async fn client_of(&self, user: &str) -> Client {
+        self.connect(Some(&self.front_proxy())).await.user(user)
     }
 
     /// Opens a connection with this certificate, without a user.
     pub async fn connect(&self, identity: Option<&Identity>) -> Client {
-        Client::connect(self.address, &self.server_authority, identity).await.expect("a connection")
+        Client::connect(self.address(), &self.server_authority, identity).await.expect("a connection")
     }
 
     /// Opens a connection to the listener for pods.
@@ -134,14 +147,9 @@ impl Kit {
         Client::connect(self.pods_address(), &self.server_authority, None).await.expect("a connection")
     }
 
-    /// Returns the address of the listener for pods.
-    pub fn pods_address(&self) -> std::net::SocketAddr {
-        self.pods_address.expect("a listener for pods")
-    }
-
-    /// Starts a read, and waits until the provider is asked for it.
-    pub async fn asking(&self, client: &Client, path: &str) -> JoinHandle<client::Answer> {
-        let (client, path, before) = (client.clone(), path.to_owned(), self.memory.calls());
+    /// Starts a read on a new connection, and waits until the provider is asked for it.
+    pub async fn asking(&self, path: &str) -> JoinHandle<Answer> {
+        let (client, path, before) = (self.client().await, path.to_owned(), self.memory.calls());
         let read = tokio::spawn(async move { client.get(&path).await });
         while self.memory.calls() == before && !read.is_finished() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -151,63 +159,36 @@ impl Kit {
 
     /// Replaces the server's certificate.
     pub fn replace_certificate(&self, identity: &Identity) {
-        write_certificate(&self.files, identity);
+        std::fs::write(self.files.path().join("tls.crt"), &identity.certificate).expect("a file");
+        std::fs::write(self.files.path().join("tls.key"), &identity.key).expect("a file");
     }
 
     /// Gets a document without TLS.
-    pub async fn plain(&self, path: &str) -> client::Answer {
-        client::plain(self.metrics_address, path).await
+    pub async fn plain(&self, path: &str) -> Answer {
+        Client::plain(self.metrics_address()).await.expect("a connection").get(path).await
     }
 
     /// Returns metrics from the listener without TLS.
     pub async fn metrics(&self) -> String {
-        String::from_utf8(self.plain("/metrics").await.body).expect("text")
+        self.plain("/metrics").await.text().to_owned()
+    }
+
+    /// Returns a number of the metrics, by its name and labels.
+    pub async fn metric(&self, name: &str) -> Option<f64> {
+        self.metrics().await.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
     }
 
     /// Returns the audit lines, after all are written.
     pub async fn audit(&self) -> Vec<Value> {
-        while !self.metrics().await.contains("secret_gateway_audit_queued_bytes 0\n") {
+        while self.metric("secret_gateway_audit_queued_bytes").await != Some(0.0) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        self.audit.read()
+        read_lines(&self.audit.text())
     }
 
-    /// Stops the server, and waits for its end.
-    pub async fn stop(&mut self) {
-        self.server.take().expect("a server").stop().await;
-    }
-}
-
-fn write_certificate(files: &TempDir, identity: &Identity) {
-    std::fs::write(files.path().join("tls.crt"), &identity.certificate).expect("a file");
-    std::fs::write(files.path().join("tls.key"), &identity.key).expect("a file");
-}
-
-/// Audit lines, in memory.
-#[derive(Clone, Default)]
-pub struct Lines(Arc<(Mutex<Written>, Condvar)>);
-
-#[derive(Default)]
-struct Written {
-    bytes: Vec<u8>,
-    held: bool,
-}
-
-impl Lines {
-    /// Blocks writes, or continues them.
-    pub fn hold(&self, held: bool) {
-        self.0.0.lock().unwrap().held = held;
-        self.0.1.notify_all();
-    }
-
-    /// Returns the text.
-    pub fn text(&self) -> String {
-        String::from_utf8(self.0.0.lock().unwrap().bytes.clone()).expect("text")
-    }
-
-    /// Returns the lines as JSON, without fields that differ in each run.
-    pub fn read(&self) -> Vec<Value> {
-        read_lines(&self.text())
+    /// Stops the server; the future ends with it.
+    pub fn stop(&mut self) -> impl Future<Output = ()> + use<> {
+        self.server.take().expect("a server").stop()
     }
 }
 
@@ -222,16 +203,4 @@ pub fn read_lines(text: &str) -> Vec<Value> {
         line
     };
     text.lines().map(line).collect()
-}
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let (written, taken) = &*self.0;
-        taken.wait_while(written.lock().unwrap(), |written| written.held).unwrap().bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }

@@ -1,97 +1,101 @@
 //! Azure: the REST protocol of Key Vault with its challenge, and the token endpoint that Workload Identity asks.
 
-use std::io::Write;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
-
-use secret_gateway::config;
-use secret_gateway::provider::Failure;
 use secret_gateway::providers::azure::{Identity, KeyVault};
-use serde_json::{Value, json as object};
-use tempfile::NamedTempFile;
-use tracing_subscriber::filter::LevelFilter;
 
-use crate::double::{Answer, Asked, Authority, Double, html, json, json_with, nobody};
-use crate::{
-    CANARY, Shown, assert_nothing_is_shown, assert_rejected_without_a_call, bad_name, broken_connections,
-    credentials_refused, forbidden, garbage, no_credentials, nobody_listens, read, text, unreachable,
-};
+use super::*;
 
-pub const VAULT: &str = "flyte.vault.azure.net";
+const VAULT: &str = "flyte.vault.azure.net";
 const TOKEN: &str = "POST /directory/oauth2/v2.0/token";
-const RESOURCE: &str =
-    r#"Bearer authorization="https://login.microsoftonline.com/directory", resource="https://vault.azure.net""#;
+const PACKED: &str = r#"{"type":"STRING","value":"päss\n"}"#;
 
-fn file(text: &str) -> NamedTempFile {
-    let mut file = NamedTempFile::new().unwrap();
-    file.write_all(text.as_bytes()).unwrap();
-    file
+pub async fn subject() -> Subject {
+    let Cloud { double, config, identity, files, .. } = Cloud::start(USUAL).await;
+    Subject {
+        double,
+        open: Box::new(move |port| {
+            let config = config::Azure { endpoint: Some(format!("https://localhost:{port}")), ..config.clone() };
+            Box::new(KeyVault::new(&config, identity.clone()).unwrap())
+        }),
+        place: VAULT,
+        elsewhere: &["other.vault.azure.net"],
+        rows: rows(),
+        asked: |name| {
+            let (name, version) = name.split_once("::").unwrap_or((name, ""));
+            format!("GET /secrets/{name}/{version}")
+        },
+        // The first request is answered by the challenge, and only it.
+        asked_first: vec!["GET /secrets/stalled/".to_owned(), TOKEN.to_owned()],
+        alphabet: (127, "-"),
+        bad_names: &["..", "a/b", "a_b"],
+        canaries: &["canary", "not-text", "not-json", "quoting"],
+        encoded: CANARY.to_owned(),
+        _files: files,
+    }
 }
 
 /// Entra and a vault in one, over TLS.
 pub struct Cloud {
-    double: Double,
-    authorities: NamedTempFile,
-    pub federated: NamedTempFile,
+    pub double: Double,
+    pub config: config::Azure,
+    pub identity: Identity,
+    /// Those of the configuration and of the identity.
+    pub files: Vec<NamedTempFile>,
     /// How many tokens were given.
     given: Arc<AtomicU32>,
 }
 
 /// What a cloud does that is not as usual.
-#[derive(Clone, Copy)]
 pub struct Ways {
+    /// What the vault asks for, beside an authority.
     challenge: &'static str,
     expires_in: u32,
-    entra: fn() -> Option<Answer>,
+    entra: Option<fn() -> Answer>,
     /// How long Entra takes.
     late: Duration,
 }
 
-pub const USUAL: Ways = Ways { challenge: RESOURCE, expires_in: 3600, entra: || None, late: Duration::ZERO };
+const VAULTS: &str = r#"resource="https://vault.azure.net""#;
+pub const USUAL: Ways = Ways { challenge: VAULTS, expires_in: 3600, entra: None, late: Duration::ZERO };
 
 impl Cloud {
     pub async fn start(ways: Ways) -> Self {
-        let authority = Authority::new();
+        let authority = Authority::new("azure");
         let given = Arc::new(AtomicU32::new(0));
         let giving = Arc::clone(&given);
-        let double = Double::https(&authority, move |asked| {
-            if asked.path == "/directory/oauth2/v2.0/token" {
-                let answer = (ways.entra)().unwrap_or_else(|| entra(asked, &giving, ways.expires_in));
+        let double = Double::https(&authority.server("localhost"), move |asked| {
+            if asked.uri().path() == "/directory/oauth2/v2.0/token" {
+                let answer = ways.entra.map_or_else(|| entra(asked, &giving, ways.expires_in), |entra| entra());
                 return Answer::Late(ways.late, Box::new(answer));
             }
             vault(asked, &format!("token-{}", giving.load(Ordering::SeqCst)), ways.challenge)
         })
         .await;
-        Self { double, authorities: file(&authority.pem), federated: file("federated"), given }
-    }
-
-    pub fn config(&self) -> config::Azure {
-        let url = format!("https://localhost:{}", self.double.address.port());
-        config::Azure {
+        let (authorities, federated) = (file(&authority.certificate), file("federated"));
+        let url = Some(format!("https://localhost:{}", double.port));
+        let config = config::Azure {
             vaults: vec![VAULT.to_owned()],
-            endpoint: Some(url.clone()),
-            ca_file: Some(self.authorities.path().to_owned()),
-            authority: Some(url),
-        }
-    }
-
-    fn identity(&self) -> Identity {
-        Identity {
-            tenant: "directory".to_owned(),
-            client: "gateway".to_owned(),
-            token_file: self.federated.path().to_owned(),
-        }
+            endpoint: url.clone(),
+            ca_file: Some(authorities.path().to_owned()),
+            authority: url,
+        };
+        let (tenant, client) = ("directory".to_owned(), "gateway".to_owned());
+        let identity = Identity { tenant, client, token_file: federated.path().to_owned() };
+        Self { double, config, identity, files: vec![authorities, federated], given }
     }
 
     fn provider(&self) -> KeyVault {
-        KeyVault::new(&self.config(), self.identity()).unwrap()
+        KeyVault::new(&self.config, self.identity.clone()).unwrap()
     }
+}
+
+/// What Entra says of an identity that it does not know.
+fn no_match() -> Answer {
+    json(401, object!({"error": "invalid_client", "error_description": "AADSTS700213: no match"}))
 }
 
 /// Gives a token for the service account's own, to the vaults only.
 fn entra(asked: &Asked, given: &AtomicU32, expires_in: u32) -> Answer {
-    let form = String::from_utf8_lossy(&asked.body).into_owned();
+    let form = String::from_utf8_lossy(asked.body()).into_owned();
     let wanted = [
         "client_assertion=federated",
         "client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer",
@@ -102,7 +106,7 @@ fn entra(asked: &Asked, given: &AtomicU32, expires_in: u32) -> Answer {
     let mut fields: Vec<_> = form.split('&').collect();
     fields.sort_unstable();
     if fields != wanted {
-        return json(401, object!({"error": "invalid_client", "error_description": "AADSTS700213: no match"}));
+        return no_match();
     }
     let token = format!("token-{}", given.fetch_add(1, Ordering::SeqCst) + 1);
     json(200, object!({"access_token": token, "expires_in": expires_in, "token_type": "Bearer"}))
@@ -110,22 +114,20 @@ fn entra(asked: &Asked, given: &AtomicU32, expires_in: u32) -> Answer {
 
 /// What a vault checks before it looks for the secret.
 fn vault(asked: &Asked, token: &str, challenge: &str) -> Answer {
-    if asked.header("host") != VAULT {
+    if header(asked, "host") != VAULT {
         return html(404);
     }
-    if asked.header("authorization") != format!("Bearer {token}") {
-        let refusal = error("Unauthorized", Value::Null);
-        return json_with(401, "www-authenticate", challenge, refusal);
+    if header(asked, "authorization") != format!("Bearer {token}") {
+        let authority = r#"authorization="https://login.microsoftonline.com/directory""#;
+        let challenge = if challenge.is_empty() { "Bearer" } else { &format!("Bearer {authority}, {challenge}") };
+        return json_with(401, "www-authenticate", challenge, error("Unauthorized", Value::Null));
     }
-    if asked.query != "api-version=2025-07-01" {
-        return json(400, error("BadParameter", Value::Null));
+    if asked.uri().query() != Some("api-version=2025-07-01") {
+        return refusal(400, "BadParameter");
     }
-    match asked.path.strip_prefix("/secrets/").map(|name| name.trim_end_matches('/')) {
-        Some("packed/0123456789abcdef0123456789abcdef") => secret("of a version"),
-        Some(name) if asked.method == "GET" && !name.contains('/') => failures()
-            .into_iter()
-            .find(|(known, ..)| *known == name)
-            .map_or_else(|| secret(CANARY), |(_, answer, _)| answer),
+    match asked.uri().path().strip_prefix("/secrets/").and_then(|path| path.split_once('/')) {
+        Some((name, "")) if asked.method() == "GET" => answer_of(rows(), name, secret(CANARY)),
+        Some((name, version)) if asked.method() == "GET" => answer_of(rows(), &format!("{name}::{version}"), html(404)),
         _ => html(404),
     }
 }
@@ -138,120 +140,74 @@ fn error(code: &str, inner: Value) -> Value {
     object!({"error": {"code": code, "message": "in words", "innererror": inner}})
 }
 
+fn refusal(status: u16, code: &str) -> Answer {
+    json(status, error(code, Value::Null))
+}
+
 /// The double's secrets, and what becomes of reading them.
-fn failures() -> Vec<(&'static str, Answer, Result<Shown, Failure>)> {
+fn rows() -> Rows {
     let role = "grant the gateway's identity the role \"Key Vault Secrets User\" on the vault, or permission get in its \
                 access policies";
+    let firewall = "the vault's network rules deny access; allow the gateway";
+    let disabled = "secret is disabled; enable it, add a version, or delete it";
+    let not_a_response = || garbage("not a response of Key Vault");
+    let undocumented = |status: u16| garbage(&format!("undocumented error status {status} of Key Vault"));
     let denied = |inner: &str| json(403, error("Forbidden", object!({"code": inner})));
-    let packed = r#"{"type":"STRING","value":"päss\n"}"#;
-    let mut table = vec![
-        ("packed", secret(packed), text(packed)),
+    let throttled = |value| json_with(429, "retry-after", value, error("Throttled", Value::Null));
+    let until = |seconds| Err(Failure::Throttled(Some(Duration::from_secs(seconds))));
+    // Errors that are named in what becomes of them.
+    let named = |name, status: u16, code: &str, outcome: fn(&str) -> Outcome| {
+        (name, refusal(status, code), outcome(&format!("{code} (status {status})")))
+    };
+    vec![
+        ("packed", secret(PACKED), text(PACKED)),
+        ("packed::0123456789abcdef0123456789abcdef", secret("of a version"), text("of a version")),
         ("empty", secret(""), text("")),
         ("no-value", json(200, object!({"id": "x"})), garbage("missing value")),
-        ("not-text", json(200, object!({"value": [CANARY]})), garbage("not a response of Key Vault")),
-        ("not-json", json(200, format!("{{\"value\": \"{CANARY}")), garbage("not a response of Key Vault")),
-        ("missing", json(404, error("SecretNotFound", Value::Null)), Err(Failure::NotFound)),
-        ("not-the-service", html(404), garbage("undocumented error status 404 of Key Vault")),
-        (
-            "moved",
-            json_with(302, "location", "https://localhost/elsewhere", ""),
-            garbage("undocumented error status 302 of Key Vault"),
-        ),
-        (
-            "quoting",
-            json(418, error(&format!("its value is {CANARY}"), Value::Null)),
-            garbage("undocumented error status 418 of Key Vault"),
-        ),
+        ("not-text", json(200, object!({"value": [CANARY]})), not_a_response()),
+        ("not-json", json(200, format!("{{\"value\": \"{CANARY}")), not_a_response()),
+        ("missing", refusal(404, "SecretNotFound"), Err(Failure::NotFound)),
+        ("not-the-service", html(404), undocumented(404)),
+        ("moved", json_with(302, "location", "https://localhost/elsewhere", ""), undocumented(302)),
+        ("quoting", refusal(418, &format!("its value is {CANARY}")), undocumented(418)),
         ("denied", denied("ForbiddenByRbac"), forbidden(role)),
         ("denied-by-policy", denied("AccessDenied"), forbidden(role)),
         ("denied-by-proxy", html(403), forbidden(role)),
-        (
-            "walled",
-            denied("ForbiddenByFirewall"),
-            forbidden("the vault's network rules deny access; allow the gateway"),
-        ),
-        ("off", denied("SecretDisabled"), forbidden("secret is disabled; enable it, add a version, or delete it")),
-        ("throttled", json(429, error("Throttled", Value::Null)), Err(Failure::Throttled(None))),
-        (
-            "throttled-for",
-            json_with(429, "retry-after", "7", error("Throttled", Value::Null)),
-            Err(Failure::Throttled(Some(Duration::from_secs(7)))),
-        ),
-        ("refused", json(400, error("BadParameter", Value::Null)), bad_name("BadParameter (status 400)")),
-        ("expired", json(401, error("Unauthorized", Value::Null)), credentials_refused("Unauthorized (status 401)")),
-        (
-            "recovered",
-            json(409, error("Conflict", Value::Null)),
-            Err(Failure::Conflict("Conflict (status 409)".to_owned())),
-        ),
-        (
-            "throttled-for-ever",
-            json_with(429, "retry-after", "99999999999999999999", error("Throttled", Value::Null)),
-            Err(Failure::Throttled(Some(Duration::from_secs(60)))),
-        ),
-        (
-            "broken",
-            json(500, error("InternalServerError", Value::Null)),
-            unreachable("InternalServerError (status 500)"),
-        ),
+        ("walled", denied("ForbiddenByFirewall"), forbidden(firewall)),
+        ("off", denied("SecretDisabled"), forbidden(disabled)),
+        ("throttled", refusal(429, "Throttled"), Err(Failure::Throttled(None))),
+        ("throttled-for", throttled("7"), until(7)),
+        ("throttled-for-ever", throttled("99999999999999999999"), until(60)),
+        named("refused", 400, "BadParameter", bad_name),
+        named("expired", 401, "Unauthorized", credentials_refused),
+        named("recovered", 409, "Conflict", |text| Err(Failure::Conflict(text.to_owned()))),
+        named("broken", 500, "InternalServerError", unreachable),
         ("bad-gateway", html(502), unreachable("status 502")),
-    ];
-    table.extend(broken_connections());
-    table
-}
-
-#[tokio::test]
-async fn errors_map_to_failures() {
-    let cloud = Cloud::start(USUAL).await;
-    let provider = cloud.provider();
-    // The first request is answered by the challenge, and only it.
-    let mut asked = vec!["GET /secrets/packed/".to_owned(), TOKEN.to_owned()];
-    for (name, _, wanted) in failures() {
-        assert_eq!(read(&provider, VAULT, name).await, wanted, "{name}");
-        asked.push(format!("GET /secrets/{name}/"));
-    }
-    let version = "0123456789abcdef0123456789abcdef";
-    assert_eq!(read(&provider, VAULT, &format!("packed::{version}")).await, text("of a version"));
-    asked.push(format!("GET /secrets/packed/{version}"));
-    assert_eq!(cloud.double.asked(), asked, "the SDK must not retry");
-}
-
-#[tokio::test]
-async fn unconfigured_places_and_invalid_names_are_rejected_without_a_call() {
-    let cloud = Cloud::start(USUAL).await;
-    let provider = cloud.provider();
-    let alphabet = "expected 1 to 127 letters, digits and -";
-    let names = ["..", "a/b", "a_b", &"a".repeat(128)];
-    let places = (VAULT, "other.vault.azure.net");
-    assert_rejected_without_a_call(&provider, &cloud.double, places, (&names, alphabet)).await;
+    ]
 }
 
 #[tokio::test]
 async fn challenge_for_another_resource_gets_no_token() {
-    let foreign = [
-        r#"Bearer authorization="https://login.microsoftonline.com/directory", resource="https://vault.azure.example""#,
-        r#"Bearer authorization="https://login.microsoftonline.com/directory", resource="https://evilvault.azure.net""#,
-        r#"Bearer authorization="https://login.microsoftonline.com/directory", scope="https://graph.microsoft.com/.default""#,
+    let foreign = "challenge for another resource than the vault; no token was sent";
+    let table = [
+        (r#"resource="https://vault.azure.example""#, foreign),
+        (r#"resource="https://evilvault.azure.net""#, foreign),
+        (r#"scope="https://graph.microsoft.com/.default""#, foreign),
+        ("", "not a response of Key Vault"),
     ];
-    for challenge in foreign {
+    for (challenge, wanted) in table {
         let cloud = Cloud::start(Ways { challenge, ..USUAL }).await;
-        let refused = read(&cloud.provider(), VAULT, "packed").await;
-        let wanted = "challenge for another resource than the vault; no token was sent";
-        assert_eq!(refused, garbage(wanted), "{challenge}");
+        assert_eq!(read(&cloud.provider(), VAULT, "packed").await, garbage(wanted), "{challenge}");
         assert_eq!(cloud.double.asked(), ["GET /secrets/packed/"], "{challenge}");
     }
-    let cloud = Cloud::start(Ways { challenge: "Bearer", ..USUAL }).await;
-    assert_eq!(read(&cloud.provider(), VAULT, "packed").await, garbage("not a response of Key Vault"));
-    assert_eq!(cloud.double.asked(), ["GET /secrets/packed/"]);
 }
 
 #[tokio::test]
 async fn tokens_that_expire_are_renewed() {
     let cloud = Cloud::start(Ways { expires_in: 60, ..USUAL }).await;
     let provider = cloud.provider();
-    let packed = failures().remove(0).2;
-    assert_eq!(read(&provider, VAULT, "packed").await, packed);
-    assert_eq!(read(&provider, VAULT, "packed").await, packed);
+    assert_eq!(read(&provider, VAULT, "packed").await, text(PACKED));
+    assert_eq!(read(&provider, VAULT, "packed").await, text(PACKED));
     let get = "GET /secrets/packed/";
     assert_eq!(cloud.double.asked(), [get, TOKEN, get, TOKEN, get]);
 }
@@ -284,67 +240,45 @@ async fn rejected_tokens_are_reported() {
 
 #[tokio::test]
 async fn rejected_identities_are_reported() {
-    let refusal =
-        || Some(json(401, object!({"error": "invalid_client", "error_description": "AADSTS700213: no match"})));
-    let cloud = Cloud::start(Ways { entra: refusal, ..USUAL }).await;
-    assert_eq!(read(&cloud.provider(), VAULT, "packed").await, no_credentials("AADSTS700213: no match"));
-    let cloud = Cloud::start(Ways { entra: || Some(Answer::Stall), ..USUAL }).await;
-    assert_eq!(read(&cloud.provider(), VAULT, "packed").await, Err(Failure::Slow));
-    let cloud = Cloud::start(Ways { entra: || Some(Answer::Cut), ..USUAL }).await;
-    let cut = no_credentials("connection closed before the response was complete");
-    assert_eq!(read(&cloud.provider(), VAULT, "packed").await, cut);
+    let table: [(fn() -> Answer, Outcome); 3] = [
+        (no_match, no_credentials("AADSTS700213: no match")),
+        (|| Answer::Stall, Err(Failure::Slow)),
+        (|| Answer::Cut, no_credentials("connection closed before the response was complete")),
+    ];
+    for (entra, wanted) in table {
+        let cloud = Cloud::start(Ways { entra: Some(entra), ..USUAL }).await;
+        assert_eq!(read(&cloud.provider(), VAULT, "packed").await, wanted);
+    }
 }
 
 #[tokio::test]
 async fn untrusted_vault_certificates_are_rejected() {
     let cloud = Cloud::start(USUAL).await;
-    let other = file(&Authority::new().pem);
-    let config = config::Azure { ca_file: Some(other.path().to_owned()), ..cloud.config() };
-    let provider = KeyVault::new(&config, cloud.identity()).unwrap();
+    let other = file(&Authority::new("azure").certificate);
+    let config = config::Azure { ca_file: Some(other.path().to_owned()), ..cloud.config };
+    let provider = KeyVault::new(&config, cloud.identity).unwrap();
     assert_eq!(read(&provider, VAULT, "packed").await, unreachable("invalid peer certificate: BadSignature"));
     assert_eq!(cloud.double.asked(), Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn refused_connections_are_unreachable() {
-    let address = nobody().await;
-    let cloud = Cloud::start(USUAL).await;
-    let config = config::Azure { endpoint: Some(format!("https://{}", address)), ..cloud.config() };
-    let provider = KeyVault::new(&config, cloud.identity()).unwrap();
-    assert_eq!(read(&provider, VAULT, "packed").await, nobody_listens(address));
-}
-
-#[tokio::test]
 async fn invalid_configuration_is_rejected_at_startup() {
-    let cloud = Cloud::start(USUAL).await;
-    let refused = |config, identity| KeyVault::new(&config, identity).err().map(|error| error.to_string());
+    let Cloud { config, identity, files: _files, .. } = Cloud::start(USUAL).await;
     let nothing = file("no certificate");
-    let path = nothing.path().to_owned();
-    let config = config::Azure { ca_file: Some(path.clone()), ..cloud.config() };
-    let wanted = format!("invalid `providers.azure.caFile` {}: expected certificates in PEM", path.display());
-    assert_eq!(refused(config, cloud.identity()), Some(wanted));
-    let config = config::Azure { authority: Some("http://localhost".to_owned()), ..cloud.config() };
-    let wanted = "cannot set up Azure: authority host doesn't use HTTPS scheme: http://localhost".to_owned();
-    assert_eq!(refused(config, cloud.identity()), Some(wanted));
-    let config = config::Azure { endpoint: Some("http://localhost".to_owned()), ..cloud.config() };
-    let wanted = "cannot set up Azure: endpoint http://localhost/ must use https".to_owned();
-    assert_eq!(refused(config, cloud.identity()), Some(wanted));
-    let identity = Identity { token_file: "/nonexistent/token".into(), ..cloud.identity() };
-    let wanted = "cannot set up Azure: No such file or directory (os error 2)".to_owned();
-    assert_eq!(refused(cloud.config(), identity), Some(wanted));
-}
-
-#[tokio::test]
-async fn debug_output_holds_no_value() {
-    let cloud = Cloud::start(USUAL).await;
-    let names = ["canary", "not-text", "not-json", "quoting"];
-    assert_nothing_is_shown(
-        "azure::debug_output_holds_no_value",
-        LevelFilter::TRACE,
-        &cloud.provider(),
-        VAULT,
-        &names,
-        CANARY,
-    )
-    .await;
+    let path = nothing.path();
+    let http = || Some("http://localhost".to_owned());
+    let no_token = Identity { token_file: "/nonexistent/token".into(), ..identity.clone() };
+    let not_pem = format!("invalid `providers.azure.caFile` {}: expected certificates in PEM", path.display());
+    let not_https = "cannot set up Azure: authority host doesn't use HTTPS scheme: http://localhost";
+    let must_be_https = "cannot set up Azure: endpoint http://localhost/ must use https";
+    let table = [
+        (config::Azure { ca_file: Some(path.to_owned()), ..config.clone() }, &identity, &*not_pem),
+        (config::Azure { authority: http(), ..config.clone() }, &identity, not_https),
+        (config::Azure { endpoint: http(), ..config.clone() }, &identity, must_be_https),
+        (config, &no_token, "cannot set up Azure: No such file or directory (os error 2)"),
+    ];
+    for (config, identity, wanted) in table {
+        let refused = KeyVault::new(&config, identity.clone()).err().map(|error| error.to_string());
+        assert_eq!(refused.as_deref(), Some(wanted));
+    }
 }

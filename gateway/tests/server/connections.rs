@@ -1,21 +1,20 @@
 //! Connections: how long each may take, how many there may be, and that strangers keep nobody else out.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
 
-use axum::http::Method;
+use axum::http::Request;
 use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::aws;
-use crate::kit::{FRONT_PROXY, Kit, USER, client};
+use super::*;
+use crate::kit::client;
 
 /// Times that a test can wait for.
 const SHORT: &str = "limits: { handshakeTimeout: 300ms, headTimeout: 300ms, idleTimeout: 700ms, \
@@ -32,26 +31,28 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 /// The frame of a head that announces more of it.
 const HALF_A_HEAD: &[u8] = b"\0\0\x01\x01\0\0\0\0\x01\x82";
 
-/// How long it takes until the other end has closed the stream, if it does.
-async fn ended(mut stream: impl tokio::io::AsyncRead + Unpin) -> Option<Duration> {
-    let start = Instant::now();
-    let reading = async {
-        let mut bytes = [0; 1024];
-        while stream.read(&mut bytes).await.is_ok_and(|count| count > 0) {}
-    };
-    timeout(SOON, reading).await.ok().map(|()| start.elapsed())
+/// Reads until the other end has closed the stream.
+async fn closed(mut stream: impl AsyncRead + Unpin) {
+    while stream.read(&mut [0; 1024]).await.is_ok_and(|count| count > 0) {}
 }
 
 #[tokio::test]
 async fn incomplete_requests_and_idle_connections_time_out() {
     let kit = Kit::start(&[SHORT, PODS].join("\n")).await;
-    let front_proxy = kit.authority.client(FRONT_PROXY);
+    let front_proxy = kit.front_proxy();
     let peers = [
-        ("stranger", kit.address, None),
-        ("front proxy", kit.address, Some(&front_proxy)),
+        ("stranger", kit.address(), None),
+        ("front proxy", kit.address(), Some(&front_proxy)),
         ("pod", kit.pods_address(), None),
     ];
+    let handshake = async |address, identity, protocol| {
+        let versions = rustls::ALL_VERSIONS;
+        client::handshake(address, &kit.server_authority, identity, protocol, versions).await.unwrap()
+    };
     let mut waiting = JoinSet::new();
+    let mut wait = |what: String, end: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
+        waiting.spawn(async { (what, timeout(SOON, end).await) });
+    };
 
     let half_a_head = [PREFACE, HALF_A_HEAD].concat();
     let beginnings: [(&str, &[u8], &[u8]); 8] = [
@@ -66,68 +67,56 @@ async fn incomplete_requests_and_idle_connections_time_out() {
     ];
     for (who, address, identity) in peers {
         for (what, protocol, bytes) in beginnings {
-            let versions = rustls::ALL_VERSIONS;
-            let stream = client::handshake(address, &kit.server_authority, identity, protocol, versions).await;
-            let mut stream = stream.unwrap();
+            let mut stream = handshake(address, identity, protocol).await;
             stream.write_all(bytes).await.unwrap();
-            let what = format!("{what}, {who}");
-            waiting.spawn(async move { (what, ended(stream).await) });
+            wait(format!("{what}, {who}"), Box::pin(closed(stream)));
+        }
+        // Pings are answered by the client's connection itself.
+        for requests in [0, 1] {
+            let stream = handshake(address, identity, b"h2").await;
+            let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+            let connection = tokio::spawn(connection);
+            let end = async move {
+                for _ in 0..requests {
+                    let request = Request::get("https://localhost/readyz").body(Empty::<Bytes>::new()).unwrap();
+                    sender.send_request(request).await.unwrap();
+                }
+                let _ = connection.await;
+            };
+            wait(format!("pings after {requests} requests, {who}"), Box::pin(end));
         }
     }
 
     let plain: [(&str, SocketAddr, &[u8]); 7] = [
-        ("silence before TLS", kit.address, b""),
+        ("silence before TLS", kit.address(), b""),
         ("silence before TLS, pod", kit.pods_address(), b""),
-        ("half a ClientHello", kit.address, b"\x16\x03\x01\x02\0\x01"),
+        ("half a ClientHello", kit.address(), b"\x16\x03\x01\x02\0\x01"),
         ("half a ClientHello, pod", kit.pods_address(), b"\x16\x03\x01\x02\0\x01"),
-        ("silence without TLS", kit.metrics_address, b""),
-        ("half a preface without TLS", kit.metrics_address, b"PRI * HT"),
-        ("half a head without TLS", kit.metrics_address, b"GET /metrics HTTP/1.1\r\n"),
+        ("silence without TLS", kit.metrics_address(), b""),
+        ("half a preface without TLS", kit.metrics_address(), b"PRI * HT"),
+        ("half a head without TLS", kit.metrics_address(), b"GET /metrics HTTP/1.1\r\n"),
     ];
     for (what, address, bytes) in plain {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(bytes).await.unwrap();
-        waiting.spawn(async move { (what.to_owned(), ended(stream).await) });
+        wait(what.to_owned(), Box::pin(closed(stream)));
     }
 
     // A ClientHello that never comes to its end, although something always comes.
-    for (what, address) in [("slow TLS", kit.address), ("slow TLS, pod", kit.pods_address())] {
+    for (what, address) in [("slow TLS", kit.address()), ("slow TLS, pod", kit.pods_address())] {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        waiting.spawn(async move {
-            let start = Instant::now();
-            let slow = async {
-                let (head, rest) = (b"\x16\x03\x01\x40\0\x01\0\x3f\xfc", [0]);
-                let mut written = stream.write_all(head).await;
-                while written.is_ok() {
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    written = stream.write_all(&rest).await;
-                }
-            };
-            (what.to_owned(), timeout(SOON, slow).await.ok().map(|()| start.elapsed()))
-        });
-    }
-
-    // Pings are answered by the client's connection itself.
-    for requests in [0, 1] {
-        for (who, address, identity) in peers {
-            let versions = rustls::ALL_VERSIONS;
-            let stream = client::handshake(address, &kit.server_authority, identity, b"h2", versions).await.unwrap();
-            let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
-            let connection = tokio::spawn(connection);
-            let what = format!("pings after {requests} requests, {who}");
-            waiting.spawn(async move {
-                for _ in 0..requests {
-                    let request = axum::http::Request::get("https://localhost/readyz").body(Empty::<Bytes>::new());
-                    sender.send_request(request.unwrap()).await.unwrap();
-                }
-                let start = Instant::now();
-                (what, timeout(SOON, connection).await.ok().map(|_| start.elapsed()))
-            });
-        }
+        let slow = async move {
+            let mut written = stream.write_all(b"\x16\x03\x01\x40\0\x01\0\x3f\xfc").await;
+            while written.is_ok() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                written = stream.write_all(&[0]).await;
+            }
+        };
+        wait(what.to_owned(), Box::pin(slow));
     }
 
     let outcomes = waiting.join_all().await;
-    let open: Vec<_> = outcomes.iter().filter(|(_, took)| took.is_none()).map(|(what, _)| what).collect();
+    let open: Vec<_> = outcomes.iter().filter(|(_, end)| end.is_err()).map(|(what, _)| what).collect();
     assert_eq!(open, Vec::<&String>::new(), "still open after {SOON:?}");
 }
 
@@ -136,7 +125,7 @@ async fn unverified_connections_have_a_maximum_lifetime() {
     let kit = Kit::start(SHORT).await;
     let (front_proxy, stranger) = (kit.client().await, kit.connect(None).await);
     let start = Instant::now();
-    while stranger.send(Method::GET, "/readyz").await.is_ok_and(|answer| answer.status == 200) {
+    while stranger.send(Method::GET, "/readyz", "").await.is_ok_and(|answer| answer.status == 200) {
         assert!(start.elapsed() < SOON, "still open");
         assert_eq!(front_proxy.get("/readyz").await.status, 200);
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -166,8 +155,8 @@ async fn idle_unverified_connections_are_evicted() {
     assert_eq!(before.get(&aws("key")).await.status, 200);
     let mut silent = Vec::new();
     for _ in 0..100 {
-        silent.push(TcpStream::connect(kit.address).await.unwrap());
-        silent.push(TcpStream::connect(kit.metrics_address).await.unwrap());
+        silent.push(TcpStream::connect(kit.address()).await.unwrap());
+        silent.push(TcpStream::connect(kit.metrics_address()).await.unwrap());
     }
     is_served(&kit).await;
 
@@ -181,7 +170,7 @@ async fn idle_unverified_connections_are_evicted() {
     assert_eq!(before.get(&aws("key")).await.status, 200, "the front proxy's connection stays");
 
     // While they keep coming.
-    let address = kit.address;
+    let address = kit.address();
     let flood = tokio::spawn(async move {
         let mut streams = std::collections::VecDeque::new();
         loop {
@@ -194,11 +183,8 @@ async fn idle_unverified_connections_are_evicted() {
         is_served(&kit).await;
     }
     flood.abort();
-    let metrics = kit.metrics().await;
-    let evicted = metrics.lines().find_map(|line| {
-        line.strip_prefix("secret_gateway_connections_evicted_total{listener=\"api\"} ")?.parse::<u32>().ok()
-    });
-    assert!(evicted >= Some(84), "{metrics}");
+    let evicted = kit.metric("secret_gateway_connections_evicted_total{listener=\"api\"}").await;
+    assert!(evicted >= Some(84.0), "{evicted:?}");
     assert_eq!(before.get(&aws("key")).await.status, 200);
 }
 
@@ -216,9 +202,9 @@ async fn open_sockets_beyond_the_limit_do_not_block_the_api_server() {
     let kit = Kit::start("").await;
     let mut silent = Vec::new();
     for _ in 0..SOCKETS {
-        silent.push(TcpStream::connect(kit.address).await.unwrap());
+        silent.push(TcpStream::connect(kit.address()).await.unwrap());
     }
     is_served(&kit).await;
     drop(silent);
-    assert_eq!(kit.client().await.user(USER).get(&aws("key")).await.status, 200);
+    assert_eq!(kit.client().await.get(&aws("key")).await.status, 200);
 }

@@ -1,168 +1,141 @@
 //! What clients and the aggregator are told of the API: whole documents.
 
-use flyte_secrets_policy::settings::Provider;
-use serde_json::{Value, json};
+use secret_gateway::names::Kind;
 
-use crate::kit::Kit;
-use crate::status;
+use super::*;
 
-const GROUP: &str = "secret-gateway.flyte.org";
-
-/// Kind, plural, singular and place: of each cloud, and of lookups.
-fn kinds() -> Vec<(String, String, String, String)> {
-    let of = |kind: String, place: &str| {
-        let singular = kind.to_lowercase();
-        (kind, format!("{singular}s"), singular, place.to_owned())
-    };
-    let clouds = Provider::ALL.iter().filter(|it| **it != Provider::K8s);
-    let clouds = clouds.map(|cloud| of(format!("{cloud}Secret"), cloud.facts().place));
-    let places: Vec<&str> = Provider::ALL.iter().map(|it| it.facts().place).collect();
-    clouds.chain([of("SecretLookup".to_owned(), &places.join(" or "))]).collect()
+/// Returns a reference to a kind.
+fn of_api(kind: Kind) -> Value {
+    json!({ "group": GROUP, "version": "v1alpha1", "kind": kind.name() })
 }
 
-fn version() -> Value {
-    json!({ "groupVersion": "secret-gateway.flyte.org/v1alpha1", "version": "v1alpha1" })
+/// Returns a value made of each kind, in an array or object.
+fn of_kinds<T, All: FromIterator<T>>(value: impl Fn(Kind) -> T) -> All {
+    Kind::served().map(value).collect()
 }
 
 #[tokio::test]
 async fn groups_versions_and_resources() {
     let kit = Kit::start("").await;
     let client = kit.client().await;
-    let group = json!({ "name": GROUP, "versions": [version()], "preferredVersion": version() });
+    let version = json!({ "groupVersion": "secret-gateway.flyte.org/v1alpha1", "version": "v1alpha1" });
+    let mut group = json!({ "name": GROUP, "versions": [version], "preferredVersion": version });
     let groups = json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": [group] });
     for accept in ["application/json", "application/json, */*", "application/vnd.kubernetes.protobuf, */*"] {
         let answer = client.with("accept", accept).get("/apis").await;
-        assert_eq!((answer.status, answer.json()), (200, groups.clone()), "{accept}");
+        answer.is(&groups);
         assert_eq!((answer.header("content-type"), answer.header("vary")), (Some("application/json"), Some("Accept")));
     }
-    assert_eq!(client.get("/apis").await.json(), groups);
+    client.get("/apis").await.is(&groups);
 
-    let group = json!({
-        "kind": "APIGroup",
-        "apiVersion": "v1",
-        "name": GROUP,
-        "versions": [version()],
-        "preferredVersion": version(),
-    });
-    assert_eq!(client.get(&format!("/apis/{GROUP}")).await.json(), group);
+    group["kind"] = json!("APIGroup");
+    group["apiVersion"] = json!("v1");
+    client.get(&format!("/apis/{GROUP}")).await.is(&group);
 
-    let resource = |(kind, plural, singular, _): (String, String, String, String)| json!({ "name": plural, "singularName": singular, "namespaced": false, "kind": kind, "verbs": ["get"] });
-    let resources = json!({
-        "kind": "APIResourceList",
-        "apiVersion": "v1",
-        "groupVersion": "secret-gateway.flyte.org/v1alpha1",
-        "resources": kinds().into_iter().map(resource).collect::<Vec<_>>(),
+    let plurals: Vec<_> = of_kinds(Kind::plural);
+    assert_eq!(plurals, ["awssecrets", "gcpsecrets", "azuresecrets", "secretlookups"]);
+    let resources: Vec<_> = of_kinds(|kind| {
+        let (name, singular) = (kind.plural(), kind.singular());
+        json!({ "name": name, "singularName": singular, "namespaced": false, "kind": kind.name(), "verbs": ["get"] })
     });
-    assert_eq!(client.get(&format!("/apis/{GROUP}/v1alpha1")).await.json(), resources);
+    client.get(&format!("/apis/{GROUP}/v1alpha1")).await.is(&json!({
+        "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "secret-gateway.flyte.org/v1alpha1",
+        "resources": resources,
+    }));
 }
 
 #[tokio::test]
 async fn aggregated_discovery() {
     let kit = Kit::start("").await;
     let client = kit.client().await;
-    let resource = |(kind, plural, singular, _): (String, String, String, String)| {
+    let resources: Vec<_> = of_kinds(|kind| {
         json!({
-            "resource": plural,
-            "responseKind": { "group": GROUP, "version": "v1alpha1", "kind": kind },
-            "scope": "Cluster",
-            "singularResource": singular,
-            "verbs": ["get"],
+            "resource": kind.plural(), "singularResource": kind.singular(), "responseKind": of_api(kind),
+            "scope": "Cluster", "verbs": ["get"],
         })
-    };
+    });
     for version in ["v2", "v2beta1"] {
         let form = format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
         let answer = client.with("accept", &format!("{form},application/json")).get("/apis").await;
-        let wanted = json!({
+        answer.is(&json!({
             "kind": "APIGroupDiscoveryList",
             "apiVersion": format!("apidiscovery.k8s.io/{version}"),
             "metadata": {},
             "items": [{
                 "metadata": { "name": GROUP, "creationTimestamp": null },
-                "versions": [{
-                    "version": "v1alpha1",
-                    "resources": kinds().into_iter().map(resource).collect::<Vec<_>>(),
-                    "freshness": "Current",
-                }],
+                "versions": [{ "version": "v1alpha1", "resources": resources, "freshness": "Current" }],
             }],
-        });
-        assert_eq!((answer.json(), answer.header("content-type")), (wanted, Some(form.as_str())));
+        }));
+        assert_eq!(answer.header("content-type"), Some(form.as_str()));
     }
     let unknown = "application/json;g=apidiscovery.k8s.io;v=v9;as=APIGroupDiscoveryList";
-    let message = "only the following media types are accepted: application/json";
     let answer = client.with("accept", unknown).get("/apis").await;
-    assert_eq!((answer.status, answer.json()), (406, status(406, "NotAcceptable", message)));
+    let message = "only the following media types are accepted: application/json";
+    answer.is_failure(406, "NotAcceptable", message, &json!({}));
 }
 
 fn schemas() -> Value {
     let text = |description: &str| json!({ "type": "string", "description": description });
-    let schema = |(kind, _, _, place): (String, String, String, String)| {
-        let binary = "The value, if it is bytes in its store.";
-        let mut schema = json!({
-            "type": "object",
-            "description": format!("A secret read through the gateway; its name is `<{place}>:<its name there>`."),
-            "properties": {
-                "apiVersion": text("The version of this schema."),
-                "kind": text("The kind of this object."),
-                "metadata": {
-                    "type": "object",
-                    "description": "Holds the name alone.",
-                    "properties": { "name": text("As it was asked for.") },
-                },
-                "stringValue": text("The value, if it is text in its store."),
-                "binaryValue": { "type": "string", "description": binary, "format": "byte" },
-            },
-            "x-kubernetes-group-version-kind": [{ "group": GROUP, "version": "v1alpha1", "kind": kind }],
+    of_kinds(|kind| {
+        let place = format!("its name is `<{}>:<its name there>`", kind.place());
+        let metadata = json!({
+            "type": "object", "description": "Holds the name alone.",
+            "properties": { "name": text("As it was asked for.") },
         });
-        if kind == "SecretLookup" {
-            schema["description"] = json!(format!(
-                "A secret that is there, without its value; its name is `<{place}>:<its name there>`, or `ready`, which \
-                 always is."
-            ));
-            let properties = schema["properties"].as_object_mut().unwrap();
-            properties.remove("stringValue");
-            properties.remove("binaryValue");
+        let mut properties = json!({
+            "apiVersion": text("The version of this schema."),
+            "kind": text("The kind of this object."),
+            "metadata": metadata,
+        });
+        let description = if kind == Kind::Lookup {
             let variable = "Whether it can be an environment variable.";
-            properties.insert("variable".to_owned(), json!({ "type": "boolean", "description": variable }));
-            properties.insert("problem".to_owned(), text("Why it cannot."));
-        }
-        (format!("org.flyte.secret-gateway.v1alpha1.{kind}"), schema)
-    };
-    kinds().into_iter().map(schema).collect()
+            properties["variable"] = json!({ "type": "boolean", "description": variable });
+            properties["problem"] = text("Why it cannot.");
+            format!("A secret that is there, without its value; {place}, or `ready`, which always is.")
+        } else {
+            let binary = "The value, if it is bytes in its store.";
+            properties["stringValue"] = text("The value, if it is text in its store.");
+            properties["binaryValue"] = json!({ "type": "string", "description": binary, "format": "byte" });
+            format!("A secret read through the gateway; {place}.")
+        };
+        let schema = json!({
+            "type": "object", "description": description, "properties": properties,
+            "x-kubernetes-group-version-kind": [of_api(kind)],
+        });
+        (format!("org.flyte.secret-gateway.v1alpha1.{}", kind.name()), schema)
+    })
 }
 
 fn paths(v2: bool) -> Value {
-    let path = |(kind, plural, _, place): (String, String, String, String)| {
+    of_kinds(|kind| {
         let mut name = json!({
-            "name": "name",
-            "in": "path",
-            "required": true,
-            "description": format!("`<{place}>:<name of the secret>`"),
+            "name": "name", "in": "path", "required": true,
+            "description": format!("`<{}>:<name of the secret>`", kind.place()),
         });
         let mut ok = json!({ "description": "OK" });
         let mut get = json!({
             "tags": ["secretGatewayFlyteOrg_v1alpha1"],
-            "description": format!("read the specified {kind}"),
-            "operationId": format!("readSecretGatewayFlyteOrgV1alpha1{kind}"),
+            "description": format!("read the specified {}", kind.name()),
+            "operationId": format!("readSecretGatewayFlyteOrgV1alpha1{}", kind.name()),
             "x-kubernetes-action": "get",
-            "x-kubernetes-group-version-kind": { "group": GROUP, "version": "v1alpha1", "kind": kind },
+            "x-kubernetes-group-version-kind": of_api(kind),
         });
+        let schema = format!("org.flyte.secret-gateway.v1alpha1.{}", kind.name());
         if v2 {
             name["type"] = json!("string");
             name["uniqueItems"] = json!(true);
-            ok["schema"] = json!({ "$ref": format!("#/definitions/org.flyte.secret-gateway.v1alpha1.{kind}") });
+            ok["schema"] = json!({ "$ref": format!("#/definitions/{schema}") });
             get["consumes"] = json!(["*/*"]);
             get["produces"] = json!(["application/json"]);
             get["schemes"] = json!(["https"]);
         } else {
             name["schema"] = json!({ "type": "string", "uniqueItems": true });
-            let schema = json!({ "$ref": format!("#/components/schemas/org.flyte.secret-gateway.v1alpha1.{kind}") });
+            let schema = json!({ "$ref": format!("#/components/schemas/{schema}") });
             ok["content"] = json!({ "application/json": { "schema": schema } });
         }
         get["responses"] = json!({ "200": ok, "401": { "description": "Unauthorized" } });
-        let path = format!("/apis/{GROUP}/v1alpha1/{plural}/{{name}}");
-        (path, json!({ "get": get, "parameters": [name] }))
-    };
-    kinds().into_iter().map(path).collect()
+        (format!("/apis/{GROUP}/v1alpha1/{}/{{name}}", kind.plural()), json!({ "get": get, "parameters": [name] }))
+    })
 }
 
 fn info() -> Value {
@@ -174,8 +147,7 @@ async fn openapi_2() {
     let kit = Kit::start("").await;
     let client = kit.client().await;
     let answer = client.get("/openapi/v2").await;
-    let wanted = json!({ "swagger": "2.0", "info": info(), "paths": paths(true), "definitions": schemas() });
-    assert_eq!(answer.json(), wanted);
+    answer.is(&json!({ "swagger": "2.0", "info": info(), "paths": paths(true), "definitions": schemas() }));
 
     let etag = answer.header("etag").unwrap();
     let again = client.with("if-none-match", etag).get("/openapi/v2").await;
@@ -186,78 +158,51 @@ async fn openapi_2() {
 #[tokio::test]
 async fn openapi_3() {
     let kit = Kit::start("").await;
-    let client = kit.client().await;
-    let (group, version) = (format!("apis/{GROUP}"), format!("apis/{GROUP}/v1alpha1"));
+    let group = json!({
+        "tags": ["secretGatewayFlyteOrg_v1alpha1"],
+        "description": "the group",
+        "operationId": "getSecretGatewayFlyteOrgAPIGroup",
+        "responses": { "200": { "description": "OK" }, "401": { "description": "Unauthorized" } },
+    });
     let documents = [
-        (
-            version.as_str(),
-            json!({
-                "openapi": "3.0.0",
-                "info": info(),
-                "paths": paths(false),
-                "components": { "schemas": schemas() },
-            }),
-        ),
-        (
-            group.as_str(),
-            json!({
-                "openapi": "3.0.0",
-                "info": info(),
-                "paths": {
-                    "/apis/secret-gateway.flyte.org/": {
-                        "get": {
-                            "tags": ["secretGatewayFlyteOrg_v1alpha1"],
-                            "description": "the group",
-                            "operationId": "getSecretGatewayFlyteOrgAPIGroup",
-                            "responses": {
-                                "200": { "description": "OK" },
-                                "401": { "description": "Unauthorized" },
-                            },
-                        },
-                    },
-                },
-            }),
-        ),
+        (format!("apis/{GROUP}/v1alpha1"), json!({ "paths": paths(false), "components": { "schemas": schemas() } })),
+        (format!("apis/{GROUP}"), json!({ "paths": { "/apis/secret-gateway.flyte.org/": { "get": group } } })),
     ];
     let mut index = json!({ "paths": {} });
-    for (path, document) in documents {
-        let answer = client.get(&format!("/openapi/v3/{path}")).await;
-        assert_eq!(answer.json(), document);
+    for (path, mut document) in documents {
+        document["openapi"] = json!("3.0.0");
+        document["info"] = info();
+        let answer = kit.get(&format!("/openapi/v3/{path}")).await;
+        answer.is(&document);
         let hash = answer.header("etag").unwrap().trim_matches('"').to_owned();
-        index["paths"][path] = json!({ "serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}") });
+        let url = format!("/openapi/v3/{path}?hash={hash}");
+        assert_eq!(kit.get(&url).await.status, 200);
+        index["paths"][path] = json!({ "serverRelativeURL": url });
     }
-    assert_eq!(client.get("/openapi/v3").await.json(), index);
-    let url = index["paths"][&version]["serverRelativeURL"].as_str().unwrap();
-    assert_eq!(client.get(url).await.status, 200);
+    kit.get("/openapi/v3").await.is(&index);
 }
 
 #[tokio::test]
 async fn version_and_paths() {
     let kit = Kit::start("").await;
-    let client = kit.client().await;
-    let version = client.get("/version").await.json();
+    let version = kit.get("/version").await.json();
     assert_eq!(version["gitVersion"], concat!("v", env!("CARGO_PKG_VERSION")));
-    let paths = client.get("/").await.json();
-    assert_eq!(
-        paths,
-        json!({
-            "paths": [
-                "/apis",
-                "/apis/secret-gateway.flyte.org",
-                "/apis/secret-gateway.flyte.org/v1alpha1",
-                "/healthz",
-                "/livez",
-                "/metrics",
-                "/openapi/v2",
-                "/openapi/v3",
-                "/openapi/v3/apis/secret-gateway.flyte.org",
-                "/openapi/v3/apis/secret-gateway.flyte.org/v1alpha1",
-                "/readyz",
-                "/version",
-            ],
-        })
-    );
-    for path in paths["paths"].as_array().unwrap() {
-        assert_eq!(client.get(path.as_str().unwrap()).await.status, 200, "{path}");
+    let paths = [
+        "/apis",
+        "/apis/secret-gateway.flyte.org",
+        "/apis/secret-gateway.flyte.org/v1alpha1",
+        "/healthz",
+        "/livez",
+        "/metrics",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/openapi/v3/apis/secret-gateway.flyte.org",
+        "/openapi/v3/apis/secret-gateway.flyte.org/v1alpha1",
+        "/readyz",
+        "/version",
+    ];
+    kit.get("/").await.is(&json!({ "paths": paths }));
+    for path in paths {
+        assert_eq!(kit.get(path).await.status, 200, "{path}");
     }
 }

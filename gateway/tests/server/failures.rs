@@ -1,117 +1,80 @@
 //! Each way in which a provider fails, with the Status that callers get.
 
-use std::time::Duration;
-
-use secret_gateway::provider::Failure;
-use serde_json::json;
-
-use crate::kit::Kit;
-use crate::{aws, status_of};
+use super::*;
 
 #[tokio::test]
 async fn provider_failures_map_to_status() {
     let kit = Kit::start("reads: { retries: 0, breaker: { failures: 100 } }").await;
-    let client = kit.client().await;
+    let throttled = "throttled by the provider; retry later";
+    let unavailable = "ServiceUnavailable";
     let table = [
         (
             Failure::NotFound,
-            404,
-            "NotFound",
-            "awssecrets.secret-gateway.flyte.org \"us-east-2:u__org__0\" not found",
+            (404, "NotFound", "awssecrets.secret-gateway.flyte.org \"us-east-2:u__org__0\" not found"),
             None,
         ),
         (
             Failure::Forbidden("secretsmanager:GetSecretValue".into()),
-            403,
-            "Forbidden",
-            "awssecrets.secret-gateway.flyte.org \"us-east-2:u__org__1\" is forbidden: access denied by the provider: secretsmanager:GetSecretValue",
+            (
+                403,
+                "Forbidden",
+                "awssecrets.secret-gateway.flyte.org \"us-east-2:u__org__1\" is forbidden: access denied by the provider: secretsmanager:GetSecretValue",
+            ),
             None,
         ),
-        (
-            Failure::Throttled(Some(Duration::from_millis(2500))),
-            429,
-            "TooManyRequests",
-            "throttled by the provider; retry later",
-            Some(3),
-        ),
-        (
-            Failure::Throttled(Some(Duration::MAX)),
-            429,
-            "TooManyRequests",
-            "throttled by the provider; retry later",
-            Some(60),
-        ),
-        (Failure::Throttled(None), 429, "TooManyRequests", "throttled by the provider; retry later", Some(1)),
-        (
-            Failure::Unreachable("connection refused".into()),
-            503,
-            "ServiceUnavailable",
-            "provider unavailable: connection refused",
-            None,
-        ),
+        (Failure::Throttled(Some(Duration::from_millis(2500))), (429, "TooManyRequests", throttled), Some(3)),
+        (Failure::Throttled(Some(Duration::MAX)), (429, "TooManyRequests", throttled), Some(60)),
+        (Failure::Throttled(None), (429, "TooManyRequests", throttled), Some(1)),
+        (Failure::Unreachable("refused".into()), (503, unavailable, "provider unavailable: refused"), None),
         (
             Failure::Conflict("the vault answers Conflict (status 409)".into()),
-            503,
-            "ServiceUnavailable",
-            "secret is being modified: the vault answers Conflict (status 409); retry later",
+            (503, unavailable, "secret is being modified: the vault answers Conflict (status 409); retry later"),
             Some(1),
         ),
-        (Failure::Slow, 504, "Timeout", "timed out waiting for the provider", None),
-        (Failure::BadName("no slashes".into()), 400, "BadRequest", "name rejected by the provider: no slashes", None),
+        (Failure::Slow, (504, "Timeout", "timed out waiting for the provider"), None),
+        (Failure::BadName("no slashes".into()), (400, "BadRequest", "name rejected by the provider: no slashes"), None),
         (
             Failure::Garbage("bad CRC32C".into()),
-            503,
-            "ServiceUnavailable",
-            "unexpected response from the provider: bad CRC32C",
+            (503, unavailable, "unexpected response from the provider: bad CRC32C"),
             None,
         ),
     ];
-    for (number, (failure, code, reason, message, retry_after)) in table.into_iter().enumerate() {
+    for (number, (failure, (code, reason, message), after)) in table.into_iter().enumerate() {
         kit.memory.fail(failure);
         let name = number.to_string();
-        let answer = client.get(&aws(&name)).await;
-        let mut wanted = status_of(&name, code, reason, message);
-        if let Some(seconds) = retry_after {
-            wanted["details"]["retryAfterSeconds"] = json!(seconds);
-        }
-        assert_eq!((answer.status, answer.json()), (code, wanted));
-        let header = retry_after.map(|seconds: u32| seconds.to_string());
-        assert_eq!(answer.header("retry-after"), header.as_deref());
+        let details = after.map_or_else(|| of_aws(&name), |seconds| retry(of_aws(&name), seconds));
+        kit.get(&aws(&name)).await.is_failure(code, reason, message, &details);
     }
 }
 
 #[tokio::test]
 async fn hanging_provider_returns_504_within_the_timeout() {
     let kit = Kit::start("reads: { timeout: 300ms }").await;
-    let client = kit.client().await;
-    kit.memory.answer(Duration::from_secs(60), Err(Failure::NotFound));
-    let start = std::time::Instant::now();
-    let answer = client.get(&aws("key")).await;
+    kit.memory.delay(Duration::from_secs(60));
+    let start = Instant::now();
+    let answer = kit.get(&aws("key")).await;
     let took = start.elapsed();
-    let wanted = status_of("key", 504, "Timeout", "timed out waiting for the provider");
-    assert_eq!((answer.status, answer.json()), (504, wanted));
+    answer.is_failure(504, "Timeout", "timed out waiting for the provider", &of_aws("key"));
     assert!((300..1000).contains(&took.as_millis()), "{took:?}");
-    kit.memory.answer(Duration::ZERO, Ok(crate::kit::memory::text("here")));
-    assert_eq!(client.get(&aws("key")).await.status, 200);
+    kit.memory.delay(Duration::ZERO);
+    assert_eq!(kit.get(&aws("key")).await.status, 200);
 }
 
 #[tokio::test]
 async fn unreachable_provider_is_retried() {
     let kit = Kit::start("").await;
-    let client = kit.client().await;
     kit.memory.behave(|_, call| match call {
-        0 | 1 => (Duration::ZERO, Err(Failure::Unreachable("reset".into()))),
-        2 => (Duration::ZERO, Err(Failure::Throttled(Some(Duration::from_millis(50))))),
-        _ => (Duration::ZERO, Ok(crate::kit::memory::text("here"))),
+        0 | 1 => Err(Failure::Unreachable("reset".into())),
+        2 => Err(Failure::Throttled(Some(Duration::from_millis(50)))),
+        _ => text("here"),
     });
-    assert_eq!(client.get(&aws("key")).await.json()["stringValue"], "here");
+    assert_eq!(kit.get(&aws("key")).await.json()["stringValue"], "here");
     assert_eq!(kit.memory.calls(), 4);
 }
 
 #[tokio::test]
 async fn permanent_failures_are_not_retried() {
     let kit = Kit::start("reads: { breaker: { failures: 100 } }").await;
-    let client = kit.client().await;
     let failures = [
         Failure::NotFound,
         Failure::Forbidden(String::new()),
@@ -122,8 +85,8 @@ async fn permanent_failures_are_not_retried() {
     ];
     for (number, failure) in failures.into_iter().enumerate() {
         kit.memory.fail(failure.clone());
-        let start = std::time::Instant::now();
-        assert_ne!(client.get(&aws(&number.to_string())).await.status, 200);
+        let start = Instant::now();
+        assert_ne!(kit.get(&aws(&number.to_string())).await.status, 200);
         assert_eq!(kit.memory.calls(), number + 1, "{failure}");
         assert!(start.elapsed() < Duration::from_millis(1000), "{failure}: {:?}", start.elapsed());
     }
@@ -133,9 +96,8 @@ async fn permanent_failures_are_not_retried() {
 async fn retries_end_with_the_timeout() {
     let kit = Kit::start("reads: { timeout: 400ms, retries: 1000, breaker: { failures: 100 } }").await;
     kit.memory.fail(Failure::Unreachable("down".into()));
-    let start = std::time::Instant::now();
-    let answer = kit.client().await.get(&aws("key")).await;
-    assert_eq!(answer.status, 503);
+    let start = Instant::now();
+    assert_eq!(kit.get(&aws("key")).await.status, 503);
     assert!(start.elapsed() < Duration::from_millis(1000), "{:?}", start.elapsed());
     assert!((2..10).contains(&kit.memory.calls()), "{}", kit.memory.calls());
 }

@@ -29,37 +29,42 @@ mod process;
 mod pulls;
 mod reads;
 
-use std::time::Duration;
+// What most modules use.
+use std::time::{Duration, Instant};
 
+use axum::http::Method;
+use kit::client::{Answer, Client};
+use kit::memory::{CANARY, text};
+use kit::{Kit, USER};
+use secret_gateway::provider::{Failure, Value as Secret};
 use serde_json::{Value, json};
+
+const GROUP: &str = "secret-gateway.flyte.org";
+
+/// The path of an object.
+fn path(plural: &str, name: &str) -> String {
+    format!("/apis/{GROUP}/v1alpha1/{plural}/{name}")
+}
 
 /// The path of an object of AWS.
 fn aws(name: &str) -> String {
-    format!("/apis/secret-gateway.flyte.org/v1alpha1/awssecrets/us-east-2:u__org__{name}")
+    path("awssecrets", &format!("us-east-2:u__org__{name}"))
 }
 
-/// A Status without details.
-fn status(code: u16, reason: &str, message: &str) -> Value {
-    json!({
-        "kind": "Status",
-        "apiVersion": "v1",
-        "metadata": {},
-        "status": "Failure",
-        "message": message,
-        "reason": reason,
-        "code": code,
-    })
+/// The details of a Status about an object.
+fn of(plural: &str, name: &str) -> Value {
+    json!({ "name": name, "group": GROUP, "kind": plural })
 }
 
-/// A Status about the object `us-east-2:u__org__<name>` of AWS.
-fn status_of(name: &str, code: u16, reason: &str, message: &str) -> Value {
-    let mut status = status(code, reason, message);
-    status["details"] = json!({
-        "name": format!("us-east-2:u__org__{name}"),
-        "group": "secret-gateway.flyte.org",
-        "kind": "awssecrets",
-    });
-    status
+/// The details of a Status about the object `us-east-2:u__org__<name>` of AWS.
+fn of_aws(name: &str) -> Value {
+    of("awssecrets", &format!("us-east-2:u__org__{name}"))
+}
+
+/// The same details, with the time after which to retry.
+fn retry(mut details: Value, seconds: u64) -> Value {
+    details["retryAfterSeconds"] = json!(seconds);
+    details
 }
 
 /// Waits until a condition holds, for as long as a machine under load may need.

@@ -1,27 +1,17 @@
 //! Responses of reads.
 
-use std::time::Duration;
+use super::*;
 
-use axum::http::Method;
-use secret_gateway::provider::{Failure, Value as Secret};
-use serde_json::{Value, json};
-
-use crate::kit::memory::{CANARY, text};
-use crate::kit::{Kit, USER};
-use crate::{aws, status, status_of};
-
-const API: &str = "/apis/secret-gateway.flyte.org/v1alpha1";
 const KUBECTL: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,\
                        application/json";
 
 #[tokio::test]
 async fn objects_hold_the_stored_value() {
     let kit = Kit::start("").await;
-    kit.memory.behave(|name, _| {
-        let bytes = || Secret::Binary(vec![0, 159, 146, 150].into());
-        (Duration::ZERO, Ok(if name.ends_with("bytes") { bytes() } else { text(CANARY) }))
+    kit.memory.behave(|name, _| match name.ends_with("bytes") {
+        true => Ok(Secret::Binary(vec![0, 159, 146, 150].into())),
+        false => text(CANARY),
     });
-    let client = kit.client().await;
     let table = [
         ("awssecrets", "AWSSecret", "us-east-2:u__org__text", "stringValue", CANARY),
         ("awssecrets", "AWSSecret", "eu-west-1:u__org__bytes", "binaryValue", "AJ+Slg=="),
@@ -29,38 +19,24 @@ async fn objects_hold_the_stored_value() {
         ("azuresecrets", "AzureSecret", "flyte.vault.azure.net:1-o---x", "stringValue", CANARY),
     ];
     for (plural, kind, name, field, value) in table {
-        let answer = client.get(&format!("{API}/{plural}/{name}")).await;
-        let wanted = json!({
-            "apiVersion": "secret-gateway.flyte.org/v1alpha1",
-            "kind": kind,
-            "metadata": { "name": name },
-            field: value,
-        });
-        assert_eq!((answer.status, answer.json()), (200, wanted));
+        let answer = kit.get(&path(plural, name)).await;
+        let api_version = "secret-gateway.flyte.org/v1alpha1";
+        answer.is(&json!({ "apiVersion": api_version, "kind": kind, "metadata": { "name": name }, field: value }));
         assert_eq!(answer.header("content-type"), Some("application/json"));
         assert_eq!(answer.header("cache-control"), Some("no-store"));
         assert_eq!(answer.header("content-length"), Some(answer.body.len().to_string().as_str()));
     }
-    let asked = |place: &str, name: &str| (place.to_owned(), name.to_owned());
-    assert_eq!(
-        kit.memory.asked(),
-        [
-            asked("us-east-2", "u__org__text"),
-            asked("eu-west-1", "u__org__bytes"),
-            asked("flyte", "u__org__bytes"),
-            asked("flyte.vault.azure.net", "1-o---x"),
-        ]
-    );
+    let asked: Vec<_> = kit.memory.asked().iter().map(|(place, name)| format!("{place}:{name}")).collect();
+    assert_eq!(asked, table.map(|(_, _, name, ..)| name));
 }
 
 #[tokio::test]
 async fn percent_escapes_in_paths_are_decoded() {
     let kit = Kit::start("").await;
-    let client = kit.client().await;
-    let answer = client.get(&format!("{API}/awssecrets/us-east-2%3Au__org__a%40b")).await;
+    let answer = kit.get(&path("awssecrets", "us-east-2%3Au__org__a%40b")).await;
     assert_eq!(answer.json()["metadata"]["name"], "us-east-2:u__org__a@b");
-    let answer = client.get(&format!("{API}/awssecrets/us-east-2:%ff")).await;
-    assert_eq!(answer.json(), status(400, "BadRequest", "invalid path: expected UTF-8"));
+    let answer = kit.get(&path("awssecrets", "us-east-2:%ff")).await;
+    answer.is_failure(400, "BadRequest", "invalid path: expected UTF-8", &json!({}));
 }
 
 #[tokio::test]
@@ -75,20 +51,16 @@ async fn table_shows_only_the_name() {
         "apiVersion": "meta.k8s.io/v1",
         "metadata": {},
         "columnDefinitions": [{
-            "name": "Name",
-            "type": "string",
-            "format": "name",
+            "name": "Name", "type": "string", "format": "name", "priority": 0,
             "description": "Name of the secret, behind its region, project or vault",
-            "priority": 0,
         }],
         "rows": [{ "cells": [name], "object": metadata }],
     });
     for query in ["", "?includeObject=Object"] {
-        let answer = client.with("accept", KUBECTL).get(&format!("{}{query}", aws("key"))).await;
-        assert_eq!((answer.status, answer.json()), (200, table.clone()));
+        client.with("accept", KUBECTL).get(&format!("{}{query}", aws("key"))).await.is(&table);
     }
     let accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
-    assert_eq!(client.with("accept", accept).get(&aws("key")).await.json(), metadata);
+    client.with("accept", accept).get(&aws("key")).await.is(&metadata);
 
     kit.memory.fail(Failure::NotFound);
     assert_eq!(client.with("accept", KUBECTL).get(&aws("other")).await.status, 404);
@@ -100,7 +72,7 @@ async fn only_json_is_served() {
     let client = kit.client().await;
     let answer = client.with("accept", "application/vnd.kubernetes.protobuf").get(&aws("key")).await;
     let message = "only the following media types are accepted: application/json";
-    assert_eq!(answer.json(), status(406, "NotAcceptable", message));
+    answer.is_failure(406, "NotAcceptable", message, &json!({}));
     assert_eq!(kit.memory.calls(), 0);
     let both = "application/vnd.kubernetes.protobuf,application/json";
     assert_eq!(client.with("accept", both).get(&aws("key")).await.status, 200);
@@ -110,7 +82,8 @@ async fn only_json_is_served() {
 async fn verbs_other_than_get_return_405() {
     let kit = Kit::start("").await;
     let client = kit.client().await;
-    let (collection, object) = (format!("{API}/gcpsecrets"), format!("{API}/gcpsecrets/flyte:u__org__key"));
+    let object = path("gcpsecrets", "flyte:u__org__key");
+    let collection = format!("/apis/{GROUP}/v1alpha1/gcpsecrets");
     let table = [
         (Method::GET, collection.clone(), "list"),
         (Method::GET, format!("{collection}?watch=true"), "watch"),
@@ -126,42 +99,38 @@ async fn verbs_other_than_get_return_405() {
         (Method::DELETE, object, "delete"),
     ];
     for (method, path, verb) in table {
-        let answer = client.send(method, &path).await.unwrap();
+        let answer = client.send(method, &path, "").await.unwrap();
         let message = format!("{verb} is not supported on resources of kind \"gcpsecrets.secret-gateway.flyte.org\"");
-        let mut wanted = status(405, "MethodNotAllowed", &message);
-        wanted["details"] = json!({ "group": "secret-gateway.flyte.org", "kind": "gcpsecrets" });
-        assert_eq!((answer.status, answer.json()), (405, wanted));
+        answer.is_failure(405, "MethodNotAllowed", &message, &json!({ "group": GROUP, "kind": "gcpsecrets" }));
     }
-    assert_eq!(client.send(Method::HEAD, &aws("key")).await.unwrap().status, 405);
-    assert_eq!(client.send(Method::POST, "/apis").await.unwrap().status, 405);
+    assert_eq!(client.send(Method::HEAD, &aws("key"), "").await.unwrap().status, 405);
+    assert_eq!(client.post("/apis").await.status, 405);
     assert_eq!((kit.memory.calls(), kit.cluster.reviews()), (0, Vec::<Value>::new()));
 }
 
 #[tokio::test]
 async fn unknown_paths_return_404() {
     let kit = Kit::start("").await;
-    let client = kit.client().await;
-    let wanted = status(404, "NotFound", "the server could not find the requested resource");
     let paths = [
-        "/nowhere".to_owned(),
-        "/api".to_owned(),
-        "/apis/apps".to_owned(),
-        "/apis/secret-gateway.flyte.org/v1".to_owned(),
-        format!("{API}/secrets"),
-        format!("{API}/secrets/x"),
-        format!("{API}/awssecrets/x/status"),
-        format!("{API}/namespaces/flyte/awssecrets/x"),
-        "/openapi/v3/apis/apps/v1".to_owned(),
+        "/nowhere",
+        "/api",
+        "/apis/apps",
+        "/apis/secret-gateway.flyte.org/v1",
+        "/apis/secret-gateway.flyte.org/v1alpha1/secrets",
+        "/apis/secret-gateway.flyte.org/v1alpha1/secrets/x",
+        "/apis/secret-gateway.flyte.org/v1alpha1/awssecrets/x/status",
+        "/apis/secret-gateway.flyte.org/v1alpha1/namespaces/flyte/awssecrets/x",
+        "/openapi/v3/apis/apps/v1",
     ];
     for path in paths {
-        assert_eq!(client.get(&path).await.json(), wanted, "{path}");
+        let message = "the server could not find the requested resource";
+        kit.get(path).await.is_failure(404, "NotFound", message, &json!({}));
     }
 }
 
 #[tokio::test]
 async fn invalid_names_return_400() {
     let kit = Kit::start("").await;
-    let client = kit.client().await;
     let no_colon = "invalid name of AWSSecret: expected `<region>:<secret name>`";
     let place = "invalid region before the colon";
     let secret = "invalid secret name: expected 1 to 512 letters, digits and _+=.@-";
@@ -178,63 +147,32 @@ async fn invalid_names_return_400() {
         ("a".repeat(10_000), no_colon),
     ];
     for (name, message) in table {
-        let answer = client.get(&format!("{API}/awssecrets/{name}")).await;
-        let mut wanted = status(400, "BadRequest", message);
-        wanted["details"] = json!({ "group": "secret-gateway.flyte.org", "kind": "awssecrets" });
-        assert_eq!((answer.status, answer.json()), (400, wanted), "{name}");
+        let answer = kit.get(&path("awssecrets", &name)).await;
+        answer.is_failure(400, "BadRequest", message, &json!({ "group": GROUP, "kind": "awssecrets" }));
     }
     assert_eq!((kit.memory.calls(), kit.cluster.reviews()), (0, Vec::<Value>::new()));
-    let longest = format!("{API}/awssecrets/us-east-2:u__org__{}", "a".repeat(504));
-    assert_eq!(client.get(&longest).await.status, 200);
+    assert_eq!(kit.get(&aws(&"a".repeat(504))).await.status, 200, "the longest name");
 }
 
 #[tokio::test]
 async fn names_that_are_not_served_return_403() {
     let kit = Kit::start("prefixes: { gcp: [] }").await;
-    let client = kit.client().await;
+    let not_served = |what: &str, list: &str| format!("{what} is not served; add it to {list} of the gateway");
+    let prefix = "name matches no served prefix; add one to prefixes of the gateway";
     let table = [
-        (
-            "awssecrets",
-            "ap-south-1:u__org__key",
-            "region \"ap-south-1\" is not served; add it to providers.aws.regions of the gateway",
-        ),
+        ("awssecrets", "ap-south-1:u__org__key", &*not_served("region \"ap-south-1\"", "providers.aws.regions")),
         (
             "azuresecrets",
             "evil.example.com:1-o---x",
-            "vault \"evil.example.com\" is not served; add it to providers.azure.vaults of the gateway",
+            &not_served("vault \"evil.example.com\"", "providers.azure.vaults"),
         ),
-        (
-            "awssecrets",
-            "us-east-2:database-root-password",
-            "name matches no served prefix; add one to prefixes of the gateway",
-        ),
-        (
-            "azuresecrets",
-            "flyte.vault.azure.net:u--org--key",
-            "name matches no served prefix; add one to prefixes of the gateway",
-        ),
+        ("awssecrets", "us-east-2:database-root-password", prefix),
+        ("azuresecrets", "flyte.vault.azure.net:u--org--key", prefix),
     ];
     for (plural, name, why) in table {
-        let answer = client.get(&format!("{API}/{plural}/{name}")).await;
         let message = format!("{plural}.secret-gateway.flyte.org \"{name}\" is forbidden: {why}");
-        let mut wanted = status(403, "Forbidden", &message);
-        wanted["details"] = json!({ "name": name, "group": "secret-gateway.flyte.org", "kind": plural });
-        assert_eq!((answer.status, answer.json()), (403, wanted));
+        kit.get(&path(plural, name)).await.is_failure(403, "Forbidden", &message, &of(plural, name));
     }
     assert_eq!(kit.memory.calls(), 0);
-    assert_eq!(client.get(&format!("{API}/gcpsecrets/flyte:whatever")).await.status, 200, "without prefixes");
-}
-
-#[tokio::test]
-async fn access_is_reviewed_before_served_names_are_checked() {
-    let kit = Kit::start("").await;
-    kit.cluster.judge(|_| crate::kit::cluster::Verdict::Deny(""));
-    let client = kit.client().await;
-    let message = format!(
-        "User \"{USER}\" cannot get resource \"awssecrets\" in API group \"secret-gateway.flyte.org\" at the cluster \
-         scope: denied by the cluster (reason: \"\")"
-    );
-    assert_eq!(client.get(&aws("key")).await.json(), status_of("key", 403, "Forbidden", &message));
-    let elsewhere = client.get(&format!("{API}/awssecrets/ap-south-1:u__org__key")).await.json();
-    assert_eq!(elsewhere["message"], message.as_str());
+    assert_eq!(kit.get(&path("gcpsecrets", "flyte:whatever")).await.status, 200, "without prefixes");
 }

@@ -10,23 +10,14 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::json;
 
-/// Answer to one connection.
-#[derive(Clone)]
-pub enum Answer {
-    /// Closes it before TLS.
-    Close,
-    /// Sends these bytes, and ends.
-    Bytes(Vec<u8>),
-}
-
 /// Returns a response of HTTP/1.1.
-pub fn http(code: u16, headers: &str, body: &[u8]) -> Answer {
+pub fn http(code: u16, headers: &str, body: &[u8]) -> Vec<u8> {
     let head = format!("HTTP/1.1 {code} X\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
-    Answer::Bytes([head.as_bytes(), body].concat())
+    [head.as_bytes(), body].concat()
 }
 
 /// Returns a failure as a `Status` of Kubernetes.
-pub fn status(code: u16, headers: &str, reason: &str, message: &str) -> Answer {
+pub fn status(code: u16, headers: &str, reason: &str, message: &str) -> Vec<u8> {
     http(code, headers, json!({ "kind": "Status", "reason": reason, "message": message }).to_string().as_bytes())
 }
 
@@ -50,8 +41,8 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Answers each connection with the next answer; the last one repeats.
-    pub fn start(answers: Vec<Answer>) -> Self {
+    /// Answers each connection with the next answer, or closes it before TLS if that is empty; the last one repeats.
+    pub fn start(answers: Vec<Vec<u8>>) -> Self {
         let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -67,10 +58,10 @@ impl Gateway {
         let (config, seen) = (Arc::new(config), Arc::clone(&requests));
         thread::spawn(move || {
             for (number, connection) in listener.incoming().enumerate() {
-                match &answers[number.min(answers.len() - 1)] {
-                    Answer::Close => drop(connection),
+                let answer = &answers[number.min(answers.len() - 1)];
+                if !answer.is_empty() {
                     // A client that does not trust us is no failure here.
-                    Answer::Bytes(bytes) => _ = serve(connection.unwrap(), &config, bytes, &seen),
+                    let _ = serve(connection.unwrap(), &config, answer, &seen);
                 }
             }
         });

@@ -17,7 +17,7 @@ use flyte_secrets_policy::grant::{Grant, Granted};
 use flyte_secrets_pull::Places;
 use tempfile::TempDir;
 
-use double::{Answer, Gateway};
+use double::Gateway;
 
 /// A container with a token and a grant, and its gateway.
 struct Container {
@@ -29,7 +29,7 @@ struct Container {
 
 impl Container {
     /// Returns one that is granted these secrets as files and as variables.
-    fn new(answers: Vec<Answer>, files: &[&str], variables: &[&str]) -> Self {
+    fn new(answers: Vec<Vec<u8>>, files: &[&str], variables: &[&str]) -> Self {
         let root = tempfile::tempdir().unwrap();
         let places = Places::under(root.path());
         for folder in [&places.files, &places.env, places.token.parent().unwrap()] {

@@ -23,7 +23,7 @@ pub fn files() -> Result<Vec<(&'static str, String)>> {
             .to_owned();
     for provider in Provider::ALL {
         let facts = provider.facts();
-        table += &format!("{provider}: {{ places: {}, field: {} }}\n", facts.places, facts.setting);
+        table += &format!("{provider}: {{ places: {}s, field: {} }}\n", facts.place, facts.setting);
     }
     let metadata = repository::read(METADATA)?;
     let (before, after) = metadata.split_once(FIRST).with_context(|| format!("{METADATA} has no{FIRST}"))?;

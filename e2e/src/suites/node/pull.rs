@@ -10,144 +10,93 @@ use flyte_secrets_testing::pods::{project_name, with};
 use serde_json::{Value, json};
 use tokio::time::{Duration, sleep};
 
+use super::secrets::{Request, any, env, env_as, file, file_as, sum, unanswered};
 use super::task::{Change, Outcome, Task};
-use super::tasks::{
-    ALL, DB, DEVELOPMENT, EMBEDDED, EMOJI, LINES, OF_AWS, OF_AZURE_LATEST, OF_GCP, PEM, PRODUCTION, STORE, TOKEN,
-    accompanied, binary, initialized, long, restricted,
-};
-use super::{create, ended, finish, has_all, install_pull, start, statuses, until};
+use super::tasks::{ALL, EMBEDDED, accompanied, initialized, many, restricted};
+use super::{DEVELOPMENT, PRODUCTION, STORE, create, ended, failed, finish, install, mutated, start, until};
+use crate::cluster::{has_all, named};
 use crate::kubewarden;
 use crate::node::Node;
 use crate::report::Report;
 use crate::world::World;
 
-const VARIABLE: &str = "key: 'token' mount_requirement: ENV_VAR";
-const AT_ONCE: usize = 20;
+/// An audience that is not the gateway's.
+const OTHERS: &str = "somebody.else";
+/// The name of a secret that does not exist.
+const MISSING: &str = "u__org__acme__domain__development__project__flytesnacks__key__none";
 
 pub async fn run(report: &mut Report, world: &mut World, node: &Node) -> Result<()> {
-    install_pull(world, node, &json!({})).await?;
+    install(world, node, "Pull", &json!({})).await?;
     start(report, world, "pods that pull", tasks()).await?;
     report.section("the gateway and pods that start");
     report.check("pods that start while the gateway is away wait for it", away(world)).await;
     report.section("who may pull");
-    report
-        .check("a written init container, with the label and no request, is rejected", written(world, &["annotations"]))
-        .await;
-    report
-        .check("a written init container, without the label, is rejected", written(world, &["annotations", "labels"]))
-        .await;
-    report.check("a token for the gateway alone, without the label, is rejected", token_alone(world)).await;
-    report.check("an init container that grants another project's secrets is rejected", other_scope(world)).await;
+    let container = format!("\"{CONTAINER}\"");
+    for (name, edit, words) in [
+        ("a written init container, with the label and no request", unrequested as fn(Value) -> Value, &*container),
+        ("a written init container, without the label", unlabelled, &container),
+        ("a token for the gateway alone, without the label", token_alone, "a token for the secret gateway"),
+        ("an init container that grants another project's secrets", other_scope, &container),
+    ] {
+        report.check(&format!("{name}, is rejected"), rejected(world, edit, words)).await;
+    }
     report.check("a token for another audience pulls nothing: 401", other_audience(world)).await;
     report.check("requests to the pod listener: 401, 403, and an audit line", requests(world)).await;
     Ok(())
 }
 
 fn tasks() -> Vec<Task> {
-    let pull = |name: &str, requests: &[&str]| Task::new(&format!("Pull: {name}"), DEVELOPMENT, EMBEDDED, requests);
-    let all = |name: &str, requests: &[&str]| Task::of(&format!("Pull: {name}"), DEVELOPMENT, requests);
-    let looked_up_never: fn(&mut Value) = |settings| settings["embeddedSecretManagerConfig"]["lookup"] = json!("Off");
-    let name = project_name("refreshed");
-    let change = Change {
-        once: "Running",
-        namespace: STORE,
-        secret: secret_name(&name),
-        data: json!({ name: STANDARD.encode("after") }),
+    let pull = |name: &str, requests: &[Request]| Task::new(name, DEVELOPMENT, EMBEDDED, requests);
+    let confined = |name: &str, requests: &[Request]| Task::new(name, PRODUCTION, ALL, requests).shaped(restricted);
+    let never_looked_up = |name: &str, requests: &[Request]| {
+        pull(name, requests).set("/embeddedSecretManagerConfig/lookup", json!("Off"))
     };
+    let both = [env("token"), file("token")];
+    let every = [file("db/User"), file("token"), file("gcp"), file("aws"), file("azure")];
+    let no_token = "[ ! -e /run/flyte ] && [ ! -e /var/run/secrets ] || fail 'a token or the env file is there'";
+    let missing = || unanswered("key: 'none' mount_requirement: FILE");
+    let (name, value) = (project_name("fresh"), STANDARD.encode("after"));
+    let follows = format!("until [ \"$(sum < /etc/flyte/secrets/fresh)\" = {} ]; do sleep 0.2; done", sum(b"after"));
     vec![
-        pull("a variable with $$", &["key: 'dollars' mount_requirement: ENV_VAR"])
-            .variable("_UNION_DOLLARS", "pa$$word$")
-            .variable("FLYTE_SECRETS_ENV_PREFIX", "_UNION_"),
-        pull("a variable with $(HOME), of a name", &["key: 'home' mount_requirement: ENV_VAR env_var: 'WHERE'"])
-            .variable("WHERE", "$(HOME) $$(HOME) $HOME"),
-        pull("a variable of several lines", &["key: 'lines' mount_requirement: ENV_VAR"])
-            .variable("_UNION_LINES", LINES),
-        pull("a variable beyond ASCII", &["key: 'emoji' mount_requirement: ENV_VAR"]).variable("_UNION_EMOJI", EMOJI),
-        pull("a file of all bytes", &["key: 'binary' mount_requirement: FILE"]).file("binary", binary()),
-        pull("several variables", &["key: 'home'", "key: 'dollars'", "key: 'lines'"])
-            .variable("_UNION_HOME", "$(HOME) $$(HOME) $HOME")
-            .variable("_UNION_DOLLARS", "pa$$word$")
-            .variable("_UNION_LINES", LINES),
-        pull(
-            "several files, a path in a variable",
-            &[
-                "key: 'large' mount_requirement: FILE env_var: 'LARGE'",
-                "key: 'pem' mount_requirement: FILE",
-                "key: 'emoji' mount_requirement: FILE",
-            ],
-        )
-        .file("large", long(90_000))
-        .file("pem", PEM)
-        .file("emoji", EMOJI)
-        .variable("LARGE", "/etc/flyte/secrets/large")
-        .variable("FLYTE_SECRETS_DEFAULT_DIR", "/etc/flyte/secrets"),
-        pull("a secret as a variable and a file", &[VARIABLE, TOKEN])
-            .variable("_UNION_TOKEN", "t0ken")
-            .file("token", "t0ken"),
-        pull("an init container of the user's reads both", &[VARIABLE, TOKEN])
-            .variable("_UNION_TOKEN", "t0ken")
-            .file("token", "t0ken")
-            .shaped(initialized),
-        pull("a native sidecar of the user's reads both", &[VARIABLE, TOKEN])
-            .variable("_UNION_TOKEN", "t0ken")
-            .file("token", "t0ken")
-            .shaped(accompanied),
-        Task::new("Pull: a restricted pod of user 65532, its root read-only", PRODUCTION, EMBEDDED, &[VARIABLE, TOKEN])
-            .variable("_UNION_TOKEN", "t0ken")
-            .file("token", "t0ken")
-            .shaped(restricted),
-        pull("a container that restarts", &[VARIABLE, TOKEN])
-            .variable("_UNION_TOKEN", "t0ken")
-            .file("token", "t0ken")
-            .restarted(),
-        pull("a pod that the policy sees twice", &[VARIABLE, TOKEN])
-            .variable("_UNION_TOKEN", "t0ken")
-            .file("token", "t0ken")
-            .twice(),
-        pull("no token is in the task's containers", &[VARIABLE])
-            .variable("_UNION_TOKEN", "t0ken")
-            .does("[ ! -e /run/flyte ] && [ ! -e /var/run/secrets ] || fail 'a token or the env file is there'"),
-        all("files of all managers", &[DB, TOKEN, OF_GCP, OF_AWS, OF_AZURE_LATEST]),
-        all("a restricted pod: files of all managers", &[DB, TOKEN, OF_GCP, OF_AWS, OF_AZURE_LATEST])
-            .of_namespace(PRODUCTION)
-            .shaped(restricted),
+        pull("a variable with $$", &[env("dollars")]).variable("FLYTE_SECRETS_ENV_PREFIX", "_UNION_"),
+        pull("a variable with $(HOME), of a name", &[env_as("home", "WHERE")]),
+        pull("a variable of several lines", &[env("lines")]),
+        pull("a variable beyond ASCII", &[env("emoji")]),
+        pull("a file of all bytes", &[file("binary")]),
+        pull("several variables", &[any("home"), any("dollars"), any("lines")]),
+        pull("several files, a path in a variable", &[file_as("large", "LARGE"), file("pem"), file("emoji")])
+            .variable("FLYTE_SECRETS_DEFAULT_DIR", "/etc/flyte/secrets"),
+        pull("a secret as a variable and a file", &both),
+        pull("an init container of the user's reads both", &both).shaped(initialized),
+        pull("a native sidecar of the user's reads both", &both).shaped(accompanied),
+        confined("a restricted pod of user 65532, its root read-only", &both),
+        pull("a container that restarts", &both).restarted(),
+        pull("a pod that the policy sees twice", &both).twice(),
+        pull("no token is in the task's containers", &[env("token")]).does(no_token),
+        Task::new("files of all managers", DEVELOPMENT, ALL, &every),
+        confined("a restricted pod: files of all managers", &every),
         pull(
             "refresh: a file follows its secret, a variable stays",
-            &["key: 'refreshed' mount_requirement: ENV_VAR", "key: 'refreshed' mount_requirement: FILE"],
+            &[env("fresh"), unanswered("key: 'fresh' mount_requirement: FILE")],
         )
-        .with(|settings| settings["embeddedSecretManagerConfig"]["pull"]["refresh"] = json!("1s"))
-        .file_becomes("refreshed", "after")
-        .variable("_UNION_REFRESHED", "before")
-        .changing(change),
-        pull("a variable with a quote is rejected", &["key: 'pem' mount_requirement: ENV_VAR"])
-            .ends(Outcome::Rejected(400, &["\"pem\""])),
-        pull("a variable of 100 kB in one line is rejected", &["key: 'long' mount_requirement: ENV_VAR"])
+        .set("/embeddedSecretManagerConfig/pull/refresh", json!("1s"))
+        .changing(Change {
+            once: "Running",
+            namespace: STORE,
+            secret: secret_name(&name),
+            data: json!({ name: value }),
+        })
+        .does(&follows),
+        pull("a variable with a quote is rejected", &[env("pem")]).ends(Outcome::Rejected(400, &["\"pem\""])),
+        pull("a variable of 100 kB in one line is rejected", &[env("long")])
             .ends(Outcome::Rejected(400, &["\"long\""])),
-        pull("a secret that does not exist is rejected", &["key: 'none' mount_requirement: FILE"])
-            .ends(Outcome::Rejected(400, &["u__org__acme__domain__development__project__flytesnacks__key__none"])),
-        pull(
-            "lookup: Off, a variable with a quote: the init container fails",
-            &["key: 'pem' mount_requirement: ENV_VAR"],
-        )
-        .with(looked_up_never)
-        .ends(Outcome::Fails(CONTAINER, &["pem"])),
-        pull(
-            "lookup: Off, a secret that does not exist: the init container fails",
-            &["key: 'none' mount_requirement: FILE"],
-        )
-        .with(looked_up_never)
-        .ends(Outcome::Fails(
-            CONTAINER,
-            &["404", "u__org__acme__domain__development__project__flytesnacks__key__none"],
-        )),
-        Task::new(
-            "Pull: variables: false, the next manager is asked",
-            DEVELOPMENT,
-            ALL,
-            &["group: 'db' key: 'password' mount_requirement: ENV_VAR"],
-        )
-        .with(|settings| settings["embeddedSecretManagerConfig"]["pull"]["variables"] = json!(false))
-        .variable("_UNION_DB_PASSWORD", "pa$$word"),
+        pull("a secret that does not exist is rejected", &[missing()]).ends(Outcome::Rejected(400, &[MISSING])),
+        never_looked_up("lookup: Off, a variable with a quote: the init container fails", &[env("pem")])
+            .ends(Outcome::Fails(CONTAINER, &["pem"])),
+        never_looked_up("lookup: Off, a secret that does not exist: the init container fails", &[missing()])
+            .ends(Outcome::Fails(CONTAINER, &["404", MISSING])),
+        Task::new("variables: false, the next manager is asked", DEVELOPMENT, ALL, &[env("db/password")])
+            .set("/embeddedSecretManagerConfig/pull/variables", json!(false)),
     ]
 }
 
@@ -156,27 +105,20 @@ async fn away(world: &mut World) -> Result<()> {
     let mut gateway = world.gateway.take().context("no gateway")?;
     gateway.kill();
     let mut started = Vec::new();
-    for number in 0..AT_ONCE {
-        let (key, value) = (format!("many{number}"), format!("value {number}"));
-        let requests =
-            [format!("key: '{key}' mount_requirement: ENV_VAR"), format!("key: '{key}' mount_requirement: FILE")];
-        let task =
-            Task::new(&format!("away {number}"), DEVELOPMENT, EMBEDDED, &requests.each_ref().map(String::as_str))
-                .variable(&format!("_UNION_MANY{number}"), &value)
-                .file(&key, &value);
+    for task in many("away", 20) {
         let name = create(world, &task).await?.context("it was not created")?;
         started.push((task, name));
     }
-    let path = |name: &str| format!("/api/v1/namespaces/{DEVELOPMENT}/pods/{name}");
     for (_, name) in &started {
-        let waits = async || {
-            let log = world.cluster.admin.get(&format!("{}/log?container={CONTAINER}", path(name))).await?;
-            Ok(log.body.as_str().is_some_and(|log| log.contains("attempt 1 failed")))
-        };
-        until("the init container says that an attempt failed", waits).await?;
+        until("the init container says that an attempt failed", async || {
+            // A container that has not started has no log.
+            let log = world.cluster.admin.log(DEVELOPMENT, name, CONTAINER).await.unwrap_or_default();
+            Ok(log.contains("attempt 1 failed"))
+        })
+        .await?;
     }
-    let warned = dry_run(world, &Task::new("warned", DEVELOPMENT, EMBEDDED, &[VARIABLE]).pod()).await?;
-    let warnings = warned.warnings;
+    let task = Task::new("warned", DEVELOPMENT, EMBEDDED, &[env("token")]);
+    let warnings = world.cluster.admin.dry_run(DEVELOPMENT, &task.pod()).await?.warnings;
     ensure!(warnings.iter().any(|warning| warning.contains("\"token\"")), "no warning: {warnings:?}");
     gateway.resume(&world.cluster).await?;
     world.gateway = Some(gateway);
@@ -186,156 +128,117 @@ async fn away(world: &mut World) -> Result<()> {
     Ok(())
 }
 
-/// Returns a mutated pod, to create it as if written by hand.
-async fn made(world: &World, name: &str, requests: &[&str]) -> Result<Value> {
-    let pod = Task::new(name, DEVELOPMENT, EMBEDDED, requests).pod();
-    let mut made = dry_run(world, &pod).await?.ok()?;
-    if let Some(metadata) = made["metadata"].as_object_mut() {
-        metadata.retain(|key, _| matches!(key.as_str(), "name" | "namespace" | "labels" | "annotations"));
-    }
-    ensure!(made["spec"]["initContainers"][0]["name"] == CONTAINER, "it does not pull");
-    Ok(made)
+/// Returns a mutated pod that pulls, to create it as if written by hand.
+async fn written(world: &World, name: &str, requests: &[Request]) -> Result<Value> {
+    let pod = mutated(world, &Task::new(name, DEVELOPMENT, EMBEDDED, requests)).await?;
+    ensure!(pod["spec"]["initContainers"][0]["name"] == CONTAINER, "it does not pull");
+    Ok(pod)
 }
 
-async fn dry_run(world: &World, pod: &Value) -> Result<crate::cluster::Answer> {
-    world.cluster.admin.post(&format!("/api/v1/namespaces/{DEVELOPMENT}/pods?dryRun=All"), pod).await
+/// Checks that a mutated pod is rejected after an edit.
+async fn rejected(world: &World, edit: fn(Value) -> Value, words: &str) -> Result<()> {
+    let pod = edit(written(world, "written", &[file("token")]).await?);
+    world.cluster.admin.dry_run(DEVELOPMENT, &pod).await?.refused_for(403, &[words])
 }
 
-fn without(mut pod: Value, parts: &[&str]) -> Value {
-    if let Some(metadata) = pod["metadata"].as_object_mut() {
-        metadata.retain(|part, _| !parts.contains(&part.as_str()));
-    }
-    pod
+fn unrequested(pod: Value) -> Value {
+    with(pod, "/metadata/annotations", json!({}))
 }
 
-fn for_audience(mut pod: Value, audience: &str) -> Value {
-    for volume in pod["spec"]["volumes"].as_array_mut().into_iter().flatten() {
-        if let Some(token) = volume.pointer_mut("/projected/sources/0/serviceAccountToken") {
-            token["audience"] = json!(audience);
+fn unlabelled(pod: Value) -> Value {
+    with(unrequested(pod), "/metadata/labels", json!({}))
+}
+
+fn token_alone(pod: Value) -> Value {
+    with(unlabelled(pod), "/spec/initContainers", json!([]))
+}
+
+fn other_scope(mut pod: Value) -> Value {
+    for argument in pod["spec"]["initContainers"][0]["args"].as_array_mut().into_iter().flatten() {
+        if argument == "acme/development/flytesnacks" {
+            *argument = json!("acme/development/payments");
         }
     }
     pod
 }
 
-async fn written(world: &World, parts: &[&str]) -> Result<()> {
-    let pod = without(made(world, "written", &[TOKEN]).await?, parts);
-    let answer = dry_run(world, &pod).await?;
-    has_all(answer.refused(403)?, &[&format!("\"{CONTAINER}\"")])
-}
-
-async fn token_alone(world: &World) -> Result<()> {
-    let mut pod = without(made(world, "token-alone", &[TOKEN]).await?, &["annotations", "labels"]);
-    pod["spec"]["initContainers"] = json!([]);
-    let answer = dry_run(world, &pod).await?;
-    has_all(answer.refused(403)?, &["a token for the secret gateway"])
-}
-
-async fn other_scope(world: &World) -> Result<()> {
-    let mut pod = made(world, "other-scope", &[TOKEN]).await?;
-    let arguments = pod["spec"]["initContainers"][0]["args"].as_array_mut().context("no arguments")?;
-    let scope = arguments.iter_mut().find(|argument| **argument == "acme/development/flytesnacks");
-    *scope.context("no scope")? = json!("acme/development/payments");
-    let answer = dry_run(world, &pod).await?;
-    has_all(answer.refused(403)?, &[&format!("\"{CONTAINER}\"")])
+fn for_other_audience(mut pod: Value) -> Value {
+    for volume in pod["spec"]["volumes"].as_array_mut().into_iter().flatten() {
+        if let Some(token) = volume.pointer_mut("/projected/sources/0/serviceAccountToken") {
+            token["audience"] = json!(OTHERS);
+        }
+    }
+    pod
 }
 
 /// Checks a pod without the label and with a token for another audience, which the policy does not evaluate.
 async fn other_audience(world: &World) -> Result<()> {
-    let pod = without(made(world, "other-audience", &[TOKEN]).await?, &["labels", "annotations"]);
-    world.cluster.admin.create_pod(DEVELOPMENT, &for_audience(pod, "somebody.else")).await?.ok()?;
-    let ended = ended(world, DEVELOPMENT, "other-audience").await?;
-    world.cluster.admin.delete_pod(DEVELOPMENT, "other-audience").await?;
-    let status = statuses(&ended).find(|status| status["name"] == CONTAINER).context("no such container")?;
-    let end = &status["state"]["terminated"];
-    ensure!(ended["status"]["phase"] == "Failed" && end["exitCode"] == 1, "{status}");
-    has_all(end["message"].as_str().unwrap_or_default(), &["401"])
+    let (admin, name) = (&world.cluster.admin, "other-audience");
+    let pod = for_other_audience(unlabelled(written(world, name, &[file("token")]).await?));
+    admin.create_pod(DEVELOPMENT, &pod).await?.ok()?;
+    let ended = ended(world, DEVELOPMENT, name).await?;
+    admin.delete_pod(DEVELOPMENT, name).await?;
+    has_all(failed(&ended, CONTAINER)?.unwrap_or_default(), &["401"])
 }
 
 /// Returns a token of the service account `default`, bound to a pod or to none.
 async fn token(world: &World, namespace: &str, pod: Option<&Value>, audience: &str) -> Result<String> {
     let bound = pod.map(|pod| {
-        json!({
-            "apiVersion": "v1", "kind": "Pod", "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"],
-        })
+        let (name, uid) = (&pod["metadata"]["name"], &pod["metadata"]["uid"]);
+        json!({ "apiVersion": "v1", "kind": "Pod", "name": name, "uid": uid })
     });
-    let request = json!({
-        "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
-        "spec": { "audiences": [audience], "boundObjectRef": bound },
-    });
-    let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/default/token");
-    let answer = world.cluster.admin.post(&path, &request).await?.ok()?;
-    Ok(answer["status"]["token"].as_str().context("no token")?.to_owned())
+    let spec = json!({ "audiences": [audience], "boundObjectRef": bound });
+    world.cluster.token(namespace, "default", &spec).await
 }
 
-/// Pulls with a token.
-async fn pull(world: &World, token: Option<&str>) -> Result<(u16, String)> {
-    let address = world.gateway.as_ref().and_then(|gateway| gateway.pods).context("no pod listener")?;
-    let client = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).build()?;
-    let mut request = client.post(format!("https://{address}{PATH}"));
-    if let Some(token) = token {
-        request = request.bearer_auth(token);
-    }
-    let answer = request.send().await?;
-    Ok((answer.status().as_u16(), answer.text().await?))
-}
-
+/// Checks pulls with tokens of pods that do not start, because they have no node.
 async fn requests(world: &World) -> Result<()> {
     let admin = &world.cluster.admin;
-    // Without a node they do not start.
-    let unscheduled = |pod: Value, name: &str, namespace: &str| {
-        let mut pod = with(with(pod, "/metadata/name", json!(name)), "/metadata/namespace", json!(namespace));
-        if let Some(spec) = pod["spec"].as_object_mut() {
-            spec.remove("nodeName");
-        }
-        pod
+    let create = async |name: &str, namespace: &str, pod: &Value| {
+        let pod = with(pod.clone(), "/metadata/name", json!(name));
+        let pod = with(with(pod, "/metadata/namespace", json!(namespace)), "/spec/nodeName", Value::Null);
+        admin.create_pod(namespace, &pod).await?.ok()
     };
-    let made = made(world, "holder", &[VARIABLE, TOKEN]).await?;
-    let granted = admin.create_pod(DEVELOPMENT, &unscheduled(made.clone(), "holder", DEVELOPMENT)).await?.ok()?;
-    let bare = without(made.clone(), &["labels", "annotations"]);
-    let mut plain = bare.clone();
-    plain["spec"] = json!({ "containers": [{ "name": "main", "image": "none" }] });
-    let plain = admin.create_pod(DEVELOPMENT, &unscheduled(plain, "plain", DEVELOPMENT)).await?.ok()?;
-    let unseen = for_audience(bare.clone(), "somebody.else");
-    let unseen = admin.create_pod(DEVELOPMENT, &unscheduled(unseen, "unseen", DEVELOPMENT)).await?.ok()?;
+    let written = written(world, "holder", &[env("token"), file("token")]).await?;
+    let bare = unlabelled(written.clone());
+    let plain = with(bare.clone(), "/spec", json!({ "containers": [{ "name": "main", "image": "none" }] }));
+    let holder = create("holder", DEVELOPMENT, &written).await?;
+    let plain = create("plain", DEVELOPMENT, &plain).await?;
+    let unseen = create("unseen", DEVELOPMENT, &for_other_audience(bare.clone())).await?;
     // Kubewarden excludes its own namespace.
-    let elsewhere = unscheduled(bare, "elsewhere", kubewarden::NAMESPACE);
-    let elsewhere = admin.create_pod(kubewarden::NAMESPACE, &elsewhere).await?.ok()?;
+    let elsewhere = create("elsewhere", kubewarden::NAMESPACE, &bare).await?;
 
-    let own = token(world, DEVELOPMENT, Some(&granted), AUDIENCE).await?;
-    let values = |said: &str| said.ends_with("t0kent0ken");
+    let address = world.gateway.as_ref().and_then(|gateway| gateway.pods).context("no pod listener")?;
+    let client = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).build()?;
     let expect = async |what: &str, token: Option<&str>, code: u16| -> Result<()> {
-        let (status, said) = pull(world, token).await?;
-        ensure!(status == code && (code == 200) == values(&said), "{what}: {status} {said}");
+        let request = client.post(format!("https://{address}{PATH}"));
+        let answer = token.into_iter().fold(request, reqwest::RequestBuilder::bearer_auth).send().await?;
+        let (status, said) = (answer.status().as_u16(), answer.text().await?);
+        ensure!(status == code && (code == 200) == said.ends_with("t0kent0ken"), "{what}: {status} {said}");
         Ok(())
     };
+    let own = token(world, DEVELOPMENT, Some(&holder), AUDIENCE).await?;
     expect("the pod's own token", Some(&own), 200).await?;
     expect("no token", None, 401).await?;
     expect("a token of no pod", Some(&token(world, DEVELOPMENT, None, AUDIENCE).await?), 401).await?;
-    let other = token(world, DEVELOPMENT, Some(&granted), "somebody.else").await?;
+    let other = token(world, DEVELOPMENT, Some(&holder), OTHERS).await?;
     expect("a token for another audience", Some(&other), 401).await?;
-    let refused = [
+    for (what, namespace, pod) in [
         ("a pod without a grant", DEVELOPMENT, &plain),
         ("a grant that the policy has not seen", DEVELOPMENT, &unseen),
         ("a pod in a namespace that is not its project's", kubewarden::NAMESPACE, &elsewhere),
-    ];
-    for (what, namespace, pod) in refused {
-        let token = token(world, namespace, Some(pod), AUDIENCE).await?;
-        expect(what, Some(&token), 403).await?;
+    ] {
+        expect(what, Some(&token(world, namespace, Some(pod), AUDIENCE).await?), 403).await?;
         let name = pod["metadata"]["name"].as_str().unwrap_or_default();
         audited(world, name, 403).await?;
-    }
-    let labelled = json!({
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": { "name": "holder", "labels": { "domain": "production" }, "annotations": { "flyte.secrets/s0": "x" } },
-    });
-    world.cluster.apply(&format!("/api/v1/namespaces/{DEVELOPMENT}/pods"), &labelled).await?;
-    expect("labels and annotations that were edited after admission", Some(&own), 200).await?;
-    audited(world, "holder", 200).await?;
-    for (namespace, name) in
-        [(DEVELOPMENT, "holder"), (DEVELOPMENT, "plain"), (DEVELOPMENT, "unseen"), (kubewarden::NAMESPACE, "elsewhere")]
-    {
         admin.delete_pod(namespace, name).await?;
     }
+    let edited = with(named("v1", "Pod", "holder"), "/metadata/labels/domain", json!("production"));
+    let edited = with(edited, "/metadata/annotations", json!({ "flyte.secrets/s0": "x" }));
+    world.cluster.apply(&format!("/api/v1/namespaces/{DEVELOPMENT}/pods"), &edited).await?;
+    expect("labels and annotations that were edited after admission", Some(&own), 200).await?;
+    audited(world, "holder", 200).await?;
+    admin.delete_pod(DEVELOPMENT, "holder").await?;
     sleep(Duration::from_millis(100)).await;
     expect("a deleted pod's token", Some(&own), 401).await
 }

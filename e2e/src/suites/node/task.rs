@@ -1,11 +1,11 @@
 //! A task whose pod compares what it sees with what is expected, and fails if they differ.
 
-use std::fmt::Write as _;
-
-use flyte_secrets_testing::pods::pod;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use flyte_secrets_testing::pods::{pod, with};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
+use super::secrets::{Request, value, variable};
 use crate::node;
 
 /// Expected outcome of a pod.
@@ -23,7 +23,7 @@ pub enum Outcome {
     Rejected(u16, &'static [&'static str]),
 }
 
-/// A change while a pod exists.
+/// A change of a Secret while a pod exists.
 pub struct Change {
     /// Trigger: the pod's phase, the reason of an event, or the reason for which a container waits.
     pub once: &'static str,
@@ -32,32 +32,31 @@ pub struct Change {
     pub data: Value,
 }
 
-/// A task: its pod, the policy's settings, and the expected variables and files.
+/// A task: its pod, the policy's settings, and what is expected.
 pub struct Task {
-    name: String,
+    pub name: String,
+    pub namespace: &'static str,
     managers: &'static [&'static str],
-    optional: bool,
-    namespace: &'static str,
-    requests: Vec<String>,
+    pub requests: Vec<String>,
     script: String,
     shapes: Vec<fn(&mut Value)>,
-    settings: Vec<fn(&mut Value)>,
-    restarts: usize,
-    change: Option<Change>,
-    outcome: Outcome,
-    twice: bool,
+    settings: Vec<(&'static str, Value)>,
+    pub restarts: usize,
+    pub change: Option<Change>,
+    pub outcome: Outcome,
+    /// Whether the mutated pod is evaluated again.
+    pub twice: bool,
 }
 
 impl Task {
     /// Returns a task in this namespace with these managers.
-    pub fn new(name: &str, namespace: &'static str, managers: &'static [&'static str], requests: &[&str]) -> Self {
+    pub fn new(name: &str, namespace: &'static str, managers: &'static [&'static str], requests: &[Request]) -> Self {
         Self {
             name: name.to_owned(),
-            managers,
-            optional: true,
             namespace,
-            requests: requests.iter().map(|request| (*request).to_owned()).collect(),
-            script: HELPERS.to_owned(),
+            managers,
+            requests: requests.iter().map(|request| request.text.clone()).collect(),
+            script: requests.iter().fold(HELPERS.to_owned(), |script, request| script + &request.check),
             shapes: Vec::new(),
             settings: Vec::new(),
             restarts: 0,
@@ -68,35 +67,13 @@ impl Task {
     }
 
     /// Expects a variable with this value.
-    pub fn variable(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
-        let _ = writeln!(self.script, "same {name} {} \"$(printf %s \"${name}\" | sum)\"", sum(value.as_ref()));
-        self
+    pub fn variable(self, name: &str, value: &str) -> Self {
+        self.does(&variable(name, value.as_bytes()))
     }
 
-    /// Expects a read-only file with these contents.
-    pub fn file(mut self, path: &str, contents: impl AsRef<[u8]>) -> Self {
-        let path = format!("/etc/flyte/secrets/{path}");
-        let _ = writeln!(self.script, "same {path} {} \"$(sum < '{path}')\"", sum(contents.as_ref()));
-        let _ = writeln!(self.script, "! (echo > '{path}') 2> /dev/null || fail '{path} can be written'");
-        self
-    }
-
-    /// Expects that a variable does not exist.
-    pub fn no_variable(mut self, name: &str) -> Self {
-        let _ = writeln!(self.script, "[ -z \"${{{name}+set}}\" ] || fail '{name} is set'");
-        self
-    }
-
-    /// Expects that a file does not exist.
-    pub fn no_file(mut self, path: &str) -> Self {
-        let path = format!("/etc/flyte/secrets/{path}");
-        let _ = writeln!(self.script, "[ ! -e '{path}' ] || fail '{path} exists'");
-        self
-    }
-
-    /// Sets the namespace.
-    pub fn of_namespace(mut self, namespace: &'static str) -> Self {
-        self.namespace = namespace;
+    /// Adds commands to the task's script.
+    pub fn does(mut self, script: &str) -> Self {
+        self.script += &format!("{}\n", script.trim_end());
         self
     }
 
@@ -106,9 +83,9 @@ impl Task {
         self
     }
 
-    /// Edits the policy's settings.
-    pub fn with(mut self, settings: fn(&mut Value)) -> Self {
-        self.settings.push(settings);
+    /// Sets one of the policy's settings, by JSON pointer.
+    pub fn set(mut self, path: &'static str, value: Value) -> Self {
+        self.settings.push((path, value));
         self
     }
 
@@ -118,31 +95,17 @@ impl Task {
         self
     }
 
-    /// Requires the Secrets of the manager K8s, one of which is created late: the pod waits, with this word in an
-    /// event, and continues after the Secret is created.
-    pub fn waiting(mut self, word: &'static str, secret: &'static str, data: Value) -> Self {
-        self.optional = false;
-        let namespace = self.namespace;
-        self.changing(Change { once: word, namespace, secret: secret.to_owned(), data })
+    /// Requires the Secrets of the manager K8s, and creates one after the pod waits for it, with this reason.
+    pub fn waiting(self, reason: &'static str, id: &str) -> Self {
+        let (secret, key) = id.split_once('/').unwrap_or_default();
+        let data = json!({ key: STANDARD.encode(value(id)) });
+        let change = Change { once: reason, namespace: self.namespace, secret: secret.to_owned(), data };
+        self.set("/k8sSecretManager/optional", json!(false)).changing(change)
     }
 
     /// Changes a Secret while the pod exists.
     pub fn changing(mut self, change: Change) -> Self {
         self.change = Some(change);
-        self
-    }
-
-    /// Expects that a file gets these contents.
-    pub fn file_becomes(mut self, path: &str, contents: impl AsRef<[u8]>) -> Self {
-        let (path, sum) = (format!("/etc/flyte/secrets/{path}"), sum(contents.as_ref()));
-        let _ = writeln!(self.script, "until [ \"$(sum < '{path}')\" = {sum} ]; do sleep 0.2; done");
-        let _ = writeln!(self.script, "echo '{path}: {sum}'");
-        self
-    }
-
-    /// Adds a shell script to the task.
-    pub fn does(mut self, script: &str) -> Self {
-        let _ = writeln!(self.script, "{script}");
         self
     }
 
@@ -158,71 +121,38 @@ impl Task {
         self
     }
 
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    pub fn namespace(&self) -> &'static str {
-        self.namespace
-    }
-
-    pub fn requests(&self) -> String {
-        self.requests.join("\n")
-    }
-
-    pub fn restarts(&self) -> usize {
-        self.restarts
-    }
-
-    pub fn change(&self) -> Option<&Change> {
-        self.change.as_ref()
-    }
-
-    pub fn outcome(&self) -> Outcome {
-        self.outcome
-    }
-
-    pub fn is_mutated_twice(&self) -> bool {
-        self.twice
-    }
-
     /// Returns the policy's settings.
     pub fn settings(&self, mut base: Value) -> Value {
         base["secretManagerTypes"] = json!(self.managers);
-        base["k8sSecretManager"]["optional"] = json!(self.optional);
-        for change in &self.settings {
-            change(&mut base);
-        }
-        base
+        base["k8sSecretManager"]["optional"] = json!(true);
+        self.settings.iter().fold(base, |settings, (path, value)| with(settings, path, value.clone()))
     }
 
     /// Returns the pod to create.
     pub fn pod(&self) -> Value {
-        let requests: Vec<&str> = self.requests.iter().map(String::as_str).collect();
-        let mut pod = pod(&requests);
+        let mut pod = pod(&self.requests.iter().map(String::as_str).collect::<Vec<_>>());
         let name = self.name.to_ascii_lowercase();
         let words = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
         pod["metadata"]["name"] = json!(words.collect::<Vec<_>>().join("-"));
         pod["metadata"]["namespace"] = json!(self.namespace);
         let domain = self.namespace.strip_prefix("flytesnacks-").unwrap_or("development");
         pod["metadata"]["labels"]["domain"] = json!(domain);
-        pod["spec"]["nodeName"] = json!(node::NAME);
-        pod["spec"]["restartPolicy"] = json!(if self.restarts > 0 { "OnFailure" } else { "Never" });
-        pod["spec"]["terminationGracePeriodSeconds"] = json!(1);
-        // Replaces cluster DNS.
-        let gateway = json!({ "ip": "127.0.0.1", "hostnames": ["secret-gateway-pods.flyte.svc"] });
-        pod["spec"]["hostAliases"] = json!([gateway]);
-        let mut main = container("main", &self.script);
+        pod["spec"] = json!({
+            "nodeName": node::NAME,
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 1,
+            // Replaces cluster DNS.
+            "hostAliases": [{ "ip": "127.0.0.1", "hostnames": ["secret-gateway-pods.flyte.svc"] }],
+            "containers": [container("main", &self.script)],
+        });
         if self.restarts > 0 {
             let again = format!("[ -e /again/again ] || {{ touch /again/again; exit 1; }}\n{}", self.script);
-            main = container("main", &again);
-            main["volumeMounts"] = json!([{ "name": "again", "mountPath": "/again" }]);
+            pod["spec"]["restartPolicy"] = json!("OnFailure");
+            pod["spec"]["containers"] = json!([container("main", &again)]);
+            pod["spec"]["containers"][0]["volumeMounts"] = json!([{ "name": "again", "mountPath": "/again" }]);
             pod["spec"]["volumes"] = json!([{ "name": "again", "emptyDir": {} }]);
         }
-        pod["spec"]["containers"] = json!([main]);
-        for shape in &self.shapes {
-            shape(&mut pod);
-        }
+        self.shapes.iter().for_each(|shape| shape(&mut pod));
         pod
     }
 }
@@ -238,7 +168,3 @@ fail() { echo \"$1\"; exit 1; }
 sum() { sha256sum | cut -d ' ' -f 1; }
 same() { [ \"$2\" = \"$3\" ] || fail \"$1: SHA-256 expected $2, got $3\"; echo \"$1: $2\"; }
 ";
-
-fn sum(bytes: &[u8]) -> String {
-    hex::encode(Sha256::digest(bytes))
-}

@@ -2,71 +2,40 @@
 //! `/etc/flyte/secrets`. Does not know managers.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Display, Formatter};
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use anyhow::{Result, bail, ensure};
+use flyte_secrets_testing::golden::same;
+use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::node::applets;
 
 const SECRETS_DIR: &str = "/etc/flyte/secrets";
 
-/// Commands that create a namespace in which `/etc` can be mounted: for root, and for other users.
-const NAMESPACES: [&[&str]; 2] = [&["unshare", "--mount"], &["unshare", "--user", "--map-root-user", "--mount"]];
+/// A command that creates a namespace in which `/etc` can be mounted; without one, paths in scripts are replaced.
+pub type Namespace = Option<&'static [&'static str]>;
 
-/// Runs a command as another user, without groups.
-const ANOTHER_USER: &[&str] = &["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
-
-/// Script that enters the sandbox. Arguments: the folder for `/etc`, PATH, the command. The umask is that of container
-/// runtimes.
-const ENTER: &str = r#"umask 022; mount --bind "$1" /etc; PATH=$2; shift 2; exec "$@""#;
-const ENTER_WITHOUT: &str = r#"umask 022; PATH=$2; shift 2; exec "$@""#;
-
-/// Capabilities of this machine.
-#[derive(Clone, Copy)]
-pub struct Machine {
-    /// Command that creates a namespace; without one, paths in scripts are replaced.
-    namespace: Option<&'static [&'static str]>,
-    /// Whether files can be read as another user; otherwise, mode bits are checked.
-    another_user: bool,
-}
-
-impl Machine {
-    pub fn find() -> Result<Self> {
-        let folder = TempDir::new()?;
-        let folder = folder.path().to_str().context("the folder for temporary files has a name that is no text")?;
-        let works = |words: &[&str]| {
-            let mut command = Command::new("env");
-            command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-            command.status().is_ok_and(|status| status.success())
-        };
-        let bind = ["mount", "--bind", folder, "/etc"];
-        let namespace = NAMESPACES.into_iter().find(|namespace| works(&[namespace, &bind[..]].concat()));
-        let another_user = namespace.is_some_and(|namespace| works(&[namespace, ANOTHER_USER, &["true"]].concat()));
-        Ok(Self { namespace, another_user })
-    }
-}
-
-impl Display for Machine {
-    fn fmt(&self, f: &mut Formatter) -> fmt::Result {
-        f.write_str(match self.namespace {
-            Some(_) => "in /etc/flyte/secrets",
-            None => "with its path replaced, as mount namespaces are not allowed here",
-        })?;
-        f.write_str(match self.another_user {
-            true => ", files read by user 65534",
-            false => ", reading by others told from mode bits, as only root can become another user",
-        })
-    }
+/// Returns the command that works on this machine: for root, or for other users.
+pub fn namespace() -> Result<Namespace> {
+    let folder = TempDir::new()?;
+    let works = |namespace: &&[&str]| {
+        let mut command = Command::new("env");
+        command.args(*namespace).args(["mount", "--bind"]).arg(folder.path()).arg("/etc");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    };
+    let all: [&[&str]; 2] = [&["unshare", "--mount"], &["unshare", "--user", "--map-root-user", "--mount"]];
+    Ok(all.into_iter().find(works))
 }
 
 /// A shell, and the programs in its PATH.
 pub struct Shell {
-    machine: Machine,
+    namespace: Namespace,
     /// Folder with `sh`.
     programs: TempDir,
     /// Rest of PATH.
@@ -75,20 +44,17 @@ pub struct Shell {
 
 impl Shell {
     /// Returns busybox, with its applets only.
-    pub fn busybox(machine: Machine, busybox: &Path) -> Result<Self> {
-        let list = Command::new(busybox).arg("--list").output().context("cannot run busybox")?;
+    pub fn busybox(namespace: Namespace, busybox: &Path) -> Result<Self> {
         let programs = TempDir::new()?;
-        for applet in String::from_utf8(list.stdout)?.lines() {
-            symlink(busybox, programs.path().join(applet))?;
-        }
-        Ok(Self { machine, programs, path: String::new() })
+        applets(busybox)?.iter().try_for_each(|applet| symlink(busybox, programs.path().join(applet)))?;
+        Ok(Self { namespace, programs, path: String::new() })
     }
 
     /// Returns a shell with the programs of this machine.
-    pub fn plain(machine: Machine, shell: &Path) -> Result<Self> {
+    pub fn plain(namespace: Namespace, shell: &Path) -> Result<Self> {
         let programs = TempDir::new()?;
         symlink(shell, programs.path().join("sh"))?;
-        Ok(Self { machine, programs, path: format!(":{}", std::env::var("PATH")?) })
+        Ok(Self { namespace, programs, path: format!(":{}", std::env::var("PATH")?) })
     }
 }
 
@@ -109,7 +75,7 @@ impl<'a> Sandbox<'a> {
         Ok(sandbox)
     }
 
-    /// Returns a path outside of the secrets.
+    /// Returns a path outside of the secrets. Scripts run in `work`.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -135,42 +101,76 @@ impl<'a> Sandbox<'a> {
         text.replace(&*self.secrets().to_string_lossy(), SECRETS_DIR)
     }
 
+    /// Checks the calls of stubs.
+    pub fn called(&self, calls: &str) -> Result<()> {
+        let lines = |text: &str| json!(text.lines().collect::<Vec<_>>());
+        same(&lines(calls), &lines(&self.calls()))
+    }
+
     /// Runs a container's command with its variables and additional ones. Fails if it cannot be started.
     pub fn run(&self, container: &Value, more: &[(&str, &str)]) -> io::Result<Output> {
         let words = container["command"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        let words: Vec<String> = match self.shell.machine.namespace {
-            Some(_) => words.map(str::to_owned).collect(),
-            None => words.map(|word| word.replace(SECRETS_DIR, &self.secrets().to_string_lossy())).collect(),
+        let mut command = Command::new("timeout");
+        command.arg("60").args(self.shell.namespace.unwrap_or_default());
+        // With the umask of container runtimes. Arguments: the folder for `/etc`, PATH, the command.
+        let (mount, secrets) = match self.shell.namespace {
+            Some(_) => ("mount --bind \"$1\" /etc; ", SECRETS_DIR.to_owned()),
+            None => ("", self.secrets().to_string_lossy().into_owned()),
         };
+        let enter = format!("umask 022; {mount}PATH=$2; shift 2; exec \"$@\"");
         let (own, shell) = (self.path("bin"), self.shell.programs.path());
         let path = format!("{}:{}{}", own.display(), shell.display(), self.shell.path);
-        let mut command = self.inside(&path, &words);
+        command.args(["sh", "-ec", &enter, "sh"]).arg(self.path("etc")).arg(path);
+        command.args(words.map(|word| word.replace(SECRETS_DIR, &secrets)));
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         for variable in container["env"].as_array().into_iter().flatten() {
             let text = |key: &str| variable[key].as_str().unwrap_or_default();
             command.env(text("name"), text("value"));
         }
-        command.envs(more.iter().copied()).output()
+        command.envs(more.iter().copied()).current_dir(self.path("work")).stdin(Stdio::null()).output()
     }
 
-    /// Checks that exactly these files exist, that another user can read them, and that there are no files elsewhere.
+    /// Runs containers, which must succeed in silence.
+    pub fn succeeds(&self, containers: &[Value], variables: &[(&str, &str)]) -> Result<()> {
+        for container in containers {
+            let output = self.run(container, variables)?;
+            let said = String::from_utf8_lossy(&output.stderr);
+            ensure!(output.status.success(), "{} failed: {}\n{said}", container["name"], output.status);
+            let said = String::from_utf8_lossy(&output.stdout);
+            ensure!(said.is_empty(), "{} says {said:?}", container["name"]);
+        }
+        Ok(())
+    }
+
+    /// Runs the only container, which must start and fail. Returns its exit code.
+    pub fn fails(&self, containers: &[Value], variables: &[(&str, &str)]) -> Result<Option<i32>> {
+        let [container] = containers else { bail!("there are {} init-containers", containers.len()) };
+        let output = self.run(container, variables)?;
+        ensure!(!output.status.success(), "{} succeeds", container["name"]);
+        Ok(output.status.code())
+    }
+
+    /// Checks that exactly these files exist, that other users can read them, and that there are no files elsewhere.
     pub fn holds(&self, wanted: &[(&str, &[u8])]) -> Result<()> {
         let wanted: BTreeMap<PathBuf, &[u8]> = wanted.iter().map(|(name, bytes)| (name.into(), *bytes)).collect();
         let found = self.files()?;
-        let names: Vec<_> = found.keys().collect();
-        ensure!(wanted.keys().eq(names.iter().copied()), "there are {names:?}, not {:?}", wanted.keys());
-        for (name, wanted) in &wanted {
-            let found = found.get(name).map(Vec::as_slice).unwrap_or_default();
+        ensure!(wanted.keys().eq(found.keys()), "there are {:?}, not {:?}", found.keys(), wanted.keys());
+        for ((name, wanted), found) in wanted.iter().zip(found.values()) {
             let equal = found.iter().zip(*wanted).take_while(|(one, other)| one == other).count();
             let (length, of) = (found.len(), wanted.len());
             ensure!(found == *wanted, "{} has {length} bytes, not {of}; the first {equal} are right", name.display());
+            for (path, needed) in name.ancestors().zip([0o004].into_iter().chain(std::iter::repeat(0o001))) {
+                let mode = fs::metadata(self.secrets().join(path))?.permissions().mode();
+                ensure!(mode & needed != 0, "{} has mode {mode:o}, closed to others", path.display());
+            }
         }
         let litter: Vec<_> = fs::read_dir(self.path("work"))?.flatten().map(|entry| entry.file_name()).collect();
         ensure!(litter.is_empty(), "the script has made {litter:?} in its working directory");
-        self.readable(&found)
+        Ok(())
     }
 
     /// Returns the files in the folder of secrets.
-    pub fn files(&self) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
+    fn files(&self) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
         let (root, mut files) = (self.secrets(), BTreeMap::new());
         let mut folders = vec![root.clone()];
         while let Some(folder) = folders.pop() {
@@ -183,38 +183,5 @@ impl<'a> Sandbox<'a> {
             }
         }
         Ok(files)
-    }
-
-    fn readable(&self, files: &BTreeMap<PathBuf, Vec<u8>>) -> Result<()> {
-        if self.shell.machine.another_user {
-            let words = ANOTHER_USER.iter().map(|word| (*word).to_owned()).chain(["cat".to_owned(), "--".to_owned()]);
-            let paths = files.keys().map(|name| format!("{SECRETS_DIR}/{}", name.display()));
-            let words: Vec<String> = words.chain(paths).collect();
-            let output = self.inside(&std::env::var("PATH")?, &words).stdin(Stdio::null()).output()?;
-            let all = files.values().flatten().copied().collect::<Vec<u8>>();
-            let said = String::from_utf8_lossy(&output.stderr);
-            ensure!(output.status.success() && output.stdout == all, "another user cannot read them: {said}");
-            return Ok(());
-        }
-        for name in files.keys() {
-            let mode = fs::metadata(self.secrets().join(name))?.permissions().mode();
-            ensure!(mode & 0o004 != 0, "{} has mode {mode:o}, which others cannot read", name.display());
-            for folder in name.ancestors().skip(1) {
-                let mode = fs::metadata(self.secrets().join(folder))?.permissions().mode();
-                ensure!(mode & 0o001 != 0, "{} is in a folder of mode {mode:o}, closed to others", name.display());
-            }
-        }
-        Ok(())
-    }
-
-    /// Returns a command in the sandbox, with PATH as its only variable.
-    fn inside(&self, path: &str, words: &[String]) -> Command {
-        let mut command = Command::new("timeout");
-        command.arg("60").args(self.shell.machine.namespace.unwrap_or_default());
-        let enter = self.shell.machine.namespace.map_or(ENTER_WITHOUT, |_| ENTER);
-        command.args(["sh", "-ec", enter, "sh"]).arg(self.path("etc")).arg(path).args(words);
-        command.current_dir(self.path("work")).stdin(Stdio::null());
-        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        command
     }
 }

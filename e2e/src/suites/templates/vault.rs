@@ -1,5 +1,4 @@
-//! A double of Vault on loopback, with key-value engines of both versions and a database engine, as far as templates
-//! need.
+//! A double of Vault on loopback, with key-value engines of both versions, as far as templates need.
 
 use anyhow::Result;
 use axum::extract::{Path, State};
@@ -7,8 +6,9 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
+
+use crate::serve;
 
 /// Token that may read everything.
 pub const TOKEN: &str = "a-token";
@@ -26,12 +26,9 @@ impl Drop for Vault {
 }
 
 impl Vault {
-    /// Serves contents by path: `kv` has version 1, `secret` version 2 (with `data/`), `database` has leases.
+    /// Serves contents by path: `kv` has version 1, `secret` version 2 (with `data/`).
     pub async fn start(contents: Value) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = format!("http://{}", listener.local_addr()?);
-        let router = Router::new().route("/v1/{*path}", get(read)).with_state(contents);
-        let task = tokio::spawn(axum::serve(listener, router).into_future()).abort_handle();
+        let (address, task) = serve::http(Router::new().route("/v1/{*path}", get(read)).with_state(contents)).await?;
         Ok(Self { address, task })
     }
 }
@@ -56,19 +53,14 @@ async fn read(
     let Some(held) = contents.get(&path) else {
         return (StatusCode::NOT_FOUND, Json(json!({ "errors": [] })));
     };
-    let answer = match engine(&path).as_str() {
-        "secret" => {
-            let metadata = json!({
-                "created_time": "2026-01-02T03:04:05.678901234Z", "custom_metadata": null, "deletion_time": "",
-                "destroyed": false, "version": 3,
-            });
-            let data = json!({ "data": held, "metadata": metadata });
-            json!({ "lease_id": "", "renewable": false, "lease_duration": 0, "data": data })
-        }
-        "database" => {
-            json!({ "lease_id": format!("{path}/1"), "renewable": true, "lease_duration": 3600, "data": held })
-        }
-        _ => json!({ "lease_id": "", "renewable": false, "lease_duration": 2_764_800, "data": held }),
+    let metadata = json!({
+        "created_time": "2026-01-02T03:04:05.678901234Z", "custom_metadata": null, "deletion_time": "",
+        "destroyed": false, "version": 3,
+    });
+    let (duration, data) = match engine(&path).as_str() {
+        "secret" => (0, json!({ "data": held, "metadata": metadata })),
+        _ => (2_764_800, held.clone()),
     };
+    let answer = json!({ "lease_id": "", "renewable": false, "lease_duration": duration, "data": data });
     (StatusCode::OK, Json(answer))
 }
