@@ -1,7 +1,7 @@
 //! Embedded: looks up secrets at admission, scope by scope, and adds them to the pod as variables or files.
 
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -46,6 +46,8 @@ pub(super) struct Embedded<'a> {
     pub context: Context<'a>,
     /// Number of requests that have been looked up for the pod.
     pub requests: Cell<usize>,
+    /// Whether the pod may have secrets of its labels; the same for each request.
+    pub tenancy: OnceCell<Result<(), tenancy::Error>>,
     /// Values that have been read, by the names of their secrets.
     pub values: RefCell<BTreeMap<String, Rc<SecretValue>>>,
 }
@@ -78,7 +80,7 @@ impl SecretManager for Embedded<'_> {
         let (organization, project, domain) = (organization?, project?, domain?);
         let scope = Scope { organization: &organization, domain: &domain, project: &project };
         let origin = tenancy::Origin { namespace, service_account: &pod.service_account()?, creator: Some(creator) };
-        tenancy::check(&settings.tenancy, scope, &origin)?;
+        self.tenancy.get_or_init(|| tenancy::check(&settings.tenancy, scope, &origin)).clone()?;
         // Reject before anything is fetched.
         self.requests.set(self.requests.get() + 1);
         if self.requests.get() > settings.limits.embedded_requests {

@@ -10,7 +10,7 @@ mod sidecar;
 mod vault;
 
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::EnvVar;
@@ -342,7 +342,8 @@ fn open<'a>(manager: ManagerType, context: Context<'a>) -> Box<dyn SecretManager
         ManagerType::Azure => sidecar(sidecar::AZURE, azure.container()),
         // Settings omit Global.
         ManagerType::Embedded | ManagerType::Global => {
-            Box::new(embedded::Embedded { context, requests: Cell::default(), values: RefCell::default() })
+            let (requests, tenancy, values) = (Cell::default(), OnceCell::new(), RefCell::default());
+            Box::new(embedded::Embedded { context, requests, tenancy, values })
         }
     }
 }
