@@ -124,9 +124,8 @@ impl AskedManager {
 }
 
 fn read(lookups: &[Lookup], last_is_found: bool) -> Vec<LookedUp> {
-    let name = |lookup: &Lookup| match lookup {
-        Lookup::Name { name, object } => Some(LookedUp { object: object.clone(), name: name.clone(), found: false }),
-        Lookup::NoName { .. } => None,
+    let name = |Lookup { name, object }: &Lookup| {
+        Some(LookedUp { object: object.clone(), name: name.clone().ok()?, found: false })
     };
     let mut names: Vec<LookedUp> = lookups.iter().filter_map(name).collect();
     if let Some(last) = names.last_mut() {
@@ -165,7 +164,7 @@ impl<'a> Admission<'a> {
             Verdict::Reject(rejection) => {
                 let refusal = Refused { code: rejection.code().http_status(), message: rejection.to_string() };
                 if let Rejection::Injection(error) = *rejection
-                    && let InjectionError::NotInjected { request, tried } = *error
+                    && let InjectionError::NotInjected(request, tried) = *error
                 {
                     asked.insert(request.annotation, tried.into_iter().map(AskedManager::declined).collect());
                 }

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::names::{Scope, azure, flyte, kubernetes};
 use flyte_secrets_policy::secret_request::{self as requests, SecretRequest};
 use flyte_secrets_policy::settings::UnknownFields;
-use flyte_secrets_policy::store::azure_value::{self, AzureValue};
+use flyte_secrets_policy::store::unpack_azure;
 use serde_json::{Value, json};
 
 use crate::engine::Policy;
@@ -203,10 +203,8 @@ fn name(case: &Value) -> Result<()> {
 }
 
 fn azure_text(case: &Value) -> Result<()> {
-    let found = azure_value::unpack(case["value"].as_str().context("a value is a string")?);
-    let found = found.map(|value| match value {
-        AzureValue::Text(text) => json!([text, ""]),
-        AzureValue::Binary(bytes) => json!(["", STANDARD.encode(bytes)]),
-    });
-    decide(case, &json!([case["stringValue"], case["binaryValue"]]), found)
+    let found = unpack_azure(case["value"].as_str().context("a value is a string")?, false);
+    let binary = STANDARD.decode(case["binaryValue"].as_str().unwrap_or_default())?;
+    let text = case["stringValue"].as_str().unwrap_or_default().as_bytes();
+    decide(case, &json!(if binary.is_empty() { text } else { &binary }), found.map(|bytes| json!(bytes)))
 }

@@ -25,15 +25,13 @@ pub struct Message {
 /// Texts that read like words and are not messages: the file, the beginning of the text, and what it is.
 const NO_MESSAGES: &[(&str, &str, &str)] = &[
     ("src/pod/document.rs", "an object", "what serde expects, which is not shown"),
-    ("src/managers/azure.rs", "export HOME=", "a script"),
     ("src/managers/embedded.rs", "printf '%s'", "a script"),
-    ("src/managers/gcp.rs", "export HOME=", "a script"),
+    ("src/managers/sidecar.rs", "export HOME=", "a script"),
     ("src/managers/vault.rs", "{{- with secret ", "a template"),
     ("src/managers/vault.rs", "agent-inject-status: injected", "part of an annotation"),
     ("src/settings/check.rs", "-----BEGIN CERTIFICATE-----", "what PEM starts with"),
     ("src/settings/error.rs", "unknown variant", "what serde says"),
     ("src/names/mod.rs", "{0:?} is not a valid secret name", "what decoders say, which the policy does not call"),
-    ("src/store/host_error.rs", "it does not exist", "what becomes `not found`"),
     ("src/store/host_error.rs", "Cannot find {", "what the host says of an object"),
     ("src/store/host_error.rs", "Cannot find resource", "what the host says of a kind"),
     ("src/store/host_error.rs", "Policy has not been", "what the host says"),
