@@ -39,7 +39,18 @@ impl Seeds {
 }
 
 /// Seeds of the gateway's targets: an input for each outcome.
-const GATEWAY: [(&str, &[&str]); 4] = [
+const GATEWAY: [(&str, &[&str]); 5] = [
+    (
+        "gateway_names",
+        &[
+            "us-east-2:u__org__acme__domain__development__project__snacks__key__db-password",
+            "example.com:project:u__org__o",
+            "flyte.vault.azure.net:1-acme-development-snacks-key",
+            "flyte:a.b",
+            ":",
+            "a:b/c",
+        ],
+    ),
     (
         "gateway_request",
         &[
