@@ -213,7 +213,9 @@ pub fn headers<'a>(lines: impl Iterator<Item = &'a [u8]>) -> HeaderMap {
         Some((HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value.trim_ascii()).ok()?))
     };
     let mut headers = HeaderMap::new();
-    lines.filter_map(header).for_each(|(name, value)| drop(headers.append(name, value)));
+    for (name, value) in lines.filter_map(header) {
+        headers.append(name, value);
+    }
     headers
 }
 
