@@ -103,7 +103,7 @@ impl Vault<'_> {
             ("role", role),
             ("agent-pre-populate-only", "true"),
         ];
-        let later = merged.has_annotation(&[PREFIX, "agent-inject"].concat());
+        let later = merged.annotations.contains_key(&[PREFIX, "agent-inject"].concat());
         let common = common.into_iter().filter(|_| !later).map(|(name, value)| (name.to_owned(), value.to_owned()));
         let ours = own.into_iter().chain(template).chain(common).map(|(name, value)| Annotation {
             replaces: *lock && name == "role",

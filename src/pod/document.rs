@@ -27,10 +27,13 @@ pub fn read<'a, T: Deserialize<'a>>(json: &'a RawValue, field: &'static str) -> 
 /// Returns a string of the pod, borrowed unless it has escapes.
 pub fn text<'a>(json: &'a RawValue, field: &'static str) -> Result<Cow<'a, str>, Malformed> {
     let quoted = json.get().strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    match quoted.filter(|text| !text.contains('\\')) {
-        Some(plain) => Ok(Cow::Borrowed(plain)),
-        None => read(json, field).map(Cow::Owned),
-    }
+    let plain = quoted.filter(|text| !text.contains('\\'));
+    plain.map_or_else(|| read(json, field).map(Cow::Owned), |plain| Ok(Cow::Borrowed(plain)))
+}
+
+/// Returns a string of the pod that can be absent.
+fn optional_text<'a>(json: Option<&'a RawValue>, field: &'static str) -> Result<Option<Cow<'a, str>>, Malformed> {
+    json.map(|json| text(json, field)).transpose()
 }
 
 /// A field that can be absent or `null`, which are the same to Kubernetes. Each is kept unless something is added.
@@ -91,11 +94,11 @@ pub type List<'a> = Field<Vec<&'a RawValue>>;
 /// Declares types with some known fields, which keep all others. The last one of several members with one name counts,
 /// as for the host.
 macro_rules! document {
-    ($($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $key:literal => $field:ident: $type:ty,)* })*) => {$(
+    ($($(#[$meta:meta])* $name:ident { $($key:literal => $field:ident: $type:ty,)* })*) => {$(
         $(#[$meta])*
         #[derive(Default)]
         pub struct $name<'a> {
-            $($(#[$field_meta])* pub $field: $type,)*
+            $(pub(super) $field: $type,)*
             rest: Vec<(Key<'a>, &'a RawValue)>,
         }
 
@@ -144,17 +147,13 @@ macro_rules! document {
 document! {
     /// A pod.
     Pod {
-        /// Its labels and annotations.
         "metadata" => metadata: Field<Metadata<'a>>,
-        /// Its containers and volumes.
         "spec" => spec: Field<Spec<'a>>,
     }
 
     /// A pod's `ObjectMeta`.
     Metadata {
-        /// Labels.
         "labels" => labels: Field<Strings<'a>>,
-        /// Annotations.
         "annotations" => annotations: Field<Strings<'a>>,
     }
 
@@ -163,33 +162,21 @@ document! {
 
     /// A `PodSpec`.
     Spec {
-        /// Containers.
         "containers" => containers: Field<Containers<'a>>,
-        /// Init containers, and native sidecars.
         "initContainers" => init_containers: Field<Containers<'a>>,
-        /// Volumes.
         "volumes" => volumes: List<'a>,
-        /// Secrets that images are pulled with.
         "imagePullSecrets" => image_pull_secrets: List<'a>,
-        /// The operating system.
         "os" => os: Field<&'a RawValue>,
-        /// The service account.
         "serviceAccountName" => service_account_name: Field<&'a RawValue>,
     }
 
-    /// A container or an init container.
+    /// A container, an init container or a native sidecar.
     Container {
-        /// Its name.
         "name" => name: Field<&'a RawValue>,
-        /// Its command.
         "command" => command: Field<&'a RawValue>,
-        /// Its arguments.
         "args" => args: Field<&'a RawValue>,
-        /// Its environment.
         "env" => env: List<'a>,
-        /// Block devices.
         "volumeDevices" => volume_devices: List<'a>,
-        /// Mounts.
         "volumeMounts" => volume_mounts: List<'a>,
     }
 }
@@ -277,10 +264,10 @@ impl<'a> Strings<'a> {
     }
 }
 
-impl Container<'_> {
+impl<'a> Container<'a> {
     /// Returns its name, or an empty one.
-    pub fn name(&self) -> Result<Cow<'_, str>, Malformed> {
-        self.name.get().map_or(Ok(Cow::default()), |json| text(json, "containers.name"))
+    pub fn name(&self) -> Result<Cow<'a, str>, Malformed> {
+        Ok(optional_text(self.name.get().copied(), "containers.name")?.unwrap_or_default())
     }
 }
 
@@ -291,7 +278,13 @@ impl<'a> Pod<'a> {
     /// It is not a string.
     pub fn label(&self, name: &str) -> Result<Option<Cow<'a, str>>, Malformed> {
         let labels = self.metadata.get().and_then(|metadata| metadata.labels.get());
-        labels.and_then(|labels| labels.get(name)).map(|json| text(json, "metadata.labels")).transpose()
+        optional_text(labels.and_then(|labels| labels.get(name)), "metadata.labels")
+    }
+
+    /// Returns the value of an annotation.
+    pub(super) fn annotation(&self, name: &str) -> Result<Option<Cow<'a, str>>, Malformed> {
+        let annotations = self.metadata.get().and_then(|metadata| metadata.annotations.get());
+        optional_text(annotations.and_then(|annotations| annotations.get(name)), "metadata.annotations")
     }
 
     /// Returns the annotations whose names start with `prefix`, in their original order.
@@ -314,8 +307,8 @@ impl<'a> Pod<'a> {
     /// # Errors
     /// It is not a string.
     pub fn service_account(&self) -> Result<Cow<'a, str>, Malformed> {
-        let named = self.spec.get().and_then(|spec| spec.service_account_name.get());
-        let named = named.map(|json| text(json, "spec.serviceAccountName")).transpose()?;
+        let named = self.spec.get().and_then(|spec| spec.service_account_name.get()).copied();
+        let named = optional_text(named, "spec.serviceAccountName")?;
         Ok(named.filter(|name| !name.is_empty()).unwrap_or(Cow::Borrowed("default")))
     }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
+use super::apply::Conflict;
 use super::document::{Malformed, Pod, text};
 use super::placement::Placement;
 use super::plan::{Annotation, Merged};
@@ -68,8 +69,10 @@ impl<'a> Limits<'a> {
     ///
     /// # Errors
     /// The pod is too large.
-    pub fn new(pod: &'a Pod<'a>, string_bytes: usize) -> Result<Self, TooLarge> {
-        let annotation_bytes = annotation_bytes(pod);
+    pub fn new(pod: &'a Pod<'a>, string_bytes: usize) -> Result<Self, Conflict> {
+        // Other types than strings are rejected elsewhere.
+        let length = |json| text(json, "metadata.annotations").map_or(0, |value| value.len());
+        let annotation_bytes = pod.all_annotations().map(|(key, json)| key.len() + length(json)).sum();
         within(annotation_bytes, ANNOTATIONS, TooLarge::Annotations)?;
         within(string_bytes, OBJECT_LIMIT, TooLarge::Object)?;
         Ok(Self { pod, containers: 0, init_containers: 0, annotation_bytes, annotations: OnceCell::new() })
@@ -110,12 +113,6 @@ impl<'a> Limits<'a> {
             Some(_) => 0,
         }
     }
-}
-
-/// Returns the size of keys and values; other types than strings are rejected elsewhere.
-fn annotation_bytes(pod: &Pod) -> usize {
-    let length = |json| text(json, "metadata.annotations").map_or(0, |value| value.len());
-    pod.all_annotations().map(|(key, json)| key.len() + length(json)).sum()
 }
 
 /// Checks the number of init containers with names of the policy.

@@ -163,20 +163,11 @@ pub fn read<'a>(
     // Each request with its first annotation.
     let mut requests = BTreeMap::new();
     for (order, (_, annotation, value)) in numbered.into_iter().enumerate() {
-        let mut unknown = |field| match unknown_fields {
-            UnknownFields::Reject => Err(text_format::Error::UnknownField(field)),
-            UnknownFields::Warn => {
-                // Both can be long, and the number of reported fields is limited.
-                if found.unknown.len() < UNKNOWN {
-                    found.unknown.push((cut(annotation).to_owned(), field));
-                }
-                Ok(())
-            }
-        };
-        let request = base32::decode(value)
-            .map_err(Unreadable::from)
-            .and_then(|text| Ok(text_format::parse_with(&text, &mut unknown)?))
+        let mut unknown = Vec::new();
+        let request = decode_with(value, unknown_fields, &mut unknown)
             .map_err(|problem| Error { annotation: annotation.to_owned(), problem })?;
+        let room = UNKNOWN.saturating_sub(found.unknown.len());
+        found.unknown.extend(unknown.into_iter().take(room).map(|field| (cut(annotation).to_owned(), field)));
         requests.entry(request).or_insert((order, annotation));
     }
     let mut requests: Vec<_> = requests.into_iter().collect();
@@ -198,7 +189,11 @@ pub fn number_of(annotation: &str) -> Option<&str> {
 /// # Errors
 /// The value is not a secret request.
 pub fn decode(value: &str) -> Result<SecretRequest, Unreadable> {
-    Ok(text_format::parse(&base32::decode(value)?)?)
+    decode_with(value, UnknownFields::Reject, &mut Vec::new())
+}
+
+fn decode_with(value: &str, fields: UnknownFields, unknown: &mut Vec<String>) -> Result<SecretRequest, Unreadable> {
+    Ok(text_format::parse_with(&base32::decode(value)?, fields, unknown)?)
 }
 
 /// Encodes a request as Flyte does; the inverse of [`decode`].
