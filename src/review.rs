@@ -7,10 +7,10 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::pod::{self, OBJECT_LIMIT, Pod};
+use crate::pod::{OBJECT_LIMIT, Pod};
 use crate::secret_request::REQUEST_DOMAIN;
 
-/// The label that Flyte sets on pods with secret requests.
+/// The label that Flyte sets on pods with secret requests, which its webhook requires.
 pub const LABEL: (&str, &str) = ("inject-flyte-secrets", "true");
 
 /// The creation of a pod that can have secret requests.
@@ -25,16 +25,6 @@ pub struct Review<'a> {
     pub string_bytes: usize,
     /// The policy's settings, as JSON.
     pub settings: &'a str,
-}
-
-impl Review<'_> {
-    /// Whether the pod has the label that Flyte's webhook requires.
-    ///
-    /// # Errors
-    /// The label is not a string.
-    pub fn is_labelled(&self) -> Result<bool, pod::Malformed> {
-        Ok(self.pod.label(LABEL.0)?.as_deref() == Some(LABEL.1))
-    }
 }
 
 /// The payload is not an admission request, or its object is not a pod. The message of serde is not shown, because it

@@ -26,9 +26,6 @@ pub enum Conflict {
     /// A field has another type than in Kubernetes.
     #[error(transparent)]
     Malformed(#[from] Malformed),
-    /// The pod cannot be encoded as JSON, which does not happen with its types.
-    #[error("pod cannot be encoded as JSON")]
-    Json,
     /// The pod exceeds a limit of Kubernetes or of nodes.
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
@@ -66,7 +63,7 @@ impl Conflict {
             Self::Malformed(_) | Self::UnknownContainer(_) => ReasonCode::InvalidPod,
             Self::TooLarge(_) => ReasonCode::LimitExceeded,
             Self::Granted(_) => ReasonCode::GrantMismatch,
-            Self::Json | Self::Volume(_) | Self::Mount { .. } => ReasonCode::Conflict,
+            Self::Volume(_) | Self::Mount { .. } => ReasonCode::Conflict,
         }
     }
 }
@@ -130,14 +127,15 @@ pub fn apply(pod: Pod, mut merged: Merged, placement: &Placement) -> Result<Muta
         metadata.annotations.get_or_default().set(*place, name, json);
     }
     add_image_pull_secrets(spec, &merged, &references)?;
-    to_json(&pod).map(MutatedPod)
+    Ok(MutatedPod(to_json(&pod)?))
 }
 
-pub(super) fn to_json(value: &impl Serialize) -> Result<Box<RawValue>, Conflict> {
-    to_raw_value(value).map_err(|_| Conflict::Json)
+/// Returns the JSON of a value; the types of the additions always have one.
+pub(super) fn to_json(value: &impl Serialize) -> Result<Box<RawValue>, Malformed> {
+    to_raw_value(value).map_err(|_| Malformed("pod"))
 }
 
-pub(super) fn each_to_json<T: Serialize>(values: impl IntoIterator<Item = T>) -> Result<Vec<Box<RawValue>>, Conflict> {
+pub(super) fn each_to_json<T: Serialize>(values: impl IntoIterator<Item = T>) -> Result<Vec<Box<RawValue>>, Malformed> {
     values.into_iter().map(|value| to_json(&value)).collect()
 }
 
@@ -173,13 +171,13 @@ impl Additions<'_> {
 
     /// Returns the mounts that a container lacks, if those of the user leave room for them.
     fn missing_mounts(&self, container: &Container, name: &str) -> Result<Vec<&RawValue>, Conflict> {
-        let mut there: BTreeMap<Cow<str>, Mount> = BTreeMap::new();
+        let mut there: BTreeMap<String, Mount> = BTreeMap::new();
         if self.mounts.is_empty() {
             return Ok(Vec::new());
         }
         for json in container.volume_mounts.items().iter().chain(container.volume_devices.items()) {
             let mount: Mount = read(json, "containers.volumeMounts")?;
-            there.entry(plain_path(&mount.path).into_owned().into()).or_insert(mount);
+            there.entry(plain_path(&mount.path)).or_insert(mount);
         }
         let conflict = |mount: &Mount, with| {
             let (volume, path) = (mount.name.to_string(), mount.path.to_string());
@@ -235,11 +233,7 @@ struct Mount<'a> {
 
 /// Returns a path as resolved by container runtimes: without `.`, `..` and empty parts. Relative paths start at the
 /// root.
-fn plain_path(path: &str) -> Cow<'_, str> {
-    let odd = |pair: &[u8]| matches!(pair, b"//" | b"/.");
-    if path.starts_with('/') && !path.ends_with('/') && !path.as_bytes().windows(2).any(odd) {
-        return Cow::Borrowed(path);
-    }
+fn plain_path(path: &str) -> String {
     let mut parts = Vec::new();
     for part in path.split('/') {
         match part {
@@ -248,7 +242,7 @@ fn plain_path(path: &str) -> Cow<'_, str> {
             part => parts.push(part),
         }
     }
-    Cow::Owned(["/", &parts.join("/")].concat())
+    ["/", &parts.join("/")].concat()
 }
 
 /// Returns missing volumes, and those of the policy that lack items with their places.
@@ -304,11 +298,11 @@ fn with_items(own: &RawValue, planned: &Volume) -> Result<Option<Box<RawValue>>,
             }
         }
     }
-    if there.len() == before { Ok(None) } else { to_json(&own).map(Some) }
+    if there.len() == before { Ok(None) } else { Ok(Some(to_json(&own)?)) }
 }
 
 /// Returns missing annotations, and those that replace annotations of the pod with their places.
-fn annotations<'a>(pod: &Pod, merged: &'a Merged) -> Result<Vec<(&'a str, Option<usize>, Box<RawValue>)>, Conflict> {
+fn annotations<'a>(pod: &Pod, merged: &'a Merged) -> Result<Vec<(&'a str, Option<usize>, Box<RawValue>)>, Malformed> {
     let mut places: BTreeMap<&str, usize> = BTreeMap::new();
     if !merged.annotations.is_empty() {
         places.extend(pod.all_annotations().enumerate().map(|(at, (name, _))| (name, at)));

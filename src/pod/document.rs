@@ -32,11 +32,16 @@ pub fn text<'a>(json: &'a RawValue, field: &'static str) -> Result<Cow<'a, str>,
 }
 
 /// Returns a string of the pod that can be absent.
-fn optional_text<'a>(json: Option<&'a RawValue>, field: &'static str) -> Result<Option<Cow<'a, str>>, Malformed> {
+pub(super) fn optional_text<'a>(
+    json: Option<&'a RawValue>,
+    field: &'static str,
+) -> Result<Option<Cow<'a, str>>, Malformed> {
     json.map(|json| text(json, field)).transpose()
 }
 
 /// A field that can be absent or `null`, which are the same to Kubernetes. Each is kept unless something is added.
+#[derive(Serialize)]
+#[serde(transparent)]
 pub struct Field<T>(Option<Option<T>>);
 
 impl<T> Default for Field<T> {
@@ -74,12 +79,6 @@ impl<T> Field<Vec<T>> {
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Option::deserialize(deserializer).map(|value| Self(Some(value)))
-    }
-}
-
-impl<T: Serialize> Serialize for Field<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.get().serialize(serializer)
     }
 }
 
@@ -273,10 +272,7 @@ impl<'a> Container<'a> {
 
 impl<'a> Pod<'a> {
     /// Returns the value of a label.
-    ///
-    /// # Errors
-    /// It is not a string.
-    pub fn label(&self, name: &str) -> Result<Option<Cow<'a, str>>, Malformed> {
+    pub(crate) fn label(&self, name: &str) -> Result<Option<Cow<'a, str>>, Malformed> {
         let labels = self.metadata.get().and_then(|metadata| metadata.labels.get());
         optional_text(labels.and_then(|labels| labels.get(name)), "metadata.labels")
     }
@@ -303,10 +299,7 @@ impl<'a> Pod<'a> {
     }
 
     /// Returns the service account of the pod; Kubernetes' default is `default`.
-    ///
-    /// # Errors
-    /// It is not a string.
-    pub fn service_account(&self) -> Result<Cow<'a, str>, Malformed> {
+    pub(crate) fn service_account(&self) -> Result<Cow<'a, str>, Malformed> {
         let named = self.spec.get().and_then(|spec| spec.service_account_name.get()).copied();
         let named = optional_text(named, "spec.serviceAccountName")?;
         Ok(named.filter(|name| !name.is_empty()).unwrap_or(Cow::Borrowed("default")))
@@ -320,10 +313,7 @@ impl<'a> Pod<'a> {
 
     /// Whether a container of this name runs this command, or a volume has a token of the pod's service account for
     /// this audience.
-    ///
-    /// # Errors
-    /// A field has another type than in Kubernetes.
-    pub fn has_grant(&self, name: &str, command: &str, audience: &str) -> Result<bool, Malformed> {
+    pub(crate) fn has_grant(&self, name: &str, command: &str, audience: &str) -> Result<bool, Malformed> {
         for container in self.containers() {
             let Some(args) = container.args.get().filter(|args| args.get().contains(command)) else { continue };
             if container.name()? == name
@@ -344,10 +334,7 @@ impl<'a> Pod<'a> {
     }
 
     /// Whether it runs on Windows (`spec.os.name`).
-    ///
-    /// # Errors
-    /// The field has another type than in Kubernetes.
-    pub fn is_windows(&self) -> Result<bool, Malformed> {
+    pub(crate) fn is_windows(&self) -> Result<bool, Malformed> {
         let os = self.spec.get().and_then(|spec| spec.os.get());
         let os = os.map(|json| read::<Map<String, Value>>(json, "spec.os")).transpose()?;
         Ok(os.is_some_and(|os| os.get("name").is_some_and(|name| name == "windows")))

@@ -28,10 +28,7 @@ pub struct Variables {
 }
 
 impl InitContainers {
-    /// Finds existing ones, and names new ones.
-    ///
-    /// # Errors
-    /// There are too many, or they cannot be decoded.
+    /// Finds existing ones, and names new ones. There can be too many, or some that cannot be decoded.
     pub fn of(pod: &Pod, merged: &mut Merged, placement: &Placement) -> Result<Self, Conflict> {
         let mut init = Self { own: BTreeMap::new(), added: Vec::new() };
         let planned = &mut merged.init_containers;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use super::apply::Conflict;
-use super::document::{Malformed, Pod, text};
+use super::document::{Malformed, Pod, optional_text, text};
 use super::placement::Placement;
 use super::plan::{Annotation, Merged};
 use crate::inserted;
@@ -45,10 +45,7 @@ pub enum TooLarge {
 }
 
 /// Checks a field of a secret request, before it is part of paths.
-///
-/// # Errors
-/// The field is too long.
-pub fn check_text(field: &'static str, text: &str) -> Result<(), TooLarge> {
+pub(crate) fn check_text(field: &'static str, text: &str) -> Result<(), TooLarge> {
     within(text.len(), PATH_LIMIT, |length| TooLarge::Text(field, length))
 }
 
@@ -84,21 +81,15 @@ impl<'a> Limits<'a> {
     }
 
     /// Checks the additions so far.
-    ///
-    /// # Errors
-    /// The pod would be too large.
-    pub fn check(&self, merged: &Merged) -> Result<(), TooLarge> {
+    pub(crate) fn check(&self, merged: &Merged) -> Result<(), TooLarge> {
         check_init_containers(merged.init_containers.len(), self.init_containers)?;
         within(merged.weight(self.containers), OBJECT_LIMIT, TooLarge::Object)?;
         within(self.annotation_bytes + merged.annotation_bytes, ANNOTATIONS, TooLarge::Annotations)
     }
 
-    /// The value of an annotation that the pod has.
-    ///
-    /// # Errors
-    /// It is not a string.
-    pub fn annotation(&self, key: &str) -> Result<Option<Cow<'a, str>>, Malformed> {
-        self.annotations().get(key).map(|json| text(json, "metadata.annotations")).transpose()
+    /// Returns the value of an annotation that the pod has.
+    pub(crate) fn annotation(&self, key: &str) -> Result<Option<Cow<'a, str>>, Malformed> {
+        optional_text(self.annotations().get(key).copied(), "metadata.annotations")
     }
 
     fn annotations(&self) -> &BTreeMap<&'a str, &'a RawValue> {

@@ -208,16 +208,19 @@ pub fn mount(volume: &str, path: &str, read_only: bool) -> VolumeMount {
 ///
 /// Source: `third_party/forked/golang/expansion` of Kubernetes.
 fn escape_expansion(value: &str) -> String {
-    let closed = value.rfind(')').unwrap_or_default();
+    let behind_last_parenthesis = value.rsplit(')').next().map_or(0, str::len);
     let mut escaped = String::with_capacity(value.len());
-    for (at, character) in value.char_indices() {
-        escaped.push(character);
-        let next = if character == '$' { value.get(at + 1..).and_then(|rest| rest.chars().next()) } else { None };
-        if next.is_some_and(|next| next == '$' || !next.is_ascii() || (next == '(' && at < closed)) {
+    let mut rest = value;
+    while let Some(at) = rest.find('$') {
+        let (before, after) = rest.split_at(at + 1);
+        escaped.push_str(before);
+        let closed = after.len() > behind_last_parenthesis;
+        if after.starts_with(|next: char| next == '$' || !next.is_ascii() || (next == '(' && closed)) {
             escaped.push('$');
         }
+        rest = after;
     }
-    escaped
+    escaped + rest
 }
 
 /// An init container of the policy. It mounts the volume in memory, writable.
@@ -308,8 +311,8 @@ pub enum ConflictCause {
     #[error("each requires its own volume at {SECRETS_DIR}; set embeddedSecretManagerConfig.delivery to Auto")]
     Reference,
     /// A volume of the policy, and one that a later webhook mounts.
-    #[error("each requires its own volume at {0}, as the Vault agent does; use separate tasks")]
-    Mount(&'static str),
+    #[error("each requires its own volume at {SECRETS_DIR}, as the Vault agent does; use separate tasks")]
+    Mount,
 }
 
 /// The combined plans of several requests.
@@ -452,11 +455,11 @@ impl Merged {
         self.foreign_mount = self.foreign_mount.or(plan.foreign_mount.then_some(request));
         let first = |content| self.places.get(content).map(|(_, request)| *request);
         let (memory, projected) = (first(&Content::Memory), first(&Content::Projected));
-        if let (Some(ours), Some(foreign)) = (memory.or(projected), self.foreign_mount) {
-            return conflict(foreign.min(ours), ConflictCause::Mount(SECRETS_DIR));
-        }
-        match (memory, projected) {
-            (Some(memory), Some(projected)) => conflict(memory.min(projected), ConflictCause::Reference),
+        match (memory, projected, self.foreign_mount) {
+            (Some(ours), _, Some(foreign)) | (None, Some(ours), Some(foreign)) => {
+                conflict(foreign.min(ours), ConflictCause::Mount)
+            }
+            (Some(memory), Some(projected), None) => conflict(memory.min(projected), ConflictCause::Reference),
             _ => Ok(()),
         }
     }

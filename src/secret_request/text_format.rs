@@ -174,8 +174,8 @@ impl<'a> Tokens<'a> {
             }
             b'"' | b'\'' => Token::Quoted(self.quoted(field)?),
             _ => {
-                let length = self.rest.iter().take_while(|byte| is_word(**byte)).count();
-                let (word, rest) = self.rest.split_at(length);
+                let is_word = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.' | b'_');
+                let (word, rest) = self.rest.split_at(self.rest.iter().take_while(is_word).count());
                 self.rest = rest;
                 if word.is_empty() { return Err(Error::Byte(*first)) } else { Token::Word(word) }
             }
@@ -248,25 +248,20 @@ impl<'a> Tokens<'a> {
         let mut joined = Vec::new();
         while let [quote @ (b'"' | b'\''), tail @ ..] = self.rest {
             let mut length = 0;
-            loop {
-                match tail.get(length) {
-                    None | Some(b'\n') => return Err(Error::OpenQuote),
-                    Some(byte) if byte == quote => break,
-                    Some(b'\\') => length += 2,
-                    Some(_) => length += 1,
-                }
+            while let Some(byte) = tail.get(length).filter(|byte| *byte != quote) {
+                length += match byte {
+                    b'\n' => return Err(Error::OpenQuote),
+                    b'\\' => 2,
+                    _ => 1,
+                };
             }
-            let (inner, rest) = tail.split_at(length);
+            let Some((inner, [_, rest @ ..])) = tail.split_at_checked(length) else { return Err(Error::OpenQuote) };
             unquote(inner, field, &mut joined)?;
-            self.rest = rest.get(1..).unwrap_or_default();
+            self.rest = rest;
             self.skip_blank();
         }
         Ok(joined)
     }
-}
-
-fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.' | b'_')
 }
 
 /// Appends the content of a quoted string to `joined`, with escapes resolved.
