@@ -23,7 +23,7 @@ pub struct Arguments {
 pub struct Flyte {
     /// Flyte version of the configuration [default: detected from its other sections]
     #[arg(long, value_name = "VERSION", value_parser = choice(["1", "2"], Version::from_number))]
-    flyte_version: Option<Version>,
+    pub flyte_version: Option<Version>,
 }
 
 pub fn run(arguments: &Arguments) -> Result<bool, Error> {
@@ -43,9 +43,4 @@ pub fn run(arguments: &Arguments) -> Result<bool, Error> {
         }
     }
     Ok(checked.valid)
-}
-
-/// Returns the only section in a file or in one of its ConfigMaps, with the configuration that it is part of.
-pub fn configured(path: &str, flyte: &Flyte, config_map: Option<&str>) -> Result<Configuration, Error> {
-    Ok(check::settings(&read(path)?, flyte.flyte_version, config_map)?)
 }

@@ -3,12 +3,12 @@
 //! The manifests are those that the chart renders.
 
 use flyte_secrets_explain::flyte::Version;
-use flyte_secrets_explain::yaml;
+use flyte_secrets_explain::{check, yaml};
 use flyte_secrets_policy::settings::{self, Delivery, LookupMode, ManagerType, Provider};
 use serde_json::{Value, json};
 
-use crate::check::{self, Flyte};
-use crate::{Error, output};
+use crate::check::Flyte;
+use crate::{Error, output, read};
 
 /// Print manifests of the policy and its permissions from the configuration of Flyte's webhook
 #[derive(clap::Args)]
@@ -62,20 +62,19 @@ const GATEWAY: &str = "secret-gateway.flyte.org";
 /// Returns the expression that selects pods with the label, or with a token for the gateway, as in the chart: labels
 /// can be added after admission.
 fn expression(audience: &str) -> String {
-    [
-        "(has(object.metadata.labels) && \"inject-flyte-secrets\" in object.metadata.labels",
-        "&& object.metadata.labels[\"inject-flyte-secrets\"] == \"true\")",
-        "|| (has(object.spec.volumes) && object.spec.volumes.exists(volume, has(volume.projected)",
-        "&& has(volume.projected.sources) && volume.projected.sources != null",
-        "&& volume.projected.sources.exists(source, has(source.serviceAccountToken)",
-        "&& has(source.serviceAccountToken.audience)",
-        &format!("&& source.serviceAccountToken.audience == {})))", json!(audience)),
-    ]
-    .join(" ")
+    let audience = json!(audience);
+    format!(
+        "(has(object.metadata.labels) && \"inject-flyte-secrets\" in object.metadata.labels && \
+         object.metadata.labels[\"inject-flyte-secrets\"] == \"true\") || (has(object.spec.volumes) && \
+         object.spec.volumes.exists(volume, has(volume.projected) && has(volume.projected.sources) && \
+         volume.projected.sources != null && volume.projected.sources.exists(source, has(source.serviceAccountToken) && \
+         has(source.serviceAccountToken.audience) && source.serviceAccountToken.audience == {audience})))"
+    )
 }
 
 pub fn run(arguments: &Arguments) -> Result<bool, Error> {
-    let mut configuration = check::configured(&arguments.file, &arguments.flyte, arguments.config_map.as_deref())?;
+    let Arguments { file, flyte, config_map, .. } = arguments;
+    let mut configuration = check::settings(&read(file)?, flyte.flyte_version, config_map.as_deref())?;
     if configuration.flyte.is_some() {
         configuration.summary().iter().for_each(|line| output::note(line));
     }

@@ -2,7 +2,6 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // how tests fail
 
 use std::env;
-use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -18,7 +17,7 @@ fn output(command: &mut Command) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
-fn policy(arguments: &[&OsStr]) -> Value {
+fn policy(arguments: &[&str]) -> Value {
     let mut command = Command::new(env!("CARGO_BIN_EXE_flyte-secrets"));
     command.arg("policy").args(arguments).args(["-o", "json"]);
     serde_json::from_str(&output(&mut command)).expect("JSON")
@@ -58,12 +57,9 @@ fn sorted(mut documents: Vec<Value>) -> Vec<Value> {
 #[ignore = "needs helm: make chart-test"]
 fn manifests_match_the_chart() {
     let embedded = |settings: Value| json!({ "embeddedSecretManagerConfig": settings });
-    let pull = |more: Value| {
-        let pull = json!({ "gateway": "https://gateway.flyte.svc:8444", "ca": "-----BEGIN CERTIFICATE-----", "image": "pull:1" });
-        let mut settings = json!({ "delivery": "Pull", "pull": pull });
-        json_patch::merge(&mut settings, &more);
-        embedded(settings)
-    };
+    let pull =
+        json!({ "gateway": "https://gateway.flyte.svc:8444", "ca": "-----BEGIN CERTIFICATE-----", "image": "pull:1" });
+    let pull = |more: Value| embedded(with(json!({ "delivery": "Pull", "pull": pull }), more));
     let verify = json!({ "secretManagerTypes": ["Embedded", "K8s"], "k8sSecretManager": { "verify": true } });
     let aws = json!({ "awsConfig": { "region": "eu-west-1" } });
     let table = [
@@ -82,15 +78,16 @@ fn manifests_match_the_chart() {
     ];
     let folder = tempfile::tempdir().expect("a folder");
     let (file, values) = (folder.path().join("settings.json"), folder.path().join("values.json"));
+    let path = file.to_str().expect("text");
     for (what, settings, namespaces) in table {
         // What the chart chooses by the cluster's version and Flyte's.
         let chosen =
             json!({ "secretManagerTypes": ["Embedded"], "embeddedSecretManagerConfig": { "delivery": "Auto" } });
         fs::write(&file, with(chosen, settings).to_string()).expect("written");
-        let mut arguments = vec![OsStr::new("-f"), file.as_os_str()];
-        namespaces.iter().for_each(|it| arguments.extend(["--task-namespace", it].map(OsStr::new)));
+        let mut arguments = vec!["-f", path];
+        namespaces.into_iter().for_each(|it| arguments.extend(["--task-namespace", it]));
         let printed = policy(&arguments)["items"].as_array().cloned().expect("manifests");
-        arguments.push(OsStr::new("--values"));
+        arguments.push("--values");
         fs::write(&values, policy(&arguments).to_string()).expect("written");
         assert_eq!(sorted(printed), sorted(chart(&values)), "{what}");
     }

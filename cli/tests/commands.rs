@@ -16,7 +16,6 @@ const BINARY: &str = env!("CARGO_BIN_EXE_flyte-secrets");
 type Ran = (i32, String, String);
 
 fn run(command: &mut Command, input: &str) -> Ran {
-    let command = command.current_dir(env!("CARGO_MANIFEST_DIR"));
     let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = piped.spawn().expect("a command that starts");
     child.stdin.take().expect("its input").write_all(input.as_bytes()).expect("a reader");
@@ -36,8 +35,7 @@ fn json_of(arguments: &[&str]) -> Value {
 
 #[test]
 fn requests_are_encoded_as_by_flyte() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/requests.jsonl");
-    let recorded = fs::read_to_string(path).expect("recorded cases");
+    let recorded = fs::read_to_string("../tests/golden/requests.jsonl").expect("recorded cases");
     let cases = recorded.lines().map(|line| serde_json::from_str::<Value>(line).expect("a case"));
     let mut ran = 0;
     for case in cases.filter(|case| case.get("encoded").is_some() && case["request"] != json!({})) {
@@ -111,7 +109,7 @@ fn preview_shows_values_on_request_only() {
 #[test]
 fn values_are_printed_unchanged() {
     let value = "a\u{7f}b\u{9b}c\u{85}d\u{1b}[1m\u{7}e";
-    let store = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/store.yaml")).expect("a store");
+    let store = fs::read_to_string("examples/store.yaml").expect("a store");
     let store = store.replace(VALUES[1], "YX9iwptjwoVkG1sxbQdl");
     let preview = |shape| {
         let arguments = ["preview", "-f", "examples/pod.yaml", "--secrets", "-", "--show-values", "-o", shape];
@@ -149,7 +147,7 @@ fn values_of_an_earlier_mutation_are_hidden() {
 fn patch_yields_the_mutated_pod() {
     let shape = |shape| json_of(&[&PREVIEW[..], &["--show-values", "-o", shape]].concat());
     let (patch, after) = (shape("patch"), shape("json"));
-    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/pod.yaml")).expect("a pod");
+    let text = fs::read_to_string("examples/pod.yaml").expect("a pod");
     let mut pod: Value = serde_yaml::from_str(&text).expect("YAML");
     json_patch::patch(&mut pod, &serde_json::from_value::<json_patch::Patch>(patch).expect("a patch"))
         .expect("one that applies");

@@ -61,20 +61,16 @@ impl Process {
 
     /// Stops the process while a future runs.
     pub async fn paused<T>(&self, future: impl Future<Output = T>) -> Result<T> {
-        self.signal(Signal::STOP)?;
+        let id = Pid::from_raw(self.child.id().try_into()?).context("no process has the number 0")?;
+        kill_process(id, Signal::STOP)?;
         let outcome = future.await;
-        self.signal(Signal::CONT)?;
+        kill_process(id, Signal::CONT)?;
         Ok(outcome)
     }
 
     /// Returns its output.
     pub fn output(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
-    }
-
-    fn signal(&self, signal: Signal) -> Result<()> {
-        let id = Pid::from_raw(self.child.id().try_into()?).context("no process has the number 0")?;
-        Ok(kill_process(id, signal)?)
     }
 }
 

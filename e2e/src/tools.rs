@@ -8,10 +8,14 @@ pub use flyte_secrets_testing::repository::path as repository;
 /// Returns a program in the folder of a variable that the Makefile sets: `E2E_TOOLS` and `E2E_NODE_TOOLS` (built by
 /// Go), `E2E_MOTO`, `E2E_BUILD` (built by cargo), or `KUBEBUILDER_ASSETS` (other etcd and kube-apiserver).
 pub fn program(variable: &str, name: &str) -> Result<PathBuf> {
-    let folder = std::env::var_os(variable).with_context(|| format!("{variable} is not set; the Makefile sets it"))?;
-    let path = PathBuf::from(folder).join(name);
+    let path = given(variable)?.join(name);
     ensure!(path.exists(), "{} is missing; the Makefile builds it", path.display());
     Ok(path)
+}
+
+/// Returns the path in a variable that the Makefile sets.
+pub fn given(variable: &str) -> Result<PathBuf> {
+    Ok(std::env::var_os(variable).with_context(|| format!("{variable} is not set; the Makefile sets it"))?.into())
 }
 
 /// Returns a program of the machine.

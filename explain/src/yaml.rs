@@ -137,9 +137,7 @@ fn settle(node: &mut Node) -> Result<(), Invalid> {
                 other => other.into_iter().collect(),
             };
             for (key, value) in merged.iter().filter_map(|map| map.data.as_mapping()).flatten() {
-                if !entries.contains_key(key) {
-                    entries.insert(key.clone(), value.clone());
-                }
+                entries.entry(key.clone()).or_insert_with(|| value.clone());
             }
         }
         _ => {}

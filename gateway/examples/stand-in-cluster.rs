@@ -50,10 +50,13 @@ async fn main() -> Result<()> {
     let identity = authority.client(kit::FRONT_PROXY);
     let proxy = Arc::new(Proxy { gateway, authority: server_authority, identity });
     let pods = cluster.clone();
-    let router = cluster
-        .router()
-        .route("/api/v1/namespaces/{namespace}/pods", post(|pod| create(pods, pod)))
-        .fallback(|request| hand_on(proxy, request));
+    let router = cluster.router().route("/api/v1/namespaces/{namespace}/pods", post(|pod| create(pods, pod))).fallback(
+        move |request| async move {
+            proxy.hand_on(request).await.unwrap_or_else(|error| {
+                (StatusCode::SERVICE_UNAVAILABLE, format!("the gateway at {gateway}: {error:#}")).into_response()
+            })
+        },
+    );
     println!(
         "the gateway:  listen: {gateway}, tls and access.kubeconfig with the files of {folder}\n\
          its clients:  KUBECONFIG={folder}/kubeconfig kubectl get awssecrets NAME -o yaml"
@@ -72,15 +75,6 @@ async fn create(cluster: Cluster, Json(mut pod): Json<Value>) -> StatusCode {
     cluster.token(&name, AUDIENCE, bound(&namespace, &account, &name, "uid"));
     cluster.object("pods", pod);
     StatusCode::CREATED
-}
-
-async fn hand_on(proxy: Arc<Proxy>, request: Request) -> Response {
-    match proxy.hand_on(request).await {
-        Ok(response) => response,
-        Err(error) => {
-            (StatusCode::SERVICE_UNAVAILABLE, format!("the gateway at {}: {error:#}", proxy.gateway)).into_response()
-        }
-    }
 }
 
 impl Proxy {

@@ -70,7 +70,9 @@ export function decodeRequests(text: string): DecodedRequests {
 
 /** Returns a secret request as an annotation's value. */
 export function encodeRequest({ group, groupVersion, key, mount, envVar }: Partial<SecretRequest>): string {
-  return JSON.parse(wasm.encodeRequest(group ?? "", groupVersion ?? "", key ?? "", String(mount ?? "any"), envVar ?? ""));
+  return JSON.parse(
+    wasm.encodeRequest(group ?? "", groupVersion ?? "", key ?? "", String(mount ?? "any"), envVar ?? ""),
+  );
 }
 
 /** Checks Flyte's `webhook` section: alone, or in a configuration, ConfigMap or policy. Throws if there is none. */

@@ -4,9 +4,8 @@
 //! | module | subject |
 //! |---|---|
 //! | [`flyte`] | tasks of default installations of Flyte 2 and Flyte 1 |
-//! | [`rendered`] | lint, and the manifests of each file of values |
+//! | [`rendered`] | lint, the README, and the manifests of each file of values |
 //! | [`refused`] | invalid values with their reasons, rejected by the chart or by the policy |
-//! | [`written`] | the table of values in the README |
 //! | [`alerts`] | PromQL of alerts, and their metrics |
 //! | [`pull`] | `delivery: Pull`: permissions, certificate authority, rejected combinations |
 //! | [`notes`] | notes of `helm install` |
@@ -25,4 +24,3 @@ mod pull;
 mod questions;
 mod refused;
 mod rendered;
-mod written;

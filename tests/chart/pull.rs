@@ -38,20 +38,19 @@ fn named<'a>(all: &'a [Value], kind: &str, name: &str) -> &'a Value {
 
 /// The resources that the roles of a component name, with namespaces for those of Roles.
 fn rights(all: &[Value], component: &str) -> Vec<String> {
-    let roles = all.iter().filter(|it| ["Role", "ClusterRole"].iter().any(|kind| it["kind"] == *kind));
-    let roles = roles.filter(|it| it["metadata"]["labels"]["app.kubernetes.io/component"] == component);
-    let of = |role: &Value| {
+    let is_role = |it: &&Value| it["kind"] == "Role" || it["kind"] == "ClusterRole";
+    let roles =
+        all.iter().filter(is_role).filter(|it| it["metadata"]["labels"]["app.kubernetes.io/component"] == component);
+    let words = |list: &Value| -> Vec<String> { serde_json::from_value(list.clone()).expect("words") };
+    let mut rights = Vec::new();
+    for role in roles {
         let place = role["metadata"]["namespace"].as_str().map(|namespace| format!("{namespace}/")).unwrap_or_default();
-        let rules = role["rules"].as_array().cloned().expect("rules").into_iter();
-        let lines = rules.flat_map(|rule| {
-            let resources = rule["resources"].as_array().cloned().expect("resources").into_iter();
-            let verbs = rule["verbs"].as_array().cloned().expect("verbs");
-            resources.flat_map(move |resource| verbs.clone().into_iter().map(move |verb| (verb, resource.clone())))
-        });
-        let words = |word: &Value| word.as_str().expect("a word").to_owned();
-        lines.map(|(verb, resource)| format!("{} {place}{}", words(&verb), words(&resource))).collect::<Vec<_>>()
-    };
-    let mut rights: Vec<String> = roles.flat_map(of).collect();
+        for rule in role["rules"].as_array().expect("rules") {
+            for resource in words(&rule["resources"]) {
+                rights.extend(words(&rule["verbs"]).iter().map(|verb| format!("{verb} {place}{resource}")));
+            }
+        }
+    }
     rights.sort();
     rights
 }

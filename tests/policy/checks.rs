@@ -10,8 +10,9 @@ use serde_json::{Map, Value, json};
 
 use crate::codes::not_injected;
 use crate::support::{
-    AZURE_NAME, NAMES, aws, azure, create, create_on, create_with, embedded, env, image_pull_secrets, kubernetes_store,
-    managers, mutated, pod, policy, project_name, store_of_k, validate, with,
+    AZURE_NAME, NAMES, annotation, asking, aws, azure, create, create_on, create_with, embedded, env,
+    image_pull_secrets, kubernetes_store, managers, mutated, numbered_store, pod, policy, project_name, store_of_k,
+    validate, with,
 };
 
 #[test]
@@ -103,29 +104,21 @@ fn a_missing_store_is_an_outage() {
 /// Each of these pods takes exactly what it may by default, and with one request more the same number of reads.
 #[test]
 fn reads_are_limited() {
-    let asking = |count: usize, request: &dyn Fn(usize) -> String| {
-        let requests: Vec<String> = (0..count).map(request).collect();
-        pod(&requests.iter().map(String::as_str).collect::<Vec<_>>())
-    };
     // Found under the last of five names.
-    let organization = |key: usize| format!("u__org__acme__key__k{key}");
-    let key = |number: usize| format!("key:'k{number}'");
-    let names: Vec<String> = (0..64).map(organization).collect();
-    let values = kubernetes_store(&names.iter().map(|name| (name.as_str(), &b"v"[..])).collect::<Vec<_>>());
-    let lookups = (0..64).map(|it| (format!("flyte:{}", organization(it)), json!({}))).collect::<Map<_, _>>();
+    let values = numbered_store(64, "u__org__acme__key__k@", b"v");
+    let lookups = (0..64).map(|it| (format!("flyte:u__org__acme__key__k{it}"), json!({}))).collect::<Map<_, _>>();
     let lookups = Store::new(json!({ "SecretLookup": lookups }));
     let secrets = (0..201).map(|it| (format!("g{it}"), json!({ "k": "dg==" }))).collect::<Map<_, _>>();
     let secrets = Store::new(json!({ "K8s": { "flytesnacks-development": secrets } }));
     let pull = json!({ "gateway": "https://gateway.flyte.svc:8444", "ca": "-----BEGIN CERTIFICATE-----" });
     let pull = embedded(json!({ "delivery": "Pull", "lookup": "Require", "pull": pull }));
     let verify = with(managers(&["K8s"]), "/k8sSecretManager", json!({ "verify": true }));
-    let group = |number: usize| format!("group:'g{number}' key:'k'");
     // Image pull secrets are looked up in two namespaces, so that a request takes seven reads.
     let table = [
-        ("values", json!({}), &values, (&key as &dyn Fn(usize) -> String, 40), 200),
-        ("lookups", pull, &lookups, (&key, 40), 200),
-        ("verified Secrets", verify, &secrets, (&group, 200), 200),
-        ("image pull secrets", image_pull_secrets(), &values, (&key, 28), 196),
+        ("values", json!({}), &values, ("key:'k@'", 40), 200),
+        ("lookups", pull, &lookups, ("key:'k@'", 40), 200),
+        ("verified Secrets", verify, &secrets, ("group:'g@' key:'k'", 200), 200),
+        ("image pull secrets", image_pull_secrets(), &values, ("key:'k@'", 28), 196),
     ];
     let asked = |pod: &Value, settings: &Value, store: &Arc<Store>| {
         let before = store.asked().len();
@@ -138,34 +131,25 @@ fn reads_are_limited() {
         assert_eq!(asked(&asking(count + 1, request), &settings, store), (false, true, 200), "{what}");
     }
     // A second attempt reads nothing again.
-    let file = |number: usize| match number {
-        38 => "group:'arn' key:'missing' mount_requirement:FILE".to_owned(),
-        number => format!("key:'k{number}' mount_requirement:FILE"),
-    };
-    let at_home = with(asking(39, &file), "/metadata/namespace", json!("flyte"));
+    let mut at_home = with(asking(38, "key:'k@' mount_requirement:FILE"), "/metadata/namespace", json!("flyte"));
+    at_home["metadata"]["annotations"]["flyte.secrets/s38"] =
+        json!(annotation("group:'arn' key:'missing' mount_requirement:FILE"));
     assert_eq!(asked(&at_home, &managers(&["Embedded", "AWS"]), &values), (true, false, 38 * 5 + 6));
 }
 
 /// A request more than the limits allow is rejected before anything is read.
 #[test]
 fn requests_and_init_containers_are_limited() {
-    let asking = |request: &str, count: usize| -> Vec<String> {
-        (0..count).map(|number| request.replace('@', &number.to_string())).collect()
-    };
-    let names: Vec<String> = (0..65).map(|number| project_name(&format!("k{number}"))).collect();
-    let store = kubernetes_store(&names.iter().map(|name| (name.as_str(), &b"v"[..])).collect::<Vec<_>>());
+    let store = numbered_store(65, &project_name("k@"), b"v");
     for (request, settings) in [
         ("key:'k@' env_var:'V@'", json!({})),
         ("key:'k@' mount_requirement:FILE", json!({})),
         ("group:'arn' key:'k@'", managers(&["AWS"])),
     ] {
-        let [within, beyond] = [64, 65].map(|count| {
-            let requests = asking(request, count);
-            pod(&requests.iter().map(String::as_str).collect::<Vec<_>>())
-        });
-        mutated(&create_with(&within, &settings, &store));
+        mutated(&create_with(&asking(64, request), &settings, &store));
         let reads = store.asked().len();
-        assert!(create_with(&beyond, &settings, &store).message().starts_with("LimitExceeded: "), "{request}");
+        let beyond = create_with(&asking(65, request), &settings, &store);
+        assert!(beyond.message().starts_with("LimitExceeded: "), "{request}");
         assert_eq!(store.asked().len(), reads, "{request}");
     }
 }
@@ -213,7 +197,10 @@ fn group_names_the_secret_and_key_its_property() {
 #[test]
 fn group_version_selects_a_version() {
     let id = "0123456789abcdef0123456789abcdef";
-    let holds = |manager: &str, name: &str, version: &str, value: &str| json!({ manager: { format!("{name}::{version}"): { "stringValue": value } } });
+    let holds = |manager: &str, name: &str, version: &str, value: &str| {
+        let name = format!("{name}::{version}");
+        json!({ manager: { name: { "stringValue": value } } })
+    };
     let table = [
         (aws(), "AWSPREVIOUS", holds("AWS", NAMES[0], "AWSPREVIOUS", "v")),
         (embedded(json!({ "gcpConfig": { "project": "acme-prod" } })), "3", holds("GCP", NAMES[0], "3", "v")),
@@ -275,13 +262,8 @@ fn annotations_that_disable_the_vault_agent_are_rejected() {
         assert_eq!(create(&annotated(name, value), &managers(&["Vault"])).0, not_injected(400, "\"g/k\"", &reason));
     }
     let elsewhere = create(&annotated("secret-volume-path", "/vault/secrets"), &managers(&["Vault"]));
-    assert_eq!(
-        *env(mutated(&elsewhere)),
-        json!([
-            { "name": "FLYTE_SECRETS_FILE_PREFIX" },
-            { "name": "FLYTE_SECRETS_DEFAULT_DIR", "value": "/vault/secrets" },
-        ])
-    );
+    let folder = json!({ "name": "FLYTE_SECRETS_DEFAULT_DIR", "value": "/vault/secrets" });
+    assert_eq!(*env(mutated(&elsewhere)), json!([{ "name": "FLYTE_SECRETS_FILE_PREFIX" }, folder]));
 }
 
 /// The API server reports the creator of a pod.

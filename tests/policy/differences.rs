@@ -5,11 +5,9 @@ use serde_json::{Value, json};
 
 use crate::codes::rejected;
 use crate::support::{
-    create, create_with, env, kubernetes_store, managers, mutated, mutated_twice, names, pod, project_name, with,
-    with_file_variables,
+    asking, create, create_with, env, kubernetes_store, managers, mutated, mutated_twice, names, pod, project_name,
+    with, with_file_variables,
 };
-
-const ENV: &str = "mount_requirement:ENV_VAR";
 
 fn empty() -> std::sync::Arc<Store> {
     Store::new(json!({}))
@@ -17,9 +15,7 @@ fn empty() -> std::sync::Arc<Store> {
 
 #[test]
 fn requests_are_handled_in_the_order_of_their_numbers() {
-    let requests: Vec<String> = (0..12).map(|n| format!("group:'g' key:'k{n}' {ENV}")).collect();
-    let requests: Vec<&str> = requests.iter().map(String::as_str).collect();
-    let out = create(&pod(&requests), &managers(&["K8s"]));
+    let out = create(&asking(12, "group:'g' key:'k@' mount_requirement:ENV_VAR"), &managers(&["K8s"]));
     let variables = (0..12).rev().map(|n| format!("_UNION_G_K{n}"));
     let expected: Vec<String> = std::iter::once("FLYTE_SECRETS_ENV_PREFIX".to_owned()).chain(variables).collect();
     assert_eq!(names(env(mutated(&out))), expected);
@@ -108,14 +104,6 @@ fn keys_that_differ_only_in_case_conflict() {
 }
 
 #[test]
-fn all_variables_of_a_name_are_replaced() {
-    let own = json!([{ "name": "A", "value": "1" }, { "name": "B", "value": "2" }, { "name": "A", "value": "3" }]);
-    let pod = with(pod(&["group:'g' key:'k' env_var:'A' mount_requirement:ENV_VAR"]), "/spec/containers/0/env", own);
-    let out = mutated_twice(&pod, &managers(&["K8s"]), &empty());
-    assert_eq!(names(env(&out)), ["FLYTE_SECRETS_ENV_PREFIX", "A", "_UNION_G_K", "B"]);
-}
-
-#[test]
 fn volumes_mounted_elsewhere_are_mounted_again() {
     let mounts = json!([{ "name": "aws-secret-vol", "mountPath": "/elsewhere" }]);
     let volumes = json!([{ "name": "aws-secret-vol", "emptyDir": { "medium": "Memory", "sizeLimit": "64Mi" } }]);
@@ -131,21 +119,17 @@ fn volumes_mounted_elsewhere_are_mounted_again() {
 }
 
 #[test]
-fn a_sidecar_takes_the_next_free_number() {
-    let init = json!([{ "name": "aws-pull-secret-2", "image": "x" }, { "name": "other", "image": "x" }]);
-    let pod = with(pod(&["group:'arn' key:'a'", "group:'arn' key:'b'"]), "/spec/initContainers", init);
-    let out = mutated_twice(&pod, &managers(&["AWS"]), &empty());
-    let expected = ["aws-pull-secret-0", "aws-pull-secret-1", "aws-pull-secret-2", "other"];
-    assert_eq!(names(&out["spec"]["initContainers"]), expected);
-}
-
-#[test]
-fn the_file_writer_takes_a_free_name() {
+fn init_containers_take_free_names() {
     let store = kubernetes_store(&[(&project_name("a"), b"1")]);
-    let init = json!([{ "name": "init-embedded-secret", "image": "x" }]);
-    let pod = with(pod(&["key:'a' mount_requirement:FILE"]), "/spec/initContainers", init);
-    let out = mutated_twice(&pod, &json!({}), &store);
-    assert_eq!(names(&out["spec"]["initContainers"]), ["init-embedded-secret-1", "init-embedded-secret"]);
+    let (arns, file) = (["group:'arn' key:'a'", "group:'arn' key:'b'"], ["key:'a' mount_requirement:FILE"]);
+    for (manager, requests, theirs, ours) in [
+        ("AWS", &arns[..], &["aws-pull-secret-2", "other"][..], &["aws-pull-secret-0", "aws-pull-secret-1"][..]),
+        ("Embedded", &file, &["init-embedded-secret"], &["init-embedded-secret-1"]),
+    ] {
+        let init = theirs.iter().map(|name| json!({ "name": name, "image": "x" })).collect();
+        let out = mutated_twice(&with(pod(requests), "/spec/initContainers", init), &managers(&[manager]), &store);
+        assert_eq!(names(&out["spec"]["initContainers"]), [ours, theirs].concat());
+    }
 }
 
 #[test]

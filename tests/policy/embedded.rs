@@ -88,16 +88,6 @@ fn name_schemes_limit_and_order_the_names() {
     }
 }
 
-/// Flyte's stores have no groups.
-#[test]
-fn the_group_is_ignored() {
-    let store = store_of_k(b"v");
-    let asking = pod(&["group:'../any' group_version:'7' key:'k'"]);
-    let found = create_with(&asking, &json!({}), &store);
-    assert_eq!(found.mutated(), Some(&with_variable(asking, "v")));
-    assert_eq!(store.asked(), [value(NAMES[0])]);
-}
-
 #[test]
 fn secrets_are_read_in_the_namespace_of_the_settings() {
     let data = json!({ NAMES[0]: STANDARD.encode("v") });

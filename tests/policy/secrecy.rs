@@ -140,6 +140,7 @@ fn ways() -> Vec<Way> {
     let plain = json!({});
     let aws = aws();
     let gcp = embedded(json!({ "gcpConfig": { "project": "acme-prod" } }));
+    let several = with(aws.clone(), "/embeddedSecretManagerConfig/gcpConfig/project", json!("acme-prod"));
     let azure = azure();
     let pulling = image_pull_secrets();
     let locked = namespace_of_labels();
@@ -151,6 +152,13 @@ fn ways() -> Vec<Way> {
     let large = || has([secret("k", CANARY.repeat(9000).as_bytes())]);
     let packed = |packed: Value| always_json(json!({ "stringValue": packed.to_string() }));
     let (variable, file) = ("key:'k'", "key:'k' mount_requirement:FILE");
+    let (named, reference) = ("key:'k' env_var:'A'", "key:'l' group:'g' env_var:'A' mount_requirement:ENV_VAR");
+    let vault = chain(&["Embedded", "Vault"]);
+    let k_and_l = has([secret("k", canary), secret("l", &[canary, b"2"].concat())]);
+    let k_alone: Answers = {
+        let k = k();
+        Arc::new(move |asked: &Request| k(asked).map_err(|_| format!("code: 500 {CANARY}")))
+    };
     let here: Answers = {
         let (k, twin) = (k(), twin("k"));
         Arc::new(move |asked: &Request| if asked.name == twin { Ok(CANARY.into()) } else { k(asked) })
@@ -183,7 +191,7 @@ fn ways() -> Vec<Way> {
     let (asks, asks_file) = (&pod(&[variable]), &pod(&[file]));
     vec![
         way("a variable", &[variable], &plain, k(), &[VARIABLE]),
-        way("a variable of its own name", &["key:'k' env_var:'A'"], &plain, k(), &[VARIABLE]),
+        way("a variable of its own name", &[named], &plain, k(), &[VARIABLE]),
         way("a file", &[file], &plain, k(), &[FILE]),
         way("both", &[variable, file], &plain, k(), &["/spec/containers/0/env/2/value", FILE]),
         way("with tenancy", &[variable], &locked, k(), &[VARIABLE]),
@@ -199,28 +207,10 @@ fn ways() -> Vec<Way> {
         way("too large, then K8s", &["group:'db' key:'k' mount_requirement:FILE"], &both, large(), &[]),
         // What was fetched for one request, when another fails.
         refused("a second that is nowhere", &pod(&[variable, "key:'l'"]), &plain, k()),
-        refused("a second that cannot be read", &pod(&[variable, "key:'l'"]), &plain, {
-            let k = k();
-            Arc::new(move |asked: &Request| k(asked).map_err(|_| format!("code: 500 {CANARY}")))
-        }),
-        refused(
-            "two values for one variable",
-            &pod(&["key:'k' env_var:'A'", "key:'l' env_var:'A'"]),
-            &plain,
-            has([secret("k", canary), secret("l", &[canary, b"2"].concat())]),
-        ),
-        refused(
-            "a reference for the same variable",
-            &pod(&["key:'k' env_var:'A'", "key:'l' group:'g' env_var:'A' mount_requirement:ENV_VAR"]),
-            &both,
-            k(),
-        ),
-        refused(
-            "a file in a volume of Vault's",
-            &pod(&[file, "group:'kv' key:'l'"]),
-            &chain(&["Embedded", "Vault"]),
-            k(),
-        ),
+        refused("a second that cannot be read", &pod(&[variable, "key:'l'"]), &plain, k_alone),
+        refused("two values for one variable", &pod(&[named, "key:'l' env_var:'A'"]), &plain, k_and_l),
+        refused("a reference for the same variable", &pod(&[named, reference]), &both, k()),
+        refused("a file in a volume of Vault's", &pod(&[file, "group:'kv' key:'l'"]), &vault, k()),
         refused("no text", asks, &plain, binary()),
         refused("NUL in it", asks, &plain, has([secret("k", &[canary, b"\0"].concat())])),
         refused("too large for a variable", asks, &plain, large()),
@@ -229,12 +219,7 @@ fn ways() -> Vec<Way> {
         refused("a volume in the way", &with(asks_file.clone(), "/spec/volumes", volume), &plain, k()),
         refused("a pod that is none", &with(asks.clone(), "/spec/containers/0/env", json!("A=b")), &plain, k()),
         refused("another's namespace", &with(asks.clone(), "/metadata/labels/project", json!("other")), &locked, k()),
-        refused(
-            "several providers",
-            asks,
-            &embedded(json!({ "awsConfig": { "region": "eu-west-1" }, "gcpConfig": { "project": "acme-prod" } })),
-            k(),
-        ),
+        refused("several providers", asks, &several, k()),
         refused("settings that are wrong", asks, &json!({ "unknown": 1 }), k()),
         // Answers and errors that hold the value where none is looked for.
         refused("under another key", asks, &plain, always_json(json!({ "data": { "other": encoded } }))),
@@ -252,7 +237,7 @@ fn ways() -> Vec<Way> {
             "in an error",
             asks,
             &plain,
-            always(Err(format!("ApiError: {CANARY} {encoded} (ErrorResponse {{ code: 500 }})"))),
+            always(Err(format!("{CANARY} {encoded} (ErrorResponse {{ code: 500 }})"))),
         ),
         refused("in a trace", asks, &aws, always(Err(format!("{CANARY}\n\nStack backtrace:\n   0: {encoded}")))),
     ]

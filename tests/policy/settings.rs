@@ -35,6 +35,7 @@ fn unverified_labels_cause_a_warning() {
         (json!({ "secretManagerTypes": ["K8s"] }), vec![]),
         (json!({ "tenancy": { "namespaceTemplate": "flyte" } }), vec!["organization", "project", "domain"]),
         (json!({ "tenancy": { "namespaceTemplate": "{{ project }}-{{ domain }}" } }), vec!["organization"]),
+        (json!({ "tenancy": { "namespaceTemplate": "{{ project }}", "organizations": ["flyte"] } }), vec!["domain"]),
         (json!({ "tenancy": { "namespaceTemplate": "flyte", "creators": creators } }), vec![]),
     ];
     for (settings, labels) in table {

@@ -189,6 +189,18 @@ pub fn kubernetes_store(values: &[(&str, &[u8])]) -> Arc<Store> {
     Store::new(pods::kubernetes_store(values))
 }
 
+/// A pod with so many requests, in each of which `@` is its number.
+pub fn asking(count: usize, request: &str) -> Value {
+    let requests: Vec<String> = (0..count).map(|number| request.replace('@', &number.to_string())).collect();
+    pod(&requests.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// A store in which these names have the same value, where `@` is a number from zero on.
+pub fn numbered_store(count: usize, name: &str, value: &[u8]) -> Arc<Store> {
+    let names: Vec<String> = (0..count).map(|number| name.replace('@', &number.to_string())).collect();
+    kubernetes_store(&names.iter().map(|name| (name.as_str(), value)).collect::<Vec<_>>())
+}
+
 /// A store in which `key: "k"` of [`pod`] has this value.
 pub fn store_of_k(value: &[u8]) -> Arc<Store> {
     kubernetes_store(&[(NAMES[0], value)])

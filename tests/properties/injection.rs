@@ -163,15 +163,15 @@ fn broken(request: &Request, promises: &[Promise], before: &Value, pod: &Value) 
     for task in list(&pod["spec"]["containers"]).iter().chain(users) {
         for promise in promises {
             let (kept, what) = match promise {
-                Promise::Value(name, Some(wanted)) => {
-                    (literal(task, name).as_ref() == Some(wanted), format!("{name} is {wanted:?}"))
+                Promise::Value(name, Some(expected)) => {
+                    (literal(task, name).as_ref() == Some(expected), format!("{name} is {expected:?}"))
                 }
                 Promise::Value(name, None) => {
                     (literal(task, name).is_some_and(|it| it.starts_with(CANARY)), format!("{name} is a value"))
                 }
-                Promise::Reference(name, wanted) => {
+                Promise::Reference(name, expected) => {
                     let found = variable(task, name).map(|it| &it["valueFrom"]["secretKeyRef"]);
-                    (found == Some(wanted), format!("{name} is {wanted}"))
+                    (found == Some(expected), format!("{name} is {expected}"))
                 }
                 Promise::Secret(name, item, path) => {
                     let is_item = |it: &Value| it["key"] == item["key"] && it["path"] == item["path"];

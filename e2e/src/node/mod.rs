@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::cluster::Cluster;
 use crate::control_plane::{ControlPlane, kubeconfig};
 use crate::process::{self, Process};
-use crate::tools::{on_path, program, repository};
+use crate::tools::{given, on_path, repository};
 
 pub use images::{BUSYBOX, PULL, applets};
 pub use network::Network;
@@ -56,7 +56,7 @@ pub fn remove_cgroups() {
 impl Node {
     /// Starts a node, and waits until it is ready.
     pub async fn start(folder: &Path, plane: &ControlPlane, cluster: &Cluster) -> Result<Self> {
-        let programs = program("E2E_NODE_TOOLS", "")?;
+        let programs = given("E2E_NODE_TOOLS")?;
         let (runc, unshare, busybox) = (on_path("runc")?, on_path("unshare")?, on_path("busybox")?);
         let controllers = machine::controllers();
         // Makes its first process a child of this one when unshare has ended.
@@ -65,7 +65,7 @@ impl Node {
         for part in ["logs", "plugins", "tmp"] {
             std::fs::create_dir_all(folder.join(part))?;
         }
-        images::write(&folder.join("images.tar"), &busybox, &program("E2E_PULL", "")?)?;
+        images::write(&folder.join("images.tar"), &busybox, &given("E2E_PULL")?)?;
         let network = Network::new(&folder)?;
         let identity = plane.authority.server(NAME);
         for (file, text) in [

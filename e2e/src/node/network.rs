@@ -72,14 +72,15 @@ esac
             let pods = File::options().read(true).write(true).open(folder.join("pods"));
             let lines = pods.map(|pods| BufReader::new(pods).lines()).into_iter().flatten();
             for network in lines.map_while(Result::ok) {
+                let _within = runtime.enter();
                 let listener = listen_in(root.join(network.trim_start_matches('/')));
-                let said = listener.as_ref().err().map(|error| format!("{error:#}\n")).unwrap_or_default();
-                if let Ok(listener) = listener {
-                    let _within = runtime.enter();
-                    if let Ok(listener) = tokio::net::TcpListener::from_std(listener) {
+                let said = match listener.and_then(|listener| Ok(tokio::net::TcpListener::from_std(listener)?)) {
+                    Ok(listener) => {
                         runtime.spawn(relay(listener, Arc::clone(&gateway)));
+                        String::new()
                     }
-                }
+                    Err(error) => format!("{error:#}\n"),
+                };
                 let name = Path::new(&network).file_name().unwrap_or_default();
                 let _ = std::fs::write(folder.join("served").join(name), said);
             }

@@ -59,8 +59,8 @@ async fn rights(cluster: &Cluster) -> Result<()> {
 
 /// Checks host calls without limits, as `--demo` makes them: the messages are policy-server's.
 async fn host_calls(world: &World) -> Result<()> {
-    let client = world.cluster.account_client("kubewarden", "policy-server")?.0;
-    let live = Live::new(client, Handle::current(), None);
+    let caller = world.cluster.account_client("kubewarden", "policy-server")?;
+    let live = Live::new(caller.0, Handle::current(), None);
     let name = secret_name(&project_name("token"));
     for (kind, namespace, name, expected) in [
         ("Secret", "flyte", &*name, "\"kind\":\"Secret\""),

@@ -3,7 +3,6 @@
 //! Ephemeral containers are omitted, because the server accepts them through a subresource only. The server adds
 //! defaults, so the recorded pod is created as well, without the webhook, and both results are compared.
 
-use anstream::println;
 use anyhow::{Context, Result, ensure};
 use flyte_secrets_testing::golden::{as_recorded, normal, same};
 use flyte_secrets_testing::repository;
@@ -29,7 +28,7 @@ pub async fn run(report: &mut Report, world: &mut World) -> Result<()> {
         for case in cases.iter().filter(|case| store(case) == (example, values.clone())) {
             let name = case["name"].as_str().unwrap_or_default();
             if let Some(why) = impossible(case) {
-                println!("skip {name}: {why}");
+                report.skip(name, &why);
                 continue;
             }
             world.hold(&case["store"]).await?;

@@ -41,12 +41,9 @@ pub fn granted(namespace: &str, uid: &str, args: &[impl AsRef<str>]) -> Value {
     let args: Vec<&str> = args.iter().map(AsRef::as_ref).collect();
     let token = json!({ "serviceAccountToken": { "audience": AUDIENCE, "path": "token" } });
     json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": { "namespace": namespace, "name": "a0", "uid": uid },
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "namespace": namespace, "name": "a0", "uid": uid },
         "spec": {
-            "nodeName": "node-1",
-            "containers": [{ "name": "main" }],
+            "nodeName": "node-1", "containers": [{ "name": "main" }],
             "initContainers": [{ "name": "flyte-secrets", "args": args }],
             "volumes": [{ "name": "flyte-secrets-token", "projected": { "sources": [token] } }],
         },
@@ -59,17 +56,14 @@ pub fn secret(name: &str, data: &Value) -> Value {
     json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "namespace": "flyte", "name": name }, "data": data })
 }
 
-/// Returns a kubeconfig without TLS and credentials, in JSON, which is YAML.
+/// Returns a kubeconfig without TLS and credentials.
 pub fn kubeconfig(address: SocketAddr) -> String {
-    json!({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "stand-in",
-        "clusters": [{ "name": "stand-in", "cluster": { "server": format!("http://{address}") } }],
-        "users": [{ "name": "stand-in", "user": {} }],
-        "contexts": [{ "name": "stand-in", "context": { "cluster": "stand-in", "user": "stand-in" } }],
-    })
-    .to_string()
+    format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: stand-in\n\
+         clusters: [{{ name: stand-in, cluster: {{ server: \"http://{address}\" }} }}]\n\
+         users: [{{ name: stand-in, user: {{}} }}]\n\
+         contexts: [{{ name: stand-in, context: {{ cluster: stand-in, user: stand-in }} }}]\n"
+    )
 }
 
 struct Inner {
@@ -96,8 +90,7 @@ impl Cluster {
     /// Starts a cluster that allows everything, without the ConfigMap.
     pub async fn start() -> Self {
         let config_map = json!({
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
+            "apiVersion": "v1", "kind": "ConfigMap",
             "metadata": { "name": "extension-apiserver-authentication", "namespace": "kube-system", "resourceVersion": "1" },
             "data": {
                 "client-ca-file": "not read",
@@ -271,14 +264,10 @@ async fn object(State(cluster): State<Cluster>, _: Path<(String, String)>, uri: 
 }
 
 fn failure(code: u16) -> Response {
-    let reason = match code {
-        403 => "Forbidden",
-        404 => "NotFound",
-        _ => "InternalError",
-    };
+    let code = StatusCode::from_u16(code).expect("a code");
     let status = json!({
-        "apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Failure",
-        "message": "as the test wants it", "reason": reason, "code": code,
+        "apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Failure", "message": "as the test wants it",
+        "reason": code.canonical_reason().unwrap_or_default().replace(' ', ""), "code": code.as_u16(),
     });
-    (StatusCode::from_u16(code).expect("a code"), Json(status)).into_response()
+    (code, Json(status)).into_response()
 }

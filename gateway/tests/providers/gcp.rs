@@ -34,15 +34,6 @@ fn config(endpoint: &str) -> config::Gcp {
     config::Gcp { projects: vec![PROJECT.to_owned()], endpoint: Some(endpoint.to_owned()), anonymous: true }
 }
 
-fn with_identity(endpoint: &str, metadata: &str) -> SecretManager {
-    let metadata = metadata.to_owned();
-    let source = move || {
-        let builder = mds::Builder::default().with_endpoint(&metadata).with_universe_domain("googleapis.com");
-        builder.build().map_err(|error| error.to_string())
-    };
-    SecretManager::new(&config(endpoint), Box::new(source)).unwrap()
-}
-
 /// What the service checks before it looks for the secret, whose name has the version if it is not the latest.
 fn service(asked: &Asked, token: &str, answer: impl Fn(&str) -> Answer) -> Answer {
     let path = asked.uri().path().strip_prefix("/v1/projects/flyte-1/secrets/");
@@ -159,7 +150,12 @@ impl Cloud {
     }
 
     fn provider(&self) -> SecretManager {
-        with_identity(&self.service.url(), &self.metadata.url())
+        let metadata = self.metadata.url();
+        let source = move || {
+            let builder = mds::Builder::default().with_endpoint(&metadata).with_universe_domain("googleapis.com");
+            builder.build().map_err(|error| error.to_string())
+        };
+        SecretManager::new(&config(&self.service.url()), Box::new(source)).unwrap()
     }
 }
 

@@ -7,37 +7,22 @@ async fn provider_failures_map_to_status() {
     let kit = Kit::start("reads: { retries: 0, breaker: { failures: 100 } }").await;
     let throttled = "throttled by the provider; retry later";
     let unavailable = "ServiceUnavailable";
+    let of = |name: &str| format!("awssecrets.secret-gateway.flyte.org \"us-east-2:u__org__{name}\"");
+    let missing = format!("{} not found", of("0"));
+    let denied = format!("{} is forbidden: access denied by the provider: secretsmanager:GetSecretValue", of("1"));
+    let modified = "secret is being modified: Conflict (status 409); retry later";
+    let garbage = "unexpected response from the provider: bad CRC32C";
     let table = [
-        (
-            Failure::NotFound,
-            (404, "NotFound", "awssecrets.secret-gateway.flyte.org \"us-east-2:u__org__0\" not found"),
-            None,
-        ),
-        (
-            Failure::Forbidden("secretsmanager:GetSecretValue".into()),
-            (
-                403,
-                "Forbidden",
-                "awssecrets.secret-gateway.flyte.org \"us-east-2:u__org__1\" is forbidden: access denied by the provider: secretsmanager:GetSecretValue",
-            ),
-            None,
-        ),
+        (Failure::NotFound, (404, "NotFound", &*missing), None),
+        (Failure::Forbidden("secretsmanager:GetSecretValue".into()), (403, "Forbidden", &denied), None),
         (Failure::Throttled(Some(Duration::from_millis(2500))), (429, "TooManyRequests", throttled), Some(3)),
         (Failure::Throttled(Some(Duration::MAX)), (429, "TooManyRequests", throttled), Some(60)),
         (Failure::Throttled(None), (429, "TooManyRequests", throttled), Some(1)),
         (Failure::Unreachable("refused".into()), (503, unavailable, "provider unavailable: refused"), None),
-        (
-            Failure::Conflict("the vault answers Conflict (status 409)".into()),
-            (503, unavailable, "secret is being modified: the vault answers Conflict (status 409); retry later"),
-            Some(1),
-        ),
+        (Failure::Conflict("Conflict (status 409)".into()), (503, unavailable, modified), Some(1)),
         (Failure::Slow, (504, "Timeout", "timed out waiting for the provider"), None),
         (Failure::BadName("no slashes".into()), (400, "BadRequest", "name rejected by the provider: no slashes"), None),
-        (
-            Failure::Garbage("bad CRC32C".into()),
-            (503, unavailable, "unexpected response from the provider: bad CRC32C"),
-            None,
-        ),
+        (Failure::Garbage("bad CRC32C".into()), (503, unavailable, garbage), None),
     ];
     for (number, (failure, (code, reason, message), after)) in table.into_iter().enumerate() {
         kit.memory.fail(failure);

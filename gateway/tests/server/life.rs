@@ -170,8 +170,8 @@ async fn dashboard_and_readme_name_existing_metrics() {
     assert_eq!(kit.connect(None).await.get("/apis").await.status, 401);
     eventually(async || kit.metrics().await.contains("reloads_total")).await;
     let metrics = kit.metrics().await;
-    let there: BTreeSet<_> =
-        metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let there: BTreeSet<String> =
+        metrics.lines().filter_map(|line| Some(line.strip_prefix("# TYPE ")?.split(' ').next()?.to_owned())).collect();
     let told = |text: &str| {
         let words = text.split(|it: char| !it.is_ascii_alphanumeric() && it != '_');
         let names = words.filter(|word| word.starts_with("secret_gateway_"));
@@ -183,13 +183,9 @@ async fn dashboard_and_readme_name_existing_metrics() {
     };
     let dashboard = include_str!("../../dashboard.json");
     assert!(serde_json::from_str::<Value>(dashboard).unwrap()["panels"].is_array());
-    for text in [dashboard, include_str!("../../README.md")] {
-        let told = told(text);
-        let unknown: Vec<_> = told.iter().filter(|name| !there.contains(name.as_str())).collect();
-        assert!(unknown.is_empty() && told.len() > 5, "{unknown:?} of {there:?}");
-    }
-    let (readme, there) = (told(include_str!("../../README.md")), there.into_iter().map(str::to_owned).collect());
-    assert_eq!(readme, there, "the README has all metrics");
+    let shown = told(dashboard);
+    assert!(shown.is_subset(&there) && shown.len() > 5, "{shown:?} of {there:?}");
+    assert_eq!(told(include_str!("../../README.md")), there, "the README has all metrics");
 }
 
 /// Text and bytes, that arrive and that fail: what was read is in no line, no metric and no Status.

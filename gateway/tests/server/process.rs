@@ -37,41 +37,34 @@ fn pod() -> Value {
     granted("task", "uid", &args.split_whitespace().collect::<Vec<_>>())
 }
 
-fn text(bytes: &[u8]) -> &str {
+fn utf8(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("text")
 }
 
 /// Runs the program with this configuration, and checks its status and what it says.
 #[track_caller]
-fn exits(mut command: Command, config: &str, status: i32, message: &str) {
+fn exits(command: &mut Command, config: &str, status: i32, message: &str) {
     let file = NamedTempFile::new().unwrap();
     std::fs::write(file.path(), config).unwrap();
     let output = command.env("SECRET_GATEWAY_CONFIG", file.path()).output().unwrap();
-    assert_eq!((output.status.code(), text(&output.stdout)), (Some(status), ""));
-    let said = text(&output.stderr);
+    assert_eq!((output.status.code(), utf8(&output.stdout)), (Some(status), ""));
+    let said = utf8(&output.stderr);
     assert!(said.contains(message) && said.is_empty() == message.is_empty(), "{said}");
 }
 
 #[test]
 fn invalid_configuration_exits_with_1() {
-    let check = || {
-        let mut command = gateway();
-        command.arg("--check");
-        command
-    };
-    exits(check(), "tls: { certFile: a, keyFile: b }\nregions: []\n", 1, "unknown field `regions`");
+    let unknown = "tls: { certFile: a, keyFile: b }\nregions: []\n";
+    exits(gateway().arg("--check"), unknown, 1, "unknown field `regions`");
     let (_, example) = include_str!("../../README.md").split_once("```yaml\ntls:").expect("an example");
-    exits(check(), &["tls:", example.split("```").next().expect("its end")].concat(), 0, "");
-
-    let mut missing = gateway();
-    missing.args(["--config", "/nowhere"]);
-    exits(missing, "", 1, "cannot read configuration /nowhere");
+    exits(gateway().arg("--check"), &["tls:", example.split("```").next().expect("its end")].concat(), 0, "");
+    exits(gateway().args(["--config", "/nowhere"]), "", 1, "cannot read configuration /nowhere");
 }
 
 #[test]
 fn low_limit_of_open_files_exits_with_1() {
     let message = "limit of open files is 512, but `limits.connections` requires 5120; raise the limit or lower `limits.connections`";
-    exits(limited("-n 512"), "tls: { certFile: a, keyFile: b }", 1, message);
+    exits(&mut limited("-n 512"), "tls: { certFile: a, keyFile: b }", 1, message);
 }
 
 fn free_port() -> u16 {
@@ -109,23 +102,17 @@ impl Process {
         let (port, pods_port) = (free_port(), free_port());
         kit.cluster.object("pods", pod());
         kit.cluster.token("token", AUDIENCE, bound("task", "default", "a0", "uid"));
+        let settings = json!({ "embeddedSecretManagerConfig": { "awsConfig": { "region": "us-east-2" } } });
         let config = json!({
-            "listen": format!("127.0.0.1:{port}"),
-            "workers": 1,
-            "tls": { "certFile": "tls.crt", "keyFile": "tls.key" },
-            "access": { "kubeconfig": "kubeconfig" },
+            "listen": format!("127.0.0.1:{port}"), "workers": 1,
+            "tls": { "certFile": "tls.crt", "keyFile": "tls.key" }, "access": { "kubeconfig": "kubeconfig" },
             "providers": { "aws": { "regions": ["us-east-2"], "endpoint": aws.url() } },
-            "pods": {
-                "listen": format!("127.0.0.1:{pods_port}"),
-                "settings": { "embeddedSecretManagerConfig": { "awsConfig": { "region": "us-east-2" } } },
-            },
-            "cache": { "ttl": "1500ms" },
-            "reads": { "timeout": "10s" },
+            "pods": { "listen": format!("127.0.0.1:{pods_port}"), "settings": settings },
+            "cache": { "ttl": "1500ms" }, "reads": { "timeout": "10s" },
             "shutdown": { "delay": "0s", "grace": "10s" },
         });
-        for (file, content) in [("kubeconfig", kubeconfig(kit.cluster.address)), ("config.yaml", config.to_string())] {
-            std::fs::write(kit.files.path().join(file), content).unwrap();
-        }
+        std::fs::write(kit.files.path().join("kubeconfig"), kubeconfig(kit.cluster.address)).unwrap();
+        std::fs::write(kit.files.path().join("config.yaml"), config.to_string()).unwrap();
         let arguments = ["--config", "config.yaml", "--log", log];
         let child = limited("-S -n 256").current_dir(kit.files.path()).args(arguments).spawn().unwrap();
         let pid = child.id();
@@ -187,12 +174,12 @@ async fn sigterm_drains_requests_and_logs_hold_no_value() {
     assert!(pulled.body.ends_with(CANARY.repeat(2).as_bytes()), "{pulled:?}");
 
     let Output { status, stdout, stderr } = process.end().await;
-    assert_eq!(status.code(), Some(0), "{}", text(&stderr));
-    let audit = read_lines(text(&stdout));
+    assert_eq!(status.code(), Some(0), "{}", utf8(&stderr));
+    let audit = read_lines(utf8(&stdout));
     let of = |what: &str| audit.iter().find(|line| line["audit"] == what).unwrap();
     assert_eq!((audit.len(), &of("read")["user"], &of("read")["code"]), (2, &json!(USER), &json!(200)));
     assert_eq!((&of("pull")["pod"], &of("pull")["code"]), (&json!("a0"), &json!(200)));
-    let written = [text(&stdout), text(&stderr)].concat();
+    let written = [utf8(&stdout), utf8(&stderr)].concat();
     assert!(written.contains("\"serving\"") && written.contains("\"stopping\""), "{written}");
     assert!(!written.contains("c4n4ry"), "{written}");
 }

@@ -1,18 +1,11 @@
 //! Cache, shared calls, limits and circuit breakers: how often the provider is called.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use flyte_secrets_policy::settings::Provider::Aws;
-use secret_gateway::config::Config;
-use secret_gateway::metrics::Metrics;
-use secret_gateway::names::{Kind, Name};
-use secret_gateway::provider::Provider;
-use secret_gateway::reader::Reader;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::kit::memory::{Memory, Reply};
+use crate::kit::memory::Reply;
 
 /// Times that hold on a machine under load.
 const PATIENT: &str = "access: { timeout: 60s }\nreads: { timeout: 60s, concurrency: 64 }";
@@ -160,20 +153,6 @@ async fn cache_is_bounded_in_entries_and_bytes() {
         assert_eq!(kit.get(&aws("99")).await.status, 200);
         assert_eq!(kit.memory.calls(), 100);
     }
-}
-
-#[tokio::test]
-async fn expired_entries_are_evicted_without_reads() {
-    let config = "tls: { certFile: '', keyFile: '' }\nproviders: { aws: { regions: [r] } }\ncache: { ttl: 100ms }";
-    let memory = Arc::new(Memory::default()) as Arc<dyn Provider>;
-    let reader = Reader::new(&Config::parse(config).unwrap(), [(Kind::Store(Aws), memory)].into(), Metrics::new());
-    let name = Name::parse(Kind::Store(Aws), "r:key").unwrap();
-    let value = reader.read(&name).await.outcome.unwrap();
-    let value = Arc::downgrade(&{ value });
-    assert!(value.upgrade().is_some(), "the cache has it");
-    let house = tokio::spawn(reader.keep_house());
-    eventually(async || value.upgrade().is_none()).await;
-    house.abort();
 }
 
 #[tokio::test]
