@@ -123,7 +123,7 @@ pub fn apply(pod: Pod, mut merged: Merged, placement: &Placement) -> Result<Muta
             None => volumes.push(json),
         }
     }
-    for (name, place, json) in &annotations {
+    for (name, (place, json)) in &annotations {
         metadata.annotations.get_or_default().set(*place, name, json);
     }
     add_image_pull_secrets(spec, &merged, &references)?;
@@ -245,8 +245,11 @@ fn plain_path(path: &str) -> String {
     ["/", &parts.join("/")].concat()
 }
 
+/// The JSON of a volume or an annotation, with the place of the one that it replaces.
+type Edit = (Option<usize>, Box<RawValue>);
+
 /// Returns missing volumes, and those of the policy that lack items with their places.
-fn volumes(pod: &Pod, merged: &Merged) -> Result<Vec<(Option<usize>, Box<RawValue>)>, Conflict> {
+fn volumes(pod: &Pod, merged: &Merged) -> Result<Vec<Edit>, Conflict> {
     let there = pod.spec.get().map_or(&[][..], |spec| spec.volumes.items());
     let mut places: BTreeMap<Cow<str>, (usize, &RawValue)> = BTreeMap::new();
     if !merged.volumes.is_empty() {
@@ -302,7 +305,7 @@ fn with_items(own: &RawValue, planned: &Volume) -> Result<Option<Box<RawValue>>,
 }
 
 /// Returns missing annotations, and those that replace annotations of the pod with their places.
-fn annotations<'a>(pod: &Pod, merged: &'a Merged) -> Result<Vec<(&'a str, Option<usize>, Box<RawValue>)>, Malformed> {
+fn annotations<'a>(pod: &Pod, merged: &'a Merged) -> Result<Vec<(&'a str, Edit)>, Malformed> {
     let mut places: BTreeMap<&str, usize> = BTreeMap::new();
     if !merged.annotations.is_empty() {
         places.extend(pod.all_annotations().enumerate().map(|(at, (name, _))| (name, at)));
@@ -311,7 +314,7 @@ fn annotations<'a>(pod: &Pod, merged: &'a Merged) -> Result<Vec<(&'a str, Option
     for Annotation { key, value, replaces } in merged.annotations.values() {
         let place = places.get(key.as_str()).copied();
         if *replaces || place.is_none() {
-            edits.push((key.as_str(), place, to_json(value)?));
+            edits.push((key.as_str(), (place, to_json(value)?)));
         }
     }
     Ok(edits)

@@ -284,8 +284,8 @@ fn unquote(inner: &[u8], field: &'static str, joined: &mut Vec<u8>) -> Result<()
             _ => (10, 1, 1),
         };
         let (written, tail) = escape.split_at_checked(end).ok_or_else(|| refused(escape))?;
-        let digits = written.iter().skip(start).map(|digit| char::from(*digit).to_digit(radix));
-        let number = digits.fold(Some(0), |number, digit| Some(number? * radix + digit?));
+        let mut digits = written.iter().skip(start).map(|digit| char::from(*digit).to_digit(radix));
+        let number = digits.try_fold(0, |number, digit| Some(number * radix + digit?));
         match (written, number) {
             ([b'a'], _) => joined.push(0x07),
             ([b'b'], _) => joined.push(0x08),
