@@ -57,9 +57,13 @@ const ACCEPTED: &[u8] = br#"{"accepted":true}"#;
 #[derive(Default, Serialize)]
 struct Response {
     accepted: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     mutated_object: Option<MutatedPod>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     audit_annotations: Option<HashMap<&'static str, String>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,

@@ -329,7 +329,6 @@ pub struct Merged {
     /// Index of each volume, and the first request that needs it.
     places: BTreeMap<Content, (usize, usize)>,
     pub(super) init_containers: Vec<InitContainer>,
-    /// By key.
     pub(crate) annotations: BTreeMap<String, Annotation>,
     pub(super) annotation_bytes: usize,
     pub(super) image_pull_secrets: BTreeSet<String>,

@@ -6,7 +6,7 @@
 pub mod base32;
 pub mod text_format;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::cut;
@@ -160,21 +160,17 @@ pub fn read<'a>(
         }
     }
     numbered.sort_unstable();
-    // Each request with its first annotation.
-    let mut requests = BTreeMap::new();
-    for (order, (_, annotation, value)) in numbered.into_iter().enumerate() {
+    let mut known = BTreeSet::new();
+    for (_, annotation, value) in numbered {
         let mut unknown = Vec::new();
         let request = decode_with(value, unknown_fields, &mut unknown)
             .map_err(|problem| Error { annotation: annotation.to_owned(), problem })?;
         let room = UNKNOWN.saturating_sub(found.unknown.len());
         found.unknown.extend(unknown.into_iter().take(room).map(|field| (cut(annotation).to_owned(), field)));
-        requests.entry(request).or_insert((order, annotation));
+        if known.insert(request.clone()) {
+            found.requests.push(Annotated { annotation: annotation.to_owned(), request });
+        }
     }
-    let mut requests: Vec<_> = requests.into_iter().collect();
-    requests.sort_unstable_by_key(|(_, (order, _))| *order);
-    let annotated =
-        |(request, (_, annotation)): (_, (_, &str))| Annotated { annotation: annotation.to_owned(), request };
-    found.requests = requests.into_iter().map(annotated).collect();
     Ok(found)
 }
 
