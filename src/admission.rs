@@ -69,7 +69,7 @@ fn decide(payload: &[u8], cluster: &dyn Cluster, outcome: &mut Outcome) -> Resul
         files_by_value: false,
         reader: &reader,
     };
-    managers::inject_into(outcome, &found.requests, context)?;
+    managers::inject(outcome, &found.requests, context)?;
     check_grant(outcome.merged.shared_init_container(grant::CONTAINER).is_some())?;
     warnings.append(&mut outcome.warnings);
     let audit = audit(&outcome.injected);

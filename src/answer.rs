@@ -51,9 +51,9 @@ impl Head {
 
     /// Whether these are exactly the values of a grant.
     pub fn answers(&self, grant: &Grant) -> bool {
-        let names = |entries: &[Entry]| entries.iter().map(|entry| entry.name.clone()).collect::<Vec<_>>();
-        names(&self.files).iter().eq(grant.files.iter().map(|granted| &granted.key))
-            && names(&self.variables).into_iter().eq(grant.named_variables().map(|(name, _)| name))
+        let variables = grant.named_variables().map(|(name, _)| name);
+        self.files.iter().map(|entry| &entry.name).eq(grant.files.iter().map(|granted| &granted.key))
+            && self.variables.iter().map(|entry| entry.name.clone()).eq(variables)
     }
 
     /// Returns the head as a line, with its line feed.

@@ -46,23 +46,21 @@ pub enum Error {
 /// # Errors
 /// The value cannot be in an env file.
 pub fn check(value: &[u8]) -> Result<(), Error> {
-    match value {
-        [] => return Err(Error::Empty),
-        _ if value.len() > VALUE_LIMIT => return Err(Error::TooLarge),
-        _ if str::from_utf8(value).is_err() => return Err(Error::NotText),
-        _ => {}
+    if value.is_empty() {
+        return Err(Error::Empty);
     }
-    for byte in value {
-        match byte {
-            b'\0' => return Err(Error::Nul),
-            b'\'' => return Err(Error::Quote),
-            _ => {}
-        }
+    if value.len() > VALUE_LIMIT {
+        return Err(Error::TooLarge);
     }
-    match () {
-        () if value.windows(2).any(|pair| pair == b"\r\n") => Err(Error::CarriageReturn),
-        () if value.split(|byte| *byte == b'\n').any(|line| line.len() > LINE_LIMIT) => Err(Error::LongLine),
-        () => Ok(()),
+    if str::from_utf8(value).is_err() {
+        return Err(Error::NotText);
+    }
+    match value.iter().find(|byte| matches!(byte, b'\0' | b'\'')) {
+        Some(b'\0') => Err(Error::Nul),
+        Some(_) => Err(Error::Quote),
+        None if value.windows(2).any(|pair| pair == b"\r\n") => Err(Error::CarriageReturn),
+        None if value.split(|byte| *byte == b'\n').any(|line| line.len() > LINE_LIMIT) => Err(Error::LongLine),
+        None => Ok(()),
     }
 }
 

@@ -8,8 +8,9 @@
 //!      [--file KEY [--group GROUP] [--version VERSION]]… [--env vN=KEY [--group GROUP] [--version VERSION]]…
 //! ```
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 use std::time::Duration;
 
 use base64::Engine;
@@ -20,39 +21,29 @@ use crate::names::{self, Scope};
 
 /// The command, which is the first argument.
 pub const COMMAND: &str = "pull";
-
 /// The command of the startup probe, which checks that all granted secrets have been written.
 pub const READY: &str = "ready";
-
 /// Name of the init container that pulls.
 pub const CONTAINER: &str = "flyte-secrets";
-
 /// The volume of files, mounted at [`SECRETS_DIR`](crate::pod::SECRETS_DIR).
 pub const FILES_VOLUME: &str = "flyte-secrets";
-
 /// The volume of the env file.
 pub const ENV_VOLUME: &str = "flyte-secrets-env";
-
 /// Mount path of [`ENV_VOLUME`] in the init container.
 pub const ENV_DIR: &str = "/run/flyte/secrets-env";
-
 /// The env file, in [`ENV_VOLUME`].
 pub const ENV_FILE: &str = "env";
-
 /// The volume of the service account token.
 pub const TOKEN_VOLUME: &str = "flyte-secrets-token";
-
 /// Mount path of [`TOKEN_VOLUME`] in the init container.
 pub const TOKEN_DIR: &str = "/run/flyte/secrets-token";
-
 /// The token, in [`TOKEN_VOLUME`].
 pub const TOKEN_FILE: &str = "token";
-
 /// Default audience of the token.
 pub const AUDIENCE: &str = "secret-gateway.flyte.org";
 
 /// A granted secret.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Granted {
     /// The secret's key or, with a group, a property of the group's secret.
     pub key: String,
@@ -73,15 +64,6 @@ impl Granted {
         if self.group.is_empty() { &self.key } else { &self.group }
     }
 
-    fn add_to(&self, args: &mut Vec<String>, option: &str, value: String) {
-        args.extend([option.to_owned(), value]);
-        for (option, value) in [(GROUP, &self.group), (VERSION, &self.version)] {
-            if !value.is_empty() {
-                args.extend([option.to_owned(), value.clone()]);
-            }
-        }
-    }
-
     /// What tells variables apart, in one text: no part has a line feed.
     fn parts(&self) -> String {
         [&*self.key, &self.group, &self.version].join("\n")
@@ -89,7 +71,7 @@ impl Granted {
 }
 
 /// The arguments of the init container.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Grant {
     /// The gateway's pod listener, `https://host` with an optional port.
     pub gateway: String,
@@ -111,6 +93,39 @@ pub struct Grant {
     pub variables: Vec<Granted>,
 }
 
+/// The grant of the secret requests so far.
+#[derive(Debug, Default)]
+pub(crate) struct Collected {
+    /// The grant, once a secret is granted.
+    pub grant: Option<Grant>,
+    /// Places of its files and variables, by what tells them apart.
+    places: BTreeMap<String, usize>,
+}
+
+impl Collected {
+    /// Returns the place of a variable, which it will have if it is granted next.
+    pub fn place_of(&self, variable: &Granted) -> usize {
+        let next = self.grant.as_ref().map_or(0, |grant| grant.variables.len());
+        self.places.get(&variable.parts()).copied().unwrap_or(next)
+    }
+
+    /// Adds the files and variables of another grant, each once. A key makes one file, whichever secret it is of.
+    pub fn add(&mut self, mut other: Grant) {
+        let (files, variables) = (mem::take(&mut other.files), mem::take(&mut other.variables));
+        let known = self.grant.get_or_insert(other);
+        // No key starts with a line feed.
+        let files = files.into_iter().map(|file| (["\n", &file.key].concat(), file, true));
+        let variables = variables.into_iter().map(|variable| (variable.parts(), variable, false));
+        for (parts, granted, is_file) in files.chain(variables) {
+            let list = if is_file { &mut known.files } else { &mut known.variables };
+            if let Entry::Vacant(free) = self.places.entry(parts) {
+                free.insert(list.len());
+                list.push(granted);
+            }
+        }
+    }
+}
+
 /// Invalid arguments.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Error {
@@ -129,16 +144,9 @@ pub enum Error {
     /// An option or a key that is given twice.
     #[error("option {0} is repeated")]
     Repeated(&'static str),
-    /// An invalid value of an option.
-    #[error("invalid value {value:?} of option {option}: expected {expected}")]
-    Value {
-        /// The option.
-        option: &'static str,
-        /// Its value, truncated.
-        value: String,
-        /// The expected value.
-        expected: &'static str,
-    },
+    /// An option with this value, truncated, which is not what is expected.
+    #[error("invalid value {1:?} of option {0}: expected {2}")]
+    Value(&'static str, String, &'static str),
 }
 
 const GATEWAY: &str = "--gateway";
@@ -150,6 +158,7 @@ const FILE: &str = "--file";
 const ENV: &str = "--env";
 const GROUP: &str = "--group";
 const VERSION: &str = "--version";
+const OPTIONS: [&str; 9] = [GATEWAY, CA, SCOPE, PATIENCE, REFRESH, FILE, ENV, GROUP, VERSION];
 
 impl Grant {
     /// Returns the scope in which keys are looked up first.
@@ -157,30 +166,29 @@ impl Grant {
         Scope { organization: &self.organization, domain: &self.domain, project: &self.project }
     }
 
-    /// Returns the names of variables in the env file, with the keys of their secrets.
-    pub fn named_variables(&self) -> impl Iterator<Item = (String, &str)> {
-        self.variables.iter().enumerate().map(|(number, granted)| (variable_name(number), granted.key.as_str()))
+    /// Returns the variables with their names in the env file.
+    pub fn named_variables(&self) -> impl Iterator<Item = (String, &Granted)> {
+        self.variables.iter().enumerate().map(|(number, granted)| (variable_name(number), granted))
     }
 
     /// Returns the init container's arguments. [`Self::parse`] is the inverse.
     pub fn to_args(&self) -> Vec<String> {
-        let scope = [&*self.organization, &self.domain, &self.project].join("/");
-        let mut args = vec![COMMAND.to_owned()];
-        let mut option = |name: &str, value: String| args.extend([name.to_owned(), value]);
-        option(GATEWAY, self.gateway.clone());
-        option(CA, STANDARD.encode(&self.ca));
-        option(SCOPE, scope);
-        option(PATIENCE, format_duration(self.patience));
-        if let Some(refresh) = self.refresh {
-            option(REFRESH, format_duration(refresh));
+        let mut options = vec![
+            (GATEWAY, self.gateway.clone()),
+            (CA, STANDARD.encode(&self.ca)),
+            (SCOPE, [&*self.organization, &self.domain, &self.project].join("/")),
+            (PATIENCE, format_duration(self.patience)),
+        ];
+        options.extend(self.refresh.map(|refresh| (REFRESH, format_duration(refresh))));
+        let files = self.files.iter().map(|granted| (FILE, granted.key.clone(), granted));
+        let named = self.named_variables().map(|(name, granted)| (ENV, [&name, "=", &granted.key].concat(), granted));
+        for (option, key, granted) in files.chain(named) {
+            options.push((option, key));
+            let parts = [(GROUP, &granted.group), (VERSION, &granted.version)].into_iter();
+            options.extend(parts.filter(|(_, value)| !value.is_empty()).map(|(option, value)| (option, value.clone())));
         }
-        for granted in &self.files {
-            granted.add_to(&mut args, FILE, granted.key.clone());
-        }
-        for ((name, key), granted) in self.named_variables().zip(&self.variables) {
-            granted.add_to(&mut args, ENV, [&name, "=", key].concat());
-        }
-        args
+        let options = options.into_iter().flat_map(|(option, value)| [option.to_owned(), value]);
+        [COMMAND.to_owned()].into_iter().chain(options).collect()
     }
 
     /// Parses the arguments of an init container.
@@ -193,51 +201,49 @@ impl Grant {
             return Err(Error::Command);
         }
         let (mut gateway, mut ca, mut scope, mut patience, mut refresh) = (None, None, None, None, None);
-        let (mut files, mut variables) = (Vec::new(), Vec::new());
+        let (mut files, mut variables) = (Vec::<Granted>::new(), Vec::<Granted>::new());
         let mut is_file = true;
         while let Some(name) = args.next() {
-            let name = [GATEWAY, CA, SCOPE, PATIENCE, REFRESH, FILE, ENV, GROUP, VERSION]
-                .into_iter()
-                .find(|known| *known == name)
-                .ok_or_else(|| Error::Option(cut(name).to_owned()))?;
-            let value = Value { option: name, text: args.next().ok_or(Error::NoValue(name))? };
-            match name {
-                GATEWAY => once(&mut gateway, name, value.that(is_address, "https://host or https://host:port")?)?,
-                CA => once(&mut ca, name, value.pem()?)?,
-                SCOPE => once(&mut scope, name, value.scope()?)?,
-                PATIENCE => once(&mut patience, name, value.duration()?)?,
-                REFRESH => once(&mut refresh, name, value.duration()?)?,
-                FILE | ENV => {
-                    is_file = name == FILE;
-                    let key = if is_file {
-                        value.that(is_file_name, "a file name")?
-                    } else {
-                        value.variable(variables.len())?
-                    };
-                    let granted = Granted { key, ..Granted::default() };
-                    if is_file { &mut files } else { &mut variables }.push(granted);
+            let option = OPTIONS.into_iter().find(|known| *known == name);
+            let option = option.ok_or_else(|| Error::Option(cut(name).to_owned()))?;
+            let value = Value { option, text: args.next().ok_or(Error::NoValue(option))? };
+            let duration = "a positive number and s, m or h";
+            match option {
+                GATEWAY => value.once(&mut gateway, that(is_address), "https://host or https://host:port")?,
+                CA => value.once(&mut ca, parse_pem, "PEM in base64")?,
+                SCOPE => value.once(&mut scope, parse_scope, "ORGANIZATION/DOMAIN/PROJECT")?,
+                PATIENCE => value.once(&mut patience, parse_duration, duration)?,
+                REFRESH => value.once(&mut refresh, parse_duration, duration)?,
+                FILE => {
+                    is_file = true;
+                    files.push(Granted { key: value.read(that(is_file_name), "a file name")?, ..Granted::default() });
+                }
+                ENV => {
+                    is_file = false;
+                    let start = [&variable_name(variables.len()), "="].concat();
+                    let key = |text: &str| text.strip_prefix(&start).and_then(that(is_key));
+                    let key = value.read(key, "v0=KEY, v1=KEY and so on, in this order")?;
+                    variables.push(Granted { key, ..Granted::default() });
                 }
                 _ => {
                     let last = if is_file { files.last_mut() } else { variables.last_mut() };
-                    let granted: &mut Granted = last.ok_or(Error::Missing(FILE))?;
-                    let part = if name == GROUP { &mut granted.group } else { &mut granted.version };
+                    let granted = last.ok_or(Error::Missing(FILE))?;
+                    let part = if option == GROUP { &mut granted.group } else { &mut granted.version };
                     if !part.is_empty() {
-                        return Err(Error::Repeated(name));
+                        return Err(Error::Repeated(option));
                     }
-                    *part = value.that(is_key, "a secret's key or version")?;
+                    *part = value.read(that(is_key), "a secret's key or version")?;
                 }
             }
         }
         // Each key is one file, even with different secrets.
-        let file_names = files.iter().map(|granted| granted.key.clone()).collect();
-        for (option, mut keys) in [(FILE, file_names), (ENV, variables.iter().map(Granted::parts).collect::<Vec<_>>())]
-        {
-            let count = keys.len();
-            keys.sort_unstable();
-            keys.dedup();
-            if keys.len() != count {
-                return Err(Error::Repeated(option));
-            }
+        let mut known = BTreeSet::new();
+        if !files.iter().all(|file| known.insert(&file.key)) {
+            return Err(Error::Repeated(FILE));
+        }
+        let mut known = BTreeSet::new();
+        if !variables.iter().all(|variable| known.insert(variable)) {
+            return Err(Error::Repeated(ENV));
         }
         let [organization, domain, project] = scope.ok_or(Error::Missing(SCOPE))?;
         Ok(Self {
@@ -254,89 +260,45 @@ impl Grant {
     }
 }
 
-fn once<T>(place: &mut Option<T>, option: &'static str, value: T) -> Result<(), Error> {
-    match place.replace(value) {
-        None => Ok(()),
-        Some(_) => Err(Error::Repeated(option)),
-    }
-}
-
 /// The value of an option.
-#[derive(Clone, Copy)]
 struct Value<'a> {
     option: &'static str,
     text: &'a str,
 }
 
 impl Value<'_> {
-    fn expected(self, expected: &'static str) -> Error {
-        Error::Value { option: self.option, value: cut(self.text).to_owned(), expected }
+    fn read<T>(&self, parse: impl FnOnce(&str) -> Option<T>, expected: &'static str) -> Result<T, Error> {
+        parse(self.text).ok_or_else(|| Error::Value(self.option, cut(self.text).to_owned(), expected))
     }
 
-    fn that(self, is_valid: fn(&str) -> bool, expected: &'static str) -> Result<String, Error> {
-        if is_valid(self.text) { Ok(self.text.to_owned()) } else { Err(self.expected(expected)) }
-    }
-
-    fn pem(self) -> Result<String, Error> {
-        let bytes = STANDARD.decode(self.text).ok();
-        bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(|| self.expected("PEM in base64"))
-    }
-
-    fn scope(self) -> Result<[String; 3], Error> {
-        let parts: Vec<_> = self.text.split('/').collect();
-        match parts.as_slice() {
-            [organization, domain, project] if parts.iter().all(|part| names::is_part(part)) => {
-                Ok([organization, domain, project].map(|part| (*part).to_owned()))
-            }
-            _ => Err(self.expected("ORGANIZATION/DOMAIN/PROJECT")),
-        }
-    }
-
-    fn duration(self) -> Result<Duration, Error> {
-        parse_duration(self.text).ok_or_else(|| self.expected("a positive number and s, m or h"))
-    }
-
-    fn variable(self, number: usize) -> Result<String, Error> {
-        match self.text.split_once('=') {
-            Some((name, key)) if name == variable_name(number) && is_key(key) => Ok(key.to_owned()),
-            _ => Err(self.expected("v0=KEY, v1=KEY and so on, in this order")),
+    fn once<T>(
+        &self,
+        place: &mut Option<T>,
+        parse: impl FnOnce(&str) -> Option<T>,
+        expected: &'static str,
+    ) -> Result<(), Error> {
+        match place.replace(self.read(parse, expected)?) {
+            None => Ok(()),
+            Some(_) => Err(Error::Repeated(self.option)),
         }
     }
 }
 
-/// What is granted while a pod's secret requests are read.
-#[derive(Debug, Default)]
-pub struct Collected {
-    /// As [`Grant::files`].
-    pub files: Vec<Granted>,
-    /// As [`Grant::variables`].
-    pub variables: Vec<Granted>,
-    /// Places of both, by what tells them apart.
-    places: BTreeMap<String, usize>,
+fn that(is_valid: fn(&str) -> bool) -> impl Fn(&str) -> Option<String> {
+    move |text| is_valid(text).then(|| text.to_owned())
 }
 
-impl Collected {
-    /// Returns the name of a variable in the env file, which it will have if it is granted next.
-    pub fn variable(&self, granted: &Granted) -> String {
-        variable_name(self.places.get(&granted.parts()).copied().unwrap_or(self.variables.len()))
-    }
+fn parse_pem(text: &str) -> Option<String> {
+    String::from_utf8(STANDARD.decode(text).ok()?).ok()
+}
 
-    /// Grants a file or a variable, once. A key makes one file, whichever secret it is of.
-    pub fn add(&mut self, granted: Granted, is_file: bool) {
-        // No key starts with a line feed.
-        let (list, parts) = match is_file {
-            true => (&mut self.files, ["\n", &granted.key].concat()),
-            false => (&mut self.variables, granted.parts()),
-        };
-        if let Entry::Vacant(free) = self.places.entry(parts) {
-            free.insert(list.len());
-            list.push(granted);
-        }
-    }
+fn parse_scope(text: &str) -> Option<[String; 3]> {
+    let parts: Vec<String> = text.split('/').map(str::to_owned).collect();
+    parts.iter().all(|part| names::is_part(part)).then_some(parts)?.try_into().ok()
 }
 
 /// Returns the name of a variable in the env file. It is generated, because names of users need not be valid keys.
-fn variable_name(number: usize) -> String {
+pub(crate) fn variable_name(number: usize) -> String {
     format!("v{number}")
 }
 
@@ -363,17 +325,11 @@ pub fn is_address(text: &str) -> bool {
 
 /// Parses a duration of whole seconds, minutes or hours: `90s`, `2m`, `1h`.
 pub fn parse_duration(text: &str) -> Option<Duration> {
-    let number = text.strip_suffix(['s', 'm', 'h'])?;
-    let unit = match text.as_bytes().last() {
-        Some(b'h') => 3600,
-        Some(b'm') => 60,
-        _ => 1,
-    };
+    let units = [('s', 1), ('m', 60), ('h', 3600)];
+    let (number, unit) = units.iter().find_map(|(suffix, unit)| Some((text.strip_suffix(*suffix)?, *unit)))?;
     // Without sign and leading zeros, so that a duration has one form for each unit.
-    if !number.bytes().all(|c| c.is_ascii_digit()) || number.starts_with('0') {
-        return None;
-    }
-    number.parse::<u64>().ok()?.checked_mul(unit).map(Duration::from_secs)
+    let is_plain = number.bytes().all(|c| c.is_ascii_digit()) && !number.starts_with('0');
+    is_plain.then_some(number)?.parse::<u64>().ok()?.checked_mul(unit).map(Duration::from_secs)
 }
 
 /// Returns a duration in its largest unit, in the format of [`parse_duration`].
@@ -403,29 +359,28 @@ mod tests {
 
     #[test]
     fn arguments_are_what_the_book_says() {
-        let mut grant = Grant {
+        let grant = Grant {
             gateway: "https://gw.flyte.svc:8444".to_owned(),
             ca: "pem".to_owned(),
             organization: "acme".to_owned(),
             domain: "development".to_owned(),
             project: "snacks".to_owned(),
             patience: Duration::from_secs(120),
-            refresh: None,
-            files: Vec::new(),
-            variables: Vec::new(),
+            ..Grant::default()
         };
         let whole = Granted::whole;
         let property = Granted { group: "rds".to_owned(), version: "AWSPREVIOUS".to_owned(), ..whole("password") };
         let mut collected = Collected::default();
         for _ in 0..2 {
-            collected.add(whole("tls.crt"), true);
-            collected.add(Granted { version: "3".to_owned(), ..whole("ca.crt") }, true);
-            for (name, granted) in [("v0", whole("password")), ("v1", whole("a=b")), ("v2", property.clone())] {
-                assert_eq!(collected.variable(&granted), name);
-                collected.add(granted, false);
+            for file in [whole("tls.crt"), Granted { version: "3".to_owned(), ..whole("ca.crt") }] {
+                collected.add(Grant { files: vec![file], ..grant.clone() });
+            }
+            for (number, granted) in [whole("password"), whole("a=b"), property.clone()].into_iter().enumerate() {
+                assert_eq!(collected.place_of(&granted), number);
+                collected.add(Grant { variables: vec![granted], ..grant.clone() });
             }
         }
-        (grant.files, grant.variables) = (collected.files, collected.variables);
+        let mut grant = collected.grant.unwrap();
         let more = [
             &["--file", "tls.crt", "--file", "ca.crt", "--version", "3", "--env", "v0=password", "--env", "v1=a=b"][..],
             &["--env", "v2=password", "--group", "rds", "--version", "AWSPREVIOUS"],
@@ -438,7 +393,7 @@ mod tests {
 
     #[test]
     fn other_arguments_are_rejected() {
-        let value = |option, value: &str, expected| Error::Value { option, value: value.to_owned(), expected };
+        let value = |option, value: &str, expected| Error::Value(option, value.to_owned(), expected);
         let numbers = "v0=KEY, v1=KEY and so on, in this order";
         let (scope, duration) = ("ORGANIZATION/DOMAIN/PROJECT", "a positive number and s, m or h");
         let part = "a secret's key or version";

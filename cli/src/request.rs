@@ -7,6 +7,7 @@ use flyte_secrets_explain::requests::{self, Answer, AskedRequests, DecodedReques
 use flyte_secrets_explain::yaml;
 use flyte_secrets_policy::review::LABEL;
 use flyte_secrets_policy::secret_request::{self, MountRequirement, REQUEST_PREFIX, SecretRequest};
+use flyte_secrets_policy::settings::UnknownFields;
 use serde_json::json;
 
 use crate::output::{self, Format};
@@ -99,7 +100,8 @@ fn decode(arguments: &Decode) -> Result<bool, Error> {
     {
         return Ok(decode_value(value, arguments.output));
     }
-    let asked: Vec<AskedRequests> = source.pods()?.iter().map(requests::read).collect();
+    let asked: Vec<AskedRequests> =
+        source.pods()?.iter().map(|pod| requests::read(pod, UnknownFields::Reject)).collect();
     match arguments.output {
         Format::Json => output::json(&asked),
         Format::Text => asked.iter().for_each(|asked| output::print(&text(asked))),

@@ -8,6 +8,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use flyte_secrets_policy::secret_request::base32;
 use serde_json::{Value, json};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_flyte-secrets");
@@ -141,6 +142,20 @@ fn values_of_an_earlier_mutation_are_hidden() {
     for diff in [diff, again(&[], &once), again(&["-o", "yaml"], &once), again(&["-o", "patch"], &once)] {
         assert_eq!((shows(&diff), diff.contains("horse")), (vec![], false), "{diff}");
     }
+}
+
+/// Secrets of a request that the policy accepts are assumed to exist, with `unknownFields: Warn` too.
+#[test]
+fn requests_with_unknown_fields_are_previewed() {
+    let pod = fs::read_to_string("examples/pod.yaml").expect("a pod");
+    let known = pod.lines().find_map(|line| line.trim().strip_prefix("flyte.secrets/s0: ")).expect("a request");
+    let pod = pod.replace(known, &base32::encode(b"key: \"db-password\" new: 1"));
+    let settings = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(settings.path(), "unknownFields: Warn").expect("settings");
+    let settings = settings.path().to_str().expect("a path");
+    let (code, out, _) =
+        run(Command::new(BINARY).args(["preview", "-f", "-", "--settings", settings, "--explain"]), &pod);
+    assert_eq!((code, out.contains("flyte.secrets/s0")), (0, true), "{out}");
 }
 
 #[test]

@@ -72,7 +72,7 @@ pub fn look_up(query: &Query) -> Result<Vec<StoredName>, Error> {
     }
     let nothing = Store::empty();
     let reader = stores::Reader::new(&nothing, usize::MAX);
-    let store = stores::open(&config, &reader)?;
+    let store = stores::Store::open(&config)?;
     let (domain, project) = (domain.unwrap_or_default(), project.unwrap_or_default());
     let mut cascade = Scope { organization, domain, project }.cascade().to_vec();
     cascade.dedup();
@@ -90,7 +90,7 @@ pub fn look_up(query: &Query) -> Result<Vec<StoredName>, Error> {
             ..StoredName::default()
         };
         match store.names(scope, key) {
-            Ok(names) => found.extend(names.into_iter().map(|name| match store.fetch(&name) {
+            Ok(names) => found.extend(names.into_iter().map(|name| match store.fetch(&reader, &name) {
                 Ok(_) | Err(stores::Error::NotFound) => stored(name),
                 Err(error) => none(error),
             })),

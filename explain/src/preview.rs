@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::admission;
 use flyte_secrets_policy::managers::{Injected, InjectionError, Reason};
 use flyte_secrets_policy::names::{NameScheme, Scope, kubernetes};
-use flyte_secrets_policy::settings::{self, ManagerType};
+use flyte_secrets_policy::settings::{self, ManagerType, UnknownFields};
 use flyte_secrets_policy::store::Lookup;
 use flyte_secrets_policy::verdict::{Rejection, Verdict};
 use serde::Serialize;
@@ -124,9 +124,8 @@ impl AskedManager {
 }
 
 fn read(lookups: &[Lookup], last_is_found: bool) -> Vec<LookedUp> {
-    let name = |lookup: &Lookup| match lookup {
-        Lookup::Name { name, object } => Some(LookedUp { object: object.clone(), name: name.clone(), found: false }),
-        Lookup::NoName { .. } => None,
+    let name = |Lookup { name, object }: &Lookup| {
+        Some(LookedUp { object: object.clone(), name: name.clone().ok()?, found: false })
     };
     let mut names: Vec<LookedUp> = lookups.iter().filter_map(name).collect();
     if let Some(last) = names.last_mut() {
@@ -165,20 +164,21 @@ impl<'a> Admission<'a> {
             Verdict::Reject(rejection) => {
                 let refusal = Refused { code: rejection.code().http_status(), message: rejection.to_string() };
                 if let Rejection::Injection(error) = *rejection
-                    && let InjectionError::NotInjected { request, tried } = *error
+                    && let InjectionError::NotInjected(request, tried) = *error
                 {
                     asked.insert(request.annotation, tried.into_iter().map(AskedManager::declined).collect());
                 }
                 (Outcome::Refused, Some(refusal), Vec::new(), unchanged())
             }
         };
-        let requests = requests::read(self.pod).requests.into_iter().filter_map(|decoded| match decoded {
-            DecodedRequest { annotation: Some(annotation), answer: Answer::Request { asks, .. } } => {
-                let managers = asked.remove(&annotation).unwrap_or_default();
-                Some(ExplainedRequest { annotation, asks, managers })
-            }
-            _ => None,
-        });
+        let requests =
+            requests::read(self.pod, UnknownFields::Warn).requests.into_iter().filter_map(|decoded| match decoded {
+                DecodedRequest { annotation: Some(annotation), answer: Answer::Request { asks, .. } } => {
+                    let managers = asked.remove(&annotation).unwrap_or_default();
+                    Some(ExplainedRequest { annotation, asks, managers })
+                }
+                _ => None,
+            });
         let (name, namespace) = (self.pod.name.clone(), self.namespace.to_owned());
         Preview { name, namespace, outcome, refusal, warnings, requests: requests.collect(), after }
     }
@@ -267,7 +267,8 @@ fn names(pod: &Pod) -> BTreeMap<String, String> {
         }
         Answer::Error { .. } => Vec::new(),
     };
-    let names = requests::read(pod).requests.into_iter().flat_map(candidates);
+    // With `Reject`, the policy rejects the pod before it looks up anything.
+    let names = requests::read(pod, UnknownFields::Warn).requests.into_iter().flat_map(candidates);
     names.map(|name| (kubernetes::secret_name(&name), name)).collect()
 }
 

@@ -60,19 +60,20 @@ pub fn decode(value: &str) -> Answer {
     }
 }
 
-/// Decodes the secret requests of a pod. Unlike the policy, it continues after one that is invalid.
-pub fn read(pod: &Pod) -> AskedRequests {
+/// Decodes the secret requests of a pod, with the setting for unknown fields. Unlike the policy, it continues after one
+/// that is invalid.
+pub fn read(pod: &Pod, unknown_fields: UnknownFields) -> AskedRequests {
     let annotations = at(&pod.object, &["metadata", "annotations"]).and_then(Value::as_object);
     let pairs = annotations.into_iter().flatten().filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)));
     let (mut readable, mut unreadable) = (Vec::new(), Vec::new());
     let decoded = |annotation: String, answer| DecodedRequest { annotation: Some(annotation), answer };
     for pair in pairs.filter(|(key, _)| key.starts_with(ANNOTATION_PREFIX)) {
-        match secret_request::read([pair], UnknownFields::Reject) {
+        match secret_request::read([pair], unknown_fields) {
             Ok(_) => readable.push(pair),
             Err(error) => unreadable.push(decoded(pair.0.to_owned(), Answer::Error { error: error.to_string() })),
         }
     }
-    let found = secret_request::read(readable, UnknownFields::Reject).unwrap_or_default();
+    let found = secret_request::read(readable, unknown_fields).unwrap_or_default();
     let requests = found.requests.into_iter().map(|it| decoded(it.annotation, it.request.into()));
     AskedRequests { name: pod.name.clone(), requests: requests.chain(unreadable).collect(), ignored: found.ignored }
 }

@@ -1,7 +1,7 @@
 //! Seeds for the targets that read text: from the recorded cases, and handwritten ones for the gateway.
 //! `seed GOLDEN_DIRECTORY SEEDS_DIRECTORY`
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fs;
 use std::path::Path;
@@ -12,29 +12,23 @@ use serde_json::Value;
 
 /// Inputs by target.
 #[derive(Default)]
-struct Seeds(BTreeMap<&'static str, Vec<Vec<u8>>>);
+struct Seeds(BTreeMap<&'static str, BTreeSet<Vec<u8>>>);
 
 impl Seeds {
     fn add(&mut self, target: &'static str, input: impl Into<Vec<u8>>) {
-        self.0.entry(target).or_default().push(input.into());
-    }
-
-    fn add_annotation(&mut self, annotation: &str) {
-        self.add("request", annotation);
-        if let Ok(text) = base32::decode(annotation) {
-            self.add("request", text);
-        }
+        self.0.entry(target).or_default().insert(input.into());
     }
 
     fn add_case(&mut self, case: &Value) {
-        for annotation in [&case["annotation"], &case["encoded"]].into_iter().filter_map(Value::as_str) {
-            self.add_annotation(annotation);
+        let annotations = case["pod"]["metadata"]["annotations"].as_object().into_iter().flatten();
+        let annotations = annotations.filter(|(key, _)| key.starts_with("flyte.secrets/")).map(|(_, value)| value);
+        for annotation in annotations.chain([&case["annotation"], &case["encoded"]]).filter_map(Value::as_str) {
+            self.add("request", annotation);
+            if let Ok(text) = base32::decode(annotation) {
+                self.add("request", text);
+            }
         }
         if let Some(pod) = case.get("pod") {
-            let annotations = pod["metadata"]["annotations"].as_object().into_iter().flatten();
-            for (_, value) in annotations.filter(|(key, _)| key.starts_with("flyte.secrets/")) {
-                self.add_annotation(value.as_str().unwrap_or_default());
-            }
             self.add("settings", case["settings"].to_string());
             let namespace = pod["metadata"]["namespace"].as_str().unwrap_or_default();
             let mut payload = creation(pod.clone(), namespace, case["settings"].clone());
@@ -149,10 +143,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (target, inputs) in GATEWAY {
         inputs.iter().for_each(|input| found.add(target, *input));
     }
-    for (target, mut inputs) in found.0 {
-        // Cases share settings and requests.
-        inputs.sort();
-        inputs.dedup();
+    for (target, inputs) in found.0 {
         let folder = Path::new(seeds).join(target);
         fs::create_dir_all(&folder)?;
         for (number, input) in inputs.iter().enumerate() {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::http::HeaderMap;
+use flyte_secrets_policy_fuzz::cut;
 use flyte_secrets_policy_fuzz::gateway::{believer, front_proxy, headers};
 use libfuzzer_sys::fuzz_target;
 use secret_gateway::access::front_proxy::{FrontProxy, Peer, Unknown};
@@ -39,10 +40,7 @@ fn list(data: &BTreeMap<String, String>, key: &str) -> Vec<String> {
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    let (map, said) = match bytes.windows(2).position(|window| window == b"\n\n") {
-        Some(at) => (&bytes[..at], &bytes[at + 2..]),
-        None => (bytes, &b""[..]),
-    };
+    let (map, said) = cut(bytes);
     let headers = headers(said.split(|byte| *byte == b'\n'));
     KIT.with(|Kit { known, data, peer }| {
         known.learn(data.clone()).expect("it was of use");

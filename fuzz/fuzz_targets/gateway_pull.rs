@@ -7,8 +7,8 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request};
 use flyte_secrets_policy::answer::{Head, PATH};
 use flyte_secrets_policy::grant::Grant;
-use flyte_secrets_policy_fuzz::CANARY;
 use flyte_secrets_policy_fuzz::gateway::{Gateway, PREFIXES, TOKEN, headers};
+use flyte_secrets_policy_fuzz::{CANARY, cut};
 use libfuzzer_sys::fuzz_target;
 
 thread_local! {
@@ -21,14 +21,6 @@ fn pull(headers: &HeaderMap, body: Body) -> Request<Body> {
     *request.uri_mut() = PATH.parse().expect("a path");
     request.headers_mut().clone_from(headers);
     request
-}
-
-/// Splits at an empty line.
-fn cut(bytes: &[u8]) -> (&[u8], &[u8]) {
-    match bytes.windows(2).position(|window| window == b"\n\n") {
-        Some(at) => (&bytes[..at], &bytes[at + 2..]),
-        None => (bytes, b""),
-    }
 }
 
 fuzz_target!(|bytes: &[u8]| {

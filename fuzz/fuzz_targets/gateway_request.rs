@@ -44,6 +44,9 @@ fuzz_target!(|text: &[u8]| {
     if let [(place, name)] = seen.asked.as_slice() {
         let attributes = &seen.reviews[0]["resourceAttributes"];
         assert_eq!((&attributes["name"], &attributes["verb"]), (&json!(format!("{place}:{name}")), &json!("get")));
+        // Characters that need no escape in the policy's host, a URL and an audit line.
+        let mut bytes = place.bytes().chain(name.bytes());
+        assert!(bytes.all(|byte| byte.is_ascii_alphanumeric() || b"_+=.@-:".contains(&byte)), "{seen:?}");
         assert!(PLACES.contains(&&**place) && PREFIXES.iter().any(|prefix| name.starts_with(prefix)), "{seen:?}");
         let line: Value = serde_json::from_str(seen.lines.first().expect("an audit line")).expect("JSON");
         assert_eq!((&line["user"], &line["name"]), (&seen.reviews[0]["user"], &attributes["name"]), "{line}");

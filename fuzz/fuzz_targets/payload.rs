@@ -3,13 +3,13 @@
 
 #![no_main]
 
-use flyte_secrets_policy_fuzz::{Objects, check, read, validate};
+use flyte_secrets_policy_fuzz::{Stores, check, read, validate};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
 fuzz_target!(|bytes: &[u8]| {
-    let answer = validate(bytes, &Objects::default());
+    let answer = validate(bytes, &Stores::default());
     let Ok(payload) = serde_json::from_slice::<Value>(bytes) else { return };
     read(&answer);
-    check(&payload, &Objects::of_case(&payload["store"]));
+    check(&payload, &Stores(payload["store"].clone()));
 });

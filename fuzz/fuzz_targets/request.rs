@@ -32,7 +32,9 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(annotation) = std::str::from_utf8(bytes) else { return };
     assert_eq!(base32::decode(annotation).ok(), FLYTE.decode(bytes).ok());
     for annotation in [annotation, &encoded] {
-        let Ok(found) = secret_request::read([("flyte.secrets/s0", annotation)], UnknownFields::Reject) else { continue };
+        let Ok(found) = secret_request::read([("flyte.secrets/s0", annotation)], UnknownFields::Reject) else {
+            continue;
+        };
         let written: Vec<String> =
             found.requests.iter().map(|it| base32::encode(print(&it.request).as_bytes())).collect();
         let again = written.iter().map(|encoded| ("flyte.secrets/s0", encoded.as_str()));

@@ -4,7 +4,7 @@
 
 use flyte_secrets_policy::secret_request::base32;
 use flyte_secrets_policy::settings;
-use flyte_secrets_policy_fuzz::{Objects, creation, read, respell, validate};
+use flyte_secrets_policy_fuzz::{Stores, creation, read, respell, validate};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ fuzz_target!(|bytes: &[u8]| {
         },
         "spec": { "containers": [{ "name": "main" }] },
     });
-    let answer = read(&validate(creation(pod, "p-d", value).to_string().as_bytes(), &Objects::default()));
+    let answer = read(&validate(creation(pod, "p-d", value).to_string().as_bytes(), &Stores::default()));
     let message = answer["message"].as_str().unwrap_or_default();
     assert!(
         verdict.is_err() || !message.starts_with("InvalidSettings") && !message.contains("invalid settings"),

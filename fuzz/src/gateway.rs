@@ -209,27 +209,28 @@ impl Gateway {
 /// Parses headers in lines `name: value`, without those that HTTP does not allow.
 pub fn headers<'a>(lines: impl Iterator<Item = &'a [u8]>) -> HeaderMap {
     let header = |line: &[u8]| {
-        let colon = line.iter().position(|byte| *byte == b':')?;
-        let (name, value) = (line.get(..colon)?, line.get(colon + 1..)?.trim_ascii());
-        Some((HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?))
+        let (name, value) = split(line, b':')?;
+        Some((HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value.trim_ascii()).ok()?))
     };
     let mut headers = HeaderMap::new();
-    for (name, value) in lines.filter_map(header) {
-        headers.append(name, value);
-    }
+    lines.filter_map(header).for_each(|(name, value)| drop(headers.append(name, value)));
     headers
 }
 
 /// Parses a request in lines: method and path, then headers.
 pub fn request(text: &[u8]) -> Option<Request<Body>> {
     let mut lines = text.split(|byte| *byte == b'\n');
-    let line = lines.next()?;
-    let space = line.iter().position(|byte| *byte == b' ')?;
+    let (method, path) = split(lines.next()?, b' ')?;
     let mut request = Request::new(Body::empty());
-    *request.method_mut() = Method::from_bytes(line.get(..space)?).ok()?;
-    *request.uri_mut() = Uri::try_from(line.get(space + 1..)?).ok()?;
+    *request.method_mut() = Method::from_bytes(method).ok()?;
+    *request.uri_mut() = Uri::try_from(path).ok()?;
     *request.headers_mut() = headers(lines);
     Some(request)
+}
+
+fn split(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
+    let at = text.iter().position(|byte| *byte == separator)?;
+    Some((&text[..at], &text[at + 1..]))
 }
 
 /// Returns the data of a ConfigMap with an authority, and a peer with its certificate.
@@ -244,14 +245,14 @@ pub fn front_proxy() -> (BTreeMap<String, String>, Peer) {
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     let client = params.signed_by(&KeyPair::generate().expect("a key"), &issuer).expect("a certificate");
     let data = [
-        ("requestheader-allowed-names", r#"["front-proxy-client"]"#),
-        ("requestheader-client-ca-file", &ca),
-        ("requestheader-extra-headers-prefix", r#"["X-Remote-Extra-"]"#),
-        ("requestheader-group-headers", r#"["X-Remote-Group"]"#),
-        ("requestheader-uid-headers", r#"["X-Remote-Uid"]"#),
-        ("requestheader-username-headers", r#"["X-Remote-User"]"#),
+        ("allowed-names", r#"["front-proxy-client"]"#),
+        ("client-ca-file", &ca),
+        ("extra-headers-prefix", r#"["X-Remote-Extra-"]"#),
+        ("group-headers", r#"["X-Remote-Group"]"#),
+        ("uid-headers", r#"["X-Remote-Uid"]"#),
+        ("username-headers", r#"["X-Remote-User"]"#),
     ];
-    let data = data.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    let data = data.map(|(key, value)| (format!("requestheader-{key}"), value.to_owned())).into();
     (data, Peer::new(&[CertificateDer::from(client.der().to_vec())]))
 }
 
@@ -269,43 +270,40 @@ fn cluster(config_map: BTreeMap<String, String>, shared: Shared) -> Client {
         async move {
             let (head, body) = request.into_parts();
             let body = body.collect().await.expect("a body").to_bytes();
-            let spec = serde_json::from_slice::<Value>(&body).unwrap_or_default()["spec"].take();
-            let object = match head.uri.path().rsplit('/').next().unwrap_or_default() {
-                "extension-apiserver-authentication" => {
-                    json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": {}, "data": config_map })
-                }
-                "subjectaccessreviews" => {
-                    shared.seen().reviews.push(spec.clone());
-                    let kind = "SubjectAccessReview";
-                    json!({
-                        "apiVersion": "authorization.k8s.io/v1", "kind": kind, "metadata": {}, "spec": spec,
-                        "status": { "allowed": true },
-                    })
-                }
-                "tokenreviews" => {
-                    let user = json!({
-                        "username": "system:serviceaccount:snacks-development:default",
-                        "extra": {
-                            "authentication.kubernetes.io/pod-name": ["a0"],
-                            "authentication.kubernetes.io/pod-uid": ["uid"],
-                        },
-                    });
-                    let known = spec["token"] == TOKEN;
-                    json!({
-                        "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "metadata": {}, "spec": spec,
-                        "status": { "authenticated": known, "user": user, "audiences": [AUDIENCE] },
-                    })
-                }
-                _ => json!({
-                    "apiVersion": "v1",
-                    "kind": "Pod",
-                    "metadata": { "namespace": "snacks-development", "name": "a0", "uid": "uid" },
-                    "spec": {
-                        "containers": [{ "name": "main" }],
-                        "initContainers": [{ "name": CONTAINER, "args": shared.seen().args }],
-                    },
-                }),
+            let mut sent: Value = serde_json::from_slice(&body).unwrap_or_default();
+            let (api_version, kind) = match head.uri.path().rsplit('/').next().unwrap_or_default() {
+                "extension-apiserver-authentication" => ("v1", "ConfigMap"),
+                "subjectaccessreviews" => ("authorization.k8s.io/v1", "SubjectAccessReview"),
+                "tokenreviews" => ("authentication.k8s.io/v1", "TokenReview"),
+                _ => ("v1", "Pod"),
             };
+            let mut spec = sent["spec"].take();
+            match kind {
+                "SubjectAccessReview" => shared.seen().reviews.push(spec.clone()),
+                "Pod" => {
+                    let init_container = json!({ "name": CONTAINER, "args": shared.seen().args });
+                    spec = json!({ "containers": [{ "name": "main" }], "initContainers": [init_container] });
+                }
+                _ => {}
+            }
+            let user = json!({
+                "username": "system:serviceaccount:snacks-development:default",
+                "extra": {
+                    "authentication.kubernetes.io/pod-name": ["a0"],
+                    "authentication.kubernetes.io/pod-uid": ["uid"],
+                },
+            });
+            let known = spec["token"] == TOKEN;
+            let status = json!({ "allowed": true, "authenticated": known, "user": user, "audiences": [AUDIENCE] });
+            // Clients ignore members that the kind does not have.
+            let object = json!({
+                "apiVersion": api_version,
+                "kind": kind,
+                "metadata": { "namespace": "snacks-development", "name": "a0", "uid": "uid" },
+                "spec": spec,
+                "status": status,
+                "data": config_map,
+            });
             Ok::<_, Infallible>(Response::new(KubeBody::from(object.to_string().into_bytes())))
         }
     };

@@ -5,13 +5,9 @@
 #[cfg(feature = "gateway")]
 pub mod gateway;
 
-use std::collections::BTreeMap;
-use std::fmt::Write;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::secret_request::SecretRequest;
-use flyte_secrets_policy::settings::Provider;
 use flyte_secrets_policy::store::{Cluster, GetResource};
 use flyte_secrets_policy::{admission, policy};
 use serde_json::{Value, json};
@@ -21,66 +17,31 @@ use serde_json::{Value, json};
 /// Its length is a multiple of three, so that its base64 does not depend on what follows.
 pub const CANARY: &str = "c4n4ry-5ecre7-x";
 
-/// Answer of a cluster: the object as JSON, or the host's message.
-pub type Answer = Result<Vec<u8>, String>;
-
-/// Answers by kind, namespace and name; other objects do not exist. Names of the gateway are without region, project or
-/// vault.
+/// The stores of a golden case (`tests/golden/README.md`): `K8s` maps namespaces to Secrets; `AWS`, `GCP` and `Azure`
+/// have objects, whose member `error` is a failure. Names of the gateway are without region, project or vault.
 #[derive(Debug, Default)]
-pub struct Objects(BTreeMap<[String; 3], Answer>);
+pub struct Stores(pub Value);
 
-impl Objects {
-    /// Adds an object.
-    pub fn insert(&mut self, kind: &str, namespace: Option<&str>, name: &str, answer: Answer) {
-        let place = [kind, namespace.unwrap_or_default(), name].map(str::to_owned);
-        self.0.insert(place, answer);
-    }
-
-    /// Returns the stores of a golden case (`tests/golden/README.md`): `K8s` maps namespaces to Secrets; `AWS`, `GCP`
-    /// and `Azure` have objects, whose member `error` is a failure.
-    pub fn of_case(stores: &Value) -> Self {
-        let mut objects = Self::default();
-        let members = |value: &Value| value.as_object().cloned().unwrap_or_default();
-        for (namespace, secrets) in members(&stores["K8s"]) {
-            for (name, data) in members(&secrets) {
-                let answer = Ok(json!({ "data": data }).to_string().into_bytes());
-                objects.insert("Secret", Some(&namespace), &name, answer);
+impl Cluster for Stores {
+    fn get_resource(&self, request: &GetResource) -> Result<Vec<u8>, String> {
+        let GetResource { api_version, kind, name, namespace, .. } = request;
+        let object = match (*kind, namespace) {
+            // Shows that the store exists.
+            ("Namespace" | "SecretLookup", _) => Some(json!({})),
+            ("Secret", Some(namespace)) => self.0["K8s"][namespace].get(name).map(|data| json!({ "data": data })),
+            _ => {
+                let (_, stored) = name.split_once(':').unwrap_or(("", name));
+                self.0[kind.trim_end_matches("Secret")].get(stored).cloned()
             }
+        };
+        let Some(object) = object else {
+            return Err(format!("Cannot find {api_version}/{kind} named '{name}' inside of namespace '{namespace:?}'"));
+        };
+        match object["error"].as_str() {
+            Some(error) => Err(format!("{error} (ErrorResponse {{ code: 503 }})")),
+            None => Ok(object.to_string().into_bytes()),
         }
-        for store in Provider::ALL.iter().filter(|it| it.is_cloud()).map(ToString::to_string) {
-            for (name, object) in members(&stores[&store]) {
-                let answer = match object["error"].as_str() {
-                    Some(error) => Err(format!("{error} (ErrorResponse {{ code: 503 }})")),
-                    None => Ok(object.to_string().into_bytes()),
-                };
-                objects.insert(&format!("{store}Secret"), None, &name, answer);
-            }
-        }
-        objects
     }
-}
-
-impl Cluster for Objects {
-    fn get_resource(&self, request: &GetResource) -> Answer {
-        let GetResource { kind, name, namespace, .. } = request;
-        if is_guard(request) {
-            return Ok(b"{}".to_vec());
-        }
-        let (_, name) = name.split_once(':').unwrap_or(("", name));
-        let place = [kind, namespace.unwrap_or_default(), name].map(str::to_owned);
-        self.0.get(&place).cloned().unwrap_or_else(|| Err(not_found(request)))
-    }
-}
-
-/// Whether a request checks that a store exists.
-pub fn is_guard(request: &GetResource) -> bool {
-    ["Namespace", "SecretLookup"].contains(&request.kind)
-}
-
-/// Returns the host's message for an object that does not exist.
-pub fn not_found(request: &GetResource) -> String {
-    let GetResource { api_version, kind, name, namespace, .. } = request;
-    format!("Cannot find {api_version}/{kind} named '{name}' inside of namespace '{namespace:?}'")
 }
 
 /// Returns the policy's answer, unchecked.
@@ -110,73 +71,45 @@ pub fn read(bytes: &[u8]) -> Value {
         .unwrap_or_else(|error| panic!("the answer is not JSON: {error}: {}", bytes.escape_ascii()));
     answer.as_object_mut().into_iter().for_each(|members| members.retain(|_, value| !value.is_null()));
     let members: Vec<&str> = answer.as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
-    let said = match members.as_slice() {
-        ["accepted"] => vec![],
-        ["accepted", "warnings"] => vec![&answer["warnings"]],
-        ["accepted", "mutated_object", "audit_annotations"] => vec![&answer["audit_annotations"]],
-        ["accepted", "mutated_object", "audit_annotations", "warnings"] => {
-            vec![&answer["audit_annotations"], &answer["warnings"]]
-        }
+    let accepted = match members.as_slice() {
+        ["accepted"]
+        | ["accepted", "warnings"]
+        | ["accepted", "mutated_object", "audit_annotations"]
+        | ["accepted", "mutated_object", "audit_annotations", "warnings"] => true,
         ["accepted", "message", "code"] => {
             assert!(matches!(answer["code"].as_u64(), Some(400 | 403 | 503)), "{answer}");
             assert!(answer["message"].as_str().is_some_and(|message| !message.is_empty()), "{answer}");
-            vec![&answer["message"]]
+            false
         }
         _ => panic!("no answer of the policy has these members: {answer}"),
     };
-    assert_eq!(answer["accepted"], json!(!members.contains(&"code")), "{answer}");
-    for text in said {
-        let text = text.to_string();
-        assert!(
-            !text.contains(CANARY) && !text.contains(&STANDARD.encode(CANARY)),
-            "a value or an error shows: {text}"
-        );
+    assert_eq!(answer["accepted"], json!(accepted), "{answer}");
+    for member in ["audit_annotations", "warnings", "message"] {
+        let text = answer[member].to_string();
+        let canaries = [CANARY.to_owned(), STANDARD.encode(CANARY)];
+        assert!(!canaries.iter().any(|canary| text.contains(canary)), "a value or an error shows: {text}");
     }
     answer
 }
 
 /// Returns the payload of `validate` for the creation of a pod in a namespace.
 pub fn creation(pod: Value, namespace: &str, settings: Value) -> Value {
-    json!({
-        "request": {
-            "kind": { "group": "", "version": "v1", "kind": "Pod" },
-            "operation": "CREATE",
-            "namespace": namespace,
-            "object": pod,
-        },
-        "settings": settings,
-    })
+    let kind = json!({ "group": "", "version": "v1", "kind": "Pod" });
+    let request = json!({ "kind": kind, "operation": "CREATE", "namespace": namespace, "object": pod });
+    json!({ "request": request, "settings": settings })
 }
 
-/// Returns a request in the text format, as printed by protobuf: all bytes except printable ASCII in octal.
+/// Returns a request in the text format, with escapes in hex.
 pub fn print(request: &SecretRequest) -> String {
     let SecretRequest { group, group_version, key, mount_requirement, env_var } = request;
-    let mut text = String::new();
-    for (field, value) in [("group", group), ("group_version", group_version), ("key", key), ("env_var", env_var)] {
-        if value.is_empty() {
-            continue;
-        }
-        write!(text, "{field}: \"").expect("strings take all");
-        for byte in value.bytes() {
-            match byte {
-                b'"' | b'\\' => text.extend(['\\', char::from(byte)]),
-                b' '..=b'~' => text.push(char::from(byte)),
-                _ => write!(text, "\\{byte:03o}").expect("strings take all"),
-            }
-        }
-        text.push_str("\"\n");
-    }
-    match mount_requirement.number() {
-        0 => {}
-        1 => text.push_str("mount_requirement: ENV_VAR\n"),
-        2 => text.push_str("mount_requirement: FILE\n"),
-        other => writeln!(text, "mount_requirement: {other}").expect("strings take all"),
-    }
-    text
+    let texts = [("group", group), ("group_version", group_version), ("key", key), ("env_var", env_var)];
+    let texts = texts.into_iter().filter(|(_, value)| !value.is_empty());
+    let texts = texts.map(|(field, value)| format!("{field}: \"{}\"\n", value.as_bytes().escape_ascii()));
+    format!("{}mount_requirement: {mount_requirement}\n", texts.collect::<String>())
 }
 
 /// Returns the same JSON in another spelling: white space between all tokens, and an escape for each character of a
-/// string.
+/// string, except hex digits and what follows a backslash, which can be parts of an escape.
 pub fn respell(json: &str) -> String {
     let mut text = String::with_capacity(6 * json.len());
     let (mut open, mut escaped) = (false, false);
@@ -186,23 +119,23 @@ pub fn respell(json: &str) -> String {
                 open = !open;
                 text.push('"');
             }
-            // A backslash starts an existing escape, up to the digits of `\u`.
-            '\\' if open && !escaped => {
-                escaped = true;
-                text.push('\\');
-                continue;
-            }
-            _ if escaped => text.push(character),
-            '0'..='9' | 'a'..='f' | 'A'..='F' if open => text.push(character),
-            _ if open => {
+            _ if open && !escaped && character != '\\' && !character.is_ascii_hexdigit() => {
                 for unit in character.encode_utf16(&mut [0; 2]) {
-                    write!(text, "\\u{unit:04x}").expect("strings take all");
+                    text += &format!("\\u{unit:04x}");
                 }
             }
-            '{' | '}' | '[' | ']' | ':' | ',' => text.extend(['\n', '\t', character, '\r', ' ']),
+            '{' | '}' | '[' | ']' | ':' | ',' if !open => text.extend(['\n', '\t', character, '\r', ' ']),
             _ => text.push(character),
         }
-        escaped = false;
+        escaped = open && !escaped && character == '\\';
     }
     text
+}
+
+/// Splits at the first empty line.
+pub fn cut(bytes: &[u8]) -> (&[u8], &[u8]) {
+    match bytes.windows(2).position(|window| window == b"\n\n") {
+        Some(at) => (&bytes[..at], &bytes[at + 2..]),
+        None => (bytes, b""),
+    }
 }

@@ -5,9 +5,9 @@
 use std::sync::Arc;
 
 use flyte_secrets_policy::grant::Granted;
-use flyte_secrets_policy::names::{Scope, version};
+use flyte_secrets_policy::names::Scope;
 use flyte_secrets_policy::settings::{self, EmbeddedSecretManager, Provider};
-use flyte_secrets_policy::store::{self, Cluster, GetResource, Lookup, azure_value};
+use flyte_secrets_policy::store::{self, Lookup};
 use secrecy::ExposeSecret;
 
 use crate::config::Pods;
@@ -32,7 +32,7 @@ pub enum NotFound {
     Value(Name, &'static str),
     /// The stored value does not have the property.
     #[error(transparent)]
-    Property(#[from] store::NoProperty),
+    Property(store::Error),
     /// The store could not be read.
     #[error("{1}")]
     Failed(Name, Failed),
@@ -59,15 +59,6 @@ pub struct Store {
     reader: Reader,
 }
 
-/// A cluster without objects, for the core's names, which need none.
-struct NamesOnly;
-
-impl Cluster for NamesOnly {
-    fn get_resource(&self, _: &GetResource) -> Result<Vec<u8>, String> {
-        Err("the gateway reads through its reader".to_owned())
-    }
-}
-
 impl Store {
     /// Returns a store that reads through `reader`.
     ///
@@ -84,47 +75,29 @@ impl Store {
     /// # Errors
     /// No scope has a valid value, or the store cannot be read.
     pub async fn find(&self, scope: Scope<'_>, granted: &Granted) -> Result<Found, NotFound> {
+        let store = store::Store::open(&self.settings).map_err(|_| NotFound::Nowhere(Vec::new()))?;
         let mut looked_up = Vec::new();
-        for scope in scope.cascade() {
-            for (name, lookup) in self.names(scope, granted, &mut looked_up)? {
-                looked_up.push(lookup);
-                self.served.check(&name)?;
-                match self.reader.read(&name).await.outcome {
-                    Ok(value) => {
-                        let value = unpack(&name, value, self.served.plain_values())?;
-                        return Ok(Found { value: property(value, granted)?, name: name.secret });
-                    }
-                    Err(Failed::Provider(Failure::NotFound)) => {}
-                    Err(failed) => return Err(NotFound::Failed(name, failed)),
+        for lookup in store.lookups(scope, granted.secret(), &granted.version) {
+            let (_, lookup) = lookup?;
+            let name = lookup.name.as_deref().ok().map(|name| self.parse(name)).transpose()?;
+            looked_up.push(lookup);
+            let Some(name) = name else { continue };
+            self.served.check(&name)?;
+            match self.reader.read(&name).await.outcome {
+                Ok(value) => {
+                    let value = unpack(&name, value, self.served.plain_values())?;
+                    return Ok(Found { value: property(value, granted)?, name: name.secret });
                 }
+                Err(Failed::Provider(Failure::NotFound)) => {}
+                Err(failed) => return Err(NotFound::Failed(name, failed)),
             }
         }
         Err(NotFound::Nowhere(looked_up))
     }
 
-    /// Returns the names in one scope, validated as by the policy.
-    fn names(
-        &self,
-        scope: Scope,
-        granted: &Granted,
-        looked_up: &mut Vec<Lookup>,
-    ) -> Result<Vec<(Name, Lookup)>, NotFound> {
-        let names_only = store::Reader::new(&NamesOnly, 0);
-        let store = store::open(&self.settings, &names_only).map_err(|_| NotFound::Nowhere(Vec::new()))?;
-        let names = match store.names(scope, granted.secret()) {
-            Ok(names) => names,
-            Err(problem @ store::Error::NoName(_)) => {
-                looked_up.push(Lookup::NoName { scope: scope.to_string(), problem });
-                return Ok(Vec::new());
-            }
-            Err(problem) => return Err(problem.into()),
-        };
-        let names = names.iter().map(|name| version::join(name, &granted.version));
-        let parse = |name: String| match Name::parse(self.kind, &[&self.place, &*name].join(":")) {
-            Ok(parsed) => Ok((parsed, store.lookup(&name))),
-            Err(_) => Err(store::Error::Name(name).into()),
-        };
-        names.map(parse).collect()
+    /// Returns a name of the core, validated as by the policy.
+    fn parse(&self, name: &str) -> Result<Name, store::Error> {
+        Name::parse(self.kind, &[&self.place, name].join(":")).map_err(|_| store::Error::Name(name.to_owned()))
     }
 }
 
@@ -133,7 +106,7 @@ fn property(value: Arc<Value>, granted: &Granted) -> Result<Arc<Value>, NotFound
     if granted.group.is_empty() {
         return Ok(value);
     }
-    let property = store::property(value.bytes(), &granted.group, &granted.key)?;
+    let property = store::property(value.bytes(), &granted.group, &granted.key).map_err(NotFound::Property)?;
     Ok(Arc::new(Value::Binary(property.bytes().to_vec().into())))
 }
 
@@ -145,7 +118,7 @@ pub fn unpack(name: &Name, value: Arc<Value>, plain: bool) -> Result<Arc<Value>,
     let bad = |problem| NotFound::Value(name.clone(), problem);
     let value = match (name.kind, &*value) {
         (Kind::Store(Provider::Azure), Value::Text(packed)) if !packed.expose_secret().is_empty() => {
-            Arc::new(Value::Binary(azure_value::open(packed.expose_secret(), plain).map_err(bad)?.into()))
+            Arc::new(Value::Binary(store::unpack_azure(packed.expose_secret(), plain).map_err(bad)?.into()))
         }
         _ => value,
     };

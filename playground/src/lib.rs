@@ -10,6 +10,7 @@ use flyte_secrets_explain::source::Source;
 use flyte_secrets_explain::store::Store;
 use flyte_secrets_explain::{Error, named, names};
 use flyte_secrets_policy::secret_request::{self, SecretRequest};
+use flyte_secrets_policy::settings::UnknownFields;
 use serde::Serialize;
 use serde_json::Value;
 use wasm_bindgen::prelude::{JsError, wasm_bindgen};
@@ -136,7 +137,10 @@ pub fn decode_requests(given: String) -> Result<String, JsError> {
     }
     let mut findings = Vec::new();
     let pods = found(called("the text", given).pods(), &mut findings).unwrap_or_default();
-    json(&DecodedRequests { pods: pods.iter().map(requests::read).collect(), findings })
+    json(&DecodedRequests {
+        pods: pods.iter().map(|pod| requests::read(pod, UnknownFields::Reject)).collect(),
+        findings,
+    })
 }
 
 /// Returns a secret request as the value of an annotation.

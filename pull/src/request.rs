@@ -134,8 +134,8 @@ fn stage(grant: &Grant, places: &Places, body: &mut impl BufRead) -> Result<Stag
         staged.add(&places.files.join(&file.name), FILE_MODE, body, file.bytes)?;
     }
     let mut env = Vec::new();
-    for ((name, key), entry) in grant.named_variables().zip(&head.variables) {
-        let failed = |problem| Error::Variable(key.to_owned(), problem);
+    for ((name, granted), entry) in grant.named_variables().zip(&head.variables) {
+        let failed = |problem| Error::Variable(granted.key.clone(), problem);
         if entry.bytes > env_file::VALUE_LIMIT as u64 {
             return Err(failed(env_file::Error::TooLarge));
         }

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use super::{
-    Context, ENV_PREFIX, Injection, Outcome, Reason, SecretManager, derived_variable, file_variables, invalid,
-    named_variable, needed, path_variable,
+    Context, ENV_PREFIX, Injection, Outcome, Reason, SecretManager, derived_variable, ensure, file_variables,
+    named_variable, needed,
 };
 use crate::names::kubernetes;
 use crate::pod::{File, Merged, Plan, SECRETS_DIR, mount, secret_variable, secret_volume, variable};
@@ -20,12 +20,16 @@ pub(super) struct K8s<'a> {
 
 impl SecretManager for K8s<'_> {
     fn inject(&self, request: &SecretRequest, Outcome { merged, .. }: &Outcome) -> Result<Injection, Reason> {
-        let key = secret_key(needed("key", &request.key)?)?;
+        let key = needed("key", &request.key)?;
+        let expected = "a valid Secret key; expected up to 253 of a-z, A-Z, 0-9, '-', '_' and '.'";
+        ensure(is_secret_key(key), "key", key, expected)?;
         let group = match request.group.as_str() {
             // The name that Flyte's secret service gives to Secrets.
             "" => kubernetes::secret_name(key),
-            group => secret_name(group)?.to_owned(),
+            group => group.to_owned(),
         };
+        let expected = "a valid Secret name; expected up to 253 of a-z, 0-9, '-' and '.'";
+        ensure(kubernetes::is_dns_subdomain(&group), "group", &group, expected)?;
         self.verify(&group, key)?;
         let plan = match request.mount_requirement {
             MountRequirement::EnvVar => self.variable(request, &group)?,
@@ -53,7 +57,7 @@ impl K8s<'_> {
             return Ok(());
         }
         let object = ["Secret ", namespace, "/", group].concat();
-        Err(Reason::NotFound(vec![Lookup::Name { name: key.to_owned(), object }]))
+        Err(Reason::NotFound(vec![Lookup { name: Ok(key.to_owned()), object }]))
     }
 
     fn variable(&self, request: &SecretRequest, group: &str) -> Result<Plan, Reason> {
@@ -61,7 +65,7 @@ impl K8s<'_> {
         let optional = self.context.settings.k8s_secret_manager.optional;
         let mut derived = [prefix, group, "_", &request.key].concat();
         derived.make_ascii_uppercase();
-        let names = std::iter::once(derived_variable(derived)?).chain(named_variable(request)?.map(str::to_owned));
+        let names = [derived_variable(derived)?].into_iter().chain(named_variable(request)?);
         let references = names.map(|name| secret_variable(name, group, &request.key, Some(optional)));
         let variables = references.chain([variable(ENV_PREFIX, prefix)]).collect();
         Ok(Plan { variables, ..Plan::default() })
@@ -70,7 +74,6 @@ impl K8s<'_> {
     fn file(&self, request: &SecretRequest, group: &str, merged: &Merged) -> Result<Plan, Reason> {
         let file = request.key.to_ascii_lowercase();
         let folder = [SECRETS_DIR, "/", group].concat();
-        let path = [&folder, "/", &file].concat();
         // A Secret has one volume, named by its first request.
         let volume = merged.volume_of(group).map_or_else(
             || kubernetes::volume_name(base32::encode([group, "_", &request.group_version].concat().as_bytes())),
@@ -78,7 +81,7 @@ impl K8s<'_> {
         );
         let optional = self.context.settings.k8s_secret_manager.optional;
         Ok(Plan {
-            variables: file_variables(SECRETS_DIR).into_iter().chain(path_variable(request, &path)?).collect(),
+            variables: file_variables(request, SECRETS_DIR, &[&folder, "/", &file].concat())?,
             mounts: vec![mount(&volume, &folder, true)],
             volumes: vec![secret_volume(&volume, group, &request.key, &file, optional)],
             files: vec![File {
@@ -90,19 +93,8 @@ impl K8s<'_> {
     }
 }
 
-/// Checks a key of a Secret's `data` (`IsConfigMapKey` of apimachinery).
-fn secret_key(key: &str) -> Result<&str, Reason> {
+/// Whether a text can be a key of a Secret's `data` (`IsConfigMapKey` of apimachinery).
+fn is_secret_key(key: &str) -> bool {
     let allowed = key.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'));
-    if allowed && key.len() <= 253 && key != "." && !key.starts_with("..") {
-        return Ok(key);
-    }
-    Err(invalid("key", key, "a valid Secret key; expected up to 253 of a-z, A-Z, 0-9, '-', '_' and '.'"))
-}
-
-/// Checks the name of a Secret.
-fn secret_name(group: &str) -> Result<&str, Reason> {
-    match kubernetes::is_dns_subdomain(group) {
-        true => Ok(group),
-        false => Err(invalid("group", group, "a valid Secret name; expected up to 253 of a-z, 0-9, '-' and '.'")),
-    }
+    allowed && key.len() <= 253 && key != "." && !key.starts_with("..")
 }

@@ -3,22 +3,19 @@
 //! A manager returns the additions to the pod for one secret request, or a reason. It never sees JSON, and a manager
 //! that fails has added nothing.
 
-mod aws;
-mod azure;
 mod embedded;
-mod gcp;
 mod k8s;
 mod pull;
 mod sidecar;
 mod vault;
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::EnvVar;
 
-use crate::grant::{self, Granted};
+use crate::grant::{self, Collected, Grant};
 use crate::inserted;
 use crate::pod::{self, ConflictCause, Limits, Merged, Plan, Pod, TooLarge, variable};
 use crate::reason_code::ReasonCode;
@@ -52,47 +49,37 @@ pub struct Context<'a> {
 trait SecretManager {
     /// Returns the additions for a request, given those for the requests before it.
     fn inject(&self, request: &SecretRequest, so_far: &Outcome) -> Result<Injection, Reason>;
-
-    /// Completes what is to be added when all requests are served.
-    fn complete(&self, _: &mut Outcome) {}
 }
 
 /// The result of a manager for one request.
 #[derive(Debug, Default)]
 struct Injection {
     plan: Plan,
-    /// Name under which the secret was found, for the audit annotation.
+    /// Name of the secret for the audit annotation, unless it was looked up.
     source: String,
     /// Names that Embedded looked up; the last one was found.
     looked_up: Vec<Lookup>,
-    /// What is granted to the pod, and whether that is a file.
-    granted: Option<Box<(Granted, bool)>>,
+    /// The grant of this secret alone.
+    grant: Option<Box<Grant>>,
     warnings: Vec<String>,
 }
 
 /// Why a manager does not inject a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum Reason {
-    /// The mount requirement is not supported.
+    /// The mount requirement is not supported; the others are.
     #[error("unsupported mount_requirement {0}; use {1}")]
     MountRequirement(MountRequirement, &'static str),
     /// A required field of the request is empty.
     #[error("missing required field `{0}`")]
     Missing(&'static str),
-    /// A field of the request is invalid.
-    #[error("{field} {value:?} is not {expected}")]
-    Field {
-        /// The request's field.
-        field: &'static str,
-        /// Its value.
-        value: String,
-        /// The expected value.
-        expected: &'static str,
-    },
+    /// A field of the request has this value, which is not what is expected.
+    #[error("{0} {1:?} is not {2}")]
+    Field(&'static str, String, &'static str),
     /// The key does not map to a valid variable name.
     #[error("key maps to the invalid variable name {0:?}; set `env_var`")]
     Derived(String),
-    /// The variable is reserved: it tells the task where its secrets are.
+    /// The variable tells the task where its secrets are.
     #[error("{0} is a reserved variable; set another `env_var`")]
     Reserved(String),
     /// The variable changes how programs start.
@@ -116,20 +103,12 @@ pub enum Reason {
     /// The pod's annotations disable Vault's agent.
     #[error("annotation {0} disables the Vault agent; remove it")]
     AgentOff(String),
-    /// The value has no such property.
-    #[error(transparent)]
-    Property(#[from] store::NoProperty),
     /// A label that Embedded requires is missing.
     #[error("missing required label {0}; add it to the pod")]
     MissingLabel(&'static str),
-    /// A label is not a valid part of names.
-    #[error("label {name}={value:?} must be a valid label value without \"__\", the separator in secret names")]
-    Label {
-        /// The label.
-        name: &'static str,
-        /// Its value.
-        value: String,
-    },
+    /// A label has this value, which is not a valid part of names.
+    #[error("label {0}={1:?} must be a valid label value without \"__\", the separator in secret names")]
+    Label(&'static str, String),
     /// The secret was not found.
     #[error("not found; looked up {}; store it under one of these names", list(.0))]
     NotFound(Vec<Lookup>),
@@ -154,19 +133,12 @@ pub enum Reason {
     /// The value exceeds the limit for a variable.
     #[error("the value of {0} bytes exceeds the limit of {1} bytes for a variable; request it as a FILE")]
     VariableTooLarge(usize, usize),
-    /// The files exceed the limit for the init container.
+    /// With this file, all of them, encoded, exceed the limit for the init container.
     #[error(
-        "with this file of {file} bytes, files of {all} bytes in base64 exceed the limit of {limit} bytes; use fewer \
-         or smaller files"
+        "with this file of {0} bytes, files of {1} bytes in base64 exceed the limit of {2} bytes; use fewer or \
+         smaller files"
     )]
-    FilesTooLarge {
-        /// Size of this file.
-        file: usize,
-        /// Size of all, encoded.
-        all: usize,
-        /// The limit.
-        limit: usize,
-    },
+    FilesTooLarge(usize, usize, usize),
 }
 
 impl Reason {
@@ -180,32 +152,26 @@ impl Reason {
     /// Returns the reason code.
     pub fn code(&self) -> ReasonCode {
         use HostError::{BadName, Forbidden, GatewayForbidden, NotGranted};
+        use ReasonCode as Code;
+        use store::Error;
         match self {
             Self::MountRequirement(..) | Self::Windows | Self::NoReference(_) | Self::AgentOff(_) => {
-                ReasonCode::UnsupportedRequest
+                Code::UnsupportedRequest
             }
-            Self::Missing(_) | Self::Field { .. } => ReasonCode::InvalidSecretRequest,
-            Self::Derived(_) | Self::Reserved(_) | Self::Denied(_) => ReasonCode::VariableNotAllowed,
-            Self::TooManyRequests(_) | Self::VariableTooLarge(..) | Self::FilesTooLarge { .. } => {
-                ReasonCode::LimitExceeded
-            }
-            Self::MissingLabel(_) | Self::Label { .. } => ReasonCode::InvalidLabel,
-            Self::NotFound(_) => ReasonCode::SecretNotFound,
-            Self::Property { .. } | Self::NotText | Self::NoVariable(_) => ReasonCode::InvalidSecretValue,
-            Self::Tenancy(_) => ReasonCode::TenantMismatch,
-            Self::Settings(_) => ReasonCode::InvalidSettings,
-            Self::Malformed(_) => ReasonCode::InvalidPod,
-            Self::Store(error) => match error {
-                store::Error::NotFound | store::Error::NoValue { .. } => ReasonCode::SecretNotFound,
-                store::Error::Name(_) | store::Error::NoName(_) => ReasonCode::InvalidSecretRequest,
-                store::Error::BadValue { .. } => ReasonCode::InvalidSecretValue,
-                store::Error::TooManyReads(_) => ReasonCode::LimitExceeded,
-                store::Error::Host { problem: BadName, .. } => ReasonCode::InvalidSecretRequest,
-                store::Error::Host { problem: Forbidden | GatewayForbidden | NotGranted, .. } => {
-                    ReasonCode::AccessDenied
-                }
-                store::Error::Host { .. } | store::Error::NoStore(_) => ReasonCode::ProviderUnavailable,
-            },
+            Self::Missing(_) | Self::Field(..) => Code::InvalidSecretRequest,
+            Self::Store(Error::Name(_) | Error::NoName(_) | Error::Host(_, BadName)) => Code::InvalidSecretRequest,
+            Self::Derived(_) | Self::Reserved(_) | Self::Denied(_) => Code::VariableNotAllowed,
+            Self::TooManyRequests(_) | Self::VariableTooLarge(..) | Self::FilesTooLarge(..) => Code::LimitExceeded,
+            Self::Store(Error::TooManyReads(_)) => Code::LimitExceeded,
+            Self::MissingLabel(_) | Self::Label(..) => Code::InvalidLabel,
+            Self::NotFound(_) | Self::Store(Error::NotFound | Error::NoValue(..)) => Code::SecretNotFound,
+            Self::Store(Error::BadValue(..) | Error::NoProperty(..)) => Code::InvalidSecretValue,
+            Self::NotText | Self::NoVariable(_) => Code::InvalidSecretValue,
+            Self::Tenancy(_) => Code::TenantMismatch,
+            Self::Store(Error::Host(_, Forbidden | GatewayForbidden | NotGranted)) => Code::AccessDenied,
+            Self::Settings(_) => Code::InvalidSettings,
+            Self::Malformed(_) => Code::InvalidPod,
+            Self::Store(Error::Host(..) | Error::NoStore(_)) => Code::ProviderUnavailable,
         }
     }
 }
@@ -213,47 +179,27 @@ impl Reason {
 /// Why secrets are not injected.
 #[derive(Debug, thiserror::Error)]
 pub enum InjectionError {
-    /// No manager injects this secret request.
-    #[error("secret {} (annotation {}) cannot be injected{}", request.request, request.annotation, reasons(tried))]
-    NotInjected {
-        /// The secret request.
-        request: Annotated,
-        /// Managers that were tried, with their reasons.
-        tried: Vec<(ManagerType, Reason)>,
-    },
+    /// No manager injects this secret request; those that were tried, with their reasons.
+    #[error("secret {0} cannot be injected{reasons}", reasons = reasons(.1))]
+    NotInjected(Annotated, Vec<(ManagerType, Reason)>),
     /// The pod exceeds a limit with the additions for this request and those before it.
-    #[error("secret {} (annotation {}) cannot be injected: {problem}", request.request, request.annotation)]
-    TooLarge {
-        /// The secret request.
-        request: Annotated,
-        /// The limit.
-        problem: TooLarge,
-    },
+    #[error("secret {0} cannot be injected: {1}")]
+    TooLarge(Annotated, TooLarge),
     /// Two secret requests conflict.
-    #[error(
-        "secrets {} (annotation {}) and {} (annotation {}) conflict: {cause}",
-        first.request, first.annotation, second.request, second.annotation
-    )]
-    ConflictingRequests {
-        /// The first request.
-        first: Annotated,
-        /// The second request.
-        second: Annotated,
-        /// The conflict.
-        cause: ConflictCause,
-    },
+    #[error("secrets {0} and {1} conflict: {2}")]
+    ConflictingRequests(Annotated, Annotated, ConflictCause),
 }
 
 impl InjectionError {
     /// Returns the reason code: that of the most severe reason, if several managers were tried.
     pub fn code(&self) -> ReasonCode {
         match self {
-            Self::NotInjected { tried, .. } => {
+            Self::NotInjected(_, tried) => {
                 let codes = tried.iter().map(|(_, reason)| reason.code());
                 codes.max().unwrap_or(ReasonCode::UnsupportedRequest)
             }
-            Self::TooLarge { .. } => ReasonCode::LimitExceeded,
-            Self::ConflictingRequests { .. } => ReasonCode::ConflictingRequests,
+            Self::TooLarge(..) => ReasonCode::LimitExceeded,
+            Self::ConflictingRequests(..) => ReasonCode::ConflictingRequests,
         }
     }
 }
@@ -295,154 +241,110 @@ pub struct Outcome {
     /// Results by request.
     pub injected: Vec<Injected>,
     /// What the pod may pull.
-    granted: grant::Collected,
+    granted: Collected,
     /// Warnings for the author of the pod.
     pub warnings: Vec<String>,
 }
 
-/// Tries the managers for each request, in the order of the settings.
+/// Tries the managers for each request, in the order of the settings. `outcome` has the results so far also on failure.
 ///
 /// # Errors
 /// The first request that no manager injects, or that conflicts with another.
-pub fn inject(requests: &[Annotated], context: Context) -> Result<Outcome, Box<InjectionError>> {
-    let mut outcome = Outcome::default();
-    inject_into(&mut outcome, requests, context)?;
-    Ok(outcome)
-}
-
-/// As [`inject`], but keeps the results so far on failure.
-///
-/// # Errors
-/// As for [`inject`].
-pub(crate) fn inject_into(
-    outcome: &mut Outcome,
-    requests: &[Annotated],
-    context: Context,
-) -> Result<(), Box<InjectionError>> {
-    let first = attempt(outcome, requests, context);
-    let auto = context.settings.embedded_secret_manager_config.delivery == Delivery::Auto;
-    let by_reference = |error: &InjectionError| {
-        matches!(error, InjectionError::ConflictingRequests { cause: ConflictCause::Reference, .. })
-    };
-    match first {
+pub fn inject(outcome: &mut Outcome, requests: &[Annotated], context: Context) -> Result<(), Box<InjectionError>> {
+    let is_auto = context.settings.embedded_secret_manager_config.delivery == Delivery::Auto;
+    match attempt(outcome, requests, context).map_err(|error| *error) {
         // The reader does not read objects again.
-        Err(error) if auto && by_reference(&error) => {
+        Err(InjectionError::ConflictingRequests(.., ConflictCause::Reference)) if is_auto => {
             *outcome = Outcome::default();
             attempt(outcome, requests, Context { files_by_value: true, ..context })
         }
-        first => first,
+        first => first.map_err(Box::new),
     }
 }
 
 fn attempt(outcome: &mut Outcome, requests: &[Annotated], context: Context) -> Result<(), Box<InjectionError>> {
-    let chain: Vec<Link> = context.settings.managers().map(|manager| (manager, open(manager, context))).collect();
+    let chain: Vec<_> = context.settings.managers().map(|manager| (manager, open(manager, context))).collect();
+    let allowed = inserted(context.settings.allowed_env_vars.iter().map(|name| Cow::Borrowed(name.as_str())));
     let limit = context.settings.limits.embedded_requests;
     if let (Some((ManagerType::Embedded, _)), Some(surplus)) = (chain.first(), requests.get(limit)) {
         let tried = vec![(ManagerType::Embedded, Reason::TooManyRequests(limit))];
-        return Err(Box::new(InjectionError::NotInjected { request: surplus.clone(), tried }));
+        return Err(Box::new(InjectionError::NotInjected(surplus.clone(), tried)));
     }
-    let is_windows = context.pod.is_windows();
-    let allowed = inserted(context.settings.allowed_env_vars.iter().map(|name| Cow::Borrowed(name.as_str())));
     for (number, annotated) in requests.iter().enumerate() {
-        let too_large = |problem| Box::new(InjectionError::TooLarge { request: annotated.clone(), problem });
+        let too_large = |problem| Box::new(InjectionError::TooLarge(annotated.clone(), problem));
         for (field, text) in annotated.request.strings() {
             pod::check_text(field, text).map_err(too_large)?;
         }
-        let check = |plan: &Plan| check_plan(plan, is_windows, &allowed);
-        let (declined, manager, injection) = ask(&chain, annotated, outcome, &check)?;
-        let annotation = annotated.annotation.clone();
-        let Injection { plan, source, looked_up, granted, warnings } = injection;
+        let mut declined = Vec::new();
+        let served = chain.iter().find_map(|(name, manager)| {
+            let injection = manager.inject(&annotated.request, outcome);
+            let reason = match injection.and_then(|injection| checked(injection, context.pod, &allowed)) {
+                Ok(injection) => return Some(Ok((*name, injection))),
+                Err(reason) => reason,
+            };
+            let ends_search = reason.ends_search();
+            declined.push((*name, reason));
+            ends_search.then_some(Err(()))
+        });
+        let Some(Ok((manager, injection))) = served else {
+            return Err(Box::new(InjectionError::NotInjected(annotated.clone(), declined)));
+        };
+        let Injection { plan, source, looked_up, grant, warnings } = injection;
+        let (annotation, source) = (annotated.annotation.clone(), looked_up.last().map_or(source, ToString::to_string));
         outcome.injected.push(Injected { annotation, declined, manager, source, looked_up });
         outcome.merged.add(number, plan, context.limits).map_err(|conflict| {
             let first = requests.get(conflict.first).unwrap_or(annotated).clone();
-            Box::new(InjectionError::ConflictingRequests { first, second: annotated.clone(), cause: conflict.cause })
+            Box::new(InjectionError::ConflictingRequests(first, annotated.clone(), conflict.cause))
         })?;
         context.limits.check(&outcome.merged).map_err(too_large)?;
-        if let Some((granted, is_file)) = granted.map(|granted| *granted) {
-            outcome.granted.add(granted, is_file);
+        if let Some(grant) = grant {
+            outcome.granted.add(*grant);
         }
         outcome.warnings.extend(warnings);
     }
-    chain.iter().for_each(|(_, manager)| manager.complete(outcome));
+    if let Some(grant) = &outcome.granted.grant {
+        outcome.merged.set_args(grant::CONTAINER, grant.to_args());
+    }
     Ok(())
 }
 
-/// A manager in the chain.
-type Link<'a> = (ManagerType, Box<dyn SecretManager + 'a>);
-
-/// Managers that declined a request, the one that injects it, and its additions.
-type Answer = (Vec<(ManagerType, Reason)>, ManagerType, Injection);
-
-fn ask(
-    chain: &[Link],
-    annotated: &Annotated,
-    so_far: &Outcome,
-    check: &dyn Fn(&Plan) -> Result<(), Reason>,
-) -> Result<Answer, Box<InjectionError>> {
-    let mut tried = Vec::new();
-    for (name, manager) in chain {
-        let injection = manager.inject(&annotated.request, so_far);
-        match injection.and_then(|injection| check(&injection.plan).map(|()| injection)) {
-            Ok(injection) => return Ok((tried, *name, injection)),
-            Err(reason) => {
-                let ends_search = reason.ends_search();
-                tried.push((*name, reason));
-                if ends_search {
-                    break;
-                }
-            }
-        }
-    }
-    Err(Box::new(InjectionError::NotInjected { request: annotated.clone(), tried }))
-}
-
 /// Checks the rules for additions of all managers.
-fn check_plan(
-    plan: &Plan,
-    is_windows: Result<bool, pod::Malformed>,
-    allowed: &BTreeSet<Cow<str>>,
-) -> Result<(), Reason> {
-    if !plan.files.is_empty() && is_windows? {
+fn checked(injection: Injection, pod: &Pod, allowed: &BTreeSet<Cow<str>>) -> Result<Injection, Reason> {
+    let Plan { files, variables, .. } = &injection.plan;
+    if !files.is_empty() && pod.is_windows()? {
         return Err(Reason::Windows);
     }
-    match plan.variables.iter().find(|variable| is_denied(&variable.name) && !allowed.contains(&*variable.name)) {
-        Some(variable) => Err(Reason::Denied(variable.name.clone())),
-        None => Ok(()),
+    let mut names = variables.iter().map(|variable| &variable.name);
+    match names.find(|name| is_denied(name) && !allowed.contains(name.as_str())) {
+        Some(name) => Err(Reason::Denied(name.clone())),
+        None => Ok(injection),
     }
 }
 
 /// Whether a variable changes what the loader, a shell or a runtime starts, or redirects clients of Kubernetes: the
 /// author of a pod could take over containers that other webhooks add.
 fn is_denied(name: &str) -> bool {
-    let starts = |prefix: &&str| name.starts_with(*prefix);
-    matches!(
-        name,
-        "BASH_ENV"
-            | "ENV"
-            | "IFS"
-            | "JAVA_TOOL_OPTIONS"
-            | "NODE_OPTIONS"
-            | "PATH"
-            | "PERL5OPT"
-            | "PYTHONPATH"
-            | "PYTHONSTARTUP"
-            | "RUBYOPT"
-            | "_JAVA_OPTIONS"
-    ) || ["BASH_FUNC_", "KUBERNETES_", "LD_"].iter().any(starts)
+    let paths = ["BASH_ENV", "ENV", "IFS", "PATH", "PYTHONPATH", "PYTHONSTARTUP"];
+    let options = ["JAVA_TOOL_OPTIONS", "NODE_OPTIONS", "PERL5OPT", "RUBYOPT", "_JAVA_OPTIONS"];
+    let prefixes = ["BASH_FUNC_", "KUBERNETES_", "LD_"];
+    paths.contains(&name) || options.contains(&name) || prefixes.iter().any(|prefix| name.starts_with(prefix))
 }
 
 fn open<'a>(manager: ManagerType, context: Context<'a>) -> Box<dyn SecretManager + 'a> {
-    let settings = context.settings;
+    let Settings { aws_secret_manager: aws, gcp_secret_manager: gcp, azure_secret_manager: azure, .. } =
+        context.settings;
+    let sidecar = |cloud, container| Box::new(sidecar::Sidecar { cloud, container, settings: context.settings });
     match manager {
         ManagerType::K8s => Box::new(k8s::K8s { context, verified: RefCell::default() }),
-        ManagerType::Vault => {
-            Box::new(vault::Vault { settings: &settings.vault_secret_manager, limits: context.limits })
-        }
-        ManagerType::Aws => Box::new(aws::manager(settings)),
-        ManagerType::Gcp => Box::new(gcp::manager(settings)),
-        ManagerType::Azure => Box::new(azure::manager(settings)),
+        ManagerType::Vault => Box::new(vault::Vault { context }),
+        ManagerType::Aws => sidecar(sidecar::AWS, aws.container()),
+        ManagerType::Gcp => sidecar(sidecar::GCP, gcp.container()),
+        ManagerType::Azure => sidecar(sidecar::AZURE, azure.container()),
         // Settings omit Global.
-        ManagerType::Embedded | ManagerType::Global => Box::new(embedded::Embedded::new(context)),
+        ManagerType::Embedded | ManagerType::Global => {
+            let (requests, tenancy, values) = (Cell::default(), OnceCell::new(), RefCell::default());
+            Box::new(embedded::Embedded { context, requests, tenancy, values })
+        }
     }
 }
 
@@ -453,57 +355,45 @@ const FILE_PREFIX: &str = "FLYTE_SECRETS_FILE_PREFIX";
 /// Variable with the prefix of variables.
 const ENV_PREFIX: &str = "FLYTE_SECRETS_ENV_PREFIX";
 
-/// Returns the variables with which a task finds files below a folder.
-fn file_variables(folder: &str) -> [EnvVar; 2] {
-    [variable(DEFAULT_DIR, folder), variable(FILE_PREFIX, "")]
+/// Returns the variables with which a task finds the files below a folder, and the one that the request names for the
+/// path of its file.
+fn file_variables(request: &SecretRequest, folder: &str, path: &str) -> Result<Vec<EnvVar>, Reason> {
+    let own = named_variable(request)?.map(|name| variable(name, path));
+    Ok([variable(DEFAULT_DIR, folder), variable(FILE_PREFIX, "")].into_iter().chain(own).collect())
 }
 
 /// Returns `env_var` of a request, if set.
 ///
 /// The names that a cluster allows depend on its version. No version allows control characters, `=` and characters
 /// other than ASCII (`IsRelaxedEnvVarName` of apimachinery).
-fn named_variable(request: &SecretRequest) -> Result<Option<&str>, Reason> {
-    match request.env_var.as_str() {
-        "" => Ok(None),
-        name if is_variable_name(name) => not_reserved(name).map(Some),
-        name => Err(invalid("env_var", name, "a valid variable name; it must be ASCII without '='")),
-    }
+fn named_variable(request: &SecretRequest) -> Result<Option<String>, Reason> {
+    let name = request.env_var.as_str();
+    ensure(is_variable(name), "env_var", name, "a valid variable name; it must be ASCII without '='")?;
+    (!name.is_empty()).then(|| not_reserved(name.to_owned())).transpose()
 }
 
 /// Checks the name of a variable that is derived from a key.
 fn derived_variable(name: String) -> Result<String, Reason> {
-    match is_variable_name(&name) {
-        true => not_reserved(&name).map(str::to_owned),
-        false => Err(Reason::Derived(name)),
-    }
+    if is_variable(&name) { not_reserved(name) } else { Err(Reason::Derived(name)) }
 }
 
-fn is_variable_name(name: &str) -> bool {
+fn is_variable(name: &str) -> bool {
     name.bytes().all(|c| matches!(c, b' '..=b'~') && c != b'=')
 }
 
-fn not_reserved(name: &str) -> Result<&str, Reason> {
-    match [DEFAULT_DIR, FILE_PREFIX, ENV_PREFIX].contains(&name) {
-        true => Err(Reason::Reserved(name.to_owned())),
-        false => Ok(name),
-    }
+fn not_reserved(name: String) -> Result<String, Reason> {
+    let is_reserved = [DEFAULT_DIR, FILE_PREFIX, ENV_PREFIX].contains(&&*name);
+    if is_reserved { Err(Reason::Reserved(name)) } else { Ok(name) }
 }
 
-/// Returns the variable with the path of a file, if the request names one.
-fn path_variable(request: &SecretRequest, path: &str) -> Result<Option<EnvVar>, Reason> {
-    Ok(named_variable(request)?.map(|name| variable(name, path)))
-}
-
-fn invalid(field: &'static str, value: &str, expected: &'static str) -> Reason {
-    Reason::Field { field, value: value.to_owned(), expected }
+/// Checks the value of a field.
+fn ensure(valid: bool, field: &'static str, value: &str, expected: &'static str) -> Result<(), Reason> {
+    if valid { Ok(()) } else { Err(Reason::Field(field, value.to_owned(), expected)) }
 }
 
 /// Checks that a field is not empty.
 fn needed<'a>(field: &'static str, value: &'a str) -> Result<&'a str, Reason> {
-    match value {
-        "" => Err(Reason::Missing(field)),
-        value => Ok(value),
-    }
+    if value.is_empty() { Err(Reason::Missing(field)) } else { Ok(value) }
 }
 
 /// Checks the mount requirement for managers that only write files: `FILE` or `ANY`.

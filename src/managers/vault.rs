@@ -7,10 +7,10 @@ use std::borrow::Cow;
 use uuid::Uuid;
 
 use super::{
-    Injection, Outcome, Reason, SecretManager, file_only, file_variables, invalid, is_plain_path, needed, path_variable,
+    Context, Injection, Outcome, Reason, SecretManager, ensure, file_only, file_variables, is_plain_path, needed,
 };
 use crate::cut;
-use crate::pod::{Annotation, File, Limits, Malformed, Merged, PATH_LIMIT, Plan, SECRETS_DIR};
+use crate::pod::{Annotation, File, Malformed, Merged, PATH_LIMIT, Plan, SECRETS_DIR};
 use crate::secret_request::SecretRequest;
 use crate::settings::{KvVersion, VaultSecretManager};
 
@@ -21,8 +21,7 @@ const PREFIX: &str = "vault.hashicorp.com/";
 const ID_NAMESPACE: Uuid = Uuid::from_u128(0x907d_6b9f_3428_53da_b2e6_e147_4401_d5ef);
 
 pub(super) struct Vault<'a> {
-    pub settings: &'a VaultSecretManager,
-    pub limits: &'a Limits<'a>,
+    pub context: Context<'a>,
 }
 
 impl SecretManager for Vault<'_> {
@@ -32,19 +31,14 @@ impl SecretManager for Vault<'_> {
         let key = needed("key", &request.key)?;
         file_only(request)?;
         let file = [group.trim_matches('/'), "/", key].concat();
-        if !is_plain_path(&file) {
-            let expected = "a valid Vault path; it must not contain empty parts, '.', '..' or control characters";
-            return Err(invalid("group/key", &file, expected));
-        }
-        if version == "db" && group.contains(['"', '\\']) {
-            let expected = "a valid Vault path for db; it must not contain '\"' or '\\'";
-            return Err(invalid("group", group, expected));
-        }
+        let expected = "a valid Vault path; it must not contain empty parts, '.', '..' or control characters";
+        ensure(is_plain_path(&file), "group/key", &file, expected)?;
+        let quoted = version == "db" && group.contains(['"', '\\']);
+        ensure(!quoted, "group", group, "a valid Vault path for db; it must not contain '\"' or '\\'")?;
         self.check_agent(request)?;
         let folder = self.effective("secret-volume-path")?.unwrap_or(Cow::Borrowed(SECRETS_DIR));
-        if folder.len() > PATH_LIMIT {
-            return Err(invalid("secret-volume-path", cut(&folder), "a valid path; it must be up to 4096 bytes long"));
-        }
+        let expected = "a valid path; it must be up to 4096 bytes long";
+        ensure(folder.len() <= PATH_LIMIT, "secret-volume-path", cut(&folder), expected)?;
         let path = [folder.trim_end_matches('/'), "/", &file].concat();
         let mut warnings = Vec::new();
         if !matches!(version.as_str(), "" | "kv1" | "kv2" | "db") {
@@ -53,7 +47,7 @@ impl SecretManager for Vault<'_> {
             ));
         }
         let plan = Plan {
-            variables: file_variables(&folder).into_iter().chain(path_variable(request, &path)?).collect(),
+            variables: file_variables(request, &folder, &path)?,
             annotations: self.annotations(request, merged),
             files: vec![File { path: file.clone(), contents: ["Vault ", group, " ", version, " ", key].concat() }],
             foreign_mount: *folder == *SECRETS_DIR,
@@ -63,15 +57,18 @@ impl SecretManager for Vault<'_> {
     }
 }
 
-impl Vault<'_> {
+impl<'a> Vault<'a> {
+    fn settings(&self) -> &'a VaultSecretManager {
+        &self.context.settings.vault_secret_manager
+    }
+
     /// Returns the value of an annotation after the mutation: the pod's own takes precedence over the settings, unless
     /// they are locked.
-    fn effective(&self, name: &str) -> Result<Option<Cow<'_, str>>, Malformed> {
-        let VaultSecretManager { annotations, lock_annotations, .. } = self.settings;
+    fn effective(&self, name: &str) -> Result<Option<Cow<'a, str>>, Malformed> {
         let key = [PREFIX, name].concat();
-        let set = annotations.get(&key).map(|value| Cow::Borrowed(value.as_str()));
-        let own = self.limits.annotation(&key)?;
-        Ok(if *lock_annotations { set.or(own) } else { own.or(set) })
+        let set = self.settings().annotations.get(&key).map(|value| Cow::Borrowed(value.as_str()));
+        let own = self.context.limits.annotation(&key)?;
+        Ok(if self.settings().lock_annotations { set.or(own) } else { own.or(set) })
     }
 
     /// Checks that no annotation disables the agent, except in a pod that the injector has mutated for this request.
@@ -80,7 +77,7 @@ impl Vault<'_> {
         if inject.is_some_and(|value| matches!(&*value, "0" | "f" | "F" | "false" | "FALSE" | "False")) {
             return Err(Reason::AgentOff([PREFIX, "agent-inject: \"false\""].concat()));
         }
-        let seen = || self.limits.annotation(&format!("{PREFIX}agent-inject-secret-{}", id(request)));
+        let seen = || self.context.limits.annotation(&format!("{PREFIX}agent-inject-secret-{}", id(request)));
         if self.effective("agent-inject-status")?.is_some_and(|status| status == "injected") && seen()?.is_none() {
             return Err(Reason::AgentOff([PREFIX, "agent-inject-status: injected"].concat()));
         }
@@ -90,48 +87,47 @@ impl Vault<'_> {
     /// The request's annotations and, with the first request, the common ones and those of the settings, which win.
     fn annotations(&self, request: &SecretRequest, merged: &Merged) -> Vec<Annotation> {
         let SecretRequest { group, key, .. } = request;
-        let VaultSecretManager { role, annotations: set, lock_annotations: lock, .. } = self.settings;
+        let VaultSecretManager { role, annotations: set, lock_annotations: lock, kv_version } = self.settings();
         let id = id(request);
-        let template = self.template(request).map(|template| (format!("agent-inject-template-{id}"), template));
-        let own = [
+        let mut ours = vec![
             (format!("agent-inject-secret-{id}"), group.clone()),
             (format!("agent-inject-file-{id}"), [group, "/", key].concat()),
         ];
-        let common = [
-            ("agent-inject", "true"),
-            ("secret-volume-path", SECRETS_DIR),
-            ("role", role),
-            ("agent-pre-populate-only", "true"),
-        ];
-        let later = merged.annotations.contains_key(&[PREFIX, "agent-inject"].concat());
-        let common = common.into_iter().filter(|_| !later).map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let ours = own.into_iter().chain(template).chain(common).map(|(name, value)| Annotation {
-            replaces: *lock && name == "role",
-            key: [PREFIX, &name].concat(),
-            value,
+        ours.extend(template(request, *kv_version).map(|template| (format!("agent-inject-template-{id}"), template)));
+        let is_first = !merged.annotations.contains_key(&[PREFIX, "agent-inject"].concat());
+        if is_first {
+            let common = [
+                ("agent-inject", "true"),
+                ("secret-volume-path", SECRETS_DIR),
+                ("role", role),
+                ("agent-pre-populate-only", "true"),
+            ];
+            ours.extend(common.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        }
+        let ours = ours.into_iter().map(|(name, value)| {
+            let replaces = *lock && name == "role";
+            Annotation { key: [PREFIX, &name].concat(), value, replaces }
         });
-        let set_elsewhere = |annotation: &Annotation| !set.contains_key(&annotation.key);
-        let given = set.iter().filter(|_| !later);
+        let given = set.iter().filter(|_| is_first);
         let given = given.map(|(key, value)| Annotation { key: key.clone(), value: value.clone(), replaces: *lock });
-        ours.filter(set_elsewhere).chain(given).collect()
+        ours.filter(|annotation| !set.contains_key(&annotation.key)).chain(given).collect()
     }
+}
 
-    /// Returns the template that renders one key; none for engines whose response is not a map.
-    fn template(&self, request: &SecretRequest) -> Option<String> {
-        let query = match (request.group_version.as_str(), self.settings.kv_version) {
-            ("kv1", _) => ".Data",
-            ("kv2", _) => ".Data.data",
-            ("db", _) => return None,
-            (_, KvVersion::V1) => ".Data",
-            (_, KvVersion::V2) => ".Data.data",
-        };
-        let value = match is_go_identifier(&request.key) {
-            true => [query, ".", &request.key].concat(),
-            false => ["index ", query, " ", &go_quoted(&request.key)].concat(),
-        };
-        let path = go_quoted(&request.group);
-        Some(["{{- with secret ", &path, " -}}{{ ", &value, " }}{{- end -}}"].concat())
-    }
+/// Returns the template that renders one key; none for engines whose response is not a map.
+fn template(request: &SecretRequest, default: KvVersion) -> Option<String> {
+    let query = match (request.group_version.as_str(), default) {
+        ("db", _) => return None,
+        ("kv1", _) => ".Data",
+        ("kv2", _) | (_, KvVersion::V2) => ".Data.data",
+        (_, KvVersion::V1) => ".Data",
+    };
+    let value = match is_go_identifier(&request.key) {
+        true => [query, ".", &request.key].concat(),
+        false => ["index ", query, " ", &go_quoted(&request.key)].concat(),
+    };
+    let path = go_quoted(&request.group);
+    Some(["{{- with secret ", &path, " -}}{{ ", &value, " }}{{- end -}}"].concat())
 }
 
 /// Returns the ID of a request, which is the same in each evaluation and pod.
@@ -149,25 +145,15 @@ fn is_go_identifier(key: &str) -> bool {
 
 /// Returns a string constant of a Go template; control characters have been rejected.
 fn go_quoted(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for character in text.chars() {
-        if matches!(character, '"' | '\\') {
-            quoted.push('\\');
-        }
-        quoted.push(character);
-    }
-    quoted.push('"');
-    quoted
+    ["\"", &text.replace('\\', r"\\").replace('"', "\\\""), "\""].concat()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pod::Pod;
 
     #[test]
     fn templates_survive_any_key_and_path() {
-        let settings = VaultSecretManager::default();
         let template = |group: &str, version: &str, key: &str| {
             let request = SecretRequest {
                 group: group.to_owned(),
@@ -175,9 +161,7 @@ mod tests {
                 key: key.to_owned(),
                 ..SecretRequest::default()
             };
-            let pod = Pod::default();
-            let limits = Limits::new(&pod, 0).unwrap();
-            Vault { settings: &settings, limits: &limits }.template(&request)
+            template(&request, KvVersion::V2)
         };
         let table = [
             ("a/b", "kv1", "k_1", Some(r#"{{- with secret "a/b" -}}{{ .Data.k_1 }}{{- end -}}"#)),

@@ -110,6 +110,12 @@ pub struct Annotated {
     pub request: SecretRequest,
 }
 
+impl fmt::Display for Annotated {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{} (annotation {})", self.request, self.annotation)
+    }
+}
+
 /// An annotation that is not a valid secret request.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("annotation {annotation} is not a valid secret request: {problem}; use flytekit to encode it")]

@@ -8,9 +8,6 @@ use super::{GetResource, gateway};
 /// A failure of the cluster or of the connection to it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum HostError {
-    /// The object does not exist.
-    #[error("it does not exist")]
-    NotFound,
     /// The API server does not know the kind.
     #[error(
         "the API server does not serve this kind; ask the operator to install the secret gateway and its APIService"
@@ -52,35 +49,33 @@ pub fn missing(request: &GetResource) -> String {
 }
 
 impl HostError {
-    /// Returns the kind of failure of the host's message for a request.
-    pub fn classify(text: &str, request: &GetResource) -> Self {
+    /// Returns the kind of failure of the host's message for a request, or none if the object does not exist.
+    pub fn classify(text: &str, request: &GetResource) -> Option<Self> {
         let GetResource { api_version, kind, .. } = request;
         let holds = |part: &str| text.contains(part);
-        let status = |code: u16| holds(&format!("code: {code}"));
+        let is_gateway = *api_version == gateway::API_VERSION;
         // The whole sentence with this object's namespace, and not within a message of the API server about another
         // object.
         if holds(&missing(request)) && !holds("(ErrorResponse") {
-            Self::NotFound
-        } else if holds("Policy has not been granted access to") || holds("has not been granted access") {
-            Self::NotGranted
-        } else if holds(&format!("Cannot find resource {api_version}/{kind}")) {
-            Self::UnknownKind
-        } else if status(403) && *api_version == gateway::API_VERSION && !holds("cannot get resource") {
-            // RBAC names the verb and the resource.
-            Self::GatewayForbidden
-        } else if status(403) || status(401) {
-            Self::Forbidden
-        } else if status(429) {
-            Self::Throttled
-        } else if status(504) || holds("timed out") || holds("deadline has") || holds("deadline exceeded") {
-            Self::Timeout
-        } else if status(400) && *api_version == gateway::API_VERSION {
-            Self::BadName
-        } else if status(400) || status(422) {
-            Self::Refused
-        } else {
-            Self::Unavailable
+            return None;
         }
+        if holds("Policy has not been granted access to") || holds("has not been granted access") {
+            return Some(Self::NotGranted);
+        }
+        if holds(&format!("Cannot find resource {api_version}/{kind}")) {
+            return Some(Self::UnknownKind);
+        }
+        Some(match [403, 401, 429, 504, 400, 422].into_iter().find(|code| holds(&format!("code: {code}"))) {
+            // RBAC names the verb and the resource.
+            Some(403) if is_gateway && !holds("cannot get resource") => Self::GatewayForbidden,
+            Some(401 | 403) => Self::Forbidden,
+            Some(429) => Self::Throttled,
+            Some(504) => Self::Timeout,
+            _ if holds("timed out") || holds("deadline has") || holds("deadline exceeded") => Self::Timeout,
+            Some(400) if is_gateway => Self::BadName,
+            Some(_) => Self::Refused,
+            None => Self::Unavailable,
+        })
     }
 }
 
@@ -93,28 +88,25 @@ mod tests {
         let request =
             GetResource { api_version: "v1", kind: "Secret", name: "abc", namespace: Some("flyte"), field_masks: &[] };
         let table = [
-            (
-                "Host error: Cannot find v1/Secret named 'abc' inside of namespace 'Some(\"flyte\")'",
-                HostError::NotFound,
-            ),
+            ("Host error: Cannot find v1/Secret named 'abc' inside of namespace 'Some(\"flyte\")'", None),
             (
                 "x: Cannot find v1/Secret named 'abc' inside of namespace 'Some(\"flyte\")'\n\nStack backtrace:\n 0: \
                  std",
-                HostError::NotFound,
+                None,
             ),
-            ("Cannot find v1/Secret named 'abcd' inside of namespace", HostError::Unavailable),
-            ("Cannot find resource v1/Secret", HostError::UnknownKind),
+            ("Cannot find v1/Secret named 'abcd' inside of namespace", Some(HostError::Unavailable)),
+            ("Cannot find resource v1/Secret", Some(HostError::UnknownKind)),
             (
                 "Policy has not been granted access to the 'kubernetes/get_resource' host capability.",
-                HostError::NotGranted,
+                Some(HostError::NotGranted),
             ),
-            ("Policy has not been granted access to Kubernetes v1/Secret resources.", HostError::NotGranted),
-            ("ApiError: secrets \"abc\" is forbidden: (ErrorResponse { code: 403 })", HostError::Forbidden),
-            ("ApiError: too many requests (ErrorResponse { code: 429 })", HostError::Throttled),
-            ("ApiError: (ErrorResponse { code: 504 })", HostError::Timeout),
-            ("ApiError: (ErrorResponse { code: 400 })", HostError::Refused),
-            ("ServiceError: client error (Connect)", HostError::Unavailable),
-            ("", HostError::Unavailable),
+            ("Policy has not been granted access to Kubernetes v1/Secret resources.", Some(HostError::NotGranted)),
+            ("ApiError: secrets \"abc\" is forbidden: (ErrorResponse { code: 403 })", Some(HostError::Forbidden)),
+            ("ApiError: too many requests (ErrorResponse { code: 429 })", Some(HostError::Throttled)),
+            ("ApiError: (ErrorResponse { code: 504 })", Some(HostError::Timeout)),
+            ("ApiError: (ErrorResponse { code: 400 })", Some(HostError::Refused)),
+            ("ServiceError: client error (Connect)", Some(HostError::Unavailable)),
+            ("", Some(HostError::Unavailable)),
         ];
         for (text, kind) in table {
             assert_eq!(HostError::classify(text, &request), kind, "{text}");
@@ -134,14 +126,14 @@ mod tests {
             (
                 "ApiError: awssecrets.secret-gateway.flyte.org \"eu-west-1:k\" is forbidden: User \"p\" cannot get \
                  resource \"awssecrets\" (ErrorResponse { code: 403 })",
-                HostError::Forbidden,
+                Some(HostError::Forbidden),
             ),
             (
                 "ApiError: awssecrets.secret-gateway.flyte.org \"eu-west-1:k\" is forbidden: the provider does not let \
                  the gateway read this secret (ErrorResponse { code: 403 })",
-                HostError::GatewayForbidden,
+                Some(HostError::GatewayForbidden),
             ),
-            ("ApiError: names have letters (ErrorResponse { code: 400 })", HostError::BadName),
+            ("ApiError: names have letters (ErrorResponse { code: 400 })", Some(HostError::BadName)),
         ];
         for (text, kind) in table {
             assert_eq!(HostError::classify(text, &request), kind, "{text}");

@@ -5,45 +5,25 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{
-    Error, GetResource, Lookup, Reader, SecretStore, SecretValue, decode_base64, describe, not_empty, secret_request,
-};
-use crate::from_json;
-use crate::names::{NameScheme, Scope, kubernetes};
+use super::{Error, GetResource, Reader, SecretValue, decode_base64, secret_request, value_of};
+use crate::names::kubernetes::secret_name;
 
-pub(super) struct Secrets<'a> {
-    pub cluster: &'a Reader<'a>,
-    pub namespace: &'a str,
-    pub schemes: &'a [NameScheme],
+/// Returns the namespace.
+pub(super) fn guard(name: &str) -> GetResource<'_> {
+    GetResource { api_version: "v1", kind: "Namespace", name, namespace: None, field_masks: &["metadata.name"] }
 }
 
-impl SecretStore for Secrets<'_> {
-    fn names(&self, scope: Scope, key: &str) -> Result<Vec<String>, Error> {
-        Ok(scope.candidates(key, self.schemes))
+/// Returns the value of a name, as [`Store::fetch`](super::Store::fetch).
+pub(super) fn fetch(reader: &Reader, namespace: &str, name: &str) -> Result<SecretValue, Error> {
+    if !name.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.')) {
+        return Err(Error::Name(name.to_owned()));
     }
-
-    fn lookup(&self, name: &str) -> Lookup {
-        let object = format!("Secret {}/{}", self.namespace, kubernetes::secret_name(name));
-        Lookup::Name { name: name.to_owned(), object }
-    }
-
-    fn guard(&self) -> GetResource<'_> {
-        let field_masks = &["metadata.name"];
-        GetResource { api_version: "v1", kind: "Namespace", name: self.namespace, namespace: None, field_masks }
-    }
-
-    fn fetch(&self, name: &str) -> Result<SecretValue, Error> {
-        if !name.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.')) {
-            return Err(Error::Name(name.to_owned()));
-        }
-        let hashed = kubernetes::secret_name(name);
-        // Not `data.<name>`: dots in a name would be separators in a mask.
-        let request = secret_request(&hashed, self.namespace, &["data"]);
-        let object = || describe(&request);
-        let encoded = data(self.cluster, &request)?.remove(name).flatten();
-        let encoded = encoded.ok_or_else(|| Error::NoValue { object: object(), key: name.to_owned() })?;
-        not_empty(decode_base64(&encoded, object)?, object)
-    }
+    let hashed = secret_name(name);
+    // Not `data.<name>`: dots in a name would be separators in a mask.
+    let request = secret_request(&hashed, namespace, &["data"]);
+    let encoded = data(reader, &request)?.remove(name).flatten();
+    let encoded = encoded.ok_or_else(|| Error::NoValue(request.to_string(), name.to_owned()))?;
+    value_of(&request, decode_base64(&encoded))
 }
 
 /// Returns the keys of a Secret; none if it does not exist.
@@ -57,15 +37,13 @@ pub fn keys(reader: &Reader, namespace: &str, name: &str) -> Result<impl Iterato
     }
 }
 
-/// The data of a Secret.
-fn data(reader: &Reader, request: &GetResource) -> Result<BTreeMap<String, Option<String>>, Error> {
-    let bad = || Error::BadValue { object: describe(request), problem: "no `data` of strings" };
-    let secret: Secret = from_json(&reader.read(request)?).ok_or_else(bad)?;
-    Ok(secret.data.unwrap_or_default())
-}
-
 /// The fields of a Secret that are read. Values are in base64.
 #[derive(Deserialize)]
 struct Secret {
     data: Option<BTreeMap<String, Option<String>>>,
+}
+
+fn data(reader: &Reader, request: &GetResource) -> Result<BTreeMap<String, Option<String>>, Error> {
+    let secret: Secret = reader.read_fields(request, "no `data` of strings")?;
+    Ok(secret.data.unwrap_or_default())
 }

@@ -1,29 +1,32 @@
-//! Stores of Embedded: one Kubernetes object for each secret, read through the cluster.
+//! The store of Embedded: one Kubernetes object for each secret, read through the cluster.
 //!
-//! [`SecretStore`] is the trait of stores, and [`open`] returns the one in the settings. All of them read through
-//! [`Cluster`], which is the host capability in the policy, and data in tests, the command line and the playground.
-//! [`host_error`] converts error texts of the host to a kind.
+//! [`Store`] knows the names of secrets and fetches values. It reads through [`Cluster`], which is the host capability in
+//! the policy, and data in tests, the command line and the playground. [`host_error`] converts error texts of the host to
+//! a kind.
 
-pub mod azure_value;
-pub(crate) mod gateway;
+mod gateway;
 pub mod host_error;
 mod kubernetes;
 mod property;
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
-use crate::names::Scope;
-use crate::settings::{EmbeddedSecretManager, Provider};
-pub use gateway::{exists, ready};
+use crate::from_json;
+use crate::names::{self, NameScheme, Scope, azure, version};
+use crate::settings::{self, EmbeddedSecretManager, Provider};
+pub(crate) use gateway::READY;
+pub use gateway::unpack_azure;
 use host_error::HostError;
 pub use kubernetes::keys;
-pub use property::{NoProperty, object, property, property_of};
+pub use property::property;
 
 /// Reads objects of a cluster, by the host capability `kubernetes/get_resource` or a replacement.
 pub trait Cluster {
@@ -49,19 +52,30 @@ pub struct GetResource<'a> {
     pub field_masks: &'a [&'a str],
 }
 
+impl fmt::Display for GetResource<'_> {
+    /// Prints kind, namespace and name, for messages.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let (namespace, slash) = self.namespace.map_or(("", ""), |namespace| (namespace, "/"));
+        write!(f, "{} {namespace}{slash}{}", self.kind, self.name)
+    }
+}
+
 /// The value of a secret, which `Debug` does not print.
-#[derive(Clone, Eq, PartialEq)]
-pub struct SecretValue(Vec<u8>);
+pub struct SecretValue {
+    bytes: Vec<u8>,
+    /// The value as a JSON object, once that has been asked for.
+    object: OnceCell<Option<Map<String, Value>>>,
+}
 
 impl SecretValue {
     /// Returns a value of these bytes.
     pub fn new(bytes: Vec<u8>) -> Self {
-        Self(bytes)
+        Self { bytes, object: OnceCell::new() }
     }
 
     /// Returns the bytes, which only the pod may contain.
     pub fn bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 }
 
@@ -82,23 +96,16 @@ pub enum Error {
     Name(String),
     /// The scope has no name in this store.
     #[error(transparent)]
-    NoName(#[from] crate::names::Error),
-    /// The object exists without the value.
-    #[error("{object} has no key {key:?}; store the value under that key")]
-    NoValue {
-        /// The object.
-        object: String,
-        /// The missing key.
-        key: String,
-    },
+    NoName(#[from] names::Error),
+    /// The object exists without this key.
+    #[error("{0} has no key {1:?}; store the value under that key")]
+    NoValue(String, String),
     /// The object exists with an invalid value.
-    #[error("{object} holds {problem}; store the secret again")]
-    BadValue {
-        /// The object.
-        object: String,
-        /// The problem.
-        problem: &'static str,
-    },
+    #[error("{0} holds {1}; store the secret again")]
+    BadValue(String, &'static str),
+    /// The value of this secret does not have this property.
+    #[error("secret {0:?} {1}; store a JSON object with a string under {2:?}")]
+    NoProperty(String, &'static str, String),
     /// The store itself does not exist.
     #[error("{0} not found, so secrets cannot be looked up; ask the operator to restore it")]
     NoStore(String),
@@ -106,83 +113,106 @@ pub enum Error {
     #[error("the pod's secret requests exceed the limit of {0} lookups; request fewer secrets")]
     TooManyReads(usize),
     /// The object cannot be read.
-    #[error("{object} could not be read: {problem}")]
-    Host {
-        /// The object.
-        object: String,
-        /// The kind of failure.
-        problem: HostError,
-    },
+    #[error("{0} could not be read: {1}")]
+    Host(String, HostError),
 }
 
 /// One step of a lookup, for messages.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Lookup {
-    /// A name was looked up.
-    Name {
-        /// The secret's name.
-        name: String,
-        /// The object with that name, or its kind and place.
-        object: String,
-    },
-    /// A scope has no name for the key.
-    NoName {
-        /// The scope.
-        scope: String,
-        /// The reason.
-        problem: Error,
-    },
+pub struct Lookup {
+    /// The secret's name, or why the scope has none.
+    pub name: Result<String, names::Error>,
+    /// The object with that name, or its kind and place; without a name, the scope.
+    pub object: String,
 }
 
 impl fmt::Display for Lookup {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Self::Name { name, object } => write!(f, "{name} ({object})"),
-            Self::NoName { scope, problem } => write!(f, "no name in scope {scope} ({problem})"),
+        match &self.name {
+            Ok(name) => write!(f, "{name} ({})", self.object),
+            Err(problem) => write!(f, "no name in scope {} ({problem})", self.object),
         }
     }
 }
 
-/// A store of secret values, by the names of [`crate::names`].
-pub trait SecretStore {
+/// The store in the settings.
+pub struct Store<'a> {
+    /// Its provider.
+    pub provider: Provider,
+    /// Its region, project, vault or namespace.
+    place: String,
+    schemes: &'a [NameScheme],
+    /// Whether values in Azure that are not Flyte's JSON are used unchanged.
+    plain_values: bool,
+}
+
+impl<'a> Store<'a> {
+    /// Returns the store in the settings.
+    ///
+    /// # Errors
+    /// The settings name several stores, or an invalid place.
+    pub fn open(settings: &'a EmbeddedSecretManager) -> Result<Self, settings::Error> {
+        let provider = settings.provider()?;
+        let (place, plain_values) = (settings.place(provider)?, settings.azure_config.plain_values);
+        Ok(Self { provider, place, schemes: &settings.name_schemes, plain_values })
+    }
+
+    /// Returns the lookups of a version of a secret with their scopes, narrowest first. An error ends them.
+    pub fn lookups<'s>(
+        &self,
+        scope: Scope<'s>,
+        secret: &str,
+        version: &str,
+    ) -> impl Iterator<Item = Result<(Scope<'s>, Lookup), Error>> {
+        scope.cascade().into_iter().flat_map(move |scope| match self.names(scope, secret) {
+            Ok(names) => names.iter().map(|name| Ok((scope, self.lookup(version::join(name, version))))).collect(),
+            // A name that is too long for the store can be shorter in a broader scope.
+            Err(Error::NoName(problem)) => vec![Ok((scope, Lookup { name: Err(problem), object: scope.to_string() }))],
+            Err(failure) => vec![Err(failure)],
+        })
+    }
+
     /// Returns the names of a key in a scope, in lookup order.
     ///
     /// # Errors
     /// The scope has no name for the key.
-    fn names(&self, scope: Scope, key: &str) -> Result<Vec<String>, Error>;
+    pub fn names(&self, scope: Scope, key: &str) -> Result<Vec<String>, Error> {
+        match self.provider {
+            Provider::Azure => Ok(vec![azure::encode(scope, key)?]),
+            // A colon separates the place and the version.
+            Provider::Aws | Provider::Gcp if key.contains(':') => Err(Error::Name(key.to_owned())),
+            _ => Ok(scope.candidates(key, self.schemes)),
+        }
+    }
 
-    /// Returns the lookup of a name, for messages.
-    fn lookup(&self, name: &str) -> Lookup;
+    fn lookup(&self, name: String) -> Lookup {
+        let Self { provider, place, .. } = self;
+        let kind = provider.facts().kind;
+        let object = match provider {
+            Provider::K8s => format!("{kind} {place}/{}", names::kubernetes::secret_name(&name)),
+            _ => format!("{kind} in {place}"),
+        };
+        Lookup { name: Ok(name), object }
+    }
 
     /// Returns the object that exists whenever the store does.
-    fn guard(&self) -> GetResource<'_>;
+    pub fn guard(&self) -> GetResource<'_> {
+        match self.provider {
+            Provider::K8s => kubernetes::guard(&self.place),
+            _ => READY,
+        }
+    }
 
     /// Returns the value of a name.
     ///
     /// # Errors
     /// [`Error::NotFound`] if the name does not exist. All others end the lookup.
-    fn fetch(&self, name: &str) -> Result<SecretValue, Error>;
-}
-
-/// Returns the store in the settings.
-///
-/// # Errors
-/// The settings name several stores.
-pub fn open<'a>(
-    settings: &'a EmbeddedSecretManager,
-    cluster: &'a Reader<'a>,
-) -> Result<Box<dyn SecretStore + 'a>, crate::settings::Error> {
-    let schemes = settings.name_schemes.as_slice();
-    Ok(match settings.provider()? {
-        Provider::K8s => Box::new(kubernetes::Secrets { cluster, namespace: &settings.k8s_config.namespace, schemes }),
-        provider => Box::new(gateway::Gateway {
-            cluster,
-            kind: provider.facts().kind,
-            place: settings.place(provider)?,
-            schemes: if provider == Provider::Azure { &[] } else { schemes },
-            plain_values: settings.azure_config.plain_values,
-        }),
-    })
+    pub fn fetch(&self, reader: &Reader, name: &str) -> Result<SecretValue, Error> {
+        match self.provider {
+            Provider::K8s => kubernetes::fetch(reader, &self.place, name),
+            _ => self.fetch_from_gateway(reader, name),
+        }
+    }
 }
 
 /// Reads objects for one pod, each once, up to a limit.
@@ -220,33 +250,38 @@ impl<'a> Reader<'a> {
     pub fn check_guard(&self, guard: &GetResource) -> Result<(), Error> {
         use HostError::{Forbidden, GatewayForbidden, NotGranted, UnknownKind};
         match self.read(guard) {
-            Ok(_) | Err(Error::Host { problem: Forbidden | GatewayForbidden | NotGranted | UnknownKind, .. }) => Ok(()),
-            Err(Error::NotFound) => Err(Error::NoStore(describe(guard))),
+            Ok(_) | Err(Error::Host(_, Forbidden | GatewayForbidden | NotGranted | UnknownKind)) => Ok(()),
+            Err(Error::NotFound) => Err(Error::NoStore(guard.to_string())),
             Err(failure) => Err(failure),
         }
     }
 
+    /// Reads fields of one object; `problem` says what it holds if it does not have them.
+    fn read_fields<T: DeserializeOwned>(&self, request: &GetResource, problem: &'static str) -> Result<T, Error> {
+        from_json(&self.read(request)?).ok_or_else(|| Error::BadValue(request.to_string(), problem))
+    }
+
     /// Reads one object. Names are validated first, because kube's client inserts them into the URL without escaping.
     fn read(&self, request: &GetResource) -> Result<Vec<u8>, Error> {
-        for name in [Some(request.name), request.namespace].into_iter().flatten() {
-            if !is_safe(name) {
-                return Err(Error::Name(name.to_owned()));
-            }
+        if let Some(unsafe_name) = [Some(request.name), request.namespace].into_iter().flatten().find(|it| !is_safe(it))
+        {
+            return Err(Error::Name(unsafe_name.to_owned()));
         }
         let mut known = self.known.borrow_mut();
         let count = known.len();
-        match known.entry([&describe(request), " ", &request.field_masks.join(",")].concat()) {
+        let object = request.to_string();
+        match known.entry([&object, " ", &request.field_masks.join(",")].concat()) {
             Entry::Occupied(known) => known.get().clone(),
             Entry::Vacant(_) if count >= self.limit => Err(Error::TooManyReads(self.limit)),
-            Entry::Vacant(free) => free.insert(self.ask(request)).clone(),
+            Entry::Vacant(free) => {
+                let answer = self.cluster.get_resource(request);
+                let answer = answer.map_err(|text| match HostError::classify(&text, request) {
+                    None => Error::NotFound,
+                    Some(problem) => Error::Host(object, problem),
+                });
+                free.insert(answer).clone()
+            }
         }
-    }
-
-    fn ask(&self, request: &GetResource) -> Result<Vec<u8>, Error> {
-        self.cluster.get_resource(request).map_err(|text| match HostError::classify(&text, request) {
-            HostError::NotFound => Error::NotFound,
-            problem => Error::Host { object: describe(request), problem },
-        })
     }
 }
 
@@ -259,21 +294,14 @@ fn is_safe(name: &str) -> bool {
         && name.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b':' | b'-'))
 }
 
-/// Returns the description of an object, for messages.
-fn describe(request: &GetResource) -> String {
-    let namespace = request.namespace.map(|namespace| format!("{namespace}/")).unwrap_or_default();
-    format!("{} {namespace}{}", request.kind, request.name)
+fn decode_base64(text: &str) -> Result<Vec<u8>, &'static str> {
+    STANDARD.decode(text).map_err(|_| "a value that is not valid base64")
 }
 
-fn decode_base64(text: &str, object: impl Fn() -> String) -> Result<Vec<u8>, Error> {
-    STANDARD.decode(text).map_err(|_| Error::BadValue { object: object(), problem: "a value that is not valid base64" })
-}
-
-fn not_empty(bytes: Vec<u8>, object: impl Fn() -> String) -> Result<SecretValue, Error> {
-    match bytes.as_slice() {
-        [] => Err(Error::BadValue { object: object(), problem: "an empty value" }),
-        _ => Ok(SecretValue(bytes)),
-    }
+/// Returns the value that an object holds, which must not be empty.
+fn value_of(object: &GetResource, decoded: Result<Vec<u8>, &'static str>) -> Result<SecretValue, Error> {
+    let bytes = decoded.and_then(|bytes| if bytes.is_empty() { Err("an empty value") } else { Ok(bytes) });
+    bytes.map(SecretValue::new).map_err(|problem| Error::BadValue(object.to_string(), problem))
 }
 
 #[cfg(test)]
@@ -301,6 +329,6 @@ mod tests {
 
     #[test]
     fn a_value_shows_nothing() {
-        assert_eq!(format!("{:?}", SecretValue(b"hunter2".to_vec())), "SecretValue(…)");
+        assert_eq!(format!("{:?}", SecretValue::new(b"hunter2".to_vec())), "SecretValue(…)");
     }
 }

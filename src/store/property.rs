@@ -2,47 +2,36 @@
 
 use serde_json::{Map, Value};
 
-use super::SecretValue;
-use crate::cut;
-use crate::from_json;
+use super::{Error, SecretValue};
+use crate::{cut, from_json};
 
-/// A value without the property.
-#[derive(Debug, thiserror::Error)]
-#[error("secret {group:?} {problem}; store a JSON object with a string under {key:?}")]
-pub struct NoProperty {
-    /// Name of the secret.
-    group: String,
-    /// The property.
-    key: String,
-    /// The problem.
-    problem: &'static str,
+impl SecretValue {
+    /// As [`property`]; the value is parsed once.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn property(&self, group: &str, key: &str) -> Result<Self, Error> {
+        property_of(self.object.get_or_init(|| from_json(&self.bytes)).as_ref(), group, key)
+    }
 }
 
-/// Returns a value as a JSON object, if it is one.
-pub fn object(value: &[u8]) -> Option<Map<String, Value>> {
-    from_json(value)
-}
-
-/// As [`property_of`] of a value.
+/// Returns the string at `key` of a value that is a JSON object; numbers and booleans as in JSON. `group` names the
+/// secret in errors.
 ///
 /// # Errors
-/// Likewise.
-pub fn property(value: &[u8], group: &str, key: &str) -> Result<SecretValue, NoProperty> {
-    property_of(object(value).as_ref(), group, key)
+/// The value does not have the property, or it is not a string, number or boolean.
+pub fn property(value: &[u8], group: &str, key: &str) -> Result<SecretValue, Error> {
+    property_of(from_json(value).as_ref(), group, key)
 }
 
-/// Returns the string at `key` of a JSON object; numbers and booleans as in JSON. `group` names the secret in errors.
-///
-/// # Errors
-/// The object does not have the property, or it is not a string, number or boolean.
-pub fn property_of(object: Option<&Map<String, Value>>, group: &str, key: &str) -> Result<SecretValue, NoProperty> {
-    let problem = |problem| NoProperty { group: cut(group).to_owned(), key: cut(key).to_owned(), problem };
-    let object = object.ok_or_else(|| problem("is not a JSON object"))?;
-    let text = match object.get(key) {
-        None => return Err(problem("does not have this property")),
-        Some(Value::String(text)) if !text.is_empty() => text.clone(),
-        Some(scalar @ (Value::Number(_) | Value::Bool(_))) => scalar.to_string(),
-        Some(_) => return Err(problem("has no string there")),
+fn property_of(object: Option<&Map<String, Value>>, group: &str, key: &str) -> Result<SecretValue, Error> {
+    let text = match object.map(|object| object.get(key)) {
+        None => Err("is not a JSON object"),
+        Some(None) => Err("does not have this property"),
+        Some(Some(Value::String(text))) if !text.is_empty() => Ok(text.clone()),
+        Some(Some(scalar @ (Value::Number(_) | Value::Bool(_)))) => Ok(scalar.to_string()),
+        Some(Some(_)) => Err("has no string there"),
     };
-    Ok(SecretValue::new(text.into_bytes()))
+    let no_property = |problem| Error::NoProperty(cut(group).to_owned(), problem, cut(key).to_owned());
+    text.map(|text| SecretValue::new(text.into_bytes())).map_err(no_property)
 }

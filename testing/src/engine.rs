@@ -1,6 +1,6 @@
 //! The built wasm in Kubewarden's engine.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -27,12 +27,6 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Compiles the policy in a file.
-    pub fn load(path: &Path) -> Result<Self> {
-        let wasm = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        Self::compile(&wasm)
-    }
-
     /// Compiles a policy, in wasm or its text format.
     pub fn compile(wasm: &[u8]) -> Result<Self> {
         let mut config = cached()?;
@@ -52,7 +46,7 @@ impl Policy {
 
     /// Loads the policy under test, see [`built`].
     pub fn built() -> Result<Self> {
-        Self::load(&built()?)
+        Self::compile(&std::fs::read(built()?)?)
     }
 
     /// Calls a function of the policy in a new instance.

@@ -1,13 +1,10 @@
 //! Host capabilities, with the messages of policy-server.
 
-use std::collections::VecDeque;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use anyhow::{Context, Result};
 use flyte_secrets_policy::store::{Cluster, GetResource};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// Host capabilities of a policy.
 pub trait Capabilities: Send + Sync {
@@ -70,12 +67,6 @@ impl Store {
         Arc::new(Self { contents, asked: Mutex::default() })
     }
 
-    /// Reads a store from a file of YAML or JSON.
-    pub fn load(path: &Path) -> Result<Arc<Self>> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        Ok(Self::new(serde_yaml::from_str(&text).with_context(|| format!("{} is no store", path.display()))?))
-    }
-
     /// Returns all requests so far.
     pub fn asked(&self) -> Vec<Request> {
         self.asked.lock().map(|asked| asked.clone()).unwrap_or_default()
@@ -109,12 +100,12 @@ impl Store {
         if let Some(error) = found.get("error").and_then(Value::as_str) {
             return Err(format!("ApiError: {error} (ErrorResponse {{ code: 503 }})"));
         }
-        let mut object = Map::new();
-        object.insert("apiVersion".into(), json!(api_version));
-        object.insert("kind".into(), json!(kind));
-        object.insert("metadata".into(), json!({ "name": name, "namespace": namespace }));
-        object.extend(found.as_object().cloned().unwrap_or_default());
-        Ok(Value::Object(object))
+        let mut object =
+            json!({ "apiVersion": api_version, "kind": kind, "metadata": { "name": name, "namespace": namespace } });
+        for (member, value) in found.as_object().into_iter().flatten() {
+            object[member] = value.clone();
+        }
+        Ok(object)
     }
 }
 
@@ -144,57 +135,5 @@ impl Cluster for Store {
             "field_masks": field_masks,
         });
         self.call("kubernetes", "get_resource", request.to_string().as_bytes())
-    }
-}
-
-/// A file for `kwctl run --replay-host-capabilities-interactions`.
-#[derive(Debug)]
-pub struct Replay {
-    exchanges: Mutex<VecDeque<Exchange>>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Exchange {
-    request: String,
-    response: Answer,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(tag = "type")]
-enum Answer {
-    Success { payload: String },
-    Error { message: String },
-}
-
-impl Replay {
-    /// Reads a replay file.
-    pub fn load(path: &Path) -> Result<Arc<Self>> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let exchanges: VecDeque<Exchange> =
-            serde_yaml::from_str(&text).with_context(|| format!("{} is no replay file", path.display()))?;
-        Ok(Arc::new(Self { exchanges: Mutex::new(exchanges) }))
-    }
-}
-
-impl Capabilities for Replay {
-    fn call(&self, namespace: &str, operation: &str, payload: &[u8]) -> Result<Vec<u8>, String> {
-        if namespace == "tracing" {
-            return Ok(Vec::new());
-        }
-        if operation != "get_resource" {
-            return Err(format!("unknown operation: {operation}"));
-        }
-        let request: Request = serde_json::from_slice(payload).map_err(|error| error.to_string())?;
-        let exchange = self.exchanges.lock().ok().and_then(|mut left| left.pop_front());
-        let exchange = exchange.ok_or("no exchange is left in the replay file")?;
-        let text = exchange.request.trim_start().trim_start_matches("!KubernetesGetResource");
-        let recorded: Request = serde_yaml::from_str(text).map_err(|error| error.to_string())?;
-        if recorded != request {
-            return Err(format!("the replay file has {recorded:?} next, but {request:?} was asked"));
-        }
-        match exchange.response {
-            Answer::Success { payload } => Ok(payload.into_bytes()),
-            Answer::Error { message } => Err(message),
-        }
     }
 }

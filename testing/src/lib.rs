@@ -4,7 +4,7 @@
 //! | module | purpose |
 //! |---|---|
 //! | [`engine`] | the wasm, and its answers as the host reads them |
-//! | [`host`] | host capabilities: a store of secrets, a replay file |
+//! | [`host`] | host capabilities: a store of secrets |
 //! | [`golden`] | the cases recorded from Flyte's own code |
 //! | [`generate`] | random pods, requests, settings and stores |
 //! | [`rules`] | validation of pods by Kubernetes |

@@ -1,364 +1,194 @@
 //! Validation of a v1 Pod on creation by Kubernetes 1.37, for what the policy could break: annotations, names of
 //! containers, variables, volumes, mounts, resources. `make e2e` checks the rest with a real API server.
 //!
-//! Each rule names its source: `validation.go` is `pkg/apis/core/validation/validation.go` of k8s.io/kubernetes,
-//! `defaults.go` is `pkg/apis/core/v1/defaults.go`, whose defaults apply before the rules, `content` is
-//! `pkg/api/validate/content` of k8s.io/apimachinery. Does not know secrets.
+//! The tables name their sources in `pkg/apis/core/validation/validation.go` of k8s.io/kubernetes. Does not know
+//! secrets.
 
-use std::collections::BTreeSet;
-use std::fmt;
+use flyte_secrets_policy::names::kubernetes::{is_dns_label, is_dns_subdomain, is_qualified_name};
+use serde_json::Value;
 
-use serde_json::{Map, Value};
+/// A rule: path of the values that it is for, the values that it accepts, and the reason to reject others. `[]` in a
+/// path are the elements of a list, `{}` the members of an object.
+type Rule = (&'static str, fn(&Value) -> bool, &'static str);
 
-/// A validation error.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Violation {
-    /// Path of the field, such as `spec.containers[0].name`.
-    pub path: String,
-    /// The reason.
-    pub reason: String,
-}
+const POD: &[Rule] = &[
+    // `ValidateAnnotations` in `pkg/api/validation/objectmeta.go` of k8s.io/apimachinery.
+    ("metadata.annotations", |it| it.is_null() || it.is_object(), "expected a map"),
+    ("metadata.annotations", |it| size(it) <= 256 * 1024, "exceeds 256 KiB"),
+    ("metadata.annotations{}", Value::is_string, "expected a string"),
+    // `ValidatePodSpec`.
+    ("spec.containers", |it| it.get(0).is_some(), "required"),
+    ("spec.initContainers", |it| it.is_null() || it.is_array(), "expected a list"),
+    // `ValidateVolumes` and `validateVolumeSource`.
+    ("spec.volumes", |it| it.is_null() || it.is_array(), "expected a list"),
+    ("spec.volumes[].name", |it| is_dns_label(text(it)), "must be a DNS label"),
+    ("spec.volumes[]", |it| sources(it, &VOLUME_SOURCES) <= 1, "has more than one source"),
+    // `validateSecretVolumeSource` and `validateKeyToPath`; any key is accepted. `ValidateLocalNonReservedPath`.
+    ("spec.volumes[].secret.secretName", is_not_empty, "required"),
+    ("spec.volumes[].secret.optional", |it| it.is_null() || it.is_boolean(), "expected a boolean"),
+    ("spec.volumes[].secret.items", |it| it.is_null() || it.is_array(), "expected a list"),
+    ("spec.volumes[].secret.items[].key", is_not_empty, "required"),
+    ("spec.volumes[].secret.items[].path", is_not_empty, "required"),
+    ("spec.volumes[].secret.items[].path", |it| stays_inside(text(it)), "must be relative, without '..'"),
+    // `validateImagePullSecrets` accepts any name.
+    ("spec.imagePullSecrets[].name", |it| it.is_null() || it.is_string(), "expected a string"),
+];
 
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{}: {}", self.path, self.reason)
-    }
-}
+/// Sources of volumes of which more than one is an error.
+const VOLUME_SOURCES: [&str; 6] = ["secret", "configMap", "emptyDir", "projected", "hostPath", "persistentVolumeClaim"];
 
-/// Returns the validation errors of a pod on creation (`ValidatePodCreate` in validation.go).
-pub fn check(pod: &Value) -> Vec<Violation> {
-    let mut checker = Checker::default();
-    let metadata = At { value: &pod["metadata"], path: "metadata".to_owned() };
-    let spec = At { value: &pod["spec"], path: "spec".to_owned() };
-    checker.metadata(&metadata);
-    checker.spec(&spec);
-    checker.found
-}
+/// Rules for containers and init containers.
+const CONTAINER: &[Rule] = &[
+    // `validateContainerCommon` and `validateContainerOnlyForPod`.
+    ("name", |it| is_dns_label(text(it)), "must be a DNS label"),
+    ("image", is_not_empty, "required"),
+    // `ValidateEnv` and `validateEnvVarValueFrom`. Names need not be unique.
+    ("env", |it| it.is_null() || it.is_array(), "expected a list"),
+    ("env[].name", |it| is_variable_name(text(it)), "must be a name of a variable"),
+    ("env[].value", |it| it.is_null() || it.is_string(), "expected a string"),
+    ("env[]", |it| it["valueFrom"].is_null() || text(&it["value"]).is_empty(), "has a value and a source"),
+    ("env[].valueFrom", |it| it.is_null() || sources(it, &VARIABLE_SOURCES) == 1, "must have one source"),
+    // `validateSecretKeySelector` and `validateConfigMapKeySelector`.
+    ("env[].valueFrom.secretKeyRef.name", |it| is_dns_subdomain(text(it)), "must be a DNS subdomain"),
+    ("env[].valueFrom.secretKeyRef.key", |it| is_data_key(text(it)), "must be a key of a Secret"),
+    ("env[].valueFrom.secretKeyRef.optional", |it| it.is_null() || it.is_boolean(), "expected a boolean"),
+    // `ValidateVolumeMounts`. Colons in paths are not validated.
+    ("volumeMounts", |it| it.is_null() || it.is_array(), "expected a list"),
+    ("volumeMounts[].mountPath", is_not_empty, "required"),
+    // `validateResourceRequirements`.
+    ("resources.limits", |it| it.is_null() || it.is_object(), "expected a map"),
+    ("resources.limits{}", |it| quantity(it).is_some(), "must be a quantity"),
+    ("resources.requests", |it| it.is_null() || it.is_object(), "expected a map"),
+    ("resources.requests{}", |it| it.is_null() || quantity(it).is_some(), "must be a quantity"),
+];
 
-/// A value with its path.
-#[derive(Clone)]
-struct At<'a> {
-    value: &'a Value,
-    path: String,
-}
+const VARIABLE_SOURCES: [&str; 5] = ["fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"];
 
-impl<'a> At<'a> {
-    fn get(&self, name: &str) -> Self {
-        Self { value: &self.value[name], path: format!("{}.{name}", self.path) }
-    }
-
-    /// Whether it is set; `null` is not.
-    fn is_set(&self) -> bool {
-        !self.value.is_null()
-    }
-}
-
-#[derive(Default)]
-struct Checker {
-    found: Vec<Violation>,
-}
-
-/// Types, as in Go's decoder; `null` equals an absent field.
-impl Checker {
-    fn refuse(&mut self, at: &At, reason: &str) {
-        self.found.push(Violation { path: at.path.clone(), reason: reason.to_owned() });
-    }
-
-    fn require(&mut self, holds: bool, at: &At, reason: &str) {
+/// Returns the validation errors of a pod on creation, as `path: reason` (`ValidatePodCreate`).
+pub fn check(pod: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut require = |holds: bool, path: &str, reason: &str| {
         if !holds {
-            self.refuse(at, reason);
+            found.push(format!("{}: {reason}", path.trim_start_matches('.')));
         }
-    }
-
-    fn text<'a>(&mut self, at: &At<'a>) -> &'a str {
-        self.require(at.value.is_string() || !at.is_set(), at, "no string");
-        at.value.as_str().unwrap_or_default()
-    }
-
-    fn boolean(&mut self, at: &At) -> bool {
-        self.require(at.value.is_boolean() || !at.is_set(), at, "neither true nor false");
-        at.value.as_bool().unwrap_or_default()
-    }
-
-    fn list<'a>(&mut self, at: &At<'a>) -> Vec<At<'a>> {
-        self.require(at.value.is_array() || !at.is_set(), at, "no list");
-        let elements = at.value.as_array().into_iter().flatten().enumerate();
-        elements.map(|(number, value)| At { value, path: format!("{}[{number}]", at.path) }).collect()
-    }
-
-    fn members<'a>(&mut self, at: &At<'a>) -> Vec<(&'a str, At<'a>)> {
-        self.require(at.value.is_object() || !at.is_set(), at, "no object");
-        let members = at.value.as_object().into_iter().flat_map(Map::iter);
-        members.map(|(key, value)| (key.as_str(), At { value, path: format!("{}[{key}]", at.path) })).collect()
-    }
-}
-
-/// Metadata: `ValidateObjectMeta` in validation.go, `pkg/api/validation/objectmeta.go` of k8s.io/apimachinery.
-impl Checker {
-    fn metadata(&mut self, metadata: &At) {
-        self.annotations(&metadata.get("annotations"));
-    }
-
-    /// `ValidateAnnotations` in `pkg/api/validation/objectmeta.go` of k8s.io/apimachinery.
-    fn annotations(&mut self, annotations: &At) {
-        let mut size = 0;
-        for (key, value) in self.members(annotations) {
-            self.require(is_label_key(&key.to_lowercase()), &value, "no qualified name");
-            size += key.len() + self.text(&value).len();
-        }
-        self.require(size <= 256 * 1024, annotations, "more than 256 KiB");
-    }
-}
-
-/// The spec: `ValidatePodSpec` in validation.go.
-impl Checker {
-    fn spec(&mut self, spec: &At) {
-        let volumes = self.volumes(&spec.get("volumes"));
-        let containers = self.list(&spec.get("containers"));
-        self.require(!containers.is_empty(), &spec.get("containers"), "missing");
-        let mut names = BTreeSet::new();
-        for container in &containers {
-            self.container(container, &volumes, &mut names);
-        }
-        for container in &self.list(&spec.get("initContainers")) {
-            self.container(container, &volumes, &mut names);
-        }
-        // `validateImagePullSecrets` in validation.go accepts any name.
-        for secret in self.list(&spec.get("imagePullSecrets")) {
-            self.text(&secret.get("name"));
-        }
-    }
-}
-
-/// Containers: `validateContainers`, `validateInitContainers`, `validateContainerCommon` in validation.go.
-impl Checker {
-    fn container<'a>(&mut self, container: &At<'a>, volumes: &BTreeSet<&str>, names: &mut BTreeSet<&'a str>) {
-        let name = container.get("name");
-        let text = self.text(&name);
-        self.require(is_dns_label(text), &name, "no DNS label");
-        self.require(names.insert(text), &name, "not unique among containers and init-containers");
-        // `validateContainerOnlyForPod` in validation.go.
-        let image = container.get("image");
-        let text = self.text(&image);
-        self.require(!text.is_empty(), &image, "missing");
-        for variable in self.list(&container.get("env")) {
-            self.variable(&variable);
-        }
-        self.mounts(container, volumes);
-        self.resources(&container.get("resources"));
-    }
-}
-
-/// Variables: `ValidateEnv`, `validateEnvVarValueFrom` and `ValidateEnvFrom` in validation.go. Names need not be
-/// unique.
-impl Checker {
-    fn variable(&mut self, variable: &At) {
-        let name = variable.get("name");
-        let text = self.text(&name);
-        self.require(is_variable_name(text), &name, "no variable's name");
-        let value = variable.get("value");
-        let has_value = !self.text(&value).is_empty();
-        let from = variable.get("valueFrom");
-        if !from.is_set() {
-            return;
-        }
-        self.members(&from);
-        let kinds = ["fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"];
-        let sources: Vec<At> = kinds.map(|kind| from.get(kind)).into_iter().filter(At::is_set).collect();
-        self.require(sources.len() == 1, &from, "not exactly one source");
-        self.require(sources.is_empty() || !has_value, &value, "a value and a source");
-        self.key(&from.get("configMapKeyRef"));
-        self.key(&from.get("secretKeyRef"));
-    }
-
-    /// `validateSecretKeySelector` and `validateConfigMapKeySelector` in validation.go.
-    fn key(&mut self, selector: &At) {
-        if !selector.is_set() {
-            return;
-        }
-        let (name, key) = (selector.get("name"), selector.get("key"));
-        let text = self.text(&name);
-        self.require(is_dns_subdomain(text), &name, "no DNS subdomain");
-        let text = self.text(&key);
-        self.require(is_data_key(text), &key, "no key");
-        self.boolean(&selector.get("optional"));
-    }
-}
-
-/// Volumes: `ValidateVolumes` and `validateVolumeSource` in validation.go.
-impl Checker {
-    /// Names of valid volumes.
-    fn volumes<'a>(&mut self, volumes: &At<'a>) -> BTreeSet<&'a str> {
-        let mut valid = BTreeSet::new();
-        for volume in self.list(volumes) {
-            let before = self.found.len();
-            let name = volume.get("name");
-            let text = self.text(&name);
-            self.require(is_dns_label(text), &name, "no DNS label");
-            self.require(!valid.contains(text), &name, "not unique");
-            let kinds = ["secret", "configMap", "emptyDir", "projected", "hostPath", "persistentVolumeClaim"];
-            let sources = kinds.map(|kind| volume.get(kind)).into_iter().filter(At::is_set).count();
-            self.require(sources <= 1, &volume, "more than one source");
-            let secret = volume.get("secret");
-            if secret.is_set() {
-                self.members(&secret);
-                self.keys(&secret, "secretName");
-            }
-            if self.found.len() == before {
-                valid.insert(text);
-            }
-        }
-        valid
-    }
-
-    /// `validateSecretVolumeSource` in validation.go.
-    fn keys(&mut self, source: &At, name: &str) {
-        let name = source.get(name);
-        let text = self.text(&name);
-        self.require(!text.is_empty(), &name, "missing");
-        self.boolean(&source.get("optional"));
-        for item in self.list(&source.get("items")) {
-            self.item(&item);
-        }
-    }
-
-    /// `validateKeyToPath` in validation.go. Any key is accepted; the kubelet finds out whether it exists.
-    fn item(&mut self, item: &At) {
-        let (key, path) = (item.get("key"), item.get("path"));
-        let text = self.text(&key);
-        self.require(!text.is_empty(), &key, "missing");
-        let text = self.text(&path);
-        self.require(!text.is_empty(), &path, "missing");
-        // `ValidateLocalNonReservedPath` in validation.go.
-        self.require(!leads_out(text) && !text.starts_with(".."), &path, "absolute, or has '..' in it");
-    }
-}
-
-/// Mounts: `ValidateVolumeMounts` and `ValidateVolumeDevices` in validation.go. The API reference forbids colons in
-/// paths, which is not validated.
-impl Checker {
-    fn mounts(&mut self, container: &At, volumes: &BTreeSet<&str>) {
-        let mounts = self.list(&container.get("volumeMounts"));
-        let mut paths = BTreeSet::new();
-        for mount in mounts {
-            let (name, path) = (mount.get("name"), mount.get("mountPath"));
-            let text = self.text(&name);
-            self.require(volumes.contains(text), &name, "no volume's name");
-            let text = self.text(&path);
-            self.require(!text.is_empty(), &path, "missing");
-            // Compared as text: a trailing slash makes another path.
-            self.require(paths.insert(text), &path, "not unique");
-        }
-        for device in self.list(&container.get("volumeDevices")) {
-            let path = device.get("devicePath");
-            let text = self.text(&path);
-            self.require(!paths.contains(text), &path, "mounted as well");
-        }
-    }
-}
-
-/// Resources: `validateResourceRequirements` in validation.go.
-impl Checker {
-    /// Requests default to the limits (`SetDefaults_Pod` in defaults.go).
-    fn resources(&mut self, resources: &At) {
-        let limits = resources.get("limits");
-        for (name, limit) in self.members(&limits) {
-            let limit = self.quantity(&limit);
-            let request = resources.get("requests").get(name);
-            if let (Some(limit), Some(request)) = (limit, self.quantity(&request)) {
-                self.require(request <= limit, &resources.get("requests"), "over the limit");
-            }
-        }
-        for (_, request) in self.members(&resources.get("requests")) {
-            let amount = self.quantity(&request);
-            self.require(amount.is_none_or(|amount| amount >= 0), &request, "negative");
-        }
-    }
-
-    fn quantity(&mut self, at: &At) -> Option<i128> {
-        let amount = match at.value {
-            Value::Null => return None,
-            Value::String(text) => quantity(text),
-            Value::Number(number) => quantity(&number.to_string()),
-            _ => None,
-        };
-        self.require(amount.is_some(), at, "no quantity");
-        amount
-    }
-}
-
-/// Returns a quantity in thousandths, rounded away from zero as in `SetDefaults_ResourceList` in defaults.go
-/// (`parseQuantityString` in `pkg/api/resource/quantity.go` of k8s.io/apimachinery). None if it exceeds 128 bits.
-fn quantity(text: &str) -> Option<i128> {
-    let (sign, unsigned) = match text.strip_prefix(['+', '-']) {
-        Some(unsigned) => (if text.starts_with('-') { -1 } else { 1 }, unsigned),
-        None => (1, text),
     };
+    for (path, accepts, reason) in POD {
+        for (at, value) in values("", pod, path) {
+            require(accepts(value), &at, reason);
+        }
+    }
+    for key in pod["metadata"]["annotations"].as_object().into_iter().flat_map(|annotations| annotations.keys()) {
+        require(is_qualified_name(&key.to_lowercase()), &format!("metadata.annotations{{{key}}}"), "invalid key");
+    }
+    let volumes = values("", pod, "spec.volumes[].name");
+    let containers = [values("", pod, "spec.containers[]"), values("", pod, "spec.initContainers[]")].concat();
+    let names: Vec<_> = containers.iter().flat_map(|(at, container)| values(at, container, "name")).collect();
+    // Paths are compared as text: a trailing slash makes another path. `ValidateVolumeDevices` compares with mounts.
+    let paths = containers.iter().map(|(at, container)| {
+        [values(at, container, "volumeMounts[].mountPath"), values(at, container, "volumeDevices[].devicePath")]
+            .concat()
+    });
+    for unique in [volumes.clone(), names].into_iter().chain(paths) {
+        for (number, (at, value)) in unique.iter().enumerate() {
+            require(unique.iter().take(number).all(|(_, earlier)| earlier != value), at, "must be unique");
+        }
+    }
+    for (at, container) in &containers {
+        for (path, accepts, reason) in CONTAINER {
+            for (at, value) in values(at, container, path) {
+                require(accepts(value), &at, reason);
+            }
+        }
+        for (at, name) in values(at, container, "volumeMounts[].name") {
+            require(volumes.iter().any(|(_, volume)| *volume == name), &at, "must be a name of a volume");
+        }
+        // Requests default to the limits (`SetDefaults_Pod` in `pkg/apis/core/v1/defaults.go`).
+        let resources = &container["resources"];
+        for (name, request) in resources["requests"].as_object().into_iter().flatten() {
+            if let (Some(request), Some(limit)) = (quantity(request), quantity(&resources["limits"][name])) {
+                require(request <= limit, &format!("{at}.resources.requests{{{name}}}"), "exceeds the limit");
+            }
+        }
+    }
+    found
+}
+
+/// Returns the values at a path of [`Rule`] with their own paths. Members of `null` do not exist; other missing members
+/// are `null`, which equals an absent field in Go's decoder.
+fn values<'a>(at: &str, value: &'a Value, path: &str) -> Vec<(String, &'a Value)> {
+    let mut found = vec![(at.to_owned(), value)];
+    for step in path.split('.') {
+        let name = step.trim_end_matches(['[', ']', '{', '}']);
+        found.retain(|(_, value)| !value.is_null());
+        let children = |(at, value): (String, &'a Value)| -> Vec<(String, &'a Value)> {
+            let (at, value) = (format!("{at}.{name}"), &value[name]);
+            match value {
+                Value::Array(list) if step.ends_with(']') => {
+                    list.iter().enumerate().map(|(number, value)| (format!("{at}[{number}]"), value)).collect()
+                }
+                Value::Object(map) if step.ends_with('}') => {
+                    map.iter().map(|(key, value)| (format!("{at}{{{key}}}"), value)).collect()
+                }
+                _ if step != name => Vec::new(),
+                member => vec![(at, member)],
+            }
+        };
+        found = found.into_iter().flat_map(children).collect();
+    }
+    found
+}
+
+fn is_not_empty(value: &Value) -> bool {
+    !text(value).is_empty()
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// Returns how many members of these names an object has.
+fn sources(value: &Value, names: &[&str]) -> usize {
+    names.iter().filter(|name| !value[**name].is_null()).count()
+}
+
+/// Returns the size of a map's keys and values.
+fn size(map: &Value) -> usize {
+    map.as_object().into_iter().flatten().map(|(key, value)| key.len() + text(value).len()).sum()
+}
+
+/// Returns a quantity in thousandths, rounded up as in `SetDefaults_ResourceList` in `pkg/apis/core/v1/defaults.go`
+/// (`parseQuantityString` in `pkg/api/resource/quantity.go` of k8s.io/apimachinery). `None` if it is negative, not a
+/// quantity, or exceeds 128 bits.
+fn quantity(value: &Value) -> Option<u128> {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let unsigned = text.strip_prefix('+').unwrap_or(&text);
     let end = unsigned.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(unsigned.len());
     let (number, suffix) = unsigned.split_at(end);
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let digits: i128 = [whole, fraction].concat().parse().ok()?;
+    let digits: u128 = [whole, fraction].concat().parse().ok()?;
     let decimal = ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"].iter().position(|known| *known == suffix);
     let binary = ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"].iter().position(|known| *known == suffix);
     let (factor, exponent) = match (decimal, binary) {
         (Some(at), _) => (1, 3 * i32::try_from(at).ok()? - 9),
-        (_, Some(at)) => (1024_i128.pow(u32::try_from(at).ok()? + 1), 0),
+        (_, Some(at)) => (1024_u128.pow(u32::try_from(at).ok()? + 1), 0),
         _ => (1, suffix.strip_prefix(['e', 'E'])?.parse().ok()?),
     };
     let power = exponent + 3 - i32::try_from(fraction.len()).ok()?;
-    let ten = 10_i128.checked_pow(power.unsigned_abs());
+    let ten = 10_u128.checked_pow(power.unsigned_abs());
     let amount = digits.checked_mul(factor)?;
-    let thousandths = match power {
-        0.. => amount.checked_mul(ten?)?,
-        _ => ten.map_or(amount.signum(), |ten| (amount + ten - 1) / ten),
-    };
-    Some(sign * thousandths)
-}
-
-/// Whether a path is absolute or has `..` (`validateLocalDescendingPath` in validation.go).
-fn leads_out(path: &str) -> bool {
-    path.starts_with('/') || steps_back(path)
-}
-
-/// `validatePathNoBacksteps` in validation.go.
-fn steps_back(path: &str) -> bool {
-    path.split('/').any(|part| part == "..")
-}
-
-/// `IsDNS1123Label` in `content`.
-fn is_dns_label(name: &str) -> bool {
-    name.len() <= 63 && is_dns_part(name)
-}
-
-/// `IsDNS1123Subdomain` in `content`.
-fn is_dns_subdomain(name: &str) -> bool {
-    name.len() <= 253 && name.split('.').all(is_dns_part)
-}
-
-fn is_dns_part(part: &str) -> bool {
-    let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
-    !part.is_empty() && part.bytes().all(allowed) && !part.starts_with('-') && !part.ends_with('-')
-}
-
-/// `IsLabelKey` in `content`, also called a qualified name.
-fn is_label_key(key: &str) -> bool {
-    match key.split_once('/') {
-        Some((prefix, name)) => is_dns_subdomain(prefix) && !name.is_empty() && is_label_value(name),
-        None => !key.is_empty() && is_label_value(key),
+    match power {
+        0.. => amount.checked_mul(ten?),
+        _ => Some(ten.map_or(amount.min(1), |ten| amount.div_ceil(ten))),
     }
 }
 
-/// `IsLabelValue` in `content`.
-fn is_label_value(value: &str) -> bool {
-    let ends = |c: char| !c.is_ascii_alphanumeric();
-    value.len() <= 63
-        && value.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'))
-        && !value.starts_with(ends)
-        && !value.ends_with(ends)
+/// Whether a path is relative and without `..`, also in front (`validateLocalDescendingPath`).
+fn stays_inside(path: &str) -> bool {
+    !path.starts_with(['/']) && !path.starts_with("..") && path.split('/').all(|part| part != "..")
 }
 
-/// `IsRelaxedEnvVarName` in `pkg/util/validation/validation.go` of k8s.io/apimachinery; the stricter rule was dropped in
-/// Kubernetes 1.34.
+/// `IsRelaxedEnvVarName` in `pkg/util/validation/validation.go` of k8s.io/apimachinery; the stricter rule was dropped
+/// in Kubernetes 1.34.
 fn is_variable_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|c| matches!(c, b' '..=b'~') && c != b'=')
 }
@@ -377,83 +207,68 @@ mod tests {
 
     use super::*;
 
-    fn pod() -> Value {
-        json!({
-            "metadata": { "name": "a" },
+    /// Returns the errors of a pod whose member at `path` below its container is `value`; with a slash, below the pod.
+    fn errors(path: &str, value: Value) -> Vec<String> {
+        let mut pod = json!({
+            "metadata": { "annotations": {} },
             "spec": { "containers": [{ "name": "main", "image": "train:1" }], "volumes": [{ "name": "data" }] },
-        })
-    }
-
-    /// Returns the paths of the errors of a pod whose member at `pointer` is `value`.
-    fn refused(pointer: &str, value: Value) -> Vec<String> {
-        let mut pod = pod();
-        let (owner, name) = pointer.rsplit_once('/').expect("a pointer");
-        pod.pointer_mut(owner).expect("an owner")[name] = value;
-        check(&pod).into_iter().map(|violation| violation.path).collect()
+        });
+        match path.split_once('/') {
+            Some((owner, name)) => pod[owner][name] = value,
+            None => pod["spec"]["containers"][0][path] = value,
+        }
+        check(&pod)
     }
 
     #[test]
-    fn what_is_refused_is_named_by_its_path() {
-        let container = "/spec/containers/0";
+    fn errors_have_the_path_of_the_field() {
+        let item = json!({ "key": "k", "path": "../k" });
+        let volume = json!([{ "name": "a", "secret": { "secretName": "s", "items": [item] } }]);
+        let variable = |from: Value| json!([{ "name": "A", "value": "x", "valueFrom": from }]);
+        let key = |key: &str| json!([{ "name": "A", "valueFrom": { "secretKeyRef": { "name": "s", "key": key } } }]);
+        let resources =
+            |limit: &str, request: &str| json!({ "limits": { "cpu": limit }, "requests": { "cpu": request } });
+        let mount = json!({ "name": "data", "mountPath": "/a" });
         let table = [
-            ("/metadata/annotations", json!({ "a/b/c": "" }), "metadata.annotations[a/b/c]"),
-            ("/metadata/annotations", json!({ "a": "x".repeat(256 * 1024) }), "metadata.annotations"),
-            ("/spec/containers/0/name", json!("a.b"), "spec.containers[0].name"),
-            ("/spec/initContainers", json!([{ "name": "main", "image": "x" }]), "spec.initContainers[0].name"),
-            ("/spec/volumes", json!([{ "name": "a", "emptyDir": {}, "hostPath": { "path": "/" } }]), "spec.volumes[0]"),
-            ("/spec/volumes", json!([{ "name": "a" }, { "name": "a" }]), "spec.volumes[1].name"),
-            (
-                "/spec/volumes",
-                json!([{ "name": "a", "secret": { "secretName": "s", "items": [{ "key": "k", "path": "../k" }] } }]),
-                "spec.volumes[0].secret.items[0].path",
-            ),
+            ("metadata/annotations", json!({ "a/b/c": "" }), "metadata.annotations{a/b/c}"),
+            ("metadata/annotations", json!({ "a": 1 }), "metadata.annotations{a}"),
+            ("metadata/annotations", json!({ "a": "x".repeat(256 * 1024) }), "metadata.annotations"),
+            ("spec/containers", json!([]), "spec.containers"),
+            ("spec/initContainers", json!([{ "name": "main", "image": "x" }]), "spec.initContainers[0].name"),
+            ("spec/volumes", json!([{ "name": "a", "emptyDir": {}, "hostPath": {} }]), "spec.volumes[0]"),
+            ("spec/volumes", json!([{ "name": "a" }, { "name": "a" }]), "spec.volumes[1].name"),
+            ("spec/volumes", json!([{ "name": "a", "secret": {} }]), "spec.volumes[0].secret.secretName"),
+            ("spec/volumes", volume, "spec.volumes[0].secret.items[0].path"),
+            ("name", json!("a.b"), "spec.containers[0].name"),
+            ("image", Value::Null, "spec.containers[0].image"),
+            ("env", json!([{ "name": "A=" }]), "spec.containers[0].env[0].name"),
+            ("env", variable(json!({ "fieldRef": {} })), "spec.containers[0].env[0]"),
+            ("env", json!([{ "name": "A", "valueFrom": {} }]), "spec.containers[0].env[0].valueFrom"),
+            ("env", key(".."), "spec.containers[0].env[0].valueFrom.secretKeyRef.key"),
+            ("volumeMounts", json!([{ "name": "x", "mountPath": "/" }]), "spec.containers[0].volumeMounts[0].name"),
+            ("volumeMounts", json!([mount, mount]), "spec.containers[0].volumeMounts[1].mountPath"),
+            ("resources", resources("1", "1001m"), "spec.containers[0].resources.requests{cpu}"),
+            ("resources", resources("1 ", "1"), "spec.containers[0].resources.limits{cpu}"),
         ];
-        for (pointer, value, path) in table {
-            assert_eq!(refused(pointer, value.clone()), [path], "{pointer}: {value}");
-        }
-        let table = [
-            ("env", json!([{ "name": "A=" }]), "env[0].name"),
-            (
-                "env",
-                json!([{ "name": "A", "value": "x", "valueFrom": { "fieldRef": { "fieldPath": "metadata.name" } } }]),
-                "env[0].value",
-            ),
-            ("env", json!([{ "name": "A", "valueFrom": {} }]), "env[0].valueFrom"),
-            (
-                "env",
-                json!([{ "name": "A", "valueFrom": { "secretKeyRef": { "name": "s", "key": ".." } } }]),
-                "env[0].valueFrom.secretKeyRef.key",
-            ),
-            ("volumeMounts", json!([{ "name": "no", "mountPath": "/a" }]), "volumeMounts[0].name"),
-            (
-                "volumeMounts",
-                json!([{ "name": "data", "mountPath": "/a" }, { "name": "data", "mountPath": "/a" }]),
-                "volumeMounts[1].mountPath",
-            ),
-            ("resources", json!({ "limits": { "cpu": "1" }, "requests": { "cpu": "1001m" } }), "resources.requests"),
-            ("resources", json!({ "limits": { "cpu": "1 " } }), "resources.limits[cpu]"),
-        ];
-        for (field, value, path) in table {
-            let path = format!("spec.containers[0].{path}");
-            assert_eq!(refused(&format!("{container}/{field}"), value.clone()), [path], "{field}: {value}");
+        for (place, value, path) in table {
+            let found = errors(place, value.clone());
+            let paths: Vec<&str> = found.iter().filter_map(|error| Some(error.split_once(": ")?.0)).collect();
+            assert_eq!(paths, [path], "{place}: {value}");
         }
     }
 
     #[test]
-    fn what_looks_wrong_and_is_not() {
-        assert_eq!(check(&pod()), []);
+    fn unusual_pods_are_valid() {
         let table = [
-            ("/metadata/annotations", json!({ "Example.COM/Key": "\u{0}" })),
-            ("/spec/containers/0/env", json!([{ "name": "A b" }, { "name": "A b", "value": "$(A" }])),
-            (
-                "/spec/containers/0/volumeMounts",
-                json!([{ "name": "data", "mountPath": "a:b" }, { "name": "data", "mountPath": "a:b/" }]),
-            ),
-            ("/spec/volumes", json!([{ "name": "a", "x-new": {}, "secret": null }])),
-            ("/spec/imagePullSecrets", json!([{}, { "name": "" }])),
+            ("metadata/annotations", json!({ "Example.COM/Key": "\u{0}" })),
+            ("env", json!([{ "name": "A b" }, { "name": "A b", "value": "$(A" }])),
+            ("volumeMounts", json!([{ "name": "data", "mountPath": "a:b" }, { "name": "data", "mountPath": "a:b/" }])),
+            ("spec/volumes", json!([{ "name": "a", "x-new": {}, "secret": null }])),
+            ("spec/imagePullSecrets", json!([{}, { "name": "" }])),
+            ("resources", json!({ "limits": { "cpu": "0.1n", "memory": 2 }, "requests": { "memory": "2e0" } })),
         ];
-        for (pointer, value) in table {
-            assert_eq!(refused(pointer, value.clone()), [""; 0], "{pointer}: {value}");
+        for (place, value) in table {
+            assert_eq!(errors(place, value.clone()), [""; 0], "{place}: {value}");
         }
     }
 
@@ -461,18 +276,16 @@ mod tests {
     fn quantities() {
         let table = [
             ("1", Some(1000)),
-            ("-1.5", Some(-1500)),
             ("0.1m", Some(1)),
-            ("1n", Some(1)),
             ("2Ki", Some(2_048_000)),
             ("1e3", Some(1_000_000)),
-            ("1E", Some(10_i128.pow(21))),
+            ("1E", Some(10_u128.pow(21))),
             ("", None),
+            ("-1.5", None),
             ("1KB", None),
-            ("one", None),
         ];
         for (text, amount) in table {
-            assert_eq!(quantity(text), amount, "{text}");
+            assert_eq!(quantity(&json!(text)), amount, "{text}");
         }
     }
 }

@@ -1,10 +1,16 @@
 //! Valid and invalid settings, for the tests of the policy and of the chart, which must agree.
 
+use flyte_secrets_policy::settings::{Facts, Provider};
 use serde_json::{Value, json};
 
-/// Returns settings with `embeddedSecretManagerConfig`.
-fn embedded(settings: Value) -> Value {
-    json!({ "embeddedSecretManagerConfig": settings })
+/// Returns settings with a value at a path, such as `awsSecretManager.sidecarImage`.
+fn at(path: &str, value: Value) -> Value {
+    path.rsplit('.').fold(value, |inner, name| json!({ name: inner }))
+}
+
+/// Returns the elements of a list.
+fn elements(list: Value) -> Vec<Value> {
+    list.as_array().cloned().unwrap_or_default()
 }
 
 /// Returns Flyte's section with all its fields.
@@ -58,358 +64,292 @@ fn whole_section() -> Value {
 
 /// Returns valid settings, without warnings.
 pub fn accepted() -> Vec<Value> {
-    let each_null: Value = match whole_section() {
-        Value::Object(section) => section.into_iter().map(|(key, _)| (key, Value::Null)).collect(),
-        other => other,
-    };
-    vec![
+    let section = whole_section();
+    let nulls: Value = section.as_object().into_iter().flatten().map(|(key, _)| (key.clone(), Value::Null)).collect();
+    let values = [
+        ("secretManagerType", json!(["k8S"])),
+        ("secretManagerTypes", json!([[], ["k8s", "aws", "GCP", "aZURE", "vault", "EMBEDDED"]])),
+        ("vaultSecretManager.kvVersion", json!([1, "1", 2, "2"])),
+        ("vaultSecretManager", json!([{ "annotations": {}, "lockAnnotations": true }])),
+        ("vaultSecretManager.annotations", json!([{ "A.Example/B_c": "x", "plain": null }])),
+        ("k8sSecretManager.optional", json!([false])),
+        ("secretEnvVarPrefix", json!(["", "my-app.A_1"])),
+        ("gcpSecretManager.resources", json!([{ "limits": { "memory": "1Gi" } }])),
+        (
+            "awsSecretManager.resources",
+            json!([
+                { "requests": { "cpu": "100m" } },
+                { "limits": { "memory": 1_073_741_824 }, "requests": { "memory": "1Gi" } },
+                { "requests": { "cpu": ".1999999", "memory": "5e8" } },
+                { "requests": { "cpu": null, "ephemeral-storage": "+1.5Gi" } },
+            ]),
+        ),
+        (
+            "azureSecretManager.resources",
+            json!([{ "limits": { "cpu": 1 }, "requests": { "cpu": 0.5 } }, { "limits": { "nvidia.com/gpu": 1 } }]),
+        ),
+        ("embeddedSecretManagerConfig.type", json!(["k8s"])),
+        ("embeddedSecretManagerConfig.awsConfig.region", json!(["us-gov-west-1"])),
+        ("embeddedSecretManagerConfig.gcpConfig.project", json!(["example.com:acme-prod"])),
+        (
+            "embeddedSecretManagerConfig.azureConfig.vaultURI",
+            json!(["https://Name.vault.azure.net", "https://name.vault.azure.net/", "HTTPS://NAME.vault.azure.net/"]),
+        ),
+        // The type selects one of several providers.
+        (
+            "embeddedSecretManagerConfig",
+            json!([{
+                "type": "GCP", "gcpConfig": { "project": "acme-prod" }, "awsConfig": { "region": "us-east-2" },
+            }]),
+        ),
+        ("embeddedSecretManagerConfig.nameSchemes", json!([["Documented"], ["documented", "canonical"]])),
+        (
+            "tenancy",
+            json!([
+                { "namespaceTemplate": "{{ org }}-{{ project }}-{{ domain }}", "serviceAccounts": [] },
+                { "namespaceTemplate": "{{ project }}-{{ domain }}", "organizations": ["acme"] },
+                { "namespaceTemplate": "x}}-{{project}}.{{ domain }}}", "organizations": [] },
+                { "namespaceTemplate": "flyte", "creators": ["serviceaccount:flyte/flyte-binary", "admin"] },
+            ]),
+        ),
+    ];
+    let mut rows = vec![
         json!({}),
-        json!(null),
-        whole_section(),
-        each_null,
-        json!({ "secretManagerType": "k8S" }),
-        json!({ "secretManagerTypes": [] }),
-        json!({ "secretManagerTypes": ["k8s", "aws", "GCP", "aZURE", "vault", "EMBEDDED"] }),
+        Value::Null,
+        section,
+        nulls,
         // A field that is not used.
         json!({ "secretManagerType": "Global", "secretManagerTypes": ["K8s"] }),
-        json!({ "vaultSecretManager": { "kvVersion": 1 } }),
-        json!({ "vaultSecretManager": { "kvVersion": "1" } }),
-        json!({ "vaultSecretManager": { "kvVersion": 2 } }),
-        json!({ "vaultSecretManager": { "kvVersion": "2" } }),
-        json!({ "vaultSecretManager": { "annotations": {}, "lockAnnotations": true } }),
-        json!({ "k8sSecretManager": { "optional": false } }),
-        json!({ "secretEnvVarPrefix": "" }),
-        json!({ "secretEnvVarPrefix": "my-app.A_1" }),
-        json!({ "awsSecretManager": { "resources": { "requests": { "cpu": "100m" } } } }),
-        json!({ "gcpSecretManager": { "resources": { "limits": { "memory": "1Gi" } } } }),
-        json!({ "azureSecretManager": { "resources": { "limits": { "cpu": 1 }, "requests": { "cpu": 0.5 } } } }),
-        json!({ "azureSecretManager": { "resources": { "limits": { "nvidia.com/gpu": 1 } } } }),
-        json!({ "awsSecretManager": { "resources": { "limits": { "memory": 1_073_741_824 }, "requests": { "memory": "1Gi" } } } }),
-        json!({ "awsSecretManager": { "resources": { "requests": { "cpu": ".1999999", "memory": "5e8" } } } }),
-        json!({ "awsSecretManager": { "resources": { "requests": { "cpu": null, "ephemeral-storage": "+1.5Gi" } } } }),
-        json!({ "vaultSecretManager": { "annotations": { "A.Example/B_c": "x", "plain": null } } }),
-        embedded(json!({ "type": "k8s" })),
-        embedded(json!({ "awsConfig": { "region": "us-gov-west-1" } })),
-        embedded(json!({ "gcpConfig": { "project": "example.com:acme-prod" } })),
-        embedded(json!({ "azureConfig": { "vaultURI": "https://Name.vault.azure.net" } })),
-        embedded(json!({ "azureConfig": { "vaultURI": "https://name.vault.azure.net/" } })),
-        embedded(json!({ "azureConfig": { "vaultURI": "HTTPS://NAME.vault.azure.net/" } })),
-        // The type selects one of several providers.
-        embedded(json!({
-            "type": "GCP", "gcpConfig": { "project": "acme-prod" }, "awsConfig": { "region": "us-east-2" },
-        })),
-        embedded(json!({ "nameSchemes": ["Documented"] })),
-        embedded(json!({ "nameSchemes": ["documented", "canonical"] })),
-        json!({ "tenancy": { "namespaceTemplate": "{{ org }}-{{ project }}-{{ domain }}", "serviceAccounts": [] } }),
-        json!({ "tenancy": { "namespaceTemplate": "{{ project }}-{{ domain }}", "organizations": ["acme"] } }),
-        json!({ "tenancy": { "namespaceTemplate": "x}}-{{project}}.{{ domain }}}", "organizations": [] } }),
-        json!({ "tenancy": { "namespaceTemplate": "flyte", "creators": ["serviceaccount:flyte/flyte-binary", "admin"] } }),
         // Without Embedded, unverified labels cause no warning.
         json!({ "tenancy": { "namespaceTemplate": "{{ project }}-{{ domain }}" }, "secretManagerTypes": ["K8s"] }),
-    ]
+    ];
+    rows.extend(values.into_iter().flat_map(|(path, values)| elements(values).into_iter().map(|it| at(path, it))));
+    rows
 }
 
 /// Returns invalid settings, with the policy's message.
 pub fn refused() -> Vec<(Value, String)> {
-    let only_global = "`secretManagerTypes`: Global is not supported by a policy; add another manager";
-    let manager = |path: &str, value: &str| {
-        format!("`{path}`: unknown value {value:?}, expected one of K8s, AWS, GCP, Azure, Vault, Embedded, Global")
-    };
-    let prefix = |value: &str| {
-        format!(
-            "`secretEnvVarPrefix`: invalid prefix {value:?}; must consist of letters, digits, _, - and ., and must not start \
-             with a digit"
-        )
-    };
-    let region = |value: &str| {
-        format!(
-            "`embeddedSecretManagerConfig.awsConfig.region`: invalid region {value:?}; expected one such as eu-west-1"
-        )
-    };
-    let project = |value: &str| {
-        format!(
-            "`embeddedSecretManagerConfig.gcpConfig.project`: invalid project {value:?}; expected one such as \
-             acme-prod"
-        )
-    };
-    let vault = |value: &str| {
-        format!(
-            "`embeddedSecretManagerConfig.azureConfig.vaultURI`: invalid vault {value:?}; expected one such as \
-             https://name.vault.azure.net/"
-        )
-    };
-    let namespace = |value: &str| {
-        format!("`embeddedSecretManagerConfig.k8sConfig.namespace`: invalid namespace {value:?}; must be a DNS label")
-    };
-    let quantity = |manager: &str, name: &str, value: &str| {
-        format!("`{manager}.resources`: {name}: invalid quantity {value:?}; expected one such as 200m or 500Mi")
-    };
-    let uri = |uri: &str| embedded(json!({ "azureConfig": { "vaultURI": uri } }));
-    let template = |template: &str| json!({ "tenancy": { "namespaceTemplate": template } });
-    let resources = |resources: Value| json!({ "awsSecretManager": { "resources": resources } });
-    let limits = |limits: Value| resources(json!({ "limits": limits }));
-    let requests = |requests: Value| resources(json!({ "requests": requests }));
-    let annotations = |key: &str| json!({ "vaultSecretManager": { "annotations": { key: "x" } } });
-    let image = |image: &str| {
-        format!("`awsSecretManager.sidecarImage`: invalid image {image}; omit the field to use Flyte's default")
-    };
-    let no_resource =
-        |name: &str| format!("`awsSecretManager.resources`: unsupported resource {name:?} for an init container");
-    let no_annotation = |key: &str| format!("`vaultSecretManager.annotations`: invalid annotation key {key:?}");
-    let unequal =
-        "`awsSecretManager.resources`: example.com/gpu: request and limit must be equal for an extended resource";
-    vec![
-        // Unknown fields.
-        (json!({ "foo": 1 }), "unknown field `foo`".into()),
-        (json!({ "" : 1 }), "unknown field ``".into()),
-        (
-            json!({ "secretManagrTypes": ["K8s"] }),
-            "unknown field `secretManagrTypes`, did you mean `secretManagerTypes`?".into(),
-        ),
-        (json!({ "CertDir": "/" }), "unknown field `CertDir`, did you mean `certDir`?".into()),
-        (json!({ "webhook": {} }), "unknown field `webhook`".into()),
-        (json!({ "tenancy": { "foo": 1 } }), "unknown field `tenancy.foo`".into()),
-        (
-            embedded(json!({ "awsConfig": { "regoin": "x" } })),
-            "unknown field `embeddedSecretManagerConfig.awsConfig.regoin`, did you mean `region`?".into(),
-        ),
-        (
-            embedded(json!({ "azureConfig": { "vaultUri": "x" } })),
-            "unknown field `embeddedSecretManagerConfig.azureConfig.vaultUri`, did you mean `vaultURI`?".into(),
-        ),
-        (
-            json!({ "vaultSecretManager": { "kvversion": 2 } }),
-            "unknown field `vaultSecretManager.kvversion`, did you mean `kvVersion`?".into(),
-        ),
-        (
-            json!({ "awsSecretManager": { "resources": { "claims": [] } } }),
-            "unknown field `awsSecretManager.resources.claims`".into(),
-        ),
-        // Unknown values.
+    let unknown_fields = [
+        ("foo", ""),
+        ("", ""),
+        ("webhook", ""),
+        ("tenancy.foo", ""),
+        ("awsSecretManager.resources.claims", ""),
+        ("secretManagrTypes", "secretManagerTypes"),
+        ("CertDir", "certDir"),
+        ("vaultSecretManager.kvversion", "kvVersion"),
+        ("embeddedSecretManagerConfig.awsConfig.regoin", "region"),
+        ("embeddedSecretManagerConfig.azureConfig.vaultUri", "vaultURI"),
+    ];
+    let mut rows: Vec<(Value, String)> = Vec::new();
+    for (path, nearest) in unknown_fields {
+        let hint = if nearest.is_empty() { String::new() } else { format!(", did you mean `{nearest}`?") };
+        rows.push((at(path, json!(1)), format!("unknown field `{path}`{hint}")));
+    }
+    for (path, message, values) in invalid_values() {
+        for value in elements(values) {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            rows.push((at(path, value), format!("`{path}`: {}", message.replace("{}", &format!("{text:?}")))));
+        }
+    }
+    let annotations = "vaultSecretManager.annotations";
+    for key in ["bad key", "a/b/c", "-", &format!("a.example/{}", "b".repeat(64)), "\u{212a}.example/b"] {
+        let message = format!("`{annotations}`: invalid annotation key {key:?}");
+        rows.push((at(annotations, json!({ key: "x" })), message));
+    }
+    for (kind, name, amount, message) in INVALID_RESOURCES {
+        let settings = at("awsSecretManager.resources", json!({ *kind: { *name: amount } }));
+        rows.push((settings, format!("`awsSecretManager.resources`: {message}")));
+    }
+    // The empty place is that of a type alone.
+    let places = [
+        (Provider::Aws, vec!["EU West".to_owned(), format!("eu-{}", "w".repeat(61))]),
+        (Provider::Gcp, vec!["a/../b".to_owned(), "p".repeat(254)]),
+        (Provider::Azure, INVALID_VAULTS.map(str::to_owned).to_vec()),
+    ];
+    for (provider, places) in places {
+        let Facts { setting, place, example, .. } = provider.facts();
+        let setting = format!("embeddedSecretManagerConfig.{setting}");
+        let message = |text: &str| format!("`{setting}`: invalid {place} {text:?}; expected one such as {example}");
+        rows.push((at("embeddedSecretManagerConfig.type", json!(provider)), message("")));
+        rows.extend(places.iter().map(|text| (at(&setting, json!(text)), message(text))));
+    }
+    let embedded = |settings: Value| at("embeddedSecretManagerConfig", settings);
+    let (aws, gcp) = (json!({ "region": "us-east-2" }), json!({ "project": "acme-prod" }));
+    let azure = json!({ "vaultURI": "https://name.vault.azure.net/" });
+    // The message names a path inside or outside of the field.
+    let others = [
+        (json!([]), "`settings`: expected a map"),
+        (json!("K8s"), "`settings`: expected a map"),
         (
             json!({ "secretManagerTypes": ["K8s", "Vaut"] }),
-            format!("{}; did you mean `Vault`?", manager("secretManagerTypes[1]", "Vaut")),
+            "`secretManagerTypes[1]`: unknown value \"Vaut\", expected one of K8s, AWS, GCP, Azure, Vault, Embedded, \
+             Global; did you mean `Vault`?",
         ),
-        (json!({ "secretManagerType": "Conjur" }), manager("secretManagerType", "Conjur")),
+        (json!({ "secretManagerTypes": [null] }), "`secretManagerTypes[0]`: expected a string or a number"),
         (
-            embedded(json!({ "type": "Vault" })),
-            "`embeddedSecretManagerConfig.type`: unknown value \"Vault\", expected one of AWS, GCP, Azure, K8s".into(),
+            json!({ "secretManagerType": "global" }),
+            "`secretManagerTypes`: Global is not supported by a policy; add another manager",
+        ),
+        (
+            at("vaultSecretManager.annotations", json!({ "a.example/b": true })),
+            "`vaultSecretManager.annotations.a.example/b`: expected a string",
         ),
         (
             embedded(json!({ "nameSchemes": ["canonic"] })),
-            "`embeddedSecretManagerConfig.nameSchemes[0]`: unknown value \"canonic\", expected one of canonical, documented; \
-             did you mean `canonical`?"
-                .into(),
+            "`embeddedSecretManagerConfig.nameSchemes[0]`: unknown value \"canonic\", expected one of canonical, \
+             documented; did you mean `canonical`?",
         ),
         (
-            json!({ "vaultSecretManager": { "kvVersion": 3 } }),
-            "`vaultSecretManager.kvVersion`: unknown value \"3\", expected one of 1, 2".into(),
-        ),
-        (json!({ "awsSecretManager": { "sidecarImage": "x\u{a0}" } }), image("\"x\\u{a0}\"")),
-        (json!({ "awsSecretManager": { "sidecarImage": "\u{b}x" } }), image("\"\\u{b}x\"")),
-        (limits(json!({ "gpu": "1" })), no_resource("gpu")),
-        (limits(json!({ "a b": "1" })), no_resource("a b")),
-        (limits(json!({ "example.com/gpu": "0.5" })), no_resource("example.com/gpu")),
-        (limits(json!({ "hugepages-2Mi": "4Mi" })), no_resource("hugepages-2Mi")),
-        (requests(json!({ "gpu": "1" })), no_resource("gpu")),
-        (requests(json!({ "example.com/gpu": "1" })), unequal.into()),
-        (
-            json!({ "awsSecretManager": { "resources": {
-                "limits": { "example.com/gpu": "2" }, "requests": { "example.com/gpu": "1" },
-            } } }),
-            unequal.into(),
-        ),
-        (annotations("bad key"), no_annotation("bad key")),
-        (annotations("a/b/c"), no_annotation("a/b/c")),
-        (annotations("-"), no_annotation("-")),
-        (
-            annotations("flyte.secrets/s9"),
-            "`vaultSecretManager.annotations`: \"flyte.secrets/s9\" is reserved for secret requests of pods; remove it".into(),
+            embedded(json!({ "awsConfig": aws, "gcpConfig": gcp })),
+            "`embeddedSecretManagerConfig.type`: AWS and GCP are configured; set the field to one of them",
         ),
         (
-            json!({ "tenancy": { "namespaceTemplate": "{{ project }}{{ domain }}" } }),
-            "`tenancy.namespaceTemplate`: \"{{ project }}{{ domain }}\" has two placeholders without a separator, so namespaces are ambiguous"
-                .into(),
-        ),
-        (json!({ "secretManagerTypes": ["Global"] }), only_global.into()),
-        (json!({ "secretManagerType": "global" }), only_global.into()),
-        // Wrong types.
-        (json!([]), "`settings`: expected a map".into()),
-        (json!("K8s"), "`settings`: expected a map".into()),
-        (json!({ "secretManagerTypes": "K8s" }), "`secretManagerTypes`: expected a list".into()),
-        (json!({ "secretManagerTypes": [null] }), "`secretManagerTypes[0]`: expected a string or a number".into()),
-        (json!({ "secretManagerType": ["K8s"] }), "`secretManagerType`: expected a string or a number".into()),
-        (json!({ "secretEnvVarPrefix": 5 }), "`secretEnvVarPrefix`: expected a string".into()),
-        (json!({ "awsSecretManager": "x" }), "`awsSecretManager`: expected a map".into()),
-        (
-            json!({ "k8sSecretManager": { "optional": "false" } }),
-            "`k8sSecretManager.optional`: expected a boolean".into(),
+            embedded(json!({ "awsConfig": aws, "gcpConfig": gcp, "azureConfig": azure })),
+            "`embeddedSecretManagerConfig.type`: AWS and GCP and Azure are configured; set the field to one of them",
         ),
         (
-            embedded(json!({ "imagePullSecrets": { "enabled": 1 } })),
-            "`embeddedSecretManagerConfig.imagePullSecrets.enabled`: expected a boolean".into(),
+            at("tenancy.creators", json!(["serviceaccount:flyte"])),
+            "`tenancy.creators[0]`: invalid user \"serviceaccount:flyte\"; expected a user name or \
+             serviceaccount:NAMESPACE/NAME",
         ),
+    ];
+    rows.extend(others.map(|(settings, message)| (settings, message.to_owned())));
+    rows
+}
+
+/// Returns fields with a message and the values that it is for. `{}` in a message is the value.
+fn invalid_values() -> Vec<(&'static str, &'static str, Value)> {
+    vec![
+        // Types.
+        ("secretManagerTypes", "expected a list", json!(["K8s"])),
+        ("secretManagerType", "expected a string or a number", json!([["K8s"]])),
+        ("secretEnvVarPrefix", "expected a string", json!([5])),
+        ("awsSecretManager", "expected a map", json!(["x"])),
+        ("k8sSecretManager.optional", "expected a boolean", json!(["false"])),
+        ("embeddedSecretManagerConfig.imagePullSecrets.enabled", "expected a boolean", json!([1])),
+        ("gcpSecretManager.resources.limits.cpu", "expected a string or a number", json!([[]])),
+        ("tenancy.serviceAccounts", "expected a list", json!(["default"])),
+        // Names.
         (
-            json!({ "vaultSecretManager": { "annotations": { "a.example/b": true } } }),
-            "`vaultSecretManager.annotations.a.example/b`: expected a string".into(),
+            "secretManagerType",
+            "unknown value {}, expected one of K8s, AWS, GCP, Azure, Vault, Embedded, Global",
+            json!(["Conjur", ""]),
         ),
+        // The Kelvin sign looks like K.
         (
-            json!({ "gcpSecretManager": { "resources": { "limits": { "cpu": [] } } } }),
-            "`gcpSecretManager.resources.limits.cpu`: expected a string or a number".into(),
+            "secretManagerType",
+            "unknown value {}, expected one of K8s, AWS, GCP, Azure, Vault, Embedded, Global; did you mean `K8s`?",
+            json!(["\u{212a}8s"]),
         ),
-        (json!({ "tenancy": { "serviceAccounts": "default" } }), "`tenancy.serviceAccounts`: expected a list".into()),
+        ("secretManagerTypes", "Global is not supported by a policy; add another manager", json!([["Global"]])),
+        (
+            "embeddedSecretManagerConfig.type",
+            "unknown value {}, expected one of AWS, GCP, Azure, K8s",
+            json!(["Vault", ""]),
+        ),
+        ("vaultSecretManager.kvVersion", "unknown value {}, expected one of 1, 2", json!([3])),
+        (
+            "vaultSecretManager.annotations",
+            "\"flyte.secrets/s9\" is reserved for secret requests of pods; remove it",
+            json!([{ "flyte.secrets/s9": "x" }]),
+        ),
         // Stores of Embedded.
-        (embedded(json!({ "type": "AWS" })), region("")),
         (
-            embedded(json!({ "awsConfig": { "region": "EU West" } })),
-            region("EU West"),
-        ),
-        (embedded(json!({ "type": "GCP" })), project("")),
-        (
-            embedded(json!({ "gcpConfig": { "project": "a/../b" } })),
-            project("a/../b"),
+            "embeddedSecretManagerConfig.k8sConfig.namespace",
+            "invalid namespace {}; must be a DNS label",
+            json!(["Flyte", "", "f".repeat(64)]),
         ),
         (
-            embedded(json!({ "type": "Azure" })),
-            vault(""),
-        ),
-        (
-            uri("name.vault.azure.net"),
-            vault("name.vault.azure.net"),
-        ),
-        (
-            uri("http://name.vault.azure.net/"),
-            vault("http://name.vault.azure.net/"),
-        ),
-        (
-            uri("https://name.vault.azure.net/secrets/x"),
-            vault("https://name.vault.azure.net/secrets/x"),
-        ),
-        (
-            uri("https://name.vault.azure.net:443/"),
-            vault("https://name.vault.azure.net:443/"),
-        ),
-        (
-            embedded(json!({ "awsConfig": { "region": "us-east-2" }, "gcpConfig": { "project": "acme-prod" } })),
-            "`embeddedSecretManagerConfig.type`: AWS and GCP are configured; set the field to one of them".into(),
-        ),
-        (
-            embedded(json!({
-                "awsConfig": { "region": "us-east-2" },
-                "gcpConfig": { "project": "acme-prod" },
-                "azureConfig": { "vaultURI": "https://name.vault.azure.net/" },
-            })),
-            "`embeddedSecretManagerConfig.type`: AWS and GCP and Azure are configured; set the field to one of them".into(),
-        ),
-        (
-            embedded(json!({ "k8sConfig": { "namespace": "Flyte" } })),
-            namespace("Flyte"),
-        ),
-        (
-            embedded(json!({ "nameSchemes": [] })),
-            "`embeddedSecretManagerConfig.nameSchemes`: must not be empty; name canonical, documented or both, or omit the \
-             field"
-            .into(),
-        ),
-        (
-            embedded(json!({ "fileMountInitContainer": { "containerName": "Init_X" } })),
-            "`embeddedSecretManagerConfig.fileMountInitContainer.containerName`: invalid container name \"Init_X\"; must be a \
-             DNS label"
-                .into(),
+            "embeddedSecretManagerConfig.nameSchemes",
+            "must not be empty; name canonical, documented or both, or omit the field",
+            json!([[]]),
         ),
         // Additions to pods.
-        (json!({ "secretEnvVarPrefix": "1A" }), prefix("1A")),
-        (json!({ "secretEnvVarPrefix": "A=" }), prefix("A=")),
-        (json!({ "secretEnvVarPrefix": "A B" }), prefix("A B")),
         (
-            json!({ "awsSecretManager": { "sidecarImage": "" } }),
-            image("\"\""),
+            "embeddedSecretManagerConfig.fileMountInitContainer.containerName",
+            "invalid container name {}; must be a DNS label",
+            json!(["Init_X"]),
         ),
         (
-            embedded(json!({ "fileMountInitContainer": { "image": "busy box" } })),
-            "`embeddedSecretManagerConfig.fileMountInitContainer.image`: invalid image \"busy box\"; omit the field to use \
-             Flyte's default"
-                .into(),
+            "embeddedSecretManagerConfig.fileMountInitContainer.image",
+            "invalid image {}; omit the field to use Flyte's default",
+            json!(["busy box"]),
         ),
         (
-            json!({ "awsSecretManager": { "resources": { "limits": { "memory": "500MB" } } } }),
-            quantity("awsSecretManager", "memory", "500MB"),
+            "awsSecretManager.sidecarImage",
+            "invalid image {}; omit the field to use Flyte's default",
+            json!(["", "x\u{a0}", "\u{b}x", "bild:\u{fc}"]),
         ),
         (
-            json!({ "azureSecretManager": { "resources": { "requests": { "cpu": -1 } } } }),
-            quantity("azureSecretManager", "cpu", "-1"),
+            "secretEnvVarPrefix",
+            "invalid prefix {}; must consist of letters, digits, _, - and ., and must not start with a digit",
+            json!(["1A", "A=", "A B"]),
         ),
         (
-            json!({ "gcpSecretManager": { "resources": { "requests": { "cpu": "300m" } } } }),
-            "`gcpSecretManager.resources`: cpu: request of 300m exceeds the limit of 200m; raise the limit too".into(),
+            "awsSecretManager.resources",
+            "example.com/gpu: request and limit must be equal for an extended resource",
+            json!([{ "limits": { "example.com/gpu": "2" }, "requests": { "example.com/gpu": "1" } }]),
         ),
         (
-            embedded(json!({ "fileMountInitContainer": { "resources": { "limits": { "memory": "64Mi" } } } })),
-            "`embeddedSecretManagerConfig.fileMountInitContainer.resources`: memory: request of 100Mi exceeds \
-             the limit of 64Mi; raise the limit too"
-                .into(),
+            "azureSecretManager.resources",
+            "cpu: invalid quantity \"-1\"; expected one such as 200m or 500Mi",
+            json!([{ "requests": { "cpu": -1 } }]),
+        ),
+        (
+            "gcpSecretManager.resources",
+            "cpu: request of 300m exceeds the limit of 200m; raise the limit too",
+            json!([{ "requests": { "cpu": "300m" } }]),
+        ),
+        (
+            "embeddedSecretManagerConfig.fileMountInitContainer.resources",
+            "memory: request of 100Mi exceeds the limit of 64Mi; raise the limit too",
+            json!([{ "limits": { "memory": "64Mi" } }]),
         ),
         // Tenancy.
         (
-            template("Flyte"),
-            "`tenancy.namespaceTemplate`: invalid namespace \"Flyte\"; expected a DNS label, or a template such as {{ project }}-{{ domain }}".into(),
+            "tenancy.namespaceTemplate",
+            "invalid namespace {}; expected a DNS label, or a template such as {{ project }}-{{ domain }}",
+            json!(["Flyte"]),
         ),
         (
-            json!({ "tenancy": { "creators": ["serviceaccount:flyte"] } }),
-            "`tenancy.creators[0]`: invalid user \"serviceaccount:flyte\"; expected a user name or \
-             serviceaccount:NAMESPACE/NAME"
-                .into(),
+            "tenancy.namespaceTemplate",
+            "{{ name }} is not a placeholder; expected project, domain or organization",
+            json!(["{{ project }}-{{ name }}"]),
         ),
         (
-            template("{{ project }}-{{ name }}"),
-            "`tenancy.namespaceTemplate`: {{ name }} is not a placeholder; expected project, domain or organization".into(),
+            "tenancy.namespaceTemplate",
+            "{{ { project }} is not a placeholder; expected project, domain or organization",
+            json!(["{{{ project }}"]),
         ),
-        (template("{{ project"), "`tenancy.namespaceTemplate`: \"{{ project\" has an unclosed {{".into()),
+        ("tenancy.namespaceTemplate", "{} has an unclosed {{", json!(["{{ project"])),
         (
-            template("{{{ project }}"),
-            "`tenancy.namespaceTemplate`: {{ { project }} is not a placeholder; expected project, domain or organization".into(),
-        ),
-        (
-            template("x-{{org}}-{{project}}{{domain}}-y"),
-            "`tenancy.namespaceTemplate`: \"x-{{org}}-{{project}}{{domain}}-y\" has two placeholders without a separator, so namespaces are ambiguous"
-                .into(),
-        ),
-        // Boundaries: lengths, amounts, and letters that look like ASCII.
-        (
-            embedded(json!({ "awsConfig": { "region": format!("eu-{}", "w".repeat(61)) } })),
-            region(&format!("eu-{}", "w".repeat(61))),
-        ),
-        (
-            embedded(json!({ "gcpConfig": { "project": "p".repeat(254) } })),
-            project(&"p".repeat(254)),
-        ),
-        (
-            uri("https://\u{212a}ey.vault.azure.net/"),
-            vault("https://\u{212a}ey.vault.azure.net/"),
-        ),
-        (json!({ "secretManagerType": "\u{212a}8s" }), format!("{}; did you mean `K8s`?", manager("secretManagerType", "\u{212a}8s"))),
-        (json!({ "secretManagerType": "" }), manager("secretManagerType", "")),
-        (
-            embedded(json!({ "type": "" })),
-            "`embeddedSecretManagerConfig.type`: unknown value \"\", expected one of AWS, GCP, Azure, K8s".into(),
-        ),
-        (
-            embedded(json!({ "k8sConfig": { "namespace": "" } })),
-            namespace(""),
-        ),
-        (
-            embedded(json!({ "k8sConfig": { "namespace": "f".repeat(64) } })),
-            namespace(&"f".repeat(64)),
-        ),
-        (annotations(&format!("a.example/{}", "b".repeat(64))), no_annotation(&format!("a.example/{}", "b".repeat(64)))),
-        (annotations("\u{212a}.example/b"), no_annotation("\u{212a}.example/b")),
-        (json!({ "awsSecretManager": { "sidecarImage": "bild:\u{fc}" } }), image("\"bild:\u{fc}\"")),
-        (limits(json!({ "cpu": "1e999" })), quantity("awsSecretManager", "cpu", "1e999")),
-        (limits(json!({ "memory": "99E" })), quantity("awsSecretManager", "memory", "99E")),
-        (limits(json!({ "cpu": "1e3k" })), quantity("awsSecretManager", "cpu", "1e3k")),
-        (
-            requests(json!({ "cpu": "200.1m" })),
-            "`awsSecretManager.resources`: cpu: request of 200.1m exceeds the limit of 200m; raise the limit too".into(),
+            "tenancy.namespaceTemplate",
+            "{} has two placeholders without a separator, so namespaces are ambiguous",
+            json!(["{{ project }}{{ domain }}", "x-{{org}}-{{project}}{{domain}}-y"]),
         ),
     ]
 }
+
+const INVALID_VAULTS: [&str; 5] = [
+    "name.vault.azure.net",
+    "http://name.vault.azure.net/",
+    "https://name.vault.azure.net/secrets/x",
+    "https://name.vault.azure.net:443/",
+    "https://\u{212a}ey.vault.azure.net/",
+];
+
+/// Invalid resources of an init container: limits or requests, name, amount, message.
+const INVALID_RESOURCES: &[(&str, &str, &str, &str)] = &[
+    ("limits", "gpu", "1", "unsupported resource \"gpu\" for an init container"),
+    ("requests", "gpu", "1", "unsupported resource \"gpu\" for an init container"),
+    ("limits", "a b", "1", "unsupported resource \"a b\" for an init container"),
+    ("limits", "hugepages-2Mi", "4Mi", "unsupported resource \"hugepages-2Mi\" for an init container"),
+    ("limits", "example.com/gpu", "0.5", "unsupported resource \"example.com/gpu\" for an init container"),
+    ("requests", "example.com/gpu", "1", "example.com/gpu: request and limit must be equal for an extended resource"),
+    ("limits", "memory", "500MB", "memory: invalid quantity \"500MB\"; expected one such as 200m or 500Mi"),
+    ("limits", "memory", "99E", "memory: invalid quantity \"99E\"; expected one such as 200m or 500Mi"),
+    ("limits", "cpu", "1e999", "cpu: invalid quantity \"1e999\"; expected one such as 200m or 500Mi"),
+    ("limits", "cpu", "1e3k", "cpu: invalid quantity \"1e3k\"; expected one such as 200m or 500Mi"),
+    ("requests", "cpu", "200.1m", "cpu: request of 200.1m exceeds the limit of 200m; raise the limit too"),
+];

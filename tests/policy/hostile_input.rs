@@ -8,8 +8,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::names::kubernetes::secret_name;
+use flyte_secrets_policy::secret_request::SecretRequest;
 use flyte_secrets_testing::engine::creation;
-use flyte_secrets_testing::generate::requests::Request;
+use flyte_secrets_testing::generate::requests;
 use flyte_secrets_testing::host::Store;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -62,13 +63,13 @@ fn names(key: &str) -> [String; 5] {
 
 /// A secret request for Embedded's variable `A`.
 fn variable(key: &str) -> String {
-    Request { key: key.to_owned(), env_var: "A".to_owned(), ..Request::default() }.text_format()
+    requests::text_format(&SecretRequest { key: key.to_owned(), env_var: "A".to_owned(), ..SecretRequest::default() })
 }
 
 /// A secret request with these fields.
 fn request(group: &str, group_version: &str, key: &str) -> String {
     let [group, group_version, key] = [group, group_version, key].map(str::to_owned);
-    Request { group, group_version, key, ..Request::default() }.text_format()
+    requests::text_format(&SecretRequest { group, group_version, key, ..SecretRequest::default() })
 }
 
 /// Names in URLs: CVE-2020-8567 and CVE-2020-8568 (Secrets Store CSI Driver: paths out of place by `..`),
@@ -379,8 +380,8 @@ fn lines_and_terminals() {
         assert_rejects("GCP", &request("token", hostile, ""), GCP_VERSION);
         // Of a variable's name all of ASCII that is printed goes, and is quoted where it is named.
         if !hostile.bytes().all(|c| matches!(c, b' '..=b'~')) {
-            let named = Request { key: "k".to_owned(), env_var: hostile.to_owned(), ..Request::default() };
-            assert_rejects("K8s", &named.text_format(), VARIABLE);
+            let named = SecretRequest { key: "k".to_owned(), env_var: hostile.to_owned(), ..SecretRequest::default() };
+            assert_rejects("K8s", &requests::text_format(&named), VARIABLE);
         }
         // An annotation that is no request is named in a warning.
         let name = format!("flyte.secrets/s{hostile}");

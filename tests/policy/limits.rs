@@ -4,7 +4,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use flyte_secrets_testing::engine::{built, creation};
+use flyte_secrets_testing::engine::creation;
 use flyte_secrets_testing::host::{Capabilities, nothing};
 use flyte_secrets_testing::meter::Meter;
 use serde_json::{Map, Value, json};
@@ -100,7 +100,7 @@ fn written(path: &str, json: &str) -> String {
 
 fn meter() -> &'static Meter {
     static METER: OnceLock<Meter> = OnceLock::new();
-    METER.get_or_init(|| Meter::load(&built().expect("the policy")).expect("the policy"))
+    METER.get_or_init(|| Meter::built().expect("the policy"))
 }
 
 /// Checks what the policy says to each payload, within its time and memory.

@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use flyte_secrets_policy::managers::{self, Context};
+use flyte_secrets_policy::managers::{self, Context, Outcome};
 use flyte_secrets_policy::names::kubernetes::secret_name;
 use flyte_secrets_policy::pod::{Limits, Merged, Plan, Pod, variable};
 use flyte_secrets_policy::secret_request::{self as requests, ANNOTATION_PREFIX};
-use flyte_secrets_policy::store::{self, Cluster, GetResource, Reader};
+use flyte_secrets_policy::store::{Cluster, GetResource, Reader, Store};
 use flyte_secrets_policy::verdict::Verdict;
 use flyte_secrets_policy::{admission, review, settings};
 use flyte_secrets_testing::engine::creation;
@@ -312,11 +312,12 @@ fn debug_output_of_values_is_empty() {
             files_by_value: false,
             reader: &reader,
         };
-        let outcome = managers::inject(&asked.requests, context);
-        shown.push((format!("{what}: plan or refusal"), format!("{outcome:?} {outcome:#?}")));
-        let Ok(store) = store::open(&settings.embedded_secret_manager_config, &reader) else { continue };
+        let mut outcome = Outcome::default();
+        let result = managers::inject(&mut outcome, &asked.requests, context);
+        shown.push((format!("{what}: plan or refusal"), format!("{outcome:?} {outcome:#?} {result:?} {result:#?}")));
+        let Ok(store) = Store::open(&settings.embedded_secret_manager_config) else { continue };
         let name = store.names(SCOPE, "k").expect("a name").remove(0);
-        let value = store.fetch(&name);
+        let value = store.fetch(&reader, &name);
         shown.push((format!("{what}: value"), format!("{value:?} {value:#?}")));
     }
     let plan = Plan { variables: vec![variable("A", CANARY)], ..Plan::default() };

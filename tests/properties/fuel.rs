@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use flyte_secrets_policy::names::Scope;
 use flyte_secrets_policy::names::kubernetes::{image_pull_name, secret_name};
 use flyte_secrets_policy::secret_request::base32;
-use flyte_secrets_testing::engine::{built, creation};
+use flyte_secrets_testing::engine::creation;
 use flyte_secrets_testing::host::{Capabilities, Store};
 use flyte_secrets_testing::meter::Meter;
 use flyte_secrets_testing::pods::{kubernetes_store, pod, project_name, with};
@@ -45,7 +45,7 @@ const AGAIN: &str = "the pod after one pass";
 
 fn meter() -> &'static Meter {
     static METER: OnceLock<Meter> = OnceLock::new();
-    METER.get_or_init(|| Meter::load(&built().expect("the policy")).expect("the policy"))
+    METER.get_or_init(|| Meter::built().expect("the policy"))
 }
 
 /// What the policy is asked.

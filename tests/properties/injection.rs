@@ -6,9 +6,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::names::Scope;
 use flyte_secrets_policy::names::kubernetes::secret_name;
+use flyte_secrets_policy::secret_request::{MountRequirement, SecretRequest};
 use flyte_secrets_testing::generate;
 use flyte_secrets_testing::generate::Case;
-use flyte_secrets_testing::generate::requests::Request;
 use flyte_secrets_testing::generate::stores::{CANARY, scope};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -73,13 +73,15 @@ fn stored(case: &Case, key: &str) -> Option<Vec<u8>> {
 }
 
 /// What `request` is promised by `manager`.
-fn promises<'a>(manager: &str, request: &'a Request, case: &Case) -> Vec<Promise<'a>> {
-    let Request { group, group_version, key, mount_requirement, env_var } = request;
+fn promises<'a>(manager: &str, request: &'a SecretRequest, case: &Case) -> Vec<Promise<'a>> {
+    let SecretRequest { group, group_version, key, mount_requirement, env_var } = request;
     let group = if manager == "K8s" && group.is_empty() { secret_name(key) } else { group.clone() };
     let prefix = case.settings["secretEnvVarPrefix"].as_str().unwrap_or("_UNION_");
     let value = |name: &str, value: &str| Promise::Value(name.to_owned(), Some(value.to_owned()));
     let expected = stored(case, key);
-    if mount_requirement == "ENV_VAR" || manager == "Embedded" && mount_requirement != "FILE" {
+    if *mount_requirement == MountRequirement::EnvVar
+        || manager == "Embedded" && *mount_requirement != MountRequirement::File
+    {
         let found: Vec<Promise> = if manager == "K8s" {
             let optional = case.settings["k8sSecretManager"]["optional"] != false;
             let reference = json!({ "name": group, "key": key, "optional": optional });
@@ -143,7 +145,7 @@ fn promises<'a>(manager: &str, request: &'a Request, case: &Case) -> Vec<Promise
 }
 
 /// The file that a request to Azure means, from its URI and its version.
-fn azure_path(request: &Request) -> String {
+fn azure_path(request: &SecretRequest) -> String {
     let mut segments = request.group.trim_end_matches('/').split('/').skip(4);
     let name = segments.next().unwrap_or_default();
     let version = segments.next().unwrap_or(&request.group_version);
@@ -151,7 +153,7 @@ fn azure_path(request: &Request) -> String {
 }
 
 /// The first promise that a pod does not keep, in words.
-fn broken(request: &Request, promises: &[Promise], before: &Value, pod: &Value) -> Option<String> {
+fn broken(request: &SecretRequest, promises: &[Promise], before: &Value, pod: &Value) -> Option<String> {
     let theirs = list(&before["spec"]["initContainers"]).len();
     let all = list(&pod["spec"]["initContainers"]);
     let (ours, users) = all.split_at(all.len() - theirs);
@@ -202,8 +204,8 @@ fn broken(request: &Request, promises: &[Promise], before: &Value, pod: &Value) 
 }
 
 /// Which manager took which request, as the audit annotation says.
-fn taken(case: &Case, audit: &str) -> Vec<(String, Request)> {
-    let mut seen: Vec<&Request> = Vec::new();
+fn taken(case: &Case, audit: &str) -> Vec<(String, SecretRequest)> {
+    let mut seen: Vec<&SecretRequest> = Vec::new();
     let mut rest = audit;
     let mut taken = Vec::new();
     for (annotation, request) in &case.requests {

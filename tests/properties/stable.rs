@@ -57,7 +57,8 @@ proptest! {
         let [ours, its] = [Store::new(case.store.clone()), Store::new(case.store)];
         let capabilities = Arc::clone(&its) as Arc<dyn Capabilities>;
         let answered = built().call("validate", payload.as_bytes(), &capabilities).expect("the wasm answers");
-        prop_assert_eq!(answer(&payload, &ours), String::from_utf8(answered).expect("text"));
+        // As JSON, because members that are edited are sorted in the wasm alone: tests build serde_json with `preserve_order`.
+        prop_assert_eq!(value(&answer(&payload, &ours)), value(&String::from_utf8(answered).expect("text")));
         prop_assert_eq!(ours.asked(), its.asked());
     }
 

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flyte_secrets_policy::names::{NameScheme, Scope, azure, kubernetes};
+use flyte_secrets_policy::secret_request::{MountRequirement, SecretRequest};
 use flyte_secrets_policy::settings::Tenancy;
 use flyte_secrets_policy::tenancy::{self, Origin};
-use flyte_secrets_testing::generate::requests::{Request, annotate, hostile};
+use flyte_secrets_testing::generate::requests::{annotate, hostile};
 use flyte_secrets_testing::generate::stores::scope;
 use flyte_secrets_testing::generate::{Case, settings, text};
 use flyte_secrets_testing::host::Store;
@@ -54,7 +55,8 @@ fn key() -> impl Strategy<Value = String> {
 /// The names that a pod's request for `key` makes the policy ask for.
 fn asked(pod: &Value, key: &str, settings: &Value, style: text::Style) -> BTreeSet<String> {
     let mut pod = pod.clone();
-    let request = Request { key: key.to_owned(), mount_requirement: "ENV_VAR".to_owned(), ..Request::default() };
+    let mount_requirement = MountRequirement::EnvVar;
+    let request = SecretRequest { key: key.to_owned(), mount_requirement, ..SecretRequest::default() };
     let requests = vec![("flyte.secrets/s0".to_owned(), request)];
     annotate(&mut pod, &requests);
     let case = Case { pod, requests, settings: settings.clone(), store: json!({}), style };

@@ -2,19 +2,20 @@
 //! time in the engine, compared with a policy that does nothing.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use flyte_secrets_policy::names::{Scope, flyte};
+use flyte_secrets_policy::names::flyte;
 use flyte_secrets_policy::secret_request as requests;
 use flyte_secrets_policy::settings::UnknownFields;
-use flyte_secrets_testing::engine::Policy;
+use flyte_secrets_testing::engine::{self, Policy};
+use flyte_secrets_testing::generate::stores::scope;
 use flyte_secrets_testing::host::{Capabilities, Request};
 use flyte_secrets_testing::meter::Meter;
+use flyte_secrets_testing::{repository, show};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// A policy that accepts everything: its time is that of the host.
 const FLOOR: &str = r#"(module
@@ -32,151 +33,156 @@ const FLOOR: &str = r#"(module
 const ROUNDS: usize = 20;
 const CALLS: usize = 100;
 
-/// The costs of a policy.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct Report {
+/// The costs of the policy.
+#[derive(Deserialize, Serialize)]
+struct Report {
     /// Size of the wasm.
-    pub wasm_bytes: u64,
+    wasm_bytes: u64,
     /// Costs by payload.
-    pub payloads: BTreeMap<String, Cost>,
-    /// Time of a new instance that accepts everything, in µs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub floor_us: Option<f64>,
-    /// Time of a new instance of the policy that returns its protocol version, in µs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub idle_us: Option<f64>,
+    payloads: BTreeMap<String, Cost>,
 }
 
 /// The cost of one payload.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct Cost {
+#[derive(Deserialize, Serialize)]
+struct Cost {
     /// Fuel of wasmtime.
-    pub fuel: u64,
+    fuel: u64,
     /// The guest's linear memory after the call.
-    pub memory_bytes: u64,
-    /// Median time in a new instance, in µs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fresh_us: Option<f64>,
+    memory_bytes: u64,
+}
+
+/// Times of one payload in µs: the least of all rounds.
+#[derive(Serialize)]
+struct Times {
+    /// Median in a new instance.
+    fresh: f64,
     /// Its 99th percentile.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fresh_p99_us: Option<f64>,
-    /// Median time in an instance that has been called before, in µs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub warm_us: Option<f64>,
+    fresh_p99: f64,
+    /// Median in an instance that has been called before.
+    warm: f64,
+    /// Median of a new instance that accepts everything.
+    floor: f64,
+    /// Median of a new instance of the policy that returns its protocol version.
+    idle: f64,
 }
 
-/// Measures fuel, memory and size, and no time.
-pub fn measure(wasm: &Path, payloads: &Path) -> Result<Report> {
-    let meter = Meter::load(wasm)?;
-    let mut report =
-        Report { wasm_bytes: std::fs::metadata(wasm)?.len(), payloads: BTreeMap::new(), floor_us: None, idle_us: None };
-    for (name, payload) in read(payloads)? {
-        let cost = meter.call("validate", &payload, &secrets_of(&payload)?)?;
-        let answer: Value = serde_json::from_slice(&cost.answer)?;
-        if answer["accepted"] != json!(true) {
-            bail!("{name} is refused: {answer}");
-        }
-        let cost =
-            Cost { fuel: cost.fuel, memory_bytes: cost.memory, fresh_us: None, fresh_p99_us: None, warm_us: None };
-        report.payloads.insert(name, cost);
+/// Measures the policy, prints its costs, and writes them to a file.
+pub fn run(output: &str) -> Result<bool> {
+    let (report, times) = (measure()?, time()?);
+    let least = |time: fn(&Times) -> f64| times.values().map(time).fold(f64::INFINITY, f64::min);
+    let (floor, idle) = (least(|times| times.floor), least(|times| times.idle));
+    let head = ["fuel", "memory", "fresh µs", "p99 µs", "over", "warm µs"];
+    println!("{:<18}{}", "payload", head.map(|name| format!("{name:>12}")).concat());
+    for ((name, Cost { fuel, memory_bytes }), Times { fresh, fresh_p99, warm, .. }) in
+        report.payloads.iter().zip(times.values())
+    {
+        let over = fresh - floor;
+        println!("{name:<18}{fuel:>12}{memory_bytes:>12}{fresh:>12.1}{fresh_p99:>12.1}{over:>+12.1}{warm:>12.1}");
     }
-    Ok(report)
-}
-
-/// Adds times to a report.
-pub fn time(report: &mut Report, wasm: &Path, payloads: &Path) -> Result<()> {
-    let policy = Policy::load(wasm)?;
-    let floor = Policy::compile(FLOOR.as_bytes())?;
-    for (name, payload) in read(payloads)? {
-        let secrets = secrets_of(&payload)?;
-        let cost = report.payloads.get_mut(&name).context("a payload that was not measured")?;
-        let host = policy.instance(&secrets)?;
-        for _ in 0..ROUNDS {
-            let mut fresh = times(|| policy.call("validate", &payload, &secrets).map(drop))?;
-            let mut warm = times(|| host.call("validate", &payload).map(drop).map_err(Into::into))?;
-            let mut empty = times(|| floor.call("validate", &payload, &secrets).map(drop))?;
-            let mut idle = times(|| policy.call("protocol_version", b"", &secrets).map(drop))?;
-            keep_least(&mut cost.fresh_us, percentile(&mut fresh, 50));
-            keep_least(&mut cost.fresh_p99_us, percentile(&mut fresh, 99));
-            keep_least(&mut cost.warm_us, percentile(&mut warm, 50));
-            keep_least(&mut report.floor_us, percentile(&mut empty, 50));
-            keep_least(&mut report.idle_us, percentile(&mut idle, 50));
-        }
-    }
-    Ok(())
-}
-
-fn keep_least(known: &mut Option<f64>, new: f64) {
-    *known = Some(known.map_or(new, |known| known.min(new)));
+    println!("the host's floor: {floor:.1} µs; an instance that does nothing: {idle:.1} µs");
+    println!("the wasm: {} bytes", report.wasm_bytes);
+    let costs = json!({ "wasm_bytes": report.wasm_bytes, "payloads": report.payloads, "times_us": times });
+    std::fs::write(output, show::pretty(&costs))?;
+    Ok(true)
 }
 
 /// Memory grows by pages of wasm. A difference of one page is ignored.
 const PAGE: u64 = 65_536;
 
-/// Returns the costs that exceed those of another report by more than 3 %.
-pub fn exceeds(found: &Report, ceilings: &Report) -> Vec<String> {
-    let mut over = Vec::new();
-    let mut check = |what: String, found: u64, ceiling: u64, step: u64| {
-        if found > ceiling + step.max(ceiling * 3 / 100) {
-            over.push(format!("{what}: {found}, over the ceiling of {ceiling}"));
-        }
-    };
-    check("wasm_bytes".to_owned(), found.wasm_bytes, ceilings.wasm_bytes, 0);
+/// Compares the costs that need no clock with those of a file, and returns whether none exceeds them by more than 3 %.
+pub fn check(ceilings: &str) -> Result<bool> {
+    let found = measure()?;
+    let text = std::fs::read_to_string(ceilings).with_context(|| format!("cannot read {ceilings}"))?;
+    let known: Report = serde_json::from_str(&text)?;
+    let mut costs = vec![("wasm_bytes".to_owned(), found.wasm_bytes, known.wasm_bytes, 0)];
     for (name, cost) in &found.payloads {
-        match ceilings.payloads.get(name) {
-            Some(ceiling) => {
-                check(format!("{name}.fuel"), cost.fuel, ceiling.fuel, 0);
-                check(format!("{name}.memory_bytes"), cost.memory_bytes, ceiling.memory_bytes, PAGE);
+        let ceiling = known.payloads.get(name).unwrap_or(&Cost { fuel: 0, memory_bytes: 0 });
+        costs.push((format!("{name}.fuel"), cost.fuel, ceiling.fuel, 0));
+        costs.push((format!("{name}.memory_bytes"), cost.memory_bytes, ceiling.memory_bytes, PAGE));
+    }
+    costs.retain(|(_, found, ceiling, step)| *found > ceiling + step.max(&(ceiling * 3 / 100)));
+    for (name, found, ceiling, _) in &costs {
+        println!("{name}: {found}, over the ceiling of {ceiling}");
+    }
+    if !costs.is_empty() {
+        println!("the policy costs more than {ceilings} allows; if that is on purpose, these are its costs now:");
+        println!("{}", show::pretty(&serde_json::to_value(&found)?));
+    }
+    Ok(costs.is_empty())
+}
+
+/// Measures fuel, memory and size.
+fn measure() -> Result<Report> {
+    let meter = Meter::built()?;
+    let mut costs = BTreeMap::new();
+    for (name, payload) in payloads()? {
+        let cost = meter.call("validate", &payload, &secrets_of(&payload)?)?;
+        let answer: Value = serde_json::from_slice(&cost.answer)?;
+        if answer["accepted"] != json!(true) {
+            bail!("{name} is rejected: {answer}");
+        }
+        costs.insert(name, Cost { fuel: cost.fuel, memory_bytes: cost.memory });
+    }
+    Ok(Report { wasm_bytes: std::fs::metadata(engine::built()?)?.len(), payloads: costs })
+}
+
+/// Measures times.
+fn time() -> Result<BTreeMap<String, Times>> {
+    let (policy, floor) = (Policy::built()?, Policy::compile(FLOOR.as_bytes())?);
+    let mut all = BTreeMap::new();
+    for (name, payload) in payloads()? {
+        let secrets = secrets_of(&payload)?;
+        let host = policy.instance(&secrets)?;
+        let mut least = [f64::INFINITY; 5];
+        for _ in 0..ROUNDS {
+            let fresh = times(|| policy.call("validate", &payload, &secrets).map(drop))?;
+            let warm = times(|| host.call("validate", &payload).map(drop).map_err(Into::into))?;
+            let empty = times(|| floor.call("validate", &payload, &secrets).map(drop))?;
+            let idle = times(|| policy.call("protocol_version", b"", &secrets).map(drop))?;
+            let found = [(&fresh, 50), (&fresh, 99), (&warm, 50), (&empty, 50), (&idle, 50)];
+            for (least, (times, percent)) in least.iter_mut().zip(found) {
+                *least = least.min(times[(CALLS * percent / 100).min(CALLS - 1)]);
             }
-            None => check(format!("{name}, which has no ceiling"), cost.fuel, 0, 0),
         }
+        let [fresh, fresh_p99, warm, floor, idle] = least;
+        all.insert(name, Times { fresh, fresh_p99, warm, floor, idle });
     }
-    over
+    Ok(all)
 }
 
-fn read(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
-    let entries = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
-    let mut payloads = BTreeMap::new();
-    for entry in entries {
-        let path = entry?.path();
-        if path.extension().is_some_and(|it| it == "json") {
-            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            payloads.insert(name, std::fs::read(&path)?);
-        }
-    }
-    Ok(payloads)
-}
-
+/// Returns the times of [`CALLS`] calls in µs, sorted.
 fn times(mut call: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
-    (0..CALLS)
-        .map(|_| {
-            let start = Instant::now();
-            call()?;
-            Ok(start.elapsed().as_secs_f64() * 1e6)
-        })
-        .collect()
+    let mut times = Vec::new();
+    for _ in 0..CALLS {
+        let start = Instant::now();
+        call()?;
+        times.push(start.elapsed().as_secs_f64() * 1e6);
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(times)
 }
 
-fn percentile(times: &mut [f64], percent: usize) -> f64 {
-    times.sort_by(f64::total_cmp);
-    let at = (times.len() * percent / 100).min(times.len().saturating_sub(1));
-    times.get(at).map_or(0.0, |time| (time * 10.0).round() / 10.0)
+/// Returns the payloads by name.
+fn payloads() -> Result<BTreeMap<String, Vec<u8>>> {
+    let files = repository::files("benches/payloads", ".json")?;
+    let named = files.into_iter().map(|file| {
+        let name = file.trim_start_matches("benches/payloads/").trim_end_matches(".json").to_owned();
+        Ok((name, repository::read(&file)?.into_bytes()))
+    });
+    named.collect()
 }
 
 /// Returns capabilities with all secrets that a payload's pod requests, each in the project's scope.
-pub fn secrets_of(payload: &[u8]) -> Result<Arc<dyn Capabilities>> {
+fn secrets_of(payload: &[u8]) -> Result<Arc<dyn Capabilities>> {
     let payload: Value = serde_json::from_slice(payload)?;
-    let metadata = &payload["request"]["object"]["metadata"];
-    let label = |name: &str| metadata["labels"][name].as_str().unwrap_or_default();
-    let (organization, domain, project) = (label("organization"), label("domain"), label("project"));
-    let annotations = metadata["annotations"].as_object().into_iter().flatten();
-    let annotations = annotations.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)));
-    let found = requests::read(annotations, UnknownFields::Reject)?;
-    let mut data = Map::new();
-    for annotated in &found.requests {
-        let name = flyte::encode(Scope { organization, domain, project }, &annotated.request.key);
-        data.insert(name, json!("c2VjcmV0"));
-    }
+    let pod = &payload["request"]["object"];
+    let annotations = pod["metadata"]["annotations"].as_object().into_iter().flatten();
+    let found = requests::read(
+        annotations.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?))),
+        UnknownFields::Reject,
+    )?;
+    let names = found.requests.iter().map(|it| flyte::encode(scope(pod), &it.request.key));
+    let data: Value = names.map(|name| (name, json!("c2VjcmV0"))).collect();
     let secret = json!({ "apiVersion": "v1", "kind": "Secret", "data": data }).to_string();
     Ok(Arc::new(move |_: &str, _: &str, payload: &[u8]| {
         let request: Request = serde_json::from_slice(payload).map_err(|error| error.to_string())?;

@@ -4,11 +4,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flyte_secrets_policy::names::kubernetes::{image_pull_name, secret_name};
 use flyte_secrets_policy::names::{NameScheme, Scope, azure};
+use flyte_secrets_policy::secret_request::SecretRequest;
+use flyte_secrets_policy::settings::Provider;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::rarely;
-use super::requests::Request;
+use super::{of, rarely};
 
 /// Part of every value, which only pods may contain.
 pub const CANARY: &str = "cAnArY-5f2c";
@@ -16,19 +17,17 @@ pub const CANARY: &str = "cAnArY-5f2c";
 /// Content of one name.
 #[derive(Clone, Debug)]
 pub enum Content {
-    /// Text.
+    /// Text; empty text is invalid.
     Text(String),
     /// Bytes, which can be text.
     Binary(Vec<u8>),
-    /// An empty value, which is invalid.
-    Empty,
     /// A value of another type.
     Broken,
-    /// The store fails.
-    Failure,
+    /// The store fails, with a message that starts like this.
+    Failure(String),
 }
 
-/// One secret of a pod's requests.
+/// A secret of one of a pod's requests.
 #[derive(Clone, Debug)]
 pub struct Entry {
     request: prop::sample::Index,
@@ -38,21 +37,10 @@ pub struct Entry {
     twin: bool,
 }
 
-impl Content {
-    /// Returns the same entry with a different value for each scope.
-    fn in_scope(&self, scope: usize) -> Self {
-        match self {
-            Self::Text(text) => Self::Text(format!("{text} {scope}")),
-            Self::Binary(bytes) => Self::Binary([bytes, format!(" {scope}").as_bytes()].concat()),
-            other => other.clone(),
-        }
-    }
-}
-
 fn content() -> impl Strategy<Value = Content> {
     let text = prop_oneof![
         6 => Just(String::new()),
-        4 => super::of(&["é😀", "$(HOME)", "$$$é$(", "\n=\n", "\"},", "\0", "\u{1}\u{7f}"]),
+        4 => of(&["é😀", "$(HOME)", "$$$é$(", "\n=\n", "\"},", "\0", "\u{1}\u{7f}"]),
         1 => "\\PC{0,20}",
     ];
     let text = (text, rarely(1)).prop_map(|(text, large)| {
@@ -61,12 +49,16 @@ fn content() -> impl Strategy<Value = Content> {
     });
     let binary = prop::collection::vec(any::<u8>(), 0..9)
         .prop_map(|more| Content::Binary([CANARY.as_bytes(), more.as_slice()].concat()));
+    let failure = prop_oneof![
+        2 => of(&["500", "code: 400", "code: 403", "cannot get resource", "timed out", "Cannot find v1/Secret"]),
+        1 => "\\PC{0,20}",
+    ];
     prop_oneof![
         12 => text,
         3 => binary,
-        1 => Just(Content::Empty),
+        1 => Just(Content::Text(String::new())),
         1 => Just(Content::Broken),
-        1 => Just(Content::Failure),
+        1 => failure.prop_map(Content::Failure),
     ]
 }
 
@@ -87,21 +79,33 @@ pub fn scope(pod: &Value) -> Scope<'_> {
     Scope { organization: label("organization"), domain: label("domain"), project: label("project") }
 }
 
-/// Returns contents for [`crate::host::Store`], with each entry in all four stores.
-pub fn store(pod: &Value, requests: &[(String, Request)], settings: &Value, entries: &[Entry]) -> Value {
+/// Returns contents for [`crate::host::Store`], with each entry in all stores.
+pub fn store(pod: &Value, requests: &[(String, SecretRequest)], settings: &Value, entries: &[Entry]) -> Value {
     let config = &settings["embeddedSecretManagerConfig"];
     let home = config["k8sConfig"]["namespace"].as_str().unwrap_or("flyte");
-    let mut store = json!({ "K8s": { home: {} }, "AWS": {}, "GCP": {}, "Azure": {} });
+    let mut store = json!({ "K8s": { home: {} } });
     for Entry { request, scope: broader, scheme, content, twin } in entries {
-        let (_, Request { key, .. }) = request.get(requests);
+        let (_, SecretRequest { key, .. }) = request.get(requests);
         let scope = scope(pod).cascade()[*broader];
         let name = scope.candidates(key, &[*scheme]).concat();
-        let (in_secret, in_gateway, in_azure) = shapes(&content.in_scope(*broader), &name);
-        store["K8s"][home][secret_name(&name)] = in_secret;
-        store["AWS"][&name] = in_gateway.clone();
-        store["GCP"][&name] = in_gateway;
-        if let Ok(name) = azure::encode(scope, key) {
-            store["Azure"][name] = in_azure;
+        // Another value in each scope.
+        let content = match content {
+            Content::Text(text) if !text.is_empty() => Content::Text(format!("{text} {broader}")),
+            Content::Binary(bytes) => Content::Binary([bytes, format!(" {broader}").as_bytes()].concat()),
+            other => other.clone(),
+        };
+        for provider in Provider::ALL {
+            let object = object(*provider, &content, &name);
+            let name = match provider {
+                Provider::K8s => Ok(secret_name(&name)),
+                Provider::Azure => azure::encode(scope, key),
+                Provider::Aws | Provider::Gcp => Ok(name.clone()),
+            };
+            let place = &mut store[provider.to_string()];
+            let place = if *provider == Provider::K8s { &mut place[home] } else { place };
+            if let Ok(name) = name {
+                place[name] = object;
+            }
         }
         if *twin {
             let namespace = pod["metadata"]["namespace"].as_str().unwrap_or_default();
@@ -113,25 +117,24 @@ pub fn store(pod: &Value, requests: &[(String, Request)], settings: &Value, entr
     store
 }
 
-/// Returns the content in a Secret's `data`, in AWS and GCP, and in Azure.
-fn shapes(content: &Content, name: &str) -> (Value, Value, Value) {
-    let azure = |kind: &str, value: &str| json!({ "stringValue": json!({ "type": kind, "value": value }).to_string() });
-    match content {
-        Content::Text(text) => {
-            (json!({ name: STANDARD.encode(text) }), json!({ "stringValue": text }), azure("STRING", text))
+/// Returns the content as an object of the gateway, or as a Secret's `data`.
+fn object(provider: Provider, content: &Content, name: &str) -> Value {
+    let (kind, text) = match content {
+        Content::Text(text) => ("STRING", text.clone()),
+        Content::Binary(bytes) => ("BINARY", STANDARD.encode(bytes)),
+        Content::Broken => ("BROKEN", format!("{CANARY} is not base64")),
+        Content::Failure(_) if provider == Provider::K8s => return json!({ "other": STANDARD.encode(CANARY) }),
+        Content::Failure(start) => {
+            return json!({ "error": format!("{start}: {CANARY}\n\nStack backtrace:\n  0: {CANARY}") });
         }
-        Content::Binary(bytes) => {
-            let text = STANDARD.encode(bytes);
-            (json!({ name: text }), json!({ "binaryValue": text }), azure("BINARY", &text))
+    };
+    match (provider, kind) {
+        (Provider::K8s, "STRING") => json!({ name: STANDARD.encode(text) }),
+        (Provider::K8s, _) => json!({ name: text }),
+        (Provider::Azure, "STRING" | "BINARY") => {
+            json!({ "stringValue": json!({ "type": kind, "value": text }).to_string() })
         }
-        Content::Empty => (json!({ name: "" }), json!({ "stringValue": "" }), azure("STRING", "")),
-        Content::Broken => {
-            let text = format!("{CANARY} is not base64");
-            (json!({ name: text }), json!({ "binaryValue": text }), json!({ "stringValue": text }))
-        }
-        Content::Failure => {
-            let failure = json!({ "error": format!("500: {CANARY}\n\nStack backtrace:\n  0: {CANARY}") });
-            (json!({ "other": STANDARD.encode(CANARY) }), failure.clone(), failure)
-        }
+        (Provider::Azure, _) | (_, "STRING") => json!({ "stringValue": text }),
+        _ => json!({ "binaryValue": text }),
     }
 }

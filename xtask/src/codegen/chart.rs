@@ -6,7 +6,7 @@ use flyte_secrets_testing::{repository, show};
 use secret_gateway::config::{Prefixes, Providers};
 use serde_json::{Map, Value, json};
 
-use super::{names, resolved};
+use super::{description, names, properties, resolved};
 
 /// Path of the schema.
 pub const FILE: &str = "deploy/chart/values.schema.json";
@@ -38,8 +38,7 @@ fn of(root: &Value, schema: &Value, member: fn(Value) -> Value) -> Value {
     let definition = resolved(root, schema);
     let Value::Object(parts) = definition else { return json!(true) };
     let mut made = Map::new();
-    if let Some(description) = schema.get("description").or_else(|| parts.get("description")) {
-        let text = description.as_str().unwrap_or_default().replace('\n', " ");
+    if let Some(text) = [schema, definition].map(description).into_iter().find(|text| !text.is_empty()) {
         made.insert("description".to_owned(), json!(text));
     }
     if let Some(names) = names(definition) {
@@ -50,8 +49,8 @@ fn of(root: &Value, schema: &Value, member: fn(Value) -> Value) -> Value {
         return json!(true);
     }
     // Keywords of a field take precedence over those of its type.
-    let own = schema.as_object().into_iter().flatten();
-    for (key, value) in parts.iter().chain(own) {
+    for (key, value) in parts.iter().chain(schema.as_object().into_iter().flatten()) {
+        let inner = |schema: &Value| member(of(root, schema, member));
         let value = match (key.as_str(), value) {
             (
                 "$schema" | "$ref" | "$defs" | "anyOf" | "default" | "description" | "format" | "title" | "required",
@@ -59,12 +58,8 @@ fn of(root: &Value, schema: &Value, member: fn(Value) -> Value) -> Value {
             ) => {
                 continue;
             }
-            ("properties", Value::Object(properties)) => {
-                let properties =
-                    properties.iter().map(|(name, property)| (name.clone(), member(of(root, property, member))));
-                Value::Object(properties.collect())
-            }
-            ("additionalProperties", Value::Object(_)) => member(of(root, value, member)),
+            ("properties", _) => properties(definition).map(|(name, schema)| (name.clone(), inner(schema))).collect(),
+            ("additionalProperties", Value::Object(_)) => inner(value),
             ("items", _) => of(root, value, member),
             _ => value.clone(),
         };
@@ -72,9 +67,10 @@ fn of(root: &Value, schema: &Value, member: fn(Value) -> Value) -> Value {
     }
     // For names that do not match, helm's library reports another path.
     if let Some(pattern) =
-        made.shift_remove("propertyNames").and_then(|names| Some(names["pattern"].as_str()?.to_owned()))
+        made.shift_remove("propertyNames").and_then(|mut names| Some(names.get_mut("pattern")?.take()))
         && let Some(values) = made.insert("additionalProperties".to_owned(), json!(false))
     {
+        let pattern = pattern.as_str().unwrap_or_default();
         made.insert("patternProperties".to_owned(), json!({ pattern: values }));
     }
     made.into()
@@ -93,25 +89,18 @@ fn nullable(mut schema: Value) -> Value {
     schema
 }
 
-/// Allows names in any case of ASCII; names of digits also as numbers.
-fn any_case(names: &[&str]) -> Map<String, Value> {
+/// Returns keywords that allow names in any case of ASCII; names of digits also as numbers.
+fn any_case(names: &[&str]) -> [(String, Value); 2] {
     let numbers: Option<Vec<u64>> = names.iter().map(|name| name.parse().ok()).collect();
-    let schema = match numbers {
-        Some(numbers) => {
-            let all: Vec<Value> = numbers.into_iter().flat_map(|it| [json!(it), json!(it.to_string())]).collect();
-            json!({ "type": ["string", "integer"], "enum": all })
-        }
-        None => {
-            let letter = |c: char| match c.is_ascii_alphabetic() {
-                true => format!("[{}{}]", c.to_ascii_uppercase(), c.to_ascii_lowercase()),
-                false => c.to_string(),
-            };
-            let patterns: Vec<String> = names.iter().map(|name| name.chars().map(letter).collect()).collect();
-            json!({ "type": "string", "pattern": format!("^({})$", patterns.join("|")) })
-        }
-    };
-    match schema {
-        Value::Object(members) => members,
-        _ => Map::new(),
+    if let Some(numbers) = numbers {
+        let all: Value = numbers.into_iter().flat_map(|it| [json!(it), json!(it.to_string())]).collect();
+        return [("type".to_owned(), json!(["string", "integer"])), ("enum".to_owned(), all)];
     }
+    let letter = |c: char| match c.is_ascii_alphabetic() {
+        true => format!("[{}{}]", c.to_ascii_uppercase(), c.to_ascii_lowercase()),
+        false => c.to_string(),
+    };
+    let patterns: Vec<String> = names.iter().map(|name| name.chars().map(letter).collect()).collect();
+    let pattern = format!("^({})$", patterns.join("|"));
+    [("type".to_owned(), json!("string")), ("pattern".to_owned(), json!(pattern))]
 }

@@ -6,7 +6,7 @@ use flyte_secrets_policy::settings::{Facts, Provider};
 use flyte_secrets_testing::repository;
 use serde_json::{Map, Value, json};
 
-use super::{kind, names, resolved};
+use super::{description, kind, names, resolved};
 
 /// Path of the handwritten file.
 const WRITTEN: &str = "deploy/chart/questions.in.yaml";
@@ -105,23 +105,18 @@ fn setting(root: &Value, key: &str, written: &Map<String, Value>) -> Result<Map<
         ("string", _) => "string",
         (other, _) => bail!("{WRITTEN}: nothing asks for a value of type {other:?}, as {key} has"),
     };
-    let description = property["description"].as_str().unwrap_or_default().replace('\n', " ").replace('`', "");
-    let mut question = Map::new();
-    let mut put = |key: &str, value: Option<Value>| {
-        let value = written.get(key).cloned().or(value).unwrap_or_default();
-        if !value.is_null() {
-            question.insert(key.to_owned(), value);
-        }
-    };
-    put("variable", Some(json!(key)));
-    put("type", Some(json!(kind)));
-    put("label", None);
-    put("default", property.get("default").cloned());
-    put("options", names.map(|names| json!(names)));
-    put("show_if", None);
-    put("description", Some(json!(description)));
-    put("group", Some(json!("Settings")));
-    Ok(question)
+    let parts = [
+        ("variable", json!(key)),
+        ("type", json!(kind)),
+        ("label", Value::Null),
+        ("default", property["default"].clone()),
+        ("options", json!(names)),
+        ("show_if", Value::Null),
+        ("description", json!(description(property).replace('`', ""))),
+        ("group", json!("Settings")),
+    ];
+    let parts = parts.map(|(part, value)| (part.to_owned(), written.get(part).cloned().unwrap_or(value)));
+    Ok(parts.into_iter().filter(|(_, value)| !value.is_null()).collect())
 }
 
 /// Returns the question with the path of the settings in the chart's values.

@@ -7,7 +7,7 @@ use flyte_secrets_policy::settings::{Facts, Provider};
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
-use super::{kind, names};
+use super::{capitalized, description, is_number_too, kind, names, properties};
 
 /// Path of the module with the settings.
 pub const FILE: &str = "playground/package/settings.ts";
@@ -31,19 +31,22 @@ const ANSWERS_INTRODUCTION: &str = "\
 /// Returns the module with the settings. Enums are constants, too, with a comment on each name.
 pub fn text() -> String {
     let root = super::schema();
-    let mut text = INTRODUCTION.to_owned();
-    text += &interface("Settings", &root);
-    text += &types(definitions(&root));
-    for name in ["Provider", "NameScheme"] {
-        text += &choices(name, &root["$defs"][name]);
+    let mut text = [INTRODUCTION, &interface("Settings", &root), &types(definitions(&root))].concat();
+    for (constant, name) in [("PROVIDERS", "Provider"), ("NAME_SCHEMES", "NameScheme")] {
+        text +=
+            &format!("\n/** The names, and what each is. */\nexport const {constant}: Record<{name}, string> = {{\n");
+        for choice in root["$defs"][name]["oneOf"].as_array().into_iter().flatten() {
+            let words = description(choice);
+            text +=
+                &format!("  {}: {:?},\n", choice["const"].as_str().unwrap_or_default(), words.trim_end_matches('.'));
+        }
+        text += "};\n";
     }
     text += "\n/** What secrets of a provider are in, as a label, and an example. */\n";
     text += "export const PLACES: Record<Provider, [string, string]> = {\n";
     for provider in Provider::ALL {
         let Facts { place, example, .. } = provider.facts();
-        let label: String =
-            place.chars().take(1).map(|c| c.to_ascii_uppercase()).chain(place.chars().skip(1)).collect();
-        text += &format!("  {provider}: [{label:?}, {example:?}],\n");
+        text += &format!("  {provider}: [{:?}, {example:?}],\n", capitalized(place));
     }
     text + "};\n"
 }
@@ -56,13 +59,13 @@ pub fn answers() -> String {
     generator.subschema_for::<DecodedName>();
     generator.subschema_for::<DecodedRequests>();
     generator.subschema_for::<CheckedSettings>();
-    let mut types_of_answers = generator.take_definitions(true);
     let settings = super::schema();
     let known = definitions(&settings);
-    let imported: Vec<String> = types_of_answers.keys().filter(|name| known.contains_key(*name)).cloned().collect();
-    types_of_answers.retain(|name, _| !known.contains_key(name));
+    let (imported, own): (Map<_, _>, Map<_, _>) =
+        generator.take_definitions(true).into_iter().partition(|(name, _)| known.contains_key(name));
+    let imported: Vec<&str> = imported.keys().map(String::as_str).collect();
     let import = format!("import type {{ {} }} from \"./settings.js\";\n", imported.join(", "));
-    [ANSWERS_INTRODUCTION, &import, &types(&types_of_answers)].concat()
+    [ANSWERS_INTRODUCTION, &import, &types(&own)].concat()
 }
 
 fn definitions(root: &Value) -> &Map<String, Value> {
@@ -71,50 +74,30 @@ fn definitions(root: &Value) -> &Map<String, Value> {
 
 fn types(definitions: &Map<String, Value>) -> String {
     let declared = definitions.iter().map(|(name, definition)| match definition["properties"].is_object() {
-        true => interface(name, definition),
-        false => format!("{}export type {name} = {};\n", comment("", definition), type_of(definition)),
+        true => format!("\n{}", interface(name, definition)),
+        false => format!("\n{}export type {name} = {};\n", comment("", definition), type_of(definition)),
     });
-    declared.map(|declared| ["\n", &declared].concat()).collect()
-}
-
-/// Returns the names of an enum as a constant: `PROVIDERS` of `Provider`.
-fn choices(name: &str, schema: &Value) -> String {
-    let mut constant = String::new();
-    for c in name.chars() {
-        if c.is_uppercase() && !constant.is_empty() {
-            constant.push('_');
-        }
-        constant.push(c.to_ascii_uppercase());
-    }
-    let mut text =
-        format!("\n/** The names, and what each is. */\nexport const {constant}S: Record<{name}, string> = {{\n");
-    for choice in schema["oneOf"].as_array().into_iter().flatten() {
-        let words = choice["description"].as_str().unwrap_or_default().trim_end_matches('.');
-        text += &format!("  {}: {words:?},\n", choice["const"].as_str().unwrap_or_default());
-    }
-    text + "};\n"
+    declared.collect()
 }
 
 /// Returns an interface. For an enum, it has the members of all variants, which are optional.
 fn interface(name: &str, schema: &Value) -> String {
     let mut text = format!("{}export interface {name} {{\n", comment("", schema));
     let required = |key: &str| schema["required"].as_array().is_some_and(|keys| keys.iter().any(|known| known == key));
-    let own = schema["properties"].as_object().into_iter().flatten();
-    let of_some = schema["anyOf"].as_array().into_iter().flatten();
-    let of_some = of_some.filter_map(|one| one["properties"].as_object()).flatten();
-    for (key, property) in own.chain(of_some) {
-        let plain = key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let variants = schema["anyOf"].as_array().into_iter().flatten();
+    for (key, property) in properties(schema).chain(variants.flat_map(properties)) {
+        let is_plain = key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        let name = if is_plain { key.clone() } else { format!("{key:?}") };
         let optional = if required(key) { "" } else { "?" };
-        let key = if plain { key.clone() } else { format!("{key:?}") };
-        text += &format!("{}  {key}{optional}: {};\n", comment("  ", property), type_of(property));
+        text += &format!("{}  {name}{optional}: {};\n", comment("  ", property), type_of(property));
     }
     text + "}\n"
 }
 
 fn comment(indent: &str, schema: &Value) -> String {
-    match schema["description"].as_str() {
-        Some(text) => format!("{indent}/** {} */\n", text.replace('\n', " ")),
-        None => String::new(),
+    match description(schema).as_str() {
+        "" => String::new(),
+        text => format!("{indent}/** {text} */\n"),
     }
 }
 
@@ -129,14 +112,9 @@ fn type_of(schema: &Value) -> String {
         return names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(" | ");
     }
     match kind(schema) {
-        "boolean" => "boolean".to_owned(),
         "integer" => "number".to_owned(),
-        "null" => "null".to_owned(),
-        "number" => "number".to_owned(),
-        "string" if schema["type"].as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind == "number")) => {
-            "string | number".to_owned()
-        }
-        "string" => "string".to_owned(),
+        "string" if is_number_too(schema) => "string | number".to_owned(),
+        kind @ ("boolean" | "null" | "number" | "string") => kind.to_owned(),
         "array" => match type_of(&schema["items"]) {
             item if item.contains(' ') => format!("({item})[]"),
             item => format!("{item}[]"),
