@@ -38,10 +38,10 @@ fn decide(payload: &[u8], cluster: &dyn Cluster, outcome: &mut Outcome) -> Resul
         false => Ok(()),
     };
     let annotations = review.pod.annotations(secret_request::ANNOTATION_PREFIX)?;
-    if !review.is_labelled()? {
+    let (label, value) = LABEL;
+    if review.pod.label(label)?.as_deref() != Some(value) {
         check_grant(false)?;
         let asks = annotations.iter().any(|(key, _)| secret_request::number_of(key).is_some());
-        let (label, value) = LABEL;
         let warning = format!("pod has secret requests but gets no secrets: missing label {label}: \"{value}\"");
         return Ok(Verdict::Accept { warnings: asks.then_some(warning).into_iter().collect() });
     }
@@ -49,15 +49,10 @@ fn decide(payload: &[u8], cluster: &dyn Cluster, outcome: &mut Outcome) -> Resul
     let limits = Limits::new(&review.pod, review.string_bytes)?;
     let pairs = annotations.iter().map(|(key, value)| (*key, &**value));
     let found = secret_request::read(pairs, settings.unknown_fields)?;
-    let mut warnings: Vec<String> = found
-        .ignored
-        .iter()
-        .take(WARNINGS)
-        .map(|key| format!("ignored annotation {:?}: expected flyte.secrets/s<number>", cut(key)))
-        .collect();
-    let unknown = found.unknown.iter();
-    warnings
-        .extend(unknown.map(|(annotation, field)| format!("annotation {annotation}: ignored unknown field {field:?}")));
+    let ignored = |key: &String| format!("ignored annotation {:?}: expected flyte.secrets/s<number>", cut(key));
+    let unknown = |(key, field): &(String, String)| format!("annotation {key}: ignored unknown field {field:?}");
+    let mut warnings: Vec<String> = found.ignored.iter().take(WARNINGS).map(ignored).collect();
+    warnings.extend(found.unknown.iter().map(unknown));
     if found.requests.is_empty() {
         check_grant(false)?;
         return Ok(Verdict::Accept { warnings });

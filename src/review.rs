@@ -2,17 +2,15 @@
 //!
 //! Knows admission requests, and no managers.
 
-use std::str::Utf8Error;
-
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::pod::{self, OBJECT_LIMIT, Pod};
+use crate::pod::{OBJECT_LIMIT, Pod};
 use crate::secret_request::REQUEST_DOMAIN;
 
-/// The label that Flyte sets on pods with secret requests.
+/// The label that Flyte sets on pods with secret requests, which its webhook requires.
 pub const LABEL: (&str, &str) = ("inject-flyte-secrets", "true");
 
 /// The creation of a pod that can have secret requests.
@@ -29,36 +27,11 @@ pub struct Review<'a> {
     pub settings: &'a str,
 }
 
-impl Review<'_> {
-    /// Whether the pod has the label that Flyte's webhook requires.
-    ///
-    /// # Errors
-    /// The label is not a string.
-    pub fn is_labelled(&self) -> Result<bool, pod::Malformed> {
-        Ok(self.pod.label(LABEL.0)?.as_deref() == Some(LABEL.1))
-    }
-}
-
 /// The payload is not an admission request, or its object is not a pod. The message of serde is not shown, because it
 /// quotes the input.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("unexpected value at line {line}, column {column}")]
-pub struct Malformed {
-    line: usize,
-    column: usize,
-}
-
-impl Malformed {
-    fn utf8(error: Utf8Error) -> Self {
-        Self { line: 1, column: error.valid_up_to() }
-    }
-}
-
-impl From<serde_json::Error> for Malformed {
-    fn from(error: serde_json::Error) -> Self {
-        Self { line: error.line(), column: error.column() }
-    }
-}
+#[error("unexpected value at line {0}, column {1}")]
+pub struct Malformed(usize, usize);
 
 /// Decodes the payload of `validate`; `None` if it does not concern the policy.
 ///
@@ -69,19 +42,22 @@ pub fn read(payload: &[u8]) -> Result<Option<Review<'_>>, Malformed> {
         return Ok(None);
     }
     // Checked once, and not for each string.
-    let text = str::from_utf8(payload).map_err(Malformed::utf8)?;
+    let text = str::from_utf8(payload).map_err(|error| Malformed(1, error.valid_up_to()))?;
     let Payload { request, settings } = match serde_json::from_str::<Payload<Pod>>(text) {
         Ok(payload) => payload,
-        Err(_) if is_something_else(text) => return Ok(None),
-        Err(error) => return Err(error.into()),
+        // Other objects can have any fields.
+        Err(_) if parse::<IgnoredAny>(text).is_some_and(|request| !request.creates_pod()) => return Ok(None),
+        Err(error) => return Err(Malformed(error.line(), error.column())),
     };
     let is_creation = request.creates_pod();
     let Some(pod) = request.object.filter(|_| is_creation) else { return Ok(None) };
+    let whole =
+        if payload.len() > OBJECT_LIMIT { parse::<Value>(text).and_then(|request| request.object) } else { None };
     Ok(Some(Review {
         pod,
         namespace: request.namespace.unwrap_or_default(),
         creator: request.user_info.and_then(|user| user.username).unwrap_or_default(),
-        string_bytes: if payload.len() > OBJECT_LIMIT { object(text).as_ref().map_or(0, string_bytes) } else { 0 },
+        string_bytes: whole.as_ref().map_or(0, string_bytes),
         settings: settings.map_or("null", RawValue::get),
     }))
 }
@@ -111,13 +87,9 @@ fn is_address_of(before: &[u8], name: &[u8], separator: &[u8]) -> bool {
     name_before.is_some_and(|before| before.ends_with(name))
 }
 
-/// Whether the object is not the creation of a pod; then it can have any fields.
-fn is_something_else(payload: &str) -> bool {
-    serde_json::from_str::<Payload<IgnoredAny>>(payload).is_ok_and(|payload| !payload.request.creates_pod())
-}
-
-fn object(payload: &str) -> Option<Value> {
-    serde_json::from_str::<Payload<Value>>(payload).ok()?.request.object
+/// Returns the request, with another type of object.
+fn parse<'a, Object: Deserialize<'a>>(payload: &'a str) -> Option<AdmissionRequest<Object>> {
+    serde_json::from_str::<Payload<Object>>(payload).ok().map(|payload| payload.request)
 }
 
 /// Returns the total length of the strings in a value, without names of members.
@@ -157,7 +129,7 @@ struct UserInfo {
     username: Option<String>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 struct GroupVersionKind {
     group: Option<String>,
     version: Option<String>,

@@ -3,7 +3,7 @@
 //! Errors become text only here.
 
 use crate::managers::{Injected, InjectionError};
-use crate::pod::{self, Conflict, MutatedPod, TooLarge};
+use crate::pod::{self, Conflict, MutatedPod};
 use crate::reason_code::ReasonCode;
 use crate::review::Malformed;
 use crate::secret_request;
@@ -48,9 +48,6 @@ pub enum Rejection {
     /// The pod conflicts with the additions.
     #[error("{code}: secrets cannot be injected: {0}", code = self.code())]
     Conflict(#[from] Conflict),
-    /// The pod exceeds a limit.
-    #[error("{code}: secrets cannot be injected: {0}", code = self.code())]
-    TooLarge(#[from] TooLarge),
     /// A secret request cannot be served, or two conflict.
     #[error("{code}: {0}", code = self.code())]
     Injection(#[from] Box<InjectionError>),
@@ -65,7 +62,6 @@ impl Rejection {
             Self::Request(_) => ReasonCode::InvalidSecretRequest,
             Self::Settings(_) => ReasonCode::InvalidSettings,
             Self::Conflict(conflict) => conflict.code(),
-            Self::TooLarge(_) => ReasonCode::LimitExceeded,
             Self::Injection(error) => error.code(),
         }
     }

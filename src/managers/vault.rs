@@ -94,7 +94,7 @@ impl<'a> Vault<'a> {
             (format!("agent-inject-file-{id}"), [group, "/", key].concat()),
         ];
         ours.extend(template(request, *kv_version).map(|template| (format!("agent-inject-template-{id}"), template)));
-        let is_first = !merged.has_annotation(&[PREFIX, "agent-inject"].concat());
+        let is_first = !merged.annotations.contains_key(&[PREFIX, "agent-inject"].concat());
         if is_first {
             let common = [
                 ("agent-inject", "true"),

@@ -26,9 +26,6 @@ pub enum Conflict {
     /// A field has another type than in Kubernetes.
     #[error(transparent)]
     Malformed(#[from] Malformed),
-    /// The pod cannot be encoded as JSON, which does not happen with its types.
-    #[error("pod cannot be encoded as JSON")]
-    Json,
     /// The pod exceeds a limit of Kubernetes or of nodes.
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
@@ -66,7 +63,7 @@ impl Conflict {
             Self::Malformed(_) | Self::UnknownContainer(_) => ReasonCode::InvalidPod,
             Self::TooLarge(_) => ReasonCode::LimitExceeded,
             Self::Granted(_) => ReasonCode::GrantMismatch,
-            Self::Json | Self::Volume(_) | Self::Mount { .. } => ReasonCode::Conflict,
+            Self::Volume(_) | Self::Mount { .. } => ReasonCode::Conflict,
         }
     }
 }
@@ -97,7 +94,8 @@ impl fmt::Debug for MutatedPod {
 pub fn apply(pod: Pod, mut merged: Merged, placement: &Placement) -> Result<MutatedPod, Conflict> {
     merged.make_mount_points();
     let init = InitContainers::of(&pod, &mut merged, placement)?;
-    let additions = Additions::of(&merged)?;
+    let (variables, mounts) = (each_to_json(merged.variables())?, each_to_json(&merged.mounts)?);
+    let additions = Additions { placement, merged: &merged, variables, mounts };
     let volumes = volumes(&pod, &merged)?;
     let annotations = annotations(&pod, &merged)?;
     let references = merged.image_pull_secrets.iter().map(|name| k8s::LocalObjectReference { name: name.to_owned() });
@@ -106,16 +104,11 @@ pub fn apply(pod: Pod, mut merged: Merged, placement: &Placement) -> Result<Muta
     let mut pod: Pod = pod;
     let metadata = pod.metadata.get_mut().ok_or(Malformed("metadata"))?;
     let spec = pod.spec.get_mut().ok_or(Malformed("spec"))?;
-    for container in spec.containers.own_mut() {
-        if placement.includes(&container.name()?) {
-            additions.edit(container)?;
-        }
-    }
+    spec.containers.own_mut().iter_mut().try_for_each(|container| additions.edit(container))?;
     for (at, container) in spec.init_containers.own_mut().iter_mut().enumerate() {
         match init.own.get(&at) {
             Some(own) => set_variables(container, &own.json, |name| own.names.contains(name))?,
-            None if placement.includes(&container.name()?) => additions.edit(container)?,
-            None => {}
+            None => additions.edit(container)?,
         }
     }
     if !init.added.is_empty() {
@@ -123,25 +116,26 @@ pub fn apply(pod: Pod, mut merged: Merged, placement: &Placement) -> Result<Muta
         let side = if placement.init_containers_first { &mut containers.before } else { &mut containers.behind };
         *side = &init.added;
     }
-    for Edit { place, json } in &volumes {
+    for (place, json) in &volumes {
         let volumes = spec.volumes.get_or_default();
         match place.and_then(|place| volumes.get_mut(place)) {
             Some(own) => *own = json,
             None => volumes.push(json),
         }
     }
-    for (name, Edit { place, json }) in &annotations {
+    for (name, (place, json)) in &annotations {
         metadata.annotations.get_or_default().set(*place, name, json);
     }
     add_image_pull_secrets(spec, &merged, &references)?;
-    to_json(&pod).map(MutatedPod)
+    Ok(MutatedPod(to_json(&pod)?))
 }
 
-pub(super) fn to_json(value: &impl Serialize) -> Result<Box<RawValue>, Conflict> {
-    to_raw_value(value).map_err(|_| Conflict::Json)
+/// Returns the JSON of a value; the types of the additions always have one.
+pub(super) fn to_json(value: &impl Serialize) -> Result<Box<RawValue>, Malformed> {
+    to_raw_value(value).map_err(|_| Malformed("pod"))
 }
 
-pub(super) fn each_to_json<T: Serialize>(values: impl IntoIterator<Item = T>) -> Result<Vec<Box<RawValue>>, Conflict> {
+pub(super) fn each_to_json<T: Serialize>(values: impl IntoIterator<Item = T>) -> Result<Vec<Box<RawValue>>, Malformed> {
     values.into_iter().map(|value| to_json(&value)).collect()
 }
 
@@ -154,55 +148,54 @@ struct Named<'a> {
 
 /// The additions to each container of the user, with their JSON, which is encoded once.
 struct Additions<'a> {
+    placement: &'a Placement,
     merged: &'a Merged,
     variables: Vec<Box<RawValue>>,
     mounts: Vec<Box<RawValue>>,
 }
 
-impl<'a> Additions<'a> {
-    fn of(merged: &'a Merged) -> Result<Self, Conflict> {
-        Ok(Self { merged, variables: each_to_json(merged.variables())?, mounts: each_to_json(&merged.mounts)? })
-    }
-
+impl Additions<'_> {
     /// Adds variables and mounts to a container of the user.
     fn edit<'p>(&'p self, container: &mut Container<'p>) -> Result<(), Conflict> {
+        let name = container.name()?;
+        if !self.placement.includes(&name) {
+            return Ok(());
+        }
         set_variables(container, &self.variables, |name| self.merged.variables.contains_key(name))?;
-        let missing = self.missing_mounts(container)?;
+        let missing = self.missing_mounts(container, &name)?;
         if !missing.is_empty() {
             container.volume_mounts.get_or_default().extend(missing);
         }
         Ok(())
     }
 
-    /// Returns the mounts that a container lacks.
-    fn missing_mounts(&self, container: &Container) -> Result<Vec<&RawValue>, Conflict> {
-        let mut there: BTreeMap<Cow<str>, Mount> = BTreeMap::new();
+    /// Returns the mounts that a container lacks, if those of the user leave room for them.
+    fn missing_mounts(&self, container: &Container, name: &str) -> Result<Vec<&RawValue>, Conflict> {
+        let mut there: BTreeMap<String, Mount> = BTreeMap::new();
         if self.mounts.is_empty() {
             return Ok(Vec::new());
         }
         for json in container.volume_mounts.items().iter().chain(container.volume_devices.items()) {
             let mount: Mount = read(json, "containers.volumeMounts")?;
-            there.entry(plain_path(&mount.path).into_owned().into()).or_insert(mount);
+            there.entry(plain_path(&mount.path)).or_insert(mount);
         }
+        let conflict = |mount: &Mount, with| {
+            let (volume, path) = (mount.name.to_string(), mount.path.to_string());
+            Err(Conflict::Mount { container: name.to_owned(), volume, path, with })
+        };
         let mut missing = Vec::with_capacity(self.mounts.len());
         for (planned, json) in self.merged.mounts.iter().zip(&self.mounts) {
             match there.get(planned.mount_path.as_str()) {
                 None => missing.push(&**json),
                 Some(mount) if mount.name == planned.name => {}
-                Some(mount) => return Err(mount.conflict(container, "the mount of secrets".to_owned())?),
+                Some(mount) => return conflict(mount, "the mount of secrets".to_owned()),
             }
         }
-        self.check_nested(container, &there)?;
-        Ok(missing)
-    }
-
-    /// Checks that no mount of the user is below the folder of secrets, if that is one mount.
-    fn check_nested(&self, container: &Container, there: &BTreeMap<Cow<str>, Mount>) -> Result<(), Conflict> {
-        let Some(ours) = self.merged.mounts.iter().find(|mount| mount.mount_path == SECRETS_DIR) else { return Ok(()) };
-        let below = |path: &str| path.strip_prefix(SECRETS_DIR).is_some_and(|rest| rest.starts_with('/'));
-        match there.iter().find(|(path, _)| below(path) && !self.merged.mounts_below(path)) {
-            None => Ok(()),
-            Some((_, mount)) => Err(mount.conflict(container, format!("read-only {:?} at {SECRETS_DIR}", ours.name))?),
+        let Some(root) = self.merged.mounts.iter().find(|it| it.mount_path == SECRETS_DIR) else { return Ok(missing) };
+        let below = |rest: &str| rest.starts_with('/') && !self.merged.mounted.contains(rest);
+        match there.iter().find(|(path, _)| path.strip_prefix(SECRETS_DIR).is_some_and(below)) {
+            None => Ok(missing),
+            Some((_, mount)) => conflict(mount, format!("read-only {:?} at {SECRETS_DIR}", root.name)),
         }
     }
 }
@@ -231,28 +224,16 @@ fn set_variables<'a>(
 
 /// A mount or a device.
 #[derive(Deserialize)]
-pub(super) struct Mount<'a> {
+struct Mount<'a> {
     #[serde(borrow, default)]
-    pub name: Cow<'a, str>,
+    name: Cow<'a, str>,
     #[serde(borrow, default, rename = "mountPath", alias = "devicePath")]
-    pub path: Cow<'a, str>,
-}
-
-impl Mount<'_> {
-    /// Returns the conflict of a container's mount with one of secrets.
-    fn conflict(&self, container: &Container, with: String) -> Result<Conflict, Malformed> {
-        let container = container.name()?.into_owned();
-        Ok(Conflict::Mount { container, volume: self.name.to_string(), path: self.path.to_string(), with })
-    }
+    path: Cow<'a, str>,
 }
 
 /// Returns a path as resolved by container runtimes: without `.`, `..` and empty parts. Relative paths start at the
 /// root.
-fn plain_path(path: &str) -> Cow<'_, str> {
-    let odd = |pair: &[u8]| matches!(pair, b"//" | b"/.");
-    if path.starts_with('/') && !path.ends_with('/') && !path.as_bytes().windows(2).any(odd) {
-        return Cow::Borrowed(path);
-    }
+fn plain_path(path: &str) -> String {
     let mut parts = Vec::new();
     for part in path.split('/') {
         match part {
@@ -261,16 +242,13 @@ fn plain_path(path: &str) -> Cow<'_, str> {
             part => parts.push(part),
         }
     }
-    Cow::Owned(["/", &parts.join("/")].concat())
+    ["/", &parts.join("/")].concat()
 }
 
-/// The JSON of an element of a list or a member: a replacement at a place, or a new one.
-struct Edit {
-    place: Option<usize>,
-    json: Box<RawValue>,
-}
+/// The JSON of a volume or an annotation, with the place of the one that it replaces.
+type Edit = (Option<usize>, Box<RawValue>);
 
-/// Returns missing volumes, and those of the policy that lack items.
+/// Returns missing volumes, and those of the policy that lack items with their places.
 fn volumes(pod: &Pod, merged: &Merged) -> Result<Vec<Edit>, Conflict> {
     let there = pod.spec.get().map_or(&[][..], |spec| spec.volumes.items());
     let mut places: BTreeMap<Cow<str>, (usize, &RawValue)> = BTreeMap::new();
@@ -284,59 +262,62 @@ fn volumes(pod: &Pod, merged: &Merged) -> Result<Vec<Edit>, Conflict> {
     let mut volumes = Vec::new();
     for planned in &merged.volumes {
         match places.get(planned.name.as_str()) {
-            None => volumes.push(Edit { place: None, json: to_json(planned)? }),
-            Some((at, json)) => volumes.extend(with_items(json, planned)?.map(|json| Edit { place: Some(*at), json })),
+            None => volumes.push((None, to_json(planned)?)),
+            Some((at, json)) => volumes.extend(with_items(json, planned)?.map(|json| (Some(*at), json))),
         }
     }
     Ok(volumes)
 }
 
-/// Returns an existing volume with its missing items; `None` if it lacks none.
+/// Returns an existing volume with its missing items or sources; `None` if it lacks none.
 fn with_items(own: &RawValue, planned: &Volume) -> Result<Option<Box<RawValue>>, Conflict> {
     let conflict = || Conflict::Volume(planned.name.clone());
     let mut own: Value = read(own, "spec.volumes")?;
-    if let Some(projected) = &planned.projected {
-        let sources = own.pointer_mut("/projected/sources").and_then(Value::as_array_mut).ok_or_else(conflict)?;
-        let before = sources.len();
-        let there: BTreeSet<String> = inserted(sources.iter().map(Value::to_string));
-        let planned = projected.sources.iter().flatten().map(|source| json!(source));
-        sources.extend(planned.filter(|source| !there.contains(&source.to_string())));
-        return if sources.len() == before { Ok(None) } else { to_json(&own).map(Some) };
-    }
-    let Some(source) = &planned.secret else {
-        let memory = own.pointer("/emptyDir/medium").is_some_and(|medium| medium == "Memory");
-        return if memory { Ok(None) } else { Err(conflict()) };
+    let secret = own.pointer("/secret/secretName").and_then(Value::as_str);
+    let place = match planned {
+        Volume { projected: Some(_), .. } => "/projected/sources",
+        Volume { secret: Some(source), .. } if secret == source.secret_name.as_deref() => "/secret/items",
+        Volume { empty_dir: Some(_), .. } if own.pointer("/emptyDir/medium").is_some_and(|it| it == "Memory") => {
+            return Ok(None);
+        }
+        _ => return Err(conflict()),
     };
-    if own.pointer("/secret/secretName").and_then(Value::as_str) != source.secret_name.as_deref() {
-        return Err(conflict());
+    let there = own.pointer_mut(place).and_then(Value::as_array_mut).ok_or_else(conflict)?;
+    let before = there.len();
+    if let Some(planned) = &planned.projected {
+        let known: BTreeSet<String> = inserted(there.iter().map(Value::to_string));
+        let sources = planned.sources.iter().flatten().map(|source| json!(source));
+        there.extend(sources.filter(|source| !known.contains(&source.to_string())));
     }
-    let items = own.pointer_mut("/secret/items").and_then(Value::as_array_mut).ok_or_else(conflict)?;
-    let before = items.len();
-    let text = |item: &Value, name| item.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let paths: BTreeSet<String> = inserted(items.iter().map(|item| text(item, "path")));
-    // What is planned holds no NUL.
-    let whole: BTreeSet<String> = inserted(items.iter().map(|item| [text(item, "path"), text(item, "key")].join("\0")));
-    for item in source.items.iter().flatten() {
-        match paths.contains(&item.path) {
-            false => items.push(json!(item)),
-            true if whole.contains(&[&*item.path, &item.key].join("\0")) => {}
-            true => return Err(conflict()),
+    if let Some(planned) = &planned.secret {
+        let text = |item: &Value, name| item.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        // The kubelet writes the last one of a path.
+        let known: BTreeMap<_, _> = inserted(there.iter().map(|item| (text(item, "path"), text(item, "key"))));
+        for item in planned.items.iter().flatten() {
+            match known.get(&item.path) {
+                None => there.push(json!(item)),
+                Some(key) if *key == item.key => {}
+                Some(_) => return Err(conflict()),
+            }
         }
     }
-    if items.len() == before { Ok(None) } else { to_json(&own).map(Some) }
+    if there.len() == before { Ok(None) } else { Ok(Some(to_json(&own)?)) }
 }
 
-/// Returns missing annotations, and those that replace annotations of the pod.
-fn annotations<'a>(pod: &Pod, merged: &'a Merged) -> Result<Vec<(&'a str, Edit)>, Conflict> {
+/// Returns missing annotations, and those that replace annotations of the pod with their places.
+fn annotations<'a>(pod: &Pod, merged: &'a Merged) -> Result<Vec<(&'a str, Edit)>, Malformed> {
     let mut places: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut planned = merged.annotations.values().peekable();
-    if planned.peek().is_some() {
+    if !merged.annotations.is_empty() {
         places.extend(pod.all_annotations().enumerate().map(|(at, (name, _))| (name, at)));
     }
-    let missing = |planned: &&Annotation| planned.replaces || !places.contains_key(planned.key.as_str());
-    let place = |planned: &Annotation| places.get(planned.key.as_str()).copied();
-    let edit = |it: &'a Annotation| Ok((it.key.as_str(), Edit { place: place(it), json: to_json(&it.value)? }));
-    planned.filter(missing).map(edit).collect()
+    let mut edits = Vec::new();
+    for Annotation { key, value, replaces } in merged.annotations.values() {
+        let place = places.get(key.as_str()).copied();
+        if *replaces || place.is_none() {
+            edits.push((key.as_str(), (place, to_json(value)?)));
+        }
+    }
+    Ok(edits)
 }
 
 /// Adds image pull secrets. If one is new, the list is sorted by name, as in Flyte.
@@ -349,11 +330,8 @@ fn add_image_pull_secrets<'a>(
         return Ok(());
     }
     let list = spec.image_pull_secrets.get_or_default();
-    let mut all = Vec::with_capacity(list.len());
-    for json in &*list {
-        let Named { name } = read(json, "spec.imagePullSecrets")?;
-        all.push((name, *json));
-    }
+    let named = list.iter().map(|json| Ok((read::<Named>(json, "spec.imagePullSecrets")?.name, *json)));
+    let mut all = named.collect::<Result<Vec<_>, Malformed>>()?;
     let before = all.len();
     let there: BTreeSet<Cow<str>> = inserted(all.iter().map(|(name, _)| name.clone()));
     let planned = merged.image_pull_secrets.iter().map(|name| Cow::Borrowed(name.as_str()));

@@ -27,13 +27,21 @@ pub fn read<'a, T: Deserialize<'a>>(json: &'a RawValue, field: &'static str) -> 
 /// Returns a string of the pod, borrowed unless it has escapes.
 pub fn text<'a>(json: &'a RawValue, field: &'static str) -> Result<Cow<'a, str>, Malformed> {
     let quoted = json.get().strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    match quoted.filter(|text| !text.contains('\\')) {
-        Some(plain) => Ok(Cow::Borrowed(plain)),
-        None => read(json, field).map(Cow::Owned),
-    }
+    let plain = quoted.filter(|text| !text.contains('\\'));
+    plain.map_or_else(|| read(json, field).map(Cow::Owned), |plain| Ok(Cow::Borrowed(plain)))
+}
+
+/// Returns a string of the pod that can be absent.
+pub(super) fn optional_text<'a>(
+    json: Option<&'a RawValue>,
+    field: &'static str,
+) -> Result<Option<Cow<'a, str>>, Malformed> {
+    json.map(|json| text(json, field)).transpose()
 }
 
 /// A field that can be absent or `null`, which are the same to Kubernetes. Each is kept unless something is added.
+#[derive(Serialize)]
+#[serde(transparent)]
 pub struct Field<T>(Option<Option<T>>);
 
 impl<T> Default for Field<T> {
@@ -74,12 +82,6 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
     }
 }
 
-impl<T: Serialize> Serialize for Field<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.get().serialize(serializer)
-    }
-}
-
 /// The name of a member.
 #[derive(Deserialize, Serialize)]
 #[serde(transparent)]
@@ -91,11 +93,11 @@ pub type List<'a> = Field<Vec<&'a RawValue>>;
 /// Declares types with some known fields, which keep all others. The last one of several members with one name counts,
 /// as for the host.
 macro_rules! document {
-    ($($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $key:literal => $field:ident: $type:ty,)* })*) => {$(
+    ($($(#[$meta:meta])* $name:ident { $($key:literal => $field:ident: $type:ty,)* })*) => {$(
         $(#[$meta])*
         #[derive(Default)]
         pub struct $name<'a> {
-            $($(#[$field_meta])* pub $field: $type,)*
+            $(pub(super) $field: $type,)*
             rest: Vec<(Key<'a>, &'a RawValue)>,
         }
 
@@ -144,17 +146,13 @@ macro_rules! document {
 document! {
     /// A pod.
     Pod {
-        /// Its labels and annotations.
         "metadata" => metadata: Field<Metadata<'a>>,
-        /// Its containers and volumes.
         "spec" => spec: Field<Spec<'a>>,
     }
 
     /// A pod's `ObjectMeta`.
     Metadata {
-        /// Labels.
         "labels" => labels: Field<Strings<'a>>,
-        /// Annotations.
         "annotations" => annotations: Field<Strings<'a>>,
     }
 
@@ -163,33 +161,21 @@ document! {
 
     /// A `PodSpec`.
     Spec {
-        /// Containers.
         "containers" => containers: Field<Containers<'a>>,
-        /// Init containers, and native sidecars.
         "initContainers" => init_containers: Field<Containers<'a>>,
-        /// Volumes.
         "volumes" => volumes: List<'a>,
-        /// Secrets that images are pulled with.
         "imagePullSecrets" => image_pull_secrets: List<'a>,
-        /// The operating system.
         "os" => os: Field<&'a RawValue>,
-        /// The service account.
         "serviceAccountName" => service_account_name: Field<&'a RawValue>,
     }
 
-    /// A container or an init container.
+    /// A container, an init container or a native sidecar.
     Container {
-        /// Its name.
         "name" => name: Field<&'a RawValue>,
-        /// Its command.
         "command" => command: Field<&'a RawValue>,
-        /// Its arguments.
         "args" => args: Field<&'a RawValue>,
-        /// Its environment.
         "env" => env: List<'a>,
-        /// Block devices.
         "volumeDevices" => volume_devices: List<'a>,
-        /// Mounts.
         "volumeMounts" => volume_mounts: List<'a>,
     }
 }
@@ -277,21 +263,24 @@ impl<'a> Strings<'a> {
     }
 }
 
-impl Container<'_> {
+impl<'a> Container<'a> {
     /// Returns its name, or an empty one.
-    pub fn name(&self) -> Result<Cow<'_, str>, Malformed> {
-        self.name.get().map_or(Ok(Cow::default()), |json| text(json, "containers.name"))
+    pub fn name(&self) -> Result<Cow<'a, str>, Malformed> {
+        Ok(optional_text(self.name.get().copied(), "containers.name")?.unwrap_or_default())
     }
 }
 
 impl<'a> Pod<'a> {
     /// Returns the value of a label.
-    ///
-    /// # Errors
-    /// It is not a string.
-    pub fn label(&self, name: &str) -> Result<Option<Cow<'a, str>>, Malformed> {
+    pub(crate) fn label(&self, name: &str) -> Result<Option<Cow<'a, str>>, Malformed> {
         let labels = self.metadata.get().and_then(|metadata| metadata.labels.get());
-        labels.and_then(|labels| labels.get(name)).map(|json| text(json, "metadata.labels")).transpose()
+        optional_text(labels.and_then(|labels| labels.get(name)), "metadata.labels")
+    }
+
+    /// Returns the value of an annotation.
+    pub(super) fn annotation(&self, name: &str) -> Result<Option<Cow<'a, str>>, Malformed> {
+        let annotations = self.metadata.get().and_then(|metadata| metadata.annotations.get());
+        optional_text(annotations.and_then(|annotations| annotations.get(name)), "metadata.annotations")
     }
 
     /// Returns the annotations whose names start with `prefix`, in their original order.
@@ -310,12 +299,9 @@ impl<'a> Pod<'a> {
     }
 
     /// Returns the service account of the pod; Kubernetes' default is `default`.
-    ///
-    /// # Errors
-    /// It is not a string.
-    pub fn service_account(&self) -> Result<Cow<'a, str>, Malformed> {
-        let named = self.spec.get().and_then(|spec| spec.service_account_name.get());
-        let named = named.map(|json| text(json, "spec.serviceAccountName")).transpose()?;
+    pub(crate) fn service_account(&self) -> Result<Cow<'a, str>, Malformed> {
+        let named = self.spec.get().and_then(|spec| spec.service_account_name.get()).copied();
+        let named = optional_text(named, "spec.serviceAccountName")?;
         Ok(named.filter(|name| !name.is_empty()).unwrap_or(Cow::Borrowed("default")))
     }
 
@@ -327,10 +313,7 @@ impl<'a> Pod<'a> {
 
     /// Whether a container of this name runs this command, or a volume has a token of the pod's service account for
     /// this audience.
-    ///
-    /// # Errors
-    /// A field has another type than in Kubernetes.
-    pub fn has_grant(&self, name: &str, command: &str, audience: &str) -> Result<bool, Malformed> {
+    pub(crate) fn has_grant(&self, name: &str, command: &str, audience: &str) -> Result<bool, Malformed> {
         for container in self.containers() {
             let Some(args) = container.args.get().filter(|args| args.get().contains(command)) else { continue };
             if container.name()? == name
@@ -351,10 +334,7 @@ impl<'a> Pod<'a> {
     }
 
     /// Whether it runs on Windows (`spec.os.name`).
-    ///
-    /// # Errors
-    /// The field has another type than in Kubernetes.
-    pub fn is_windows(&self) -> Result<bool, Malformed> {
+    pub(crate) fn is_windows(&self) -> Result<bool, Malformed> {
         let os = self.spec.get().and_then(|spec| spec.os.get());
         let os = os.map(|json| read::<Map<String, Value>>(json, "spec.os")).transpose()?;
         Ok(os.is_some_and(|os| os.get("name").is_some_and(|name| name == "windows")))

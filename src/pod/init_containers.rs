@@ -3,11 +3,10 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::core::v1 as k8s;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::apply::{Conflict, Mount, each_to_json, to_json};
+use super::apply::{Conflict, each_to_json, to_json};
 use super::document::{Container, List, Malformed, Pod, read};
 use super::limits::check_init_containers;
 use super::placement::Placement;
@@ -29,10 +28,7 @@ pub struct Variables {
 }
 
 impl InitContainers {
-    /// Finds existing ones, and names new ones.
-    ///
-    /// # Errors
-    /// There are too many, or they cannot be decoded.
+    /// Finds existing ones, and names new ones. There can be too many, or some that cannot be decoded.
     pub fn of(pod: &Pod, merged: &mut Merged, placement: &Placement) -> Result<Self, Conflict> {
         let mut init = Self { own: BTreeMap::new(), added: Vec::new() };
         let planned = &mut merged.init_containers;
@@ -77,23 +73,36 @@ impl InitContainers {
     }
 }
 
+/// Names in a list, with the values of variables or the paths of mounts.
+type Pairs<'a> = BTreeSet<(Cow<'a, str>, Cow<'a, str>)>;
+
+fn pairs<'a>(list: &List<'a>, field: &'static str) -> Result<Pairs<'a>, Malformed> {
+    #[derive(Deserialize)]
+    struct Pair<'a> {
+        #[serde(borrow, default)]
+        name: Cow<'a, str>,
+        #[serde(borrow, default, alias = "mountPath")]
+        value: Cow<'a, str>,
+    }
+    let mut pairs = Pairs::new();
+    for json in list.items() {
+        let Pair { name, value } = read(json, field)?;
+        pairs.insert((name, value));
+    }
+    Ok(pairs)
+}
+
+fn has<'a>(pairs: &Pairs<'a>, name: &'a str, value: &'a str) -> bool {
+    pairs.contains(&(name.into(), value.into()))
+}
+
 /// An existing init container that can be the policy's.
 struct Candidate<'a> {
     name: String,
     command: Vec<String>,
     args: Vec<String>,
-    /// Names and values.
-    variables: BTreeSet<(Cow<'a, str>, Cow<'a, str>)>,
-    /// Names of volumes, and paths.
-    mounts: BTreeSet<(Cow<'a, str>, Cow<'a, str>)>,
-}
-
-#[derive(Deserialize)]
-struct Variable<'a> {
-    #[serde(borrow, default)]
-    name: Cow<'a, str>,
-    #[serde(borrow, default)]
-    value: Cow<'a, str>,
+    variables: Pairs<'a>,
+    mounts: Pairs<'a>,
 }
 
 impl<'a> Candidate<'a> {
@@ -104,39 +113,21 @@ impl<'a> Candidate<'a> {
             name,
             command: command.unwrap_or_default(),
             args: args.unwrap_or_default(),
-            variables: each(&container.env, "initContainers.env", |Variable { name, value }| (name, value))?,
-            mounts: each(&container.volume_mounts, "initContainers.volumeMounts", |Mount { name, path }| (name, path))?,
+            variables: pairs(&container.env, "initContainers.env")?,
+            mounts: pairs(&container.volume_mounts, "initContainers.volumeMounts")?,
         })
     }
 
     /// Whether it is this container of the policy: it has the same command, variables and volume. Variables of a shared
     /// one are not compared, because they can have new values; images are not, because other webhooks can change them.
-    fn is(&self, planned: &InitContainer) -> bool {
-        let InitContainer { name, container: ours } = planned;
-        let mounted =
-            |ours: &k8s::VolumeMount| self.mounts.contains(&((&*ours.name).into(), (&*ours.mount_path).into()));
-        let set = |ours: &k8s::EnvVar| {
-            let value = ours.value.as_deref().unwrap_or_default();
-            self.variables.contains(&((&*ours.name).into(), value.into()))
-        };
+    fn is(&self, InitContainer { name, container: ours }: &InitContainer) -> bool {
         name.covers(&self.name)
             && self.command == ours.command
             && self.args == ours.args
-            && ours.volume_mounts.iter().all(mounted)
-            && (matches!(name, ContainerName::Shared(_)) || ours.env.iter().all(set))
+            && ours.volume_mounts.iter().all(|ours| has(&self.mounts, &ours.name, &ours.mount_path))
+            && (matches!(name, ContainerName::Shared(_))
+                || ours.env.iter().all(|it| has(&self.variables, &it.name, it.value.as_deref().unwrap_or_default())))
     }
-}
-
-fn each<'a, T: Deserialize<'a>, Pair: Ord>(
-    list: &List<'a>,
-    field: &'static str,
-    pair: fn(T) -> Pair,
-) -> Result<BTreeSet<Pair>, Malformed> {
-    let mut pairs = BTreeSet::new();
-    for json in list.items() {
-        pairs.insert(pair(read(json, field)?));
-    }
-    Ok(pairs)
 }
 
 impl ContainerName {
@@ -146,11 +137,10 @@ impl ContainerName {
         match self {
             Self::Numbered(prefix) => name.strip_prefix(prefix).is_some_and(number),
             Self::Exact(exact) => name == *exact,
-            Self::Shared(base) => match name.strip_prefix(base.as_str()) {
-                Some("") => true,
-                Some(rest) => rest.strip_prefix('-').is_some_and(number),
-                None => false,
-            },
+            Self::Shared(base) => {
+                let rest = name.strip_prefix(base.as_str());
+                rest.is_some_and(|rest| rest.is_empty() || rest.strip_prefix('-').is_some_and(number))
+            }
         }
     }
 }

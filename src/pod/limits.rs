@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::document::{Malformed, Pod, text};
+use super::apply::Conflict;
+use super::document::{Malformed, Pod, optional_text, text};
 use super::placement::Placement;
 use super::plan::{Annotation, Merged};
 use crate::inserted;
@@ -44,10 +45,7 @@ pub enum TooLarge {
 }
 
 /// Checks a field of a secret request, before it is part of paths.
-///
-/// # Errors
-/// The field is too long.
-pub fn check_text(field: &'static str, text: &str) -> Result<(), TooLarge> {
+pub(crate) fn check_text(field: &'static str, text: &str) -> Result<(), TooLarge> {
     within(text.len(), PATH_LIMIT, |length| TooLarge::Text(field, length))
 }
 
@@ -68,8 +66,10 @@ impl<'a> Limits<'a> {
     ///
     /// # Errors
     /// The pod is too large.
-    pub fn new(pod: &'a Pod<'a>, string_bytes: usize) -> Result<Self, TooLarge> {
-        let annotation_bytes = annotation_bytes(pod);
+    pub fn new(pod: &'a Pod<'a>, string_bytes: usize) -> Result<Self, Conflict> {
+        // Other types than strings are rejected elsewhere.
+        let length = |json| text(json, "metadata.annotations").map_or(0, |value| value.len());
+        let annotation_bytes = pod.all_annotations().map(|(key, json)| key.len() + length(json)).sum();
         within(annotation_bytes, ANNOTATIONS, TooLarge::Annotations)?;
         within(string_bytes, OBJECT_LIMIT, TooLarge::Object)?;
         Ok(Self { pod, containers: 0, init_containers: 0, annotation_bytes, annotations: OnceCell::new() })
@@ -81,21 +81,15 @@ impl<'a> Limits<'a> {
     }
 
     /// Checks the additions so far.
-    ///
-    /// # Errors
-    /// The pod would be too large.
-    pub fn check(&self, merged: &Merged) -> Result<(), TooLarge> {
+    pub(crate) fn check(&self, merged: &Merged) -> Result<(), TooLarge> {
         check_init_containers(merged.init_containers.len(), self.init_containers)?;
         within(merged.weight(self.containers), OBJECT_LIMIT, TooLarge::Object)?;
         within(self.annotation_bytes + merged.annotation_bytes, ANNOTATIONS, TooLarge::Annotations)
     }
 
-    /// The value of an annotation that the pod has.
-    ///
-    /// # Errors
-    /// It is not a string.
-    pub fn annotation(&self, key: &str) -> Result<Option<Cow<'a, str>>, Malformed> {
-        self.annotations().get(key).map(|json| text(json, "metadata.annotations")).transpose()
+    /// Returns the value of an annotation that the pod has.
+    pub(crate) fn annotation(&self, key: &str) -> Result<Option<Cow<'a, str>>, Malformed> {
+        optional_text(self.annotations().get(key).copied(), "metadata.annotations")
     }
 
     fn annotations(&self) -> &BTreeMap<&'a str, &'a RawValue> {
@@ -110,12 +104,6 @@ impl<'a> Limits<'a> {
             Some(_) => 0,
         }
     }
-}
-
-/// Returns the size of keys and values; other types than strings are rejected elsewhere.
-fn annotation_bytes(pod: &Pod) -> usize {
-    let length = |json| text(json, "metadata.annotations").map_or(0, |value| value.len());
-    pod.all_annotations().map(|(key, json)| key.len() + length(json)).sum()
 }
 
 /// Checks the number of init containers with names of the policy.

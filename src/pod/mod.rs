@@ -11,7 +11,8 @@ mod plan;
 
 pub use apply::{Conflict, MutatedPod, apply};
 pub use document::{Malformed, Pod};
-pub use limits::{Limits, OBJECT_LIMIT, PATH_LIMIT, TooLarge, check_text};
+pub(crate) use limits::check_text;
+pub use limits::{Limits, OBJECT_LIMIT, PATH_LIMIT, TooLarge};
 pub use placement::{CONTAINERS, Placement};
 pub use plan::{
     Annotation, ConflictCause, Container, ContainerName, File, InitContainer, Merged, Plan, RequestConflict,

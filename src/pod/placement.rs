@@ -1,10 +1,9 @@
 //! Placement of additions in a pod: the containers that get them, and the position of init containers.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::apply::Conflict;
-use super::document::{Container, Pod};
+use super::document::{Container, Malformed, Pod};
 use crate::inserted;
 use crate::settings::{InitContainerOrder, InjectInto, Settings};
 
@@ -33,13 +32,11 @@ impl Placement {
     /// # Errors
     /// The annotation names a container that the pod does not have.
     pub fn of(pod: &Pod, settings: &Settings) -> Result<Self, Conflict> {
-        let primary_only = settings.inject_into == InjectInto::Primary;
-        let annotation = |name| Ok::<_, Conflict>(pod.annotations(name)?.into_iter().find(|(key, _)| *key == name));
-        let named: Option<BTreeSet<String>> = match annotation(CONTAINERS)? {
-            Some((_, names)) => {
+        let named: Option<BTreeSet<String>> = match pod.annotation(CONTAINERS)? {
+            Some(names) => {
                 Some(inserted(names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned)))
             }
-            None if primary_only => Some(inserted([primary(pod, annotation(PRIMARY)?.map(|(_, name)| name))?])),
+            None if settings.inject_into == InjectInto::Primary => Some(inserted([primary(pod)?])),
             None => None,
         };
         let mut there = BTreeSet::new();
@@ -69,12 +66,9 @@ impl Placement {
 }
 
 /// Returns the container named by Flyte's annotation, that of Knative, or the first one, as in kubectl.
-fn primary(pod: &Pod, annotated: Option<Cow<str>>) -> Result<String, Conflict> {
-    if let Some(name) = annotated {
-        return Ok(name.into_owned());
-    }
+fn primary(pod: &Pod) -> Result<String, Malformed> {
     let own = pod.spec.get().map_or(&[][..], |spec| spec.containers.own());
     let names = own.iter().map(Container::name).collect::<Result<Vec<_>, _>>()?;
-    let chosen = names.iter().find(|name| *name == KNATIVE).or(names.first());
-    Ok(chosen.map(|name| name.clone().into_owned()).unwrap_or_default())
+    let first = names.iter().find(|name| *name == KNATIVE).or(names.first()).cloned();
+    Ok(pod.annotation(PRIMARY)?.or(first).unwrap_or_default().into_owned())
 }

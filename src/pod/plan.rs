@@ -57,39 +57,31 @@ impl fmt::Debug for Plan {
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Container {
-    /// Its name.
-    pub name: String,
-    /// Its image.
-    pub image: String,
-    /// When the image is pulled.
+    pub(crate) name: String,
+    pub(crate) image: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub image_pull_policy: Option<String>,
-    /// Its command; empty for the image's own.
+    pub(crate) image_pull_policy: Option<String>,
+    /// Empty for the image's own.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub command: Vec<String>,
-    /// Its arguments.
+    pub(crate) command: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub args: Vec<String>,
-    /// Its environment.
+    pub(crate) args: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub env: Vec<EnvVar>,
-    /// Requests and limits.
-    pub resources: ResourceRequirements,
-    /// Its security context in the settings.
+    pub(crate) env: Vec<EnvVar>,
+    pub(crate) resources: ResourceRequirements,
+    /// As in the settings.
     #[serde(skip_serializing_if = "Map::is_empty")]
-    pub security_context: Map<String, Value>,
-    /// Its mounts.
+    pub(crate) security_context: Map<String, Value>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub volume_mounts: Vec<VolumeMount>,
-    /// Source of its termination message.
+    pub(crate) volume_mounts: Vec<VolumeMount>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub termination_message_policy: Option<&'static str>,
+    pub(crate) termination_message_policy: Option<&'static str>,
     /// `Always` for a native sidecar.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub restart_policy: Option<&'static str>,
-    /// Startup probe, after which other containers start.
+    pub(crate) restart_policy: Option<&'static str>,
+    /// Other containers start once it succeeds.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub startup_probe: Option<Value>,
+    pub(crate) startup_probe: Option<Value>,
 }
 
 /// A volume, with the sources that the policy adds. That of `k8s-openapi` has thirty more, with dates, which are a
@@ -97,17 +89,16 @@ pub struct Container {
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Volume {
-    /// Its name.
-    pub name: String,
+    pub(super) name: String,
     /// Some keys of a Secret.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub secret: Option<SecretVolumeSource>,
+    pub(super) secret: Option<SecretVolumeSource>,
     /// Keys of several Secrets, or a token.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub projected: Option<ProjectedVolumeSource>,
+    pub(super) projected: Option<ProjectedVolumeSource>,
     /// Memory.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub empty_dir: Option<EmptyDirVolumeSource>,
+    pub(super) empty_dir: Option<EmptyDirVolumeSource>,
 }
 
 /// What a volume holds: of one content, there is one volume.
@@ -152,17 +143,17 @@ pub fn variable(name: impl Into<String>, value: &str) -> EnvVar {
 
 /// Returns a variable whose value is a key of a Secret in the pod's namespace.
 pub fn secret_variable(name: impl Into<String>, secret: &str, key: &str, optional: Option<bool>) -> EnvVar {
-    let selector = SecretKeySelector { name: secret.to_owned(), key: key.to_owned(), optional };
-    let source = EnvVarSource { secret_key_ref: Some(selector), ..EnvVarSource::default() };
-    EnvVar { name: name.into(), value: None, value_from: Some(source) }
+    let selector = Some(SecretKeySelector { name: secret.to_owned(), key: key.to_owned(), optional });
+    let value_from = Some(EnvVarSource { secret_key_ref: selector, ..EnvVarSource::default() });
+    EnvVar { name: name.into(), value: None, value_from }
 }
 
 /// Returns a variable whose value the kubelet reads from an env file (KEP-3721, Kubernetes 1.35).
 pub fn file_variable(name: impl Into<String>, volume: &str, path: &str, key: String) -> EnvVar {
-    let selector =
-        FileKeySelector { volume_name: volume.to_owned(), path: path.to_owned(), key, optional: Some(false) };
-    let source = EnvVarSource { file_key_ref: Some(selector), ..EnvVarSource::default() };
-    EnvVar { name: name.into(), value: None, value_from: Some(source) }
+    let (volume_name, path) = (volume.to_owned(), path.to_owned());
+    let selector = Some(FileKeySelector { volume_name, path, key, optional: Some(false) });
+    let value_from = Some(EnvVarSource { file_key_ref: selector, ..EnvVarSource::default() });
+    EnvVar { name: name.into(), value: None, value_from }
 }
 
 /// Returns a volume of one key of a Secret.
@@ -184,11 +175,8 @@ pub fn projected_volume(name: &str, secret: &str, key: &str, path: &str) -> Volu
 
 /// Returns a volume of a token of the pod's service account, for one audience, which the kubelet renews.
 pub fn token_volume(name: &str, audience: &str, path: &str) -> Volume {
-    let source = ServiceAccountTokenProjection {
-        audience: Some(audience.to_owned()),
-        expiration_seconds: Some(600),
-        path: path.to_owned(),
-    };
+    let (audience, path) = (Some(audience.to_owned()), path.to_owned());
+    let source = ServiceAccountTokenProjection { audience, expiration_seconds: Some(600), path };
     projected(name, VolumeProjection { service_account_token: Some(source), ..VolumeProjection::default() })
 }
 
@@ -204,19 +192,15 @@ fn projected(name: &str, source: VolumeProjection) -> Volume {
 
 /// Returns a volume in memory, to which init containers of the policy write.
 pub fn memory_volume(name: &str, size_limit: &str) -> Volume {
-    let source =
-        EmptyDirVolumeSource { medium: Some("Memory".to_owned()), size_limit: Some(Quantity(size_limit.to_owned())) };
+    let size_limit = Some(Quantity(size_limit.to_owned()));
+    let source = EmptyDirVolumeSource { medium: Some("Memory".to_owned()), size_limit };
     Volume { name: name.to_owned(), empty_dir: Some(source), ..Volume::default() }
 }
 
 /// Returns a mount; those of the task's containers are read-only.
 pub fn mount(volume: &str, path: &str, read_only: bool) -> VolumeMount {
-    VolumeMount {
-        name: volume.to_owned(),
-        mount_path: path.to_owned(),
-        read_only: read_only.then_some(true),
-        ..VolumeMount::default()
-    }
+    let (name, mount_path, read_only) = (volume.to_owned(), path.to_owned(), read_only.then_some(true));
+    VolumeMount { name, mount_path, read_only, ..VolumeMount::default() }
 }
 
 /// Doubles each `$` that Kubernetes would take for the start of `$(NAME)` or for an escaped `$`, and those before a
@@ -224,31 +208,25 @@ pub fn mount(volume: &str, path: &str, read_only: bool) -> VolumeMount {
 ///
 /// Source: `third_party/forked/golang/expansion` of Kubernetes.
 fn escape_expansion(value: &str) -> String {
-    if !value.contains('$') {
-        return value.to_owned();
-    }
-    let closed = value.rfind(')').unwrap_or_default();
+    let behind_last_parenthesis = value.rsplit(')').next().map_or(0, str::len);
     let mut escaped = String::with_capacity(value.len());
-    let mut characters = value.char_indices().peekable();
-    while let Some((at, character)) = characters.next() {
-        escaped.push(character);
-        let next = characters.peek().map(|(_, next)| *next).filter(|_| character == '$');
-        match next {
-            Some('$') => escaped.push('$'),
-            Some('(') if at < closed => escaped.push('$'),
-            Some(other) if !other.is_ascii() => escaped.push('$'),
-            _ => {}
+    let mut rest = value;
+    while let Some(at) = rest.find('$') {
+        let (before, after) = rest.split_at(at + 1);
+        escaped.push_str(before);
+        let closed = after.len() > behind_last_parenthesis;
+        if after.starts_with(|next: char| next == '$' || !next.is_ascii() || (next == '(' && closed)) {
+            escaped.push('$');
         }
+        rest = after;
     }
-    escaped
+    escaped + rest
 }
 
 /// An init container of the policy. It mounts the volume in memory, writable.
 pub struct InitContainer {
-    /// Its name.
-    pub name: ContainerName,
-    /// The container.
-    pub container: Container,
+    pub(crate) name: ContainerName,
+    pub(crate) container: Container,
 }
 
 impl InitContainer {
@@ -288,34 +266,30 @@ pub enum ContainerName {
 }
 
 /// An annotation.
-#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Annotation {
-    /// Its key.
-    pub key: String,
-    /// Its value.
-    pub value: String,
+    pub(crate) key: String,
+    pub(crate) value: String,
     /// Whether it replaces one that the pod has; otherwise the pod's own stays.
-    pub replaces: bool,
+    pub(crate) replaces: bool,
 }
 
 /// A file that a plan creates.
-#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct File {
     /// Its path below [`SECRETS_DIR`].
-    pub path: String,
+    pub(crate) path: String,
     /// Source of its contents, to compare requests.
-    pub contents: String,
+    pub(crate) contents: String,
 }
 
-/// A conflict of two secret requests.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// A conflict of a secret request with the one of number `first`.
+#[derive(Debug)]
 pub struct RequestConflict {
-    /// Number of the first request.
-    pub first: usize,
-    /// Number of the second request.
-    pub second: usize,
-    /// The cause.
-    pub cause: ConflictCause,
+    pub(crate) first: usize,
+    pub(crate) cause: ConflictCause,
+}
+
+fn conflict<T>(first: usize, cause: ConflictCause) -> Result<T, RequestConflict> {
+    Err(RequestConflict { first, cause })
 }
 
 /// Cause of a conflict of two secret requests.
@@ -337,8 +311,8 @@ pub enum ConflictCause {
     #[error("each requires its own volume at {SECRETS_DIR}; set embeddedSecretManagerConfig.delivery to Auto")]
     Reference,
     /// A volume of the policy, and one that a later webhook mounts.
-    #[error("each requires its own volume at {0}, as the Vault agent does; use separate tasks")]
-    Mount(&'static str),
+    #[error("each requires its own volume at {SECRETS_DIR}, as the Vault agent does; use separate tasks")]
+    Mount,
 }
 
 /// The combined plans of several requests.
@@ -346,20 +320,21 @@ pub enum ConflictCause {
 pub struct Merged {
     /// Places among the additions, by name.
     pub(super) variables: BTreeMap<String, usize>,
-    /// In order; a variable that is added again leaves its place.
-    additions: Vec<Option<Box<Addition>>>,
+    /// In order, with the last request that sets each; a variable that is added again leaves its place.
+    additions: Vec<Option<Box<(EnvVar, usize)>>>,
     pub(super) mounts: Vec<VolumeMount>,
-    mounted: BTreeSet<String>,
+    /// Their paths, without [`SECRETS_DIR`].
+    pub(super) mounted: BTreeSet<String>,
     pub(super) volumes: Vec<Volume>,
     /// Index of each volume, and the first request that needs it.
     places: BTreeMap<Content, (usize, usize)>,
     pub(super) init_containers: Vec<InitContainer>,
-    /// By key.
-    pub(super) annotations: BTreeMap<String, Annotation>,
+    pub(crate) annotations: BTreeMap<String, Annotation>,
     pub(super) annotation_bytes: usize,
     pub(super) image_pull_secrets: BTreeSet<String>,
-    /// By path, with NULs for slashes: what is in a folder follows its name at once.
-    files: BTreeMap<String, KnownFile>,
+    /// The first request that wants each, and its contents. By path, with NULs for slashes: what is in a folder follows
+    /// its name at once.
+    files: BTreeMap<String, (usize, String)>,
     /// The topmost folders, the first request for each, and whether a volume is mounted there.
     folders: BTreeMap<String, (usize, bool)>,
     foreign_mount: Option<usize>,
@@ -375,16 +350,10 @@ impl fmt::Debug for Merged {
     }
 }
 
-/// A variable, and the last request that sets it.
-struct Addition {
-    variable: EnvVar,
-    request: usize,
-}
-
 impl Merged {
     /// Returns the variables, the last one added first.
     pub(super) fn variables(&self) -> Vec<&EnvVar> {
-        self.additions.iter().rev().flatten().map(|addition| &addition.variable).collect()
+        self.additions.iter().rev().flatten().map(|addition| &addition.0).collect()
     }
 
     /// Returns the volume with some content.
@@ -414,17 +383,11 @@ impl Merged {
 
     /// Returns the init container that requests share.
     pub fn shared_init_container(&self, name: &str) -> Option<&InitContainer> {
-        let is_it = |known: &ContainerName| match known {
+        self.init_containers.iter().find(|known| match &known.name {
             ContainerName::Shared(known) => known == name,
             ContainerName::Exact(known) => *known == name,
             ContainerName::Numbered(_) => false,
-        };
-        self.init_containers.iter().find(|known| is_it(&known.name))
-    }
-
-    /// Whether there is an annotation with this key.
-    pub fn has_annotation(&self, key: &str) -> bool {
-        self.annotations.contains_key(key)
+        })
     }
 
     /// Sets the arguments of the init container that all requests share.
@@ -440,17 +403,14 @@ impl Merged {
     /// # Errors
     /// The plan conflicts with an earlier request. Then the combined plans must not be used.
     pub fn add(&mut self, request: usize, plan: Plan, limits: &Limits) -> Result<(), RequestConflict> {
-        let conflict = |first, cause| Err(RequestConflict { first, second: request, cause });
         for variable in plan.variables {
             let known = self.variables.insert(variable.name.clone(), self.additions.len());
             match known.and_then(|place| self.additions.get_mut(place)?.take()) {
-                Some(known) if known.variable != variable => {
-                    return conflict(known.request, ConflictCause::Variable(variable.name));
-                }
+                Some(known) if known.0 != variable => return conflict(known.1, ConflictCause::Variable(variable.name)),
                 Some(_) => {}
                 None => self.repeated += weight_of_variable(&variable),
             }
-            self.additions.push(Some(Box::new(Addition { variable, request })));
+            self.additions.push(Some(Box::new((variable, request))));
         }
         let mounted = plan.mounts.iter().any(|mount| mount.mount_path != SECRETS_DIR);
         let mut is_new = false;
@@ -458,12 +418,16 @@ impl Merged {
             self.add_folder(request, &file.path, mounted)?;
             is_new |= self.add_file(request, file)?;
         }
-        let memory = self.add_volumes(request, plan.volumes, is_new);
-        for volume in plan.private_volumes {
-            self.add_volume(request, Content::Private(volume.name.clone()), volume, false);
-        }
+        let shared = self.add_volumes(request, plan.volumes, plan.private_volumes, is_new);
+        let share = |mount: &mut VolumeMount| {
+            if let Some((planned, used)) = &shared
+                && mount.name == *planned
+            {
+                mount.name.clone_from(used);
+            }
+        };
         for mut mount in plan.mounts {
-            self.share(&mut mount, memory.as_deref());
+            share(&mut mount);
             // Comparing names with a common prefix is slow.
             let place = mount.mount_path.strip_prefix(SECRETS_DIR).unwrap_or(&mount.mount_path);
             if self.mounted.insert(place.to_owned()) {
@@ -473,9 +437,7 @@ impl Merged {
         }
         for mut init in plan.init_containers {
             self.single += init.container.env.iter().filter_map(|it| it.value.as_ref()).map(String::len).sum::<usize>();
-            for mount in &mut init.container.volume_mounts {
-                self.share(mount, memory.as_deref());
-            }
+            init.container.volume_mounts.iter_mut().for_each(share);
             let shared = !matches!(init.name, ContainerName::Numbered(_));
             match self.init_containers.iter_mut().find(|known| shared && known.name == init.name) {
                 Some(known) => known.join(init),
@@ -492,11 +454,11 @@ impl Merged {
         self.foreign_mount = self.foreign_mount.or(plan.foreign_mount.then_some(request));
         let first = |content| self.places.get(content).map(|(_, request)| *request);
         let (memory, projected) = (first(&Content::Memory), first(&Content::Projected));
-        if let (Some(ours), Some(foreign)) = (memory.or(projected), self.foreign_mount) {
-            return conflict(foreign.min(ours), ConflictCause::Mount(SECRETS_DIR));
-        }
-        match (memory, projected) {
-            (Some(memory), Some(projected)) => conflict(memory.min(projected), ConflictCause::Reference),
+        match (memory, projected, self.foreign_mount) {
+            (Some(ours), _, Some(foreign)) | (None, Some(ours), Some(foreign)) => {
+                conflict(foreign.min(ours), ConflictCause::Mount)
+            }
+            (Some(memory), Some(projected), None) => conflict(memory.min(projected), ConflictCause::Reference),
             _ => Ok(()),
         }
     }
@@ -516,89 +478,64 @@ impl Merged {
         }));
     }
 
-    /// Adds volumes, with keys of Secrets if they are new, and returns the name under which the plan knows the volume
-    /// in memory, if another is used for it.
-    fn add_volumes(&mut self, request: usize, volumes: Vec<Volume>, is_new: bool) -> Option<String> {
-        let mut memory = None;
-        for volume in volumes {
-            let (content, name) = (volume.content(), volume.name.clone());
-            let is_memory = content == Content::Memory;
-            if self.add_volume(request, content, volume, is_new) && is_memory {
-                memory = Some(name);
+    /// Adds volumes, or their items to those with the same content if its files are new. If another volume in memory is
+    /// used for the plan's, returns the plan's name for it and its own.
+    fn add_volumes(
+        &mut self,
+        request: usize,
+        volumes: Vec<Volume>,
+        private: Vec<Volume>,
+        is_new: bool,
+    ) -> Option<(String, String)> {
+        let mut shared = None;
+        let private = private.into_iter().map(|volume| (Content::Private(volume.name.clone()), volume));
+        for (content, volume) in volumes.into_iter().map(|volume| (volume.content(), volume)).chain(private) {
+            match self.places.get(&content).and_then(|(place, _)| self.volumes.get_mut(*place)) {
+                Some(known) => match content {
+                    Content::Private(_) => {}
+                    Content::Memory => shared = Some((volume.name, known.name.clone())),
+                    Content::Projected | Content::Secret(_) if is_new => self.single += known.join(volume),
+                    Content::Projected | Content::Secret(_) => {}
+                },
+                None => {
+                    self.places.insert(content, (self.volumes.len(), request));
+                    self.volumes.push(volume);
+                }
             }
         }
-        memory
-    }
-
-    /// Adds a volume, or its items to the one with that content, and tells whether there is one.
-    fn add_volume(&mut self, request: usize, content: Content, volume: Volume, is_new: bool) -> bool {
-        let place = self.places.get(&content).map(|(place, _)| *place);
-        match place.and_then(|place| self.volumes.get_mut(place)) {
-            Some(known) if is_new => self.single += known.join(volume),
-            Some(_) => {}
-            None => {
-                self.places.insert(content, (self.volumes.len(), request));
-                self.volumes.push(volume);
-            }
-        }
-        place.is_some()
-    }
-
-    /// Redirects a mount of the plan's volume in memory to the one that is used for it.
-    fn share(&self, mount: &mut VolumeMount, memory: Option<&str>) {
-        if memory == Some(mount.name.as_str())
-            && let Some(volume) = self.volume(&Content::Memory)
-        {
-            mount.name.clone_from(&volume.name);
-        }
+        shared
     }
 
     /// Records whether the topmost folder of a file is a mount.
     fn add_folder(&mut self, request: usize, path: &str, mounted: bool) -> Result<(), RequestConflict> {
         let Some((folder, _)) = path.split_once('/') else { return Ok(()) };
-        match *self.folders.entry(folder.to_owned()).or_insert((request, mounted)) {
-            (_, known) if known == mounted => Ok(()),
-            (first, _) => {
-                Err(RequestConflict { first, second: request, cause: ConflictCause::Mounted(absolute(folder)) })
-            }
-        }
+        let (first, known) = *self.folders.entry(folder.to_owned()).or_insert((request, mounted));
+        if known == mounted { Ok(()) } else { conflict(first, ConflictCause::Mounted(absolute(folder))) }
     }
 
     /// Adds a file, and tells whether it is new.
     fn add_file(&mut self, request: usize, File { path, contents }: File) -> Result<bool, RequestConflict> {
-        let conflict = |first, cause| Err(RequestConflict { first, second: request, cause });
         let place = path.replace('/', "\0");
         let is_below = |path: &str, folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('\0'));
         // A file in whose place there were a folder would be the last one before what is in the folder.
         let range = |from, to| self.files.range::<String, _>((from, to));
-        if let Some((known, file)) = range(Unbounded, Included(&place)).next_back() {
-            match *known == place {
-                true if file.contents == contents => return Ok(false),
-                true => return conflict(file.request, ConflictCause::File(absolute(&path))),
-                false if is_below(&place, known) => {
-                    return conflict(file.request, ConflictCause::Folder(absolute(&known.replace('\0', "/"))));
-                }
-                false => {}
+        match range(Unbounded, Included(&place)).next_back() {
+            Some((known, (_, same))) if *known == place && *same == contents => return Ok(false),
+            Some((known, (first, _))) if *known == place => {
+                return conflict(*first, ConflictCause::File(absolute(&path)));
             }
+            Some((known, (first, _))) if is_below(&place, known) => {
+                return conflict(*first, ConflictCause::Folder(absolute(&known.replace('\0', "/"))));
+            }
+            _ => {}
         }
         let inside = range(Included(&place), Unbounded).take_while(|(known, _)| is_below(known, &place));
-        if let Some(first) = inside.map(|(_, file)| file.request).min() {
+        if let Some(first) = inside.map(|(_, (first, _))| *first).min() {
             return conflict(first, ConflictCause::Folder(absolute(&path)));
         }
-        self.files.insert(place, KnownFile { request, contents });
+        self.files.insert(place, (request, contents));
         Ok(true)
     }
-
-    /// Whether something is mounted at a path below [`SECRETS_DIR`].
-    pub(super) fn mounts_below(&self, path: &str) -> bool {
-        path.strip_prefix(SECRETS_DIR).is_some_and(|place| self.mounted.contains(place))
-    }
-}
-
-/// A file, and the first request that wants it.
-struct KnownFile {
-    request: usize,
-    contents: String,
 }
 
 fn absolute(path: &str) -> String {

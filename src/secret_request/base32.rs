@@ -11,18 +11,12 @@ const RFC4648: Alphabet = Alphabet::Rfc4648Lower { padding: false };
 /// An error of decoding base32.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Error {
-    /// A character outside the alphabet.
-    #[error("invalid base32 character at position {at}")]
-    Character {
-        /// Byte offset into the text.
-        at: usize,
-    },
-    /// No encoder produces this length.
-    #[error("invalid base32 length {length}: text is truncated or has extra characters")]
-    Length {
-        /// Characters, without line breaks.
-        length: usize,
-    },
+    /// A character outside the alphabet, by its byte offset.
+    #[error("invalid base32 character at position {0}")]
+    Character(usize),
+    /// A length that no encoder produces, without line breaks.
+    #[error("invalid base32 length {0}: text is truncated or has extra characters")]
+    Length(usize),
 }
 
 /// Decodes a text. Line breaks are ignored, as in Go.
@@ -37,14 +31,11 @@ pub fn decode(text: &str) -> Result<Vec<u8>, Error> {
             // Flyte's digits are 1 to 6, those of the RFC 2 to 7.
             b'1'..=b'6' => rfc.push(character + 1),
             b'\r' | b'\n' => {}
-            _ => return Err(Error::Character { at }),
+            _ => return Err(Error::Character(at)),
         }
     }
-    let length = rfc.len();
-    match length % 8 {
-        1 | 3 | 6 => Err(Error::Length { length }),
-        _ => base32::decode(RFC4648, str::from_utf8(&rfc).unwrap_or_default()).ok_or(Error::Length { length }),
-    }
+    let whole = str::from_utf8(&rfc).ok().filter(|rfc| !matches!(rfc.len() % 8, 1 | 3 | 6));
+    whole.and_then(|rfc| base32::decode(RFC4648, rfc)).ok_or(Error::Length(rfc.len()))
 }
 
 /// Encodes bytes.
@@ -64,12 +55,12 @@ mod tests {
             ("", Ok(b"")),
             ("mu", Ok(b"e")),
             ("m\r\nu\n", Ok(b"e")),
-            ("m", Err(Error::Length { length: 1 })),
-            ("nnsxsorcnmr", Err(Error::Length { length: 11 })),
-            ("aaaaaa", Err(Error::Length { length: 6 })),
-            ("7u", Err(Error::Character { at: 0 })),
-            ("mu======", Err(Error::Character { at: 2 })),
-            ("MU", Err(Error::Character { at: 0 })),
+            ("m", Err(Error::Length(1))),
+            ("nnsxsorcnmr", Err(Error::Length(11))),
+            ("aaaaaa", Err(Error::Length(6))),
+            ("7u", Err(Error::Character(0))),
+            ("mu======", Err(Error::Character(2))),
+            ("MU", Err(Error::Character(0))),
         ];
         for (text, decoded) in table {
             assert_eq!(decode(text), decoded.map(<[u8]>::to_vec), "{text}");

@@ -6,7 +6,7 @@
 pub mod base32;
 pub mod text_format;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::cut;
@@ -166,30 +166,17 @@ pub fn read<'a>(
         }
     }
     numbered.sort_unstable();
-    // Each request with its first annotation.
-    let mut requests = BTreeMap::new();
-    for (order, (_, annotation, value)) in numbered.into_iter().enumerate() {
-        let mut unknown = |field| match unknown_fields {
-            UnknownFields::Reject => Err(text_format::Error::UnknownField(field)),
-            UnknownFields::Warn => {
-                // Both can be long, and the number of reported fields is limited.
-                if found.unknown.len() < UNKNOWN {
-                    found.unknown.push((cut(annotation).to_owned(), field));
-                }
-                Ok(())
-            }
-        };
-        let request = base32::decode(value)
-            .map_err(Unreadable::from)
-            .and_then(|text| Ok(text_format::parse_with(&text, &mut unknown)?))
+    let mut known = BTreeSet::new();
+    for (_, annotation, value) in numbered {
+        let mut unknown = Vec::new();
+        let request = decode_with(value, unknown_fields, &mut unknown)
             .map_err(|problem| Error { annotation: annotation.to_owned(), problem })?;
-        requests.entry(request).or_insert((order, annotation));
+        let room = UNKNOWN.saturating_sub(found.unknown.len());
+        found.unknown.extend(unknown.into_iter().take(room).map(|field| (cut(annotation).to_owned(), field)));
+        if known.insert(request.clone()) {
+            found.requests.push(Annotated { annotation: annotation.to_owned(), request });
+        }
     }
-    let mut requests: Vec<_> = requests.into_iter().collect();
-    requests.sort_unstable_by_key(|(_, (order, _))| *order);
-    let annotated =
-        |(request, (_, annotation)): (_, (_, &str))| Annotated { annotation: annotation.to_owned(), request };
-    found.requests = requests.into_iter().map(annotated).collect();
     Ok(found)
 }
 
@@ -204,7 +191,11 @@ pub fn number_of(annotation: &str) -> Option<&str> {
 /// # Errors
 /// The value is not a secret request.
 pub fn decode(value: &str) -> Result<SecretRequest, Unreadable> {
-    Ok(text_format::parse(&base32::decode(value)?)?)
+    decode_with(value, UnknownFields::Reject, &mut Vec::new())
+}
+
+fn decode_with(value: &str, fields: UnknownFields, unknown: &mut Vec<String>) -> Result<SecretRequest, Unreadable> {
+    Ok(text_format::parse_with(&base32::decode(value)?, fields, unknown)?)
 }
 
 /// Encodes a request as Flyte does; the inverse of [`decode`].

@@ -8,6 +8,7 @@ use strum::VariantArray;
 
 use super::{MountRequirement, SecretRequest};
 use crate::cut;
+use crate::settings::UnknownFields;
 
 /// An error of decoding a `Secret` message.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -46,22 +47,25 @@ pub enum Error {
 /// # Errors
 /// What Go's `proto.UnmarshalText` rejects, and strings that are not UTF-8.
 pub fn parse(text: &[u8]) -> Result<SecretRequest, Error> {
-    parse_with(text, &mut |field| Err(Error::UnknownField(field)))
+    parse_with(text, UnknownFields::Reject, &mut Vec::new())
 }
 
-/// As [`parse`], with a decision on each unknown field: an error, or its value is skipped.
-///
-/// # Errors
-/// As for [`parse`].
-pub fn parse_with(text: &[u8], unknown: &mut dyn FnMut(String) -> Result<(), Error>) -> Result<SecretRequest, Error> {
+/// As [`parse`]; unknown fields can be skipped, and are then appended to `unknown`.
+pub(super) fn parse_with(
+    text: &[u8],
+    unknown_fields: UnknownFields,
+    unknown: &mut Vec<String>,
+) -> Result<SecretRequest, Error> {
     let mut tokens = Tokens { rest: text };
     let mut request = SecretRequest::default();
     let mut seen = [false; 5];
     while let Some(token) = tokens.next(FIELDS_ONLY)? {
-        let Token::Word(name) = token else { return Err(Error::UnknownField(token.describe())) };
+        let name = if let Token::Word(name) = token { name } else { b"" };
         let Some(field) = Field::VARIANTS.iter().find(|field| <&str>::from(**field).as_bytes() == name) else {
-            unknown(token.describe())?;
-            tokens.skip_value(token.describe())?;
+            if unknown_fields == UnknownFields::Reject || name.is_empty() || !tokens.skip_value()? {
+                return Err(Error::UnknownField(token.describe()));
+            }
+            unknown.push(token.describe());
             tokens.separator();
             continue;
         };
@@ -162,26 +166,20 @@ impl<'a> Tokens<'a> {
     /// Returns the next token, or `None` at the end; `field` is for errors in a quoted string.
     fn next(&mut self, field: &'static str) -> Result<Option<Token<'a>>, Error> {
         self.skip_blank();
-        let (first, tail) = match self.rest {
-            [] => return Ok(None),
-            [first, tail @ ..] => (*first, tail),
-        };
-        match first {
+        let [first, tail @ ..] = self.rest else { return Ok(None) };
+        Ok(Some(match first {
             b'<' | b'>' | b'{' | b'}' | b':' | b'[' | b']' | b';' | b',' | b'/' => {
                 self.rest = tail;
-                Ok(Some(Token::Symbol(first)))
+                Token::Symbol(*first)
             }
-            b'"' | b'\'' => self.quoted(field).map(|joined| Some(Token::Quoted(joined))),
+            b'"' | b'\'' => Token::Quoted(self.quoted(field)?),
             _ => {
-                let length = self.rest.iter().take_while(|byte| is_word(**byte)).count();
-                let (word, rest) = self.rest.split_at(length);
-                if word.is_empty() {
-                    return Err(Error::Byte(first));
-                }
+                let is_word = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.' | b'_');
+                let (word, rest) = self.rest.split_at(self.rest.iter().take_while(is_word).count());
                 self.rest = rest;
-                Ok(Some(Token::Word(word)))
+                if word.is_empty() { return Err(Error::Byte(*first)) } else { Token::Word(word) }
             }
-        }
+        }))
     }
 
     fn string(&mut self, field: &'static str) -> Result<String, Error> {
@@ -193,34 +191,33 @@ impl<'a> Tokens<'a> {
 
     fn mount_requirement(&mut self) -> Result<MountRequirement, Error> {
         let token = self.next(Field::MountRequirement.into())?;
-        let refused = |token: Option<Token>| {
-            Error::NotAMountRequirement(token.map_or_else(|| "nothing".to_owned(), |token| token.describe()))
+        let requirement = match token {
+            Some(Token::Word(b"ANY")) => Some(MountRequirement::Any),
+            Some(Token::Word(b"ENV_VAR")) => Some(MountRequirement::EnvVar),
+            Some(Token::Word(b"FILE")) => Some(MountRequirement::File),
+            Some(Token::Word(word)) => go_int32(word).map(MountRequirement::from_number),
+            _ => None,
         };
-        let Some(Token::Word(word)) = token else { return Err(refused(token)) };
-        match word {
-            b"ANY" => Ok(MountRequirement::Any),
-            b"ENV_VAR" => Ok(MountRequirement::EnvVar),
-            b"FILE" => Ok(MountRequirement::File),
-            _ => go_int32(word).map(MountRequirement::from_number).ok_or_else(|| refused(token)),
-        }
+        let found = || token.map_or_else(|| "nothing".to_owned(), |token| token.describe());
+        requirement.ok_or_else(|| Error::NotAMountRequirement(found()))
     }
 
-    /// Skips the value of the field `name`: a scalar, a message or a list.
-    fn skip_value(&mut self, name: String) -> Result<(), Error> {
+    /// Skips a value: a scalar, a message or a list. Returns whether there is one.
+    fn skip_value(&mut self) -> Result<bool, Error> {
         let mut open = 0;
-        loop {
-            match self.next(FIELDS_ONLY)? {
-                Some(Token::Symbol(b':')) if open == 0 => continue,
-                Some(Token::Symbol(b'{' | b'<' | b'[')) => open += 1,
-                Some(Token::Symbol(b'}' | b'>' | b']')) if open > 0 => open -= 1,
-                Some(Token::Symbol(_)) if open == 0 => return Err(Error::UnknownField(name)),
-                Some(_) => {}
-                None => return Err(Error::UnknownField(name)),
+        while let Some(token) = self.next(FIELDS_ONLY)? {
+            match token {
+                Token::Symbol(b':') if open == 0 => continue,
+                Token::Symbol(b'{' | b'<' | b'[') => open += 1,
+                Token::Symbol(b'}' | b'>' | b']') if open > 0 => open -= 1,
+                Token::Symbol(_) if open == 0 => return Ok(false),
+                _ => {}
             }
             if open == 0 {
-                return Ok(());
+                return Ok(true);
             }
         }
+        Ok(false)
     }
 
     /// Skips one `;` or `,` between fields.
@@ -251,117 +248,81 @@ impl<'a> Tokens<'a> {
         let mut joined = Vec::new();
         while let [quote @ (b'"' | b'\''), tail @ ..] = self.rest {
             let mut length = 0;
-            loop {
-                match tail.get(length) {
-                    None | Some(b'\n') => return Err(Error::OpenQuote),
-                    Some(byte) if byte == quote => break,
-                    Some(b'\\') => length += 2,
-                    Some(_) => length += 1,
-                }
+            while let Some(byte) = tail.get(length).filter(|byte| *byte != quote) {
+                length += match byte {
+                    b'\n' => return Err(Error::OpenQuote),
+                    b'\\' => 2,
+                    _ => 1,
+                };
             }
-            let (inner, rest) = tail.split_at(length);
+            let Some((inner, [_, rest @ ..])) = tail.split_at_checked(length) else { return Err(Error::OpenQuote) };
             unquote(inner, field, &mut joined)?;
-            self.rest = rest.get(1..).unwrap_or_default();
+            self.rest = rest;
             self.skip_blank();
         }
         Ok(joined)
     }
 }
 
-fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.' | b'_')
-}
-
 /// Appends the content of a quoted string to `joined`, with escapes resolved.
 fn unquote(inner: &[u8], field: &'static str, joined: &mut Vec<u8>) -> Result<(), Error> {
-    let mut rest = inner;
     // Go decodes the characters of a string only if it has an escape.
     if inner.contains(&b'\\') && str::from_utf8(inner).is_err() {
         return Err(Error::NotUtf8(field));
     }
-    loop {
-        let plain = rest.iter().position(|byte| *byte == b'\\').unwrap_or(rest.len());
-        let (plain, escape) = rest.split_at(plain);
+    let mut rest = inner;
+    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
+        let (plain, escape) = rest.split_at(at);
         joined.extend_from_slice(plain);
-        rest = match escape {
-            [] => return Ok(()),
-            [_, rest @ ..] => rest,
+        let escape = escape.get(1..).unwrap_or_default();
+        let refused = |escape| Error::Escape(format!("\\{}", String::from_utf8_lossy(escape).escape_debug()), field);
+        let (radix, start, end) = match escape.first() {
+            Some(b'0'..=b'7') => (8, 0, 3),
+            Some(b'x' | b'X') => (16, 1, 3),
+            Some(b'u') => (16, 1, 5),
+            Some(b'U') => (16, 1, 9),
+            _ => (10, 1, 1),
         };
-        let refused =
-            |digits: &[u8]| Error::Escape(format!("\\{}", String::from_utf8_lossy(digits).escape_debug()), field);
-        let [kind, tail @ ..] = rest else { return Err(refused(&[])) };
-        let (length, radix) = match kind {
-            b'0'..=b'7' => (2, 8),
-            b'x' | b'X' => (2, 16),
-            b'u' => (4, 16),
-            b'U' => (8, 16),
-            _ => (0, 0),
-        };
-        // If `tail` is shorter, digits are missing, and the escape is rejected below.
-        let (digits, tail) = tail.split_at_checked(length).ok_or_else(|| refused(rest))?;
-        rest = tail;
-        if radix == 0 {
-            joined.push(match kind {
-                b'a' => 0x07,
-                b'b' => 0x08,
-                b'f' => 0x0c,
-                b'n' => b'\n',
-                b'r' => b'\r',
-                b't' => b'\t',
-                b'v' => 0x0b,
-                b'?' | b'\'' | b'"' | b'\\' => *kind,
-                _ => return Err(refused(&[*kind])),
-            });
-            continue;
-        }
-        let written = [&[*kind], digits].concat();
-        let digits = if radix == 8 { written.as_slice() } else { digits };
-        let number = digits
-            .iter()
-            .try_fold(0_u32, |number, digit| Some(number * radix + char::from(*digit).to_digit(radix)?))
-            .ok_or_else(|| refused(&written))?;
-        match (kind, u8::try_from(number)) {
-            (b'u' | b'U', _) if number > 0x0010_FFFF => return Err(refused(&written)),
+        let (written, tail) = escape.split_at_checked(end).ok_or_else(|| refused(escape))?;
+        let mut digits = written.iter().skip(start).map(|digit| char::from(*digit).to_digit(radix));
+        let number = digits.try_fold(0, |number, digit| Some(number * radix + digit?));
+        match (written, number) {
+            ([b'a'], _) => joined.push(0x07),
+            ([b'b'], _) => joined.push(0x08),
+            ([b'f'], _) => joined.push(0x0c),
+            ([b'n'], _) => joined.push(b'\n'),
+            ([b'r'], _) => joined.push(b'\r'),
+            ([b't'], _) => joined.push(b'\t'),
+            ([b'v'], _) => joined.push(0x0b),
+            ([kind @ (b'?' | b'\'' | b'"' | b'\\')], _) => joined.push(*kind),
             // Go turns lone surrogates into the replacement character.
-            (b'u' | b'U', _) => {
+            ([b'u' | b'U', ..], Some(number @ ..=0x0010_FFFF)) => {
                 let character = char::from_u32(number).unwrap_or(char::REPLACEMENT_CHARACTER);
                 joined.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
             }
-            (_, Ok(byte)) => joined.push(byte),
-            (_, Err(_)) => return Err(refused(&written)),
+            ([_, _, ..], Some(number)) => joined.push(u8::try_from(number).map_err(|_| refused(written))?),
+            _ => return Err(refused(written)),
         }
+        rest = tail;
     }
+    joined.extend_from_slice(rest);
+    Ok(())
 }
 
 /// Parses a number as Go's `strconv.ParseInt(word, 0, 32)`: signs, prefixes 0x, 0o, 0b and 0, underscores between
 /// digits.
 fn go_int32(word: &[u8]) -> Option<i32> {
-    let word = str::from_utf8(word).ok()?;
-    let (negative, unsigned) = match word.strip_prefix(['+', '-']) {
-        Some(unsigned) => (word.starts_with('-'), unsigned),
-        None => (false, word),
-    };
-    let lower = unsigned.to_ascii_lowercase();
-    let (radix, digits, prefixed) = match lower.as_bytes() {
-        [b'0', b'x', ..] => (16, lower.get(2..)?, true),
-        [b'0', b'o', ..] => (8, lower.get(2..)?, true),
-        [b'0', b'b', ..] => (2, lower.get(2..)?, true),
-        [b'0', _, ..] => (8, lower.get(1..)?, true),
-        _ => (10, lower.as_str(), false),
-    };
-    // An underscore must be between digits; a base prefix counts as a digit.
-    if digits.ends_with('_')
-        || digits.as_bytes().windows(2).any(|pair| pair == b"__")
-        || (digits.starts_with('_') && !prefixed)
-    {
-        return None;
-    }
-    let digits: String = digits.chars().filter(|digit| *digit != '_').collect();
-    if !digits.bytes().all(|digit| char::from(digit).is_digit(radix)) {
-        return None;
-    }
-    let number = i64::from_str_radix(&digits, radix).ok()?;
-    i32::try_from(if negative { -number } else { number }).ok()
+    let word = str::from_utf8(word).ok()?.to_ascii_lowercase();
+    let (sign, unsigned) = word.split_at(usize::from(word.starts_with(['+', '-'])));
+    let prefixed = [("0x", 16), ("0o", 8), ("0b", 2), ("0", 8)].into_iter().find_map(|(prefix, radix)| {
+        let digits = unsigned.strip_prefix(prefix).filter(|digits| !digits.is_empty())?;
+        // A prefix counts as a digit, after which an underscore may stand.
+        Some((["0", digits].concat(), radix))
+    });
+    let (digits, radix) = prefixed.unwrap_or((unsigned.to_owned(), 10));
+    let is_number = |part: &str| !part.is_empty() && part.chars().all(|digit| digit.is_digit(radix));
+    let digits = digits.split('_').all(is_number).then(|| digits.replace('_', ""))?;
+    i32::from_str_radix(&[sign, &digits].concat(), radix).ok()
 }
 
 #[cfg(test)]
