@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use kubewarden_policy_sdk::host_capabilities::kubernetes::GetResourceRequest;
 use kubewarden_policy_sdk::protocol_version_guest;
+use kubewarden_policy_sdk::response::ValidationResponse;
 use kubewarden_policy_sdk::settings::SettingsValidationResponse;
 use kubewarden_policy_sdk::wapc_guest::{CallResult, host_call, register_function};
 use serde::Serialize;
@@ -34,37 +35,45 @@ fn validate(payload: &[u8]) -> CallResult {
 /// # Errors
 /// None for verdicts.
 pub fn respond(verdict: Verdict) -> serde_json::Result<Vec<u8>> {
-    let response = match verdict {
-        Verdict::Accept { warnings } if warnings.is_empty() => return Ok(ACCEPTED.to_vec()),
-        Verdict::Accept { warnings } => Response { accepted: true, warnings, ..Response::default() },
-        Verdict::Reject(rejection) => {
-            let (code, message) = (Some(rejection.code().http_status()), Some(rejection.to_string()));
-            Response { code, message, ..Response::default() }
+    match verdict {
+        Verdict::Accept { warnings } if warnings.is_empty() => Ok(ACCEPTED.to_vec()),
+        Verdict::Accept { warnings } => {
+            serde_json::to_vec(&ValidationResponse { warnings: Some(warnings), ..accepted() })
         }
+        Verdict::Reject(rejection) => serde_json::to_vec(&ValidationResponse {
+            accepted: false,
+            code: Some(rejection.code().http_status()),
+            message: Some(rejection.to_string()),
+            ..accepted()
+        }),
         Verdict::Mutate { pod, audit, warnings } => {
-            let audit_annotations = Some(HashMap::from([("secrets", audit)]));
-            Response { accepted: true, mutated_object: Some(pod), audit_annotations, warnings, ..Response::default() }
+            let audit_annotations = HashMap::from([("secrets", audit)]);
+            serde_json::to_vec(&MutationResponse { accepted: true, mutated_object: pod, audit_annotations, warnings })
         }
-    };
-    serde_json::to_vec(&response)
+    }
 }
 
 /// Answer for pods without secret requests, which are most: that of the SDK's `accept_request`.
 const ACCEPTED: &[u8] = br#"{"accepted":true}"#;
 
+fn accepted() -> ValidationResponse {
+    ValidationResponse {
+        accepted: true,
+        message: None,
+        code: None,
+        mutated_object: None,
+        audit_annotations: None,
+        warnings: None,
+    }
+}
+
 /// The SDK's `ValidationResponse` with the pod as text. Parsing it into a `Value` would take longer than everything
 /// else.
-#[derive(Default, Serialize)]
-struct Response {
+#[derive(Serialize)]
+struct MutationResponse {
     accepted: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mutated_object: Option<MutatedPod>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    audit_annotations: Option<HashMap<&'static str, String>>,
+    mutated_object: MutatedPod,
+    audit_annotations: HashMap<&'static str, String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
 }

@@ -177,7 +177,7 @@ impl Additions<'_> {
         }
         for json in container.volume_mounts.items().iter().chain(container.volume_devices.items()) {
             let mount: Mount = read(json, "containers.volumeMounts")?;
-            there.entry(plain_path(&mount.path)).or_insert(mount);
+            there.entry(plain_path(&mount.path).into_owned()).or_insert(mount);
         }
         let conflict = |mount: &Mount, with| {
             let (volume, path) = (mount.name.to_string(), mount.path.to_string());
@@ -233,7 +233,11 @@ struct Mount<'a> {
 
 /// Returns a path as resolved by container runtimes: without `.`, `..` and empty parts. Relative paths start at the
 /// root.
-fn plain_path(path: &str) -> String {
+fn plain_path(path: &str) -> Cow<'_, str> {
+    let odd = |pair: &[u8]| matches!(pair, b"//" | b"/.");
+    if path.starts_with('/') && !path.ends_with('/') && !path.as_bytes().windows(2).any(odd) {
+        return Cow::Borrowed(path);
+    }
     let mut parts = Vec::new();
     for part in path.split('/') {
         match part {
@@ -242,7 +246,7 @@ fn plain_path(path: &str) -> String {
             part => parts.push(part),
         }
     }
-    ["/", &parts.join("/")].concat()
+    Cow::Owned(["/", &parts.join("/")].concat())
 }
 
 /// The JSON of a volume or an annotation, with the place of the one that it replaces.
