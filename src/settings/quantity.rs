@@ -74,6 +74,7 @@ mod tests {
             ("1e999", None),
             ("64Gi", Some(ONE << 36)),
             ("1e-999", Some(1)),
+            ("0e-999", Some(0)),
         ];
         for (text, amount) in table {
             assert_eq!(parse(text), amount, "{text:?}");

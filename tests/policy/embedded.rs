@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use crate::codes::not_found;
 use crate::support::{
     AZURE_NAME, NAMES, SCOPE, aws, azure, create_with, edited, embedded, env, image_pull_secrets, injected,
-    kubernetes_store, location, mutated, pod, project_name, restricted, store_of_k, twin, with, with_file_variables,
-    with_variable,
+    kubernetes_store, location, managers, mutated, pod, project_name, restricted, store_of_k, twin, with,
+    with_file_variables, with_variable,
 };
 
 /// Returns the request for a Secret.
@@ -280,6 +280,15 @@ fn audit_annotation_has_manager_and_name() {
     assert_eq!(found.0["audit_annotations"], json!({ "secrets": audit }));
     assert_eq!(found.0["warnings"], Value::Null);
     mutated(&found);
+    for (manager, request, source) in [
+        ("AWS", "group:'arn' key:'k'", "arn:k"),
+        ("GCP", "group:'g' group_version:'1'", "g/versions/1"),
+        ("Azure", "group:'https://v.vault.azure.net/secrets/s/0'", "https://v.vault.azure.net/secrets/s/0"),
+        ("Vault", "group:'secret/data/a' key:'k'", "secret/data/a/k"),
+    ] {
+        let found = create_with(&pod(&[request]), &managers(&[manager]), &kubernetes_store(&[]));
+        assert_eq!(found.0["audit_annotations"]["secrets"], format!("flyte.secrets/s0: {manager} {source}"));
+    }
 }
 
 /// A store of values in `flyte` and of image-pull twins, each in its namespace.
