@@ -28,7 +28,7 @@ pub mod source;
 pub mod store;
 pub mod yaml;
 
-/// Why there is no answer. The first field names the text, if there is one.
+/// An error of this crate. The first field names the text, if there is one.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The text is not YAML.

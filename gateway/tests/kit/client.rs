@@ -45,22 +45,22 @@ impl Answer {
 
     /// Checks that it has this JSON, with status 200.
     #[track_caller]
-    pub fn is(&self, wanted: &Value) {
-        assert_eq!((self.status, &self.json()), (200, wanted));
+    pub fn is(&self, expected: &Value) {
+        assert_eq!((self.status, &self.json()), (200, expected));
     }
 
     /// Checks that it is this `Status`, with the same HTTP status and `Retry-After`.
     #[track_caller]
     pub fn is_failure(&self, code: u16, reason: &str, message: &str, details: &Value) {
-        let mut wanted = json!({
+        let mut expected = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": message, "reason": reason, "code": code,
         });
         if *details != json!({}) {
-            wanted["details"] = details.clone();
+            expected["details"] = details.clone();
         }
         let retry_after = details["retryAfterSeconds"].as_u64().map(|seconds| seconds.to_string());
-        assert_eq!((self.status, self.json()), (code, wanted));
+        assert_eq!((self.status, self.json()), (code, expected));
         assert_eq!(self.header("retry-after"), retry_after.as_deref());
     }
 }

@@ -1,4 +1,4 @@
-//! A server on loopback that answers as it is told: also not at all, or half.
+//! A server on loopback whose answers a test chooses, also none or a truncated one.
 
 use std::io::Error;
 use std::sync::{Arc, Mutex};

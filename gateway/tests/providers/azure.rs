@@ -96,7 +96,7 @@ fn no_match() -> Answer {
 /// Gives a token for the service account's own, to the vaults only.
 fn entra(asked: &Asked, given: &AtomicU32, expires_in: u32) -> Answer {
     let form = String::from_utf8_lossy(asked.body()).into_owned();
-    let wanted = [
+    let expected = [
         "client_assertion=federated",
         "client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer",
         "client_id=gateway",
@@ -105,7 +105,7 @@ fn entra(asked: &Asked, given: &AtomicU32, expires_in: u32) -> Answer {
     ];
     let mut fields: Vec<_> = form.split('&').collect();
     fields.sort_unstable();
-    if fields != wanted {
+    if fields != expected {
         return no_match();
     }
     let token = format!("token-{}", given.fetch_add(1, Ordering::SeqCst) + 1);
@@ -195,9 +195,9 @@ async fn challenge_for_another_resource_gets_no_token() {
         (r#"scope="https://graph.microsoft.com/.default""#, foreign),
         ("", "not a response of Key Vault"),
     ];
-    for (challenge, wanted) in table {
+    for (challenge, expected) in table {
         let cloud = Cloud::start(Ways { challenge, ..USUAL }).await;
-        assert_eq!(read(&cloud.provider(), VAULT, "packed").await, garbage(wanted), "{challenge}");
+        assert_eq!(read(&cloud.provider(), VAULT, "packed").await, garbage(expected), "{challenge}");
         assert_eq!(cloud.double.asked(), ["GET /secrets/packed/"], "{challenge}");
     }
 }
@@ -245,9 +245,9 @@ async fn rejected_identities_are_reported() {
         (|| Answer::Stall, Err(Failure::Slow)),
         (|| Answer::Cut, no_credentials("connection closed before the response was complete")),
     ];
-    for (entra, wanted) in table {
+    for (entra, expected) in table {
         let cloud = Cloud::start(Ways { entra: Some(entra), ..USUAL }).await;
-        assert_eq!(read(&cloud.provider(), VAULT, "packed").await, wanted);
+        assert_eq!(read(&cloud.provider(), VAULT, "packed").await, expected);
     }
 }
 
@@ -277,8 +277,8 @@ async fn invalid_configuration_is_rejected_at_startup() {
         (config::Azure { endpoint: http(), ..config.clone() }, &identity, must_be_https),
         (config, &no_token, "cannot set up Azure: No such file or directory (os error 2)"),
     ];
-    for (config, identity, wanted) in table {
+    for (config, identity, expected) in table {
         let refused = KeyVault::new(&config, identity.clone()).err().map(|error| error.to_string());
-        assert_eq!(refused.as_deref(), Some(wanted));
+        assert_eq!(refused.as_deref(), Some(expected));
     }
 }

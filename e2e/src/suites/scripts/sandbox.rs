@@ -150,15 +150,15 @@ impl<'a> Sandbox<'a> {
         Ok(output.status.code())
     }
 
-    /// Checks that exactly these files exist, that other users can read them, and that there are no files elsewhere.
-    pub fn holds(&self, wanted: &[(&str, &[u8])]) -> Result<()> {
-        let wanted: BTreeMap<PathBuf, &[u8]> = wanted.iter().map(|(name, bytes)| (name.into(), *bytes)).collect();
+    /// Checks that these files exist and no others, and that other users can read them.
+    pub fn holds(&self, expected: &[(&str, &[u8])]) -> Result<()> {
+        let expected: BTreeMap<PathBuf, &[u8]> = expected.iter().map(|(name, bytes)| (name.into(), *bytes)).collect();
         let found = self.files()?;
-        ensure!(wanted.keys().eq(found.keys()), "there are {:?}, not {:?}", found.keys(), wanted.keys());
-        for ((name, wanted), found) in wanted.iter().zip(found.values()) {
-            let equal = found.iter().zip(*wanted).take_while(|(one, other)| one == other).count();
-            let (length, of) = (found.len(), wanted.len());
-            ensure!(found == *wanted, "{} has {length} bytes, not {of}; the first {equal} are right", name.display());
+        ensure!(expected.keys().eq(found.keys()), "there are {:?}, not {:?}", found.keys(), expected.keys());
+        for ((name, expected), found) in expected.iter().zip(found.values()) {
+            let equal = found.iter().zip(*expected).take_while(|(one, other)| one == other).count();
+            let (length, of) = (found.len(), expected.len());
+            ensure!(found == *expected, "{} has {length} bytes, not {of}; the first {equal} are right", name.display());
             for (path, needed) in name.ancestors().zip([0o004].into_iter().chain(std::iter::repeat(0o001))) {
                 let mode = fs::metadata(self.secrets().join(path))?.permissions().mode();
                 ensure!(mode & needed != 0, "{} has mode {mode:o}, closed to others", path.display());
